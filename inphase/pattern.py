@@ -1,0 +1,69 @@
+"""The measured pattern and what is known of each of its voxels."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.geometry import Geometry
+
+
+class MaskState(IntEnum):
+    """What is known of a voxel. Only VALID voxels count in a metric; the others are never forced to zero."""
+
+    VALID = 0
+    MASKED = 1  # value unknown (gap, hot, dead, saturated): a projection keeps the calculated value
+    PADDING = 2  # outside the measured range: unknown but small, kept only below a stated bound
+
+
+class Domain(StrEnum):
+    """What the input numbers are: photon counts, or a modulus (square root of intensity) in arbitrary units."""
+
+    COUNTS = "counts"
+    MODULUS = "modulus"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A 3D diffraction pattern, axes (rocking, detector row, detector column).
+
+    intensity: (n0, n1, n2) float32, photon counts (domain COUNTS) or squared modulus (domain MODULUS); finite, >= 0
+        where valid, 0 where masked or padded.
+    mask: (n0, n1, n2) uint8 of MaskState.
+    geometry: None where nothing is known of the beam and the detector: results then have no voxel size.
+    digest: sha256 of the input bytes, for provenance.
+    """
+
+    intensity: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    domain: Domain = Domain.COUNTS
+    geometry: Geometry | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along (rocking, row, column)."""
+        n0, n1, n2 = self.intensity.shape
+        return n0, n1, n2
+
+    @property
+    def modulus(self) -> NDArray[np.float32]:
+        """Square root of the intensity, float32."""
+        return np.sqrt(self.intensity)
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Voxels whose value is known."""
+        return self.mask == MaskState.VALID
+
+
+def digest(data: NDArray[np.generic]) -> str:
+    """sha256 of dtype, shape and bytes of an array: the identity of an input."""
+    contiguous = np.ascontiguousarray(data)
+    sha = hashlib.sha256(f"{contiguous.dtype.str}{contiguous.shape}".encode())
+    sha.update(memoryview(contiguous).cast("B"))
+    return sha.hexdigest()
