@@ -1,0 +1,38 @@
+"""The command `inphase-train`: fit, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train the networks of inphase and export them to the model repository.")
+
+
+@app.callback()
+def main_options() -> None:
+    """Train the networks of inphase and export them to the model repository."""
+
+
+@app.command()
+def fit(
+    config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="YAML file of the run.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and logs. An interrupted run goes on.")] = Path("runs/inphase-bcdi"),
+    max_time: Annotated[str, typer.Option(help="Wall-clock budget DD:HH:MM:SS; the learning rate follows it.")] = "00:01:00:00",
+) -> None:
+    """Fit a network.
+
+    Example: inphase-train fit --config training/configs/inphase-bcdi.yaml --max-time 00:01:00:00
+    """
+    from training.fit import fit as run_fit
+    from training.settings import read
+
+    typer.echo(f"checkpoint: {run_fit(read(config), run, max_time)}")
+
+
+def main() -> None:
+    """Entry point of `inphase-train`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Simulated measurements by number: item i of a seed is the same crystals on every run of the same device kind."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from training.settings import FitSettings
+from training.simulate.crystals import crystals, uniform
+from training.simulate.detector import Measurement, measure
+
+HELD_OUT_SEED = 900_000  # validation and test crystals are drawn from here on; training seeds lie below
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A batch of simulated crystals (B, *box) complex64, their measurement and their oversampling (B, 3)."""
+
+    objects: Tensor
+    measurement: Measurement
+    oversampling: Tensor
+
+
+def sample(settings: FitSettings, seed: int, number: int, batch: int, device: torch.device) -> Sample:
+    """Batch `number` of `seed`, simulated on the device."""
+    generator = torch.Generator(device=device).manual_seed((seed << 32) + number)
+    oversampling = uniform(settings.crystals.oversampling, (batch, 3), generator, device)
+    objects = crystals(batch, settings.frame, settings.box, settings.crystals, generator, oversampling)
+    extent = torch.tensor(settings.frame, device=device) / oversampling
+    return Sample(objects, measure(objects, settings.frame, extent, settings.detector, generator), oversampling)
+
+
+class BatchNumbers(IterableDataset[int]):
+    """Batch numbers without end, from `start`: what a data loader hands out; the crystals are made on the device."""
+
+    def __init__(self, start: int = 0) -> None:
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        number = self.start
+        while True:
+            yield number
+            number += 1

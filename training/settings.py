@@ -1,0 +1,58 @@
+"""What a training run is: one YAML file, read into data classes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from training.simulate.crystals import CrystalSettings
+from training.simulate.detector import DetectorSettings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """A training run. Figures in DESIGN conventions; the learning rate falls as a cosine of the elapsed wall time."""
+
+    architecture: str = "inphase-bcdi"
+    network: dict[str, Any] = field(default_factory=dict)  # options of the architecture
+    frame: tuple[int, int, int] = (64, 64, 64)
+    box: tuple[int, int, int] = (32, 32, 32)  # where the object is predicted
+    batch: int = 8
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 1e-4
+    warmup_steps: int = 200
+    gradient_norm: float = 1.0
+    average_decay: float = 0.998  # exponential average of the weights; it is what gets evaluated and exported
+    seed: int = 1
+    validation_crystals: int = 64
+    validation_every: int = 250  # steps
+    crystals: CrystalSettings = field(default_factory=CrystalSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for checkpoints and cards."""
+        return asdict(self)
+
+
+def _filled(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"unknown setting {unknown[0]!r} in {where}; known: {', '.join(sorted(known))}")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def from_dict(values: Mapping[str, Any]) -> FitSettings:
+    """Settings from plain values; unknown names raise ValueError."""
+    flat = dict(values)
+    flat["crystals"] = _filled(CrystalSettings, flat.get("crystals", {}), "crystals")
+    flat["detector"] = _filled(DetectorSettings, flat.get("detector", {}), "detector")
+    return _filled(FitSettings, flat, "the configuration")
+
+
+def read(path: Path) -> FitSettings:
+    """Settings from a YAML file."""
+    return from_dict(yaml.safe_load(path.read_text()) or {})
