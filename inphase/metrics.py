@@ -1,0 +1,158 @@
+"""How good a reconstruction is. Every sum runs over VALID voxels in float64; n measured counts, m = sqrt(n), F the far field."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+from scipy.special import xlogy
+from skimage.metrics import structural_similarity
+
+from inphase.errors import DataError
+from inphase.fourier import forward
+from inphase.pattern import Domain, MaskState
+
+RATE_FLOOR = 1e-2  # counts: a calculated far field of exactly zero must not make one stray photon infinitely unlikely
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What `measure` found.
+
+    chi2: sum (s |F| - m)^2 / sum m^2 (`autophasenn`'s and cohere's error, squared; s free).
+    r_factor: sum |s |F| - m| / sum m.
+    support_voxels: volume of the support: chi2 falls when it swells, so the two belong together.
+    llk: Poisson log-likelihood, mean over the voxels of lambda - n + n ln(n / lambda), lambda = s^2 |F|^2 (Favre-Nicolin et al. 2020):
+        0 is a perfect fit, about 1/2 per voxel is left by noise alone where counts are high; lower is better. None for a modulus.
+    free_llk: the same over the free voxels, with s from the others; None with `free_llk_reason` where it means nothing.
+    scale: s = sum |F| m / sum |F|^2, least squares.
+    """
+
+    chi2: float
+    r_factor: float
+    support_voxels: int
+    llk: float | None
+    free_llk: float | None
+    free_llk_reason: str | None
+    scale: float
+
+
+def measure(
+    obj: NDArray[np.complexfloating],
+    support: NDArray[np.bool_],
+    modulus: NDArray[np.floating],
+    mask: NDArray[np.uint8],
+    *,
+    free: NDArray[np.bool_] | None = None,
+    domain: Domain = Domain.COUNTS,
+) -> Metrics:
+    """Compare the far field of a centred object (N, ...), up to 3D and of any scale, with the measured modulus (same shape).
+
+    Free voxels are measured ones and count in chi2 and R. DataError if nothing is valid or the object is empty.
+    """
+    valid = mask == MaskState.VALID
+    calculated = _far_field_modulus(obj)
+    f, m = calculated[valid], modulus[valid].astype(np.float64)
+    power, measured = float(f @ f), float(m @ m)
+    if not power > 0 or not measured > 0:
+        raise DataError("metrics need an object and a pattern that are not zero on the valid voxels")
+    scale = float(f @ m) / power
+    residual = scale * f - m
+    llk, free_llk, reason = None, None, None
+    if domain is not Domain.COUNTS:
+        reason = "the input is a modulus, not counts"
+    else:
+        llk = poisson_llk((scale * f) ** 2, m**2)
+        if free is None or not (hidden := free & valid).any():
+            reason = "no voxels were set free"
+        else:
+            seen, seen_m = calculated[valid & ~free], modulus[valid & ~free].astype(np.float64)
+            seen_scale = float(seen @ seen_m) / float(seen @ seen)
+            free_llk = poisson_llk((seen_scale * calculated[hidden]) ** 2, modulus[hidden].astype(np.float64) ** 2)
+    return Metrics(
+        chi2=float(residual @ residual) / measured,
+        r_factor=float(np.abs(residual).sum() / m.sum()),
+        support_voxels=int(support.sum()),
+        llk=llk,
+        free_llk=free_llk,
+        free_llk_reason=reason,
+        scale=scale,
+    )
+
+
+def _far_field_modulus(obj: NDArray[np.complexfloating]) -> NDArray[np.float64]:
+    """|F| of an object of up to three dimensions; `fourier` transforms three axes, and leaves one of a single voxel as it is."""
+    return np.abs(forward(obj.reshape((1,) * (3 - obj.ndim) + obj.shape))).reshape(obj.shape).astype(np.float64)
+
+
+def poisson_llk(rate: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
+    """Mean of lambda - n + n ln(n / lambda): half the Poisson deviance per voxel, >= 0."""
+    rate = np.maximum(rate, RATE_FLOOR)
+    return float(np.mean(rate - counts + xlogy(counts, counts / rate)))
+
+
+def noise_chi2(intensity: NDArray[np.floating], mask: NDArray[np.uint8], *, rate: NDArray[np.floating] | None = None) -> float:
+    """The chi2 that Poisson noise alone leaves: sum E[(sqrt n - sqrt lambda)^2] / sum n over the valid voxels.
+
+    intensity: counts. rate: lambda where it is known (simulations); else the mean of the valid voxels among the 3^d
+    around each, which is enough since the expectation is 1/4 for every lambda above a few counts.
+    """
+    valid = mask == MaskState.VALID
+    if rate is None:
+        weight = uniform_filter(valid.astype(np.float64), 3, mode="constant")
+        smooth = uniform_filter(np.where(valid, intensity, 0).astype(np.float64), 3, mode="constant")
+        # running sums leave rounding residues where all neighbours are zero
+        rate = np.maximum(smooth, 0) / np.maximum(weight, 1e-3)
+    return float(sqrt_variance(rate[valid]).sum() / intensity[valid].sum(dtype=np.float64))
+
+
+def sqrt_variance(rate: NDArray[np.floating]) -> NDArray[np.float64]:
+    """E[(sqrt n - sqrt lambda)^2] for Poisson n of mean lambda: 2 lambda for few counts, 1/4 for many. Interpolated, error < 1e-4."""
+    return np.interp(np.sqrt(rate), _ROOTS, _VARIANCE)
+
+
+def _tabulate() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    roots = np.linspace(0, 12, 1201)  # beyond lambda = 144 the expectation is 1/4 within 0.3 %
+    n = np.arange(400)
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(n[1:]))])
+    probability = np.exp(xlogy(n, roots[:, None] ** 2) - roots[:, None] ** 2 - log_factorial)
+    return roots, (probability * (np.sqrt(n) - roots[:, None]) ** 2).sum(axis=1)
+
+
+_ROOTS, _VARIANCE = _tabulate()
+
+
+def ssim(a: NDArray[np.complexfloating], b: NDArray[np.complexfloating], support_a: NDArray[np.bool_], support_b: NDArray[np.bool_]) -> float:
+    """Structural similarity of the amplitudes of `a` and a reference `b`, aligned before (`ambiguity.align`); 1 is equal.
+
+    Within the box of both supports and 2 voxels around it, data range 1: `b` is scaled to a 99.9th percentile of 1 in
+    its support, `a` to `b` by least squares. Gaussian-free 7^d windows as in scikit-image, smaller where the box is.
+    """
+    amplitude_a, amplitude_b = (np.where(s, np.abs(o), 0).astype(np.float64) for o, s in ((a, support_a), (b, support_b)))
+    top = np.percentile(amplitude_b[support_b], 99.9)
+    power = float((amplitude_a**2).sum())
+    if not top > 0 or not power > 0:
+        raise DataError("SSIM needs two objects that are not zero")
+    box = _box(support_a | support_b, 2)
+    amplitude_b = amplitude_b / top
+    amplitude_a = amplitude_a * float((amplitude_a * amplitude_b).sum()) / power
+    window = min(7, *((n - 1) // 2 * 2 + 1 for n in amplitude_a[box].shape))
+    return float(structural_similarity(amplitude_a[box], amplitude_b[box], data_range=1.0, win_size=window))
+
+
+def _box(support: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
+    """Bounding box of a support, grown by `margin` voxels within the array."""
+    extents = [np.flatnonzero(support.any(axis=tuple(i for i in range(support.ndim) if i != axis))) for axis in range(support.ndim)]
+    return tuple(slice(max(0, int(e[0]) - margin), int(e[-1]) + 1 + margin) for e in extents)
+
+
+def phase_error(obj: NDArray[np.complexfloating], reference: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> float:
+    """Root mean square of the wrapped phase difference in radians over `support` (the intersection of both supports).
+
+    The global phase, arg sum obj conj(reference), is removed before; twin and shift must be (`ambiguity.align`).
+    """
+    if not support.any():
+        raise DataError("the supports do not intersect: align the objects first")
+    ratio = (obj[support] * np.conj(reference[support])).astype(np.complex128)
+    difference = np.angle(ratio * np.exp(-1j * np.angle(ratio.sum())))
+    return float(np.sqrt(np.mean(difference**2)))
