@@ -1,0 +1,17 @@
+"""What every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of third-party measurements (INPHASE_REAL_DATA, default ../shared/data); skips where it is absent."""
+    folder = Path(os.environ.get("INPHASE_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "aps34idc_scan54").is_dir():
+        pytest.skip(f"no real data at {folder}: set INPHASE_REAL_DATA to run this test")
+    return folder
