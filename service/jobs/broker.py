@@ -1,0 +1,148 @@
+"""Dramatiq on Redis: how a job reaches a worker.
+
+Dramatiq keeps a message until the worker that took it has acknowledged it, and hands it to another one when that
+worker stops beating. Three things differ from its Redis broker as it comes:
+
+* Priorities. It fetches per queue and holds what it fetched, so a worker that serves several queues keeps urgent
+  messages while it is busy. Here one consumer asks for the most urgent level first, and only when the worker is free.
+* Waiting. It asks every few milliseconds, and every question beats the heart, a write that `appendfsync always` brings
+  to the disk: hundreds a second from an idle worker. Here an idle consumer blocks on a list to which `enqueue` adds a
+  token. A lost token costs no job, only the time to the next look.
+* Delays. Nothing here is delayed, so the delay queue's consumer is left with the heartbeat, which goes on while the
+  worker computes.
+
+A job's message is redelivered after about HEARTBEAT_TIMEOUT_MS plus LOOK_S (Dramatiq's default is a minute).
+"""
+
+import threading
+from collections.abc import Iterable
+from typing import Any, Final
+
+import redis
+from dramatiq import Message
+from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.errors import ConnectionClosed
+
+from service.jobs.errors import QueueUnavailableError
+from service.jobs.record import Priority, Records, connect
+
+QUEUE: Final = "refine"
+ACTOR: Final = "refine"
+HEARTBEAT_TIMEOUT_MS: Final = 2000
+LOOK_S: Final = 0.5  # an idle worker looks at least this often, also for messages of workers that died
+_HEARTBEAT_MS: Final = 500
+_TOKENS: Final = 64
+
+
+class JobBroker(RedisBroker):
+    """Dramatiq's Redis broker with priorities and a blocking consumer; see the module."""
+
+    def __init__(self, url: str, *, levels: Iterable[Priority] = tuple(Priority), retries: int = 2) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            client=connect(url, retries=retries),
+            middleware=[],  # no retries, limits or results: the record says how a job ended, see service.jobs.worker
+            heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
+            maintenance_chance=1_000_000,  # of a million: look for dead workers with every command
+        )
+        self.levels = tuple(level for level in Priority if level in tuple(levels))  # most urgent first
+        self.wake_key = f"{self.namespace}:{QUEUE}.wake"
+        self.free = threading.Event()  # here, because Dramatiq makes a new consumer after a connection error
+        self.free.set()
+
+    def submit(self, message: Message[None], priority: Priority) -> None:
+        """Put a message on a level's queue and wake one idle worker."""
+        message = message.copy(options={"redis_message_id": message.message_id, "level": priority.value})
+        self.do_enqueue(_queue(priority), message.message_id, message.encode())
+        pipe = self.client.pipeline(transaction=False)
+        pipe.rpush(self.wake_key, 1)
+        pipe.ltrim(self.wake_key, -_TOKENS, -1)
+        pipe.execute()
+
+    def holds(self, message_id: str) -> bool:
+        """Whether a message waits or is being worked on."""
+        return any(
+            self.client.hexists(f"{self.namespace}:{_queue(priority)}.msgs", message_id) for priority in Priority
+        )
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """The consumer of the levels; for the delay queue, which stays empty, one that beats the heart."""
+        if queue_name == QUEUE:
+            return LevelConsumer(self)
+        return super().consume(queue_name, prefetch, _HEARTBEAT_MS)
+
+
+class LevelConsumer(_RedisConsumer):
+    """Takes one message at a time from the most urgent level that has one; while it is worked on, takes none."""
+
+    broker: JobBroker
+
+    def __init__(self, broker: JobBroker) -> None:
+        super().__init__(broker, QUEUE, 1, int(LOOK_S * 1000))  # type: ignore[no-untyped-call]
+
+    def __next__(self) -> MessageProxy | None:
+        """A message, or None after a while."""
+        if not self.broker.free.wait(LOOK_S):
+            return None
+        try:
+            for level in self.broker.levels:
+                if found := self.broker.do_fetch(_queue(level), 1):
+                    self.broker.free.clear()
+                    return MessageProxy(Message.decode(found[0]))
+            self.broker.client.blpop([self.broker.wake_key], timeout=LOOK_S)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+        return None
+
+    def ack(self, message: MessageProxy) -> None:
+        """The message is dealt with."""
+        self._settle("do_ack", message)
+
+    def nack(self, message: MessageProxy) -> None:
+        """The message cannot be dealt with: Dramatiq keeps it apart for a week."""
+        self._settle("do_nack", message)
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Give back what was taken and not begun."""
+        for message in messages:
+            self._settle("do_requeue", message)
+
+    def _settle(self, command: str, message: MessageProxy) -> None:
+        try:
+            getattr(self.broker, command)(
+                _queue(Priority(message.options["level"])), message.options["redis_message_id"]
+            )
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]  # Dramatiq repeats this call
+        except redis.RedisError:
+            self.broker.free.set()  # not repeated: the message stays with this worker until it stops
+            raise
+        self.broker.free.set()
+
+
+class Queue:
+    """What the service does with the queue: hand out jobs that are recorded. Knows the actor by name, never imports it."""
+
+    def __init__(self, url: str, records: Records) -> None:
+        self._broker = JobBroker(url)
+        self._records = records
+
+    def enqueue(self, job_id: str, priority: Priority = Priority.NORMAL) -> None:
+        """Hand out a recorded job. Raises QueueUnavailableError where Redis does not answer.
+
+        May be called again for the same job: the newest message counts, deliveries of the others are dropped.
+        """
+        message: Message[Any] = Message(queue_name=QUEUE, actor_name=ACTOR, args=(job_id,), kwargs={}, options={})
+        self._records.assign(job_id, message.message_id)
+        try:
+            self._broker.submit(message, priority)
+        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+            raise QueueUnavailableError(f"Redis does not answer ({error}): the job was not handed out") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._broker.client.close()
+
+
+def _queue(priority: Priority) -> str:
+    return f"{QUEUE}.{priority}"

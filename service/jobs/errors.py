@@ -1,0 +1,27 @@
+"""What can go wrong with the queue, the records and the store. No HTTP here: service/errors.py maps them."""
+
+from inphase.errors import InphaseError
+
+
+class QueueUnavailableError(InphaseError):
+    """Redis does not answer: nothing was accepted. Trying again later is right."""
+
+
+class NoRedisError(InphaseError):
+    """No Redis is configured and none can be started on this machine."""
+
+
+class UnknownJobError(InphaseError):
+    """No job has this id (never had, or it has expired)."""
+
+
+class StoreError(InphaseError):
+    """Arrays of a job cannot be stored or read back."""
+
+
+class StoreFullError(StoreError):
+    """There is no room for the arrays; nothing half-written was left behind."""
+
+
+class StoreCorruptError(StoreError):
+    """Stored arrays are damaged: truncated, or their checksum does not fit."""
