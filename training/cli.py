@@ -29,6 +29,22 @@ def fit(
     typer.echo(f"checkpoint: {run_fit(read(config), run, max_time)}")
 
 
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint of a fit.")],
+    version: Annotated[int, typer.Option(min=1, help="Version to publish.")],
+    name: Annotated[str, typer.Option(help="Model name: architecture or architecture-variant.")] = "inphase-bcdi",
+    models: Annotated[Path, typer.Option(help="Model repository.")] = Path("models"),
+) -> None:
+    """Export a checkpoint as a version of the model repository, checked against torch.
+
+    Example: inphase-train export --checkpoint runs/inphase-bcdi/last.ckpt --version 1
+    """
+    from training.export import export as run_export
+
+    typer.echo(f"exported: {run_export(checkpoint, models, name, version)}")
+
+
 def main() -> None:
     """Entry point of `inphase-train`."""
     app()

@@ -24,7 +24,7 @@ class FitSettings:
     batch: int = 8
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-4
-    warmup_steps: int = 200
+    warmup_steps: int = 40
     gradient_norm: float = 1.0
     average_decay: float = 0.998  # exponential average of the weights; it is what gets evaluated and exported
     seed: int = 1

@@ -1,0 +1,158 @@
+"""A checkpoint becomes a version of the model repository: ONNX graph and card, checked against torch."""
+
+import hashlib
+import importlib.metadata
+import logging
+import math
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from inphase.features import KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID
+from training.data import HELD_OUT_SEED, sample
+from training.features import volume_features
+from training.module import PhaseRetrieval
+from training.settings import FitSettings
+
+INPUTS = ("modulus", "valid", "autocorrelation")
+OUTPUTS = ("amplitude", "phase")
+SMALL = 256  # elements; smaller weights stay in single precision, their size does not matter
+SUPPORT_THRESHOLD = 0.1  # of the largest amplitude (AutoPhaseNN 2022, Methods)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Largest difference between the exported graph and torch over simulated patterns, within the predicted support."""
+
+    amplitude: float
+    phase_rad: float
+
+
+def load(checkpoint: Path) -> PhaseRetrieval:
+    """The module of a checkpoint on the CPU, in evaluation mode."""
+    module = PhaseRetrieval.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    return module.eval()
+
+
+def graph(network: nn.Module, settings: FitSettings) -> onnx.ModelProto:
+    """The network as ONNX with a dynamic batch axis; only the network: features and FFTs stay outside."""
+    n = settings.frame
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    arguments = (torch.rand(2, *n), torch.ones(2, *n), torch.rand(2, 2, *n))
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    program = torch.onnx.export(
+        network.to(memory_format=torch.contiguous_format), arguments, dynamo=True, verbose=False, opset_version=18,
+        input_names=INPUTS, output_names=OUTPUTS, dynamic_shapes=({0: batch},) * 3,
+    )  # fmt: skip
+    assert program is not None  # only None when the exporter writes the file itself
+    return program.model_proto
+
+
+def halve(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store the large weights in half precision behind a Cast; the arithmetic stays in single precision."""
+    nodes = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or math.prod(tensor.dims) < SMALL:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half"))
+        nodes.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT, name=f"{name}.single"))
+    kept = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes + kept)
+    del model.graph.value_info[:]  # shapes of inner values: not needed, and half of them would now be stale
+    onnx.checker.check_model(model)
+    return model
+
+
+def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: int = 8) -> Agreement:
+    """Compare the ONNX file with torch on held-out simulated patterns."""
+    measured = sample(settings, HELD_OUT_SEED + 1, 0, crystals, torch.device("cpu")).measurement
+    features = volume_features(measured.intensity, measured.mask, measured.hidden)
+    with torch.no_grad():
+        amplitude, phase = (t.numpy() for t in network(**features))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = session.run(OUTPUTS, {k: v.numpy() for k, v in features.items()})
+    inside = amplitude > SUPPORT_THRESHOLD * amplitude.max((1, 2, 3), keepdims=True)
+    turn = np.abs(np.angle(np.exp(1j * (found[1] - phase))))
+    return Agreement(float(np.abs(found[0] - amplitude).max()), float(turn[inside].max()))
+
+
+def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any], crystals: int) -> dict[str, Any]:
+    """What the service needs to know of the model, and what its users should (DESIGN 4)."""
+    s = module.settings
+    return {
+        "name": name,
+        "version": version,
+        "architecture": s.architecture,
+        "family": "volume",
+        "domain": ["counts", "modulus"],
+        "features": "inphase.features.volume_features",
+        "normalisation": {
+            "modulus": "sqrt(I) / max over the known voxels",
+            "autocorrelation": "inverse transform of the known intensity over its central value",
+            "valid": {"valid": KNOWN_VALID, "padding": KNOWN_PADDING, "masked": KNOWN_MASKED},
+        },
+        "dc": "N//2",
+        "grid": list(s.frame),
+        "box": list(s.box),
+        "oversampling": list(s.crystals.oversampling),
+        "batch": "dynamic",
+        "inputs": list(INPUTS),
+        "outputs": {"amplitude": [0.0, 1.0], "phase": [-math.pi, math.pi]},
+        "support_threshold": SUPPORT_THRESHOLD,
+        "weights": "float16",
+        "training": {
+            "data": "training.simulate (fast simulator), unlabelled: the measured modulus is the only target",
+            "settings": s.as_dict() | {"crystals": asdict(s.crystals), "detector": asdict(s.detector)},
+            "crystals_seen": crystals,
+            "wall_time_s": round(module.elapsed),
+            "code_version": importlib.metadata.version("inphase"),
+            "torch": str(torch.__version__),
+        },
+        "agreement_with_torch": asdict(found),
+        "metrics": metrics,
+        "licence": "BSD-3-Clause",
+    }
+
+
+def plain(value: Any) -> Any:
+    """Tuples as lists, for YAML."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def export(checkpoint: Path, models: Path, name: str, version: int, metrics: dict[str, Any] | None = None) -> Path:
+    """Write models/<name>/<version>/{model.onnx, card.yaml} and return the folder; a version is never overwritten."""
+    target = models / name / str(version)
+    if target.exists():
+        raise FileExistsError(f"{target} exists: a published version does not change; choose another --version or delete it")
+    module = load(checkpoint)
+    steps = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    network = module.average.to(memory_format=torch.contiguous_format)
+    model = halve(graph(network, module.settings))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        draft = Path(scratch) / "model.onnx"
+        onnx.save(model, draft)
+        found = agreement(draft, network, module.settings)
+        content = plain(card(module, name, version, found, metrics or {}, steps * module.settings.batch))
+        helper.set_model_props(model, {"card": yaml.safe_dump(content, sort_keys=False)})
+        onnx.save(model, draft)
+        # the checksum is of the file with the card inside, so that only the file beside it can carry it
+        content["sha256"] = hashlib.sha256(draft.read_bytes()).hexdigest()
+        (Path(scratch) / "card.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        shutil.copytree(scratch, target)
+    target.chmod(0o755)  # the scratch folder was private
+    return target
