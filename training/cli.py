@@ -1,4 +1,4 @@
-"""The command `inphase-train`: fit, export."""
+"""The command `inphase-train`: simulate, fit, export."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +27,22 @@ def fit(
     from training.settings import read
 
     typer.echo(f"checkpoint: {run_fit(read(config), run, max_time)}")
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", "-o", help="HDF5 file of the raw frames; the truth goes to <stem>.truth.npz beside it.")],
+    seed: Annotated[int, typer.Option(help="Another seed, another crystal.")] = 1,
+    photons: Annotated[float, typer.Option(min=1.0, help="Total photons of the curve.")] = 2e7,
+) -> None:
+    """Simulate a raw rocking curve with gaps, hot and dead pixels and an off-centre peak.
+
+    Example: inphase-train simulate --out scan.h5 --seed 7
+    """
+    from training.simulate.scan import ScanSettings, simulate_scan, write
+
+    write(simulate_scan(seed, ScanSettings(photons=photons), progress=typer.echo), out)
+    typer.echo(f"wrote {out} and {out.with_suffix('.truth.npz')}")
 
 
 @app.command()
