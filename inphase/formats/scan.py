@@ -1,0 +1,115 @@
+"""What a reader returns, and what it checks before it allocates anything."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.errors import DataError, TooLargeError
+from inphase.geometry import Geometry
+from inphase.pattern import Domain
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that hold before a reader allocates memory.
+
+    max_bytes: size of the decoded array. The default holds a rocking curve of 400 frames of a 4-megapixel detector.
+    """
+
+    max_bytes: int = 8 * 2**30
+
+
+@dataclass(frozen=True)
+class RawScan:
+    """An array as the file holds it; nothing is corrected, scaled or converted.
+
+    array: (rocking, detector row, detector column), native byte order, integer or floating.
+    geometry: sampling of reciprocal space, None where the file says nothing of it.
+    metadata: what else the file says, as text.
+    source: the file or folder read.
+    chosen: what was taken out of it (dataset, key, frames), and what was passed over; for people and provenance.
+    """
+
+    array: NDArray[np.generic]
+    geometry: Geometry | None
+    source: str
+    chosen: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to read: `dataset` names an array inside a container, `domain` decides between arrays of a result file."""
+
+    path: Path
+    dataset: str | None = None
+    domain: Domain = Domain.COUNTS
+    limits: Limits = field(default_factory=Limits)
+
+
+Reader = Callable[[Request], RawScan]
+
+
+def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits) -> tuple[int, int, int]:
+    """Checks declared shape and type before anything is allocated; returns the shape.
+
+    Raises DataError unless three-dimensional, non-empty and real-valued, TooLargeError above `limits`.
+    """
+    if dtype.hasobject:
+        raise DataError(f"{where}: holds Python objects (pickled), which are never loaded; save a plain numeric array")
+    if dtype.kind not in "uif":
+        hint = "; a complex field is a result, not a measurement" if dtype.kind == "c" else ""
+        raise DataError(f"{where}: element type {dtype} is not a real number{hint}; store counts as integers or floats")
+    if len(shape) != 3:
+        raise DataError(
+            f"{where}: has {len(shape)} dimension{'s' * (len(shape) != 1)}, shape {tuple(shape)}; "
+            "a rocking curve has three: (rocking step, detector row, detector column)"
+        )
+    if any(side <= 0 for side in shape):
+        raise DataError(f"{where}: shape {tuple(shape)} holds no data")
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes > limits.max_bytes:
+        raise TooLargeError(
+            f"{where}: declares {tuple(shape)} of {dtype}, {in_words(nbytes)}, above the limit of {in_words(limits.max_bytes)}; "
+            "crop the detector to the region around the peak, or raise the limit"
+        )
+    n0, n1, n2 = shape
+    return int(n0), int(n1), int(n2)
+
+
+def native(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The array in this machine's byte order and C order."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def in_words(nbytes: float) -> str:
+    """A number of bytes for people: `3.5 GiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if nbytes < 1024:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:.3g} PiB"
+
+
+def geometry_of(q_steps: NDArray[Any] | None, q_centre: NDArray[Any] | None, where: str) -> Geometry | None:
+    """Geometry from the optional arrays `q_steps` (3, 3) and `q_centre` (3,), both in 1/m, of a container file."""
+    if q_steps is None:
+        return None
+    steps = np.asarray(q_steps)
+    centre = None if q_centre is None else np.asarray(q_centre)
+    if steps.shape != (3, 3) or steps.dtype.kind not in "uif" or not np.isfinite(steps).all():
+        raise DataError(
+            f"{where}: q_steps must hold 3 x 3 finite numbers in 1/m (one row per array axis), found shape {steps.shape}"
+        )
+    if np.linalg.matrix_rank(steps) < 3:
+        raise DataError(
+            f"{where}: the rows of q_steps do not span three dimensions, so that no voxel size follows from them"
+        )
+    if centre is not None and (centre.shape != (3,) or centre.dtype.kind not in "uif" or not np.isfinite(centre).all()):
+        raise DataError(f"{where}: q_centre must hold 3 finite numbers in 1/m, found shape {centre.shape}")
+    return Geometry(steps.astype(np.float64), None if centre is None else centre.astype(np.float64))

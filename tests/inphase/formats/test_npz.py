@@ -1,0 +1,201 @@
+"""inphase.formats.npz"""
+
+import errno
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inphase.errors import DataError, TooLargeError
+from inphase.formats import Limits, npz, read
+from inphase.formats.npz import Result, read_result, write_result
+from inphase.pattern import Domain
+
+VOLUME = np.random.default_rng(0).poisson(3, (4, 5, 6)).astype(np.uint16)
+
+
+def test_data_comes_first(tmp_path: Path) -> None:
+    """The key `data` is the measurement even beside a larger array, and the report says what was passed over."""
+    np.savez(tmp_path / "a.npz", data=VOLUME, background=np.zeros((9, 9, 9)))
+    scan = read(tmp_path / "a.npz")
+    assert np.array_equal(scan.array, VOLUME)
+    assert "'data'" in scan.chosen
+    assert "background" in scan.chosen
+
+
+def test_else_the_largest_volume(tmp_path: Path) -> None:
+    """Without `data` the largest three-dimensional array of real numbers is taken."""
+    np.savez(
+        tmp_path / "a.npz",
+        x=np.zeros((2, 2, 2)),
+        counts=VOLUME,
+        plane=np.zeros((99, 99)),
+        field=np.zeros((9, 9, 9), complex),
+    )
+    assert np.array_equal(read(tmp_path / "a.npz").array, VOLUME)
+
+
+def test_equally_large_volumes_are_ambiguous(tmp_path: Path) -> None:
+    """Two candidates of one size: the error names both, `dataset` decides."""
+    np.savez(tmp_path / "a.npz", one=VOLUME, two=VOLUME + 1)
+    with pytest.raises(DataError, match="one, two are equally large"):
+        read(tmp_path / "a.npz")
+    assert np.array_equal(read(tmp_path / "a.npz", dataset="two").array, VOLUME + 1)
+
+
+def test_unknown_dataset_lists_what_is_there(tmp_path: Path) -> None:
+    """A wrong key is answered with the right ones."""
+    np.savez(tmp_path / "a.npz", counts=VOLUME)
+    with pytest.raises(DataError, match=r"no array 'x'; it holds counts \(4, 5, 6\) uint16"):
+        read(tmp_path / "a.npz", dataset="x")
+
+
+def test_geometry(tmp_path: Path) -> None:
+    """q_steps and q_centre beside the data become the geometry: 2 pi / (N dq) is the voxel."""
+    np.savez(tmp_path / "a.npz", data=VOLUME, q_steps=np.diag([1e6, 2e6, 4e6]), q_centre=[0.0, 0.0, 2.7e10])
+    geometry = read(tmp_path / "a.npz").geometry
+    assert geometry is not None
+    assert geometry.voxel_size_m((10, 10, 10)) == pytest.approx((2e-7 * np.pi, 1e-7 * np.pi, 5e-8 * np.pi))
+
+
+@pytest.mark.parametrize("steps", [np.zeros((3, 3)), np.eye(2), np.full((3, 3), np.nan), np.ones(3)])
+def test_impossible_geometry_is_refused(tmp_path: Path, steps: np.ndarray) -> None:
+    """q_steps that give no voxel size are an error, not a result with a wrong one."""
+    np.savez(tmp_path / "a.npz", data=VOLUME, q_steps=steps)
+    with pytest.raises(DataError, match="q_steps"):
+        read(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_every_truncation_is_found(tmp_path: Path, save: object) -> None:
+    """An archive cut at any byte is an error."""
+    stream = io.BytesIO()
+    save(stream, data=VOLUME)  # type: ignore[operator]
+    whole = stream.getvalue()
+    path = tmp_path / "a.npz"
+    for length in range(1, len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError):
+            read(path)
+
+
+def test_bit_flips_are_found_or_harmless(tmp_path: Path) -> None:
+    """A damaged byte gives the right array or a DataError, never another exception and never wrong counts (the archive has a checksum)."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, data=VOLUME)
+    whole = bytearray(stream.getvalue())
+    path = tmp_path / "a.npz"
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            array = read(path).array
+        except DataError:
+            continue
+        assert np.array_equal(array, VOLUME), f"byte {position}"
+
+
+def test_zip_bomb(tmp_path: Path) -> None:
+    """A small archive that inflates beyond the limit is refused by what its header declares."""
+    np.savez_compressed(tmp_path / "a.npz", data=np.zeros((64, 256, 256), np.uint8))
+    assert (tmp_path / "a.npz").stat().st_size < 2**14
+    with pytest.raises(TooLargeError, match="4 MiB, above the limit of 1 MiB"):
+        read(tmp_path / "a.npz", limits=Limits(max_bytes=2**20))
+
+
+def test_member_longer_than_its_header(tmp_path: Path) -> None:
+    """A member that goes on after its array (a bomb behind a small header) is refused unread."""
+    stream = io.BytesIO()
+    np.save(stream, VOLUME)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.npy", stream.getvalue() + bytes(2**20))
+    with pytest.raises(DataError, match="longer than its header says"):
+        read(tmp_path / "a.npz")
+
+
+def test_too_many_members(tmp_path: Path) -> None:
+    """An archive of thousands of members is refused before they are opened."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for index in range(1001):
+            archive.writestr(f"{index}.npy", b"")
+    with pytest.raises(TooLargeError, match="1001 arrays"):
+        read(tmp_path / "a.npz")
+
+
+def result() -> Result:
+    """A small result with recognisable numbers."""
+    rng = np.random.default_rng(1)
+    field = (rng.normal(size=(4, 4, 4)) + 1j * rng.normal(size=(4, 4, 4))).astype(np.complex64)
+    return Result(
+        object=field,
+        support=np.abs(field) > 1,
+        phase_flat=np.angle(field),
+        modulus=np.abs(np.fft.fftn(field)).astype(np.float32),
+        mask=rng.integers(0, 3, (4, 4, 4), np.uint8),
+        voxel_size_m=(1e-9, 2e-9, 3e-9),
+        document={"id": "x", "metrics": {"final": {"chi2": 0.001}}},
+    )
+
+
+def test_result_round_trip(tmp_path: Path) -> None:
+    """What is written comes back bit for bit, with the keys that the interface promises."""
+    written = result()
+    write_result(tmp_path / "r.npz", written)
+    back = read_result(tmp_path / "r.npz")
+    for name in ("object", "support", "phase_flat", "modulus", "mask"):
+        assert np.array_equal(getattr(back, name), getattr(written, name))
+    assert back.voxel_size_m == written.voxel_size_m
+    assert back.document == written.document
+    with np.load(tmp_path / "r.npz") as archive:
+        assert set(archive) == {
+            "object",
+            "amplitude",
+            "phase",
+            "phase_flat",
+            "support",
+            "modulus",
+            "mask",
+            "voxel_size_m",
+            "document",
+        }
+        product = archive["amplitude"] * np.exp(1j * archive["phase"])
+        assert np.allclose(product, archive["object"], atol=1e-5)  # float32 numbers of order 1
+
+
+def test_result_without_geometry(tmp_path: Path) -> None:
+    """An unknown voxel size stays unknown."""
+    write_result(tmp_path / "r.npz", replace(result(), voxel_size_m=None))
+    assert read_result(tmp_path / "r.npz").voxel_size_m is None
+
+
+def test_result_is_readable_as_a_measurement(tmp_path: Path) -> None:
+    """The measured modulus of a result file can be reconstructed again."""
+    write_result(tmp_path / "r.npz", result())
+    assert np.array_equal(read(tmp_path / "r.npz", domain=Domain.MODULUS).array, result().modulus)
+
+
+def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk fills up, the earlier result survives and no partial file stays."""
+    write_result(tmp_path / "r.npz", result())
+    before = (tmp_path / "r.npz").read_bytes()
+
+    def full(stream: io.BufferedWriter, **_: object) -> None:
+        stream.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(npz.np, "savez", full)
+    with pytest.raises(OSError, match="No space"):
+        write_result(tmp_path / "r.npz", result())
+    assert [path.name for path in tmp_path.iterdir()] == ["r.npz"]
+    assert (tmp_path / "r.npz").read_bytes() == before
+
+
+def test_not_a_result(tmp_path: Path) -> None:
+    """Another archive is told apart from a result."""
+    np.savez(tmp_path / "a.npz", data=VOLUME)
+    with pytest.raises(DataError, match="not a result of inphase"):
+        read_result(tmp_path / "a.npz")

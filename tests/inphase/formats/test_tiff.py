@@ -1,0 +1,189 @@
+"""inphase.formats.tiff"""
+
+import io
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from inphase.errors import DataError, TooLargeError
+from inphase.formats import Limits, read
+
+STACK = np.random.default_rng(0).poisson(3, (6, 16, 20)).astype(np.int32)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """tifffile logs each damage it meets; here there is a lot of it."""
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+
+def folder(path: Path, stack: np.ndarray = STACK, first: int = 0, name: str = "s_{:05d}.tif") -> Path:
+    """Writes a stack as single frames, as areaDetector does."""
+    path.mkdir(exist_ok=True)
+    for number, frame in enumerate(stack, first):
+        tifffile.imwrite(path / name.format(number), frame, metadata=None)
+    return path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"imagej": True},
+        {"metadata": None},
+        {"compression": "zlib"},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+        {"metadata": None, "compression": "zlib"},
+    ],
+)
+def test_stack(tmp_path: Path, options: dict[str, object]) -> None:
+    """A stack comes back with its values however it was written."""
+    stack = STACK.astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stack, **options)
+    scan = read(tmp_path / "a.tif")
+    assert np.array_equal(scan.array, stack)
+    assert scan.array.dtype == np.uint16
+    assert scan.array.dtype.isnative
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"imagej": True}, {"metadata": None}, {"metadata": None, "compression": "zlib"}]
+)
+def test_every_truncation_of_a_stack_is_found(tmp_path: Path, options: dict[str, object]) -> None:
+    """A stack cut anywhere is an error or the whole stack (only trailing bytes lost): never fewer pages, never zeros."""
+    stack = STACK[:5, :6, :7].astype(np.uint16)
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, stack, **options)
+    whole = stream.getvalue()
+    path = tmp_path / "a.tif"
+    refused = 0
+    for length in range(1, len(whole)):
+        path.write_bytes(whole[:length])
+        try:
+            assert np.array_equal(read(path).array, stack), f"cut at {length}"
+        except DataError:
+            refused += 1
+    assert refused > 0.8 * len(whole)
+
+
+def test_single_frame_is_no_rocking_curve(tmp_path: Path) -> None:
+    """One frame is answered with its shape and what was expected."""
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0])
+    with pytest.raises(DataError, match=r"2 dimensions, shape \(16, 20\)"):
+        read(tmp_path / "a.tif")
+
+
+def test_not_a_tiff(tmp_path: Path) -> None:
+    """Text behind a .tif name is an error that names the file."""
+    (tmp_path / "a.tif").write_text("hello")
+    with pytest.raises(DataError, match=r"a\.tif: truncated, damaged, or not a TIFF"):
+        read(tmp_path / "a.tif")
+
+
+def test_stack_above_the_limit(tmp_path: Path) -> None:
+    """The declared size is checked before the pages are read."""
+    tifffile.imwrite(tmp_path / "a.tif", STACK)
+    with pytest.raises(TooLargeError):
+        read(tmp_path / "a.tif", limits=Limits(max_bytes=STACK.nbytes - 1))
+
+
+def test_folder_in_order_of_numbers(tmp_path: Path) -> None:
+    """Frames are ordered by number, not by name (9 before 10), and may begin anywhere."""
+    stack = np.arange(12 * 20, dtype=np.uint16).reshape(12, 4, 5)
+    scan = read(folder(tmp_path / "scan", stack, first=3, name="s{}.tif"))
+    assert np.array_equal(scan.array, stack)
+    assert "12 frames s3.tif to s14.tif" in scan.chosen
+
+
+def test_folder_may_hold_other_files(tmp_path: Path) -> None:
+    """Notes, corrections, previews and hidden files are passed over and counted."""
+    path = folder(tmp_path / "scan")
+    tifffile.imwrite(path / "dark.tif", STACK[0])
+    tifffile.imwrite(path / "flat_1.tif", STACK[0])
+    (path / "scan.spec").write_text("#S 1")
+    (path / ".s_00099.tif").write_bytes(b"half a copy")
+    (path / "s_00042.png").write_bytes(b"")
+    scan = read(path)
+    assert np.array_equal(scan.array, STACK)
+    assert "passed over 4 other files" in scan.chosen
+
+
+def test_missing_frame_is_named(tmp_path: Path) -> None:
+    """A gap in the numbers is an error that says which frame and between which files."""
+    path = folder(tmp_path / "scan")
+    (path / "s_00003.tif").unlink()
+    with pytest.raises(DataError, match=r"frame 3 is missing, between s_00002\.tif and s_00004\.tif"):
+        read(path)
+
+
+def test_repeated_frame_is_named(tmp_path: Path) -> None:
+    """Two files of one number are an error."""
+    path = folder(tmp_path / "scan")
+    tifffile.imwrite(path / "s_3.tif", STACK[0])
+    with pytest.raises(DataError, match="frame 3 is there twice"):
+        read(path)
+
+
+def test_truncated_frame_is_named(tmp_path: Path) -> None:
+    """One cut file among many is an error that names it."""
+    path = folder(tmp_path / "scan")
+    frame = path / "s_00004.tif"
+    frame.write_bytes(frame.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"s_00004\.tif: truncated"):
+        read(path)
+
+
+def test_empty_frame_is_named(tmp_path: Path) -> None:
+    """A file of no bytes, as a full disk leaves it, is an error that names it."""
+    path = folder(tmp_path / "scan")
+    (path / "s_00005.tif").write_bytes(b"")
+    with pytest.raises(DataError, match=r"s_00005\.tif"):
+        read(path)
+
+
+@pytest.mark.parametrize("other", [STACK[0, :8], STACK[0].astype(np.uint16), STACK[:2]])
+def test_frames_must_be_alike(tmp_path: Path, other: np.ndarray) -> None:
+    """Another shape, type or number of pages is an error that names the file."""
+    path = folder(tmp_path / "scan")
+    tifffile.imwrite(path / "s_00002.tif", other, metadata=None)
+    with pytest.raises(DataError, match=r"s_00002\.tif"):
+        read(path)
+
+
+def test_two_scans_in_one_folder(tmp_path: Path) -> None:
+    """Two sequences are ambiguous; the beginning of the name decides."""
+    path = folder(tmp_path / "scan", STACK, name="a_{:03d}.tif")
+    folder(path, STACK + 1, name="b_{:03d}.tif")
+    with pytest.raises(DataError, match="several sequences"):
+        read(path)
+    assert np.array_equal(read(path, dataset="b_").array, STACK + 1)
+
+
+def test_folder_without_frames(tmp_path: Path) -> None:
+    """An empty folder, or one of other files, says what was looked for and what is there."""
+    with pytest.raises(DataError, match=r"no numbered TIFF frames.*no files"):
+        read(tmp_path)
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DataError, match=r"notes\.txt"):
+        read(tmp_path)
+
+
+def test_folder_above_the_limit(tmp_path: Path) -> None:
+    """The size of all frames together is checked after the first header."""
+    with pytest.raises(TooLargeError):
+        read(folder(tmp_path / "scan"), limits=Limits(max_bytes=STACK.nbytes - 1))
+
+
+def test_real_rocking_curve(real_data: Path) -> None:
+    """Scan 54: 201 frames equal to the archive of the same scan, peak where its README says, in under 2 s (0.3 s measured)."""
+    begin = time.perf_counter()
+    scan = read(real_data / "aps34idc_scan54" / "raw_tif")
+    elapsed = time.perf_counter() - begin
+    assert np.array_equal(scan.array, read(real_data / "aps34idc_scan54" / "S0054_raw_int32.npz").array)
+    assert np.unravel_index(scan.array.argmax(), scan.array.shape) == (99, 126, 127)
+    assert elapsed < 2
