@@ -29,7 +29,8 @@ MAX_DELIVERIES: Final = 3  # a job that ended its worker process so often is poi
 _PREFIX: Final = "inphase:"
 _EVENTS_KEPT: Final = 256
 _PRESENT_S: Final = 5.0  # a worker says every second that it lives
-_BLOCK_MS: Final = 2000  # below the client's socket timeout of 5 s
+_SILENT_S: Final = 5.0  # a socket silent for so long is taken for dead
+_BLOCK_MS: Final = 2000  # well below
 
 
 class JobState(StrEnum):
@@ -108,14 +109,19 @@ class Event:
     kind: str  # "state" or "progress"
     data: dict[str, Any]
 
+    @property
+    def ends(self) -> bool:
+        """Whether no event follows."""
+        return self.kind == "state" and JobState(self.data["state"]).final
+
 
 def connect(url: str, *, retries: int = 2) -> redis.Redis:
     """A client for `redis://`, `rediss://` or `unix://`. It connects on first use.
 
-    retries: with the 5 s bound on a silent socket this decides how long a call lasts when Redis is away: 2 give up
+    retries: decides how long a call lasts when Redis is away: 2 give up
         within a tenth of a second when the connection is refused, 40 ride over a restart of half a minute.
     """
-    return redis.Redis.from_url(url, retry=Retry(_backoff(), retries))
+    return redis.Redis.from_url(url, retry=Retry(_backoff(), retries), socket_timeout=_SILENT_S)
 
 
 def _backoff() -> ExponentialWithJitterBackoff:
@@ -149,7 +155,7 @@ class Records:
         with _translated():
             fields = cast(dict[bytes, bytes], self._client.hgetall(_job(job_id)))
         if not fields:
-            raise UnknownJobError(f"there is no job {job_id}: the id is wrong, or the job has expired")
+            raise _unknown(job_id)
         return _record(job_id, fields)
 
     def page(
@@ -202,7 +208,7 @@ class Records:
         """
         state = self._run("cancel", job_id)
         if not state:
-            raise UnknownJobError(f"there is no job {job_id}: the id is wrong, or the job has expired")
+            raise _unknown(job_id)
         return JobState(state.decode())
 
     def claim(self, job_id: str, message_id: str, worker: str) -> int | None:
@@ -251,7 +257,7 @@ class Records:
         self._run("assign", job_id, message_id)
 
     def message_of(self, job_id: str) -> str:
-        """The message that stands for the job, empty before the first."""
+        """The message that stands for the job; the first one bears the job's id."""
         with _translated():
             return (cast(bytes | None, self._client.hget(_job(job_id), "message")) or b"").decode()
 
@@ -294,55 +300,32 @@ class Records:
         """Close the connections."""
         self._client.close()
 
-    async def wait(self, job_id: str, timeout: float) -> JobRecord:
-        """The record as soon as the job has ended, or as it stands after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        async for event in self._stream(job_id, "0-0", deadline):
-            if event is not None and event.kind == "state" and JobState(event.data["state"]).final:
-                break
-        return await self._get_async(job_id)
+    async def wait(self, job_id: str, timeout_s: float) -> JobRecord:
+        """The record as soon as the job has ended, or as it stands after `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
+        async with self._connection() as client:
+            async for event in _stream(client, job_id, "0-0", deadline):
+                if event is not None and event.ends:
+                    break
+            with _translated():
+                fields = cast(dict[bytes, bytes], await client.hgetall(_job(job_id)))
+        if not fields:
+            raise _unknown(job_id)
+        return _record(job_id, fields)
 
     async def follow(self, job_id: str, after: str = "0-0") -> AsyncIterator[Event | None]:
         """What happens to a job, from the event after `after` to its end; None about every two silent seconds.
 
         The None lets a caller see that its client is gone, or keep a proxy awake.
         """
-        async for event in self._stream(job_id, after, float("inf")):
-            yield event
+        async with self._connection() as client:
+            async for event in _stream(client, job_id, after, float("inf")):
+                yield event
 
-    async def _stream(self, job_id: str, after: str, deadline: float) -> AsyncIterator[Event | None]:
-        """Events until the final one or the deadline, on a connection of its own: a blocking read occupies it."""
-        key = f"{_job(job_id)}:events"
-        async with redis.asyncio.Redis.from_url(self._url, retry=AsyncRetry(_backoff(), self._retries)) as client:
-            while True:
-                left_ms = min(_BLOCK_MS, (deadline - time.monotonic()) * 1000)
-                with _translated():
-                    # A block of 0 means for ever: ask without blocking once the time is up.
-                    answer: Any = await client.xread({key: after}, count=64, block=int(left_ms) if left_ms >= 1 else None)
-                events = [_event(*item) for item in answer[0][1]] if answer else []
-                for event in events:
-                    yield event
-                    if event.kind == "state" and JobState(event.data["state"]).final:
-                        return
-                if events:
-                    after = events[-1].event_id
-                    continue
-                with _translated():
-                    if not await client.exists(key):
-                        raise UnknownJobError(f"there is no job {job_id}: the id is wrong, or the job has expired")
-                    if await client.hget(_job(job_id), "state") in _FINAL_BYTES:
-                        return
-                if time.monotonic() >= deadline:
-                    return
-                yield None
-
-    async def _get_async(self, job_id: str) -> JobRecord:
-        async with redis.asyncio.Redis.from_url(self._url, retry=AsyncRetry(_backoff(), self._retries)) as client:
-            with _translated():
-                fields = cast(dict[bytes, bytes], await client.hgetall(_job(job_id)))
-        if not fields:
-            raise UnknownJobError(f"there is no job {job_id}: the id is wrong, or the job has expired")
-        return _record(job_id, fields)
+    def _connection(self) -> redis.asyncio.Redis:
+        """For asyncio, one a call: a blocking read occupies its connection, and a loop may not use another's."""
+        retry = AsyncRetry(_backoff(), self._retries)
+        return redis.asyncio.Redis.from_url(self._url, retry=retry, socket_timeout=_SILENT_S)
 
     def _run(self, name: str, *args: str | bytes | float) -> Any:
         with _translated():
@@ -359,17 +342,48 @@ class Records:
         return (_record(name, fields) for name, fields in zip(names, answers, strict=True) if fields)
 
 
+async def _stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline: float) -> AsyncIterator[Event | None]:
+    """Events until the one that ends the job, or the deadline; None when a blocking read brought nothing."""
+    key = f"{_job(job_id)}:events"
+    while True:
+        left_ms = min(_BLOCK_MS, (deadline - time.monotonic()) * 1000)
+        with _translated():
+            # To block for 0 ms means for ever: ask without blocking once the time is up.
+            answer: Any = await client.xread({key: after}, count=64, block=int(left_ms) if left_ms >= 1 else None)
+        events = [_event(*item) for item in answer[0][1]] if answer else []
+        for event in events:
+            yield event
+            if event.ends:
+                return
+        if events:
+            after = events[-1].event_id
+            continue
+        with _translated():
+            state = await client.hget(_job(job_id), "state")
+        if state is None:
+            raise _unknown(job_id)
+        if state in _FINAL_BYTES or time.monotonic() >= deadline:
+            return
+        yield None
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turn what redis-py raises when Redis is away, starting or out of disk into one error of ours."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError) as error:
-        raise QueueUnavailableError(f"Redis does not answer ({error}): nothing was accepted, try again later") from error
+        raise QueueUnavailableError(
+            f"Redis does not answer ({error}): nothing was accepted, try again later"
+        ) from error
     except redis.ResponseError as error:
         if str(error).startswith("MISCONF"):  # its disk is full or failing: it refuses writes
             raise QueueUnavailableError(f"Redis cannot write to its disk ({error}): nothing was accepted") from error
         raise
+
+
+def _unknown(job_id: str) -> UnknownJobError:
+    return UnknownJobError(f"there is no job {job_id}: the id is wrong, or the job has expired")
 
 
 def _job(job_id: str) -> str:
@@ -447,7 +461,7 @@ if held[1] then
 end
 local sequence = redis.call('INCR', '{_PREFIX}sequence')
 redis.call('HSET', job(id), 'document', document, 'priority', priority, 'owner', owner, 'sequence', sequence,
-    'attempt', 0, 'deliveries', 0, 'created', now())
+    'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id)
 redis.call('ZADD', '{_PREFIX}jobs', sequence, id)
 move(id, 'queued', '')
 return 1

@@ -98,7 +98,9 @@ class Store:
         if not _ID.fullmatch(job_id):
             raise StoreError(f"{job_id!r} is no job id: expected 32 hexadecimal digits")
         if not _NAME.fullmatch(name):
-            raise StoreError(f"{name!r} is no name for stored arrays: expected lower case letters, digits, '.', '_', '-'")
+            raise StoreError(
+                f"{name!r} is no name for stored arrays: expected lower case letters, digits, '.', '_', '-'"
+            )
         return self.root / job_id / f"{name}.npz"
 
     def has(self, job_id: str, name: str) -> bool:
