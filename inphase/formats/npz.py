@@ -1,12 +1,11 @@
 """numpy's .npz: measurements in, results out."""
 
-import contextlib
 import json
 import os
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -42,6 +41,9 @@ def read(request: Request) -> RawScan:
     return RawScan(array, geometry_of(small.get("q_steps"), small.get("q_centre"), where), where, chosen)
 
 
+RESULT_KEYS = ("object", "amplitude", "phase", "phase_flat", "support", "modulus", "mask", "voxel_size_m", "document")
+
+
 @dataclass(frozen=True)
 class Result:
     """A reconstruction as it is stored: anyone can check its chi2 from `object`, `modulus` and `mask` alone.
@@ -50,7 +52,7 @@ class Result:
     phase_flat: float32 radians, the phase without its linear ramp.
     support: bool. modulus: float32, the measured square root of intensity, preprocessed but not made to fit.
     mask: uint8 of MaskState. voxel_size_m: metres per axis, None where no geometry is known.
-    document: the job document, as JSON-serialisable mapping.
+    document: the job document, decoded from its JSON.
     """
 
     object: NDArray[np.complex64]
@@ -58,52 +60,30 @@ class Result:
     phase_flat: NDArray[np.float32]
     modulus: NDArray[np.float32]
     mask: NDArray[np.uint8]
-    voxel_size_m: tuple[float, float, float] | None = None
-    document: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def amplitude(self) -> NDArray[np.float32]:
-        """Modulus of the object, float32."""
-        return np.abs(self.object)
-
-    @property
-    def phase(self) -> NDArray[np.float32]:
-        """Phase of the object in radians, (-pi, pi], float32, with its linear ramp."""
-        return np.angle(self.object)
+    voxel_size_m: tuple[float, float, float] | None
+    document: Mapping[str, Any]
 
 
-def write_result(path: Path, result: Result) -> None:
-    """Writes the result so that `path` holds either all of it or what it held before.
+def write_result(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes a result (RESULT_KEYS, and more where there is more): `path` then holds all of it, or what it held before.
 
-    Raises OSError where the folder cannot be written; nothing half-written stays behind.
+    Raises ValueError where a key is missing, OSError where the folder cannot be written; nothing half-written stays.
     """
-    size = result.voxel_size_m or (np.nan, np.nan, np.nan)
-    arrays: dict[str, NDArray[Any]] = {
-        "object": result.object.astype(np.complex64),
-        "amplitude": result.amplitude.astype(np.float32),
-        "phase": result.phase.astype(np.float32),
-        "phase_flat": result.phase_flat.astype(np.float32),
-        "support": result.support.astype(bool),
-        "modulus": result.modulus.astype(np.float32),
-        "mask": result.mask.astype(np.uint8),
-        "voxel_size_m": np.asarray(size, np.float64),
-        "document": np.array(json.dumps(dict(result.document))),
-    }
+    if missing := [key for key in RESULT_KEYS if key not in arrays]:
+        raise ValueError(f"a result needs {', '.join(missing)}")
     partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         with partial.open("xb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy types the keywords as its own flag
+            np.savez(stream, allow_pickle=False, **arrays)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
+        partial.unlink(missing_ok=True)
 
 
 def read_result(path: Path) -> Result:
-    """Reads what `write_result` wrote. Raises DataError where the file is not such a result."""
-    where = str(path)
+    """Reads what `write_result` wrote, or the service sent. Raises DataError where the file is not such a result."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             size = archive["voxel_size_m"]
@@ -117,7 +97,7 @@ def read_result(path: Path) -> Result:
                 document=json.loads(str(archive["document"])),
             )
     except (KeyError, AttributeError, TypeError, IndexError, *_DAMAGED) as error:
-        raise DataError(f"{where}: not a result of inphase, or damaged: {npy.first_line(error)}") from error
+        raise DataError(f"{path}: not a result of inphase, or damaged: {npy.first_line(error)}") from error
 
 
 def _open(path: Path) -> zipfile.ZipFile:

@@ -2,8 +2,8 @@
 
 import errno
 import io
+import json
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import Limits, npz, read
-from inphase.formats.npz import Result, read_result, write_result
+from inphase.formats.npz import read_result, write_result
 from inphase.pattern import Domain
 
 VOLUME = np.random.default_rng(0).poisson(3, (4, 5, 6)).astype(np.uint16)
@@ -126,56 +126,55 @@ def test_too_many_members(tmp_path: Path) -> None:
         read(tmp_path / "a.npz")
 
 
-def result() -> Result:
+def result(voxel_size_m: tuple[float, float, float] = (1e-9, 2e-9, 3e-9)) -> dict[str, np.ndarray]:
     """A small result with recognisable numbers."""
     rng = np.random.default_rng(1)
     field = (rng.normal(size=(4, 4, 4)) + 1j * rng.normal(size=(4, 4, 4))).astype(np.complex64)
-    return Result(
-        object=field,
-        support=np.abs(field) > 1,
-        phase_flat=np.angle(field),
-        modulus=np.abs(np.fft.fftn(field)).astype(np.float32),
-        mask=rng.integers(0, 3, (4, 4, 4), np.uint8),
-        voxel_size_m=(1e-9, 2e-9, 3e-9),
-        document={"id": "x", "metrics": {"final": {"chi2": 0.001}}},
-    )
+    return {
+        "object": field,
+        "amplitude": np.abs(field),
+        "phase": np.angle(field),
+        "phase_flat": np.angle(field),
+        "support": np.abs(field) > 1,
+        "modulus": np.abs(np.fft.fftn(field)).astype(np.float32),
+        "mask": rng.integers(0, 3, (4, 4, 4), np.uint8),
+        "voxel_size_m": np.array(voxel_size_m),
+        "document": np.array(json.dumps({"id": "x", "metrics": {"final": {"chi2": 0.001}}})),
+    }
 
 
 def test_result_round_trip(tmp_path: Path) -> None:
-    """What is written comes back bit for bit, with the keys that the interface promises."""
+    """What is written comes back bit for bit, under the keys that the interface promises."""
     written = result()
     write_result(tmp_path / "r.npz", written)
     back = read_result(tmp_path / "r.npz")
     for name in ("object", "support", "phase_flat", "modulus", "mask"):
-        assert np.array_equal(getattr(back, name), getattr(written, name))
-    assert back.voxel_size_m == written.voxel_size_m
-    assert back.document == written.document
+        assert np.array_equal(getattr(back, name), written[name])
+    assert back.voxel_size_m == (1e-9, 2e-9, 3e-9)
+    assert back.document["metrics"]["final"]["chi2"] == 0.001
     with np.load(tmp_path / "r.npz") as archive:
-        assert set(archive) == {
-            "object",
-            "amplitude",
-            "phase",
-            "phase_flat",
-            "support",
-            "modulus",
-            "mask",
-            "voxel_size_m",
-            "document",
-        }
-        product = archive["amplitude"] * np.exp(1j * archive["phase"])
-        assert np.allclose(product, archive["object"], atol=1e-5)  # float32 numbers of order 1
+        assert set(archive) == set(written)
 
 
 def test_result_without_geometry(tmp_path: Path) -> None:
     """An unknown voxel size stays unknown."""
-    write_result(tmp_path / "r.npz", replace(result(), voxel_size_m=None))
+    write_result(tmp_path / "r.npz", result((np.nan, np.nan, np.nan)))
     assert read_result(tmp_path / "r.npz").voxel_size_m is None
+
+
+def test_incomplete_result_is_refused(tmp_path: Path) -> None:
+    """A result without its mask could not be checked by anyone: it is not written."""
+    arrays = result()
+    del arrays["mask"]
+    with pytest.raises(ValueError, match="needs mask"):
+        write_result(tmp_path / "r.npz", arrays)
+    assert not list(tmp_path.iterdir())
 
 
 def test_result_is_readable_as_a_measurement(tmp_path: Path) -> None:
     """The measured modulus of a result file can be reconstructed again."""
     write_result(tmp_path / "r.npz", result())
-    assert np.array_equal(read(tmp_path / "r.npz", domain=Domain.MODULUS).array, result().modulus)
+    assert np.array_equal(read(tmp_path / "r.npz", domain=Domain.MODULUS).array, result()["modulus"])
 
 
 def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
