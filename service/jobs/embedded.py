@@ -28,9 +28,18 @@ _START_S: Final = 20.0  # includes reading the append-only file back
 _LOCK_S: Final = 10.0  # how long the Redis of a killed service may take to finish
 _STOP_S: Final = 10.0
 
-# Holds the server's life to ours: `read` ends when our end of the pipe closes, also by SIGKILL. A process instead of
+# Ties the server's life to ours: `read` ends when our end of the pipe closes, also by SIGKILL. A shell instead of
 # PR_SET_PDEATHSIG because that follows the thread that started the child, and thread pools end theirs.
-_GUARD: Final = '"$@" & server=$!; read -r _; kill -TERM $server; wait $server'
+_GUARD: Final = """
+exec 3<&0
+"$@" 3<&- &
+server=$!
+{ read -r _ <&3; kill -TERM $server; } &
+wait $server
+code=$?
+kill $! 2>/dev/null
+exit $code
+"""
 
 
 def find_server() -> Path:

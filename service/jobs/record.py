@@ -10,6 +10,7 @@ Keys, all below `inphase:`; times are the Redis server's, so hosts need not agre
 """
 
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -146,7 +147,22 @@ class Records:
         self, job_id: str, document: bytes, *, priority: Priority = Priority.NORMAL, owner: str = ""
     ) -> JobRecord:
         """Accept a job as queued; on disk when this returns (appendfsync always). `broker.enqueue` then hands it out."""
-        if not self._run("create", job_id, document, priority.value, owner):
+        if not self._run("create", job_id, document, priority.value, owner, JobState.QUEUED.value, "", ""):
+            raise ValueError(f"job {job_id} exists already")
+        return self.get(job_id)
+
+    def add_ended(
+        self,
+        job_id: str,
+        document: bytes,
+        *,
+        result: str = "",
+        state: JobState = JobState.SUCCEEDED,
+        reason: str = "",
+        owner: str = "",
+    ) -> JobRecord:
+        """Record a job that never waited: it was answered at once."""
+        if not self._run("create", job_id, document, Priority.NORMAL.value, owner, state.value, reason, result):
             raise ValueError(f"job {job_id} exists already")
         return self.get(job_id)
 
@@ -345,11 +361,10 @@ class Records:
 async def _stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline: float) -> AsyncIterator[Event | None]:
     """Events until the one that ends the job, or the deadline; None when a blocking read brought nothing."""
     key = f"{_job(job_id)}:events"
+    block_ms: int | None = None  # at first only look; to block for 0 ms would mean for ever
     while True:
-        left_ms = min(_BLOCK_MS, (deadline - time.monotonic()) * 1000)
         with _translated():
-            # To block for 0 ms means for ever: ask without blocking once the time is up.
-            answer: Any = await client.xread({key: after}, count=64, block=int(left_ms) if left_ms >= 1 else None)
+            answer: Any = await client.xread({key: after}, count=64, block=block_ms)
         events = [_event(*item) for item in answer[0][1]] if answer else []
         for event in events:
             yield event
@@ -362,9 +377,12 @@ async def _stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline
             state = await client.hget(_job(job_id), "state")
         if state is None:
             raise _unknown(job_id)
-        if state in _FINAL_BYTES or time.monotonic() >= deadline:
+        left_ms = min(_BLOCK_MS, (deadline - time.monotonic()) * 1000)
+        if state in _FINAL_BYTES or left_ms <= 0:
             return
-        yield None
+        if block_ms is not None:
+            yield None
+        block_ms = math.ceil(left_ms)
 
 
 @contextmanager
@@ -454,16 +472,16 @@ end
 # create and finish answer as before when they are sent again: redis-py repeats a call whose answer was lost.
 _SCRIPTS: Final = {
     "create": f"""
-local id, document, priority, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local id, document, priority, owner, state, reason, result = unpack(ARGV)
 local held = redis.call('HMGET', job(id), 'document', 'attempt')
 if held[1] then
     if held[1] == document and held[2] == '0' then return 1 else return 0 end
 end
 local sequence = redis.call('INCR', '{_PREFIX}sequence')
 redis.call('HSET', job(id), 'document', document, 'priority', priority, 'owner', owner, 'sequence', sequence,
-    'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id)
+    'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'result', result)
 redis.call('ZADD', '{_PREFIX}jobs', sequence, id)
-move(id, 'queued', '')
+move(id, state, reason)
 return 1
 """,
     "assign": """

@@ -86,7 +86,7 @@ class Store:
         """
         path = self.path(job_id, name)
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
         except FileNotFoundError:
             raise StoreError(f"job {job_id} has no stored {name!r}: it never had, or it has expired") from None

@@ -253,17 +253,13 @@ def _follow_parent(leave: Leave) -> None:
 
 def _warm_refinement(settings: WorkerSettings) -> Perform:
     """service.refine.perform, with torch loaded and everything compiled that the first job would wait for."""
-    import numpy as np
     import torch
 
-    from inphase.retrieval import engine, problem, recipe, starts
     from service import refine
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    modulus = np.random.default_rng(0).random((16, 16, 16), dtype=np.float32)
-    trivial = problem.Problem(modulus, np.zeros(modulus.shape, np.uint8))
-    engine.retrieve(trivial, recipe.resolve("fast"), starts.random(trivial, 1, seed=0), device=settings.device)
+    refine.warm(settings.device)
     return refine.perform
 
 

@@ -1,0 +1,55 @@
+"""A real Redis for the tests of this folder: started once, emptied before every test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from service.jobs.broker import Queue
+from service.jobs.embedded import EmbeddedRedis, find_server
+from service.jobs.errors import NoRedisError
+from service.jobs.record import Records
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """A running Redis; skips where none can be had."""
+    try:
+        find_server()
+    except NoRedisError as error:
+        pytest.skip(str(error))
+    embedded = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
+    embedded.start()
+    yield embedded
+    embedded.stop()
+
+
+@pytest.fixture
+def redis_url(server: EmbeddedRedis) -> str:
+    """URL of an empty Redis."""
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+    return server.url
+
+
+@pytest.fixture
+def records(redis_url: str) -> Iterator[Records]:
+    """Records on an empty Redis."""
+    records = Records(redis_url)
+    yield records
+    records.close()
+
+
+@pytest.fixture
+def queue(redis_url: str, records: Records) -> Iterator[Queue]:
+    """The queue of an empty Redis."""
+    queue = Queue(redis_url, records)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> str:
+    """URL of a Redis that is not there."""
+    return f"unix://{tmp_path}/nobody.sock"

@@ -1,0 +1,288 @@
+"""Job records: states, fencing, listing, waiting."""
+
+import asyncio
+import threading
+import time
+from uuid import uuid4
+
+import pytest
+import redis
+
+from service.jobs.errors import QueueUnavailableError, UnknownJobError
+from service.jobs.record import MAX_DELIVERIES, JobState, Priority, Progress, Records
+
+
+def new(records: Records, **options: object) -> str:
+    """A queued job."""
+    job_id = uuid4().hex
+    records.create(job_id, b'{"x": 1}', **options)  # type: ignore[arg-type]
+    return job_id
+
+
+def claim(records: Records, job_id: str, worker: str = "w") -> int | None:
+    """An attempt by the message that stands for the job."""
+    return records.claim(job_id, records.message_of(job_id), worker)
+
+
+def test_created_job_is_queued_with_its_document(records: Records) -> None:
+    """A new record is queued, has no attempt yet, and carries document, owner and priority unchanged."""
+    record = records.get(new(records, owner="ada", priority=Priority.HIGH))
+    assert (record.state, record.attempt, record.owner, record.priority) == (JobState.QUEUED, 0, "ada", Priority.HIGH)
+    assert record.document == b'{"x": 1}'
+    assert abs(record.created - time.time()) < 5  # one machine, one clock
+    assert (record.started, record.finished, record.progress, record.result) == (None, None, None, "")
+
+
+def test_creation_repeated_by_the_client_is_one_job(records: Records) -> None:
+    """redis-py repeats a call whose answer was lost: the same creation twice is one job, another document is an error."""
+    job_id = new(records)
+    records.create(job_id, b'{"x": 1}')
+    assert records.count(JobState.QUEUED) == 1
+    with pytest.raises(ValueError, match="exists already"):
+        records.create(job_id, b"{}")
+
+
+def test_ended_job_needs_no_queue(records: Records) -> None:
+    """A job answered at once is recorded as succeeded, with its result, and never waits."""
+    record = records.add_ended(uuid4().hex, b"{}", result="result-0", owner="ada")
+    assert (record.state, record.result, record.owner) == (JobState.SUCCEEDED, "result-0", "ada")
+    assert record.finished is not None
+    assert records.position(record.job_id) is None
+
+
+def test_path_to_success(records: Records) -> None:
+    """claim, progress and finish move a job through its states and leave times in order."""
+    job_id = new(records)
+    assert claim(records, job_id) == 1
+    assert records.progress(job_id, 1, Progress(10, 50, 0.25, 99, "ER"))
+    assert records.get(job_id).progress == Progress(10, 50, 0.25, 99, "ER")
+    assert records.finish(job_id, 1, JobState.SUCCEEDED, document=b"{}", result="result-1")
+    record = records.get(job_id)
+    assert (record.state, record.document, record.result, record.worker) == (
+        JobState.SUCCEEDED,
+        b"{}",
+        "result-1",
+        "w",
+    )
+    assert record.started is not None
+    assert record.finished is not None
+    assert record.created <= record.started <= record.finished
+
+
+def test_stale_attempt_changes_nothing(records: Records) -> None:
+    """After a newer attempt has begun, the older one can neither report, give back, nor end the job; the newer one can."""
+    job_id = new(records)
+    assert claim(records, job_id, "old") == 1
+    assert claim(records, job_id, "new") == 2
+    before = records.get(job_id)
+    assert not records.progress(job_id, 1, Progress(1, 2))
+    assert not records.release(job_id, 1)
+    assert not records.finish(job_id, 1, JobState.FAILED, reason="late", document=b"late", result="result-1")
+    assert records.get(job_id) == before
+    assert records.should_stop(job_id, 1) == "stale"
+    assert records.should_stop(job_id, 2) == ""
+    assert records.finish(job_id, 2, JobState.SUCCEEDED, result="result-2")
+    assert not records.finish(job_id, 1, JobState.SUCCEEDED, result="result-1")
+    assert records.get(job_id).result == "result-2"
+
+
+def test_ending_repeated_by_the_client_is_true_again(records: Records) -> None:
+    """An ending whose answer was lost is sent again and must not look stale: its result would be thrown away."""
+    job_id = new(records)
+    claim(records, job_id)
+    assert records.finish(job_id, 1, JobState.SUCCEEDED, result="result-1")
+    assert records.finish(job_id, 1, JobState.SUCCEEDED, result="result-1")
+
+
+def test_many_claims_at_once_get_different_numbers(records: Records, redis_url: str) -> None:
+    """Attempts are numbered atomically: threads that claim at the same moment never share a number."""
+    job_id = new(records)
+    numbers: list[int | None] = []
+    others = [Records(redis_url) for _ in range(MAX_DELIVERIES)]
+    threads = [threading.Thread(target=lambda r=other: numbers.append(claim(r, job_id))) for other in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    for other in others:
+        other.close()
+    assert sorted(number or 0 for number in numbers) == list(range(1, MAX_DELIVERIES + 1))
+
+
+def test_poisoned_after_three_deliveries(records: Records) -> None:
+    """A job that was delivered three times and never ended is failed at the fourth, and says why."""
+    job_id = new(records)
+    assert [claim(records, job_id) for _ in range(MAX_DELIVERIES + 1)] == [1, 2, 3, None]
+    record = records.get(job_id)
+    assert record.state is JobState.FAILED
+    assert record.reason.startswith("poisoned")
+
+
+def test_given_back_is_not_held_against_the_job(records: Records) -> None:
+    """A worker that leaves gives its job back: queued again at its old place, and no delivery counted."""
+    job_id = new(records)
+    later = new(records)
+    for attempt in range(1, 3 * MAX_DELIVERIES):
+        assert claim(records, job_id) == attempt
+        assert records.release(job_id, attempt)
+    assert records.get(job_id).state is JobState.QUEUED
+    assert (records.position(job_id), records.position(later)) == (0, 1)
+
+
+def test_deliveries_by_another_message_do_nothing(records: Records) -> None:
+    """Only the message that stands for the job may start an attempt: a duplicate is dropped."""
+    job_id = new(records)
+    records.assign(job_id, "second")
+    assert records.claim(job_id, job_id, "w") is None
+    assert records.get(job_id).state is JobState.QUEUED
+    assert records.claim(job_id, "second", "w") == 1
+
+
+def test_cancel(records: Records) -> None:
+    """Queued: cancelled at once. Running: flagged, and ended by the worker. Ended: stays. Unknown: error. Twice: the same."""
+    queued, running, ended = new(records), new(records), new(records)
+    claim(records, running)
+    claim(records, ended)
+    records.finish(ended, 1, JobState.SUCCEEDED)
+    for _ in range(2):
+        assert records.request_cancel(queued) is JobState.CANCELLED
+        assert records.request_cancel(running) is JobState.RUNNING
+        assert records.request_cancel(ended) is JobState.SUCCEEDED
+    assert records.should_stop(running, 1) == "cancelled"
+    assert records.get(running).cancel_requested
+    assert claim(records, queued) is None
+    assert claim(records, running) is None  # redelivered after its worker died: not begun again
+    assert records.get(running).state is JobState.CANCELLED
+    with pytest.raises(UnknownJobError, match="expired"):
+        records.request_cancel(uuid4().hex)
+
+
+def test_position_counts_who_goes_before(records: Records) -> None:
+    """The position is the number of queued jobs that are more urgent, or as urgent and older."""
+    low = new(records, priority=Priority.LOW)
+    normal = [new(records) for _ in range(3)]
+    high = new(records, priority=Priority.HIGH)
+    assert [records.position(job_id) for job_id in (high, *normal, low)] == [0, 1, 2, 3, 4]
+    claim(records, high)
+    records.request_cancel(normal[0])
+    assert [records.position(job_id) for job_id in (high, *normal, low)] == [None, None, 0, 1, 2]
+
+
+def test_pages_cover_every_job_once(records: Records) -> None:
+    """Following the cursor lists every job exactly once, newest first, also when others come and go meanwhile."""
+    ids = [new(records, owner="ada" if number % 3 else "bob") for number in range(25)]
+    page = records.page(limit=7)
+    listed = [record.job_id for record in page.records]
+    new(records)
+    records.request_cancel(ids[0])
+    while page.cursor is not None:
+        page = records.page(limit=7, cursor=page.cursor)
+        listed += [record.job_id for record in page.records]
+    assert listed == ids[::-1]
+
+
+def test_page_filters(records: Records) -> None:
+    """Filters by state and owner hold across page borders."""
+    ids = [new(records, owner="ada" if number % 3 else "bob") for number in range(25)]
+    for job_id in ids[::2]:
+        claim(records, job_id)
+    wanted = [job_id for number, job_id in enumerate(ids) if number % 2 == 0 and number % 3 == 0][::-1]
+    first = records.page(state=JobState.RUNNING, owner="bob", limit=2)
+    rest = records.page(state=JobState.RUNNING, owner="bob", cursor=first.cursor, limit=50)
+    assert [record.job_id for record in (*first.records, *rest.records)] == wanted
+    assert rest.cursor is None
+    with pytest.raises(ValueError, match="invalid literal"):
+        records.page(cursor="nonsense")
+
+
+def test_removing(records: Records) -> None:
+    """An ended job can be forgotten with all its traces, an unfinished one cannot."""
+    queued, ended = new(records), new(records)
+    claim(records, ended)
+    records.finish(ended, 1, JobState.FAILED, reason="no")
+    assert records.finished_before(time.time() + 60) == [ended]
+    assert records.finished_before(time.time() - 60) == []
+    assert not records.remove(queued)
+    assert records.remove(ended)
+    assert not records.remove(ended)
+    with pytest.raises(UnknownJobError):
+        records.get(ended)
+    assert [record.job_id for record in records.page().records] == [queued]
+    assert records.unfinished() == [queued]
+    with redis.Redis.from_url(records._url) as client:
+        assert not [key for key in client.scan_iter() if ended.encode() in key]
+
+
+def test_workers_are_those_that_spoke_lately(records: Records) -> None:
+    """A worker is listed from its word until it leaves."""
+    records.announce("a")
+    records.announce("b")
+    assert sorted(records.workers()) == ["a", "b"]
+    records.depart("a")
+    assert records.workers() == ["b"]
+
+
+async def test_wait_ends_with_the_job(records: Records) -> None:
+    """wait returns within a small part of a second after the job has ended."""
+    job_id = new(records)
+    claim(records, job_id)
+
+    async def end() -> float:
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(records.finish, job_id, 1, JobState.SUCCEEDED, result="r")
+        return time.monotonic()
+
+    ending = asyncio.create_task(end())
+    record = await records.wait(job_id, 10)
+    assert (record.state, record.result) == (JobState.SUCCEEDED, "r")
+    assert time.monotonic() - await ending < 0.5  # a loaded machine's slack; polling every second would fail
+
+
+async def test_wait_for_ended_or_slow_or_unknown_jobs(records: Records) -> None:
+    """wait returns at once for an ended job, after the timeout for one that goes on, and raises for none."""
+    ended, slow = new(records), new(records)
+    records.request_cancel(ended)
+    assert (await records.wait(ended, 10)).state is JobState.CANCELLED
+    begun = time.monotonic()
+    assert (await records.wait(slow, 0.2)).state is JobState.QUEUED
+    assert 0.2 <= time.monotonic() - begun < 1.5
+    assert (await records.wait(slow, 0)).state is JobState.QUEUED
+    with pytest.raises(UnknownJobError):
+        await records.wait(uuid4().hex, 5)
+
+
+async def test_many_waiters(records: Records) -> None:
+    """A hundred calls may wait at once, each on its own job."""
+    ids = [new(records) for _ in range(100)]
+    waiting = [asyncio.create_task(records.wait(job_id, 20)) for job_id in ids]
+    await asyncio.sleep(0.2)
+    for job_id in ids:
+        await asyncio.to_thread(records.request_cancel, job_id)
+    assert all(record.state is JobState.CANCELLED for record in await asyncio.gather(*waiting))
+
+
+async def test_following_replays_after_an_event(records: Records) -> None:
+    """Events come in order up to the end; following again after one of them brings exactly the rest."""
+    job_id = new(records)
+    claim(records, job_id)
+    records.progress(job_id, 1, Progress(1, 2, 0.5, 3, "HIO"))
+    records.finish(job_id, 1, JobState.FAILED, reason="diverged")
+    events = [event async for event in records.follow(job_id) if event is not None]
+    assert [event.data.get("state") for event in events] == ["queued", "running", None, "failed"]
+    assert events[2].data == {"iteration": 1, "total": 2, "chi2": 0.5, "support_voxels": 3, "stage": "HIO"}
+    assert events[3].data["reason"] == "diverged"
+    assert [event async for event in records.follow(job_id, events[1].event_id)] == events[2:]
+    assert [event async for event in records.follow(job_id, events[3].event_id)] == []
+
+
+async def test_redis_away_is_said_soon(away: str) -> None:
+    """Without Redis every call raises QueueUnavailableError, well within a second."""
+    records = Records(away)
+    begun = time.monotonic()
+    for call in (records.ping, records.workers, records.page, lambda: records.get("0" * 32)):
+        with pytest.raises(QueueUnavailableError, match="does not answer"):
+            call()
+    with pytest.raises(QueueUnavailableError):
+        await records.wait("0" * 32, 5)
+    assert time.monotonic() - begun < 2
+    records.close()

@@ -1,0 +1,223 @@
+"""The array store: whole files or none, bounded, expiring."""
+
+import errno
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from service.jobs.errors import StoreCorruptError, StoreError, StoreFullError
+from service.jobs.store import Store
+
+JOB = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "store")
+
+
+def files(store: Store) -> list[str]:
+    """Everything in the store, folders too."""
+    return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*"))
+
+
+def volume(seed: int = 0) -> np.ndarray:
+    """Some complex volume."""
+    rng = np.random.default_rng(seed)
+    return (rng.random((8, 6, 4)) + 1j * rng.random((8, 6, 4))).astype(np.complex64)
+
+
+def test_arrays_come_back_bit_by_bit(store: Store) -> None:
+    """Dtype, shape, order and every bit survive; an empty and a non-contiguous array too."""
+    arrays = {
+        "object": volume(),
+        "mask": np.zeros((3, 3), np.uint8),
+        "none": np.zeros((0, 5)),
+        "strided": np.arange(24).reshape(4, 6)[:, ::2],
+        "flag": np.array(True),
+    }
+    path = store.write(JOB, "input", arrays)
+    assert path == store.root / JOB / "input.npz"
+    read = store.read(JOB, "input")
+    assert read.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert read[name].dtype == array.dtype
+        np.testing.assert_array_equal(read[name], array)
+
+
+def test_writing_again_replaces(store: Store) -> None:
+    """The second write stands, and nothing of the first is left."""
+    store.write(JOB, "input", {"a": volume(1), "b": volume(2)})
+    store.write(JOB, "input", {"a": volume(3)})
+    read = store.read(JOB, "input")
+    assert list(read) == ["a"]
+    np.testing.assert_array_equal(read["a"], volume(3))
+    assert files(store) == [JOB, f"{JOB}/input.npz"]
+
+
+@pytest.mark.parametrize("job_id", ["", "..", "../x", JOB[:-1], JOB.upper(), JOB + "/..", "0" * 31 + "g"])
+def test_ids_of_another_form_are_refused(store: Store, job_id: str) -> None:
+    """No path is made of anything but 32 hexadecimal digits."""
+    with pytest.raises(StoreError, match="no job id"):
+        store.write(job_id, "input", {"a": volume()})
+    assert files(store) == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../input", "a/b", "A", ".hidden", "x" * 65])
+def test_names_of_another_form_are_refused(store: Store, name: str) -> None:
+    """Names of groups cannot leave the job's folder either."""
+    with pytest.raises(StoreError, match="no name"):
+        store.read(JOB, name)
+
+
+def test_objects_are_not_pickled(store: Store) -> None:
+    """An array of Python objects is refused, and leaves nothing behind."""
+    with pytest.raises(ValueError, match="allow_pickle"):
+        store.write(JOB, "input", {"a": np.array([{}, []], dtype=object)})
+    assert files(store) == []
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "header"])
+def test_damage_is_noticed(store: Store, damage: str) -> None:
+    """A cut, empty or foreign file and a single flipped bit are reported as damage, never returned as data."""
+    path = store.write(JOB, "input", {"a": volume()})
+    data = bytearray(path.read_bytes())
+    match damage:
+        case "truncated":
+            data = data[: len(data) // 2]
+        case "flipped":
+            data[len(data) // 2] ^= 1
+        case "empty":
+            data = bytearray()
+        case "text":
+            data = bytearray(b"not an archive at all")
+        case "header":
+            data[0:4] = b"\x93NUM"
+    path.write_bytes(data)
+    with pytest.raises(StoreCorruptError, match=f"'input' of job {JOB} is damaged"):
+        store.read(JOB, "input")
+
+
+def test_missing_is_not_damage(store: Store) -> None:
+    """What is not there says so."""
+    with pytest.raises(StoreError, match="has no stored 'input'") as caught:
+        store.read(JOB, "input")
+    assert not isinstance(caught.value, StoreCorruptError)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_no_room_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """When the disk is full at the last moment, the error says so and neither file nor folder is left."""
+
+    def refuse(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(StoreFullError, match="no room"):
+            store.write(JOB, "input", {"a": volume()})
+    assert files(store) == []
+
+
+def test_no_room_keeps_the_old(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed replacement leaves the earlier group readable."""
+    store.write(JOB, "input", {"a": volume(1)})
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(StoreFullError):
+            store.write(JOB, "input", {"a": volume(2)})
+    np.testing.assert_array_equal(store.read(JOB, "input")["a"], volume(1))
+    assert files(store) == [JOB, f"{JOB}/input.npz"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or subprocess.call(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]) != 0:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.check_call(["umount", folder])
+
+
+def test_a_disk_that_is_really_full(small_disk: Path) -> None:
+    """On a real file system of 1 MiB the store refuses 2 MiB cleanly, and takes what fits afterwards."""
+    store = Store(small_disk / "store")
+    with pytest.raises(StoreFullError, match="no room"):
+        store.write(JOB, "input", {"a": np.zeros(2**18)})
+    assert files(store) == []
+    with pytest.raises(StoreFullError, match="bytes left"):
+        store.admit(2**21)
+    store.write(JOB, "input", {"a": np.zeros(2**10)})
+    assert store.has(JOB, "input")
+
+
+def test_admission(tmp_path: Path) -> None:
+    """The bound counts what is stored and what wants in."""
+    store = Store(tmp_path, max_bytes=10_000)
+    store.admit(10_000)
+    store.write(JOB, "input", {"a": np.zeros(1000)})
+    assert 8000 < store.total_bytes() < 8500  # the array and an npz's directory
+    store.admit(1000)
+    with pytest.raises(StoreFullError, match="do not fit"):
+        store.admit(3000)
+
+
+def test_deleting(store: Store) -> None:
+    """A group, or a whole job, is gone without traces; deleting again is no error."""
+    for name in ("input", "result-1"):
+        store.write(JOB, name, {"a": volume()})
+    store.delete(JOB, "input")
+    assert files(store) == [JOB, f"{JOB}/result-1.npz"]
+    for _ in range(2):
+        store.delete(JOB)
+        store.delete(JOB, "input")
+    assert files(store) == []
+
+
+def test_expiry_by_age_spares_running_jobs(store: Store) -> None:
+    """Old jobs go, young ones stay, and an old one that still runs stays."""
+    old, running, young = (uuid4().hex for _ in range(3))
+    for job_id in (old, running, young):
+        path = store.write(job_id, "input", {"a": volume()})
+        if job_id != young:
+            os.utime(path, (0, time.time() - 1000))
+    assert store.expire(max_age_s=500, deletable=lambda job_id: job_id != running) == [old]
+    assert {job.job_id for job in store.jobs()} == {running, young}
+
+
+def test_expiry_by_size_takes_the_oldest_first(tmp_path: Path) -> None:
+    """Above the bound the oldest ended jobs go until the rest, and the room asked for, fit."""
+    store = Store(tmp_path, max_bytes=30_000)
+    ids = [uuid4().hex for _ in range(4)]
+    for age, job_id in enumerate(ids):
+        os.utime(store.write(job_id, "input", {"a": np.zeros(1000)}), (0, time.time() - 100 + age))
+    assert store.expire(max_age_s=1e9, deletable=lambda job_id: job_id != ids[0]) == [ids[1]]
+    assert store.expire(max_age_s=1e9, deletable=lambda job_id: job_id != ids[0], room=8000) == [ids[2]]
+
+
+def test_what_killed_writers_left_is_swept(store: Store) -> None:
+    """Temporary files of long ago are removed, those of a writer at work stay."""
+    store.write(JOB, "input", {"a": volume()})
+    left, fresh = store.root / JOB / ".input.npz.1.tmp", store.root / JOB / ".input.npz.2.tmp"
+    doomed = store.root / f".{JOB}.3.tmp"
+    doomed.mkdir()
+    (doomed / "input.npz").touch()
+    for path in (left, fresh):
+        path.touch()
+    for path in (left, doomed):
+        os.utime(path, (0, 0))
+    store.expire(max_age_s=1e9, deletable=lambda _: False)
+    assert files(store) == [JOB, f"{JOB}/.input.npz.2.tmp", f"{JOB}/input.npz"]
