@@ -4,6 +4,7 @@ Links and virtual datasets may lead to other files of the same folder (that is h
 else. Datasets with external raw storage are refused: they can name any file of the host.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -44,7 +45,7 @@ class _Found:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=object))
+        return math.prod(self.shape)
 
 
 def read(request: Request) -> RawScan:
@@ -247,7 +248,7 @@ def _check_storage(dataset: h5py.Dataset, where: str) -> None:
         raise DataError(
             f"{label}: keeps its numbers in external raw files, which are not read; write them into the HDF5 file"
         )
-    if dataset.chunks and int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize > _MAX_CHUNK:
+    if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > _MAX_CHUNK:
         raise TooLargeError(f"{label}: has chunks above {in_words(_MAX_CHUNK)}; store one frame per chunk")
     properties = dataset.id.get_create_plist()
     for index in range(properties.get_nfilters()):

@@ -1,5 +1,6 @@
 """numpy's .npy: one array, header checked before a byte of it is allocated; pickles are never loaded."""
 
+import math
 from typing import IO, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def decode(stream: IO[bytes], size: int, where: str, limits: Limits) -> NDArray[
     """
     shape, dtype, begin = header(stream, where)
     admit(shape, dtype, where, limits)
-    count = int(np.prod(shape, dtype=object))
+    count = math.prod(shape)
     if size - begin != count * dtype.itemsize:
         what = "truncated" if size - begin < count * dtype.itemsize else "longer than its header says"
         raise DataError(

@@ -1,6 +1,7 @@
 """numpy's .npz: measurements in, results out."""
 
 import json
+import math
 import os
 import zipfile
 import zlib
@@ -139,9 +140,7 @@ def _choose(headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]], request: 
         if key in headers:
             return key
     volumes = {
-        key: int(np.prod(shape, dtype=object))
-        for key, (shape, dtype) in headers.items()
-        if len(shape) == 3 and dtype.kind in "uif"
+        key: math.prod(shape) for key, (shape, dtype) in headers.items() if len(shape) == 3 and dtype.kind in "uif"
     }
     if not volumes:
         raise DataError(f"{request.path}: holds no three-dimensional array of real numbers; it holds {listing}")
