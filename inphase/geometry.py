@@ -22,7 +22,7 @@ class Geometry:
     """Sampling of reciprocal space.
 
     q_steps: (3, 3) float64, 1/m: row a is the change of q when array axis a (rocking, row, column) grows by one voxel.
-    q_centre: (3,) float64, 1/m: momentum transfer at the array's centre, |q| = 2 pi / d; None where unknown.
+    q_centre: (3,) float64, 1/m: momentum transfer at the array's DC voxel N // 2, |q| = 2 pi / d; None where unknown.
     """
 
     q_steps: NDArray[np.float64]
@@ -31,6 +31,12 @@ class Geometry:
     def binned(self, factors: tuple[int, int, int]) -> "Geometry":
         """Geometry after sum-binning by integer factors per axis."""
         return replace(self, q_steps=self.q_steps * np.asarray(factors, float)[:, None])
+
+    def moved(self, voxels: tuple[float, float, float]) -> "Geometry":
+        """Geometry of a window whose DC voxel lies `voxels` further along each axis."""
+        if self.q_centre is None:
+            return self
+        return replace(self, q_centre=self.q_centre + np.asarray(voxels, float) @ self.q_steps)
 
     def voxel_basis_m(self, shape: tuple[int, int, int]) -> NDArray[np.float64]:
         """(3, 3) metres: row a is the real-space step along axis a of an object sampled on `shape` voxels.

@@ -1,0 +1,67 @@
+"""Detector corrections: bad-pixel map and flat field."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.errors import DataError
+from inphase.pattern import MaskState, Pattern
+from inphase.preprocess.report import StepReport
+
+DARK_LIMIT = 1.0  # a pixel with more than this without beam counts by itself
+FLAT_LIMIT = 0.1  # of the median: a pixel that sees less of the light multiplies noise more than it adds information
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Maps of the detector.
+
+    dark: (rows, columns), what a pixel shows without beam; above 1 it is bad. None: no map.
+    flat: (rows, columns), response to even light, any unit; 0 is a dead pixel. None: even response.
+    roi: ((first row, end), (first column, end)) of the scan on the chip that the maps cover; None: the same area.
+    """
+
+    dark: NDArray[np.generic] | None = None
+    flat: NDArray[np.generic] | None = None
+    roi: tuple[tuple[int, int], tuple[int, int]] | None = None
+
+
+def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepReport]:
+    """Mask bad pixels and divide by the flat field, whose mean over the good pixels is taken as 1.
+
+    Raises DataError where a map does not cover the frames.
+    """
+    frame = pattern.shape[1:]
+    bad = np.zeros(frame, bool)
+    gain = np.ones(frame, np.float32)
+    if corrections.dark is not None:
+        bad |= ~(_on_frame(corrections.dark, frame, corrections.roi, "dark") <= DARK_LIMIT)
+    if corrections.flat is not None:
+        flat = _on_frame(corrections.flat, frame, corrections.roi, "flat")
+        lit = flat[np.isfinite(flat) & (flat > 0)]
+        if lit.size == 0:
+            raise DataError("the flat field has no pixel above zero in the area of the frames")
+        bad |= ~(np.isfinite(flat) & (flat > FLAT_LIMIT * np.median(lit)))
+        gain = np.where(bad, 1.0, flat[~bad].mean() / np.where(bad, 1.0, flat)).astype(np.float32)
+    gain[bad] = 0.0
+    mask = pattern.mask.copy()
+    mask[:, bad] = MaskState.MASKED
+    numbers = {"bad_pixels": int(bad.sum()), "gain_lowest": float(gain[~bad].min()), "gain_highest": float(gain.max())}
+    return replace(pattern, intensity=pattern.intensity * gain, mask=mask), StepReport("corrections", numbers)
+
+
+def _on_frame(
+    chip: NDArray[np.generic], frame: tuple[int, ...], roi: tuple[tuple[int, int], tuple[int, int]] | None, name: str
+) -> NDArray[np.float64]:
+    """The part of a map (rows, columns) under the frames."""
+    part = np.asarray(chip, np.float64)
+    if roi is not None and part.shape != frame:
+        (top, bottom), (left, right) = roi
+        part = part[top:bottom, left:right]
+    if part.shape != frame:
+        raise DataError(
+            f"the {name} map is {np.shape(chip)}, with the region of interest {roi} it covers {part.shape}, "
+            f"but the frames are {frame}: give the region that the frames show"
+        )
+    return part

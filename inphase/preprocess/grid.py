@@ -1,0 +1,54 @@
+"""Crop or pad onto a window of the measured grid. Nothing wraps; what was not measured is padding."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from inphase.pattern import MaskState, Pattern
+from inphase.preprocess.centring import Window
+from inphase.preprocess.report import StepReport
+
+LAYERS = 2  # next to the padding, whose modulus bounds it
+
+
+def cut(pattern: Pattern, window: Window) -> tuple[Pattern, StepReport]:
+    """The measured voxels in the window, (shape * bins) voxels, PADDING where it reaches beyond the measurement."""
+    size = tuple(n * b for n, b in zip(window.shape, window.bins, strict=True))
+    source = tuple(
+        slice(max(0, s), max(0, min(s + n, full)))
+        for s, n, full in zip(window.start, size, pattern.shape, strict=True)
+    )
+    target = tuple(slice(part.start - s, part.stop - s) for part, s in zip(source, window.start, strict=True))
+    intensity = np.zeros(size, np.float32)
+    mask = np.full(size, MaskState.PADDING, np.uint8)
+    intensity[target] = pattern.intensity[source]
+    mask[target] = pattern.mask[source]
+    geometry = pattern.geometry
+    if geometry is not None:
+        a, b, c = (s + n // 2 - full // 2 for s, n, full in zip(window.start, size, pattern.shape, strict=True))
+        geometry = geometry.moved((a, b, c))
+    before, inside = pattern.intensity.sum(dtype=np.float64), intensity.sum(dtype=np.float64)
+    numbers = {"size": list(size), "counts_share": float(inside / before) if before else 0.0}
+    return replace(pattern, intensity=intensity, mask=mask, geometry=geometry), StepReport("window", numbers)
+
+
+def padding_bound(pattern: Pattern) -> float:
+    """Largest |F| that a PADDING voxel may keep: the RMS modulus of the valid voxels in the two layers next to the padding.
+
+    The far field falls off outwards, so what was not measured is not brighter than the last of what was. 0 where there is
+    no padding. The measured part is a box.
+    """
+    measured = pattern.mask != MaskState.PADDING
+    if measured.all() or not measured.any():
+        return 0.0
+    edge = np.zeros(pattern.shape, bool)
+    for axis in range(3):
+        lines = np.flatnonzero(measured.any(axis=tuple(a for a in range(3) if a != axis)))
+        first, last = int(lines[0]), int(lines[-1])
+        along = np.moveaxis(edge, axis, 0)
+        if first > 0:
+            along[first : first + LAYERS] = True
+        if last < pattern.shape[axis] - 1:
+            along[max(first, last - LAYERS + 1) : last + 1] = True
+    known = edge & pattern.valid
+    return float(np.sqrt(pattern.intensity[known].mean(dtype=np.float64))) if known.any() else 0.0

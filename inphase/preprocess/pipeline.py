@@ -1,0 +1,108 @@
+"""The way of one measurement onto the model grid: every step of the recipe in order, and what each of them did."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from inphase.errors import DataError
+from inphase.pattern import MaskState, Pattern
+from inphase.preprocess import background, binning, centring, grid, oversampling, pixels
+from inphase.preprocess.corrections import Corrections, correct
+from inphase.preprocess.recipe import PreprocessRecipe
+from inphase.preprocess.report import StepReport
+from inphase.preprocess.transform import Transform
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A measurement on the model grid.
+
+    pattern: intensity and mask on the grid, peak at N // 2; its geometry is the grid's.
+    transform: the way back to the measured grid.
+    oversampling_measured, oversampling_after: sigma per axis of the measurement and of the grid.
+    padding_bound: largest |F| that a PADDING voxel may keep; 0 without padding.
+    steps: what each step did.
+    valid_fraction: VALID share of the grid's voxels that lie in the measured range.
+    counts_inside: share of the corrected counts above background that the valid voxels of the grid hold.
+    """
+
+    pattern: Pattern
+    transform: Transform
+    oversampling_measured: tuple[float, float, float]
+    oversampling_after: tuple[float, float, float]
+    padding_bound: float
+    steps: tuple[StepReport, ...]
+    valid_fraction: float
+    counts_inside: float
+
+
+def preprocess(
+    pattern: Pattern,
+    recipe: PreprocessRecipe,
+    shape: tuple[int, int, int] = (64, 64, 64),
+    corrections: Corrections | None = None,
+) -> Prepared:
+    """Bring a measurement of any size onto a grid of `shape` voxels.
+
+    Raises DataError where the data cannot be used: nothing valid left, peak at the border, maps that do not fit.
+    """
+    clean, steps = _cleaned(pattern, recipe, corrections)
+    if not clean.intensity.any():
+        raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
+    level = background.estimate(clean, recipe.background.quantile) if recipe.background else 0.0
+    peak = centring.find_peak(clean)
+    measured = oversampling.measure(clean, level, peak)
+    bins = (1, 1, 1)
+    if recipe.binning:
+        fits = (clean.shape[0] <= shape[0], clean.shape[1] <= shape[1], clean.shape[2] <= shape[2])
+        rule = recipe.binning
+        bins = oversampling.binning_for(measured.sigma, fits, rule.target, rule.least, rule.most)
+    steps.append(measured.report(bins))
+    window = centring.window(clean, bins, shape, recipe.centring.reference, measured.sigma, peak)
+    steps.append(window.report(recipe.centring.reference))
+    total = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
+    on_grid, report = grid.cut(clean, window)
+    steps.append(report)
+    on_grid, report = binning.binned(on_grid, bins)
+    steps.append(report)
+    if recipe.background:
+        on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
+        steps.append(report)
+    if not on_grid.intensity.any():
+        raise DataError("no valid voxel holds a count on the model grid: all counts lie outside the window or are masked")
+    bound = grid.padding_bound(on_grid)
+    valid = int(np.count_nonzero(on_grid.mask == MaskState.VALID))
+    range_ = int(np.count_nonzero(on_grid.mask != MaskState.PADDING))
+    inside = float(on_grid.intensity.sum(dtype=np.float64)) / total if total > 0 else 0.0
+    steps.append(StepReport("grid", {"shape": list(shape), "padding_bound": bound}))
+    a, b, c = (s / k for s, k in zip(measured.sigma, bins, strict=True))
+    return Prepared(
+        pattern=replace(on_grid, intensity=on_grid.intensity.astype(np.float32, copy=False)),
+        transform=Transform(pattern.shape, window.start, bins, shape),
+        oversampling_measured=measured.sigma,
+        oversampling_after=(a, b, c),
+        padding_bound=bound,
+        steps=tuple(steps),
+        valid_fraction=valid / range_,
+        counts_inside=min(1.0, inside),
+    )
+
+
+def _cleaned(
+    pattern: Pattern, recipe: PreprocessRecipe, corrections: Corrections | None
+) -> tuple[Pattern, list[StepReport]]:
+    """The steps on the full measurement, which mask what is not known."""
+    steps: list[StepReport] = []
+    if recipe.saturation is not None:
+        pattern, report = pixels.saturated(pattern, recipe.saturation)
+        steps.append(report)
+    if corrections is not None:
+        pattern, report = correct(pattern, corrections)
+        steps.append(report)
+    if recipe.dead_pixels is not None:
+        pattern, report = pixels.dead(pattern, recipe.dead_pixels.least)
+        steps.append(report)
+    if recipe.hot_pixels is not None:
+        pattern, report = pixels.hot(pattern, recipe.hot_pixels.ratio, recipe.hot_pixels.least)
+        steps.append(report)
+    return pattern, steps

@@ -1,0 +1,116 @@
+"""Voxels that lie: saturated, dead (and gaps between detector modules), hot. They are masked, never repaired."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.pattern import MaskState, Pattern
+from inphase.preprocess.report import StepReport
+
+NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)]
+CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
+RING = [(row, column) for row in range(-2, 3) for column in range(-2, 3) if max(abs(row), abs(column)) == 2]
+STUCK = 0.25  # of the frames: a pixel hot in more is masked in all of them
+CLUSTER_LEAST = 4  # times the counts of a spike
+RING_RATIO = 50.0
+CROSS_RATIO = 20.0
+LEAST_STUCK = 20.0  # counts over the whole scan
+
+
+def saturated(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
+    """Mask voxels at or above `level` counts per frame, where the detector no longer counts."""
+    found = (pattern.intensity >= level) & pattern.valid
+    return masked(pattern, found), StepReport("saturation", {"voxels": int(found.sum()), "level": level})
+
+
+def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
+    """Mask detector pixels that are zero in every frame although light fell on them.
+
+    Two signs, both on the sum over frames: the nearest counting pixels on both sides (in the row or in the column) hold at
+    least `least` counts each, which a working pixel between them would miss with a chance of exp(-least); or a whole row or
+    column is silent between lines that hold at least `least`. So a gap of any width is found, and an empty far field is not.
+    """
+    measured = pattern.valid.any(axis=0)
+    total = pattern.intensity.sum(axis=0, dtype=np.float64)
+    silent = measured & (total <= 0)
+    found = np.zeros(total.shape, bool)
+    if silent.any():
+        between = np.maximum(_lower_side(np.where(measured, total, 0.0), axis=0), _lower_side(np.where(measured, total, 0.0), axis=1))
+        found = silent & (between >= least)
+        for axis in (0, 1):
+            line = total.sum(axis=1 - axis)
+            dark = (line <= 0) & measured.any(axis=1 - axis) & (_lower_side(line, axis=0) >= least)
+            found |= silent & (dark[:, None] if axis == 0 else dark[None, :])
+    mask = pattern.mask.copy()
+    mask[:, found] = MaskState.MASKED
+    return replace(pattern, mask=mask), StepReport("dead_pixels", {"pixels": int(found.sum())})
+
+
+def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Pattern, StepReport]:
+    """Mask single voxels (spikes), small clusters and detector pixels that are brighter than a crystal can make them.
+
+    A fringe is at least `oversampling` > 2 voxels wide, so next to a voxel of a crystal another one has at least 0.4 of
+    its counts. Hot is a voxel of at least `least` counts with more than `ratio` times the counts of all eight neighbours in
+    its frame; or one with 50 times the counts of the whole ring at distance two while two of its four direct neighbours have
+    less than a twentieth (clusters of two and three pixels). A pixel hot in a quarter of the frames, or hot in the sum over
+    frames, is masked in all of them.
+    """
+    frames = np.where(pattern.mask == MaskState.VALID, pattern.intensity, np.float32(0.0))
+    found = np.zeros(pattern.shape, bool)
+    found.reshape(-1)[_alone(frames, least, ratio)] = True
+    found.reshape(-1)[_clustered(frames, CLUSTER_LEAST * least)] = True
+    stuck = found.mean(axis=0) > STUCK
+    frames[found] = 0.0
+    total = frames.sum(axis=0, keepdims=True)
+    stuck.reshape(-1)[_alone(total, LEAST_STUCK, ratio)] = True
+    found[:, stuck] = True
+    numbers = {"voxels": int(found.sum()), "pixels_in_every_frame": int(stuck.sum())}
+    return masked(pattern, found), StepReport("hot_pixels", numbers)
+
+
+def masked(pattern: Pattern, where: NDArray[np.bool_]) -> Pattern:
+    """The pattern with valid voxels masked at `where` (same shape) and their counts set to zero."""
+    known = where & pattern.valid
+    mask, intensity = pattern.mask.copy(), pattern.intensity.copy()
+    mask[known] = MaskState.MASKED
+    intensity[known] = 0.0
+    return replace(pattern, mask=mask, intensity=intensity)
+
+
+def _lower_side(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """The smaller of the nearest non-zero values on both sides along `axis`; 0 where one side has none."""
+    return np.minimum(_nearest_before(values, axis), np.flip(_nearest_before(np.flip(values, axis), axis), axis))
+
+
+def _nearest_before(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    index = np.arange(values.shape[axis]).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+    last = np.maximum.accumulate(np.where(values > 0, index, -1), axis=axis)
+    return np.where(last >= 0, np.take_along_axis(values, np.maximum(last, 0), axis=axis), 0.0)
+
+
+def _alone(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[np.intp]:
+    """Flat indices of voxels of (n, rows, columns) above `ratio` times every neighbour in their frame."""
+    found = np.flatnonzero(frames >= least)
+    for step in NEIGHBOURS:  # few survive the first of them
+        found = found[frames.reshape(-1)[found] > ratio * _beside(frames, found, step)]
+    return found
+
+
+def _clustered(frames: NDArray[np.float32], least: float) -> NDArray[np.intp]:
+    """Flat indices of voxels that stand out of the ring at distance two and drop off on two sides."""
+    found = np.flatnonzero(frames >= least)
+    for step in RING:
+        found = found[frames.reshape(-1)[found] > RING_RATIO * _beside(frames, found, step)]
+    own = frames.reshape(-1)[found]
+    falls = sum((_beside(frames, found, step) * CROSS_RATIO < own).astype(np.uint8) for step in CROSS)
+    return found[np.asarray(falls) >= 2]
+
+
+def _beside(frames: NDArray[np.float32], index: NDArray[np.intp], step: tuple[int, int]) -> NDArray[np.float32]:
+    """Values at `index` + step in (row, column) of the same frame; 0 outside it."""
+    _, rows, columns = frames.shape
+    row, column = index // columns % rows + step[0], index % columns + step[1]
+    inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+    flat = frames.reshape(-1)
+    return np.where(inside, flat.take(index + step[0] * columns + step[1], mode="clip"), np.float32(0.0))
