@@ -10,8 +10,8 @@ from inphase.preprocess.validate import pattern_from_array
 __all__ = [
     "PRESETS",
     "Corrections",
-    "PreprocessRecipe",
     "Prepared",
+    "PreprocessRecipe",
     "StepReport",
     "Transform",
     "pattern_from_array",

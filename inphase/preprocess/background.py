@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess.report import StepReport
+from inphase.preprocess.blocks import block_sums
+from inphase.preprocess.report import Number, StepReport
 
 BLOCK = 8  # voxels: mean counts per block of 8^3 are known to sqrt(b / 512)
 LEAST_VALID = 0.5  # of a block
@@ -18,17 +19,10 @@ def estimate(pattern: Pattern, quantile: float = 0.1) -> float:
     subtracted, and the bright part loses nothing that matters. The lowest tenth lies below the mean of a true flat
     background by 1.3 standard deviations of a block mean, so that it is rather left than over-subtracted.
     """
-    sides = [min(BLOCK, n) for n in pattern.shape]
-    box = tuple(slice(0, n - n % s) for n, s in zip(pattern.shape, sides, strict=True))
-    known = pattern.mask[box] == MaskState.VALID
-    counts = pattern.intensity[box]
-    number = known.view(np.uint8).astype(np.float32)
-    if not known.all():
-        counts = counts * number
-    for axis, side in enumerate(sides):
-        edges = np.arange(0, counts.shape[axis], side)
-        counts, number = np.add.reduceat(counts, edges, axis=axis), np.add.reduceat(number, edges, axis=axis)
-    enough = number >= LEAST_VALID * np.prod(sides)
+    a, b, c = (min(BLOCK, n) for n in pattern.shape)
+    counts = block_sums(pattern.intensity, (a, b, c))  # zero where not valid
+    number = block_sums(pattern.mask == MaskState.VALID, (a, b, c))
+    enough = number >= LEAST_VALID * (a * b * c)
     return float(np.quantile(counts[enough] / number[enough], quantile)) if enough.any() else 0.0
 
 
@@ -37,8 +31,10 @@ def subtract(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
 
     Done after binning: the sums fluctuate less than single voxels, so clipping adds less.
     """
-    counts = np.where(pattern.valid, pattern.intensity, np.float32(0.0))
-    left = np.maximum(counts - np.float32(level), np.float32(0.0))
-    before = float(counts.sum(dtype=np.float64))
-    numbers = {"level": level, "removed_share": 1.0 - float(left.sum(dtype=np.float64)) / before if before else 0.0}
+    left = np.maximum(pattern.intensity - np.float32(level), np.float32(0.0))
+    before = float(pattern.intensity.sum(dtype=np.float64))
+    numbers: dict[str, Number] = {
+        "level": level,
+        "removed_share": 1.0 - float(left.sum(dtype=np.float64)) / before if before else 0.0,
+    }
     return replace(pattern, intensity=left), StepReport("background", numbers)

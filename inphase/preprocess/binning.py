@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess.report import StepReport
+from inphase.preprocess.blocks import block_sums
+from inphase.preprocess.report import Number, StepReport
 
 LEAST_VALID = 0.5  # of a bin's voxels
 
@@ -24,14 +24,14 @@ def binned(pattern: Pattern, bins: tuple[int, int, int]) -> tuple[Pattern, StepR
     if full == 1:
         return pattern, StepReport("binning", {"bins": list(bins), "scaled_bins": 0, "masked_bins": 0})
     valid = pattern.valid
-    known = _sums(valid.astype(np.float32), bins)
-    padding = _sums((pattern.mask == MaskState.PADDING).astype(np.float32), bins)
-    counts = _sums(np.where(valid, pattern.intensity, np.float32(0.0)), bins)
+    known = block_sums(valid, bins)
+    padding = block_sums(pattern.mask == MaskState.PADDING, bins)
+    counts = block_sums(pattern.intensity, bins)  # zero where not valid
     enough = known >= LEAST_VALID * full
     mask = np.where(2 * padding >= full - known, np.uint8(MaskState.PADDING), np.uint8(MaskState.MASKED))
     mask[enough] = MaskState.VALID
     scaled = np.where(enough, counts * (full / np.maximum(known, 1.0)), 0.0).astype(np.float32)
-    numbers = {
+    numbers: dict[str, Number] = {
         "bins": list(bins),
         "scaled_bins": int((enough & (known < full)).sum()),
         "masked_bins": int((mask == MaskState.MASKED).sum()),
@@ -41,10 +41,3 @@ def binned(pattern: Pattern, bins: tuple[int, int, int]) -> tuple[Pattern, StepR
         middle = [(n // b // 2) * b + (b - 1) / 2 - n // 2 for n, b in zip(pattern.shape, bins, strict=True)]
         geometry = geometry.moved((middle[0], middle[1], middle[2])).binned(bins)
     return replace(pattern, intensity=scaled, mask=mask, geometry=geometry), StepReport("binning", numbers)
-
-
-def _sums(volume: NDArray[np.float32], bins: tuple[int, int, int]) -> NDArray[np.float32]:
-    for axis, b in enumerate(bins):
-        parts = [volume[(slice(None),) * axis + (slice(k, None, b),)] for k in range(b)]
-        volume = np.sum(parts, axis=0) if b > 1 else volume
-    return volume

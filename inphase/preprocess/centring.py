@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from inphase.errors import DataError
 from inphase.pattern import Pattern
-from inphase.preprocess.report import StepReport
+from inphase.preprocess.blocks import block_sums
+from inphase.preprocess.report import Number, StepReport
 
 Reference = Literal["peak", "mass", "array"]
 BLOCK = 4  # voxels: the peak is first looked for in sums over blocks, where noise does not decide
@@ -34,18 +35,16 @@ class Window:
 
     def report(self, reference: Reference) -> StepReport:
         """The numbers of the step."""
-        numbers = {"reference": reference, "centre": list(self.centre), "start": list(self.start)}
+        numbers: dict[str, Number] = {"reference": reference, "centre": list(self.centre), "start": list(self.start)}
         return StepReport("centring", {**numbers, "measured_share": list(self.measured)})
 
 
 def find_peak(pattern: Pattern) -> tuple[int, int, int]:
     """Voxel of the brightest spot, on lightly smoothed data; gaps are bridged, so that it may lie in one."""
-    coarse = pattern.intensity
-    for axis in range(3):
-        coarse = np.add.reduceat(coarse, np.arange(0, coarse.shape[axis], BLOCK), axis=axis)
+    coarse = block_sums(pattern.intensity, (BLOCK, BLOCK, BLOCK))
     block = np.unravel_index(int(coarse.argmax()), coarse.shape)
     middle = [int(b) * BLOCK + BLOCK // 2 for b in block]
-    box = tuple(slice(max(0, m - REACH), min(n, m + REACH)) for m, n in zip(middle, pattern.shape, strict=True))
+    box = _box(pattern, (middle[0], middle[1], middle[2]), [REACH] * 3)
     smooth = _smoothed(pattern, box)
     spot = np.unravel_index(int(smooth.argmax()), smooth.shape)
     a, b, c = (int(i) + s.start for i, s in zip(spot, box, strict=True))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess.report import StepReport
+from inphase.preprocess.report import Number, StepReport
 
 DARK_LIMIT = 1.0  # a pixel with more than this without beam counts by itself
 FLAT_LIMIT = 0.1  # of the median: a pixel that sees less of the light multiplies noise more than it adds information
@@ -47,7 +47,11 @@ def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepRe
     gain[bad] = 0.0
     mask = pattern.mask.copy()
     mask[:, bad] = MaskState.MASKED
-    numbers = {"bad_pixels": int(bad.sum()), "gain_lowest": float(gain[~bad].min()), "gain_highest": float(gain.max())}
+    numbers: dict[str, Number] = {
+        "bad_pixels": int(bad.sum()),
+        "gain_lowest": float(gain[~bad].min()),
+        "gain_highest": float(gain.max()),
+    }
     return replace(pattern, intensity=pattern.intensity * gain, mask=mask), StepReport("corrections", numbers)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from inphase.pattern import MaskState, Pattern
 from inphase.preprocess.centring import Window
-from inphase.preprocess.report import StepReport
+from inphase.preprocess.report import Number, StepReport
 
 LAYERS = 2  # next to the padding, whose modulus bounds it
 
@@ -15,8 +15,7 @@ def cut(pattern: Pattern, window: Window) -> tuple[Pattern, StepReport]:
     """The measured voxels in the window, (shape * bins) voxels, PADDING where it reaches beyond the measurement."""
     size = tuple(n * b for n, b in zip(window.shape, window.bins, strict=True))
     source = tuple(
-        slice(max(0, s), max(0, min(s + n, full)))
-        for s, n, full in zip(window.start, size, pattern.shape, strict=True)
+        slice(max(0, s), max(0, min(s + n, full))) for s, n, full in zip(window.start, size, pattern.shape, strict=True)
     )
     target = tuple(slice(part.start - s, part.stop - s) for part, s in zip(source, window.start, strict=True))
     intensity = np.zeros(size, np.float32)
@@ -28,7 +27,7 @@ def cut(pattern: Pattern, window: Window) -> tuple[Pattern, StepReport]:
         a, b, c = (s + n // 2 - full // 2 for s, n, full in zip(window.start, size, pattern.shape, strict=True))
         geometry = geometry.moved((a, b, c))
     before, inside = pattern.intensity.sum(dtype=np.float64), intensity.sum(dtype=np.float64)
-    numbers = {"size": list(size), "counts_share": float(inside / before) if before else 0.0}
+    numbers: dict[str, Number] = {"size": list(size), "counts_share": float(inside / before) if before else 0.0}
     return replace(pattern, intensity=intensity, mask=mask, geometry=geometry), StepReport("window", numbers)
 
 

@@ -16,18 +16,20 @@ from scipy import ndimage
 
 from inphase.pattern import Pattern
 from inphase.preprocess.centring import find_peak
-from inphase.preprocess.report import StepReport
+from inphase.preprocess.report import Number, StepReport
 
 BOX = 128  # voxels around the peak that are looked at: cropping keeps sigma, and drops the noise of the far field
 # Fitted to clipped polyhedra with strain (tests/inphase/preprocess/test_oversampling.py): what `measure` divides by.
 AMPLITUDE = 0.88
 POWER = 0.43
 # Extent of a reconstruction's support (half amplitude) over that of the ideal polyhedron, whose sharp corners no
-# measurement resolves: 0.986 in noise-free simulation, 0.93 to 0.98 in reconstructions of two real crystals.
-ROUNDED = 0.957
+# measurement resolves: 0.986 in noise-free simulation, 0.9 to 0.98 in reconstructions of two real crystals.
+ROUNDED = 0.95
 LEVELS = (0.05, 0.07, 0.1)  # lower drowns in diffuse scattering of real crystals, higher feels strain
 HIGH_LEVELS = (0.15, 0.2, 0.3, 0.5)  # for noisy patterns, first the lowest above the noise
-NOISE_FACTOR = 5.0  # times the median |AC|, which is 1.18 sigma of the noise: its maximum over 128^3 voxels is 4.6 times
+NOISE_FACTOR = (
+    5.0  # times the median |AC|, which is 1.18 sigma of the noise: its maximum over 128^3 voxels is 4.6 times
+)
 FILL = 2.0  # voxels: width of the Gaussian that bridges masked voxels
 
 
@@ -42,7 +44,12 @@ class Oversampling:
     def report(self, bins: tuple[int, int, int]) -> StepReport:
         """The numbers of the step."""
         after = [s / b for s, b in zip(self.sigma, bins, strict=True)]
-        numbers = {"measured": list(self.sigma), "bins": list(bins), "after": after, "noise": self.noise}
+        numbers: dict[str, Number] = {
+            "measured": list(self.sigma),
+            "bins": list(bins),
+            "after": after,
+            "noise": self.noise,
+        }
         return StepReport("oversampling", {**numbers, "levels": list(self.levels)})
 
 
@@ -60,7 +67,7 @@ def measure(pattern: Pattern, background: float = 0.0, peak: tuple[int, int, int
     box = _around(pattern, find_peak(pattern) if peak is None else peak)
     correlation = np.abs(scipy.fft.rfftn(bridged(pattern, box) - np.float32(background), workers=-1))
     correlation /= correlation.max()
-    noise = float(np.median(correlation[:: 2, :: 2, :: 2]))
+    noise = float(np.median(correlation[::2, ::2, ::2]))
     levels = tuple(level for level in LEVELS if level > NOISE_FACTOR * noise)
     if not levels:
         levels = next(((level,) for level in HIGH_LEVELS if level > NOISE_FACTOR * noise), HIGH_LEVELS[-1:])
@@ -71,7 +78,7 @@ def measure(pattern: Pattern, background: float = 0.0, peak: tuple[int, int, int
 
 def overestimate(level: float) -> float:
     """By how much 2 N / extent is too large where the autocorrelation is cut at `level` of its maximum."""
-    return ROUNDED / (1.0 - AMPLITUDE * level**POWER)
+    return ROUNDED / (1.0 - AMPLITUDE * float(np.power(level, POWER)))
 
 
 def binning_for(
@@ -106,9 +113,7 @@ def bridged(pattern: Pattern, box: tuple[slice, slice, slice]) -> NDArray[np.flo
 
 
 def _around(pattern: Pattern, peak: tuple[int, int, int]) -> tuple[slice, slice, slice]:
-    a, b, c = (
-        slice(max(0, p - BOX // 2), min(n, p + BOX // 2)) for p, n in zip(peak, pattern.shape, strict=True)
-    )
+    a, b, c = (slice(max(0, p - BOX // 2), min(n, p + BOX // 2)) for p, n in zip(peak, pattern.shape, strict=True))
     return a, b, c
 
 

@@ -69,7 +69,9 @@ def preprocess(
         on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
         steps.append(report)
     if not on_grid.intensity.any():
-        raise DataError("no valid voxel holds a count on the model grid: all counts lie outside the window or are masked")
+        raise DataError(
+            "no valid voxel holds a count on the model grid: all counts lie outside the window or are masked"
+        )
     bound = grid.padding_bound(on_grid)
     valid = int(np.count_nonzero(on_grid.mask == MaskState.VALID))
     range_ = int(np.count_nonzero(on_grid.mask != MaskState.PADDING))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess.report import StepReport
+from inphase.preprocess.report import Number, StepReport
 
 NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)]
 CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
@@ -31,12 +31,12 @@ def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
     least `least` counts each, which a working pixel between them would miss with a chance of exp(-least); or a whole row or
     column is silent between lines that hold at least `least`. So a gap of any width is found, and an empty far field is not.
     """
-    measured = pattern.valid.any(axis=0)
+    measured: NDArray[np.bool_] = pattern.valid.any(axis=0)
     total = pattern.intensity.sum(axis=0, dtype=np.float64)
     silent = measured & (total <= 0)
     found = np.zeros(total.shape, bool)
     if silent.any():
-        between = np.maximum(_lower_side(np.where(measured, total, 0.0), axis=0), _lower_side(np.where(measured, total, 0.0), axis=1))
+        between = np.maximum(_lower_side(total, axis=0), _lower_side(total, axis=1))
         found = silent & (between >= least)
         for axis in (0, 1):
             line = total.sum(axis=1 - axis)
@@ -56,17 +56,21 @@ def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Patt
     less than a twentieth (clusters of two and three pixels). A pixel hot in a quarter of the frames, or hot in the sum over
     frames, is masked in all of them.
     """
-    frames = np.where(pattern.mask == MaskState.VALID, pattern.intensity, np.float32(0.0))
-    found = np.zeros(pattern.shape, bool)
-    found.reshape(-1)[_alone(frames, least, ratio)] = True
-    found.reshape(-1)[_clustered(frames, CLUSTER_LEAST * least)] = True
-    stuck = found.mean(axis=0) > STUCK
-    frames[found] = 0.0
+    frames, area = pattern.intensity.copy(), pattern.shape[1] * pattern.shape[2]
+    bright = np.flatnonzero(frames >= least)
+    found = np.union1d(_alone(frames, bright, ratio), _clustered(frames, bright, CLUSTER_LEAST * least))
+    stuck = np.bincount(found % area, minlength=area) > STUCK * pattern.shape[0]
+    frames.reshape(-1)[found] = 0.0
     total = frames.sum(axis=0, keepdims=True)
-    stuck.reshape(-1)[_alone(total, LEAST_STUCK, ratio)] = True
-    found[:, stuck] = True
-    numbers = {"voxels": int(found.sum()), "pixels_in_every_frame": int(stuck.sum())}
-    return masked(pattern, found), StepReport("hot_pixels", numbers)
+    stuck[_alone(total, np.flatnonzero(total >= LEAST_STUCK), ratio)] = True
+    stuck = stuck.reshape(pattern.shape[1:])
+    frames[:, stuck] = 0.0
+    mask = pattern.mask.copy()
+    known = mask.reshape(-1)
+    known[found[known[found] == MaskState.VALID]] = MaskState.MASKED
+    mask[:, stuck & (mask == MaskState.VALID).any(axis=0)] = MaskState.MASKED
+    numbers: dict[str, Number] = {"voxels": int(found.size), "pixels_in_every_frame": int(stuck.sum())}
+    return replace(pattern, intensity=frames, mask=mask), StepReport("hot_pixels", numbers)
 
 
 def masked(pattern: Pattern, where: NDArray[np.bool_]) -> Pattern:
@@ -89,22 +93,23 @@ def _nearest_before(values: NDArray[np.float64], axis: int) -> NDArray[np.float6
     return np.where(last >= 0, np.take_along_axis(values, np.maximum(last, 0), axis=axis), 0.0)
 
 
-def _alone(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[np.intp]:
-    """Flat indices of voxels of (n, rows, columns) above `ratio` times every neighbour in their frame."""
-    found = np.flatnonzero(frames >= least)
+def _alone(frames: NDArray[np.float32], bright: NDArray[np.intp], ratio: float) -> NDArray[np.intp]:
+    """Those of the flat indices `bright` into (n, rows, columns) above `ratio` times every neighbour in their frame."""
     for step in NEIGHBOURS:  # few survive the first of them
-        found = found[frames.reshape(-1)[found] > ratio * _beside(frames, found, step)]
-    return found
+        bright = bright[frames.reshape(-1)[bright] > ratio * _beside(frames, bright, step)]
+    return bright
 
 
-def _clustered(frames: NDArray[np.float32], least: float) -> NDArray[np.intp]:
-    """Flat indices of voxels that stand out of the ring at distance two and drop off on two sides."""
-    found = np.flatnonzero(frames >= least)
+def _clustered(frames: NDArray[np.float32], bright: NDArray[np.intp], least: float) -> NDArray[np.intp]:
+    """Those of `bright`, at least `least` counts, that stand out of the ring at distance two and drop off on two sides."""
+    bright = bright[frames.reshape(-1)[bright] >= least]
     for step in RING:
-        found = found[frames.reshape(-1)[found] > RING_RATIO * _beside(frames, found, step)]
-    own = frames.reshape(-1)[found]
-    falls = sum((_beside(frames, found, step) * CROSS_RATIO < own).astype(np.uint8) for step in CROSS)
-    return found[np.asarray(falls) >= 2]
+        bright = bright[frames.reshape(-1)[bright] > RING_RATIO * _beside(frames, bright, step)]
+    own = frames.reshape(-1)[bright]
+    falls = np.zeros(bright.size, np.intp)
+    for step in CROSS:
+        falls += CROSS_RATIO * _beside(frames, bright, step) < own
+    return bright[falls >= 2]
 
 
 def _beside(frames: NDArray[np.float32], index: NDArray[np.intp], step: tuple[int, int]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Number = float | int | str | list[int] | list[float]
+Number = float | str | list[int] | list[float]
 
 
 @dataclass(frozen=True)

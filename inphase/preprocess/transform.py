@@ -75,4 +75,3 @@ class Transform:
         measured = np.zeros((*obj.shape[:-1], full), np.complex64)
         measured[..., target] = field[..., source]
         return np.ascontiguousarray(np.moveaxis(fourier.backward(measured, axes=(-1,)), -1, axis))
-

@@ -1,6 +1,8 @@
 """From the array of a file to a Pattern: what cannot be a measurement is refused, what is unknown is masked."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,9 @@ from inphase.pattern import Domain, MaskState, Pattern, digest
 MIN_SIDE = 8  # voxels; below it no fringe fits
 MAX_UNKNOWN = 0.01  # share of voxels that may be NaN or negative outside pixels that are so in every frame
 MAX_MARKED = 0.5  # share of detector pixels that may be marked as not measuring
-SENTINEL = float(2**32 - 1)  # what 32-bit detectors write where they do not measure, also after conversion to a wider type
+SENTINEL = float(
+    2**32 - 1
+)  # what 32-bit detectors write where they do not measure, also after conversion to a wider type
 MAX_MODULUS = 1e18  # its square still fits float32
 
 
@@ -30,13 +34,23 @@ def pattern_from_array(
 
     Raises DataError for wrong dimensions, type or size, too many NaN or negative voxels, and a scan without any count.
     """
-    data = np.asarray(array)
+    data: NDArray[Any] = np.asarray(array)
     if data.ndim != 3:
-        raise DataError(f"the array has {data.ndim} dimensions {data.shape}; a rocking curve has 3: (frame, row, column)")
+        raise DataError(
+            f"the array has {data.ndim} dimensions {data.shape}; a rocking curve has 3: (frame, row, column)"
+        )
     if data.dtype.kind not in "uif":
         raise DataError(f"the array holds {data.dtype}; counts or moduli must be real numbers (integer or float)")
     if min(data.shape) < MIN_SIDE:
         raise DataError(f"the array is {data.shape}; each axis needs at least {MIN_SIDE} voxels")
+    with ThreadPoolExecutor(max_workers=1) as hashing:  # hashing releases the interpreter and takes as long as the rest
+        identity = hashing.submit(digest, data)
+        intensity, mask = _measured(data, domain)
+    return Pattern(intensity, mask, domain, geometry, dict(metadata or {}), identity.result())
+
+
+def _measured(data: NDArray[Any], domain: Domain) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Intensity and mask."""
     unknown = _unknown(data, domain)
     with np.errstate(over="ignore", invalid="ignore"):
         intensity = data.astype(np.float32)
@@ -51,10 +65,10 @@ def pattern_from_array(
         if peak > MAX_MODULUS:
             raise DataError(f"the largest modulus is {peak:.3g}; rescale the array below {MAX_MODULUS:g}")
         intensity *= intensity
-    return Pattern(intensity, mask, domain, geometry, dict(metadata or {}), digest(data))
+    return intensity, mask
 
 
-def _unknown(data: NDArray[np.generic], domain: Domain) -> NDArray[np.bool_] | None:
+def _unknown(data: NDArray[Any], domain: Domain) -> NDArray[np.bool_] | None:
     """Voxels to mask (same shape, bool), or None where there are none. Raises DataError where there are too many."""
     low, high = data.min(), data.max()  # NaN if any voxel is NaN
     broken: NDArray[np.bool_] | None = None
@@ -64,11 +78,11 @@ def _unknown(data: NDArray[np.generic], domain: Domain) -> NDArray[np.bool_] | N
     ceiling = SENTINEL if data.dtype.kind == "f" or data.dtype.itemsize > 4 else float(np.iinfo(data.dtype).max)
     if data.dtype.itemsize == 1 or domain is Domain.MODULUS or high < ceiling:  # 255 counts are common
         return broken
-    at_ceiling = data >= ceiling
+    at_ceiling: NDArray[np.bool_] = data >= ceiling
     return at_ceiling if broken is None else broken | at_ceiling
 
 
-def _refuse_if_too_many(data: NDArray[np.generic], broken: NDArray[np.bool_], domain: Domain) -> None:
+def _refuse_if_too_many(data: NDArray[Any], broken: NDArray[np.bool_], domain: Domain) -> None:
     marked = broken.all(axis=0)  # a pixel that never measures: a mark, not damage
     kinds = f"{int(np.isnan(data).sum()) if data.dtype.kind == 'f' else 0} NaN and {int((data < 0).sum())} negative"
     where = tuple(int(i) for i in np.unravel_index(int(broken.argmax()), broken.shape))
