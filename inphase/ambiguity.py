@@ -112,8 +112,8 @@ class Canonical:
     scale: 99.9th percentile of |o| within the support; it is 1 in `object`.
     global_phase: radians; arg sum |object| object = 0.
     shift: whole voxels per axis; the amplitude's centre of mass lies within half a voxel of N // 2.
-    twin: the enantiomorph is chosen so that the amplitude's strongest third moment (over the axes, in units of the
-        variance^1.5) is positive. This is a label, not physics: facets or the known geometry decide which is real.
+    twin: the enantiomorph is chosen so that the strongest of the amplitude's skewnesses and the phase's even moments along
+        the axes is positive (`_handedness`). This is a label, not physics: facets or the known geometry decide which is real.
     ramp: radians per voxel and axis of the mean phase gradient, arg sum conj(o(r)) o(r + 1): how far the pattern's
         centre of mass lies from the centre voxel. NOT removed from `object`.
     phase_flat: float32, phase without the ramp, weighted mean zero, 0 outside the support.
@@ -134,19 +134,14 @@ def canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> C
     scale = float(np.percentile(np.abs(obj[support]), 99.9)) if support.any() else 0.0
     if not scale > 0 or not np.isfinite(scale):
         raise DataError("the object is empty or not finite within its support")
-    flipped = _strongest_skewness(np.abs(_rolled(obj, _to_centre(np.abs(obj))))) < 0
+    flipped = _handedness(_rolled(obj, _to_centre(np.abs(obj)))) < 0
     if flipped:
         obj, support = twin(obj), _mirrored(support)
     shift = _to_centre(np.abs(obj))
     obj, support = _rolled(obj, shift), _rolled(support, shift)
     global_phase = _minus_phase(obj)
     stored = (obj * (np.exp(1j * global_phase) / scale)).astype(np.complex64)
-    ramp = _mean_gradient(stored)
-    flat = stored
-    for axis, (n, slope) in enumerate(zip(stored.shape, ramp, strict=True)):
-        wave = np.exp(-1j * slope * (np.arange(n) - n // 2)).astype(np.complex64)
-        flat = flat * wave.reshape([-1 if a == axis else 1 for a in range(stored.ndim)])
-    flat = flat * np.complex64(np.exp(1j * _minus_phase(flat)))
+    flat, ramp = _flattened(stored)
     return Canonical(
         object=stored,
         support=support,
@@ -178,16 +173,31 @@ def _to_centre(amplitude: NDArray[np.floating]) -> tuple[int, ...]:
     return tuple(shift)
 
 
-def _strongest_skewness(amplitude: NDArray[np.floating]) -> float:
-    """Third standardised moment of the marginal amplitude along the axis where it is largest in magnitude."""
+def _flattened(obj: NDArray[np.complexfloating]) -> tuple[NDArray[np.complexfloating], tuple[float, ...]]:
+    """The object without its phase ramp and global phase, and the ramp in radians per voxel."""
+    ramp = _mean_gradient(obj)
+    flat = obj
+    for axis, (n, slope) in enumerate(zip(obj.shape, ramp, strict=True)):
+        wave = np.exp(-1j * slope * (np.arange(n) - n // 2)).astype(np.complex64)
+        flat = flat * wave.reshape([-1 if a == axis else 1 for a in range(obj.ndim)])
+    return flat * np.complex64(np.exp(1j * _minus_phase(flat))), ramp
+
+
+def _handedness(obj: NDArray[np.complexfloating]) -> float:
+    """The strongest, in magnitude, of the numbers that change sign with the twin, from the marginals along each axis:
+
+    the amplitude's skewness, sum |o| u^3 / sum |o|, and the even moment of the phase, sum |o| Im o' u^2 / sum |o|^2,
+    where u is the coordinate from the centre of mass in standard deviations and o' is o without ramp and global phase.
+    """
+    flat, _ = _flattened(obj)
+    amplitude = np.abs(obj)
     found = 0.0
-    for axis, n in enumerate(amplitude.shape):
-        profile = amplitude.sum(axis=tuple(a for a in range(amplitude.ndim) if a != axis), dtype=np.float64)
-        profile /= profile.sum()
-        x = np.arange(n) - float(profile @ np.arange(n))
-        variance = float(profile @ x**2)
-        skewness = float(profile @ x**3) / max(variance, 1e-12) ** 1.5
-        found = max(found, skewness, key=abs)
+    for axis, n in enumerate(obj.shape):
+        others = tuple(a for a in range(obj.ndim) if a != axis)
+        weight, power, odd = (q.sum(axis=others, dtype=np.float64) for q in (amplitude, amplitude**2, amplitude * flat.imag))
+        x = np.arange(n) - float(weight @ np.arange(n)) / weight.sum()
+        u = x / max(float(np.sqrt(weight @ x**2 / weight.sum())), 1e-6)
+        found = max(found, float(weight @ u**3) / weight.sum(), float(odd @ u**2) / power.sum(), key=abs)
     return found
 
 

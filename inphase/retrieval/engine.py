@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inphase.errors import CancelledError, DataError
+from inphase.retrieval.memory import kept_pages
+from inphase.retrieval.passes import confine, feed_back, project_modulus
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.recipe import Algorithm, Recipe, ShrinkWrap, Step
 from inphase.retrieval.starts import Starts
@@ -68,7 +70,7 @@ def retrieve(
     """
     if starts.objects.shape[1:] != problem.modulus.shape:
         raise DataError(f"starts of {starts.objects.shape[1:]} voxels do not fit a modulus of {problem.modulus.shape}")
-    with torch.inference_mode():
+    with torch.inference_mode(), kept_pages():
         run = _Run(problem, recipe, starts, torch.device(device))
         for iteration, step in enumerate(_iterations(recipe)):
             if cancelled is not None and cancelled():
@@ -130,7 +132,7 @@ class _Run:
         """One iteration: modulus projection, support update where it is due, real-space step."""
         if step.algorithm is Algorithm.AER:
             self._gradient = self._gradient or _Conjugate.start(self, self._object * self._support)
-            field = self._gradient.field
+            field = self._gradient.field.clone()
         else:
             self._leave_gradient()
             field = self._forward(self._object)
@@ -142,7 +144,7 @@ class _Run:
             self._support = self._shrink_wrap(projected, clause, iteration)
             if self._gradient is not None:
                 self._gradient = _Conjugate.start(self, self._gradient.object * self._support)
-                projected = self._backward(project_modulus(self._gradient.field, self._constraint))
+                projected = self._backward(project_modulus(self._gradient.field.clone(), self._constraint))
         if self._gradient is not None:
             self._gradient.advance(self, projected, self._support)
         else:
@@ -185,21 +187,15 @@ class _Run:
         return [Solution(obj.copy(), support.copy(), history) for obj, support, history in zip(centred, supports, histories, strict=True)]
 
 
-def project_modulus(field: Tensor, constraint: Tensor) -> Tensor:
-    """P_M in reciprocal space: |F| becomes c where c >= 0, is cut at -c where c < 0; the phase is kept."""
-    modulus = field.abs().clamp(min=torch.finfo(torch.float32).tiny)
-    return field * torch.where(constraint >= 0, constraint / modulus, (-constraint / modulus).clamp(max=1))
-
-
 def constrain(step: Step, obj: Tensor, projected: Tensor, support: Tensor) -> Tensor:
-    """The real-space half of ER, HIO and RAAR (`recipe.Algorithm`)."""
+    """The real-space half of ER, HIO and RAAR (`recipe.Algorithm`), in place of `projected`."""
     match step.algorithm, step.beta:
         case Algorithm.HIO, float(beta):
-            return torch.where(support, projected, obj - beta * projected)
+            return feed_back(obj, projected, support, 1.0, -beta)
         case Algorithm.RAAR, float(beta):
-            return torch.where(support, projected, beta * obj + (1 - 2 * beta) * projected)
+            return feed_back(obj, projected, support, beta, 1 - 2 * beta)
         case _:
-            return projected * support
+            return confine(projected, support)
 
 
 def shrink_wrap(projected: Tensor, threshold: float, sigma: float, low: int, high: int) -> Tensor:

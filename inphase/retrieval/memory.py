@@ -1,0 +1,46 @@
+"""Keeps freed memory within the process while a run lasts.
+
+glibc hands every large array back to the kernel when it is freed and faults it in again, page by page, at the next
+allocation. torch's FFT allocates its result: at 128^3 the faults cost more than the FFTs themselves.
+"""
+
+import ctypes
+import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# parameters of mallopt(3), malloc.h of glibc, and the defaults that they return to
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_DEFAULTS = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
+
+_lock = threading.Lock()
+_runs = 0
+
+
+@contextmanager
+def kept_pages() -> Iterator[None]:
+    """No effect on any result, nor on systems without glibc. Runs may overlap; the last one gives the memory back."""
+    global _runs
+    with _lock:
+        _runs += 1
+        if _runs == 1:
+            _set({_TRIM_THRESHOLD: -1, _MMAP_MAX: 0})
+    try:
+        yield
+    finally:
+        with _lock:
+            _runs -= 1
+            if _runs == 0:
+                _set(_DEFAULTS)
+                if _glibc is not None:
+                    _glibc.malloc_trim(0)
+
+
+def _set(options: dict[int, int]) -> None:
+    if _glibc is not None:
+        for option, value in options.items():
+            _glibc.mallopt(option, value)
+
+
+_glibc = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
