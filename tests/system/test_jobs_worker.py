@@ -1,0 +1,336 @@
+"""Jobs against real processes: a Redis, a supervisor with its workers, and signals."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import psutil
+import pytest
+
+from service.jobs.broker import HEARTBEAT_TIMEOUT_MS, LOOK_S, Queue
+from service.jobs.embedded import EmbeddedRedis, find_server
+from service.jobs.errors import NoRedisError
+from service.jobs.record import JobRecord, JobState, Priority, Records
+from service.jobs.settings import WorkerSettings
+from service.jobs.store import Store
+from service.jobs.supervisor import COMMAND, Supervisor
+
+pytestmark = pytest.mark.system
+
+STAND_IN = (sys.executable, "-m", "tests.system.jobs_worker")
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 3.0  # a worker without torch starts in well under a second; the rest is for a loaded machine
+
+
+class House:
+    """A Redis, a store and workers, as a service has them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = EmbeddedRedis(folder / "state")
+        self.settings = WorkerSettings(self.server.start(), folder / "store", drain_s=1.0)
+        self.records = Records(self.settings.redis_url)
+        self.queue = Queue(self.settings.redis_url, self.records)
+        self.store = Store(folder / "store")
+
+    @contextmanager
+    def workers(self, count: int = 1, command: tuple[str, ...] = STAND_IN, **changes: object) -> Iterator[Supervisor]:
+        """Workers that are ready, and gone afterwards."""
+        supervisor = Supervisor(replace(self.settings, **changes), count, command)  # type: ignore[arg-type]
+        supervisor.start()
+        try:
+            until(lambda: len(self.records.workers()) == count, 30)
+            yield supervisor
+        finally:
+            supervisor.stop()
+            assert supervisor.pids == []
+
+    def submit(self, priority: Priority = Priority.NORMAL, **order: object) -> str:
+        """A job for the stand-in: what its document orders."""
+        job_id = uuid4().hex
+        self.store.write(job_id, "input", {"data": np.arange(8.0)})
+        self.records.create(job_id, json.dumps(order).encode(), priority=priority)
+        self.queue.enqueue(job_id, priority)
+        return job_id
+
+    def end_of(self, job_id: str, seconds: float = 15) -> JobRecord:
+        """The record of an ended job."""
+        record = asyncio.run(self.records.wait(job_id, seconds))
+        assert record.state.final, record
+        return record
+
+    def check(self, record: JobRecord, attempt: int = 1) -> None:
+        """The job has succeeded in this attempt, and its result is that attempt's and right."""
+        assert (record.state, record.reason, record.attempt) == (JobState.SUCCEEDED, "", attempt)
+        assert record.result == f"result-{attempt}"
+        result = self.store.read(record.job_id, record.result)
+        np.testing.assert_array_equal(result["object"], 2 * np.arange(8.0))
+        assert result["attempt"] == attempt
+        assert json.loads(record.document)["done"]
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> float:
+    """Wait for something that must become true; the seconds it took."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < seconds, "waited in vain"
+        time.sleep(0.01)
+    return time.monotonic() - begun
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One Redis and store for the tests of this file."""
+    try:
+        find_server()
+    except NoRedisError as error:
+        pytest.skip(str(error))
+    house = House(tmp_path_factory.mktemp("house"))
+    yield house
+    house.queue.close()
+    house.records.close()
+    house.server.stop()
+
+
+def test_jobs_end_to_end(house: House) -> None:
+    """Jobs through two workers all succeed, each with its own result; failures say why; others are not disturbed."""
+    with house.workers(2):
+        good = [house.submit(steps=2, step_s=0.01) for _ in range(20)]
+        bad = house.submit(**{"raise": "the crystal has melted"})
+        broken = house.submit(steps="many")
+        for job_id in good:
+            house.check(house.end_of(job_id))
+        record = house.end_of(bad)
+        assert (record.state, record.reason) == (JobState.FAILED, "the crystal has melted")
+        record = house.end_of(broken)
+        assert record.state is JobState.FAILED
+        assert record.reason.startswith("internal error: TypeError")
+
+
+def test_damaged_arrays_fail_the_job(house: House) -> None:
+    """A job whose stored arrays are damaged or gone fails and says so; the worker goes on."""
+    damaged, gone = uuid4().hex, uuid4().hex
+    house.store.write(damaged, "input", {"data": np.arange(8.0)}).write_bytes(b"PK\x03\x04 half a file")
+    for job_id in (damaged, gone):
+        house.records.create(job_id, b"{}")
+        house.queue.enqueue(job_id)
+    with house.workers():
+        assert "is damaged" in house.end_of(damaged).reason
+        assert "has no stored 'input'" in house.end_of(gone).reason
+        house.check(house.end_of(house.submit()))
+
+
+def test_killed_worker_in_mid_job(house: House) -> None:
+    """A job whose worker is killed runs again, on another worker, within 5 s, and ends once with the second result."""
+    with house.workers(2):
+        job_id = house.submit(steps=10, step_s=0.1)
+        until(lambda: (progress := house.records.get(job_id).progress) and progress.iteration >= 3)
+        os.kill(int(house.records.get(job_id).worker.split(":")[1]), signal.SIGKILL)
+        took = until(lambda: house.records.get(job_id).attempt == 2)
+        assert took < 5  # the aim; 2 s of silence and a look every half second are the design
+        house.check(house.end_of(job_id), attempt=2)
+
+
+def test_cancel_while_running(house: House) -> None:
+    """A running job stops within a fraction of a second of the request, a queued one never starts."""
+    with house.workers():
+        running, queued = house.submit(steps=100, step_s=0.05), house.submit(steps=100, step_s=0.05)
+        until(lambda: house.records.get(running).progress)
+        begun = time.monotonic()
+        assert house.records.request_cancel(running) is JobState.RUNNING
+        assert house.records.request_cancel(queued) is JobState.CANCELLED
+        record = house.end_of(running)
+        took = time.monotonic() - begun
+        assert (record.state, record.reason, record.result) == (JobState.CANCELLED, "cancelled on request", "")
+        assert took < 1  # looked for every 0.1 s, then one step of 0.05 s; the rest for a loaded machine
+        house.check(house.end_of(house.submit()))
+        assert house.records.get(queued).attempt == 0
+
+
+def test_poisoned_job(house: House) -> None:
+    """A job that kills its worker three times fails as poisoned, and the next job finds a living worker."""
+    with house.workers():
+        poison = house.submit(die=True)
+        record = house.end_of(poison, 30)
+        assert (record.state, record.attempt) == (JobState.FAILED, 3)
+        assert record.reason.startswith("poisoned: the job ended its worker process 3 times")
+        house.check(house.end_of(house.submit()))
+
+
+def test_time_limit(house: House) -> None:
+    """A job beyond its time is stopped and fails with the limit in its reason."""
+    with house.workers(time_limit_s=0.5):
+        record = house.end_of(house.submit(steps=100, step_s=0.05))
+        assert record.state is JobState.FAILED
+        assert record.reason.startswith("time limit: the job ran longer than 0.5 s")
+
+
+def test_paused_worker_cannot_overwrite(house: House) -> None:
+    """A worker frozen in mid-job and woken later neither ends the job nor leaves its result: the newer attempt stands."""
+    with house.workers(2):
+        job_id = house.submit(steps=10, step_s=0.05)
+        until(lambda: house.records.get(job_id).progress)
+        frozen = int(house.records.get(job_id).worker.split(":")[1])
+        os.kill(frozen, signal.SIGSTOP)
+        try:
+            record = house.end_of(job_id)
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+        house.check(record, attempt=2)
+        # The woken worker serves on (when it is idle again), and the ended job has not changed.
+        for _ in range(6):
+            house.check(house.end_of(house.submit(steps=1, step_s=0.1)))
+        assert house.records.get(job_id) == record
+        assert not house.store.has(job_id, "result-1")
+
+
+def test_redis_dies_and_comes_back(house: House) -> None:
+    """Redis is killed with one job running and two queued: after its restart all three succeed, none is lost."""
+    with house.workers():
+        ids = [house.submit(steps=15, step_s=0.1)] + [house.submit(steps=1, step_s=0.1) for _ in range(2)]
+        until(lambda: house.records.get(ids[0]).progress)
+        assert house.server._guard is not None
+        for process in psutil.Process(house.server._guard.pid).children(recursive=True):
+            if "redis" in process.name() or "valkey" in process.name():
+                process.kill()
+        time.sleep(0.5)
+        assert not house.server.alive()
+        house.server.stop()
+        assert house.server.start() == house.settings.redis_url
+        for job_id in ids:
+            record = house.end_of(job_id, 20)
+            house.check(record, attempt=record.attempt)
+            assert record.attempt <= 2
+
+
+def test_restart_of_everything_keeps_accepted_jobs(house: House) -> None:
+    """Jobs accepted while no worker lives survive an orderly restart of Redis, in order and with their priorities."""
+    low = house.submit(Priority.LOW)
+    high = house.submit(Priority.HIGH)
+    house.server.stop()
+    house.server.start()
+    assert (house.records.position(high), house.records.position(low)) == (0, 1)
+    with house.workers():
+        ended = [json.loads(house.end_of(job_id).document)["ended"] for job_id in (high, low)]
+    assert ended == sorted(ended)
+
+
+def test_drain(house: House) -> None:
+    """A worker told to go finishes a short job; a long one goes back to the queue, for the next worker, uncounted."""
+    with house.workers():
+        short = house.submit(steps=3, step_s=0.1)
+        until(lambda: house.records.get(short).state is JobState.RUNNING)
+    house.check(house.records.get(short))
+    with house.workers(drain_s=0.2) as supervisor:
+        long = house.submit(steps=10, step_s=0.1)
+        until(lambda: house.records.get(long).state is JobState.RUNNING)
+        begun = time.monotonic()
+        supervisor.stop()
+        assert time.monotonic() - begun < 3
+    assert house.records.get(long).state is JobState.QUEUED
+    assert house.records.workers() == []
+    with house.workers():
+        house.check(house.end_of(long), attempt=2)
+
+
+SERVICE = """
+import sys, time
+from pathlib import Path
+from service.jobs.embedded import EmbeddedRedis
+from service.jobs.settings import WorkerSettings
+from service.jobs.supervisor import Supervisor
+folder = Path(sys.argv[1])
+supervisor = Supervisor(WorkerSettings(EmbeddedRedis(folder).start(), folder / "store"), 1, tuple(sys.argv[2:]))
+supervisor.start()
+print(supervisor.pids[0], flush=True)
+time.sleep(60)
+"""
+
+
+def test_worker_goes_with_its_service(tmp_path: Path, house: House) -> None:
+    """When the service is killed, its worker and its Redis are gone within seconds: nothing computes unseen."""
+    service = subprocess.Popen(
+        [sys.executable, "-c", SERVICE, tmp_path, *STAND_IN], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert service.stdout is not None
+    with service.stdout:
+        service.stdout.readline()
+    family = psutil.Process(service.pid).children(recursive=True)
+    assert len(family) >= 3  # the worker, the guard, the server
+    service.kill()
+    service.wait(10)
+    until(lambda: not any(process.is_running() and process.status() != "zombie" for process in family), START_S + 3)
+
+
+def test_a_worker_that_cannot_start_is_tried_less_and_less(house: House, tmp_path: Path) -> None:
+    """A worker command that fails at once is not started hundreds of times."""
+    log = tmp_path / "starts"
+    supervisor = Supervisor(house.settings, 1, ("/bin/sh", "-c", f"echo x >> '{log}'; exit 1"))
+    supervisor.start()
+    time.sleep(1.5)
+    supervisor.stop()
+    assert 2 <= len(log.read_text().split()) <= 4  # at once, at once again, after 1 s
+
+
+def test_idle_worker_costs_nothing_and_reacts(house: House) -> None:
+    """An idle worker takes under 5 % of a core; it picks jobs up when told, not when it looks next."""
+    with house.workers() as supervisor:
+        process = psutil.Process(supervisor.pids[0])
+        time.sleep(0.5)
+        before = sum(process.cpu_times()[:2])
+        time.sleep(2)
+        idle = (sum(process.cpu_times()[:2]) - before) / 2
+        delays = []
+        for _ in range(20):
+            job_id = house.submit()
+            created = house.records.get(job_id).created
+            started = house.end_of(job_id).started
+            assert started is not None
+            delays.append(started - created)
+    assert idle < 0.05
+    # Bounds the median only: other tests and trainings share the disk and the cores. Polling alone would take LOOK_S / 2.
+    assert sorted(delays)[10] < LOOK_S / 5 < HEARTBEAT_TIMEOUT_MS / 1000
+
+
+def test_real_refinement(house: House) -> None:
+    """The real worker refines as a direct call does: same object and document, seeds being the same."""
+    torch = pytest.importorskip("torch")
+    from inphase.formats import RawScan
+    from service import pipeline
+    from service.clock import Clock
+    from service.options import Options
+    from service.refine import refine
+
+    axes = np.meshgrid(*(np.arange(64) - 32,) * 3, indexing="ij", sparse=True)
+    crystal = ((np.abs(axes[0]) < 9) & (np.abs(axes[1] + axes[2]) < 11) & (np.abs(axes[1]) < 8)).astype(complex)
+    counts = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(crystal)))) ** 2
+    counts = np.random.default_rng(1).poisson(1e5 * counts / counts.max()).astype(np.int32)
+    options = Options(start="random", refine="20*HIO+10*ER", starts=1, seed=7)
+    draft, document = pipeline.begin(RawScan(counts, None, "test", ""), options, None, Clock())
+    house.store.write(document.id, "input", draft.to_arrays())
+    house.records.create(document.id, document.to_json())
+    house.queue.enqueue(document.id)
+    with house.workers(1, COMMAND, threads=1):
+        record = house.end_of(document.id, 60)
+    assert (record.state, record.reason) == (JobState.SUCCEEDED, "")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    direct = refine(draft, document, Clock())
+    torch.set_num_threads(threads)
+    stored = house.store.read(document.id, record.result)
+    assert stored.keys() == direct.arrays.keys()
+    # one thread and one library: the same operations in the same order, so only the last bits may differ
+    np.testing.assert_allclose(stored["object"], direct.arrays["object"], atol=1e-4)
+    np.testing.assert_array_equal(stored["support"], direct.arrays["support"])
+    final = json.loads(record.document)["metrics"]["final"]
+    assert direct.document.metrics.final is not None
+    assert final["chi2"] == pytest.approx(direct.document.metrics.final.chi2, rel=1e-3)
