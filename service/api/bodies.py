@@ -1,0 +1,195 @@
+"""Request bodies that are arrays: checked against the declared size first, then read straight into the array's memory."""
+
+import asyncio
+import io
+import math
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from fastapi import Request
+from numpy.typing import NDArray
+
+from inphase.formats import Limits, RawScan
+from inphase.formats.npy import first_line
+from inphase.formats.scan import admit, in_words
+from service.errors import ApiError
+from service.settings import Bounds
+from service.telemetry import Budget
+
+NPY: Final = "application/x-npy"
+OCTETS: Final = "application/octet-stream"
+JSON: Final = "application/json"
+_NPY_HEADER_MAX: Final = 65_536
+_SILENCE_S: Final = 30.0  # a client that sends nothing for so long has gone
+_DTYPE: Final = re.compile(r"[<|]?(u?int(8|16|32|64)|float(32|64)|[ui][1248]|f[48])")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How bytes are an array."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    fortran: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def media_type(request: Request) -> str:
+    """The content type without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_json(request: Request, bounds: Bounds) -> bytes:
+    """A small body as it is. Raises ApiError 413."""
+    body = bytearray()
+    async for chunk in _chunks(request):
+        body += chunk
+        if len(body) > bounds.json_bytes:
+            raise ApiError(413, f"the JSON body is longer than {in_words(bounds.json_bytes)}: arrays are sent as npy or octets")
+    return bytes(body)
+
+
+@asynccontextmanager
+async def receive_array(
+    request: Request, layout: Layout | None, bounds: Bounds, budget: Budget
+) -> AsyncIterator[RawScan]:
+    """The array of an npy body (layout None) or of plain octets; its bytes count against the budget while in use.
+
+    Raises ApiError 400 where the body does not have the declared length, 413, 503; DataError for what is no measurement.
+    """
+    length = _declared_length(request)
+    if length is not None and length > bounds.body_bytes:
+        raise ApiError(413, f"the body has {in_words(length)}, more than the limit of {in_words(bounds.body_bytes)}; {_HINT}")
+    chunks = _chunks(request)
+    kind = NPY if layout is None else OCTETS
+    rest = b""
+    header = 0
+    if layout is None:
+        layout, header, rest = await _npy_header(chunks, bounds)
+    if length is not None and length != header + layout.nbytes:
+        raise ApiError(400, _mismatch(layout, length - header))
+    if not budget.claim(layout.nbytes):
+        raise ApiError(
+            503,
+            f"{in_words(budget.used)} of requests are at work and {in_words(layout.nbytes)} more do not fit: try again in a moment",
+        )
+    try:
+        array = await _fill(chunks, rest, layout)
+        yield RawScan(array, None, f"body of {kind}", f"{layout.shape} {layout.dtype}")
+    finally:
+        budget.release(layout.nbytes)
+
+
+_HINT: Final = "crop the detector to the region around the peak"
+
+
+def octet_layout(dtype: str | None, shape: str | None, bounds: Bounds) -> Layout:
+    """The layout that the query declares: little endian, C order. Raises ApiError 422, and DataError for what is no measurement."""
+    if dtype is None or shape is None:
+        raise ApiError(422, f"a body of {OCTETS} needs its type and shape in the query: ?dtype=uint16&shape=201,256,256")
+    if not _DTYPE.fullmatch(dtype):
+        raise ApiError(422, f"dtype {dtype[:40]!r} is not known: uint8 to uint64, int8 to int64, float32, float64 (little endian)")
+    if not re.fullmatch(r"\d{1,12}(,\d{1,12}){0,15}", shape):
+        raise ApiError(422, f"shape {shape[:40]!r} is not understood: write it as 201,256,256")
+    sides = tuple(int(side) for side in shape.split(","))
+    kind = np.dtype(dtype).newbyteorder("<")
+    return Layout(admit(sides, kind, "the body", _limits(bounds)), kind)
+
+
+def _limits(bounds: Bounds) -> Limits:
+    return Limits(max_bytes=min(bounds.array_bytes, bounds.body_bytes))
+
+
+def _declared_length(request: Request) -> int | None:
+    text = request.headers.get("content-length")
+    return int(text) if text is not None and text.isdecimal() else None
+
+
+async def _npy_header(chunks: AsyncIterator[bytes], bounds: Bounds) -> tuple[Layout, int, bytes]:
+    """Layout, length of the header, and the bytes that came after it so far."""
+    start = bytearray()
+    needed = 12
+    known = False
+    async for chunk in chunks:
+        start += chunk
+        if not known and len(start) >= needed:
+            needed, known = _npy_header_length(start), True
+        if known and len(start) >= needed:
+            break
+    else:
+        raise ApiError(400, "the body ends inside the npy header: it was cut off, or is no npy file")
+    stream = io.BytesIO(bytes(start[:needed]))
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        sides, fortran, dtype = reader(stream)
+    except ValueError as error:
+        raise ApiError(400, f"the npy header of the body is damaged: {first_line(error)}") from error
+    if any(not isinstance(side, int) or side < 0 for side in sides):
+        raise ApiError(400, f"the npy header of the body declares the shape {sides}")
+    return Layout(admit(sides, dtype, "the body", _limits(bounds)), dtype, fortran), needed, bytes(start[needed:])
+
+
+def _npy_header_length(start: bytearray) -> int:
+    if start[:6] != b"\x93NUMPY":
+        raise ApiError(400, f"the body is no npy file: it begins with {bytes(start[:6])!r}, not with the npy signature")
+    major = start[6]
+    if major not in (1, 2):
+        raise ApiError(400, f"npy version {major}.{start[7]} is not read; versions 1.0 and 2.0 are")
+    length = 10 + int.from_bytes(start[8:10], "little") if major == 1 else 12 + int.from_bytes(start[8:12], "little")
+    if length > _NPY_HEADER_MAX:
+        raise ApiError(400, f"the npy header declares {length} bytes for itself, more than {_NPY_HEADER_MAX}")
+    return length
+
+
+async def _fill(chunks: AsyncIterator[bytes], rest: bytes, layout: Layout) -> NDArray[np.generic]:
+    """Read the array's bytes into its own memory."""
+    try:
+        buffer = np.empty(layout.nbytes, np.uint8)
+    except MemoryError:
+        raise ApiError(503, f"this machine has no memory left for {in_words(layout.nbytes)}; {_HINT}") from None
+    view = memoryview(buffer)
+    filled = 0
+
+    def take(chunk: bytes) -> int:
+        if filled + len(chunk) > layout.nbytes:
+            raise ApiError(400, _mismatch(layout, None))
+        view[filled : filled + len(chunk)] = chunk
+        return filled + len(chunk)
+
+    filled = take(rest)
+    async for chunk in chunks:
+        filled = take(chunk)
+    if filled < layout.nbytes:
+        raise ApiError(400, _mismatch(layout, filled))
+    return buffer.view(layout.dtype).reshape(layout.shape, order="F" if layout.fortran else "C")
+
+
+def _mismatch(layout: Layout, found: int | None) -> str:
+    what = "it holds more" if found is None else f"{found} bytes came"
+    return (
+        f"the body does not hold what it declares: shape {layout.shape} of {layout.dtype} needs {layout.nbytes} bytes, {what}; "
+        "it was cut off, or shape or dtype are wrong"
+    )
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(_SILENCE_S):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise ApiError(408, f"no bytes of the body came for {_SILENCE_S:g} s") from None
+        if chunk is None:
+            return
+        if chunk:
+            yield chunk

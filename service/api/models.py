@@ -1,0 +1,70 @@
+"""GET /v1/models: what is installed, and what it runs on."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from service.api.access import TheServices
+from service.inference.repository import Card
+from service.lifecycle import Services
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+class ModelSummary(BaseModel):
+    """One model."""
+
+    name: str
+    active: int
+    versions: list[int]
+    default: bool
+    provider: str | None
+
+
+class RefusedModel(BaseModel):
+    """A folder of the repository that is no acceptable model."""
+
+    folder: str
+    why: str
+
+
+class ModelList(BaseModel):
+    """All models."""
+
+    models: list[ModelSummary]
+    refused: list[RefusedModel]
+
+
+class ModelDetails(ModelSummary):
+    """One model with the cards of its versions."""
+
+    cards: list[Card]
+
+
+@router.get("", summary="List models")
+async def index(services: TheServices) -> ModelList:
+    """Models of the repository, and folders that were refused."""
+    repository = services.networks.repository
+    return ModelList(
+        models=[_summary(services, name) for name in repository.names()],
+        refused=[RefusedModel(folder=refusal.folder, why=refusal.why) for refusal in repository.refused],
+    )
+
+
+@router.get("/{name}", summary="One model")
+async def one(name: str, services: TheServices) -> ModelDetails:
+    """A model with its cards."""
+    summary = _summary(services, name)
+    cards = [version.card for version in services.networks.repository.versions(name)]
+    return ModelDetails(**summary.model_dump(), cards=cards)
+
+
+def _summary(services: Services, name: str) -> ModelSummary:
+    repository = services.networks.repository
+    active = repository.active(name)
+    return ModelSummary(
+        name=name,
+        active=active.card.version,
+        versions=[version.card.version for version in repository.versions(name)],
+        default=name == repository.default.partition("@")[0],
+        provider=services.networks.provider(active),
+    )

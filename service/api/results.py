@@ -1,0 +1,164 @@
+"""GET /v1/jobs/{id}/result: the arrays of a job, whole or cut, as files, octets or pictures."""
+
+import hashlib
+import io
+import re
+import zipfile
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import FileResponse
+from numpy.typing import NDArray
+
+from service import png
+from service.api.access import TheClock, TheServices, in_thread, records
+from service.errors import ApiError
+from service.jobs.errors import StoreCorruptError, StoreError
+from service.jobs.record import JobRecord, JobState
+from service.lifecycle import Services
+
+router = APIRouter(prefix="/v1/jobs", tags=["results"])
+
+NPZ: Final = "application/x-npz"
+JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
+ArrayName = Literal["amplitude", "phase", "phase_flat", "object", "support", "modulus", "mask", "free"]
+ArrayFormat = Literal["npy", "octet-stream", "png"]
+_MEDIA: Final = {"npy": "application/x-npy", "octet-stream": "application/octet-stream", "png": "image/png"}
+_PART: Final = re.compile(r"(-?\d{1,9})|(-?\d{1,9})?:(-?\d{1,9})?(?::(-?\d{1,9})?)?")
+
+
+@router.get(
+    "/{job_id}/result",
+    summary="The whole result",
+    response_class=FileResponse,
+    responses={200: {"content": {NPZ: {}}, "description": "an npz file with every array and the job document"}},
+)
+async def whole(
+    job_id: JobId, request: Request, services: TheServices, form: Annotated[Literal["npz"], Query(alias="format")] = "npz"
+) -> Response:
+    """Every array of DESIGN 5 and the job document, as one npz file."""
+    record = await _finished(services, job_id)
+    etag = _etag(job_id, record.result, form)
+    if _known(request, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    path = services.store.path(job_id, record.result)
+    if not path.is_file():
+        raise StoreError(f"the result of job {job_id} has expired")
+    return FileResponse(path, media_type=NPZ, filename=f"inphase-{job_id}.npz", headers={"ETag": etag, "Cache-Control": "private"})
+
+
+@router.get(
+    "/{job_id}/result/{name}",
+    summary="One array",
+    response_class=Response,
+    responses={
+        200: {"content": {media: {} for media in _MEDIA.values()}, "description": "the array, or the part that `slice` names"},
+        304: {"description": "not changed since the ETag in If-None-Match"},
+    },
+)
+async def one(
+    job_id: JobId,
+    name: ArrayName,
+    request: Request,
+    services: TheServices,
+    clock: TheClock,
+    cut: Annotated[str | None, Query(alias="slice", max_length=100, examples=["32,:,:"], description="as in numpy")] = None,
+    form: Annotated[ArrayFormat | None, Query(alias="format", description="by default what Accept asks for, else npy")] = None,
+) -> Response:
+    """One array of the result. A PNG shows a plane: the middle one of the first axis where `slice` names none."""
+    form = form or _accepted(request)
+    record = await _finished(services, job_id)
+    etag = _etag(job_id, record.result, name, cut or "", form)
+    if _known(request, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+
+    def encode() -> tuple[bytes, NDArray[np.generic]]:
+        array = _read(services, job_id, record.result, name)
+        part = cut_out(array, cut or (f"{array.shape[0] // 2},:,:" if form == "png" else ""))
+        if form == "png":
+            if part.ndim != 2:
+                raise ApiError(422, f"a PNG shows a plane, slice={cut!r} leaves {part.ndim} axes: name one index, as in 32,:,:")
+            return png.encode(name, part), part
+        if form == "octet-stream":
+            return np.ascontiguousarray(part, part.dtype.newbyteorder("<")).tobytes(), part
+        stream = io.BytesIO()
+        np.lib.format.write_array(stream, np.ascontiguousarray(part), allow_pickle=False)
+        return stream.getvalue(), part
+
+    with clock("encode"):
+        body, part = await services.compute(encode)
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private",
+        "X-Inphase-Dtype": part.dtype.name,
+        "X-Inphase-Shape": ",".join(str(side) for side in part.shape),
+    }
+    return Response(body, media_type=_MEDIA[form], headers=headers)
+
+
+async def _finished(services: Services, job_id: str) -> JobRecord:
+    """The record of a job that has a result. Raises ApiError 409 where it has none."""
+    record = await in_thread(lambda: records(services).get(job_id))
+    if record.state is JobState.SUCCEEDED:
+        return record
+    why = f": {record.reason}" if record.reason else ""
+    hint = "" if record.state.final else f"; ask /v1/jobs/{job_id} until it has succeeded"
+    raise ApiError(409, f"job {job_id} has no result, it is {record.state}{why}{hint}")
+
+
+def _read(services: Services, job_id: str, result: str, name: str) -> NDArray[Any]:
+    """One array of a stored group; the others stay on disk."""
+    path = services.store.path(job_id, result)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            array: NDArray[Any] = archive[name]
+            return array
+    except FileNotFoundError:
+        raise StoreError(f"the result of job {job_id} has expired") from None
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        raise StoreCorruptError(f"the stored result of job {job_id} is damaged: {error}") from error
+
+
+def cut_out(array: NDArray[Any], text: str) -> NDArray[Any]:
+    """The part of an array that `32,:,::2` names. Raises ApiError 422."""
+    if not text:
+        return array
+    parts = text.replace(" ", "").split(",")
+    if len(parts) > array.ndim:
+        raise ApiError(422, f"slice={text!r} names {len(parts)} axes, the array has {array.ndim}: {array.shape}")
+    index: list[int | slice] = []
+    for axis, part in enumerate(parts):
+        match = _PART.fullmatch(part)
+        if match is None:
+            raise ApiError(422, f"slice={text!r} is not understood at {part!r}: write an index, or begin:end:step, for each axis")
+        if match[1] is not None:
+            number = int(match[1])
+            if not -array.shape[axis] <= number < array.shape[axis]:
+                raise ApiError(422, f"slice={text!r} is out of range: axis {axis} has {array.shape[axis]} voxels")
+            index.append(number)
+        else:
+            begin, end, step = (None if found is None else int(found) for found in match.groups()[1:])
+            if step == 0:
+                raise ApiError(422, f"slice={text!r} has a step of zero")
+            index.append(slice(begin, end, step))
+    return np.asarray(array[tuple(index)])
+
+
+def _accepted(request: Request) -> ArrayFormat:
+    accept = request.headers.get("accept", "")
+    if "image/png" in accept and "application/x-npy" not in accept:
+        return "png"
+    return "octet-stream" if "application/octet-stream" in accept else "npy"
+
+
+def _etag(*parts: str) -> str:
+    """A result never changes, so its name is its version."""
+    return f'"{hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]}"'
+
+
+def _known(request: Request, etag: str) -> bool:
+    asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    return etag in asked or "*" in asked
+
+

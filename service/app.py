@@ -1,0 +1,62 @@
+"""The web application. `create_app(settings)` builds one; nothing is shared between two of them."""
+
+import importlib.metadata
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from service import errors, lifecycle
+from service.api import jobs, models, reconstructions, results, status
+from service.security import Authorised
+from service.settings import Settings
+from service.telemetry import TelemetryMiddleware
+
+DESCRIPTION = """
+A measured coherent diffraction pattern in, the complex image of the sample out.
+
+Send `Authorization: Apikey <key>`. Errors are problem documents (RFC 9457) that say what is wrong, where, and what to do.
+"""
+_PROBLEM = {
+    code: {"description": text, "content": {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for code, text in {
+        400: "the body is not what it declares",
+        401: "no key, or a wrong one",
+        403: "a path outside the data roots",
+        404: "no such job, model or file",
+        413: "above a configured bound; nothing was allocated",
+        415: "a body of this type is not taken",
+        422: "the options or the data cannot be used",
+        503: "overloaded, leaving, or without a queue: try again after Retry-After",
+        507: "no room for the arrays",
+    }.items()
+}
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; what it needs is started with it and stopped with it."""
+    services = lifecycle.Services(settings or Settings())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await services.start()
+        try:
+            yield
+        finally:
+            await services.stop()
+
+    app = FastAPI(
+        title="inphase",
+        version=importlib.metadata.version("inphase"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.services = services
+    app.add_middleware(TelemetryMiddleware, metrics=services.metrics)
+    errors.install(app)
+    for router in (reconstructions.router, jobs.router, results.router, models.router):
+        app.include_router(router, dependencies=[Authorised], responses={**_PROBLEM})
+    app.include_router(status.router)
+    app.include_router(status.protected)
+    return app

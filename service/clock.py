@@ -1,0 +1,32 @@
+"""Where the time of a request goes, by stage."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+STAGES: Final = ("receive", "decode", "preprocess", "queue", "infer", "refine", "encode")
+
+
+class Clock:
+    """Adds up milliseconds per stage."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time a block; what fails counts too."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, (time.perf_counter() - started) * 1e3)
+
+    def add(self, stage: str, ms: float) -> None:
+        """Add to a stage what was measured elsewhere."""
+        self.ms[stage] = self.ms.get(stage, 0.0) + ms
+
+    def rounded(self) -> dict[str, float]:
+        """Milliseconds per stage to the microsecond, in the order of the way."""
+        return {stage: round(self.ms[stage], 3) for stage in STAGES if stage in self.ms}

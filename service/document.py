@@ -1,0 +1,179 @@
+"""The job document: what the API answers, the record keeps, the result file carries and `--json` prints (DESIGN 5)."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from inphase.metrics import Metrics
+from inphase.trust import Trust
+from service.jobs.record import JobState, Progress
+
+PHASE_SIGN = "F(q) = sum o(r) exp(-i q.r)"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ModelPart(_Part):
+    """Which network predicted the start."""
+
+    name: str
+    version: int
+    sha256: str
+    provider: str = Field(description="what onnxruntime really runs it on")
+    support_threshold: float = Field(description="of the largest predicted amplitude")
+
+
+class RecipePart(_Part):
+    """What was done, with every default resolved."""
+
+    preprocess: str
+    refine: str = Field(description='canonical recipe string, or "none"')
+
+
+class InputPart(_Part):
+    """What came in."""
+
+    digest: str
+    shape: tuple[int, ...]
+    dtype: str
+    domain: Literal["counts", "modulus"]
+    source: str = Field(description="file name, or the kind of body")
+    chosen: str = Field("", description="what was taken out of a container, and what was passed over")
+
+
+class StepPart(_Part):
+    """One preprocessing step and the numbers it reports."""
+
+    name: str
+    numbers: dict[str, Any]
+
+
+class PreprocessPart(_Part):
+    """How the measurement came onto the model's grid."""
+
+    steps: list[StepPart]
+    valid_fraction: float
+    counts_inside: float
+    padding_bound: float
+    binning: tuple[int, int, int]
+    offset: tuple[int, int, int] = Field(description="first measured voxel of the window, may be negative")
+    shape: tuple[int, int, int] = Field(description="voxels of the result grid")
+    voxel_size_m: tuple[float, float, float] | None
+
+
+class OversamplingPart(_Part):
+    """Voxels of the grid over voxels of the object, per axis."""
+
+    measured: tuple[float, float, float]
+    after: tuple[float, float, float]
+
+
+class Score(_Part):
+    """How well one object fits the measured modulus (inphase.metrics.measure)."""
+
+    chi2: float
+    r_factor: float
+    support_voxels: int
+    llk: float | None
+    free_llk: float | None
+    free_llk_reason: str | None
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> Self:
+        """The reported part of the metrics."""
+        return cls(
+            chi2=metrics.chi2,
+            r_factor=metrics.r_factor,
+            support_voxels=metrics.support_voxels,
+            llk=metrics.llk,
+            free_llk=metrics.free_llk,
+            free_llk_reason=metrics.free_llk_reason,
+        )
+
+
+class MetricsPart(_Part):
+    """network: the prediction as it is. random_start: best conventional result, where one was computed. final: the result."""
+
+    noise_chi2: float | None = Field(None, description="chi2 that Poisson noise alone leaves; null for a modulus")
+    network: Score | None = None
+    random_start: Score | None = None
+    final: Score | None = None
+
+
+class TrustPart(_Part):
+    """How far the result can be relied on, and why."""
+
+    level: Literal["high", "medium", "low"]
+    reasons: list[str]
+
+    @classmethod
+    def of(cls, trust: Trust) -> Self:
+        """The same as JSON."""
+        return cls(level=trust.level.value, reasons=list(trust.reasons))
+
+
+class StartPart(_Part):
+    """Where the refinement began."""
+
+    requested: Literal["auto", "network", "random"]
+    kind: Literal["network", "random"]
+    why: str
+    random_starts: int = Field(description="how many random starts a conventional retrieval takes")
+    seed: int
+
+
+class CanonicalPart(_Part):
+    """What turns the refined object into the stored one; |F| is the same up to the scale."""
+
+    scale: float
+    global_phase: float
+    shift: tuple[int, int, int]
+    twin: bool
+    ramp: tuple[float, float, float] = Field(description="rad per voxel; removed in phase_flat only")
+
+
+class ProgressPart(_Part):
+    """How far a running refinement is."""
+
+    iteration: int
+    total: int
+    chi2: float | None
+    support_voxels: int | None
+    stage: str
+
+    @classmethod
+    def of(cls, progress: Progress) -> Self:
+        """The same as JSON."""
+        return cls(**vars(progress))
+
+
+class JobDocument(_Part):
+    """Everything about one reconstruction but its arrays."""
+
+    id: str
+    state: JobState
+    reason: str = Field("", description="why it failed, or what a reader should know")
+    attempt: int = 0
+    recorded: bool = Field(True, description="false where Redis was away: the job cannot be asked for again")
+    model: ModelPart | None
+    recipe: RecipePart
+    input: InputPart
+    oversampling: OversamplingPart
+    preprocess: PreprocessPart
+    metrics: MetricsPart
+    trust: TrustPart | None = None
+    start: StartPart
+    canonical: CanonicalPart | None = None
+    progress: ProgressPart | None = None
+    queue_position: int | None = None
+    timings_ms: dict[str, float]
+    phase_sign: str = PHASE_SIGN
+    code_version: str
+    created: str = Field(description="UTC, ISO 8601")
+    links: dict[str, str] = Field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """UTF-8 JSON."""
+        return self.model_dump_json().encode()

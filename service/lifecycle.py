@@ -1,0 +1,131 @@
+"""What the service starts and stops: networks, Redis, worker processes, housekeeping. Nothing here is global."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from service.inference.repository import Repository
+from service.inference.runtime import Networks
+from service.jobs.broker import Queue
+from service.jobs.embedded import EmbeddedRedis
+from service.jobs.errors import QueueUnavailableError
+from service.jobs.record import Records
+from service.jobs.settings import WorkerSettings
+from service.jobs.store import Store
+from service.jobs.supervisor import Supervisor
+from service.security import Keyring
+from service.settings import Settings, new_key
+from service.telemetry import Budget, Metrics, log
+
+_HOUSEKEEPING_S: Final = 60.0
+T = TypeVar("T")
+
+
+class Services:
+    """Everything a request needs. `start` and `stop` frame the life of the application."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.generated_key = None if settings.api_key else new_key()
+        self.keyring = Keyring(settings.api_key.get_secret_value() if settings.api_key else self.generated_key or "")
+        self.networks = Networks(Repository(settings.models_dir, settings.model), settings.threads)
+        self.store = Store(settings.store_dir, settings.bounds.store_bytes)
+        self.budget = Budget(settings.bounds.bytes_in_flight)
+        self.metrics = Metrics()
+        self.records: Records | None = None
+        self.queue: Queue | None = None
+        self.warm = False
+        self.started = time.time()
+        self.draining = asyncio.Event()
+        self._compute = anyio.CapacityLimiter(settings.compute_slots)
+        self._redis: EmbeddedRedis | None = None
+        self._supervisor: Supervisor | None = None
+        self._housekeeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Bring everything up. Raises NoRedisError, ModelError and UnknownModelError: without them the service is none."""
+        try:
+            await anyio.to_thread.run_sync(self._start)
+        except BaseException:
+            await anyio.to_thread.run_sync(self._stop)
+            raise
+        self._housekeeper = asyncio.create_task(self._keep_house())
+
+    async def stop(self) -> None:
+        """Bring everything down: workers first, then Redis."""
+        self.draining.set()
+        if self._housekeeper is not None:
+            self._housekeeper.cancel()
+            await asyncio.gather(self._housekeeper, return_exceptions=True)
+        await anyio.to_thread.run_sync(self._stop)
+
+    async def compute(self, work: Callable[[], T]) -> T:
+        """Run what takes long in a thread; at most `compute_slots` at a time, the others wait."""
+        return await anyio.to_thread.run_sync(work, limiter=self._compute)
+
+    def _start(self) -> None:
+        for refusal in self.networks.repository.refused:
+            log.warning("model refused", model=refusal.folder, why=refusal.why)
+        network = self.networks.get(None)
+        log.info("model loaded", model=network.version.label, provider=network.provider)
+        if self.settings.queue:
+            self._start_queue()
+        self.metrics.watch(self.budget, self.records)
+        self.warm = True
+
+    def _start_queue(self) -> None:
+        settings = self.settings
+        url = settings.redis_url
+        if url is None:
+            self._redis = EmbeddedRedis(settings.state_dir / "redis")
+            url = self._redis.start()
+        self.records = Records(url)
+        self.queue = Queue(url, self.records)
+        if settings.workers:
+            worker = WorkerSettings(
+                redis_url=url,
+                store=settings.store_dir.absolute(),
+                device=settings.device,
+                threads=settings.threads,
+                time_limit_s=settings.bounds.job_s,
+                drain_s=settings.drain_s,
+            )
+            self._supervisor = Supervisor(worker, settings.workers)
+            self._supervisor.start()
+
+    def _stop(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.stop()
+        for client in (self.queue, self.records):
+            if client is not None:
+                client.close()
+        if self._redis is not None:
+            self._redis.stop()
+
+    async def _keep_house(self) -> None:
+        """Hand out jobs that were forgotten, delete what is too old."""
+        while True:
+            try:
+                await anyio.to_thread.run_sync(self._clean)
+            except QueueUnavailableError:
+                log.warning("Redis is away")
+            except OSError as error:
+                log.warning("housekeeping failed", error=str(error))
+            await asyncio.sleep(_HOUSEKEEPING_S)
+
+    def _clean(self) -> None:
+        if self.records is None or self.queue is None:
+            return
+        for job_id in self.queue.recover():
+            log.warning("job handed out again", job_id=job_id)
+        age = self.settings.bounds.result_age_s
+        for job_id in self.records.finished_before(time.time() - age):
+            self.records.remove(job_id)
+            self.store.delete(job_id)
+        unfinished = set(self.records.unfinished())
+        for job_id in self.store.expire(max_age_s=age, deletable=lambda job_id: job_id not in unfinished):
+            self.records.remove(job_id)

@@ -1,0 +1,51 @@
+"""What a caller may choose; the names are the same in JSON, in the query and on the command line."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from inphase.pattern import Domain
+from inphase.retrieval import recipe as recipes
+from inphase.trust import RULES
+from service.jobs.record import Priority
+
+NO_REFINEMENT = "none"
+FAST = "fast"
+CONVENTIONAL = "autophasenn-600"
+
+Start = Literal["auto", "network", "random"]
+
+
+class Options(BaseModel):
+    """How to reconstruct."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Annotated[str | None, Field(max_length=100, description="name or name@version; the default model if not given")] = None
+    domain: Annotated[Domain, Field(description="what the numbers are: photon counts, or a modulus")] = Domain.COUNTS
+    preprocess: Annotated[str, Field(max_length=100, description="preprocessing preset")] = "auto"
+    refine: Annotated[
+        str | None,
+        Field(
+            max_length=2000,
+            description="recipe such as 50*ER, a preset (fast, autophasenn-600), or none for the network alone; "
+            "by default fast, and autophasenn-600 with start=random",
+        ),
+    ] = None
+    start: Annotated[
+        Start, Field(description="auto: the network's start if it is sane, else random starts and the conventional recipe")
+    ] = "auto"
+    starts: Annotated[int, Field(ge=1, le=100, description="how many random starts a conventional retrieval takes")] = RULES.random_starts
+    seed: Annotated[int, Field(ge=0, lt=2**32, description="of the free voxels and the random starts")] = 0
+
+    def recipe(self) -> recipes.Recipe | None:
+        """The resolved refinement recipe, None for the network alone. Raises RecipeError."""
+        text = self.refine or (CONVENTIONAL if self.start == "random" else FAST)
+        return None if text.strip() == NO_REFINEMENT else recipes.resolve(text)
+
+
+class JobOptions(Options):
+    """How to reconstruct, and how to be answered."""
+
+    wait: Annotated[float, Field(ge=0, allow_inf_nan=False, description="seconds to wait for the result before answering 202")] = 10.0
+    priority: Annotated[Priority, Field(description="whom a worker serves first")] = Priority.NORMAL

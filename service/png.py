@@ -1,0 +1,45 @@
+"""Planes as pictures, through Pillow alone."""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_PERCENTILE = 99.9
+
+
+def encode(name: str, plane: NDArray[np.generic]) -> bytes:
+    """A plane (rows, columns) as PNG: phases on a colour circle, the diffraction pattern logarithmic, others grey.
+
+    A complex plane has its phase as hue and its amplitude as brightness.
+    """
+    if plane.dtype.kind == "c":
+        amplitude = np.abs(plane)
+        image = _coloured(np.angle(plane), _unit(amplitude))
+    elif name.startswith("phase"):
+        image = _coloured(plane.astype(np.float32), np.ones(plane.shape, np.float32))
+    elif name == "modulus":
+        image = _grey(_unit(np.log1p(plane.astype(np.float32))))
+    else:
+        image = _grey(_unit(plane.astype(np.float32)))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _unit(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    top = float(np.percentile(values, _PERCENTILE)) or float(values.max()) or 1.0
+    scaled: NDArray[np.float32] = np.clip(values / top, 0, 1).astype(np.float32)
+    return scaled
+
+
+def _grey(unit: NDArray[np.float32]) -> Image.Image:
+    return Image.fromarray((255 * unit).round().astype(np.uint8))
+
+
+def _coloured(phase: NDArray[np.floating], brightness: NDArray[np.floating]) -> Image.Image:
+    hue = (phase / (2 * np.pi)) % 1.0
+    channels = [hue, np.full_like(hue, 0.8), brightness]
+    hsv = np.stack([(255 * channel).round().astype(np.uint8) for channel in channels], axis=-1)
+    return Image.fromarray(hsv, "HSV").convert("RGB")

@@ -1,0 +1,116 @@
+"""The refinement step, in the worker and in the command line. Loads torch."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+import numpy as np
+
+from inphase import trust
+from inphase.retrieval import recipe as recipes
+from inphase.retrieval.engine import Progress, retrieve
+from inphase.retrieval.problem import Problem
+from inphase.retrieval.starts import Starts, random
+from service import pipeline
+from service.clock import Clock
+from service.document import JobDocument, Score
+from service.jobs.record import Progress as RecordedProgress
+from service.jobs.task import Outcome, Task
+from service.options import CONVENTIONAL
+from service.pipeline import Candidate, Draft, Finished
+
+Report = Callable[[Progress], None]
+Cancelled = Callable[[], bool]
+
+
+def refine(
+    draft: Draft,
+    document: JobDocument,
+    clock: Clock,
+    *,
+    device: str = "cpu",
+    progress: Report | None = None,
+    cancelled: Cancelled | None = None,
+) -> Finished:
+    """Refine from the start that the document names, escalate where the result is not sane (start=auto), finish.
+
+    Raises CancelledError, and DataError where the iterations diverge.
+    """
+
+    def run(recipe: recipes.Recipe, starts: Starts, kind: Literal["network", "random"]) -> Candidate:
+        solutions = retrieve(draft.problem, recipe, starts, device=device, progress=progress, cancelled=cancelled)
+        return _best([Candidate(s.object, s.support, draft.measure(s.object, s.support), kind) for s in solutions])
+
+    start = document.start
+    with clock("refine"):
+        if start.kind == "network":
+            best = run(recipes.resolve(document.recipe.refine), draft.network_start(), "network")
+            if start.requested == "auto" and (wrong := pipeline.faults(draft, best)):
+                conventional = run(recipes.resolve(CONVENTIONAL), _random(draft, document), "random")
+                document = _escalated(document, conventional, wrong)
+                best = _best([best, conventional])
+        else:
+            recipe = document.recipe.refine if start.requested == "random" else CONVENTIONAL
+            best = run(recipes.resolve(recipe), _random(draft, document), "random")
+            document = _with_random_score(document, best)
+    document = _with_recipe_used(document, best)
+    return pipeline.finish(draft, document, best, clock)
+
+
+def perform(task: Task) -> Outcome:
+    """One attempt at a job, for service.jobs.worker."""
+    document = JobDocument.model_validate_json(task.document)
+    clock = Clock()
+    clock.ms |= document.timings_ms
+    waited = datetime.now(UTC) - datetime.fromisoformat(document.created)
+    clock.add("queue", max(0.0, waited.total_seconds() * 1e3))
+    with clock("decode"):
+        draft = Draft.from_arrays(task.store.read(task.job_id, "input"), document)
+
+    def report(progress: Progress) -> None:
+        task.progress(
+            RecordedProgress(progress.iteration, progress.total, progress.chi2, progress.support_voxels, progress.stage)
+        )
+
+    document = document.model_copy(update={"attempt": task.attempt})
+    done = refine(draft, document, clock, device=task.device, progress=report, cancelled=task.cancelled)
+    return Outcome(done.arrays, done.document.to_json())
+
+
+def warm(device: str) -> None:
+    """Run every kind of step once on the usual grid, so that the first job does not wait for compilation."""
+    generator = np.random.default_rng(0)
+    modulus = generator.random(pipeline.GRID, dtype=np.float32)
+    problem = Problem(modulus, np.zeros(pipeline.GRID, np.uint8))
+    retrieve(problem, recipes.parse("ER+HIO+RAAR+2*AER | SW(every=1)"), random(problem, 1, 0), device=device)
+
+
+def _random(draft: Draft, document: JobDocument) -> Starts:
+    return random(draft.problem, document.start.random_starts, document.start.seed)
+
+
+def _best(candidates: list[Candidate]) -> Candidate:
+    best = candidates[0]
+    for candidate in candidates[1:]:
+        if trust.better(candidate.metrics, best.metrics):
+            best = candidate
+    return best
+
+
+def _with_random_score(document: JobDocument, candidate: Candidate) -> JobDocument:
+    metrics = document.metrics.model_copy(update={"random_start": Score.of(candidate.metrics)})
+    return document.model_copy(update={"metrics": metrics})
+
+
+def _escalated(document: JobDocument, conventional: Candidate, wrong: list[str]) -> JobDocument:
+    why = f"refined from the network's start it was not sane: {'; '.join(wrong)}; compared with {CONVENTIONAL} from random starts"
+    document = _with_random_score(document, conventional)
+    return document.model_copy(update={"start": document.start.model_copy(update={"why": why})})
+
+
+def _with_recipe_used(document: JobDocument, best: Candidate) -> JobDocument:
+    """The recipe that made the result: the conventional one where start=auto has come to random starts."""
+    if best.kind == "network" or document.start.requested == "random":
+        return document
+    recipe = document.recipe.model_copy(update={"refine": recipes.resolve(CONVENTIONAL).text})
+    return document.model_copy(update={"recipe": recipe})

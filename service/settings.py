@@ -1,0 +1,85 @@
+"""What can be set, all of it: environment INPHASE_*, or arguments of `Settings` in a program."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 2**20
+
+
+class Bounds(BaseModel):
+    """Everything that a request may use up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    body_bytes: int = Field(4096 * MIB, gt=0, description="one request's body")
+    bytes_in_flight: int = Field(8192 * MIB, gt=0, description="bodies of all requests at work together")
+    array_bytes: int = Field(4096 * MIB, gt=0, description="one decoded measurement")
+    json_bytes: int = Field(1 * MIB, gt=0, description="a JSON body")
+    wait_s: float = Field(300.0, ge=0, description="longest `wait`")
+    store_bytes: int = Field(64 * 1024 * MIB, gt=0, description="arrays of all jobs on disk")
+    result_age_s: float = Field(7 * 86400.0, gt=0, description="results older than this are deleted")
+    job_s: float = Field(600.0, gt=0, description="one refinement")
+
+
+class Settings(BaseSettings):
+    """The service's settings. `INPHASE_BOUNDS__BODY_BYTES=...` sets a nested one; INPHASE_DATA_ROOTS is a list like PATH."""
+
+    model_config = SettingsConfigDict(env_prefix="INPHASE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    api_key: SecretStr | None = Field(None, description="generated and printed once when none is set")
+    data_roots: Annotated[tuple[Path, ...], NoDecode] = Field((), description="folders whose files may be named in a request")
+    state_dir: Path = Field(default_factory=lambda: _home("XDG_STATE_HOME", ".local/state"))
+    models_dir: Path = Field(default_factory=lambda: Path(__file__).resolve().parent.parent / "models")
+    model: str = Field("inphase-bcdi", description="the model of requests that name none")
+    redis_url: str | None = Field(
+        default_factory=lambda: os.environ.get("REDIS_URL") or None, description="an own Redis is started when none is set"
+    )
+    queue: bool = Field(True, description="false: predictions only, no Redis, no worker, no record")
+    workers: int = Field(1, ge=0, description="refinement workers that the service starts beside itself")
+    device: str = Field("cpu", description="device of the refinement: cpu, cuda, cuda:1")
+    threads: int | None = Field(None, ge=1, description="threads of the network and of the refinement; None: all cores")
+    compute_slots: int = Field(2, ge=1, description="requests that decode, preprocess and predict at the same time")
+    drain_s: float = Field(10.0, ge=0, description="how long requests and jobs at work may go on after SIGTERM")
+    bounds: Bounds = Field(default_factory=Bounds)
+
+    @field_validator("data_roots", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("data_roots")
+    @classmethod
+    def _existing(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+        for root in roots:
+            if not root.is_dir():
+                raise ValueError(f"data root {root} is no folder")
+        return tuple(root.resolve() for root in roots)
+
+    @field_validator("api_key")
+    @classmethod
+    def _strong(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and (len(key.get_secret_value()) < 16 or not key.get_secret_value().isalnum()):
+            raise ValueError("an API key has at least 16 letters and digits and nothing else")
+        return key
+
+    @property
+    def store_dir(self) -> Path:
+        """Where the arrays of jobs lie."""
+        return self.state_dir / "store"
+
+
+def new_key() -> str:
+    """A random API key, 160 bits."""
+    return secrets.token_hex(20)
+
+
+def _home(variable: str, fallback: str) -> Path:
+    base = os.environ.get(variable)
+    return (Path(base) if base else Path.home() / fallback) / "inphase"

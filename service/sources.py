@@ -1,0 +1,127 @@
+"""Measurements that lie in files: which may be named in a request, and how they are read."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from inphase.errors import DataError
+from inphase.formats import Limits, RawScan, npy, read, tiff
+from inphase.pattern import Domain
+from inphase.preprocess.corrections import Corrections
+from service.errors import ApiError
+
+_ROI = re.compile(r"(\d{1,7}):(\d{1,7}),(\d{1,7}):(\d{1,7})")
+_MAP_BYTES = 2**30
+
+
+class FileSource(BaseModel):
+    """A file or a folder of frames that the service itself can read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["file"] = "file"
+    path: Annotated[str, Field(min_length=1, max_length=4096, description="below a data root; relative to the first root that has it")]
+    dataset: Annotated[str | None, Field(max_length=1024, description="array inside a container, or beginning of the frames' names")] = None
+    dark: Annotated[str | None, Field(max_length=4096, description="bad-pixel map (TIFF, npy), above 1 is bad")] = None
+    flat: Annotated[str | None, Field(max_length=4096, description="flat field (TIFF, npy)")] = None
+    roi: Annotated[str | None, Field(examples=["0:256,0:256"], description="rows and columns of the maps that the frames show")] = None
+
+
+def load(source: FileSource, domain: Domain, limits: Limits, roots: tuple[Path, ...]) -> tuple[RawScan, Corrections | None]:
+    """Read a measurement and its detector maps from below the data roots."""
+    path = resolve(source.path, roots)
+    maps = [resolve(name, roots) if name else None for name in (source.dark, source.flat)]
+    return read(path, dataset=source.dataset, domain=domain, limits=limits), corrections(maps[0], maps[1], source.roi)
+
+
+def resolve(name: str, roots: tuple[Path, ...]) -> Path:
+    """The real path of a file or folder below a root. Links that lead out of the roots are refused, also those of frames.
+
+    Raises ApiError: 403 outside the roots, whether or not anything is there; 404 where nothing is.
+    """
+    if not roots:
+        raise ApiError(403, "this service reads no files: start it with --data-root (INPHASE_DATA_ROOTS), or send the bytes")
+    if "\0" in name:
+        raise ApiError(422, "the path holds a null byte")
+    candidates = [Path(name)] if Path(name).is_absolute() else [root / name for root in roots]
+    inside = [real for real in (_real(path) for path in candidates) if real is not None and _below(real, roots)]
+    if not inside:
+        raise ApiError(403, f"{name!r} lies outside the data roots of this service: name a file below one of them")
+    for path in inside:
+        if path.exists():
+            _refuse_links_out(path, name, roots)
+            return path
+    raise ApiError(404, f"{name!r} does not exist below the data roots of this service")
+
+
+def _real(path: Path) -> Path | None:
+    """Without links and dots; None for a path that cannot be followed (too long, a loop)."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return None
+
+
+def _below(path: Path, roots: tuple[Path, ...]) -> bool:
+    return any(path.is_relative_to(root) for root in roots)
+
+
+def _refuse_links_out(path: Path, name: str, roots: tuple[Path, ...]) -> None:
+    if path.is_dir():
+        for entry in path.iterdir():
+            if entry.is_symlink() and ((real := _real(entry)) is None or not _below(real, roots)):
+                raise ApiError(403, f"{name!r} holds the link {entry.name!r}, which leads outside the data roots of this service")
+
+
+def corrections(dark: Path | None, flat: Path | None, roi: str | None) -> Corrections | None:
+    """Detector maps from files; None where there are none."""
+    if dark is None and flat is None:
+        return None
+    return Corrections(
+        dark=None if dark is None else read_map(dark),
+        flat=None if flat is None else read_map(flat),
+        roi=None if roi is None else parse_roi(roi),
+    )
+
+
+def parse_roi(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """`r0:r1,c0:c1` as ((r0, r1), (c0, c1)). Raises DataError."""
+    match = _ROI.fullmatch(text.replace(" ", ""))
+    if match is None:
+        raise DataError(f"the region {text!r} is not understood: write rows and columns as r0:r1,c0:c1, for example 0:256,0:256")
+    top, bottom, left, right = (int(part) for part in match.groups())
+    if top >= bottom or left >= right:
+        raise DataError(f"the region {text!r} is empty: each end lies above its beginning")
+    return (top, bottom), (left, right)
+
+
+def read_map(path: Path) -> NDArray[np.generic]:
+    """A detector map (rows, columns) from a TIFF or npy file. Raises DataError."""
+    try:
+        if path.suffix.lower() in tiff.SUFFIXES:
+            with tifffile.TiffFile(path) as file:
+                series = file.series[0]
+                if series.nbytes > _MAP_BYTES:
+                    raise DataError(f"{path}: the detector map declares {series.nbytes} bytes")
+                found = series.asarray()
+        elif path.suffix.lower() == ".npy":
+            with path.open("rb") as stream:
+                shape, dtype, _ = npy.header(stream, str(path))
+            if int(np.prod(shape, dtype=object)) * dtype.itemsize > _MAP_BYTES:
+                raise DataError(f"{path}: the detector map declares {shape} of {dtype}")
+            found = np.load(path, allow_pickle=False)
+        else:
+            raise DataError(f"{path}: a detector map is a TIFF or npy file")
+    except DataError:
+        raise
+    except Exception as error:  # tifffile raises whatever its parsing meets
+        raise DataError(f"{path}: the detector map cannot be read: {npy.first_line(error)}") from error
+    if found.ndim != 2 or found.dtype.kind not in "uif":
+        raise DataError(f"{path}: a detector map is two-dimensional and real, this is {found.shape} {found.dtype}")
+    array: NDArray[np.generic] = found
+    return array

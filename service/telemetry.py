@@ -1,0 +1,165 @@
+"""What the service says about itself: Server-Timing, request ids, access log, Prometheus metrics."""
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.clock import STAGES, Clock
+from service.jobs.errors import QueueUnavailableError
+from service.jobs.record import JobState, Records
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+log = structlog.get_logger("inphase")
+
+
+def configure_logging(level: str = "INFO") -> None:
+    """JSON lines to standard error, also of the libraries that log through the standard library."""
+    shared = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", key="ts"),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class Metrics:
+    """The service's Prometheus metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "inphase_http_request_duration_seconds", "Time to answer", ["route", "method", "code"],
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.stages = Histogram(
+            "inphase_stage_duration_seconds", "Time in a stage of the pipeline", ["stage"], buckets=_SECONDS, registry=self.registry
+        )
+        self.refused = Counter("inphase_refused_requests_total", "Requests not served", ["code"], registry=self.registry)
+        for stage in STAGES:
+            self.stages.labels(stage)  # panels exist before the first request
+
+    def watch(self, bytes_in_flight: "Budget", records: Records | None) -> None:
+        """Add the gauges that are read at scrape time."""
+        self.registry.register(_Gauges(bytes_in_flight, records))
+
+
+class Budget:
+    """Bytes that requests hold in memory, against a bound. Used on one event loop only."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def claim(self, nbytes: int) -> bool:
+        """Take a share; False where it is not there."""
+        if self.used + nbytes > self.limit:
+            return False
+        self.used += nbytes
+        return True
+
+    def release(self, nbytes: int) -> None:
+        """Give a share back."""
+        self.used -= nbytes
+
+
+class _Gauges(Collector):
+    def __init__(self, budget: Budget, records: Records | None) -> None:
+        self._budget, self._records = budget, records
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("inphase_bytes_in_flight", "Bytes of requests at work", self._budget.used)
+        up = GaugeMetricFamily("inphase_queue_up", "1 while Redis answers")
+        jobs = GaugeMetricFamily("inphase_jobs", "Jobs by state", labels=["state"])
+        workers = GaugeMetricFamily("inphase_workers", "Workers that live")
+        alive = 0
+        if self._records is not None:
+            try:
+                for state in JobState:
+                    jobs.add_metric([state], self._records.count(state))
+                workers.add_metric([], len(self._records.workers()))
+                alive = 1
+            except QueueUnavailableError:
+                alive = 0
+        up.add_metric([], alive)
+        yield from (up, jobs, workers)
+
+
+class TelemetryMiddleware:
+    """Gives every request an id and a clock, and every answer X-Request-ID and Server-Timing."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        asked = Headers(scope=scope).get("x-request-id", "")
+        identity = asked if _REQUEST_ID.fullmatch(asked) else uuid4().hex
+        clock = Clock()
+        state = scope.setdefault("state", {})
+        state["request_id"], state["clock"] = identity, clock
+        started = time.perf_counter()
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = identity
+                headers["Server-Timing"] = self._server_timing(clock, started)
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            self._note(scope, identity, status, time.perf_counter() - started, clock)
+
+    def _server_timing(self, clock: Clock, started: float) -> str:
+        stages = clock.rounded() | {"total": (time.perf_counter() - started) * 1e3}
+        return ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items())
+
+    def _note(self, scope: Scope, identity: str, status: int, seconds: float, clock: Clock) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.requests.labels(route, scope["method"], str(status)).observe(seconds)
+        if status >= 400:
+            self._metrics.refused.labels(str(status)).inc()
+        for stage, ms in clock.ms.items():
+            self._metrics.stages.labels(stage).observe(ms / 1e3)
+        if route not in ("/healthz", "/readyz", "/metrics"):
+            log.info(
+                "request", request_id=identity, method=scope["method"], path=scope["path"], route=route, status=status,
+                duration_ms=round(seconds * 1e3, 1), **{f"{stage}_ms": ms for stage, ms in clock.rounded().items()},
+            )  # fmt: skip
