@@ -37,7 +37,8 @@ class Alignment:
 
 def twin(obj: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
     """conj(o(-r)) about N // 2: the same |F|."""
-    return np.conj(_mirrored(obj))
+    conjugate: NDArray[np.complexfloating] = np.conj(_mirrored(obj))
+    return conjugate
 
 
 def _mirrored(array: NDArray[T]) -> NDArray[T]:
@@ -77,7 +78,9 @@ def align(
     return aligned.astype(np.complex64), alignment
 
 
-def _register(spectrum: NDArray[np.complex64], target: NDArray[np.complex64]) -> tuple[NDArray[np.float64], complex]:
+def _register(
+    spectrum: NDArray[np.complexfloating], target: NDArray[np.complexfloating]
+) -> tuple[NDArray[np.float64], complex]:
     """Shift of the object that brings it onto the target, and the correlation sum conj(o shifted) ref there."""
     product = np.conj(spectrum) * target
     coarse = scipy.fft.ifftn(product, workers=-1)
@@ -194,7 +197,9 @@ def _handedness(obj: NDArray[np.complexfloating]) -> float:
     found = 0.0
     for axis, n in enumerate(obj.shape):
         others = tuple(a for a in range(obj.ndim) if a != axis)
-        weight, power, odd = (q.sum(axis=others, dtype=np.float64) for q in (amplitude, amplitude**2, amplitude * flat.imag))
+        weight, power, odd = (
+            q.sum(axis=others, dtype=np.float64) for q in (amplitude, amplitude**2, amplitude * flat.imag)
+        )
         x = np.arange(n) - float(weight @ np.arange(n)) / weight.sum()
         u = x / max(float(np.sqrt(weight @ x**2 / weight.sum())), 1e-6)
         found = max(found, float(weight @ u**3) / weight.sum(), float(odd @ u**2) / power.sum(), key=abs)

@@ -6,7 +6,7 @@ from scipy.ndimage import minimum_filter
 
 from inphase.pattern import MaskState
 
-ISLAND = 3  # voxels across: a speckle is 2 to 5 across at oversampling 2 to 5, so one hidden voxel could be interpolated
+ISLAND = 3  # voxels across, like a speckle: its neighbours would give a single hidden voxel away
 CENTRE = 1 / 8  # half axes of the excluded central ellipsoid, in units of the side
 
 

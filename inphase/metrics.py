@@ -19,7 +19,7 @@ RATE_FLOOR = 1e-2  # counts: a calculated far field of exactly zero must not mak
 class Metrics:
     """What `measure` found.
 
-    chi2: sum (s |F| - m)^2 / sum m^2 (`autophasenn`'s and cohere's error, squared; s free).
+    chi2: sum (s |F| - m)^2 / sum m^2.
     r_factor: sum |s |F| - m| / sum m.
     support_voxels: volume of the support: chi2 falls when it swells, so the two belong together.
     llk: Poisson log-likelihood, mean over the voxels of lambda - n + n ln(n / lambda), lambda = s^2 |F|^2 (Favre-Nicolin et al. 2020):
@@ -82,7 +82,9 @@ def measure(
 
 def _far_field_modulus(obj: NDArray[np.complexfloating]) -> NDArray[np.float64]:
     """|F| of an object of up to three dimensions; `fourier` transforms three axes, and leaves one of a single voxel as it is."""
-    return np.abs(forward(obj.reshape((1,) * (3 - obj.ndim) + obj.shape))).reshape(obj.shape).astype(np.float64)
+    field = forward(obj.reshape((1,) * (3 - obj.ndim) + obj.shape))
+    modulus: NDArray[np.float64] = np.abs(field).reshape(obj.shape).astype(np.float64)
+    return modulus
 
 
 def poisson_llk(rate: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
@@ -91,7 +93,9 @@ def poisson_llk(rate: NDArray[np.float64], counts: NDArray[np.float64]) -> float
     return float(np.mean(rate - counts + xlogy(counts, counts / rate)))
 
 
-def noise_chi2(intensity: NDArray[np.floating], mask: NDArray[np.uint8], *, rate: NDArray[np.floating] | None = None) -> float:
+def noise_chi2(
+    intensity: NDArray[np.floating], mask: NDArray[np.uint8], *, rate: NDArray[np.floating] | None = None
+) -> float:
     """The chi2 that Poisson noise alone leaves: sum E[(sqrt n - sqrt lambda)^2] / sum n over the valid voxels.
 
     intensity: counts. rate: lambda where it is known (simulations); else the mean of the valid voxels among the 3^d
@@ -108,7 +112,8 @@ def noise_chi2(intensity: NDArray[np.floating], mask: NDArray[np.uint8], *, rate
 
 def sqrt_variance(rate: NDArray[np.floating]) -> NDArray[np.float64]:
     """E[(sqrt n - sqrt lambda)^2] for Poisson n of mean lambda: 2 lambda for few counts, 1/4 for many. Interpolated, error < 1e-4."""
-    return np.interp(np.sqrt(rate), _ROOTS, _VARIANCE)
+    variance: NDArray[np.float64] = np.interp(np.sqrt(rate), _ROOTS, _VARIANCE)
+    return variance
 
 
 def _tabulate() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -122,13 +127,20 @@ def _tabulate() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 _ROOTS, _VARIANCE = _tabulate()
 
 
-def ssim(a: NDArray[np.complexfloating], b: NDArray[np.complexfloating], support_a: NDArray[np.bool_], support_b: NDArray[np.bool_]) -> float:
+def ssim(
+    a: NDArray[np.complexfloating],
+    b: NDArray[np.complexfloating],
+    support_a: NDArray[np.bool_],
+    support_b: NDArray[np.bool_],
+) -> float:
     """Structural similarity of the amplitudes of `a` and a reference `b`, aligned before (`ambiguity.align`); 1 is equal.
 
     Within the box of both supports and 2 voxels around it, data range 1: `b` is scaled to a 99.9th percentile of 1 in
-    its support, `a` to `b` by least squares. Gaussian-free 7^d windows as in scikit-image, smaller where the box is.
+    its support, `a` to `b` by least squares. Uniform windows of 7 voxels a side as in scikit-image, smaller where the box is.
     """
-    amplitude_a, amplitude_b = (np.where(s, np.abs(o), 0).astype(np.float64) for o, s in ((a, support_a), (b, support_b)))
+    amplitude_a, amplitude_b = (
+        np.where(s, np.abs(o), 0).astype(np.float64) for o, s in ((a, support_a), (b, support_b))
+    )
     top = np.percentile(amplitude_b[support_b], 99.9)
     power = float((amplitude_a**2).sum())
     if not top > 0 or not power > 0:
@@ -137,16 +149,22 @@ def ssim(a: NDArray[np.complexfloating], b: NDArray[np.complexfloating], support
     amplitude_b = amplitude_b / top
     amplitude_a = amplitude_a * float((amplitude_a * amplitude_b).sum()) / power
     window = min(7, *((n - 1) // 2 * 2 + 1 for n in amplitude_a[box].shape))
-    return float(structural_similarity(amplitude_a[box], amplitude_b[box], data_range=1.0, win_size=window))
+    similarity = structural_similarity(amplitude_a[box], amplitude_b[box], data_range=1.0, win_size=window)  # type: ignore[no-untyped-call]
+    return float(similarity)
 
 
 def _box(support: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
     """Bounding box of a support, grown by `margin` voxels within the array."""
-    extents = [np.flatnonzero(support.any(axis=tuple(i for i in range(support.ndim) if i != axis))) for axis in range(support.ndim)]
+    extents = [
+        np.flatnonzero(support.any(axis=tuple(i for i in range(support.ndim) if i != axis)))
+        for axis in range(support.ndim)
+    ]
     return tuple(slice(max(0, int(e[0]) - margin), int(e[-1]) + 1 + margin) for e in extents)
 
 
-def phase_error(obj: NDArray[np.complexfloating], reference: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> float:
+def phase_error(
+    obj: NDArray[np.complexfloating], reference: NDArray[np.complexfloating], support: NDArray[np.bool_]
+) -> float:
     """Root mean square of the wrapped phase difference in radians over `support` (the intersection of both supports).
 
     The global phase, arg sum obj conj(reference), is removed before; twin and shift must be (`ambiguity.align`).

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inphase.errors import CancelledError, DataError
+from inphase.retrieval.conjugate import ConjugateGradients
 from inphase.retrieval.memory import kept_pages
 from inphase.retrieval.passes import confine, feed_back, project_modulus
 from inphase.retrieval.problem import Problem
-from inphase.retrieval.recipe import Algorithm, Recipe, ShrinkWrap, Step
+from inphase.retrieval.recipe import Algorithm, Recipe, Step
+from inphase.retrieval.shrinkwrap import shrink_wrap
 from inphase.retrieval.starts import Starts
+from inphase.retrieval.transform import Transform
 
 SAMPLE_EVERY = 10  # iterations between two entries of the history and two progress calls
 
@@ -74,7 +77,9 @@ def retrieve(
         run = _Run(problem, recipe, starts, torch.device(device))
         for iteration, step in enumerate(_iterations(recipe)):
             if cancelled is not None and cancelled():
-                raise CancelledError(f"phase retrieval was cancelled after {iteration} of {recipe.iterations} iterations")
+                raise CancelledError(
+                    f"phase retrieval was cancelled after {iteration} of {recipe.iterations} iterations"
+                )
             run.advance(iteration, step)
             if progress is not None and iteration % SAMPLE_EVERY == 0:
                 progress(run.progress(step))
@@ -90,78 +95,74 @@ class _Run:
 
     def __init__(self, problem: Problem, recipe: Recipe, starts: Starts, device: torch.device) -> None:
         self._recipe = recipe
-        self._dims = tuple(range(1, starts.objects.ndim))
+        self._transform = Transform(problem.modulus.ndim)
         self._constraint = self._uncentred(problem.constraint(), device)
         self._support = self._uncentred(starts.supports, device)
         self._object = self._uncentred(starts.objects, device)
+        self._modulus = self._constraint.clamp(min=0)
         self._visible = self._constraint >= 0
-        self._power = (self._constraint.clamp(min=0).double() ** 2).sum()
+        self._power = self._modulus.square().sum(dtype=torch.float64)
         self._largest = float(np.prod([n / 2 for n in problem.modulus.shape]))
-        self._gradient: _Conjugate | None = None
+        self._gradient: ConjugateGradients | None = None
         self._history: list[tuple[int, list[float], list[int]]] = []
         self._scale_to_data()
 
     def _uncentred(self, array: NDArray[np.generic], device: torch.device) -> Tensor:
-        axes = tuple(range(array.ndim - len(self._dims), array.ndim))
+        axes = tuple(range(array.ndim - len(self._transform.dims), array.ndim))
         return torch.from_numpy(np.ascontiguousarray(np.fft.ifftshift(array, axes=axes))).to(device)
 
     def _centred(self, tensor: Tensor) -> NDArray[np.generic]:
-        shifted: NDArray[np.generic] = np.fft.fftshift(tensor.cpu().numpy(), axes=self._dims)
+        shifted: NDArray[np.generic] = np.fft.fftshift(tensor.cpu().numpy(), axes=self._transform.dims)
         return shifted
 
-    def _forward(self, obj: Tensor) -> Tensor:
-        return torch.fft.fftn(obj, dim=self._dims, norm="ortho")
-
-    def _backward(self, field: Tensor) -> Tensor:
-        return torch.fft.ifftn(field, dim=self._dims, norm="ortho")
-
-    def _per_start(self, values: Tensor) -> Tensor:
-        """(B,) -> (B, 1, ...)."""
-        return values.view(-1, *(1 for _ in self._dims))
+    def _overlap(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """sum |F| m and sum |F|^2 over the visible voxels, each (B,) float64."""
+        modulus = field.abs() * self._visible
+        dims = self._transform.dims
+        return (modulus * self._modulus).sum(dims, dtype=torch.float64), modulus.square().sum(dims, dtype=torch.float64)
 
     def _scale_to_data(self) -> None:
         """Least-squares scale of every start's modulus to the visible data."""
-        modulus = self._forward(self._object).abs() * self._visible
-        overlap = (modulus * self._constraint.clamp(min=0)).double().sum(self._dims)
-        power = modulus.double().square().sum(self._dims)
+        overlap, power = self._overlap(self._transform.forward(self._object))
         if not bool((power > 0).all()):
             raise DataError("a start has no intensity where the pattern is measured")
-        self._object *= self._per_start((overlap / power).float())
+        self._object *= (overlap / power).float().view(-1, *(1 for _ in self._transform.dims))
 
     def advance(self, iteration: int, step: Step) -> None:
         """One iteration: modulus projection, support update where it is due, real-space step."""
         if step.algorithm is Algorithm.AER:
-            self._gradient = self._gradient or _Conjugate.start(self, self._object * self._support)
-            field = self._gradient.field.clone()
+            if self._gradient is None:
+                self._gradient = self._descent(self._object)
+            self._sample(iteration, self._gradient.field)
+            projected = self._gradient.projected()
         else:
             self._leave_gradient()
-            field = self._forward(self._object)
-        if iteration % SAMPLE_EVERY == 0:
+            field = self._transform.forward(self._object)
             self._sample(iteration, field)
-        projected = self._backward(project_modulus(field, self._constraint))
-        clause = self._recipe.shrink_wrap
-        if clause is not None and iteration and iteration % clause.every == 0:
-            self._support = self._shrink_wrap(projected, clause, iteration)
-            if self._gradient is not None:
-                self._gradient = _Conjugate.start(self, self._gradient.object * self._support)
-                projected = self._backward(project_modulus(self._gradient.field.clone(), self._constraint))
+            projected = self._transform.backward(project_modulus(field, self._constraint))
+        if self._shrink_wrap(projected, iteration) and self._gradient is not None:
+            self._gradient = self._descent(self._gradient.object)
+            projected = self._gradient.projected()
         if self._gradient is not None:
-            self._gradient.advance(self, projected, self._support)
+            self._gradient.advance(projected, self._support)
         else:
             self._object = constrain(step, self._object, projected, self._support)
+
+    def _descent(self, obj: Tensor) -> ConjugateGradients:
+        return ConjugateGradients(self._transform, self._constraint, obj * self._support)
 
     def _leave_gradient(self) -> None:
         if self._gradient is not None:
             self._object, self._gradient = self._gradient.object, None
 
     def _sample(self, iteration: int, field: Tensor) -> None:
-        modulus = field.abs() * self._visible
-        overlap = (modulus * self._constraint.clamp(min=0)).double().sum(self._dims)
-        chi2 = (1 - overlap**2 / (modulus.double().square().sum(self._dims) * self._power)).tolist()
+        if iteration % SAMPLE_EVERY:
+            return
+        overlap, power = self._overlap(field)
+        chi2 = (1 - overlap.square() / (power * self._power)).tolist()
         if not np.isfinite(chi2).all():
             raise DataError(f"phase retrieval diverged at iteration {iteration}")
-        voxels = self._support.flatten(1).sum(1).tolist()
-        self._history.append((iteration, chi2, voxels))
+        self._history.append((iteration, chi2, self._support.flatten(1).sum(1).tolist()))
 
     def progress(self, step: Step) -> Progress:
         """The last sample of the start with the lowest chi2."""
@@ -169,12 +170,17 @@ class _Run:
         best = int(np.argmin(chi2))
         return Progress(iteration, self._recipe.iterations, chi2[best], voxels[best], step.algorithm)
 
-    def _shrink_wrap(self, projected: Tensor, clause: ShrinkWrap, iteration: int) -> Tensor:
+    def _shrink_wrap(self, projected: Tensor, iteration: int) -> bool:
+        """Update the supports where the recipe asks for it at this iteration; whether it did."""
+        clause = self._recipe.shrink_wrap
+        if clause is None or iteration == 0 or iteration % clause.every:
+            return False
         last = (self._recipe.iterations - 1) // clause.every * clause.every
         done = (iteration - clause.every) / (last - clause.every) if last > clause.every else 1.0
         sigma = clause.sigma[0] * (clause.sigma[1] / clause.sigma[0]) ** done
         low, high = (max(1, round(self._largest * part)) for part in clause.volume)
-        return shrink_wrap(projected, clause.threshold, sigma, low, high)
+        self._support = shrink_wrap(projected, clause.threshold, sigma, low, high)
+        return True
 
     def solutions(self) -> list[Solution]:
         """The result of every start, confined to its support."""
@@ -183,8 +189,13 @@ class _Run:
         if not bool(torch.isfinite(torch.view_as_real(objects)).all()):
             raise DataError(f"phase retrieval diverged within {self._recipe.iterations} iterations")
         centred, supports = self._centred(objects), self._centred(self._support)
-        histories = [tuple(Sample(i, chi2[b], voxels[b]) for i, chi2, voxels in self._history) for b in range(len(objects))]
-        return [Solution(obj.copy(), support.copy(), history) for obj, support, history in zip(centred, supports, histories, strict=True)]
+        histories = [
+            tuple(Sample(i, chi2[b], voxels[b]) for i, chi2, voxels in self._history) for b in range(len(objects))
+        ]
+        return [
+            Solution(obj.copy(), support.copy(), history)
+            for obj, support, history in zip(centred, supports, histories, strict=True)
+        ]
 
 
 def constrain(step: Step, obj: Tensor, projected: Tensor, support: Tensor) -> Tensor:
@@ -196,78 +207,3 @@ def constrain(step: Step, obj: Tensor, projected: Tensor, support: Tensor) -> Te
             return feed_back(obj, projected, support, beta, 1 - 2 * beta)
         case _:
             return confine(projected, support)
-
-
-def shrink_wrap(projected: Tensor, threshold: float, sigma: float, low: int, high: int) -> Tensor:
-    """New supports (B, N, ...) from the smoothed |projected|; see `recipe.ShrinkWrap`. Volumes are kept within low..high."""
-    smooth = gaussian(projected.abs(), sigma)
-    flat = smooth.flatten(1)
-    power = flat.double().square()
-    reference = (power.square().sum(1) / power.sum(1)).sqrt()
-    cut = threshold * reference.float()
-    for b in range(len(flat)):
-        voxels = int((flat[b] >= cut[b]).sum())
-        if not low <= voxels <= high:
-            cut[b] = flat[b].topk(low if voxels < low else high).values[-1]
-    return smooth >= cut.view(-1, *(1 for _ in smooth.shape[1:]))
-
-
-def gaussian(real: Tensor, sigma: float) -> Tensor:
-    """Periodic convolution of (B, N, ...) with a normalised Gaussian of `sigma` voxels."""
-    dims = tuple(range(1, real.ndim))
-    spectrum = torch.fft.rfftn(real, dim=dims)
-    for dim in dims:
-        n, frequencies = real.shape[dim], torch.fft.rfftfreq if dim == dims[-1] else torch.fft.fftfreq
-        window = torch.exp(-2 * (torch.pi * sigma * frequencies(n, device=real.device)) ** 2)
-        spectrum *= window.view(*(-1 if d == dim else 1 for d in range(real.ndim)))
-    return torch.fft.irfftn(spectrum, s=real.shape[1:], dim=dims)
-
-
-@dataclass
-class _Conjugate:
-    """Conjugate gradients (Polak-Ribiere+) on L(o) = 1/2 ||F - P_M F||^2, F = FFT o, with o confined to its support.
-
-    The gradient is S (o - P_M o): ER is steepest descent with step 1. F is linear in o, so that the line search needs
-    the direction's FFT only: one pair of FFTs per step, as in ER.
-    """
-
-    object: Tensor
-    field: Tensor
-    gradient: Tensor | None = None
-    direction: Tensor | None = None
-
-    @classmethod
-    def start(cls, run: _Run, obj: Tensor) -> "_Conjugate":
-        return cls(obj, run._forward(obj))
-
-    def advance(self, run: _Run, projected: Tensor, support: Tensor) -> None:
-        gradient = (self.object - projected) * support
-        if self.gradient is None or self.direction is None:
-            direction = -gradient
-        else:
-            ratio = _dot(gradient, gradient - self.gradient) / _dot(self.gradient, self.gradient).clamp(min=1e-30)
-            direction = run._per_start(ratio.clamp(min=0).float()) * self.direction - gradient
-            uphill = run._per_start(_dot(direction, gradient) >= 0)
-            direction = torch.where(uphill, -gradient, direction)
-        slope = _dot(direction, gradient)
-        field = run._forward(direction)
-        length = self._length(run, field, slope)
-        self.object = self.object + length * direction
-        self.field = self.field + length * field
-        self.gradient, self.direction = gradient, direction
-
-    def _length(self, run: _Run, field: Tensor, slope: Tensor) -> Tensor:
-        """One Newton step of the line search from 0, never shorter than half of ER's."""
-        modulus = self.field.abs().clamp(min=torch.finfo(torch.float32).tiny)
-        power = field.real**2 + field.imag**2
-        along = (self.field.real * field.real + self.field.imag * field.imag) / modulus
-        held = run._constraint.abs() / modulus
-        active = run._visible | (held < 1)
-        curvature = torch.where(active, power - held * (power - along**2), 0.0).double().sum(run._dims)
-        bound = power.double().sum(run._dims)
-        return run._per_start((-slope / torch.maximum(curvature, 0.02 * bound).clamp(min=1e-30)).float())
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Real inner product of each start, (B,) float64."""
-    return (a.real * b.real + a.imag * b.imag).double().flatten(1).sum(1)

@@ -25,7 +25,9 @@ class Starts:
 
     def __post_init__(self) -> None:
         if self.objects.shape != self.supports.shape or self.objects.ndim < 2:
-            raise DataError(f"starts {self.objects.shape} and supports {self.supports.shape} must have one shape (B, N, ...)")
+            raise DataError(
+                f"starts {self.objects.shape} and supports {self.supports.shape} must have one shape (B, N, ...)"
+            )
         empty = np.flatnonzero(~self.supports.reshape(len(self.supports), -1).any(axis=1))
         if empty.size:
             raise DataError(f"the support of start {empty[0]} is empty")

@@ -1,0 +1,51 @@
+"""Accelerated error reduction (AER): conjugate gradients on the amplitude loss, confined to the support."""
+
+import torch
+from torch import Tensor
+
+from inphase.retrieval.passes import curvature, gradient, project_modulus
+from inphase.retrieval.transform import Transform
+
+TINY = 1e-30  # a converged start stays where it is
+SHORTEST_CURVATURE = 0.02  # of the upper bound: no step is longer than 50 of ER's, however flat the loss looks
+
+
+class ConjugateGradients:
+    """Polak-Ribiere+ on L(o) = 1/2 ||F - P_M F||^2, F = FFT o, over objects within the support, a batch at a time.
+
+    The gradient is S (o - P_M o), so that ER is steepest descent with step 1. F is linear in o: a Newton step along the
+    direction needs the direction's FFT only, and a whole iteration costs one pair of FFTs, as in ER. P_M F fits the
+    data, hence L is what chi2 measures. (Preconditioned line searches: Fienup, Appl. Opt. 21, 2758 (1982), section V.)
+    """
+
+    def __init__(self, transform: Transform, constraint: Tensor, obj: Tensor) -> None:
+        self.object = obj
+        self.field = transform.forward(obj)
+        self._transform = transform
+        self._constraint = constraint
+        self._gradient = torch.zeros_like(obj)
+        self._direction = torch.zeros_like(obj)
+        self._square = torch.zeros(len(obj), dtype=torch.float64, device=obj.device)
+
+    def projected(self) -> Tensor:
+        """P_M o, a new tensor."""
+        return self._transform.backward(project_modulus(self.field.clone(), self._constraint))
+
+    def advance(self, projected: Tensor, support: Tensor) -> None:
+        """One step from `projected` (P_M o; overwritten)."""
+        square, change, slope = gradient(self.object, projected, support, self._gradient, self._direction).unbind(1)
+        ratio = (change / self._square.clamp(min=TINY)).clamp(min=0)
+        slope = ratio * slope - square
+        ratio = torch.where(slope < 0, ratio, 0.0)  # uphill: begin anew from the gradient
+        slope = torch.where(slope < 0, slope, -square)
+        self._gradient, self._square = projected, square
+        self._direction.mul_(self._each(ratio)).sub_(projected)
+        along = self._transform.forward(self._direction)
+        bend, bound = curvature(self.field, along, self._constraint).unbind(1)
+        length = -slope / torch.maximum(bend, SHORTEST_CURVATURE * bound).clamp(min=TINY)
+        self.object.addcmul_(self._direction, self._each(length))
+        self.field.addcmul_(along, self._each(length))
+
+    def _each(self, values: Tensor) -> Tensor:
+        """(B,) float64 -> (B, 1, ...) complex64."""
+        return values.to(torch.complex64).view(-1, *(1 for _ in range(self.object.ndim - 1)))
