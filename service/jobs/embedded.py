@@ -10,8 +10,10 @@ import importlib.util
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -27,6 +29,8 @@ _SOCKET_PATH_MAX: Final = 100  # sun_path holds 107 bytes; Redis adds nothing, k
 _START_S: Final = 20.0  # includes reading the append-only file back
 _LOCK_S: Final = 10.0  # how long the Redis of a killed service may take to finish
 _STOP_S: Final = 10.0
+_KEEP_S: Final = 0.2
+_RETRY_S: Final = 5.0
 
 # Ties the server's life to ours: `read` ends when our end of the pipe closes, also by SIGKILL. A shell instead of
 # PR_SET_PDEATHSIG because that follows the thread that started the child, and thread pools end theirs.
@@ -68,14 +72,20 @@ def url_of(state: Path) -> str | None:
 
 
 class EmbeddedRedis:
-    """A Redis server in a state folder. It ends, with everything on disk, when `stop` is called or this process dies."""
+    """A Redis server in a state folder, started again should it die.
+
+    It ends, with everything on disk, when `stop` is called or this process dies.
+    """
 
     def __init__(self, state: Path, server: Path | None = None) -> None:
         self.state = state.absolute()
         self.server = server or find_server()
+        self._socket = self.state / "redis.sock"
         self._socket_folder: Path | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
+        self._stopping = threading.Event()
+        self._keeper: threading.Thread | None = None
         self.url = ""
 
     def start(self) -> str:
@@ -87,39 +97,27 @@ class EmbeddedRedis:
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.state.chmod(0o700)
         self._lock = self._acquire()
-        socket = self._socket_path()
-        socket.unlink(missing_ok=True)  # of a run that was killed; the lock says that nobody listens
-        self.url = f"unix://{quote(str(socket))}"
-        with (self.state / "redis.log").open("ab") as log:
-            self._guard = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, "sh", str(self.server), *self._options(socket)],
-                cwd=self.state,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(self._lock,),  # the server holds the lock as long as it lives
-                start_new_session=True,  # Ctrl-C in the terminal is for the service, which then stops us in order
-            )
+        self._socket = self._socket_path()
+        self.url = f"unix://{quote(str(self._socket))}"
         try:
-            self._wait()
+            self._run()
         except BaseException:
             self.stop()
             raise
         (self.state / "redis.url").write_text(self.url)
-        logger.info("started %s on %s", self.server, socket)
+        self._stopping.clear()
+        self._keeper = threading.Thread(target=self._keep, name="redis-keeper", daemon=True)
+        self._keeper.start()
+        logger.info("started %s on %s", self.server, self._socket)
         return self.url
 
     def stop(self) -> None:
         """Stop; returns when the server has written everything and is gone."""
-        if self._guard is not None:
-            assert self._guard.stdin is not None
-            self._guard.stdin.close()
-            try:
-                self._guard.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._guard.pid, 9)  # every accepted write is on disk already
-                self._guard.wait()
-            self._guard = None
+        self._stopping.set()
+        if self._keeper is not None:
+            self._keeper.join()
+            self._keeper = None
+        self._end()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -136,10 +134,53 @@ class EmbeddedRedis:
         except redis.RedisError:
             return False
 
-    def _options(self, socket: Path) -> list[str]:
+    def _run(self) -> None:
+        """Start the server and wait until it answers."""
+        assert self._lock is not None
+        self._socket.unlink(missing_ok=True)  # of a run that was killed; the lock says that nobody listens
+        with (self.state / "redis.log").open("ab") as log:
+            self._guard = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "sh", str(self.server), *self._options()],
+                cwd=self.state,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=(self._lock,),  # the server holds the lock as long as it lives
+                start_new_session=True,  # Ctrl-C in the terminal is for the service, which then stops us in order
+            )
+        self._wait()
+
+    def _end(self) -> None:
+        """End the server and its guard, whatever state they are in."""
+        if self._guard is None:
+            return
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        try:
+            self._guard.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._guard.pid, signal.SIGKILL)  # every accepted write is on disk already
+            self._guard.wait()
+        self._guard = None
+
+    def _keep(self) -> None:
+        """Start the server again when it has died: killed for memory, or crashed."""
+        while not self._stopping.wait(_KEEP_S):
+            if self._guard is not None and self._guard.poll() is None:
+                continue
+            logger.error("%s has died, starting it again: %s", self.server, self._log_end())
+            self._end()
+            try:
+                self._run()
+            except NoRedisError as error:
+                logger.error("%s", error)
+                self._end()
+                self._stopping.wait(_RETRY_S)
+
+    def _options(self) -> list[str]:
         options = {
             "port": "0",
-            "unixsocket": str(socket),
+            "unixsocket": str(self._socket),
             "unixsocketperm": "700",
             "dir": str(self.state),
             "appendonly": "yes",

@@ -96,6 +96,23 @@ def test_what_was_accepted_survives(tmp_path: Path, ending: str) -> None:
     server.stop()
 
 
+def test_comes_back_when_killed(tmp_path: Path) -> None:
+    """A server that dies while the service lives is started again at the same address, with everything accepted."""
+    server = EmbeddedRedis(tmp_path)
+    url = server.start()
+    with redis.Redis.from_url(url) as client:
+        client.set("accepted", "yes")
+    first = server_pid(url)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: not server.alive())
+    until(server.alive)
+    assert server_pid(url) != first
+    with redis.Redis.from_url(url) as client:
+        assert client.get("accepted") == b"yes"
+    server.stop()
+    assert not server.alive()
+
+
 def test_goes_with_its_parent(tmp_path: Path) -> None:
     """When the service is killed, its Redis finishes in order within seconds, and the next service finds everything."""
     parent = subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], stdout=subprocess.PIPE, text=True)
