@@ -1,10 +1,12 @@
 """How finely the fringes are sampled, from the autocorrelation of the object, and the binning that follows from it.
 
 sigma = N / extent of the object per axis. The autocorrelation |IFFT(I)| is twice as long as the object, but it fades
-towards its tips: near them it is the overlap of two opposite corners, edges or faces, which shrinks like a power 3, 2 or 1
-of the distance. Cut at a share t of its maximum, it therefore looks too short and 2 N / extent too large, by 1.3 at 5 % and
-1.45 at 10 % for faceted crystals in any orientation (more than for a cube along the axes, 1.11; a sphere has 1.37). The
-overestimate follows 1 / (1 - A t^P), and dividing by it brings every t to the same sigma.
+towards its tips, where it is the overlap of two opposite faces, edges or corners: like a power 1, 2 or 3 of the distance.
+Cut at a share t of its maximum it looks too short, and 2 N / extent is too large: on average by 1.16 at 1 %, 1.37 at 5 %
+and 1.6 at 10 %, for faceted crystals in any orientation (a cube along the axes: 1.11 at 10 %; a sphere: 1.37). The factor
+follows 1 / (1 - A t^P); its spread over shapes and strains grows with t, from 4 % at 1 % to 22 % at 10 %. So the cut is
+made as low as the pattern allows: above the noise, and above the pedestal that real crystals have (diffuse scattering,
+an unsteady beam), where the autocorrelation no longer falls as steeply as that of an object with an end.
 """
 
 from dataclasses import dataclass
@@ -19,27 +21,27 @@ from inphase.preprocess.centring import find_peak
 from inphase.preprocess.report import Number, StepReport
 
 BOX = 128  # voxels around the peak that are looked at: cropping keeps sigma, and drops the noise of the far field
-# Fitted to clipped polyhedra with strain (tests/inphase/preprocess/test_oversampling.py): what `measure` divides by.
-AMPLITUDE = 0.88
-POWER = 0.43
-# Extent of a reconstruction's support (half amplitude) over that of the ideal polyhedron, whose sharp corners no
-# measurement resolves: 0.986 in noise-free simulation, 0.9 to 0.98 in reconstructions of two real crystals.
-ROUNDED = 0.95
-LEVELS = (0.05, 0.07, 0.1)  # lower drowns in diffuse scattering of real crystals, higher feels strain
-HIGH_LEVELS = (0.15, 0.2, 0.3, 0.5)  # for noisy patterns, first the lowest above the noise
-NOISE_FACTOR = (
-    5.0  # times the median |AC|, which is 1.18 sigma of the noise: its maximum over 128^3 voxels is 4.6 times
-)
+# Fitted to clipped polyhedra of 4 to 20 facets with strain (tests/inphase/preprocess/test_oversampling.py).
+AMPLITUDE = 1.0
+POWER = 0.435
+# Extent at half amplitude of a retrieved crystal, whose thin corners no measurement resolves, over the extent that its
+# autocorrelation says: 1.0 for noise-free simulated crystals, 0.91 to 1.06 for the axes of two measured ones.
+ROUNDED = 0.98
+LEVELS = (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
+LEAST_LEVEL = 0.005  # what the calibration covers
+PEDESTAL = 0.05  # the highest pedestal that is believed: above it a slow fall is strain
+STEEP = 0.4  # of the mean steepness of a crystal's autocorrelation (99.9 % of simulated ones have it): less is a pedestal
+NOISE_FACTOR = 5.0  # times the median |AC|, which is 1.18 sigma of the noise: its maximum over 128^3 voxels is 4.6 times
 FILL = 2.0  # voxels: width of the Gaussian that bridges masked voxels
 
 
 @dataclass(frozen=True)
 class Oversampling:
-    """sigma per axis with what it was read from. `noise`: median |AC| over its maximum; levels: where it was cut."""
+    """sigma per axis with what it was read from. noise: median |AC| over its maximum; levels: where it was cut, per axis."""
 
     sigma: tuple[float, float, float]
     noise: float
-    levels: tuple[float, ...]
+    levels: tuple[float, float, float]
 
     def report(self, bins: tuple[int, int, int]) -> StepReport:
         """The numbers of the step."""
@@ -68,12 +70,9 @@ def measure(pattern: Pattern, background: float = 0.0, peak: tuple[int, int, int
     correlation = np.abs(scipy.fft.rfftn(bridged(pattern, box) - np.float32(background), workers=-1))
     correlation /= correlation.max()
     noise = float(np.median(correlation[::2, ::2, ::2]))
-    levels = tuple(level for level in LEVELS if level > NOISE_FACTOR * noise)
-    if not levels:
-        levels = next(((level,) for level in HIGH_LEVELS if level > NOISE_FACTOR * noise), HIGH_LEVELS[-1:])
-    shape = [s.stop - s.start for s in box]
-    a, b, c = (_sigma(_profile(correlation, axis), shape[axis], levels) for axis in range(3))
-    return Oversampling((a, b, c), noise, levels)
+    shape = [part.stop - part.start for part in box]
+    (a, at_a), (b, at_b), (c, at_c) = (_sigma(_profile(correlation, axis), shape[axis], noise) for axis in range(3))
+    return Oversampling((a, b, c), noise, (at_a, at_b, at_c))
 
 
 def overestimate(level: float) -> float:
@@ -125,15 +124,28 @@ def _profile(correlation: NDArray[np.float32], axis: int) -> NDArray[np.float32]
     return np.maximum(profile, np.roll(profile[::-1], 1))[: len(profile) // 2 + 1]
 
 
-def _sigma(profile: NDArray[np.float32], size: int, levels: tuple[float, ...]) -> float:
-    """Median over the levels of the calibrated 2 N / extent. profile: (size // 2 + 1,) from the centre outwards."""
-    found = []
-    for level in levels:
-        below = np.flatnonzero(profile < level)
-        if below.size:
-            k = int(below[0])
-            reach = k - 1 + float((profile[k - 1] - level) / (profile[k - 1] - profile[k]))
-        else:
-            reach = size / 2  # the autocorrelation fills the box: sigma is 2 or less
-        found.append(size / reach / overestimate(level))
-    return float(np.median(found))
+def _sigma(profile: NDArray[np.float32], size: int, noise: float) -> tuple[float, float]:
+    """Calibrated 2 N / extent and the level of the cut. profile: (size // 2 + 1,) from the centre outwards.
+
+    Levels at which the profile still runs along a pedestal are passed over, and the last of them is the pedestal's height,
+    which is taken off the level of the cut.
+    """
+    pedestal, level = 0.0, LEVELS[-1]
+    for level in LEVELS:
+        if level < NOISE_FACTOR * noise:
+            continue
+        fall = _reach(profile, level, size) / _reach(profile, 2 * level, size)
+        if level >= PEDESTAL or STEEP * (fall - 1) < overestimate(2 * level) / overestimate(level) - 1:
+            break
+        pedestal = level
+    own = max(LEAST_LEVEL, level - pedestal)
+    return size / _reach(profile, level, size) / overestimate(own), level
+
+
+def _reach(profile: NDArray[np.float32], level: float, size: int) -> float:
+    """Distance from the centre at which the profile first falls below `level`, to a fraction of a voxel."""
+    below = np.flatnonzero(profile < level)
+    if below.size == 0:
+        return size / 2  # the autocorrelation fills the box: sigma is 2 or less
+    k = int(below[0])
+    return k - 1 + float((profile[k - 1] - level) / (profile[k - 1] - profile[k]))
