@@ -1,0 +1,177 @@
+"""The Python client of the service.
+
+    with Client("http://127.0.0.1:8000", key) as client:
+        document = client.reconstruct(counts, refine="fast")
+        client.save(document["id"], Path("result.npz"))
+"""
+
+import contextlib
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.errors import InphaseError
+
+Document = dict[str, Any]
+_CHUNK = 2**20
+_POLL_S = 0.5
+_MARGIN_S = 60.0  # beyond `wait`, for the stages that it does not count
+
+
+class ServiceError(InphaseError):
+    """The service refused, or cannot be reached. status: of HTTP, 0 where there was no answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Client:
+    """A connection to one service. transport: for tests."""
+
+    def __init__(self, url: str, key: str = "", *, transport: httpx.BaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Apikey {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=_MARGIN_S, transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def reconstruct(
+        self,
+        array: NDArray[np.generic],
+        *,
+        wait: float = 10.0,
+        sent: Callable[[int, int], None] | None = None,
+        **options: str | float | int | None,
+    ) -> Document:
+        """Send a pattern (rocking, row, column) as npy; the job document, finished or not after `wait` seconds.
+
+        options: model, domain, preprocess, refine, start, starts, seed, priority. sent: told bytes sent and bytes in all.
+        """
+        content = _npy_chunks(array, sent)
+        size = _npy_size(array)
+        query = {name: value for name, value in options.items() if value is not None} | {"wait": wait}
+        return self._json(
+            "POST",
+            "/v1/reconstructions",
+            params=query,
+            content=content,
+            headers={"Content-Type": "application/x-npy", "Content-Length": str(size)},
+            timeout=wait + _MARGIN_S,
+        )
+
+    def reconstruct_file(self, path: str, *, wait: float = 10.0, source: Mapping[str, str] | None = None, **options: Any) -> Document:
+        """Name a file below the service's data roots. source: dataset, dark, flat, roi."""
+        body = {"source": {"kind": "file", "path": path, **(source or {})}, "wait": wait, **options}
+        return self._json("POST", "/v1/reconstructions", json=body, timeout=wait + _MARGIN_S)
+
+    def job(self, job_id: str) -> Document:
+        """The job document as it stands."""
+        return self._json("GET", f"/v1/jobs/{job_id}")
+
+    def follow(self, job_id: str) -> Iterator[Document]:
+        """The job document again and again until the job has ended."""
+        while True:
+            document = self.job(job_id)
+            yield document
+            if document["state"] not in ("queued", "running"):
+                return
+            time.sleep(_POLL_S)
+
+    def cancel(self, job_id: str) -> Document:
+        """Cancel a job."""
+        return self._json("DELETE", f"/v1/jobs/{job_id}")
+
+    def array(self, job_id: str, name: str, cut: str | None = None) -> NDArray[np.generic]:
+        """One array of a result, or the part that `cut` names, as in "32,:,:"."""
+        with _reachable(self._http.base_url):
+            answer = self._http.get(f"/v1/jobs/{job_id}/result/{name}", params={"slice": cut} if cut else None)
+        _check(answer)
+        loaded: NDArray[np.generic] = np.load(io.BytesIO(answer.content), allow_pickle=False)
+        return loaded
+
+    def save(self, job_id: str, path: Path) -> None:
+        """Write the result file (npz); `path` holds all of it or what it held before."""
+        partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
+        try:
+            with _reachable(self._http.base_url), self._http.stream("GET", f"/v1/jobs/{job_id}/result") as answer:
+                if answer.is_error:
+                    answer.read()
+                _check(answer)
+                with partial.open("xb") as file:
+                    for chunk in answer.iter_bytes(_CHUNK):
+                        file.write(chunk)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def models(self) -> Document:
+        """What is installed."""
+        return self._json("GET", "/v1/models")
+
+    def _json(self, method: str, path: str, **arguments: Any) -> Document:
+        with _reachable(self._http.base_url):
+            answer = self._http.request(method, path, **arguments)
+        _check(answer)
+        try:
+            document: Document = answer.json()
+        except ValueError:
+            raise ServiceError(f"{answer.url} answered {answer.headers.get('content-type')}, no JSON: is it an inphase service?") from None
+        return document
+
+
+@contextlib.contextmanager
+def _reachable(url: httpx.URL) -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise ServiceError(f"the service at {url} did not answer in time: {type(error).__name__}") from error
+    except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise ServiceError(f"the service at {url} cannot be reached: {error}; is `inphase serve` running there?") from error
+
+
+def _check(answer: httpx.Response) -> None:
+    """Raise ServiceError with the problem document's text."""
+    if not answer.is_error:
+        return
+    try:
+        problem = answer.json()
+        detail = f"{problem['title']}: {problem['detail']}"
+    except (ValueError, KeyError, TypeError):
+        detail = answer.text[:200] or answer.reason_phrase
+    raise ServiceError(f"{detail} (HTTP {answer.status_code})", answer.status_code)
+
+
+def _npy_header(array: NDArray[np.generic]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(np.empty((0,), array.dtype)) | {"shape": array.shape})
+    return stream.getvalue()
+
+
+def _npy_size(array: NDArray[np.generic]) -> int:
+    return len(_npy_header(array)) + array.nbytes
+
+
+def _npy_chunks(array: NDArray[np.generic], sent: Callable[[int, int], None] | None) -> Iterator[bytes]:
+    """The npy file of an array, without a second copy of it in memory."""
+    yield _npy_header(array)
+    octets = memoryview(np.ascontiguousarray(array)).cast("B")
+    for begin in range(0, len(octets), _CHUNK):
+        yield bytes(octets[begin : begin + _CHUNK])
+        if sent is not None:
+            sent(min(begin + _CHUNK, len(octets)), len(octets))

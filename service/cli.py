@@ -1,0 +1,364 @@
+"""The command `inphase`. Its options bear the API's names."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from inphase.errors import CancelledError, InphaseError
+
+if TYPE_CHECKING:
+    from service.document import JobDocument
+    from service.options import Options
+    from service.pipeline import Finished
+    from service.settings import Settings
+
+app = typer.Typer(
+    help="From a measured coherent diffraction pattern to the complex image of the sample.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+# exit codes; 2 is typer's own for wrong usage
+FAILED = 1
+USAGE = 2
+UNREACHABLE = 3
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point: every error becomes one clear message and an exit code."""
+    from inphase.client import ServiceError
+
+    try:
+        app()
+    except ServiceError as error:
+        _fail(str(error), UNREACHABLE if error.status == 0 else FAILED)
+    except CancelledError as error:
+        _fail(str(error), INTERRUPTED)
+    except InphaseError as error:
+        _fail(str(error), FAILED)
+    except ValidationError as error:
+        _fail("; ".join(f"{'.'.join(map(str, e['loc'])).replace('_', '-')}: {e['msg']}" for e in error.errors()), USAGE)
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
+    except OSError as error:
+        _fail(f"{error.filename or 'system'}: {error.strerror or error}", FAILED)
+    except MemoryError:
+        _fail("this machine has no memory left: crop the detector to the region around the peak", FAILED)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    err.print(f"inphase: {message}", style="bold red", markup=False)
+    sys.exit(code)
+
+
+Model = Annotated[str | None, typer.Option(help="name or name@version of the network")]
+Preprocess = Annotated[str, typer.Option(help="preprocessing preset: auto, modulus, none")]
+Refine = Annotated[str | None, typer.Option(help="recipe such as '50*ER', a preset (fast, autophasenn-600), or none for the network alone")]
+
+
+@app.command(
+    epilog="Example: inphase reconstruct scan_0054/ -o scan54.npz --dark dark.tif --flat flat.tif --roi 0:256,0:256"
+)
+def reconstruct(
+    path: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help="HDF5, npy, npz, TIFF stack, or a folder of TIFF frames")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the result, an npz file")],
+    model: Model = None,
+    domain: Annotated[str, typer.Option(help="what the numbers are: counts or modulus")] = "counts",
+    preprocess: Preprocess = "auto",
+    refine: Refine = None,
+    start: Annotated[str, typer.Option(help="auto, network, or random")] = "auto",
+    starts: Annotated[int | None, typer.Option(help="how many random starts a conventional retrieval takes")] = None,
+    seed: Annotated[int, typer.Option(help="of the free voxels and the random starts")] = 0,
+    dataset: Annotated[str | None, typer.Option(help="array inside a container, or beginning of the frames' names")] = None,
+    dark: Annotated[Path | None, typer.Option(help="bad-pixel map (TIFF, npy): above 1 is bad")] = None,
+    flat: Annotated[Path | None, typer.Option(help="flat field (TIFF, npy)")] = None,
+    roi: Annotated[str | None, typer.Option(help="rows and columns of the maps that the frames show: r0:r1,c0:c1")] = None,
+    url: Annotated[str | None, typer.Option(envvar="INPHASE_URL", help="send it to this service instead of computing here")] = None,
+    api_key: Annotated[str, typer.Option(envvar="INPHASE_API_KEY", help="of that service", show_envvar=True)] = "",
+    json: Annotated[bool, typer.Option("--json", help="print the job document, nothing else")] = False,
+) -> None:
+    """Reconstruct one pattern: clean it, ask the network, refine, write the result."""
+    from service.options import Options
+
+    chosen: dict[str, Any] = {
+        "model": model, "domain": domain, "preprocess": preprocess, "refine": refine, "start": start, "seed": seed,
+    }  # fmt: skip
+    options = Options(**chosen, **({} if starts is None else {"starts": starts}))
+    if not output.absolute().parent.is_dir():
+        raise InphaseError(f"the folder of {output} does not exist: make it first, or choose another output")
+    if output.is_dir():
+        raise InphaseError(f"{output} is a folder: name a file to write")
+    if url is None:
+        document = _here(path, output, options, dataset, dark, flat, roi)
+        printable = document.model_dump_json(indent=2)
+        summary = document.model_dump(mode="json")
+    else:
+        if dark or flat:
+            raise InphaseError("--dark and --flat are applied by the machine that reads the files: use them without --url")
+        summary = _there(path, output, options, dataset, url, api_key)
+        import json as json_module
+
+        printable = json_module.dumps(summary, indent=2)
+    if json:
+        sys.stdout.write(printable + "\n")
+    else:
+        _show(summary, output)
+
+
+def _here(
+    path: Path, output: Path, options: "Options", dataset: str | None, dark: Path | None, flat: Path | None, roi: str | None
+) -> "JobDocument":
+    """In this process."""
+    from inphase.formats.npz import write_result
+    from service.settings import Settings
+
+    settings = Settings()
+    with _bars() as bars:
+        finished = compute(path, options, settings, dataset=dataset, dark=dark, flat=flat, roi=roi, bars=bars)
+    write_result(output, finished.arrays)
+    return finished.document
+
+
+def compute(
+    path: Path,
+    options: "Options",
+    settings: "Settings",
+    *,
+    dataset: str | None = None,
+    dark: Path | None = None,
+    flat: Path | None = None,
+    roi: str | None = None,
+    bars: Progress | None = None,
+) -> "Finished":
+    """Read, begin, refine, finish in this process."""
+    from inphase.formats import Limits, read
+    from inphase.preprocess.recipe import preset
+    from service import pipeline
+    from service.clock import Clock
+    from service.inference.repository import Repository
+    from service.inference.runtime import Networks
+    from service.sources import corrections
+
+    recipe = options.recipe()  # what is mistyped is told before anything is read
+    preset(options.preprocess, options.domain)
+    if recipe is None and options.start == "random":
+        raise InphaseError("--refine none answers with the network's image, --start random asks no network: choose one of them")
+    clock = Clock()
+    stage = _stages(bars)
+    stage("loading the model")
+    wanted = options.start != "random" or options.model is not None
+    networks = Networks(Repository(settings.models_dir, settings.model), settings.threads)
+    network = networks.get(options.model) if wanted else None
+    stage("reading")
+    with clock("decode"):
+        raw = read(path, dataset=dataset, domain=options.domain, limits=Limits(settings.bounds.array_bytes))
+        maps = corrections(dark, flat, roi)
+    stage("preprocessing and predicting")
+    draft, document = pipeline.begin(raw, options, network, clock, maps)
+    if recipe is None:
+        return pipeline.finish(draft, document, pipeline.predicted(draft), clock)
+    stage("loading torch")
+    from service.refine import refine
+
+    advance = stage("refining")
+    return refine(
+        draft, document, clock, device=settings.device, progress=lambda p: advance(p.iteration + 1, p.total)
+    )
+
+
+def _there(path: Path, output: Path, options: "Options", dataset: str | None, url: str, key: str) -> dict[str, Any]:
+    """On a service: the bytes are sent, so it need not see this machine's files."""
+    from inphase.client import Client
+    from inphase.formats import read
+
+    with _bars() as bars, Client(url, key) as client:
+        stage = _stages(bars)
+        stage("reading")
+        raw = read(path, dataset=dataset, domain=options.domain)
+        sending = stage("sending")
+        asked = options.model_dump(mode="json", exclude_none=True)
+        document = client.reconstruct(raw.array, wait=2.0, sent=sending, **asked)
+        refining = stage("refining")
+        if document["state"] in ("queued", "running"):
+            for document in client.follow(document["id"]):
+                if progress := document["progress"]:
+                    refining(progress["iteration"], progress["total"])
+        if document["state"] != "succeeded":
+            raise InphaseError(f"job {document['id']} is {document['state']}: {document['reason']}")
+        if not document["recorded"]:
+            raise InphaseError(f"the service kept no result: {document['reason']}")
+        stage("fetching the result")
+        client.save(document["id"], output)
+    return document
+
+
+@app.command(epilog="Example: inphase serve --data-root /data/visitor --port 8000")
+def serve(
+    host: Annotated[str | None, typer.Option(help="address to listen on [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="[default: 8000]")] = None,
+    data_root: Annotated[list[Path] | None, typer.Option(help="folder whose files requests may name; repeat for more")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="where records, arrays and the embedded Redis live")] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="the model repository")] = None,
+    redis_url: Annotated[str | None, typer.Option(help="an own Redis is started when none is given (REDIS_URL)")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="refinement workers to start [default: 1]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="of the network and the refinement [default: all cores]")] = None,
+    queue: Annotated[bool | None, typer.Option("--queue/--no-queue", help="--no-queue: predictions only, no Redis, no worker")] = None,
+) -> None:
+    """Run the service. INPHASE_* in the environment sets what is not given here."""
+    from service.app import create_app
+    from service.server import Server
+    from service.settings import Settings
+    from service.telemetry import configure_logging
+
+    given = {
+        "host": host, "port": port, "data_roots": tuple(data_root) if data_root else None, "state_dir": state_dir,
+        "models_dir": models_dir, "redis_url": redis_url, "workers": workers, "threads": threads, "queue": queue,
+    }  # fmt: skip
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    _preflight(settings)
+    configure_logging()
+    web = create_app(settings)
+    if key := web.state.services.generated_key:
+        out.print(f"API key of this run (INPHASE_API_KEY sets a lasting one): {key}")
+    out.print(f"inphase on http://{settings.host}:{settings.port}  (documentation at /docs)")
+    server = Server(web, settings)
+    server.run()
+    if not server.started:
+        raise InphaseError("the service did not start: the reason stands above")
+
+
+def _preflight(settings: "Settings") -> None:
+    """What cannot work is said in one line, before anything starts."""
+    from service.inference.repository import Repository
+    from service.jobs.embedded import find_server
+
+    repository = Repository(settings.models_dir, settings.model)
+    for refusal in repository.refused:
+        err.print(f"model {refusal.folder} is refused: {refusal.why}", style="yellow", markup=False)
+    repository.resolve(None)
+    if settings.queue and settings.redis_url is None:
+        find_server()
+
+
+@app.command(epilog="Example: REDIS_URL=redis://queue:6379 inphase worker --store /shared/inphase/store --device cuda")
+def worker(
+    store: Annotated[Path | None, typer.Option(help="the store of the service [default: in the state folder]")] = None,
+    redis_url: Annotated[str | None, typer.Option(help="the Redis of the service (REDIS_URL) [default: its embedded one]")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="state folder of a service on this machine")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: cpu]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="of torch [default: all cores]")] = None,
+) -> None:
+    """Run one more refinement worker beside a service, on this machine or another that shares its store."""
+    from service.jobs.embedded import url_of
+    from service.jobs.settings import WorkerSettings
+    from service.jobs.worker import main as work
+    from service.settings import Settings
+    from service.telemetry import configure_logging
+
+    given = {"redis_url": redis_url, "state_dir": state_dir, "device": device, "threads": threads}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    url = settings.redis_url or url_of(settings.state_dir / "redis")
+    if url is None:
+        raise InphaseError(f"no Redis: start `inphase serve` with the state folder {settings.state_dir}, or set REDIS_URL")
+    configure_logging()
+    work(
+        WorkerSettings(
+            redis_url=url,
+            store=(store or settings.store_dir).absolute(),
+            device=settings.device,
+            threads=settings.threads,
+            time_limit_s=settings.bounds.job_s,
+            drain_s=settings.drain_s,
+        )
+    )
+
+
+@app.command(epilog="Example: inphase models --models-dir /srv/inphase/models")
+def models(
+    models_dir: Annotated[Path | None, typer.Option(help="the model repository [default: the one of this installation]")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """List the networks that are installed, and folders that were refused."""
+    from service.inference.repository import Repository
+    from service.settings import Settings
+
+    settings = Settings(**({"models_dir": models_dir} if models_dir else {}))
+    repository = Repository(settings.models_dir, settings.model)
+    if json:
+        import json as json_module
+
+        cards = [version.card.model_dump(mode="json") for name in repository.names() for version in repository.versions(name)]
+        refused = [{"folder": refusal.folder, "why": refusal.why} for refusal in repository.refused]
+        sys.stdout.write(json_module.dumps({"models": cards, "refused": refused}, indent=2) + "\n")
+        return
+    table = Table("model", "version", "input", "grid", "oversampling", "licence", "sha256")
+    for name in repository.names():
+        for version in repository.versions(name):
+            card = version.card
+            grid = "x".join(str(n) for n in card.grid)
+            low, high = card.oversampling
+            table.add_row(
+                name, str(card.version), ", ".join(card.domain), grid, f"{low:g} to {high:g}", card.licence, card.sha256[:12]
+            )  # fmt: skip
+    out.print(table if repository.names() else f"no models in {settings.models_dir}")
+    for refusal in repository.refused:
+        err.print(f"refused: {refusal.folder}: {refusal.why}", style="yellow", markup=False)
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """Progress bars on standard error, gone when done; silent where nobody looks."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        yield bars
+
+
+def _stages(bars: Progress | None) -> Callable[[str], Callable[[int, int], None]]:
+    """A function that names the stage that begins, and gives one that says how far it is."""
+    task = bars.add_task("", total=None) if bars is not None else None
+
+    def stage(name: str) -> Callable[[int, int], None]:
+        if bars is None or task is None:
+            return lambda done, total: None
+        bars.reset(task, description=name, total=None)
+        return lambda done, total: bars.update(task, completed=done, total=total)
+
+    return stage
+
+
+def _show(document: dict[str, Any], output: Path) -> None:
+    """The figures of a result as a table."""
+    metrics = document["metrics"]
+    table = Table("", "chi2", "R", "support", "free llk")
+    for name, title in (("network", "network"), ("random_start", "random starts"), ("final", "result")):
+        if score := metrics[name]:
+            free = "-" if score["free_llk"] is None else f"{score['free_llk']:.3g}"
+            table.add_row(title, f"{score['chi2']:.3g}", f"{score['r_factor']:.3g}", str(score["support_voxels"]), free)
+    out.print(table)
+    if metrics["noise_chi2"] is not None:
+        out.print(f"Poisson noise alone leaves chi2 {metrics['noise_chi2']:.2g}")
+    after = " ".join(f"{sigma:.2f}" for sigma in document["oversampling"]["after"])
+    out.print(f"oversampling {after} after binning by {document['preprocess']['binning']}", markup=False)
+    out.print(f"start: {document['start']['kind']} ({document['start']['why']})", markup=False)
+    trust = document["trust"]
+    out.print(f"trust: {trust['level']}" + (f" ({'; '.join(trust['reasons'])})" if trust["reasons"] else ""), markup=False)
+    out.print("time: " + ", ".join(f"{stage} {ms / 1e3:.2f} s" for stage, ms in document["timings_ms"].items()))
+    out.print(f"written: {os.fspath(output)}", markup=False)
+
+
+if __name__ == "__main__":
+    main()
