@@ -187,7 +187,7 @@ def test_paused_worker_cannot_overwrite(house: House) -> None:
             os.kill(frozen, signal.SIGCONT)
         house.check(record, attempt=2)
         # The woken worker serves on (when it is idle again), and the ended job has not changed.
-        for _ in range(6):
+        for _ in range(4):
             house.check(house.end_of(house.submit(steps=1, step_s=0.1)))
         assert house.records.get(job_id) == record
         assert not house.store.has(job_id, "result-1")
@@ -285,10 +285,10 @@ def test_idle_worker_costs_nothing_and_reacts(house: House) -> None:
         process = psutil.Process(supervisor.pids[0])
         time.sleep(0.5)
         before = sum(process.cpu_times()[:2])
-        time.sleep(2)
-        idle = (sum(process.cpu_times()[:2]) - before) / 2
+        time.sleep(1)
+        idle = sum(process.cpu_times()[:2]) - before
         delays = []
-        for _ in range(20):
+        for _ in range(11):
             job_id = house.submit()
             created = house.records.get(job_id).created
             started = house.end_of(job_id).started
@@ -296,7 +296,7 @@ def test_idle_worker_costs_nothing_and_reacts(house: House) -> None:
             delays.append(started - created)
     assert idle < 0.05
     # Bounds the median only: other tests and trainings share the disk and the cores. Polling alone would take LOOK_S / 2.
-    assert sorted(delays)[10] < LOOK_S / 5 < HEARTBEAT_TIMEOUT_MS / 1000
+    assert sorted(delays)[5] < LOOK_S / 5 < HEARTBEAT_TIMEOUT_MS / 1000
 
 
 def test_real_refinement(house: House) -> None:
