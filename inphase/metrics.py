@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 from scipy.special import xlogy
 from skimage.metrics import structural_similarity
 
@@ -98,33 +97,56 @@ def noise_chi2(
 ) -> float:
     """The chi2 that Poisson noise alone leaves: sum E[(sqrt n - sqrt lambda)^2] / sum n over the valid voxels.
 
-    intensity: counts. rate: lambda where it is known (simulations); else the mean of the valid voxels among the 3^d
-    around each, which is enough since the expectation is 1/4 for every lambda above a few counts.
+    intensity: counts. rate: lambda where it is known (simulations); else each voxel's expectation is estimated from its
+    own count (`_estimator`): averaging neighbours would smear the speckles into the dark and overestimate by a third.
     """
     valid = mask == MaskState.VALID
-    if rate is None:
-        weight = uniform_filter(valid.astype(np.float64), 3, mode="constant")
-        smooth = uniform_filter(np.where(valid, intensity, 0).astype(np.float64), 3, mode="constant")
-        # running sums leave rounding residues where all neighbours are zero
-        rate = np.maximum(smooth, 0) / np.maximum(weight, 1e-3)
-    return float(sqrt_variance(rate[valid]).sum() / intensity[valid].sum(dtype=np.float64))
+    total = intensity[valid].sum(dtype=np.float64)
+    if not total > 0:
+        raise DataError("no counts are valid: their noise has no chi2")
+    if rate is not None:
+        return float(sqrt_variance(rate[valid]).sum() / total)
+    counts = np.clip(np.rint(intensity[valid]), 0, len(_ESTIMATOR) - 1).astype(np.intp)
+    return float(_ESTIMATOR[counts].sum() / total)
 
 
 def sqrt_variance(rate: NDArray[np.floating]) -> NDArray[np.float64]:
-    """E[(sqrt n - sqrt lambda)^2] for Poisson n of mean lambda: 2 lambda for few counts, 1/4 for many. Interpolated, error < 1e-4."""
+    """E[(sqrt n - sqrt lambda)^2] for Poisson n of mean lambda: 2 lambda for few counts, 1/4 for many; interpolated."""
     variance: NDArray[np.float64] = np.interp(np.sqrt(rate), _ROOTS, _VARIANCE)
     return variance
 
 
-def _tabulate() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    roots = np.linspace(0, 12, 1201)  # beyond lambda = 144 the expectation is 1/4 within 0.3 %
-    n = np.arange(400)
+def _poisson(rate: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Probabilities (rates, counts); `n` counts up from 0."""
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(n[1:]))])
-    probability = np.exp(xlogy(n, roots[:, None] ** 2) - roots[:, None] ** 2 - log_factorial)
-    return roots, (probability * (np.sqrt(n) - roots[:, None]) ** 2).sum(axis=1)
+    probability: NDArray[np.float64] = np.exp(xlogy(n, rate[:, None]) - rate[:, None] - log_factorial)
+    return probability
+
+
+def _tabulate() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """sqrt(lambda) and E[(sqrt n - sqrt lambda)^2]; beyond the last lambda, 144, it is 1/4 within 0.3 %."""
+    roots, n = np.linspace(0, 12, 1201), np.arange(400)
+    return roots, (_poisson(roots**2, n) * (np.sqrt(n) - roots[:, None]) ** 2).sum(axis=1)
+
+
+def _estimator() -> NDArray[np.float64]:
+    """h(n) with E[h(n)] close to E[(sqrt n - sqrt lambda)^2] for every lambda: -20 % at 0.001, within 6 % above 0.2.
+
+    Least squares on the relative error over lambda, held near 1/4 (what many counts leave) lest h oscillates without
+    bound; h(0) = 0, h(n >= 40) = 1/4. No exact h exists, since the expectation is not analytic at lambda = 0.
+    """
+    n = np.arange(300)
+    rate = np.linspace(0.03, 7, 400) ** 2
+    probability = _poisson(rate, n)
+    wanted = (probability * (np.sqrt(n) - np.sqrt(rate)[:, None]) ** 2).sum(axis=1)
+    design = probability[:, 1:40] / wanted[:, None]
+    target = 1 - 0.25 * (1 - probability[:, 0]) / wanted
+    excess = np.linalg.solve(design.T @ design + 0.03 * np.eye(39), design.T @ target)
+    return np.concatenate([[0.0], 0.25 + excess, [0.25]])
 
 
 _ROOTS, _VARIANCE = _tabulate()
+_ESTIMATOR = _estimator()
 
 
 def ssim(
