@@ -1,8 +1,8 @@
 """The Python client of the service.
 
-    with Client("http://127.0.0.1:8000", key) as client:
-        document = client.reconstruct(counts, refine="fast")
-        client.save(document["id"], Path("result.npz"))
+with Client("http://127.0.0.1:8000", key) as client:
+    document = client.reconstruct(counts, refine="fast")
+    client.save(document["id"], Path("result.npz"))
 """
 
 import contextlib
@@ -44,7 +44,9 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -75,7 +77,9 @@ class Client:
             timeout=wait + _MARGIN_S,
         )
 
-    def reconstruct_file(self, path: str, *, wait: float = 10.0, source: Mapping[str, str] | None = None, **options: Any) -> Document:
+    def reconstruct_file(
+        self, path: str, *, wait: float = 10.0, source: Mapping[str, str] | None = None, **options: Any
+    ) -> Document:
         """Name a file below the service's data roots. source: dataset, dark, flat, roi."""
         body = {"source": {"kind": "file", "path": path, **(source or {})}, "wait": wait, **options}
         return self._json("POST", "/v1/reconstructions", json=body, timeout=wait + _MARGIN_S)
@@ -131,7 +135,9 @@ class Client:
         try:
             document: Document = answer.json()
         except ValueError:
-            raise ServiceError(f"{answer.url} answered {answer.headers.get('content-type')}, no JSON: is it an inphase service?") from None
+            raise ServiceError(
+                f"{answer.url} answered {answer.headers.get('content-type')}, no JSON: is it an inphase service?"
+            ) from None
         return document
 
 
@@ -142,7 +148,9 @@ def _reachable(url: httpx.URL) -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise ServiceError(f"the service at {url} did not answer in time: {type(error).__name__}") from error
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise ServiceError(f"the service at {url} cannot be reached: {error}; is `inphase serve` running there?") from error
+        raise ServiceError(
+            f"the service at {url} cannot be reached: {error}; is `inphase serve` running there?"
+        ) from error
 
 
 def _check(answer: httpx.Response) -> None:
@@ -159,7 +167,9 @@ def _check(answer: httpx.Response) -> None:
 
 def _npy_header(array: NDArray[np.generic]) -> bytes:
     stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(np.empty((0,), array.dtype)) | {"shape": array.shape})
+    np.lib.format.write_array_header_1_0(
+        stream, np.lib.format.header_data_from_array_1_0(np.empty((0,), array.dtype)) | {"shape": array.shape}
+    )
     return stream.getvalue()
 
 
@@ -170,7 +180,7 @@ def _npy_size(array: NDArray[np.generic]) -> int:
 def _npy_chunks(array: NDArray[np.generic], sent: Callable[[int, int], None] | None) -> Iterator[bytes]:
     """The npy file of an array, without a second copy of it in memory."""
     yield _npy_header(array)
-    octets = memoryview(np.ascontiguousarray(array)).cast("B")
+    octets = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
     for begin in range(0, len(octets), _CHUNK):
         yield bytes(octets[begin : begin + _CHUNK])
         if sent is not None:

@@ -3,11 +3,12 @@
 import importlib.metadata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 
 from service import errors, lifecycle
-from service.api import jobs, models, reconstructions, results, status
+from service.api import docs, jobs, models, reconstructions, results, status
 from service.security import Authorised
 from service.settings import Settings
 from service.telemetry import TelemetryMiddleware
@@ -17,7 +18,7 @@ A measured coherent diffraction pattern in, the complex image of the sample out.
 
 Send `Authorization: Apikey <key>`. Errors are problem documents (RFC 9457) that say what is wrong, where, and what to do.
 """
-_PROBLEM = {
+_PROBLEM: dict[int | str, dict[str, Any]] = {
     code: {"description": text, "content": {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for code, text in {
         400: "the body is not what it declares",
@@ -50,13 +51,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=importlib.metadata.version("inphase"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.services = services
     app.add_middleware(TelemetryMiddleware, metrics=services.metrics)
     errors.install(app)
     for router in (reconstructions.router, jobs.router, results.router, models.router):
-        app.include_router(router, dependencies=[Authorised], responses={**_PROBLEM})
+        app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
     app.include_router(status.router)
     app.include_router(status.protected)
+    docs.install(app)
     return app

@@ -67,14 +67,19 @@ def _fail(message: str, code: int) -> NoReturn:
 
 Model = Annotated[str | None, typer.Option(help="name or name@version of the network")]
 Preprocess = Annotated[str, typer.Option(help="preprocessing preset: auto, modulus, none")]
-Refine = Annotated[str | None, typer.Option(help="recipe such as '50*ER', a preset (fast, autophasenn-600), or none for the network alone")]
+Refine = Annotated[
+    str | None,
+    typer.Option(help="recipe such as '50*ER', a preset (fast, autophasenn-600), or none for the network alone"),
+]
 
 
 @app.command(
     epilog="Example: inphase reconstruct scan_0054/ -o scan54.npz --dark dark.tif --flat flat.tif --roi 0:256,0:256"
 )
 def reconstruct(
-    path: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help="HDF5, npy, npz, TIFF stack, or a folder of TIFF frames")],
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE_OR_FOLDER", help="HDF5, npy, npz, TIFF stack, or a folder of TIFF frames")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="the result, an npz file")],
     model: Model = None,
     domain: Annotated[str, typer.Option(help="what the numbers are: counts or modulus")] = "counts",
@@ -83,11 +88,17 @@ def reconstruct(
     start: Annotated[str, typer.Option(help="auto, network, or random")] = "auto",
     starts: Annotated[int | None, typer.Option(help="how many random starts a conventional retrieval takes")] = None,
     seed: Annotated[int, typer.Option(help="of the free voxels and the random starts")] = 0,
-    dataset: Annotated[str | None, typer.Option(help="array inside a container, or beginning of the frames' names")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="array inside a container, or beginning of the frames' names")
+    ] = None,
     dark: Annotated[Path | None, typer.Option(help="bad-pixel map (TIFF, npy): above 1 is bad")] = None,
     flat: Annotated[Path | None, typer.Option(help="flat field (TIFF, npy)")] = None,
-    roi: Annotated[str | None, typer.Option(help="rows and columns of the maps that the frames show: r0:r1,c0:c1")] = None,
-    url: Annotated[str | None, typer.Option(envvar="INPHASE_URL", help="send it to this service instead of computing here")] = None,
+    roi: Annotated[
+        str | None, typer.Option(help="rows and columns of the maps that the frames show: r0:r1,c0:c1")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(envvar="INPHASE_URL", help="send it to this service instead of computing here")
+    ] = None,
     api_key: Annotated[str, typer.Option(envvar="INPHASE_API_KEY", help="of that service", show_envvar=True)] = "",
     json: Annotated[bool, typer.Option("--json", help="print the job document, nothing else")] = False,
 ) -> None:
@@ -108,7 +119,9 @@ def reconstruct(
         summary = document.model_dump(mode="json")
     else:
         if dark or flat:
-            raise InphaseError("--dark and --flat are applied by the machine that reads the files: use them without --url")
+            raise InphaseError(
+                "--dark and --flat are applied by the machine that reads the files: use them without --url"
+            )
         summary = _there(path, output, options, dataset, url, api_key)
         import json as json_module
 
@@ -120,13 +133,18 @@ def reconstruct(
 
 
 def _here(
-    path: Path, output: Path, options: "Options", dataset: str | None, dark: Path | None, flat: Path | None, roi: str | None
+    path: Path,
+    output: Path,
+    options: "Options",
+    dataset: str | None,
+    dark: Path | None,
+    flat: Path | None,
+    roi: str | None,
 ) -> "JobDocument":
     """In this process."""
     from inphase.formats.npz import write_result
-    from service.settings import Settings
 
-    settings = Settings()
+    settings = _settings()
     with _bars() as bars:
         finished = compute(path, options, settings, dataset=dataset, dark=dark, flat=flat, roi=roi, bars=bars)
     write_result(output, finished.arrays)
@@ -156,7 +174,9 @@ def compute(
     recipe = options.recipe()  # what is mistyped is told before anything is read
     preset(options.preprocess, options.domain)
     if recipe is None and options.start == "random":
-        raise InphaseError("--refine none answers with the network's image, --start random asks no network: choose one of them")
+        raise InphaseError(
+            "--refine none answers with the network's image, --start random asks no network: choose one of them"
+        )
     clock = Clock()
     stage = _stages(bars)
     stage("loading the model")
@@ -170,14 +190,12 @@ def compute(
     stage("preprocessing and predicting")
     draft, document = pipeline.begin(raw, options, network, clock, maps)
     if recipe is None:
-        return pipeline.finish(draft, document, pipeline.predicted(draft), clock)
+        return pipeline.finish(draft, document, draft.guess, clock)
     stage("loading torch")
     from service.refine import refine
 
     advance = stage("refining")
-    return refine(
-        draft, document, clock, device=settings.device, progress=lambda p: advance(p.iteration + 1, p.total)
-    )
+    return refine(draft, document, clock, device=settings.device, progress=lambda p: advance(p.iteration + 1, p.total))
 
 
 def _there(path: Path, output: Path, options: "Options", dataset: str | None, url: str, key: str) -> dict[str, Any]:
@@ -194,8 +212,9 @@ def _there(path: Path, output: Path, options: "Options", dataset: str | None, ur
         document = client.reconstruct(raw.array, wait=2.0, sent=sending, **asked)
         refining = stage("refining")
         if document["state"] in ("queued", "running"):
-            for document in client.follow(document["id"]):
-                if progress := document["progress"]:
+            for state in client.follow(document["id"]):
+                document = state
+                if progress := state["progress"]:
                     refining(progress["iteration"], progress["total"])
         if document["state"] != "succeeded":
             raise InphaseError(f"job {document['id']} is {document['state']}: {document['reason']}")
@@ -210,25 +229,32 @@ def _there(path: Path, output: Path, options: "Options", dataset: str | None, ur
 def serve(
     host: Annotated[str | None, typer.Option(help="address to listen on [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="[default: 8000]")] = None,
-    data_root: Annotated[list[Path] | None, typer.Option(help="folder whose files requests may name; repeat for more")] = None,
+    data_root: Annotated[
+        list[Path] | None, typer.Option(help="folder whose files requests may name; repeat for more")
+    ] = None,
     state_dir: Annotated[Path | None, typer.Option(help="where records, arrays and the embedded Redis live")] = None,
     models_dir: Annotated[Path | None, typer.Option(help="the model repository")] = None,
-    redis_url: Annotated[str | None, typer.Option(help="an own Redis is started when none is given (REDIS_URL)")] = None,
+    redis_url: Annotated[
+        str | None, typer.Option(help="an own Redis is started when none is given (REDIS_URL)")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="refinement workers to start [default: 1]")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="of the network and the refinement [default: all cores]")] = None,
-    queue: Annotated[bool | None, typer.Option("--queue/--no-queue", help="--no-queue: predictions only, no Redis, no worker")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="of the network and the refinement [default: all cores]")
+    ] = None,
+    queue: Annotated[
+        bool | None, typer.Option("--queue/--no-queue", help="--no-queue: predictions only, no Redis, no worker")
+    ] = None,
 ) -> None:
     """Run the service. INPHASE_* in the environment sets what is not given here."""
     from service.app import create_app
     from service.server import Server
-    from service.settings import Settings
     from service.telemetry import configure_logging
 
     given = {
         "host": host, "port": port, "data_roots": tuple(data_root) if data_root else None, "state_dir": state_dir,
         "models_dir": models_dir, "redis_url": redis_url, "workers": workers, "threads": threads, "queue": queue,
     }  # fmt: skip
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    settings = _settings(**given)
     _preflight(settings)
     configure_logging()
     web = create_app(settings)
@@ -239,6 +265,13 @@ def serve(
     server.run()
     if not server.started:
         raise InphaseError("the service did not start: the reason stands above")
+
+
+def _settings(**given: Any) -> "Settings":
+    """The settings, with what the command line gives over the environment."""
+    from service.settings import Settings
+
+    return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
 def _preflight(settings: "Settings") -> None:
@@ -257,7 +290,9 @@ def _preflight(settings: "Settings") -> None:
 @app.command(epilog="Example: REDIS_URL=redis://queue:6379 inphase worker --store /shared/inphase/store --device cuda")
 def worker(
     store: Annotated[Path | None, typer.Option(help="the store of the service [default: in the state folder]")] = None,
-    redis_url: Annotated[str | None, typer.Option(help="the Redis of the service (REDIS_URL) [default: its embedded one]")] = None,
+    redis_url: Annotated[
+        str | None, typer.Option(help="the Redis of the service (REDIS_URL) [default: its embedded one]")
+    ] = None,
     state_dir: Annotated[Path | None, typer.Option(help="state folder of a service on this machine")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: cpu]")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="of torch [default: all cores]")] = None,
@@ -266,14 +301,15 @@ def worker(
     from service.jobs.embedded import url_of
     from service.jobs.settings import WorkerSettings
     from service.jobs.worker import main as work
-    from service.settings import Settings
     from service.telemetry import configure_logging
 
     given = {"redis_url": redis_url, "state_dir": state_dir, "device": device, "threads": threads}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    settings = _settings(**given)
     url = settings.redis_url or url_of(settings.state_dir / "redis")
     if url is None:
-        raise InphaseError(f"no Redis: start `inphase serve` with the state folder {settings.state_dir}, or set REDIS_URL")
+        raise InphaseError(
+            f"no Redis: start `inphase serve` with the state folder {settings.state_dir}, or set REDIS_URL"
+        )
     configure_logging()
     work(
         WorkerSettings(
@@ -289,30 +325,34 @@ def worker(
 
 @app.command(epilog="Example: inphase models --models-dir /srv/inphase/models")
 def models(
-    models_dir: Annotated[Path | None, typer.Option(help="the model repository [default: the one of this installation]")] = None,
+    models_dir: Annotated[
+        Path | None, typer.Option(help="the model repository [default: the one of this installation]")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """List the networks that are installed, and folders that were refused."""
     from service.inference.repository import Repository
-    from service.settings import Settings
 
-    settings = Settings(**({"models_dir": models_dir} if models_dir else {}))
+    settings = _settings(models_dir=models_dir)
     repository = Repository(settings.models_dir, settings.model)
     if json:
         import json as json_module
 
-        cards = [version.card.model_dump(mode="json") for name in repository.names() for version in repository.versions(name)]
+        cards = [
+            version.card.model_dump(mode="json") for name in repository.names() for version in repository.versions(name)
+        ]
         refused = [{"folder": refusal.folder, "why": refusal.why} for refusal in repository.refused]
         sys.stdout.write(json_module.dumps({"models": cards, "refused": refused}, indent=2) + "\n")
         return
-    table = Table("model", "version", "input", "grid", "oversampling", "licence", "sha256")
+    table = Table("model", "version", "input", "grid", "oversampling", "sha256")
+    table.columns[0].no_wrap = True
     for name in repository.names():
         for version in repository.versions(name):
             card = version.card
             grid = "x".join(str(n) for n in card.grid)
             low, high = card.oversampling
             table.add_row(
-                name, str(card.version), ", ".join(card.domain), grid, f"{low:g} to {high:g}", card.licence, card.sha256[:12]
+                name, str(card.version), ", ".join(card.domain), grid, f"{low:g} to {high:g}", card.sha256[:12]
             )  # fmt: skip
     out.print(table if repository.names() else f"no models in {settings.models_dir}")
     for refusal in repository.refused:
@@ -355,7 +395,9 @@ def _show(document: dict[str, Any], output: Path) -> None:
     out.print(f"oversampling {after} after binning by {document['preprocess']['binning']}", markup=False)
     out.print(f"start: {document['start']['kind']} ({document['start']['why']})", markup=False)
     trust = document["trust"]
-    out.print(f"trust: {trust['level']}" + (f" ({'; '.join(trust['reasons'])})" if trust["reasons"] else ""), markup=False)
+    out.print(
+        f"trust: {trust['level']}" + (f" ({'; '.join(trust['reasons'])})" if trust["reasons"] else ""), markup=False
+    )
     out.print("time: " + ", ".join(f"{stage} {ms / 1e3:.2f} s" for stage, ms in document["timings_ms"].items()))
     out.print(f"written: {os.fspath(output)}", markup=False)
 

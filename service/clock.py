@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-STAGES: Final = ("receive", "decode", "preprocess", "queue", "infer", "refine", "encode")
+STAGES: Final = ("receive", "decode", "preprocess", "infer", "score", "queue", "refine", "encode")
 
 
 class Clock:

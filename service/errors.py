@@ -31,7 +31,9 @@ MEDIA_TYPE: Final = "application/problem+json"
 class ApiError(InphaseError):
     """A request that cannot be served, with its HTTP status."""
 
-    def __init__(self, status: int, detail: str, *, title: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, *, title: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.title = title or HTTPStatus(status).phrase
@@ -138,9 +140,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         404: f"there is nothing at {request.url.path}; /docs lists what there is",
         405: f"{request.url.path} does not take {request.method}; /docs lists what it takes",
     }.get(error.status_code, str(error.detail))
-    return problem(
-        request, error.status_code, phrase.lower().replace(" ", "-"), phrase, detail, headers=error.headers
-    )
+    return problem(request, error.status_code, phrase.lower().replace(" ", "-"), phrase, detail, headers=error.headers)
 
 
 async def _validation(request: Request, error: Exception) -> JSONResponse:
@@ -158,7 +158,11 @@ def invalid(request: Request, errors: Any) -> JSONResponse:
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, MemoryError):
         return problem(
-            request, 503, "memory", "Out of memory", "this machine has no memory left for the request: try a smaller volume"
+            request,
+            503,
+            "memory",
+            "Out of memory",
+            "this machine has no memory left for the request: try a smaller volume",
         )
     identity = getattr(request.state, "request_id", "")
     logger.error("request %s failed", identity, exc_info=error)

@@ -13,6 +13,7 @@ from service.inference.runtime import Networks
 from service.jobs.broker import Queue
 from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import QueueUnavailableError
+from service.jobs.housekeeping import sweep
 from service.jobs.record import Records
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
@@ -28,12 +29,13 @@ T = TypeVar("T")
 class Services:
     """Everything a request needs. `start` and `stop` frame the life of the application."""
 
+    store: Store
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.generated_key = None if settings.api_key else new_key()
         self.keyring = Keyring(settings.api_key.get_secret_value() if settings.api_key else self.generated_key or "")
         self.networks = Networks(Repository(settings.models_dir, settings.model), settings.threads)
-        self.store = Store(settings.store_dir, settings.bounds.store_bytes)
         self.budget = Budget(settings.bounds.bytes_in_flight)
         self.metrics = Metrics()
         self.records: Records | None = None
@@ -68,6 +70,7 @@ class Services:
         return await anyio.to_thread.run_sync(work, limiter=self._compute)
 
     def _start(self) -> None:
+        self.store = Store(self.settings.store_dir, self.settings.bounds.store_bytes)
         for refusal in self.networks.repository.refused:
             log.warning("model refused", model=refusal.folder, why=refusal.why)
         network = self.networks.get(None)
@@ -110,22 +113,16 @@ class Services:
         """Hand out jobs that were forgotten, delete what is too old."""
         while True:
             try:
-                await anyio.to_thread.run_sync(self._clean)
+                await anyio.to_thread.run_sync(self._sweep)
             except QueueUnavailableError:
                 log.warning("Redis is away")
             except OSError as error:
                 log.warning("housekeeping failed", error=str(error))
             await asyncio.sleep(_HOUSEKEEPING_S)
 
-    def _clean(self) -> None:
+    def _sweep(self) -> None:
         if self.records is None or self.queue is None:
             return
-        for job_id in self.queue.recover():
-            log.warning("job handed out again", job_id=job_id)
-        age = self.settings.bounds.result_age_s
-        for job_id in self.records.finished_before(time.time() - age):
-            self.records.remove(job_id)
-            self.store.delete(job_id)
-        unfinished = set(self.records.unfinished())
-        for job_id in self.store.expire(max_age_s=age, deletable=lambda job_id: job_id not in unfinished):
-            self.records.remove(job_id)
+        swept = sweep(self.records, self.queue, self.store, self.settings.bounds.result_age_s)
+        if swept.recovered or swept.expired:
+            log.info("housekeeping", handed_out_again=swept.recovered, expired=len(swept.expired))

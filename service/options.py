@@ -21,7 +21,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: Annotated[str | None, Field(max_length=100, description="name or name@version; the default model if not given")] = None
+    model: Annotated[
+        str | None, Field(max_length=100, description="name or name@version; the default model if not given")
+    ] = None
     domain: Annotated[Domain, Field(description="what the numbers are: photon counts, or a modulus")] = Domain.COUNTS
     preprocess: Annotated[str, Field(max_length=100, description="preprocessing preset")] = "auto"
     refine: Annotated[
@@ -33,9 +35,12 @@ class Options(BaseModel):
         ),
     ] = None
     start: Annotated[
-        Start, Field(description="auto: the network's start if it is sane, else random starts and the conventional recipe")
+        Start,
+        Field(description="auto: the network's start if it is sane, else random starts and the conventional recipe"),
     ] = "auto"
-    starts: Annotated[int, Field(ge=1, le=100, description="how many random starts a conventional retrieval takes")] = RULES.random_starts
+    starts: Annotated[int, Field(ge=1, le=100, description="how many random starts a conventional retrieval takes")] = (
+        RULES.random_starts
+    )
     seed: Annotated[int, Field(ge=0, lt=2**32, description="of the free voxels and the random starts")] = 0
 
     def recipe(self) -> recipes.Recipe | None:
@@ -47,5 +52,7 @@ class Options(BaseModel):
 class JobOptions(Options):
     """How to reconstruct, and how to be answered."""
 
-    wait: Annotated[float, Field(ge=0, allow_inf_nan=False, description="seconds to wait for the result before answering 202")] = 10.0
+    wait: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="seconds to wait for the result before answering 202")
+    ] = 10.0
     priority: Annotated[Priority, Field(description="whom a worker serves first")] = Priority.NORMAL

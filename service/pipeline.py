@@ -8,6 +8,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -74,9 +75,18 @@ class Draft:
             raise DataError("no network was asked for a start: use start=network or start=auto")
         return from_prediction(self.prediction.amplitude, self.prediction.phase, self.support_threshold)
 
+    @cached_property
+    def guess(self) -> "Candidate":
+        """The network's object with its score, not refined. Raises DataError where it is empty or none was asked."""
+        start = self.network_start()
+        obj, support = start.objects[0], start.supports[0]
+        return Candidate(obj, support, self.measure(obj, support), "network")
+
     def measure(self, obj: NDArray[np.complex64], support: NDArray[np.bool_]) -> Metrics:
         """How well an object fits."""
-        return measure(obj, support, self.problem.modulus, self.problem.mask, free=self.problem.free, domain=self.domain)
+        return measure(
+            obj, support, self.problem.modulus, self.problem.mask, free=self.problem.free, domain=self.domain
+        )
 
     def to_arrays(self) -> Arrays:
         """What goes into the store; the rest is in the job document."""
@@ -141,13 +151,8 @@ def begin(
         with clock("infer"):
             draft = replace(draft, prediction=_predict(draft, prepared.pattern, network))
     document = _document(raw, pattern, prepared, recipe.text, options, network, draft)
-    return draft, choose_start(draft, document)
-
-
-def predicted(draft: Draft) -> Candidate:
-    """The network's object, not refined. Raises DataError where it is empty or none was asked."""
-    start = draft.network_start()
-    return Candidate(start.objects[0], start.supports[0], draft.measure(start.objects[0], start.supports[0]), "network")
+    with clock("score"):
+        return draft, choose_start(draft, document)
 
 
 def choose_start(draft: Draft, document: JobDocument) -> JobDocument:
@@ -157,7 +162,7 @@ def choose_start(draft: Draft, document: JobDocument) -> JobDocument:
         return document.model_copy(update={"start": start.model_copy(update={"kind": "random", "why": "as requested"})})
     faults: list[str]
     try:
-        guess = predicted(draft)
+        guess = draft.guess
     except DataError as error:
         if start.requested == "network" or document.recipe.refine == NO_REFINEMENT:
             raise
@@ -173,7 +178,10 @@ def choose_start(draft: Draft, document: JobDocument) -> JobDocument:
     elif document.recipe.refine == NO_REFINEMENT:
         kind, why = "network", f"not refined, though the network's start is not sane: {'; '.join(faults)}"
     else:
-        kind, why = "random", f"the network's start is not sane: {'; '.join(faults)}; conventional recipe {CONVENTIONAL} instead"
+        kind, why = (
+            "random",
+            f"the network's start is not sane: {'; '.join(faults)}; conventional recipe {CONVENTIONAL} instead",
+        )
     return document.model_copy(
         update={"metrics": metrics, "start": start.model_copy(update={"kind": kind, "why": why})}
     )
@@ -185,7 +193,11 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
         canonical = ambiguity.canonical(best.object, best.support)
         refined = document.recipe.refine != NO_REFINEMENT
         verdict = trust.judge(
-            best.metrics, draft.noise_chi2, _support(draft, best.support), refined=refined, valid_fraction=draft.valid_fraction
+            best.metrics,
+            draft.noise_chi2,
+            _support(draft, best.support),
+            refined=refined,
+            valid_fraction=draft.valid_fraction,
         )
         size = draft.voxel_size_m or (np.nan, np.nan, np.nan)
         arrays: Arrays = {
@@ -253,7 +265,13 @@ def _predict(draft: Draft, pattern: Pattern, network: Network) -> Prediction:
 
 
 def _document(
-    raw: RawScan, pattern: Pattern, prepared: Prepared, recipe: str, options: Options, network: Network | None, draft: Draft
+    raw: RawScan,
+    pattern: Pattern,
+    prepared: Prepared,
+    recipe: str,
+    options: Options,
+    network: Network | None,
+    draft: Draft,
 ) -> JobDocument:
     refine = options.recipe()
     return JobDocument(
@@ -281,7 +299,9 @@ def _document(
             voxel_size_m=draft.voxel_size_m,
         ),
         metrics=MetricsPart(noise_chi2=draft.noise_chi2),
-        start=StartPart(requested=options.start, kind="network", why="", random_starts=options.starts, seed=options.seed),
+        start=StartPart(
+            requested=options.start, kind="network", why="", random_starts=options.starts, seed=options.seed
+        ),
         timings_ms={},
         code_version=importlib.metadata.version("inphase"),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),

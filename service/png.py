@@ -14,9 +14,9 @@ def encode(name: str, plane: NDArray[np.generic]) -> bytes:
 
     A complex plane has its phase as hue and its amplitude as brightness.
     """
-    if plane.dtype.kind == "c":
+    if np.iscomplexobj(plane):
         amplitude = np.abs(plane)
-        image = _coloured(np.angle(plane), _unit(amplitude))
+        image = _coloured(np.angle(plane.astype(np.complex64)), _unit(amplitude))
     elif name.startswith("phase"):
         image = _coloured(plane.astype(np.float32), np.ones(plane.shape, np.float32))
     elif name == "modulus":

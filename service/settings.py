@@ -23,6 +23,7 @@ class Bounds(BaseModel):
     wait_s: float = Field(300.0, ge=0, description="longest `wait`")
     store_bytes: int = Field(64 * 1024 * MIB, gt=0, description="arrays of all jobs on disk")
     result_age_s: float = Field(7 * 86400.0, gt=0, description="results older than this are deleted")
+    queued_jobs: int = Field(1000, gt=0, description="jobs that wait for a worker")
     job_s: float = Field(600.0, gt=0, description="one refinement")
 
 
@@ -34,12 +35,15 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     api_key: SecretStr | None = Field(None, description="generated and printed once when none is set")
-    data_roots: Annotated[tuple[Path, ...], NoDecode] = Field((), description="folders whose files may be named in a request")
+    data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="folders whose files may be named in a request"
+    )
     state_dir: Path = Field(default_factory=lambda: _home("XDG_STATE_HOME", ".local/state"))
     models_dir: Path = Field(default_factory=lambda: Path(__file__).resolve().parent.parent / "models")
     model: str = Field("inphase-bcdi", description="the model of requests that name none")
     redis_url: str | None = Field(
-        default_factory=lambda: os.environ.get("REDIS_URL") or None, description="an own Redis is started when none is set"
+        default_factory=lambda: os.environ.get("REDIS_URL") or None,
+        description="an own Redis is started when none is set",
     )
     queue: bool = Field(True, description="false: predictions only, no Redis, no worker, no record")
     workers: int = Field(1, ge=0, description="refinement workers that the service starts beside itself")

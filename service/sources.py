@@ -25,14 +25,23 @@ class FileSource(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["file"] = "file"
-    path: Annotated[str, Field(min_length=1, max_length=4096, description="below a data root; relative to the first root that has it")]
-    dataset: Annotated[str | None, Field(max_length=1024, description="array inside a container, or beginning of the frames' names")] = None
+    path: Annotated[
+        str,
+        Field(min_length=1, max_length=4096, description="below a data root; relative to the first root that has it"),
+    ]
+    dataset: Annotated[
+        str | None, Field(max_length=1024, description="array inside a container, or beginning of the frames' names")
+    ] = None
     dark: Annotated[str | None, Field(max_length=4096, description="bad-pixel map (TIFF, npy), above 1 is bad")] = None
     flat: Annotated[str | None, Field(max_length=4096, description="flat field (TIFF, npy)")] = None
-    roi: Annotated[str | None, Field(examples=["0:256,0:256"], description="rows and columns of the maps that the frames show")] = None
+    roi: Annotated[
+        str | None, Field(examples=["0:256,0:256"], description="rows and columns of the maps that the frames show")
+    ] = None
 
 
-def load(source: FileSource, domain: Domain, limits: Limits, roots: tuple[Path, ...]) -> tuple[RawScan, Corrections | None]:
+def load(
+    source: FileSource, domain: Domain, limits: Limits, roots: tuple[Path, ...]
+) -> tuple[RawScan, Corrections | None]:
     """Read a measurement and its detector maps from below the data roots."""
     path = resolve(source.path, roots)
     maps = [resolve(name, roots) if name else None for name in (source.dark, source.flat)]
@@ -45,7 +54,9 @@ def resolve(name: str, roots: tuple[Path, ...]) -> Path:
     Raises ApiError: 403 outside the roots, whether or not anything is there; 404 where nothing is.
     """
     if not roots:
-        raise ApiError(403, "this service reads no files: start it with --data-root (INPHASE_DATA_ROOTS), or send the bytes")
+        raise ApiError(
+            403, "this service reads no files: start it with --data-root (INPHASE_DATA_ROOTS), or send the bytes"
+        )
     if "\0" in name:
         raise ApiError(422, "the path holds a null byte")
     candidates = [Path(name)] if Path(name).is_absolute() else [root / name for root in roots]
@@ -75,7 +86,9 @@ def _refuse_links_out(path: Path, name: str, roots: tuple[Path, ...]) -> None:
     if path.is_dir():
         for entry in path.iterdir():
             if entry.is_symlink() and ((real := _real(entry)) is None or not _below(real, roots)):
-                raise ApiError(403, f"{name!r} holds the link {entry.name!r}, which leads outside the data roots of this service")
+                raise ApiError(
+                    403, f"{name!r} holds the link {entry.name!r}, which leads outside the data roots of this service"
+                )
 
 
 def corrections(dark: Path | None, flat: Path | None, roi: str | None) -> Corrections | None:
@@ -93,7 +106,9 @@ def parse_roi(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
     """`r0:r1,c0:c1` as ((r0, r1), (c0, c1)). Raises DataError."""
     match = _ROI.fullmatch(text.replace(" ", ""))
     if match is None:
-        raise DataError(f"the region {text!r} is not understood: write rows and columns as r0:r1,c0:c1, for example 0:256,0:256")
+        raise DataError(
+            f"the region {text!r} is not understood: write rows and columns as r0:r1,c0:c1, for example 0:256,0:256"
+        )
     top, bottom, left, right = (int(part) for part in match.groups())
     if top >= bottom or left >= right:
         raise DataError(f"the region {text!r} is empty: each end lies above its beginning")

@@ -5,7 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import structlog
@@ -27,7 +27,7 @@ log = structlog.get_logger("inphase")
 
 def configure_logging(level: str = "INFO") -> None:
     """JSON lines to standard error, also of the libraries that log through the standard library."""
-    shared = [
+    shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", key="ts"),
     ]
@@ -60,9 +60,15 @@ class Metrics:
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
         self.stages = Histogram(
-            "inphase_stage_duration_seconds", "Time in a stage of the pipeline", ["stage"], buckets=_SECONDS, registry=self.registry
+            "inphase_stage_duration_seconds",
+            "Time in a stage of the pipeline",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
         )
-        self.refused = Counter("inphase_refused_requests_total", "Requests not served", ["code"], registry=self.registry)
+        self.refused = Counter(
+            "inphase_refused_requests_total", "Requests not served", ["code"], registry=self.registry
+        )
         for stage in STAGES:
             self.stages.labels(stage)  # panels exist before the first request
 

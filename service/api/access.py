@@ -50,7 +50,9 @@ def current(record: JobRecord, position: int | None = None) -> JobDocument:
             "state": record.state,
             "reason": record.reason or document.reason,
             "attempt": record.attempt,
-            "progress": ProgressPart.of(progress) if progress is not None and record.state is JobState.RUNNING else None,
+            "progress": ProgressPart.of(progress)
+            if progress is not None and record.state is JobState.RUNNING
+            else None,
             "queue_position": position,
             "links": links(record.job_id, record.state),
         }

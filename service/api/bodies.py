@@ -53,7 +53,9 @@ async def read_json(request: Request, bounds: Bounds) -> bytes:
     async for chunk in _chunks(request):
         body += chunk
         if len(body) > bounds.json_bytes:
-            raise ApiError(413, f"the JSON body is longer than {in_words(bounds.json_bytes)}: arrays are sent as npy or octets")
+            raise ApiError(
+                413, f"the JSON body is longer than {in_words(bounds.json_bytes)}: arrays are sent as npy or octets"
+            )
     return bytes(body)
 
 
@@ -67,7 +69,9 @@ async def receive_array(
     """
     length = _declared_length(request)
     if length is not None and length > bounds.body_bytes:
-        raise ApiError(413, f"the body has {in_words(length)}, more than the limit of {in_words(bounds.body_bytes)}; {_HINT}")
+        raise ApiError(
+            413, f"the body has {in_words(length)}, more than the limit of {in_words(bounds.body_bytes)}; {_HINT}"
+        )
     chunks = _chunks(request)
     kind = NPY if layout is None else OCTETS
     rest = b""
@@ -94,9 +98,13 @@ _HINT: Final = "crop the detector to the region around the peak"
 def octet_layout(dtype: str | None, shape: str | None, bounds: Bounds) -> Layout:
     """The layout that the query declares: little endian, C order. Raises ApiError 422, and DataError for what is no measurement."""
     if dtype is None or shape is None:
-        raise ApiError(422, f"a body of {OCTETS} needs its type and shape in the query: ?dtype=uint16&shape=201,256,256")
+        raise ApiError(
+            422, f"a body of {OCTETS} needs its type and shape in the query: ?dtype=uint16&shape=201,256,256"
+        )
     if not _DTYPE.fullmatch(dtype):
-        raise ApiError(422, f"dtype {dtype[:40]!r} is not known: uint8 to uint64, int8 to int64, float32, float64 (little endian)")
+        raise ApiError(
+            422, f"dtype {dtype[:40]!r} is not known: uint8 to uint64, int8 to int64, float32, float64 (little endian)"
+        )
     if not re.fullmatch(r"\d{1,12}(,\d{1,12}){0,15}", shape):
         raise ApiError(422, f"shape {shape[:40]!r} is not understood: write it as 201,256,256")
     sides = tuple(int(side) for side in shape.split(","))
@@ -156,7 +164,7 @@ async def _fill(chunks: AsyncIterator[bytes], rest: bytes, layout: Layout) -> ND
         buffer = np.empty(layout.nbytes, np.uint8)
     except MemoryError:
         raise ApiError(503, f"this machine has no memory left for {in_words(layout.nbytes)}; {_HINT}") from None
-    view = memoryview(buffer)
+    view = buffer.data
     filled = 0
 
     def take(chunk: bytes) -> int:

@@ -38,9 +38,13 @@ _RESULT: Final = "result-0"  # of a job that no worker has attempted
 class Call(JobOptions):
     """The query: options, how octets are an array, and what to answer."""
 
-    dtype: Annotated[str | None, Field(max_length=40, description="of an octet body: uint16, float32, ... (little endian)")] = None
+    dtype: Annotated[
+        str | None, Field(max_length=40, description="of an octet body: uint16, float32, ... (little endian)")
+    ] = None
     shape: Annotated[str | None, Field(max_length=100, description="of an octet body: 201,256,256 (C order)")] = None
-    format: Annotated[Literal["json", "npz"] | None, Field(description="answer with the job document or the result itself")] = None
+    format: Annotated[
+        Literal["json", "npz"] | None, Field(description="answer with the job document or the result itself")
+    ] = None
 
 
 class FileCall(JobOptions):
@@ -109,9 +113,7 @@ async def reconstruct(
     return await _response(request, call, answered, services)
 
 
-_TAKEN: Final = (
-    f"send {JSON} with the path of a file (HDF5, npy, npz, TIFF) below a data root, {NPY}, or {OCTETS} with ?dtype= and ?shape="
-)
+_TAKEN: Final = f"send {JSON} with the path of a file (HDF5, npy, npz, TIFF) below a data root, {NPY}, or {OCTETS} with ?dtype= and ?shape="
 
 
 def _parsed(body: bytes, call: Call) -> FileCall:
@@ -132,7 +134,9 @@ async def _checked(options: Options, services: Services) -> Network | None:
     preset(options.preprocess, options.domain)
     if options.start == "random":
         if recipe is None:
-            raise ApiError(422, "refine=none answers with the network's image, start=random asks no network: choose one of them")
+            raise ApiError(
+                422, "refine=none answers with the network's image, start=random asks no network: choose one of them"
+            )
         if options.model is None:
             return None
     return await services.compute(lambda: services.networks.get(options.model))
@@ -192,7 +196,7 @@ async def _carried_out(
 
 
 def _predicted(draft: Draft, document: JobDocument, clock: Clock) -> tuple[JobDocument, Finished]:
-    finished = pipeline.finish(draft, document, pipeline.predicted(draft), clock)
+    finished = pipeline.finish(draft, document, draft.guess, clock)
     return finished.document, finished
 
 
@@ -222,8 +226,10 @@ def _accept(draft: Draft, document: JobDocument, options: JobOptions, services: 
     """Arrays on disk, then the record, then the message. Raises QueueUnavailableError, StoreFullError: nothing was accepted."""
     if services.records is None or services.queue is None:
         raise QueueUnavailableError("this service runs without a queue")
+    waiting = services.records.count(JobState.QUEUED)
+    if waiting >= services.settings.bounds.queued_jobs:
+        raise ApiError(503, f"{waiting} jobs wait for a worker already: try again in a moment, or start more workers")
     arrays = draft.to_arrays()
-    services.records.ping()
     services.store.admit(_nbytes(arrays))
     services.store.write(document.id, "input", arrays)
     try:
@@ -268,7 +274,9 @@ async def _response(request: Request, call: Call, answered: _Answered, services:
     if not (call.format == "npz" or (call.format is None and NPZ in request.headers.get("accept", ""))):
         return Response(document.to_json(), 200, headers, "application/json")
     if document.state is not JobState.SUCCEEDED:
-        raise ApiError(422, f"job {document.id} has no result, it is {document.state}: {document.reason}", headers=headers)
+        raise ApiError(
+            422, f"job {document.id} has no result, it is {document.state}: {document.reason}", headers=headers
+        )
     name = f"inphase-{document.id}.npz"
     if answered.result:
         return FileResponse(services.store.path(document.id, answered.result), 200, headers, NPZ, filename=name)
@@ -282,5 +290,3 @@ async def _response(request: Request, call: Call, answered: _Answered, services:
 
     headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return Response(await services.compute(pack), 200, headers, NPZ)
-
-

@@ -35,7 +35,10 @@ _PART: Final = re.compile(r"(-?\d{1,9})|(-?\d{1,9})?:(-?\d{1,9})?(?::(-?\d{1,9})
     responses={200: {"content": {NPZ: {}}, "description": "an npz file with every array and the job document"}},
 )
 async def whole(
-    job_id: JobId, request: Request, services: TheServices, form: Annotated[Literal["npz"], Query(alias="format")] = "npz"
+    job_id: JobId,
+    request: Request,
+    services: TheServices,
+    form: Annotated[Literal["npz"], Query(alias="format")] = "npz",
 ) -> Response:
     """Every array of DESIGN 5 and the job document, as one npz file."""
     record = await _finished(services, job_id)
@@ -45,7 +48,9 @@ async def whole(
     path = services.store.path(job_id, record.result)
     if not path.is_file():
         raise StoreError(f"the result of job {job_id} has expired")
-    return FileResponse(path, media_type=NPZ, filename=f"inphase-{job_id}.npz", headers={"ETag": etag, "Cache-Control": "private"})
+    return FileResponse(
+        path, media_type=NPZ, filename=f"inphase-{job_id}.npz", headers={"ETag": etag, "Cache-Control": "private"}
+    )
 
 
 @router.get(
@@ -53,7 +58,10 @@ async def whole(
     summary="One array",
     response_class=Response,
     responses={
-        200: {"content": {media: {} for media in _MEDIA.values()}, "description": "the array, or the part that `slice` names"},
+        200: {
+            "content": {media: {} for media in _MEDIA.values()},
+            "description": "the array, or the part that `slice` names",
+        },
         304: {"description": "not changed since the ETag in If-None-Match"},
     },
 )
@@ -63,8 +71,12 @@ async def one(
     request: Request,
     services: TheServices,
     clock: TheClock,
-    cut: Annotated[str | None, Query(alias="slice", max_length=100, examples=["32,:,:"], description="as in numpy")] = None,
-    form: Annotated[ArrayFormat | None, Query(alias="format", description="by default what Accept asks for, else npy")] = None,
+    cut: Annotated[
+        str | None, Query(alias="slice", max_length=100, examples=["32,:,:"], description="as in numpy")
+    ] = None,
+    form: Annotated[
+        ArrayFormat | None, Query(alias="format", description="by default what Accept asks for, else npy")
+    ] = None,
 ) -> Response:
     """One array of the result. A PNG shows a plane: the middle one of the first axis where `slice` names none."""
     form = form or _accepted(request)
@@ -78,7 +90,9 @@ async def one(
         part = cut_out(array, cut or (f"{array.shape[0] // 2},:,:" if form == "png" else ""))
         if form == "png":
             if part.ndim != 2:
-                raise ApiError(422, f"a PNG shows a plane, slice={cut!r} leaves {part.ndim} axes: name one index, as in 32,:,:")
+                raise ApiError(
+                    422, f"a PNG shows a plane, slice={cut!r} leaves {part.ndim} axes: name one index, as in 32,:,:"
+                )
             return png.encode(name, part), part
         if form == "octet-stream":
             return np.ascontiguousarray(part, part.dtype.newbyteorder("<")).tobytes(), part
@@ -131,7 +145,9 @@ def cut_out(array: NDArray[Any], text: str) -> NDArray[Any]:
     for axis, part in enumerate(parts):
         match = _PART.fullmatch(part)
         if match is None:
-            raise ApiError(422, f"slice={text!r} is not understood at {part!r}: write an index, or begin:end:step, for each axis")
+            raise ApiError(
+                422, f"slice={text!r} is not understood at {part!r}: write an index, or begin:end:step, for each axis"
+            )
         if match[1] is not None:
             number = int(match[1])
             if not -array.shape[axis] <= number < array.shape[axis]:
@@ -160,5 +176,3 @@ def _etag(*parts: str) -> str:
 def _known(request: Request, etag: str) -> bool:
     asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     return etag in asked or "*" in asked
-
-

@@ -4,7 +4,6 @@ import importlib.metadata
 import os
 import time
 
-
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
@@ -107,5 +106,3 @@ def _queue(services: Services) -> QueueStatus | None:
         return QueueStatus(up=True, jobs=jobs, workers=services.records.workers())
     except QueueUnavailableError:
         return QueueStatus(up=False, jobs={}, workers=[])
-
-

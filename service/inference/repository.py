@@ -46,7 +46,9 @@ class Card(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if any(n < 2 or n % 2 for n in (*self.grid, *self.box)) or any(b > g for b, g in zip(self.box, self.grid, strict=True)):
+        if any(n < 2 or n % 2 for n in (*self.grid, *self.box)) or any(
+            b > g for b, g in zip(self.box, self.grid, strict=True)
+        ):
             raise ValueError("grid and box have even sides, and the box lies inside the grid")
         if not {"amplitude", "phase"} <= self.outputs.keys():
             raise ValueError("outputs must name amplitude and phase")
@@ -137,7 +139,9 @@ def _load(folder: Path) -> ModelVersion:
     with model.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != card.sha256:
-        raise ModelError(f"model.onnx has the sha256 {found[:12]}..., its card says {card.sha256[:12]}...: the file was changed")
+        raise ModelError(
+            f"model.onnx has the sha256 {found[:12]}..., its card says {card.sha256[:12]}...: the file was changed"
+        )
     return ModelVersion(card, model)
 
 

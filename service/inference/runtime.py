@@ -42,7 +42,9 @@ class Network:
         names = {found.name for found in self._session.get_inputs()}
         missing = {"amplitude", "phase"} - {found.name for found in self._session.get_outputs()}
         if names != set(version.card.inputs) or missing:
-            raise ModelError(f"{version.label}: its graph takes {sorted(names)}, its card says {sorted(version.card.inputs)}")
+            raise ModelError(
+                f"{version.label}: its graph takes {sorted(names)}, its card says {sorted(version.card.inputs)}"
+            )
 
     @property
     def provider(self) -> str:
@@ -52,11 +54,16 @@ class Network:
     def warm(self) -> None:
         """Run once on zeros, so that the first request does not pay for allocation and kernel choice."""
         grid = self.version.card.grid
-        shapes = {found.name: [1 if not isinstance(n, int) else n for n in found.shape] for found in self._session.get_inputs()}
+        shapes = {
+            found.name: [1 if not isinstance(n, int) else n for n in found.shape]
+            for found in self._session.get_inputs()
+        }
         try:
             self.predict({name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
         except Exception as error:
-            raise ModelError(f"{self.version.label} does not run on its grid {grid}: {str(error).splitlines()[0]}") from error
+            raise ModelError(
+                f"{self.version.label} does not run on its grid {grid}: {str(error).splitlines()[0]}"
+            ) from error
 
     def predict(self, features: Features) -> Prediction:
         """Predict one pattern. features: with a batch axis of one, as the card's `features` makes them."""
