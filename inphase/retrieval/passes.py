@@ -110,12 +110,16 @@ def _curvature(
         sums[b, 0], sums[b, 1] = curvature, bound
 
 
+def _on_cpu(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu"
+
+
 def project_modulus(field: Tensor, constraint: Tensor) -> Tensor:
     """P_M in reciprocal space, in place: |F| becomes c where c >= 0, is cut at -c where c < 0; the phase is kept.
 
     field: (B, N, ...) complex64, contiguous. constraint: (N, ...) float32 (`Problem.constraint`). Returns `field`.
     """
-    if field.device.type == "cpu":
+    if _on_cpu(field):
         _project_modulus(field.numpy().reshape(len(field), -1), constraint.numpy().reshape(-1))
         return field
     ratio = constraint / (field.real.square() + field.imag.square() + float(TINY)).sqrt()
@@ -124,7 +128,7 @@ def project_modulus(field: Tensor, constraint: Tensor) -> Tensor:
 
 def confine(projected: Tensor, support: Tensor) -> Tensor:
     """S P_M o, in place of `projected` (B, N, ...) complex64; support bool of the same shape."""
-    if projected.device.type == "cpu":
+    if _on_cpu(projected):
         _confine(projected.numpy().reshape(-1), support.numpy().reshape(-1))
         return projected
     return projected.mul_(support)
@@ -132,7 +136,7 @@ def confine(projected: Tensor, support: Tensor) -> Tensor:
 
 def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix: float) -> Tensor:
     """P_M o in the support, keep o + mix P_M o outside, in place of `projected`: HIO (1, -beta), RAAR (beta, 1 - 2 beta)."""
-    if projected.device.type == "cpu":
+    if _on_cpu(projected):
         _feed_back(
             obj.numpy().reshape(-1),
             projected.numpy().reshape(-1),
@@ -146,7 +150,7 @@ def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix:
 
 def gradient(obj: Tensor, projected: Tensor, support: Tensor, previous: Tensor, direction: Tensor) -> Tensor:
     """g = S (o - P_M o), in place of `projected` (all (B, N, ...)); returns (B, 3) float64: g.g, g.(g - previous), g.direction."""
-    if obj.device.type == "cpu":
+    if _on_cpu(obj):
         sums = np.zeros((len(obj), 3))
         o, p, s, q, d = (t.numpy().reshape(len(obj), -1) for t in (obj, projected, support, previous, direction))
         _gradient(o, p, s, q, d, sums)
@@ -160,7 +164,7 @@ def curvature(field: Tensor, along: Tensor, constraint: Tensor) -> Tensor:
 
     A voxel held to c adds |g|^2 - c / |F| (|g|^2 - (Re conj(F) g)^2 / |F|^2); one that is kept adds nothing.
     """
-    if field.device.type == "cpu":
+    if _on_cpu(field):
         sums = np.zeros((len(field), 2))
         _curvature(
             field.numpy().reshape(len(field), -1),

@@ -39,7 +39,9 @@ def test_twin_conjugates_and_inverts_about_the_centre(crystal):
         here, there = tuple(N // 2 + k for k in r), tuple(N // 2 - k for k in r)
         assert flipped[here] == np.conj(obj[there])
     np.testing.assert_array_equal(twin(flipped), obj)
-    np.testing.assert_allclose(np.abs(forward(flipped)), np.abs(forward(obj)), atol=1e-4)  # single-precision FFT of values up to 30
+    np.testing.assert_allclose(
+        np.abs(forward(flipped)), np.abs(forward(obj)), atol=1e-4
+    )  # single-precision FFT of values up to 30
 
 
 @pytest.mark.parametrize("flipped", [False, True])
@@ -132,7 +134,9 @@ def test_the_numbers_of_canonical_rebuild_it(crystal):
     """object = exp(i global_phase) / scale * roll(twin?(o), shift), as the docstring says."""
     obj, support = crystal
     form = canonical(obj, support)
-    rebuilt = np.roll(twin(obj) if form.twin else obj, form.shift, (0, 1, 2)) * np.exp(1j * form.global_phase) / form.scale
+    rebuilt = (
+        np.roll(twin(obj) if form.twin else obj, form.shift, (0, 1, 2)) * np.exp(1j * form.global_phase) / form.scale
+    )
     np.testing.assert_allclose(rebuilt, form.object, atol=1e-6)
 
 

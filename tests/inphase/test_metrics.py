@@ -91,7 +91,9 @@ def test_the_far_field_of_a_plane_is_two_dimensional():
     """2D patterns are measured with a 2D transform."""
     obj = np.zeros((8, 8), np.complex64)
     obj[4, 4] = 1
-    assert measure(obj, obj != 0, np.full((8, 8), 5.0, np.float32), np.zeros((8, 8), np.uint8)).chi2 == pytest.approx(0, abs=1e-12)
+    assert measure(obj, obj != 0, np.full((8, 8), 5.0, np.float32), np.zeros((8, 8), np.uint8)).chi2 == pytest.approx(
+        0, abs=1e-12
+    )
 
 
 def test_nothing_to_compare_is_an_error():

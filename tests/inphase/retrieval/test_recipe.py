@@ -1,0 +1,116 @@
+"""The recipe grammar: what it accepts, its canonical text, and errors that point at the fault."""
+
+import pytest
+
+from inphase.errors import RecipeError
+from inphase.retrieval.recipe import PRESETS, Algorithm, Group, Recipe, ShrinkWrap, Step, parse, resolve
+
+
+def test_a_sequence_is_parsed_into_its_tree():
+    """Counts, brackets and default betas end up where they belong."""
+    recipe = parse("3*(20*ER+160*HIO+20*ER)")
+    inner = (Step(Algorithm.ER, 20), Step(Algorithm.HIO, 160, 0.9), Step(Algorithm.ER, 20))
+    assert recipe == Recipe((Group(3, inner),))
+    assert recipe.iterations == 600
+    assert recipe.steps == inner * 3
+
+
+def test_the_shrink_wrap_clause_has_defaults_and_ranges():
+    """Keys that are not given keep their default; a single number is a constant range."""
+    assert parse("5*ER | SW()").shrink_wrap == ShrinkWrap()
+    assert parse("5*ER|sw( every=5 , sigma=1.5, volume=0.01..0.5 )").shrink_wrap == ShrinkWrap(
+        every=5, sigma=(1.5, 1.5), volume=(0.01, 0.5)
+    )
+    assert parse("5*ER | SW(sigma=3..0.5)").shrink_wrap.sigma == (3.0, 0.5)
+
+
+def test_no_clause_no_support_update():
+    """`50*ER` keeps its support."""
+    assert parse("50*ER").shrink_wrap is None
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("50*er", "50*ER"),
+        ("ER+HIO", "1*ER+1*HIO(beta=0.9)"),
+        (" 10 * hio( beta = .75 ) ", "10*HIO(beta=0.75)"),
+        ("2*(3*(ER)+RAAR(beta=0.8))+4*AER", "2*(3*(1*ER)+1*RAAR(beta=0.8))+4*AER"),
+        ("ER|SW()", "1*ER | SW(every=10,threshold=0.15,sigma=2..1,volume=0.005..1)"),
+    ],
+)
+def test_canonical_text_resolves_every_default(text, canonical):
+    """Provenance stores a text that says everything."""
+    assert parse(text).text == canonical
+
+
+@pytest.mark.parametrize(
+    "text", [*PRESETS.values(), "RAAR(beta=0.75)+2*(ER+3*AER) | SW(every=3,threshold=0.2,sigma=1,volume=0.1..0.2)"]
+)
+def test_canonical_text_parses_to_the_same_recipe(text):
+    """parse(recipe.text) == recipe."""
+    assert parse(parse(text).text) == parse(text)
+
+
+def test_presets_share_their_shrink_wrap_and_fast_is_cheap():
+    """A comparison gives both arms the same threshold, final sigma and volume guards; `fast` costs at most 60 ER iterations."""
+    fast, papers = resolve("fast"), resolve(" autophasenn-600 ")
+    assert papers.iterations == 600
+    assert fast.iterations <= 60
+    one, other = fast.shrink_wrap, papers.shrink_wrap
+    assert (one.threshold, one.sigma[1], one.volume) == (other.threshold, other.sigma[1], other.volume)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "hint"),
+    [
+        ("", 0, "expected an algorithm"),
+        ("50*EX", 3, "known: ER, HIO, RAAR, AER"),
+        ("50ER", 2, "'50*ER'"),
+        ("3*(20*ER", 8, "expected ')'"),
+        ("20*ER)", 5, "did not expect ')'"),
+        ("20*ER 10*HIO", 6, "join terms with '+'"),
+        ("20*ER+", 6, "expected an algorithm"),
+        ("0*ER", 0, "between 1 and"),
+        ("1.5*ER", 0, "whole number"),
+        ("ER(beta=1)", 0, "takes no parameters"),
+        ("HIO(gamma=1)", 4, "only 'beta'"),
+        ("HIO(beta=2)", 9, "at most 1"),
+        ("20*ER+SW()", 6, "clause at the end"),
+        ("20*ER |", 7, "expected the shrink-wrap clause"),
+        ("20*ER | SW(evry=3)", 11, "known: every, threshold, sigma, volume"),
+        ("20*ER | SW(every=3,every=3)", 19, "twice"),
+        ("20*ER | SW(every=0)", 17, "between 1 and"),
+        ("20*ER | SW(threshold=1.5)", 21, "at most 1"),
+        ("20*ER | SW(volume=0.5..0.1)", 11, "smallest..largest"),
+        ("20*ER | SW(sigma=2...1)", 18, "expected ','"),
+        ("20*ER | SW() + ER", 13, "nothing may follow"),
+        ("20*ER;import", 5, "did not expect ';'"),
+        ("9*" * 3 + "ER", 2, "expected an algorithm"),
+        ("(" * 20 + "ER" + ")" * 20, 8, "brackets inside each other"),
+    ],
+)
+def test_an_error_points_at_the_fault_and_hints(text, at, hint):
+    """The caret stands under the offending character, the message says what would be right."""
+    with pytest.raises(RecipeError) as caught:
+        parse(text)
+    message, shown, caret = str(caught.value).split("\n")
+    assert hint in message
+    assert shown == f"  {text}"
+    assert caret == "  " + " " * at + "^"
+
+
+def test_a_recipe_cannot_ask_for_endless_work():
+    """Nested counts multiply; a bound on their product and on the length protects a worker."""
+    with pytest.raises(RecipeError, match="iterations"):
+        parse("99999*(99999*(99999*ER))")
+    with pytest.raises(RecipeError, match="characters"):
+        parse("ER+" * 2000 + "ER")
+
+
+def test_control_characters_cannot_break_the_message():
+    """A newline in the text does not move the caret's line."""
+    with pytest.raises(RecipeError) as caught:
+        parse("20*ER\n+\x1b[31mEX")
+    assert str(caught.value).count("\n") == 2
+    assert "\x1b" not in str(caught.value)
