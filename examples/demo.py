@@ -5,6 +5,7 @@ worker in a temporary folder, reconstructs through the Python client, compares w
 stops everything again.
 """
 
+import contextlib
 import os
 import secrets
 import signal
@@ -14,22 +15,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import figure
-import truth
+import httpx
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from inphase.client import Client, ServiceError
+from inphase.client import Client
 from inphase.errors import InphaseError
 from inphase.formats.npz import Result, read_result
-from training.simulate.scan import SimulatedScan, simulate_scan, write
+
+if TYPE_CHECKING:
+    from comparison import Agreement
+
+    from training.simulate.scan import SimulatedScan
 
 START_S = 120.0  # the first start compiles and loads; a warm one takes seconds
 STOP_S = 30.0
@@ -45,11 +48,27 @@ class DemoError(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A running service. log: what it wrote."""
+    """A service that was started. log: what it writes."""
 
     url: str
     key: str
     log: Path
+    process: "subprocess.Popen[bytes]"
+
+    def wait_until_ready(self) -> None:
+        """Returns when it answers and its worker is warm. Raises DemoError with the end of its log where it does not."""
+        end = time.monotonic() + START_S
+        headers = {"Authorization": f"Apikey {self.key}"}
+        with console.status("starting the service: model, Redis, one worker"):
+            while time.monotonic() < end and self.process.poll() is None:
+                with contextlib.suppress(httpx.TransportError):
+                    answer = httpx.get(f"{self.url}/v1/status", headers=headers)
+                    if answer.raise_for_status().json()["queue"]["workers"]:
+                        console.print(f"serving    {self.url} (log: {self.log})")
+                        return
+                time.sleep(0.1)
+        lines = self.log.read_text(errors="replace").splitlines()[-15:]
+        raise DemoError("the service did not start. The end of its log:\n" + "\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -72,34 +91,31 @@ def main(
     out: Annotated[Path, typer.Option(help="folder for everything that is written")] = Path("demo-out"),
 ) -> None:
     """See a diffraction pattern become a 3D image."""
-    out.mkdir(parents=True, exist_ok=True)
-    scan = None
-    if file is None:
-        scan = simulated(seed)
-        file = out / f"scan_{seed}.h5"
-        write(scan, file)
-    elif not file.exists():
+    if file is not None and not file.exists():
         raise DemoError(f"{file}: no such file or folder")
-    name = file.resolve().name.split(".")[0] or "scan"
-    with (
-        running_service(file.resolve().parent, out / "service.log") as service,
-        Client(service.url, service.key) as client,
-    ):
-        network = reconstruct(client, file, out / f"{name}_network.npz", refine="none", domain=domain)
-        final = reconstruct(client, file, out / f"{name}_result.npz", refine=refine, domain=domain)
-    report(
-        network,
-        final,
-        scan,
-        out / f"{name}.png",
-        f"{file.name}: {' x '.join(map(str, final.document['input']['shape']))} voxels",
-    )
+    out.mkdir(parents=True, exist_ok=True)
+    measurement = (file or out / f"scan_{seed}.h5").resolve()
+    scan = None
+    with running_service(measurement.parent, out / "service.log") as service:
+        if file is None:  # while the service starts
+            scan = simulated(seed, measurement)
+        service.wait_until_ready()
+        name = measurement.name.split(".")[0] or "scan"
+        with Client(service.url, service.key) as client:
+            network = reconstruct(client, measurement, out / f"{name}_network.npz", refine="none", domain=domain)
+            final = reconstruct(client, measurement, out / f"{name}_result.npz", refine=refine, domain=domain)
+    what = f"Simulated crystal, seed {seed}" if scan is not None else measurement.name
+    shape = " x ".join(map(str, final.document["input"]["shape"]))
+    report(network, final, scan, out / f"{name}.png", f"{what}: from {shape} raw voxels")
 
 
-def simulated(seed: int) -> SimulatedScan:
-    """A rocking curve with known truth."""
+def simulated(seed: int, path: Path) -> "SimulatedScan":
+    """A rocking curve with known truth, written where the service reads it."""
     with console.status("simulating a rocking curve") as status:
+        from training.simulate.scan import simulate_scan, write
+
         scan = simulate_scan(seed, progress=lambda stage: status.update(f"simulating a rocking curve: {stage}"))
+        write(scan, path)
     settings = scan.settings
     console.print(
         f"simulated  {' x '.join(map(str, settings.shape))} voxels, {settings.photons:.0e} photons, oversampling "
@@ -109,7 +125,7 @@ def simulated(seed: int) -> SimulatedScan:
     return scan
 
 
-@contextmanager
+@contextlib.contextmanager
 def running_service(data_root: Path, log: Path) -> Iterator[Service]:
     """`inphase serve` with its own Redis and one worker, in a state folder that goes when it goes."""
     key, port = secrets.token_hex(20), free_port()
@@ -128,29 +144,9 @@ def running_service(data_root: Path, log: Path) -> Iterator[Service]:
             command, stdout=stream, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
         try:
-            service = Service(f"http://127.0.0.1:{port}", key, log)
-            with console.status("starting the service"):
-                wait_until_ready(service, process)
-            console.print(f"serving    {service.url} (log: {log})")
-            yield service
+            yield Service(f"http://127.0.0.1:{port}", key, log, process)
         finally:
             stop(process)
-
-
-def wait_until_ready(service: Service, process: "subprocess.Popen[bytes]") -> None:
-    """Returns when the service answers. Raises DemoError with the end of its log where it does not."""
-    end = time.monotonic() + START_S
-    with Client(service.url, service.key) as client:
-        while time.monotonic() < end and process.poll() is None:
-            try:
-                client.models()
-                return
-            except ServiceError as error:
-                if error.status:  # it answers, but not well
-                    raise
-                time.sleep(0.1)
-    lines = service.log.read_text(errors="replace").splitlines()[-15:]
-    raise DemoError("the service did not start. The end of its log:\n" + "\n".join(lines))
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
@@ -180,7 +176,7 @@ def reconstruct(client: Client, file: Path, output: Path, *, refine: str, domain
         TimeElapsedColumn(),
     )
     begin = time.monotonic()
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("asking the network" if refine == "none" else f"refining ({refine})", total=None)
         document = client.reconstruct_file(str(file.resolve()), wait=1.0, refine=refine, domain=domain)
         if document["state"] in ("queued", "running"):
@@ -201,25 +197,15 @@ def reconstruct(client: Client, file: Path, output: Path, *, refine: str, domain
     raise DemoError(f"the result was not refined: {document['reason']}")
 
 
-def report(network: Answer, final: Answer, scan: SimulatedScan | None, picture: Path, title: str) -> None:
+def report(network: Answer, final: Answer, scan: "SimulatedScan | None", picture: Path, title: str) -> None:
     """Figures on the terminal, and the figure."""
-    result = final.result
-    ideal = None
-    if scan is not None:
-        steps = {step["name"]: step["numbers"] for step in final.document["preprocess"]["steps"]}
-        ideal = truth.on_grid(
-            scan.truth, steps["centring"]["start"], final.document["preprocess"]["binning"], result.object.shape
-        )
-    reference = result.object if ideal is None else ideal
-    views = []
-    for name, answer in (("network", network), ("refined", final)):
-        obj, support = truth.aligned(answer.result.object, answer.result.support, reference)
-        views.append(figure.View(name, obj, support, answer.document["metrics"]["final"]["chi2"]))
-    agreements = [truth.compare(view.object, view.support, ideal) for view in views] if ideal is not None else []
-    if ideal is not None:
-        views.append(figure.View("truth", ideal, truth.support(ideal), None))
-    with console.status("drawing"):
-        figure.draw(views, result, picture, title)
+    with console.status("comparing and drawing"):
+        import comparison
+        import figure
+
+        objects = {"network": network.result, "refined": final.result}
+        views, agreements = comparison.compare(objects, None if scan is None else scan.truth)
+        figure.draw(views, final.result, picture, title)
     console.print(prepared(final.document))
     console.print(quality((network, final), agreements))
     console.print(verdict(final.document))
@@ -247,7 +233,7 @@ def prepared(document: Document) -> str:
     )
 
 
-def quality(answers: tuple[Answer, Answer], agreements: list[truth.Agreement]) -> Table:
+def quality(answers: tuple[Answer, Answer], agreements: "list[Agreement]") -> Table:
     """The network alone beside the refined result."""
     table = Table("", "network alone", "refined", box=None, pad_edge=False, title_justify="left")
     for column in table.columns[1:]:

@@ -1,11 +1,11 @@
 """The figure of a reconstruction: measured and calculated pattern, and slices of the object before and after refinement."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from comparison import View
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
@@ -22,16 +22,6 @@ UNKNOWN = "#b9c4cf"  # masked voxels
 OUTSIDE = "#eef1f4"  # where there is no object
 VISIBLE = 0.25  # of the amplitude's scale: below it, at the rim of the support, a phase means nothing
 STYLE = {"font.size": 9, "text.color": INK, "axes.labelcolor": INK, "axes.titlecolor": INK, "axes.titlesize": 10}
-
-
-@dataclass(frozen=True)
-class View:
-    """One object to show: complex (N0, N1, N2), aligned to the others; its support; its chi2, None for a known truth."""
-
-    name: str
-    object: NDArray[np.complex64]
-    support: NDArray[np.bool_]
-    chi2: float | None
 
 
 def draw(views: Sequence[View], result: Result, path: Path, title: str) -> None:

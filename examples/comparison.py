@@ -1,12 +1,23 @@
-"""How well a reconstruction shows the simulated crystal behind the data."""
+"""Reconstructions side by side, and how well they show the simulated crystal behind the data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inphase import ambiguity, fourier, metrics
+from inphase.formats.npz import Result
+
+
+@dataclass(frozen=True)
+class View:
+    """One object to show: complex (N0, N1, N2), aligned to the others; its support; its chi2, None for a known truth."""
+
+    name: str
+    object: NDArray[np.complex64]
+    support: NDArray[np.bool_]
+    chi2: float | None
 
 
 @dataclass(frozen=True)
@@ -40,24 +51,42 @@ def support(obj: NDArray[np.complexfloating]) -> NDArray[np.bool_]:
     return amplitude > 0.5 * np.percentile(amplitude[_inside(obj)], 99.9)
 
 
-def compare(obj: NDArray[np.complex64], own_support: NDArray[np.bool_], truth: NDArray[np.complex64]) -> Agreement:
-    """Agreement of an object that was aligned to the truth (ambiguity.align), on the truth's grid."""
-    true_support = support(truth)
-    return Agreement(
-        ssim=metrics.ssim(obj, truth, own_support, true_support),
-        phase_error=metrics.phase_error(obj, truth, own_support & true_support),
-    )
+def compare(results: Mapping[str, Result], truth: NDArray[np.complex64] | None) -> tuple[list[View], list[Agreement]]:
+    """Results of one measurement brought onto each other, and onto the truth where it is known; then how well they agree.
+
+    results: by name, on one grid; the last is the reference where there is no truth. truth: centred, on the measured grid.
+    """
+    *_, last = results.values()
+    ideal = last.object
+    if truth is not None:
+        part = last.document["preprocess"]
+        centring = next(step["numbers"] for step in part["steps"] if step["name"] == "centring")
+        ideal = on_grid(truth, centring["start"], part["binning"], last.object.shape)
+    views = []
+    for name, result in results.items():
+        obj, own = _aligned(result.object, result.support, ideal)
+        views.append(View(name, obj, own, float(result.document["metrics"]["final"]["chi2"])))
+    if truth is None:
+        return views, []
+    true_support = support(ideal)
+    agreements = [
+        Agreement(
+            metrics.ssim(view.object, ideal, view.support, true_support),
+            metrics.phase_error(view.object, ideal, view.support & true_support),
+        )
+        for view in views
+    ]
+    return [*views, View("truth", ideal, true_support, None)], agreements
 
 
-def aligned(
-    obj: NDArray[np.complex64], own_support: NDArray[np.bool_], reference: NDArray[np.complex64]
+def _aligned(
+    obj: NDArray[np.complex64], own: NDArray[np.bool_], reference: NDArray[np.complex64]
 ) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
     """The object and its support, moved onto a reference: twin, position and global phase, which no pattern can tell."""
     moved, alignment = ambiguity.align(obj, reference)
     if alignment.twin:
-        own_support = np.roll(np.flip(own_support), 1, axis=(0, 1, 2))
-    shift = [round(s) for s in alignment.shift_voxels]
-    return moved, np.roll(own_support, shift, axis=(0, 1, 2))
+        own = np.roll(np.flip(own), 1, axis=(0, 1, 2))
+    return moved, np.roll(own, [round(shift) for shift in alignment.shift_voxels], axis=(0, 1, 2))
 
 
 def _inside(obj: NDArray[np.complexfloating]) -> NDArray[np.bool_]:
