@@ -65,7 +65,10 @@ class Support:
         largest = int(np.bincount(labels.ravel(), minlength=parts + 1)[1:].max())
         extents: tuple[float, ...] = ()
         if oversampling is not None:
-            spans = [np.ptp(np.flatnonzero(support.any(axis=_others(axis, support.ndim)))) + 1 for axis in range(support.ndim)]
+            spans = [
+                np.ptp(np.flatnonzero(support.any(axis=_others(axis, support.ndim)))) + 1
+                for axis in range(support.ndim)
+            ]
             extents = tuple(float(s * o / n) for s, o, n in zip(spans, oversampling, support.shape, strict=True))
         return cls(voxels / float(np.prod([n / 2 for n in support.shape])), largest / voxels, extents)
 
@@ -104,7 +107,13 @@ def final_faults(metrics: Metrics, noise_chi2: float | None, support: Support, r
 
 
 def judge(
-    metrics: Metrics, noise_chi2: float | None, support: Support, *, refined: bool, valid_fraction: float, rules: Rules = RULES
+    metrics: Metrics,
+    noise_chi2: float | None,
+    support: Support,
+    *,
+    refined: bool,
+    valid_fraction: float,
+    rules: Rules = RULES,
 ) -> Trust:
     """The trust in a result. valid_fraction: part of the measured range whose value is known."""
     faults = final_faults(metrics, noise_chi2, support, rules)
@@ -118,7 +127,9 @@ def judge(
     if metrics.free_llk is None:
         doubts.append(f"no free log-likelihood: {metrics.free_llk_reason}")
     elif metrics.llk and metrics.free_llk > rules.free_excess * metrics.llk:
-        doubts.append(f"voxels that were hidden fit worse than the others (log-likelihood {metrics.free_llk:.3g} against {metrics.llk:.3g})")
+        doubts.append(
+            f"voxels that were hidden fit worse than the others (log-likelihood {metrics.free_llk:.3g} against {metrics.llk:.3g})"
+        )
     return Trust(Level.MEDIUM if doubts else Level.HIGH, tuple(doubts))
 
 

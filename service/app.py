@@ -11,6 +11,7 @@ from service import errors, lifecycle
 from service.api import docs, jobs, models, reconstructions, results, status
 from service.security import Authorised
 from service.settings import Settings
+from service.sources import FileSource
 from service.telemetry import TelemetryMiddleware
 
 DESCRIPTION = """
@@ -34,6 +35,18 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {
 }
 
 
+class _Application(FastAPI):
+    """FastAPI whose schema also has the models that only hand-written parts refer to."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI schema."""
+        schema = super().openapi()
+        for model in (errors.Problem, FileSource):
+            part = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schema["components"]["schemas"] |= part.pop("$defs", {}) | {model.__name__: part}
+        return schema
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; what it needs is started with it and stopped with it."""
     services = lifecycle.Services(settings or Settings())
@@ -46,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await services.stop()
 
-    app = FastAPI(
+    app = _Application(
         title="inphase",
         version=importlib.metadata.version("inphase"),
         description=DESCRIPTION,

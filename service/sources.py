@@ -1,5 +1,6 @@
 """Measurements that lie in files: which may be named in a request, and how they are read."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -64,7 +65,7 @@ def resolve(name: str, roots: tuple[Path, ...]) -> Path:
     if not inside:
         raise ApiError(403, f"{name!r} lies outside the data roots of this service: name a file below one of them")
     for path in inside:
-        if path.exists():
+        if os.path.exists(path):  # False, not an error, for a name that no file can have
             _refuse_links_out(path, name, roots)
             return path
     raise ApiError(404, f"{name!r} does not exist below the data roots of this service")

@@ -125,7 +125,7 @@ def _read(services: Services, job_id: str, result: str, name: str) -> NDArray[An
     """One array of a stored group; the others stay on disk."""
     path = services.store.path(job_id, result)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             array: NDArray[Any] = archive[name]
             return array
     except FileNotFoundError:

@@ -1,0 +1,114 @@
+"""The Python client, against answers made here; tests/system has the real service."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from inphase.client import Client, ServiceError
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def client(handler: Handler) -> Client:
+    """A client that talks to a function."""
+    return Client("http://inphase", "secret", transport=httpx.MockTransport(handler))
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u4", "<f4", "|u1"])
+@pytest.mark.parametrize("fortran", [False, True])
+def test_an_array_is_sent_as_npy(dtype: str, fortran: bool) -> None:
+    """What arrives loads as the same array, with its length told before; the callback hears of every byte."""
+    array = np.arange(60).reshape(3, 4, 5).astype(dtype)
+    heard: list[tuple[int, int]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        body = request.read()
+        assert request.headers["content-length"] == str(len(body))
+        assert request.headers["authorization"] == "Apikey secret"
+        assert dict(request.url.params) == {"refine": "none", "wait": "3.0"}
+        np.testing.assert_array_equal(np.load(io.BytesIO(body)), array)
+        return httpx.Response(200, json={"id": "x"})
+
+    with client(handler) as service:
+        sent = np.asfortranarray(array) if fortran else array
+        assert service.reconstruct(sent, wait=3.0, refine="none", model=None, sent=lambda a, b: heard.append((a, b)))
+    assert heard == [(array.nbytes, array.nbytes)]
+
+
+def test_a_problem_becomes_one_message() -> None:
+    """Title, detail and status of the problem document."""
+    problem = {"title": "No such model", "detail": "there is no model 'x'; known: y", "status": 404}
+    with (
+        client(lambda _: httpx.Response(404, json=problem)) as service,
+        pytest.raises(ServiceError, match=r"No such model: there is no model 'x'; known: y \(HTTP 404\)") as caught,
+    ):
+        service.models()
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize("body", [b"<html>Bad Gateway</html>", b"", b"[]"])
+def test_answers_of_others_are_survived(body: bytes) -> None:
+    """A proxy's error page is an error of ours, too."""
+    with client(lambda _: httpx.Response(502, content=body)) as service, pytest.raises(ServiceError, match="502"):
+        service.models()
+
+
+def test_another_server_is_recognised() -> None:
+    """200 without JSON is no inphase."""
+    with (
+        client(lambda _: httpx.Response(200, text="hello")) as service,
+        pytest.raises(ServiceError, match="is it an inphase"),
+    ):
+        service.models()
+
+
+def test_nobody_there() -> None:
+    """A refused connection says where, and what to start."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    with client(handler) as service, pytest.raises(ServiceError, match="inphase serve") as caught:
+        service.models()
+    assert caught.value.status == 0
+
+
+def test_follow_ends_with_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every state once asked, the final one last."""
+    monkeypatch.setattr("inphase.client._POLL_S", 0.0)
+    states = iter(["queued", "running", "succeeded"])
+    with client(lambda _: httpx.Response(200, json={"state": next(states)})) as service:
+        assert [document["state"] for document in service.follow("x")] == ["queued", "running", "succeeded"]
+
+
+def test_a_broken_download_leaves_the_old_file(tmp_path: Path) -> None:
+    """An answer that is no result leaves what was there, and nothing beside it."""
+    path = tmp_path / "result.npz"
+    path.write_bytes(b"old")
+    with client(lambda _: httpx.Response(409, json={"title": "Conflict", "detail": "no result"})) as service:
+        with pytest.raises(ServiceError, match="no result"):
+            service.save("x", path)
+        assert path.read_bytes() == b"old"
+        assert list(tmp_path.iterdir()) == [path]
+    with client(lambda _: httpx.Response(200, content=b"new")) as service:
+        service.save("x", path)
+    assert path.read_bytes() == b"new"
+
+
+def test_a_file_is_named_in_json() -> None:
+    """The source has the path and what belongs to it; options stand beside it."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.read())
+        assert body == {
+            "source": {"kind": "file", "path": "scan/", "dark": "dark.tif"}, "wait": 10.0, "refine": "fast",
+        }  # fmt: skip
+        return httpx.Response(202, json={"id": "x"})
+
+    with client(handler) as service:
+        assert service.reconstruct_file("scan/", source={"dark": "dark.tif"}, refine="fast") == {"id": "x"}

@@ -1,0 +1,99 @@
+"""When a start is accepted and how a result is judged."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inphase.metrics import Metrics
+from inphase.trust import RULES, Level, Support, better, final_faults, judge, start_faults
+
+SANE = Support(volume=0.15, largest_part=1.0, extent=(1.0, 1.1, 0.9))
+FIT = Metrics(chi2=0.003, r_factor=0.1, support_voxels=4000, llk=0.5, free_llk=0.6, free_llk_reason=None, scale=1.0)
+
+
+def box(side: int, n: int = 32) -> NDArray[np.bool_]:
+    """A cube in the middle of n^3 voxels."""
+    support = np.zeros((n, n, n), bool)
+    support[(slice(n // 2 - side // 2, n // 2 + side // 2),) * 3] = True
+    return support
+
+
+def test_a_support_is_measured() -> None:
+    """A cube of 8 in 32 voxels fills (8 / 16)^3, is whole, and has the extent that an oversampling of 4 gives."""
+    support = Support.of(box(8), (4.0, 4.0, 2.0))
+    assert support == Support(0.125, 1.0, (1.0, 1.0, 0.5))
+
+
+def test_touching_corners_are_one_piece() -> None:
+    """Voxels that touch at a corner belong together; distant ones do not."""
+    support = np.zeros((8, 8, 8), bool)
+    support[1, 1, 1] = support[2, 2, 2] = support[6, 6, 6] = True
+    assert Support.of(support).largest_part == pytest.approx(2 / 3)
+
+
+def test_an_empty_support_is_a_fault() -> None:
+    """An empty support is measured without an error and found wanting."""
+    assert Support.of(np.zeros((8, 8, 8), bool), (3.0, 3.0, 3.0)).faults() == [
+        "the support is empty or tiny (0.00% of what sampling allows)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("support", "word"),
+    [
+        (replace(SANE, volume=1.0), "fills"),
+        (replace(SANE, volume=1e-4), "tiny"),
+        (replace(SANE, largest_part=0.5), "pieces"),
+        (replace(SANE, extent=(1.0, 3.0, 1.0)), "axis 1"),
+        (replace(SANE, extent=(1.0, 1.0, 0.1)), "axis 2"),
+    ],
+)
+def test_each_fault_of_a_support_is_named(support: Support, word: str) -> None:
+    """One fault, one reason that names it; a start with it is refused, and so is a result."""
+    (fault,) = support.faults()
+    assert word in fault
+    assert start_faults(FIT, 1e-3, support) == [fault]
+    assert judge(FIT, 1e-3, support, refined=True, valid_fraction=1.0).level is Level.LOW
+
+
+def test_the_noise_raises_the_bound() -> None:
+    """A chi2 that no start may have with many photons is accepted where the noise alone leaves as much."""
+    poor = replace(FIT, chi2=2 * RULES.start_floor)
+    assert start_faults(poor, 1e-5, SANE)
+    assert start_faults(poor, None, SANE)
+    assert not start_faults(poor, RULES.start_floor, SANE)
+    assert final_faults(replace(FIT, chi2=2 * RULES.final_floor), 1e-5, SANE)
+
+
+def test_a_good_fit_is_trusted() -> None:
+    """Nothing against it: high, without reasons."""
+    trust = judge(FIT, 1e-3, SANE, refined=True, valid_fraction=1.0)
+    assert (trust.level, trust.reasons) == (Level.HIGH, ())
+
+
+@pytest.mark.parametrize(
+    ("metrics", "refined", "valid", "word"),
+    [
+        (FIT, False, 1.0, "not refined"),
+        (FIT, True, 0.5, "valid"),
+        (replace(FIT, free_llk=5.0), True, 1.0, "hidden"),
+        (replace(FIT, free_llk=None, free_llk_reason="the input is a modulus"), True, 1.0, "a modulus"),
+        (replace(FIT, chi2=0.02), True, 1.0, "chi2"),
+    ],
+)
+def test_doubts_make_it_medium(metrics: Metrics, refined: bool, valid: float, word: str) -> None:
+    """A doubt is named and lowers the trust by one level."""
+    trust = judge(metrics, 1e-3, SANE, refined=refined, valid_fraction=valid)
+    assert trust.level is Level.MEDIUM
+    assert len(trust.reasons) == 1
+    assert word in trust.reasons[0]
+
+
+def test_hidden_voxels_decide_between_two_results() -> None:
+    """The lower free log-likelihood wins against the lower chi2; chi2 decides where there is none."""
+    overfit = replace(FIT, chi2=0.001, free_llk=0.9)
+    assert better(FIT, overfit)
+    assert not better(overfit, FIT)
+    assert better(replace(overfit, free_llk=None), replace(FIT, free_llk=None))

@@ -1,0 +1,94 @@
+"""The model repository: what is accepted, what is refused and why."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from service.inference.repository import Repository, UnknownModelError
+from tests.service.conftest import GRID, write_model
+
+OBJECT = np.ones(GRID, np.complex64)
+
+
+def test_versions_and_the_active_one(tmp_path: Path) -> None:
+    """`name` is the newest version, `name@1` the first, no reference the default model."""
+    write_model(tmp_path, OBJECT, name="a", version=1)
+    write_model(tmp_path, OBJECT, name="a", version=10)
+    write_model(tmp_path, OBJECT, name="a", version=9)
+    repository = Repository(tmp_path, "a")
+    assert repository.resolve(None).label == "a@10"
+    assert repository.resolve("a@9").card.version == 9
+    assert [version.card.version for version in repository.versions("a")] == [1, 9, 10]
+
+
+@pytest.mark.parametrize("reference", ["b", "a@2", "a@", "a@one", "../a", ""])
+def test_unknown_models_are_named_with_what_there_is(tmp_path: Path, reference: str) -> None:
+    """The error says what was asked and what is known."""
+    write_model(tmp_path, OBJECT, name="a")
+    repository = Repository(tmp_path, "a")
+    if reference == "":
+        assert repository.resolve(reference).label == "a@1"
+        return
+    with pytest.raises(UnknownModelError, match=r"known: a|versions: 1"):
+        repository.resolve(reference)
+
+
+def refused(root: Path) -> str:
+    """Why the only folder is refused."""
+    repository = Repository(root, "a")
+    assert repository.names() == []
+    (refusal,) = repository.refused
+    return refusal.why
+
+
+def test_without_a_card_there_is_no_model(tmp_path: Path) -> None:
+    """DESIGN 4: a model without a card is refused."""
+    (write_model(tmp_path, OBJECT, name="a") / "card.yaml").unlink()
+    assert "no card.yaml" in refused(tmp_path)
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    """One byte more, and the checksum of the card does not fit."""
+    with (write_model(tmp_path, OBJECT, name="a") / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    assert "sha256" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"family": "scan"}, "family"),
+        ({"grid": [64, 64, 63]}, "even"),
+        ({"box": [96, 32, 32]}, "inside the grid"),
+        ({"outputs": {"amplitude": [0, 1]}}, "phase"),
+        ({"domain": []}, "domain"),
+        ({"licence": None}, "licence"),
+    ],
+)
+def test_a_wrong_card_is_refused_with_the_key(tmp_path: Path, change: dict[str, Any], word: str) -> None:
+    """What the service cannot honour is said by its key."""
+    write_model(tmp_path, OBJECT, name="a", **change)
+    assert word in refused(tmp_path)
+
+
+def test_a_card_of_another_model_is_refused(tmp_path: Path) -> None:
+    """A folder copied without changing its card is found out."""
+    folder = write_model(tmp_path, OBJECT, name="a")
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    (folder / "card.yaml").write_text(yaml.safe_dump(card | {"version": 2}))
+    assert "version 2" in refused(tmp_path)
+
+
+def test_a_card_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    """A damaged card does no harm to the service."""
+    (write_model(tmp_path, OBJECT, name="a") / "card.yaml").write_text("a: [")
+    assert "card.yaml is not acceptable" in refused(tmp_path)
+
+
+def test_an_empty_repository_says_so(tmp_path: Path) -> None:
+    """Asking an empty repository is one clear error."""
+    with pytest.raises(UnknownModelError, match="no model is installed"):
+        Repository(tmp_path, "a").resolve(None)

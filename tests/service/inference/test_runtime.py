@@ -1,0 +1,64 @@
+"""onnxruntime sessions: prediction in the frame, provider as reported, errors."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import yaml
+
+from inphase.features import volume_features
+from service.inference.repository import ModelError, Repository
+from service.inference.runtime import Network, Networks
+from tests.service.conftest import GRID, counts, crystal, write_model
+
+
+@pytest.fixture(scope="module")
+def network(models_dir: Path) -> Network:
+    """The toy model, loaded."""
+    return Network(Repository(models_dir, "inphase-bcdi").resolve(None), threads=1)
+
+
+def test_the_box_lies_centre_on_centre_in_the_frame(network: Network) -> None:
+    """The model's 32^3 box comes back in 64^3 where the crystal is, to float32."""
+    features = volume_features(counts().astype(np.float32), np.zeros(GRID, np.uint8))
+    prediction = network.predict(features)
+    assert prediction.amplitude.shape == GRID
+    np.testing.assert_allclose(prediction.amplitude, np.abs(crystal()), atol=1e-6)
+    inside = np.abs(crystal()) > 0
+    np.testing.assert_allclose(prediction.phase[inside], np.angle(crystal())[inside], atol=1e-6)
+
+
+def test_the_provider_is_the_one_in_use(network: Network) -> None:
+    """Without an accelerator's wheel it is one of those that onnxruntime has, and not a wish."""
+    assert network.provider in onnxruntime.get_available_providers()
+
+
+def test_a_model_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
+    """A file with the right checksum that onnxruntime cannot load gives one clear error."""
+    folder = write_model(tmp_path, crystal(), name="a")
+    (folder / "model.onnx").write_bytes(b"not a graph")
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    card["sha256"] = hashlib.sha256(b"not a graph").hexdigest()
+    (folder / "card.yaml").write_text(yaml.safe_dump(card))
+    with pytest.raises(ModelError, match="a@1 does not load"):
+        Networks(Repository(tmp_path, "a")).get(None)
+
+
+def test_a_card_with_other_inputs_than_the_graph_is_refused(tmp_path: Path) -> None:
+    """Card and graph must name the same inputs."""
+    write_model(tmp_path, crystal(), name="a", inputs=["modulus"])
+    with pytest.raises(ModelError, match="its card says"):
+        Networks(Repository(tmp_path, "a")).get(None)
+
+
+def test_a_network_is_loaded_once(models_dir: Path) -> None:
+    """Threads that ask at the same time get one and the same session."""
+    networks = Networks(Repository(models_dir, "inphase-bcdi"), threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: networks.get("inphase-bcdi@1"), range(8)))
+    assert len(found) == 1
+    assert networks.provider(found.pop().version) is not None
+    assert networks.provider(networks.repository.resolve("blind")) is None

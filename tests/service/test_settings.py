@@ -1,0 +1,68 @@
+"""Settings come from arguments and from INPHASE_* in the environment."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings, new_key
+
+
+def test_safe_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any setting the service listens on this machine only and reads no files."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    settings = Settings()
+    assert (settings.host, settings.port, settings.data_roots, settings.workers) == ("127.0.0.1", 8000, (), 1)
+    assert settings.api_key is None
+    assert settings.redis_url is None
+
+
+def test_the_environment_sets_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Roots are a list like PATH, nested bounds have a double underscore, REDIS_URL is honoured."""
+    (tmp_path / "a").mkdir()
+    monkeypatch.setenv("INPHASE_DATA_ROOTS", f"{tmp_path / 'a'}:{tmp_path}")
+    monkeypatch.setenv("INPHASE_BOUNDS__BODY_BYTES", "1000")
+    monkeypatch.setenv("REDIS_URL", "redis://queue:6379")
+    settings = Settings()
+    assert settings.data_roots == (tmp_path / "a", tmp_path)
+    assert settings.bounds.body_bytes == 1000
+    assert settings.redis_url == "redis://queue:6379"
+
+
+def test_own_redis_url_comes_before_the_general_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """INPHASE_REDIS_URL wins over REDIS_URL."""
+    monkeypatch.setenv("REDIS_URL", "redis://general")
+    monkeypatch.setenv("INPHASE_REDIS_URL", "redis://own")
+    assert Settings().redis_url == "redis://own"
+
+
+@pytest.mark.parametrize("key", ["", "short", "with spaces and signs !!"])
+def test_weak_keys_are_refused(key: str) -> None:
+    """A key that is short or could be mangled on its way is refused at start-up."""
+    with pytest.raises(ValidationError, match="at least 16"):
+        Settings(api_key=key)
+
+
+def test_generated_keys_are_acceptable_and_differ() -> None:
+    """The service accepts the keys that it makes, and each is new."""
+    assert new_key() != new_key()
+    Settings(api_key=new_key())
+
+
+def test_a_root_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
+    """A mistyped data root stops the service at start-up."""
+    with pytest.raises(ValidationError, match="is no folder"):
+        Settings(data_roots=(tmp_path / "nowhere",))
+
+
+def test_unknown_settings_are_refused() -> None:
+    """A mistyped argument is an error, not ignored."""
+    with pytest.raises(ValidationError, match="prot"):
+        Settings(prot=1)  # type: ignore[call-arg]
+
+
+def test_links_in_roots_are_resolved(tmp_path: Path) -> None:
+    """A root given through a link is the folder behind it, so that paths compare."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert Settings(data_roots=(tmp_path / "link",)).data_roots == (tmp_path / "real",)
