@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from inphase.retrieval.passes import curvature, gradient, project_modulus
+from inphase.retrieval.passes import curvature, gradient, project_modulus, redirect, step
 from inphase.retrieval.transform import Transform
 
 TINY = 1e-30  # a converged start stays where it is
@@ -29,7 +29,7 @@ class ConjugateGradients:
 
     def projected(self) -> Tensor:
         """P_M o, a new tensor."""
-        return self._transform.backward(project_modulus(self.field.clone(), self._constraint))
+        return self._transform.backward(project_modulus(self.field, self._constraint, torch.empty_like(self.field)))
 
     def advance(self, projected: Tensor, support: Tensor) -> None:
         """One step from `projected` (P_M o; overwritten)."""
@@ -39,13 +39,9 @@ class ConjugateGradients:
         ratio = torch.where(slope < 0, ratio, 0.0)  # uphill: begin anew from the gradient
         slope = torch.where(slope < 0, slope, -square)
         self._gradient, self._square = projected, square
-        self._direction.mul_(self._each(ratio)).sub_(projected)
+        redirect(self._direction, projected, ratio)
         along = self._transform.forward(self._direction)
         bend, bound = curvature(self.field, along, self._constraint).unbind(1)
         length = -slope / torch.maximum(bend, SHORTEST_CURVATURE * bound).clamp(min=TINY)
-        self.object.addcmul_(self._direction, self._each(length))
-        self.field.addcmul_(along, self._each(length))
-
-    def _each(self, values: Tensor) -> Tensor:
-        """(B,) float64 -> (B, 1, ...) complex64."""
-        return values.to(torch.complex64).view(-1, *(1 for _ in range(self.object.ndim - 1)))
+        step(self.object, self._direction, length)
+        step(self.field, along, length)

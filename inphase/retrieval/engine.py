@@ -15,7 +15,7 @@ from torch import Tensor
 from inphase.errors import CancelledError, DataError
 from inphase.retrieval.conjugate import ConjugateGradients
 from inphase.retrieval.memory import kept_pages
-from inphase.retrieval.passes import confine, feed_back, project_modulus
+from inphase.retrieval.passes import confine, feed_back, overlap, project_modulus
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.recipe import Algorithm, Recipe, Step
 from inphase.retrieval.shrinkwrap import shrink_wrap
@@ -99,9 +99,8 @@ class _Run:
         self._constraint = self._uncentred(problem.constraint(), device)
         self._support = self._uncentred(starts.supports, device)
         self._object = self._uncentred(starts.objects, device)
-        self._modulus = self._constraint.clamp(min=0)
-        self._visible = self._constraint >= 0
-        self._power = self._modulus.square().sum(dtype=torch.float64)
+        self._power = self._constraint.clamp(min=0).double().square().sum()
+        self._voxels: list[int] = self._support.flatten(1).sum(1).tolist()
         self._largest = float(np.prod([n / 2 for n in problem.modulus.shape]))
         self._gradient: ConjugateGradients | None = None
         self._history: list[tuple[int, list[float], list[int]]] = []
@@ -115,18 +114,12 @@ class _Run:
         shifted: NDArray[np.generic] = np.fft.fftshift(tensor.cpu().numpy(), axes=self._transform.dims)
         return shifted
 
-    def _overlap(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """sum |F| m and sum |F|^2 over the visible voxels, each (B,) float64."""
-        modulus = field.abs() * self._visible
-        dims = self._transform.dims
-        return (modulus * self._modulus).sum(dims, dtype=torch.float64), modulus.square().sum(dims, dtype=torch.float64)
-
     def _scale_to_data(self) -> None:
         """Least-squares scale of every start's modulus to the visible data."""
-        overlap, power = self._overlap(self._transform.forward(self._object))
+        overlapping, power = overlap(self._transform.forward(self._object), self._constraint).unbind(1)
         if not bool((power > 0).all()):
             raise DataError("a start has no intensity where the pattern is measured")
-        self._object *= (overlap / power).float().view(-1, *(1 for _ in self._transform.dims))
+        self._object *= (overlapping / power).float().view(-1, *(1 for _ in self._transform.dims))
 
     def advance(self, iteration: int, step: Step) -> None:
         """One iteration: modulus projection, support update where it is due, real-space step."""
@@ -158,11 +151,11 @@ class _Run:
     def _sample(self, iteration: int, field: Tensor) -> None:
         if iteration % SAMPLE_EVERY:
             return
-        overlap, power = self._overlap(field)
-        chi2 = (1 - overlap.square() / (power * self._power)).tolist()
+        overlapping, power = overlap(field, self._constraint).unbind(1)
+        chi2 = (1 - overlapping.square() / (power * self._power)).tolist()
         if not np.isfinite(chi2).all():
             raise DataError(f"phase retrieval diverged at iteration {iteration}")
-        self._history.append((iteration, chi2, self._support.flatten(1).sum(1).tolist()))
+        self._history.append((iteration, chi2, self._voxels))
 
     def progress(self, step: Step) -> Progress:
         """The last sample of the start with the lowest chi2."""
@@ -179,7 +172,7 @@ class _Run:
         done = (iteration - clause.every) / (last - clause.every) if last > clause.every else 1.0
         sigma = clause.sigma[0] * (clause.sigma[1] / clause.sigma[0]) ** done
         low, high = (max(1, round(self._largest * part)) for part in clause.volume)
-        self._support = shrink_wrap(projected, clause.threshold, sigma, low, high)
+        self._support, self._voxels = shrink_wrap(self._transform, projected, clause.threshold, sigma, low, high)
         return True
 
     def solutions(self) -> list[Solution]:

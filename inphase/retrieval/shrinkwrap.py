@@ -3,31 +3,37 @@
 import torch
 from torch import Tensor
 
+from inphase.retrieval.passes import above, amplitude, intensity_weighted_amplitude
+from inphase.retrieval.transform import Transform
 
-def shrink_wrap(projected: Tensor, threshold: float, sigma: float, low: int, high: int) -> Tensor:
-    """New supports, bool (B, N, ...), from the smoothed |projected|: `recipe.ShrinkWrap` defines the reference amplitude.
 
-    Where the threshold leaves fewer than `low` voxels or more than `high`, the `low` or `high` strongest are taken.
+def shrink_wrap(
+    transform: Transform, projected: Tensor, threshold: float, sigma: float, low: int, high: int
+) -> tuple[Tensor, list[int]]:
+    """New supports, bool (B, N, ...), from the smoothed |projected|, and their volumes in voxels.
+
+    The reference amplitude is defined in `recipe.ShrinkWrap`. Where the threshold leaves fewer than `low` voxels or more
+    than `high`, the `low` or `high` strongest are taken. An update costs little more than one iteration.
     """
-    smooth = gaussian(projected.abs(), sigma)
-    flat = smooth.flatten(1)
-    power = flat.double().square()
-    reference = (power.square().sum(1) / power.sum(1)).sqrt()
-    cut = threshold * reference.float()
-    voxels = (flat >= cut[:, None]).sum(1).tolist()
+    smooth = gaussian(transform, amplitude(projected), sigma)
+    cut = threshold * intensity_weighted_amplitude(smooth)
+    support, voxels = above(smooth, cut)
+    if all(low <= count <= high for count in voxels):
+        return support, voxels
     for b, count in enumerate(voxels):
         if not low <= count <= high:
-            cut[b] = flat[b].topk(low if count < low else high).values[-1]
-    return smooth >= cut.view(-1, *(1 for _ in smooth.shape[1:]))
+            cut[b] = smooth[b].real.flatten().topk(low if count < low else high).values[-1]
+    return above(smooth, cut)
 
 
-def gaussian(real: Tensor, sigma: float) -> Tensor:
-    """Periodic convolution of (B, N, ...) with a normalised Gaussian of standard deviation `sigma` voxels."""
-    dims = tuple(range(1, real.ndim))
-    spectrum = torch.fft.rfftn(real, dim=dims)
-    for dim in dims:
-        frequencies = torch.fft.rfftfreq if dim == dims[-1] else torch.fft.fftfreq
-        window = torch.exp(-2 * (torch.pi * sigma * frequencies(real.shape[dim], device=real.device)) ** 2)
-        spectrum *= window.view(*(-1 if d == dim else 1 for d in range(real.ndim)))
-    smooth: Tensor = torch.fft.irfftn(spectrum, s=real.shape[1:], dim=dims)
-    return smooth
+def gaussian(transform: Transform, volume: Tensor, sigma: float) -> Tensor:
+    """Periodic convolution of real values in a complex volume (B, N, ...) with a normalised Gaussian of `sigma` voxels.
+
+    Two complex FFTs: torch's real inverse FFT is slower than its complex one.
+    """
+    spectrum = transform.forward(volume)
+    for dim in transform.dims:
+        frequency = torch.fft.fftfreq(volume.shape[dim], device=volume.device)
+        window = torch.exp(-2 * (torch.pi * sigma * frequency) ** 2)
+        spectrum *= window.view(*(-1 if d == dim else 1 for d in range(volume.ndim)))
+    return transform.backward(spectrum)

@@ -102,3 +102,49 @@ def test_curvature_is_the_second_derivative_of_the_loss(v):
     second = (loss(h) - 2 * loss(0) + loss(-h)) / h**2
     np.testing.assert_allclose(sums[:, 0], second, rtol=1e-3)
     np.testing.assert_allclose(sums[:, 1], (np.abs(v.b) ** 2).sum(axis=(1, 2, 3)), rtol=1e-5)
+
+
+@pytest.mark.usefixtures("path")
+def test_projection_into_another_volume(v):
+    """With `out` the field itself stays."""
+    (field,) = _tensors(v.a)
+    constraint = torch.from_numpy(v.constraint)
+    projected = passes.project_modulus(field, constraint, torch.empty_like(field))
+    np.testing.assert_array_equal(field.numpy(), v.a)
+    np.testing.assert_array_equal(projected.numpy(), passes.project_modulus(field, constraint).numpy())
+
+
+@pytest.mark.usefixtures("path")
+def test_steps_of_each_start_have_their_own_length(v):
+    """direction = ratio * direction - gradient, obj += length * direction, one number per start."""
+    factors = np.array([0.5, -2.0])
+    direction, grad, obj = _tensors(v.a, v.b, v.c)
+    passes.redirect(direction, grad, torch.from_numpy(factors))
+    expected = factors[:, None, None, None] * v.a - v.b
+    np.testing.assert_allclose(direction.numpy(), expected, atol=1e-6)
+    passes.step(obj, direction, torch.from_numpy(factors))
+    np.testing.assert_allclose(obj.numpy(), v.c + factors[:, None, None, None] * expected, atol=1e-5)
+
+
+@pytest.mark.usefixtures("path")
+def test_overlap_counts_visible_voxels_only(v):
+    """sum |F| m and sum |F|^2 where the constraint is a measurement (zero included)."""
+    sums = passes.overlap(*_tensors(v.a, v.constraint)).numpy()
+    seen = v.constraint >= 0
+    for b in range(2):
+        modulus = np.abs(v.a[b][seen]).astype(float)
+        np.testing.assert_allclose(sums[b], [modulus @ v.constraint[seen], modulus @ modulus], rtol=1e-5)
+
+
+@pytest.mark.usefixtures("path")
+def test_amplitude_reference_and_threshold(v):
+    """|o| with no imaginary part, sqrt(sum a^4 / sum a^2), and the voxels above a cut with their number."""
+    smooth = passes.amplitude(torch.from_numpy(v.a))
+    a = np.abs(v.a)
+    np.testing.assert_allclose(smooth.numpy(), a, atol=1e-6)
+    reference = passes.intensity_weighted_amplitude(smooth).numpy()
+    np.testing.assert_allclose(reference, np.sqrt((a**4).sum((1, 2, 3)) / (a**2).sum((1, 2, 3))), rtol=1e-5)
+    support, counts = passes.above(smooth, torch.tensor([0.5, 1.5], dtype=torch.float64))
+    expected = a >= np.array([0.5, 1.5]).reshape(-1, 1, 1, 1)
+    np.testing.assert_array_equal(support.numpy(), expected)
+    assert counts == expected.sum((1, 2, 3)).tolist()

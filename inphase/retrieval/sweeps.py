@@ -1,0 +1,183 @@
+"""Compiled sweeps over the volumes (numba): each reads and writes every voxel once. `passes` is their door.
+
+They are written without branches, on real and imaginary parts, so that the compiler vectorises them, and run on one
+thread: at 64^3 a sweep is shorter than waking a second thread of another pool than torch's, at 128^3 memory bounds it.
+Volumes are (B, voxels) complex64, C order, supports (B, voxels) bool, constraints (voxels,) float32.
+"""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TINY = np.float32(1e-30)  # keeps 0 / 0 out of the projection of an empty voxel: it stays empty
+
+# without "ninf" and "nnan": a constraint of -inf means "keep"
+FAST = {"contract", "reassoc", "arcp", "nsz", "afn"}
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile at the first call; the machine code is cached next to this file, else in the user's cache folder."""
+    try:
+        return cast(Callable[P, R], numba.njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)(function))
+    except RuntimeError:  # neither can be written: compile in every process, which takes seconds
+        return cast(Callable[P, R], numba.njit(fastmath=FAST, error_model="numpy", nogil=True)(function))
+
+
+@compiled
+def confine(projected: NDArray[np.complex64], support: NDArray[np.bool_]) -> None:
+    """projected becomes S P_M o."""
+    for b in range(projected.shape[0]):
+        p, s = projected[b], support[b]
+        for k in range(p.size):
+            inside = np.float32(s[k])
+            p[k] = complex(p[k].real * inside, p[k].imag * inside)
+
+
+@compiled
+def feed_back(
+    obj: NDArray[np.complex64],
+    projected: NDArray[np.complex64],
+    support: NDArray[np.bool_],
+    keep: np.float32,
+    mix: np.float32,
+) -> None:
+    """projected becomes itself inside the support, keep * obj + mix * projected outside."""
+    for b in range(projected.shape[0]):
+        o, p, s = obj[b], projected[b], support[b]
+        for k in range(p.size):
+            inside = np.float32(s[k])
+            outside = np.float32(1) - inside
+            x, y = outside * keep, outside * mix + inside
+            p[k] = complex(x * o[k].real + y * p[k].real, x * o[k].imag + y * p[k].imag)
+
+
+@compiled
+def gradient(
+    obj: NDArray[np.complex64],
+    projected: NDArray[np.complex64],
+    support: NDArray[np.bool_],
+    previous: NDArray[np.complex64],
+    direction: NDArray[np.complex64],
+    sums: NDArray[np.float64],
+) -> None:
+    """projected becomes g = S (o - P_M o); sums: g.g, g.(g - previous), g.direction per start."""
+    for b in range(obj.shape[0]):
+        square, change, slope = np.float64(0), np.float64(0), np.float64(0)
+        o, p, s, q, d = obj[b], projected[b], support[b], previous[b], direction[b]
+        for k in range(o.size):
+            inside = np.float32(s[k])
+            x, y = inside * (o[k].real - p[k].real), inside * (o[k].imag - p[k].imag)
+            square += x * x + y * y
+            change += x * (x - q[k].real) + y * (y - q[k].imag)
+            slope += x * d[k].real + y * d[k].imag
+            p[k] = complex(x, y)
+        sums[b, 0], sums[b, 1], sums[b, 2] = square, change, slope
+
+
+@compiled
+def curvature(
+    field: NDArray[np.complex64],
+    along: NDArray[np.complex64],
+    constraint: NDArray[np.float32],
+    sums: NDArray[np.float64],
+) -> None:
+    """sums: the loss's second derivative along a direction and its upper bound per start (`passes.curvature`)."""
+    for b in range(field.shape[0]):
+        curvature, bound = np.float64(0), np.float64(0)
+        f, g = field[b], along[b]
+        for k in range(f.size):
+            modulus2 = f[k].real * f[k].real + f[k].imag * f[k].imag + TINY
+            power = g[k].real * g[k].real + g[k].imag * g[k].imag
+            radial = f[k].real * g[k].real + f[k].imag * g[k].imag
+            held = abs(constraint[k]) / np.sqrt(modulus2)
+            bend = power - held * (power - radial * radial / modulus2)
+            curvature += bend if constraint[k] >= 0 or held < 1 else np.float32(0)
+            bound += power
+        sums[b, 0], sums[b, 1] = curvature, bound
+
+
+@compiled
+def redirect(direction: NDArray[np.complex64], gradient: NDArray[np.complex64], ratio: NDArray[np.float32]) -> None:
+    """direction becomes ratio * direction - gradient."""
+    for b in range(direction.shape[0]):
+        d, g, r = direction[b], gradient[b], ratio[b]
+        for k in range(d.size):
+            d[k] = complex(r * d[k].real - g[k].real, r * d[k].imag - g[k].imag)
+
+
+@compiled
+def step(obj: NDArray[np.complex64], direction: NDArray[np.complex64], length: NDArray[np.float32]) -> None:
+    """obj becomes obj + length * direction."""
+    for b in range(obj.shape[0]):
+        o, d, t = obj[b], direction[b], length[b]
+        for k in range(o.size):
+            o[k] = complex(o[k].real + t * d[k].real, o[k].imag + t * d[k].imag)
+
+
+@compiled
+def project_modulus(field: NDArray[np.complex64], constraint: NDArray[np.float32], out: NDArray[np.complex64]) -> None:
+    """P_M F into `out`, which may be `field`."""
+    for b in range(field.shape[0]):
+        row, target = field[b], out[b]
+        for k in range(row.size):
+            f = row[k]
+            ratio = constraint[k] / np.sqrt(f.real * f.real + f.imag * f.imag + TINY)
+            scale = max(ratio, min(np.float32(1), -ratio))
+            target[k] = complex(f.real * scale, f.imag * scale)
+
+
+@compiled
+def overlap(field: NDArray[np.complex64], constraint: NDArray[np.float32], sums: NDArray[np.float64]) -> None:
+    """sum |F| c and sum |F|^2 where c >= 0, per start."""
+    for b in range(field.shape[0]):
+        f = field[b]
+        product, power = np.float64(0), np.float64(0)
+        for k in range(f.size):
+            seen = np.float32(constraint[k] >= 0)
+            square = seen * (f[k].real * f[k].real + f[k].imag * f[k].imag)
+            product += np.sqrt(square) * max(constraint[k], np.float32(0))
+            power += square
+        sums[b, 0], sums[b, 1] = product, power
+
+
+@compiled
+def amplitude(obj: NDArray[np.complex64], out: NDArray[np.complex64]) -> None:
+    """|o| + 0i."""
+    for b in range(obj.shape[0]):
+        o, target = obj[b], out[b]
+        for k in range(o.size):
+            target[k] = complex(np.sqrt(o[k].real * o[k].real + o[k].imag * o[k].imag), np.float32(0))
+
+
+@compiled
+def moments(smooth: NDArray[np.complex64], sums: NDArray[np.float64]) -> None:
+    """sum a^2 and sum a^4 of the real part, per start."""
+    for b in range(smooth.shape[0]):
+        a = smooth[b]
+        second, fourth = np.float64(0), np.float64(0)
+        for k in range(a.size):
+            square = np.float64(a[k].real) * np.float64(a[k].real)
+            second += square
+            fourth += square * square
+        sums[b, 0], sums[b, 1] = second, fourth
+
+
+@compiled
+def above(
+    smooth: NDArray[np.complex64], cut: NDArray[np.float32], support: NDArray[np.bool_], counts: NDArray[np.int64]
+) -> None:
+    """Where the real part is at least `cut`, and how many voxels that are, per start."""
+    for b in range(smooth.shape[0]):
+        a, s, least = smooth[b], support[b], cut[b]
+        count = 0
+        for k in range(a.size):
+            inside = a[k].real >= least
+            s[k] = inside
+            count += inside
+        counts[b] = count
