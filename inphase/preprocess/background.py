@@ -1,6 +1,8 @@
 """A flat background of counts, from the far field."""
 
+import math
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 
@@ -8,22 +10,27 @@ from inphase.pattern import MaskState, Pattern
 from inphase.preprocess.blocks import block_sums
 from inphase.preprocess.report import Number, StepReport
 
-BLOCK = 8  # voxels: mean counts per block of 8^3 are known to sqrt(b / 512)
+BLOCK = 16  # voxels: with so many in a block its mean is known well enough even at 0.01 counts per voxel
+BLOCKS = 8  # at least along an axis, with smaller blocks if need be
 LEAST_VALID = 0.5  # of a block
 
 
 def estimate(pattern: Pattern, quantile: float = 0.1) -> float:
-    """Flat background in counts per voxel: the lowest tenth of the means over blocks of 8^3 voxels.
+    """Flat background in counts per voxel: the lowest tenth of the means over blocks of up to 16^3 voxels.
 
     Where the crystal scatters everywhere the lowest tenth holds some of its tails; they are at most as bright as what is
-    subtracted, and the bright part loses nothing that matters. The lowest tenth lies below the mean of a true flat
-    background by 1.3 standard deviations of a block mean, so that it is rather left than over-subtracted.
+    subtracted, and the bright part loses nothing that matters. Of a true flat background the lowest tenth lies 1.28
+    standard deviations of a block's Poisson noise below the mean, which is added back.
     """
-    a, b, c = (min(BLOCK, n) for n in pattern.shape)
+    a, b, c = (max(1, min(BLOCK, n // BLOCKS)) for n in pattern.shape)
     counts = block_sums(pattern.intensity, (a, b, c))  # zero where not valid
     number = block_sums(pattern.mask == MaskState.VALID, (a, b, c))
     enough = number >= LEAST_VALID * (a * b * c)
-    return float(np.quantile(counts[enough] / number[enough], quantile)) if enough.any() else 0.0
+    if not enough.any():
+        return 0.0
+    volume = a * b * c
+    lowest = float(np.quantile(counts[enough] / number[enough], quantile)) * volume
+    return (lowest - NormalDist().inv_cdf(quantile) * math.sqrt(lowest)) / volume
 
 
 def subtract(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from inphase.pattern import Pattern
-from inphase.preprocess.centring import find_peak
+from inphase.preprocess.core import Core, core
 from inphase.preprocess.report import Number, StepReport
 
-BOX = 128  # voxels around the peak that are looked at: cropping keeps sigma, and drops the noise of the far field
 # Fitted to clipped polyhedra of 4 to 20 facets with strain (tests/inphase/preprocess/test_oversampling.py).
 AMPLITUDE = 1.0
 POWER = 0.435
@@ -30,9 +28,12 @@ ROUNDED = 0.98
 LEVELS = (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
 LEAST_LEVEL = 0.005  # what the calibration covers
 PEDESTAL = 0.05  # the highest pedestal that is believed: above it a slow fall is strain
-STEEP = 0.4  # of the mean steepness of a crystal's autocorrelation (99.9 % of simulated ones have it): less is a pedestal
-NOISE_FACTOR = 5.0  # times the median |AC|, which is 1.18 sigma of the noise: its maximum over 128^3 voxels is 4.6 times
-FILL = 2.0  # voxels: width of the Gaussian that bridges masked voxels
+STEEP = (
+    0.4  # of the mean steepness of a crystal's autocorrelation (99.9 % of simulated ones have it): less is a pedestal
+)
+NOISE_FACTOR = (
+    5.0  # times the median |AC|, which is 1.18 sigma of the noise: its maximum over 128^3 voxels is 4.6 times
+)
 
 
 @dataclass(frozen=True)
@@ -56,21 +57,19 @@ class Oversampling:
 
 
 def estimate(pattern: Pattern, background: float = 0.0) -> tuple[float, float, float]:
-    """sigma per axis of a pattern of any size, uncentred, with gaps; see `measure`."""
-    return measure(pattern, background).sigma
+    """sigma per axis of a pattern of any size, uncentred, with gaps and a flat background (counts per voxel)."""
+    return measure(core(pattern, background)).sigma
 
 
-def measure(pattern: Pattern, background: float = 0.0, peak: tuple[int, int, int] | None = None) -> Oversampling:
+def measure(around: Core) -> Oversampling:
     """Oversampling from the extent of the autocorrelation, calibrated to the extent of the object at half amplitude.
 
-    background: flat counts per voxel, which would raise the autocorrelation's centre. peak: voxel of the maximum, found
-    where not given. Within 5 % for unstrained and 10 % for strained crystals (phase of 1 rad rms).
+    On simulated crystals 3 % too large, with a standard deviation of 5 % (12 % where the phase exceeds 0.8 rad rms).
     """
-    box = _around(pattern, find_peak(pattern) if peak is None else peak)
-    correlation = np.abs(scipy.fft.rfftn(bridged(pattern, box) - np.float32(background), workers=-1))
+    correlation = np.abs(scipy.fft.rfftn(around.intensity, workers=-1))
     correlation /= correlation.max()
     noise = float(np.median(correlation[::2, ::2, ::2]))
-    shape = [part.stop - part.start for part in box]
+    shape = around.intensity.shape
     (a, at_a), (b, at_b), (c, at_c) = (_sigma(_profile(correlation, axis), shape[axis], noise) for axis in range(3))
     return Oversampling((a, b, c), noise, (at_a, at_b, at_c))
 
@@ -85,7 +84,7 @@ def binning_for(
     fits: tuple[bool, bool, bool] = (False, False, False),
     target: float = 3.0,
     least: float = 2.3,
-    most: float = 5.0,
+    most: float = 5.4,
 ) -> tuple[int, int, int]:
     """Integer bin per axis whose sigma / bin lies nearest to `target` and is never below `least` (unless sigma itself is).
 
@@ -96,23 +95,6 @@ def binning_for(
         1 if fit and s <= most else min(range(1, max(1, int(s / least)) + 1), key=lambda bin_: abs(s / bin_ - target))
         for s, fit in zip(sigma, fits, strict=True)
     )
-    return a, b, c
-
-
-def bridged(pattern: Pattern, box: tuple[slice, slice, slice]) -> NDArray[np.float32]:
-    """Intensity in a box, masked voxels replaced by the Gaussian mean of the valid ones around them in their frame."""
-    intensity, valid = pattern.intensity[box], pattern.valid[box]
-    if valid.all():
-        return intensity
-    weight = valid.astype(np.float32)
-    sigma = (0.0, FILL, FILL)
-    spread = ndimage.gaussian_filter(intensity * weight, sigma, mode="constant")
-    share = ndimage.gaussian_filter(weight, sigma, mode="constant")
-    return np.where(valid, intensity, spread / np.maximum(share, np.float32(1e-6)))
-
-
-def _around(pattern: Pattern, peak: tuple[int, int, int]) -> tuple[slice, slice, slice]:
-    a, b, c = (slice(max(0, p - BOX // 2), min(n, p + BOX // 2)) for p, n in zip(peak, pattern.shape, strict=True))
     return a, b, c
 
 

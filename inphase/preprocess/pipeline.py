@@ -7,6 +7,7 @@ import numpy as np
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
 from inphase.preprocess import background, binning, centring, grid, oversampling, pixels
+from inphase.preprocess.core import core
 from inphase.preprocess.corrections import Corrections, correct
 from inphase.preprocess.recipe import PreprocessRecipe
 from inphase.preprocess.report import StepReport
@@ -50,15 +51,15 @@ def preprocess(
     if not clean.intensity.any():
         raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
     level = background.estimate(clean, recipe.background.quantile) if recipe.background else 0.0
-    peak = centring.find_peak(clean)
-    measured = oversampling.measure(clean, level, peak)
+    surroundings = core(clean, level)
+    measured = oversampling.measure(surroundings)
     bins = (1, 1, 1)
     if recipe.binning:
         fits = (clean.shape[0] <= shape[0], clean.shape[1] <= shape[1], clean.shape[2] <= shape[2])
         rule = recipe.binning
         bins = oversampling.binning_for(measured.sigma, fits, rule.target, rule.least, rule.most)
     steps.append(measured.report(bins))
-    window = centring.window(clean, bins, shape, recipe.centring.reference, measured.sigma, peak)
+    window = centring.window(clean.shape, surroundings, bins, shape, recipe.centring.reference, measured.sigma)
     steps.append(window.report(recipe.centring.reference))
     total = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
     on_grid, report = grid.cut(clean, window)

@@ -31,7 +31,7 @@ def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
     least `least` counts each, which a working pixel between them would miss with a chance of exp(-least); or a whole row or
     column is silent between lines that hold at least `least`. So a gap of any width is found, and an empty far field is not.
     """
-    measured: NDArray[np.bool_] = pattern.valid.any(axis=0)
+    measured: NDArray[np.bool_] = np.asarray(pattern.valid.any(axis=0))
     total = pattern.intensity.sum(axis=0, dtype=np.float64)
     silent = measured & (total <= 0)
     found = np.zeros(total.shape, bool)

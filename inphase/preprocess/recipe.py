@@ -28,7 +28,7 @@ class Binning:
 
     target: float = 3.0
     least: float = 2.3
-    most: float = 5.0
+    most: float = 5.4
 
 
 @dataclass(frozen=True)
