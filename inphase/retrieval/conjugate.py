@@ -39,7 +39,7 @@ class ConjugateGradients:
         ratio = torch.where(slope < 0, ratio, 0.0)  # uphill: begin anew from the gradient
         slope = torch.where(slope < 0, slope, -square)
         self._gradient, self._square = projected, square
-        redirect(self._direction, projected, ratio)
+        redirect(self._direction, projected, support, ratio)
         along = self._transform.forward(self._direction)
         bend, bound = curvature(self.field, along, self._constraint).unbind(1)
         length = -slope / torch.maximum(bend, SHORTEST_CURVATURE * bound).clamp(min=TINY)

@@ -59,7 +59,10 @@ def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix:
 
 
 def gradient(obj: Tensor, projected: Tensor, support: Tensor, previous: Tensor, direction: Tensor) -> Tensor:
-    """g = S (o - P_M o), in place of `projected`; returns (B, 3) float64: g.g, g.(g - previous), g.direction."""
+    """g = o - P_M o inside the support, in place of `projected`, whose voxels outside are left undefined.
+
+    Returns (B, 3) float64, sums over the support: g.g, g.(g - previous), g.direction.
+    """
     if _on_cpu(obj):
         sums = np.zeros((len(obj), 3))
         sweeps.gradient(_rows(obj), _rows(projected), _rows(support), _rows(previous), _rows(direction), sums)
@@ -68,12 +71,12 @@ def gradient(obj: Tensor, projected: Tensor, support: Tensor, previous: Tensor, 
     return torch.stack([_dot(projected, other) for other in (projected, projected - previous, direction)], 1)
 
 
-def redirect(direction: Tensor, gradient: Tensor, ratio: Tensor) -> None:
-    """direction becomes ratio * direction - gradient; ratio (B,)."""
+def redirect(direction: Tensor, gradient: Tensor, support: Tensor, ratio: Tensor) -> None:
+    """direction becomes ratio * direction - gradient inside the support, 0 outside; ratio (B,)."""
     if _on_cpu(direction):
-        sweeps.redirect(_rows(direction), _rows(gradient), ratio.numpy().astype(np.float32))
+        sweeps.redirect(_rows(direction), _rows(gradient), _rows(support), ratio.numpy().astype(np.float32))
     else:
-        direction.mul_(_each(ratio, direction)).sub_(gradient)
+        direction.mul_(_each(ratio, direction)).sub_(gradient).mul_(support)
 
 
 def step(obj: Tensor, direction: Tensor, length: Tensor) -> None:
@@ -122,22 +125,23 @@ def amplitude(obj: Tensor) -> Tensor:
 
 def intensity_weighted_amplitude(smooth: Tensor) -> Tensor:
     """sqrt(sum a^4 / sum a^2) of the real part, (B,) float64."""
+    largest = float(smooth.real.amax().clamp(min=TINY))  # fourth powers of counts would overflow single precision
     if _on_cpu(smooth):
         sums = np.zeros((len(smooth), 2))
-        sweeps.moments(_rows(smooth), sums)
+        sweeps.moments(_rows(smooth), np.float32(1 / largest), sums)
         second, fourth = torch.from_numpy(sums).unbind(1)
     else:
-        square = smooth.real.double().square()
+        square = (smooth.real / largest).double().square()
         second, fourth = _sum(square), _sum(square.square())
-    return (fourth / second).sqrt()
+    return largest * (fourth / second).sqrt()
 
 
 def above(smooth: Tensor, cut: Tensor) -> tuple[Tensor, list[int]]:
     """Where the real part is at least `cut` (B,): bool (B, N, ...), and the number of such voxels per start."""
     if _on_cpu(smooth):
-        support, counts = torch.empty(smooth.shape, dtype=torch.bool), np.zeros(len(smooth), np.int64)
-        sweeps.above(_rows(smooth), cut.numpy().astype(np.float32), _rows(support), counts)
-        return support, counts.tolist()
+        support = torch.empty(smooth.shape, dtype=torch.bool)
+        sweeps.above(_rows(smooth), cut.numpy().astype(np.float32), _rows(support))
+        return support, [int(np.count_nonzero(row)) for row in _rows(support)]
     support = smooth.real >= _each(cut, smooth)
     return support, support.flatten(1).sum(1).tolist()
 

@@ -82,7 +82,7 @@ def test_gradient_and_its_products(v):
     obj, projected, support, previous, direction = _tensors(v.a, v.b, v.support, v.c, v.d)
     sums = passes.gradient(obj, projected, support, previous, direction).numpy()
     g = v.support * (v.a - v.b)
-    np.testing.assert_allclose(projected.numpy(), g, atol=1e-6)
+    np.testing.assert_allclose(projected.numpy() * v.support, g, atol=1e-6)
     for b in range(2):
         expected = [np.vdot(g[b], other[b]).real for other in (g, g - v.c, v.d)]
         np.testing.assert_allclose(sums[b], expected, rtol=1e-5, atol=1e-4)
@@ -116,11 +116,11 @@ def test_projection_into_another_volume(v):
 
 @pytest.mark.usefixtures("path")
 def test_steps_of_each_start_have_their_own_length(v):
-    """direction = ratio * direction - gradient, obj += length * direction, one number per start."""
+    """direction = S (ratio * direction - gradient), obj += length * direction, one number per start."""
     factors = np.array([0.5, -2.0])
-    direction, grad, obj = _tensors(v.a, v.b, v.c)
-    passes.redirect(direction, grad, torch.from_numpy(factors))
-    expected = factors[:, None, None, None] * v.a - v.b
+    direction, grad, obj, support = _tensors(v.a, v.b, v.c, v.support)
+    passes.redirect(direction, grad, support, torch.from_numpy(factors))
+    expected = v.support * (factors[:, None, None, None] * v.a - v.b)
     np.testing.assert_allclose(direction.numpy(), expected, atol=1e-6)
     passes.step(obj, direction, torch.from_numpy(factors))
     np.testing.assert_allclose(obj.numpy(), v.c + factors[:, None, None, None] * expected, atol=1e-5)
