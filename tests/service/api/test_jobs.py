@@ -55,6 +55,13 @@ async def submit(client: httpx.AsyncClient, pattern: NDArray[np.uint32], **query
     return await client.post(URL, params={"wait": 0, **query}, content=npy(pattern), headers=NPY)
 
 
+async def accepted(client: httpx.AsyncClient) -> None:
+    """Returns when a job waits."""
+    async with asyncio.timeout(10):
+        while not records(client).unfinished():  # noqa: ASYNC110  # the other side is a process, it sets no event
+            await asyncio.sleep(0.02)
+
+
 async def predicted(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> str:
     """The id of a job that was answered at once."""
     answer = await submit(client, pattern, refine="none")
@@ -114,9 +121,8 @@ async def test_the_call_waits_for_the_result(client: httpx.AsyncClient, pattern:
     """With `wait` the same call answers 200 when a worker has done it, with the stages of the worker in Server-Timing."""
 
     async def worker() -> None:
-        while not (waiting := records(client).unfinished()):
-            await asyncio.sleep(0.02)
-        await work(client, waiting[0])
+        await accepted(client)
+        await work(client, records(client).unfinished()[0])
 
     working = asyncio.create_task(worker())
     answer = await submit(client, pattern, refine="5*ER", wait=60, format="npz")
@@ -355,8 +361,7 @@ async def test_the_queue_is_bounded(
 async def test_leaving(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
     """A service that shuts down answers waiting calls with 202 at once, takes no new ones, and is not ready."""
     waiting = asyncio.create_task(submit(client, pattern, wait=200))
-    while not records(client).unfinished():
-        await asyncio.sleep(0.02)
+    await accepted(client)
     services(client).draining.set()
     answer = await asyncio.wait_for(waiting, 5)
     assert answer.status_code == 202

@@ -1,0 +1,228 @@
+"""The command line, in this process with the toy model; tests/system has it against a service."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from inphase.formats.npz import read_result
+from service import cli
+from tests.service.conftest import crystal, write_model
+
+Run = tuple[int, str, str]
+
+
+@pytest.fixture
+def scan(tmp_path: Path, pattern: NDArray[np.uint32]) -> Path:
+    """The crystal's counts in a file."""
+    path = tmp_path / "scan.npy"
+    np.save(path, pattern)
+    return path
+
+
+@pytest.fixture
+def inphase(models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """`inphase("models")` runs the command; exit code, standard output, standard error."""
+    monkeypatch.setenv("INPHASE_MODELS_DIR", str(models_dir))
+    monkeypatch.setenv("INPHASE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("INPHASE_THREADS", "1")
+    monkeypatch.delenv("INPHASE_URL", raising=False)
+
+    def run(*arguments: str | Path) -> Run:
+        monkeypatch.setattr(sys, "argv", ["inphase", *map(str, arguments)])
+        code: str | int | None = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code
+        captured = capsys.readouterr()
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return run
+
+
+def test_every_command_has_an_example() -> None:
+    """--help of each command ends with an example that a newcomer can copy."""
+    for command in ("reconstruct", "serve", "worker", "models"):
+        done = subprocess.run(
+            [sys.executable, "-m", "service.cli", command, "--help"], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0
+        assert f"Example: inphase {command}" in " ".join(done.stdout.split()) or f"inphase {command}" in done.stdout
+
+
+@pytest.mark.parametrize("refine", ["none", "10*ER"])
+def test_a_file_becomes_a_result(inphase, scan: Path, tmp_path: Path, refine: str) -> None:  # type: ignore[no-untyped-def]
+    """The result file has the crystal's support; the table shows what a reader must know."""
+    output = tmp_path / "out.npz"
+    code, out, err = inphase("reconstruct", scan, "-o", output, "--refine", refine)
+    assert (code, err) == (0, "")
+    result = read_result(output)
+    assert result.support.sum() == (np.abs(crystal()) > 0).sum()
+    assert result.document["recipe"]["refine"] == refine
+    for word in ("chi2", "support", "oversampling", "trust", "start: network", "out.npz"):
+        assert word in out
+
+
+def test_json_is_the_document_and_nothing_else(inphase, scan: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """--json prints what is in the file."""
+    output = tmp_path / "out.npz"
+    code, out, _ = inphase("reconstruct", scan, "-o", output, "--refine", "none", "--json", "--seed", "5")
+    assert code == 0
+    document = json.loads(out)
+    assert document == read_result(output).document
+    assert document["start"]["seed"] == 5
+
+
+def test_a_result_is_reproducible(inphase, scan: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Two runs with one seed give the same arrays, byte for byte."""
+    for name in ("a.npz", "b.npz"):
+        inphase("reconstruct", scan, "-o", tmp_path / name, "--refine", "3*ER", "--start", "random", "--starts", "1")
+    a, b = read_result(tmp_path / "a.npz"), read_result(tmp_path / "b.npz")
+    assert (a.object == b.object).all()
+
+
+def test_a_folder_with_maps(inphase, tmp_path: Path, pattern: NDArray[np.uint32]) -> None:  # type: ignore[no-untyped-def]
+    """A folder of frames, a bad-pixel map and a flat field of the whole chip."""
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    for number, frame in enumerate(pattern):
+        tifffile.imwrite(folder / f"f_{number:04d}.tif", frame.astype(np.int32))
+    dark, flat = np.zeros((80, 80), np.int32), np.ones((80, 80), np.float32)
+    dark[3, 4] = 9
+    tifffile.imwrite(tmp_path / "dark.tif", dark)
+    tifffile.imwrite(tmp_path / "flat.tif", flat)
+    code, out, err = inphase(
+        "reconstruct", folder, "-o", tmp_path / "out.npz", "--refine", "none", "--json",
+        "--dark", tmp_path / "dark.tif", "--flat", tmp_path / "flat.tif", "--roi", "0:64,0:64",
+    )  # fmt: skip
+    assert code == 0, err
+    steps = {step["name"]: step["numbers"] for step in json.loads(out)["preprocess"]["steps"]}
+    assert steps["corrections"]["bad_pixels"] == 1
+
+
+def test_bad_input_is_one_message_and_no_file(inphase, scan: Path, tmp_path: Path, pattern: NDArray[np.uint32]) -> None:  # type: ignore[no-untyped-def]
+    """Every fault: exit code, one message that names it, no traceback, and neither an output nor a part of one."""
+    np.save(tmp_path / "flat.npy", np.ones((64, 64)))
+    np.save(tmp_path / "zero.npy", np.zeros((64, 64, 64)))
+    (tmp_path / "cut.npy").write_bytes(scan.read_bytes()[:5000])
+    tifffile.imwrite(tmp_path / "cut.tif", pattern, photometric="minisblack")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "cut.tif").read_bytes()[:300_000])
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file["note"] = 1
+    cases = [
+        (["nothing.npy"], "no such file"),
+        ([tmp_path / "flat.npy"], "three"),
+        ([tmp_path / "zero.npy"], "empty"),
+        ([tmp_path / "cut.npy"], "truncated"),
+        ([tmp_path / "cut.tif"], "cut.tif"),
+        ([tmp_path / "empty.h5"], "three-dimensional"),
+        ([scan, "--model", "nonesuch"], "nonesuch"),
+        ([scan, "--refine", "50*EX"], "EX"),
+        ([scan, "--preprocess", "magic"], "magic"),
+        ([scan, "--refine", "none", "--start", "random"], "choose one"),
+        ([scan, "--dark", tmp_path / "nothing.tif"], "nothing.tif"),
+        ([scan, "--dark", tmp_path / "flat.npy", "--roi", "0-64"], "0-64"),
+        ([scan, "--url", "http://127.0.0.1:9"], "cannot be reached"),
+        ([scan, "--url", "nonsense"], "nonsense"),
+    ]
+    before = sorted(tmp_path.iterdir())
+    for arguments, word in cases:
+        code, out, err = inphase("reconstruct", *arguments, "-o", tmp_path / "out.npz")
+        assert code in (1, 3), (arguments, err)
+        assert word in err, (arguments, err)
+        assert err.count("inphase: ") == 1
+        assert "Traceback" not in err
+        assert out == ""
+        assert sorted(tmp_path.iterdir()) == before, arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--domain", "photons"], "domain"),
+        (["--start", "here"], "start"),
+        (["--starts", "0"], "starts"),
+        (["--seed", "-1"], "seed"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(inphase, scan: Path, tmp_path: Path, arguments: list[str], word: str) -> None:  # type: ignore[no-untyped-def]
+    """An impossible value names its option."""
+    code, _, err = inphase("reconstruct", scan, "-o", tmp_path / "out.npz", *arguments)
+    assert code == 2
+    assert word in err
+
+
+def test_the_output_folder_is_checked_first(inphase, scan: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Nobody waits for a result that cannot be written."""
+    code, _, err = inphase("reconstruct", scan, "-o", tmp_path / "nowhere" / "out.npz")
+    assert code == 1
+    assert "nowhere" in err
+    code, _, err = inphase("reconstruct", scan, "-o", tmp_path)
+    assert code == 1
+    assert "is a folder" in err
+
+
+def test_a_failed_write_leaves_the_old_result(
+    inphase, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    """A full disk while writing: one message, the old file, nothing half-written."""
+    output = tmp_path / "out.npz"
+    output.write_bytes(b"old")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", str(output))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("inphase.formats.npz.np.savez", full)
+        code, _, err = inphase("reconstruct", scan, "-o", output, "--refine", "none")
+    assert code == 1
+    assert "No space left" in err
+    assert output.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "state") == ["out.npz", "scan.npy"]
+
+
+def test_models(inphase, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """The table and the JSON list what is installed and what was refused."""
+    code, out, _ = inphase("models")
+    assert code == 0
+    assert "inphase-bcdi" in out
+    assert "blind" in out
+    write_model(tmp_path / "m", crystal(), name="good")
+    (write_model(tmp_path / "m", crystal(), name="bad") / "card.yaml").unlink()
+    code, out, err = inphase("models", "--models-dir", tmp_path / "m", "--json")
+    listed = json.loads(out)
+    assert [card["name"] for card in listed["models"]] == ["good"]
+    assert listed["refused"][0]["folder"] == "bad/1"
+    code, _, err = inphase("models", "--models-dir", tmp_path / "m")
+    assert "no card.yaml" in err
+
+
+def test_serve_says_at_once_what_is_missing(inphase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """No model, no Redis, no such data root: one message each, before anything starts."""
+    code, _, err = inphase("serve", "--models-dir", tmp_path / "none", "--no-queue")
+    assert code == 1
+    assert "no model" in err
+    code, _, err = inphase("serve", "--data-root", tmp_path / "nowhere")
+    assert code == 2
+    assert "nowhere" in err
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setattr("service.jobs.embedded.importlib.util.find_spec", lambda name: None)
+    code, _, err = inphase("serve")
+    assert code == 1
+    assert "REDIS_URL" in err
+
+
+def test_worker_without_redis_says_what_to_do(inphase, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """A worker needs a service's Redis."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    code, _, err = inphase("worker")
+    assert code == 1
+    assert "inphase serve" in err

@@ -1,0 +1,388 @@
+"""The whole house as processes: `inphase serve` with its own Redis and worker, the client, the command line, signals."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+
+from inphase.client import Client, ServiceError
+from inphase.formats.npz import read_result
+from service.jobs.embedded import find_server
+from service.jobs.errors import NoRedisError
+from tests.service.conftest import GRID, KEY, counts, crystal, write_model
+
+pytestmark = pytest.mark.system
+
+START_S = 60.0  # loading torch in the worker takes most of it on a busy machine
+LONG = "20000*ER"  # minutes on two cores: longer than any test waits
+INPHASE = (sys.executable, "-m", "service.cli")
+
+
+def until(condition: Callable[[], Any], seconds: float = START_S) -> Any:
+    """What the condition gives as soon as it is true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.05)
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+@dataclass
+class Service:
+    """A running `inphase serve`."""
+
+    process: subprocess.Popen[str]
+    url: str
+    state: Path
+    log: Path
+    family: list[psutil.Process]  # children seen so far, dead or alive
+
+    def client(self) -> Client:
+        """An authorised client."""
+        return Client(self.url, KEY)
+
+    def children(self) -> list[psutil.Process]:
+        """Everything that it has started and that lives."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def worker(self) -> psutil.Process:
+        """The process that refines."""
+        return next(p for p in self.children() if "service.jobs.worker" in p.cmdline())
+
+    def until_workers(self) -> None:
+        """Returns when a worker is ready."""
+        headers = {"Authorization": f"Apikey {KEY}"}
+        until(lambda: httpx.get(f"{self.url}/v1/status", headers=headers).json()["queue"]["workers"])
+        self.family = self.children()
+
+    def nobody_left(self, seconds: float) -> None:
+        """Returns when the service and all that it started are gone."""
+        self.process.wait(seconds)
+        _, alive = psutil.wait_procs(self.family, seconds)
+        assert alive == []
+
+
+@contextmanager
+def running(state: Path, models: Path, *options: str, **environment: str | None) -> Iterator[Service]:
+    """A service that answers; killed with all that it started if the test has not ended it."""
+    port = free_port()
+    log = state.parent / f"service-{port}.log"
+    settings: dict[str, str | None] = {
+        "INPHASE_API_KEY": KEY, "INPHASE_STATE_DIR": str(state), "INPHASE_MODELS_DIR": str(models), "INPHASE_DRAIN_S": "2",
+        "INPHASE_THREADS": "1", **environment,
+    }  # fmt: skip
+    clean = {
+        name: value for name, value in os.environ.items() if name != "REDIS_URL" and not name.startswith("INPHASE_")
+    }
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [*INPHASE, "serve", "--port", str(port), *options],
+            env=clean | {name: value for name, value in settings.items() if value is not None}, stdout=subprocess.PIPE, stderr=stream, text=True,
+        )  # fmt: skip
+    service = Service(process, f"http://127.0.0.1:{port}", state, log, [])
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return httpx.get(f"{service.url}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        until(answers)
+        service.family = service.children()
+        yield service
+    finally:
+        if process.poll() is None:
+            service.family = service.children()
+            process.send_signal(signal.SIGTERM)
+        try:
+            service.nobody_left(60)
+        finally:
+            for left in [process, *service.family]:
+                if left.poll() is None if isinstance(left, subprocess.Popen) else left.is_running():
+                    left.kill()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy repository."""
+    root = tmp_path_factory.mktemp("models")
+    write_model(root, crystal())
+    write_model(root, np.ones(GRID, np.complex64), name="blind")
+    return root
+
+
+@pytest.fixture(scope="module")
+def pattern() -> NDArray[np.uint32]:
+    """The crystal's counts."""
+    return counts()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def redis_there() -> None:
+    """Without a Redis binary there is nothing to test."""
+    try:
+        find_server()
+    except NoRedisError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, models: Path, pattern: NDArray[np.uint32]) -> Iterator[Service]:
+    """One service for the tests that do it no harm."""
+    folder = tmp_path_factory.mktemp("service")
+    (folder / "data").mkdir()
+    np.save(folder / "data" / "scan.npy", pattern)
+    with running(folder / "state", models, "--data-root", str(folder / "data")) as service:
+        service.until_workers()
+        yield service
+
+
+def start_long(client: Client, pattern: NDArray[np.uint32]) -> str:
+    """A job that runs until it is stopped; its id, once it iterates."""
+    job_id = str(client.reconstruct(pattern, wait=0, refine=LONG, start="network")["id"])
+    until(lambda: (client.job(job_id)["progress"] or {}).get("iteration", 0) > 0)
+    return job_id
+
+
+# ---- the way
+
+
+def test_refined_in_one_call(service: Service, pattern: NDArray[np.uint32], tmp_path: Path) -> None:
+    """Body in, refined document out, through Redis and the worker; the file holds the crystal."""
+    with service.client() as client:
+        document = client.reconstruct(pattern, wait=60, refine="20*ER")
+        assert (document["state"], document["attempt"], document["recorded"]) == ("succeeded", 1, True)
+        assert document["trust"]["level"] == "high"
+        assert document["metrics"]["final"]["chi2"] < 1.1 * document["metrics"]["noise_chi2"]
+        client.save(document["id"], tmp_path / "result.npz")
+        result = read_result(tmp_path / "result.npz")
+        assert result.document["id"] == document["id"]
+        assert result.support.sum() == (np.abs(crystal()) > 0).sum()
+        np.testing.assert_array_equal(client.array(document["id"], "phase", "32,:,:"), np.angle(result.object)[32])
+
+
+def test_the_default_recipe_is_fast(service: Service, pattern: NDArray[np.uint32]) -> None:
+    """Without options: domain counts, start auto, recipe `fast`, done within the default wait of 10 s."""
+    with service.client() as client:
+        document = client.reconstruct(pattern, wait=30)
+    assert document["state"] == "succeeded"
+    assert document["recipe"]["refine"] not in ("none", "fast")  # resolved
+    assert "SW(" in document["recipe"]["refine"]
+
+
+def test_a_file_by_its_path(service: Service) -> None:
+    """The natural call at a beamline."""
+    with service.client() as client:
+        assert client.reconstruct_file("scan.npy", wait=60, refine="5*ER")["state"] == "succeeded"
+        with pytest.raises(ServiceError, match="403"):
+            client.reconstruct_file("/etc/passwd")
+
+
+def test_the_command_line_sends_bytes(service: Service, pattern: NDArray[np.uint32], tmp_path: Path) -> None:
+    """--url: the same result file, from a file that the service cannot see."""
+    np.save(tmp_path / "scan.npy", pattern)
+    output = tmp_path / "out.npz"
+    arguments = ["reconstruct", str(tmp_path / "scan.npy"), "-o", str(output), "--refine", "5*ER", "--json"]
+    environment = os.environ | {"INPHASE_URL": service.url, "INPHASE_API_KEY": KEY}
+    done = subprocess.run([*INPHASE, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["attempt"] == 1
+    assert read_result(output).document["id"] == document["id"]
+    wrong = subprocess.run(
+        [*INPHASE, *arguments],
+        env=environment | {"INPHASE_API_KEY": "wrong"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert wrong.returncode == 1
+    assert "API key" in wrong.stderr
+
+
+def test_an_insane_start_escalates_in_the_worker(service: Service, pattern: NDArray[np.uint32]) -> None:
+    """`blind` is refused, the conventional recipe runs, and the document says so."""
+    with service.client() as client:
+        document = client.reconstruct(pattern, wait=200, model="blind", starts=1)
+    assert document["state"] == "succeeded"
+    assert document["start"]["kind"] == "random"
+    assert "conventional recipe" in document["start"]["why"]
+
+
+def test_cancel_a_running_job(service: Service, pattern: NDArray[np.uint32]) -> None:
+    """A running job ends as cancelled within a moment, and the worker takes the next one."""
+    with service.client() as client:
+        job_id = start_long(client, pattern)
+        client.cancel(job_id)
+        until(lambda: client.job(job_id)["state"] == "cancelled", 10)
+        assert client.reconstruct(pattern, wait=60, refine="2*ER")["state"] == "succeeded"
+
+
+def test_the_event_loop_is_free(service: Service) -> None:
+    """While big volumes are received, decoded, preprocessed and predicted, readiness is answered within half a second.
+
+    DESIGN 6 says 50 ms on an idle machine; here two cores are shared with the work itself and with other tests.
+    """
+    scan = np.zeros((150, 200, 200), np.uint16)  # 12 MB
+    scan[75 - 32 : 75 + 32, 100 - 32 : 100 + 32, 100 - 32 : 100 + 32] = np.minimum(counts(), 60_000)
+    ended = threading.Event()
+
+    def load() -> None:
+        with service.client() as client:
+            for _ in range(3):
+                client.reconstruct(scan, refine="none")
+        ended.set()
+
+    threads = [threading.Thread(target=load) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    delays = []
+    with httpx.Client(base_url=service.url, timeout=30) as http:
+        while not ended.is_set():
+            started = time.perf_counter()
+            assert http.get("/readyz").status_code == 200
+            delays.append(time.perf_counter() - started)
+            time.sleep(0.01)
+    for thread in threads:
+        thread.join()
+    assert len(delays) > 10
+    assert np.median(delays) < 0.05
+    assert max(delays) < 0.5
+
+
+def test_many_clients_get_their_own(service: Service, pattern: NDArray[np.uint32]) -> None:
+    """Eight different patterns at once: each answer belongs to its own."""
+    scans = [np.roll(pattern, shift, axis=0) for shift in range(-4, 4)]
+    found: dict[int, int] = {}
+
+    def one(shift: int) -> None:
+        with service.client() as client:
+            document = client.reconstruct(scans[shift], refine="none")
+        steps = {step["name"]: step["numbers"] for step in document["preprocess"]["steps"]}
+        found[shift] = steps["centring"]["centre"][0]
+
+    threads = [threading.Thread(target=one, args=(shift,)) for shift in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {shift: 32 - 4 + shift for shift in range(8)}
+
+
+# ---- the life of processes
+
+
+def test_a_generated_key_is_printed_once(tmp_path: Path, models: Path) -> None:
+    """Without a key in the settings: one line on standard output has it, the log has not, and it opens the service."""
+    with running(tmp_path / "state", models, "--no-queue", INPHASE_API_KEY=None) as service:
+        assert service.process.stdout is not None
+        line = service.process.stdout.readline()
+        key = line.split()[-1]
+        assert "API key" in line
+        with Client(service.url, key) as client:
+            assert client.models()["models"]
+    assert key not in service.log.read_text()
+
+
+def test_sigterm_leaves_nobody_and_loses_nothing(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
+    """SIGTERM in the middle of a job: all processes gone within seconds; the next service finishes the job's queue."""
+    with running(tmp_path / "state", models) as first:
+        first.until_workers()
+        with first.client() as client:
+            long = start_long(client, pattern)
+            short = client.reconstruct(pattern, wait=0, refine="2*ER")["id"]
+        started = time.monotonic()
+        first.process.send_signal(signal.SIGTERM)
+        first.nobody_left(30)
+        assert time.monotonic() - started < 20  # drain_s is 2: requests, then the job, then the processes' own ends
+        assert first.process.returncode == -signal.SIGTERM  # as a shell and systemd expect of a stopped process
+    with running(tmp_path / "state", models) as second, second.client() as client:
+        until(lambda: client.job(long)["state"] == "running")
+        client.cancel(long)
+        until(lambda: client.job(short)["state"] == "succeeded")
+
+
+def test_a_killed_service_leaves_nobody(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
+    """SIGKILL: Redis and the worker notice and go; what was accepted is there again afterwards."""
+    with running(tmp_path / "state", models) as first:
+        first.until_workers()
+        with first.client() as client:
+            done = client.reconstruct(pattern, refine="none")["id"]
+        first.process.kill()
+        first.nobody_left(30)
+    with running(tmp_path / "state", models) as second, second.client() as client:
+        assert client.job(done)["state"] == "succeeded"
+        assert client.array(done, "support").sum() == (np.abs(crystal()) > 0).sum()
+
+
+def test_a_killed_worker_is_replaced(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
+    """SIGKILL of the worker in the middle of a job: another takes the job up as a second attempt."""
+    with running(tmp_path / "state", models) as service, service.client() as client:
+        service.until_workers()
+        job_id = start_long(client, pattern)
+        service.worker().kill()
+        until(lambda: client.job(job_id)["attempt"] == 2)
+        client.cancel(job_id)
+        until(lambda: client.job(job_id)["state"] == "cancelled")
+
+
+def test_waiting_calls_are_answered_when_the_service_leaves(
+    tmp_path: Path, models: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """A call that waits for a long job gets 202 and where to ask, not a broken connection."""
+    with running(tmp_path / "state", models) as service:
+        service.until_workers()
+        answers: list[dict[str, Any]] = []
+
+        def call() -> None:
+            with service.client() as client:
+                answers.append(client.reconstruct(pattern, wait=100, refine=LONG, start="network"))
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        with service.client() as client:
+            until(lambda: client._json("GET", "/v1/jobs", params={"state": "running"})["jobs"])
+        service.process.send_signal(signal.SIGTERM)
+        thread.join(15)
+        assert [answer["state"] for answer in answers] == ["running"]
+        service.nobody_left(30)
+
+
+def test_a_worker_of_its_own(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
+    """`inphase worker` beside a service that starts none takes its jobs, and leaves on SIGTERM."""
+    with running(tmp_path / "state", models, "--workers", "0") as service, service.client() as client:
+        job_id = client.reconstruct(pattern, wait=0, refine="2*ER")["id"]
+        environment = os.environ | {"INPHASE_STATE_DIR": str(service.state), "INPHASE_DRAIN_S": "2"}
+        worker = subprocess.Popen([*INPHASE, "worker", "--threads", "1"], env=environment, stderr=subprocess.DEVNULL)
+        try:
+            until(lambda: client.job(job_id)["state"] == "succeeded")
+        finally:
+            worker.terminate()
+            assert worker.wait(20) == 0
