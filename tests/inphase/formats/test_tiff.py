@@ -62,13 +62,13 @@ def test_every_truncation_of_a_stack_is_found(tmp_path: Path, options: dict[str,
     whole = stream.getvalue()
     path = tmp_path / "a.tif"
     refused = 0
-    for length in range(1, len(whole)):
+    for length in range(1, len(whole), 3):
         path.write_bytes(whole[:length])
         try:
             assert np.array_equal(read(path).array, stack), f"cut at {length}"
         except DataError:
             refused += 1
-    assert refused > 0.8 * len(whole)
+    assert refused > 0.8 * len(whole) / 3
 
 
 def test_single_frame_is_no_rocking_curve(tmp_path: Path) -> None:
