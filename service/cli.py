@@ -260,8 +260,7 @@ def serve(
     web = create_app(settings)
     if key := web.state.services.generated_key:
         out.print(f"API key of this run (INPHASE_API_KEY sets a lasting one): {key}")
-    out.print(f"inphase on http://{settings.host}:{settings.port}  (documentation at /docs)")
-    server = Server(web, settings)
+    server = Server(web, settings, lambda url: out.print(f"inphase is ready on {url} (documentation at {url}/docs)"))
     server.run()
     if not server.started:
         raise InphaseError("the service did not start: the reason stands above")

@@ -22,6 +22,8 @@ from service.jobs.record import JobState, Records
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
 log = structlog.get_logger("inphase")
 
 
@@ -159,7 +161,8 @@ class TelemetryMiddleware:
 
     def _note(self, scope: Scope, identity: str, status: int, seconds: float, clock: Clock) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(route, scope["method"], str(status)).observe(seconds)
+        method = scope["method"] if scope["method"] in _METHODS else "other"  # clients may invent methods, not labels
+        self._metrics.requests.labels(route, method, str(status)).observe(seconds)
         if status >= 400:
             self._metrics.refused.labels(str(status)).inc()
         for stage, ms in clock.ms.items():

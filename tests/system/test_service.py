@@ -311,6 +311,23 @@ def test_a_generated_key_is_printed_once(tmp_path: Path, models: Path) -> None:
     assert key not in service.log.read_text()
 
 
+def test_a_port_in_use_and_a_folder_in_use(service: Service, models: Path, tmp_path: Path) -> None:
+    """A second service on the port or the state folder of a running one ends with a message, and leaves that one alone."""
+    environment = os.environ | {"INPHASE_MODELS_DIR": str(models), "INPHASE_API_KEY": KEY}
+    port = service.url.rpartition(":")[2]
+    for options, word in (
+        (["--port", port, "--state-dir", str(tmp_path), "--no-queue"], "address already in use"),
+        (["--port", "0", "--state-dir", str(service.state)], "in use by another service"),
+    ):
+        done = subprocess.run(
+            [*INPHASE, "serve", *options], env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode != 0
+        assert word in done.stderr
+    with service.client() as client:
+        assert client.models()["models"]
+
+
 def test_sigterm_leaves_nobody_and_loses_nothing(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
     """SIGTERM in the middle of a job: all processes gone within seconds; the next service finishes the job's queue."""
     with running(tmp_path / "state", models) as first:
