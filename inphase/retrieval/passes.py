@@ -33,13 +33,18 @@ def _each(values: Tensor, volume: Tensor) -> Tensor:
 
 
 def project_modulus(field: Tensor, constraint: Tensor, out: Tensor | None = None) -> Tensor:
-    """P_M in reciprocal space: |F| becomes c where c >= 0, is cut at -c where c < 0; the phase is kept. In place without `out`."""
-    out = field if out is None else out
-    if _on_cpu(field):
-        sweeps.project_modulus(_rows(field), constraint.numpy().reshape(-1), _rows(out))
-        return out
-    ratio = constraint / (field.real.square() + field.imag.square() + TINY).sqrt()
-    return torch.mul(field, torch.maximum(ratio, (-ratio).clamp(max=1)), out=out)
+    """P_M in reciprocal space: |F| becomes c where c >= 0, is cut at -c where c < 0; the phase is kept.
+
+    Into `out`, else in place; returns it.
+    """
+    if not _on_cpu(field):
+        ratio = constraint / (field.real.square() + field.imag.square() + TINY).sqrt()
+        return torch.mul(field, torch.maximum(ratio, (-ratio).clamp(max=1)), out=field if out is None else out)
+    if out is None:
+        sweeps.project_modulus(_rows(field), constraint.numpy().reshape(-1))
+        return field
+    sweeps.project_into(_rows(field), constraint.numpy().reshape(-1), _rows(out))
+    return out
 
 
 def confine(projected: Tensor, support: Tensor) -> Tensor:

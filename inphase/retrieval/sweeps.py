@@ -138,15 +138,30 @@ def step(obj: NDArray[np.complex64], direction: NDArray[np.complex64], length: N
 
 
 @compiled
-def project_modulus(field: NDArray[np.complex64], constraint: NDArray[np.float32], out: NDArray[np.complex64]) -> None:
-    """P_M F into `out`, which may be `field`."""
+def factor(f: np.complex64, c: np.float32) -> np.float32:
+    """What P_M multiplies a voxel by: c / |F| for c >= 0, at most 1 and never above -c / |F| for c < 0."""
+    ratio = c / np.sqrt(f.real * f.real + f.imag * f.imag + TINY)
+    return max(ratio, min(np.float32(1), -ratio))
+
+
+@compiled
+def project_modulus(field: NDArray[np.complex64], constraint: NDArray[np.float32]) -> None:
+    """field becomes P_M F."""
     for b in range(field.shape[0]):
-        row, target = field[b], out[b]
-        for k in range(row.size):
-            f = row[k]
-            ratio = constraint[k] / np.sqrt(f.real * f.real + f.imag * f.imag + TINY)
-            scale = max(ratio, min(np.float32(1), -ratio))
-            target[k] = complex(f.real * scale, f.imag * scale)
+        f = field[b]
+        for k in range(f.size):
+            scale = factor(f[k], constraint[k])
+            f[k] = complex(f[k].real * scale, f[k].imag * scale)
+
+
+@compiled
+def project_into(field: NDArray[np.complex64], constraint: NDArray[np.float32], out: NDArray[np.complex64]) -> None:
+    """out becomes P_M F. Another function, because a loop whose input may be its output is not vectorised."""
+    for b in range(field.shape[0]):
+        f, target = field[b], out[b]
+        for k in range(f.size):
+            scale = factor(f[k], constraint[k])
+            target[k] = complex(f[k].real * scale, f[k].imag * scale)
 
 
 @compiled
