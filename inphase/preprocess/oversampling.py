@@ -116,8 +116,10 @@ def _sigma(profile: NDArray[np.float32], size: int, noise: float) -> tuple[float
     for level in LEVELS:
         if level < NOISE_FACTOR * noise:
             continue
-        fall = _reach(profile, level, size) / _reach(profile, 2 * level, size)
-        if level >= PEDESTAL or STEEP * (fall - 1) < overestimate(2 * level) / overestimate(level) - 1:
+        reach = _reach(profile, level, size)
+        fall = reach / _reach(profile, 2 * level, size)
+        steep = reach < size / 2 and STEEP * (fall - 1) < overestimate(2 * level) / overestimate(level) - 1
+        if level >= PEDESTAL or steep:
             break
         pedestal = level
     own = max(LEAST_LEVEL, level - pedestal)

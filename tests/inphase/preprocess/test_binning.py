@@ -1,0 +1,74 @@
+"""Sum-binning of intensity and mask."""
+
+import numpy as np
+import pytest
+
+from inphase.errors import DataError
+from inphase.geometry import Geometry
+from inphase.pattern import MaskState, Pattern
+from inphase.preprocess.binning import binned
+from inphase.preprocess.blocks import block_sums
+from tests.inphase.preprocess.simulated import pattern
+
+BINS = (2, 3, 4)
+
+
+def by_hand(volume: np.ndarray, bins: tuple[int, int, int]) -> np.ndarray:
+    a, b, c = (n // k for n, k in zip(volume.shape, bins, strict=True))
+    return volume.reshape(a, bins[0], b, bins[1], c, bins[2]).sum(axis=(1, 3, 5))
+
+
+def test_counts_are_conserved() -> None:
+    """Each bin holds the sum of its voxels."""
+    raw = np.random.default_rng(0).poisson(5, (8, 12, 16))
+    done, _ = binned(pattern(raw), BINS)
+    np.testing.assert_array_equal(done.intensity, by_hand(raw, BINS))
+    assert done.valid.all()
+
+
+def test_block_sums_keep_a_cut_off_block() -> None:
+    """Where the shape is no multiple the last block sums what there is: the total is kept."""
+    raw = np.random.default_rng(0).poisson(5, (7, 11, 13)).astype(np.float32)
+    done = block_sums(raw, BINS)
+    assert done.shape == (4, 4, 4)
+    assert done.sum() == raw.sum()
+    assert done[-1, -1, -1] == raw[6:, 9:, 12:].sum()
+
+
+def test_half_valid_bins_are_scaled_and_others_masked() -> None:
+    """At least half valid: the sum scaled to the full bin. Less: MASKED, or PADDING where padding prevails."""
+    raw = np.full((4, 4, 4), 10.0, np.float32)
+    mask = np.zeros((4, 4, 4), np.uint8)
+    mask[:2, :2, :2].flat[:4] = MaskState.MASKED
+    mask[2:, :2, :2].flat[:5] = MaskState.MASKED
+    mask[:2, 2:, :2] = MaskState.PADDING
+    mask[2:, 2:, :2].flat[:5] = [1, 1, 2, 2, 2]
+    mask[:2, :2, 2:].flat[:5] = [1, 1, 1, 2, 2]
+    done, report = binned(Pattern(np.where(mask == 0, raw, np.float32(0)), mask), (2, 2, 2))
+    assert done.mask[:, :, 0].tolist() == [[0, 2], [1, 2]]
+    assert done.mask[0, 0, 1] == MaskState.MASKED
+    assert done.intensity[0, 0, 0] == 80
+    assert not done.intensity[done.mask != 0].any()
+    assert report.numbers["scaled_bins"] == 1
+    assert report.numbers["masked_bins"] == 2
+
+
+def test_a_shape_that_is_no_multiple_is_refused() -> None:
+    """Cropping silently would move the centre."""
+    with pytest.raises(DataError, match="multiple"):
+        binned(pattern(np.ones((8, 8, 9))), (2, 2, 2))
+
+
+@pytest.mark.parametrize("bins", [(1, 2, 3), (4, 3, 2)])
+def test_the_geometry_follows(bins: tuple[int, int, int]) -> None:
+    """Steps grow by the bin, and q at the DC bin is the mean q of the voxels in it."""
+    shape = tuple(8 * b for b in bins)
+    steps = np.random.default_rng(1).normal(size=(3, 3))
+    before = Geometry(steps, np.array([1.0, 2.0, 3.0]))
+    made, _ = binned(Pattern(np.ones(shape, np.float32), np.zeros(shape, np.uint8), geometry=before), bins)
+    inside = [np.arange(4 * b, 5 * b).mean() - n // 2 for b, n in zip(bins, shape, strict=True)]
+    assert made.geometry is not None
+    assert made.geometry.q_centre is not None
+    if any(b > 1 for b in bins):
+        np.testing.assert_allclose(made.geometry.q_centre, before.q_centre + np.array(inside) @ steps)  # type: ignore[operator]
+    np.testing.assert_allclose(made.geometry.q_steps, steps * np.array(bins)[:, None])

@@ -1,0 +1,95 @@
+"""Saturated, dead and hot: found where they are, and nothing else taken for them."""
+
+import numpy as np
+import pytest
+
+from inphase.pattern import MaskState, Pattern
+from inphase.preprocess import pixels
+from tests.inphase.preprocess.simulated import counts, crystal, pattern
+
+
+@pytest.fixture(scope="module")
+def clean() -> np.ndarray:
+    """A finely sampled crystal of 3e6 photons on a background of 0.02."""
+    return counts(crystal(3, (48, 64, 64), (5.0, 4.0, 3.0)).intensity, 3e6, background=0.02)
+
+
+def masked_pixels(done: Pattern) -> set[tuple[int, int]]:
+    return {(int(r), int(c)) for r, c in np.argwhere((done.mask == MaskState.MASKED).all(axis=0))}
+
+
+def test_saturated_voxels_are_masked(clean: np.ndarray) -> None:
+    """Counts at or above the level go, the others stay."""
+    level = float(clean.max()) / 2
+    done, report = pixels.saturated(pattern(clean), level)
+    np.testing.assert_array_equal(done.mask == MaskState.MASKED, clean >= level)
+    assert report.numbers["voxels"] == int((clean >= level).sum())
+
+
+def test_dead_pixels_and_gaps_are_found(clean: np.ndarray) -> None:
+    """A dead pixel near the peak and module gaps of 3 and 6 pixels, also crossing the peak, are masked, nothing else."""
+    raw = clean.copy()
+    raw[:, 36, 30] = 0
+    raw[:, :, 20:26] = 0
+    raw[:, 33:36, :] = 0
+    done, _ = pixels.dead(pattern(raw))
+    dead = np.zeros((64, 64), bool)
+    dead[36, 30] = dead[:, 20:26] = dead[33:36] = True
+    np.testing.assert_array_equal((done.mask == MaskState.MASKED).all(axis=0), dead)
+
+
+def test_an_empty_far_field_is_not_dead() -> None:
+    """At 1e4 photons without background most pixels are zero in all frames, and all of them are valid zeros."""
+    raw = counts(crystal(3, (48, 64, 64), (5.0, 4.0, 3.0)).intensity, 1e4)
+    assert (raw.sum(axis=0) == 0).mean() > 0.5
+    done, report = pixels.dead(pattern(raw))
+    assert report.numbers["pixels"] == 0
+    assert done.valid.all()
+
+
+def test_a_whole_silent_column_is_a_gap_even_where_little_light_falls() -> None:
+    """The line test: a silent column through a sparse far field is masked from end to end."""
+    raw = counts(crystal(3, (48, 64, 64), (5.0, 4.0, 3.0)).intensity, 1e4, background=0.01)
+    raw[:, :, 50:52] = 0
+    done, _ = pixels.dead(pattern(raw))
+    np.testing.assert_array_equal(np.unique(np.argwhere(done.mask)[:, 2]), [50, 51])
+    assert (done.mask[:, :, 50:52] == MaskState.MASKED).all()
+
+
+def test_spikes_clusters_and_stuck_pixels_are_hot(clean: np.ndarray) -> None:
+    """A spike in one frame, a pair, a triple, a bright and a dim pixel in every frame: all masked."""
+    raw = clean.copy()
+    raw[10, 5, 5] += 400
+    raw[11, 50, 8:10] += 900
+    raw[12, 8, 50] += 900
+    raw[12, 9, 50:52] += 700
+    raw[:, 60, 3] += 50
+    raw[:, 60, 60] += 2  # 96 counts over the scan where neighbours have 1
+    done, report = pixels.hot(pattern(raw))
+    assert (done.mask[10, 5, 5], done.mask[11, 50, 8], done.mask[11, 50, 9]) == (1, 1, 1)
+    assert (done.mask[12, 8, 50], done.mask[12, 9, 50], done.mask[12, 9, 51]) == (1, 1, 1)
+    assert masked_pixels(done) == {(60, 3), (60, 60)}
+    assert report.numbers["pixels_in_every_frame"] == 2
+    assert int((done.mask != 0).sum()) == 2 * 48 + 6
+    assert not done.intensity[done.mask != 0].any()
+
+
+@pytest.mark.parametrize("oversampling", [(2.3, 2.3, 2.3), (3.0, 2.4, 4.0), (12.0, 8.0, 6.0)])
+@pytest.mark.parametrize("photons", [1e4, 1e5, 1e7, 1e9])
+def test_a_crystal_alone_is_never_hot(oversampling: tuple[float, float, float], photons: float) -> None:
+    """Peaks of barely and of finely sampled crystals, dim and bright, pass: fewer than 1e-5 of the voxels are masked."""
+    raw = counts(crystal(11, (64, 64, 64), oversampling, peak=(0.3, -0.4, 0.2)).intensity, photons)
+    done, _ = pixels.hot(pattern(raw))
+    assert (done.mask != 0).sum() <= 2
+    assert done.mask[np.unravel_index(int(raw.argmax()), raw.shape)] == MaskState.VALID
+
+
+def test_already_masked_and_padded_voxels_keep_their_state() -> None:
+    """A step only turns VALID into MASKED."""
+    raw = np.zeros((8, 16, 16), np.float32)
+    raw[4, 8, 8] = 100
+    mask = np.zeros(raw.shape, np.uint8)
+    mask[:, :, :2] = MaskState.PADDING
+    done, _ = pixels.hot(Pattern(raw, mask))
+    assert (done.mask[:, :, :2] == MaskState.PADDING).all()
+    assert done.mask[4, 8, 8] == MaskState.MASKED

@@ -1,0 +1,90 @@
+"""What is refused, what is masked, what is kept."""
+
+import numpy as np
+import pytest
+
+from inphase.errors import DataError
+from inphase.pattern import Domain, MaskState, digest
+from inphase.preprocess.validate import pattern_from_array
+
+
+def scan(dtype: str = "int32") -> np.ndarray:
+    return np.random.default_rng(0).poisson(3.0, (12, 16, 20)).astype(dtype)
+
+
+def test_counts_become_float_and_nothing_is_masked() -> None:
+    """A clean scan keeps every count, and its digest is that of the input array."""
+    raw = scan("uint16")
+    made = pattern_from_array(raw, metadata={"sample": "Au"})
+    assert made.intensity.dtype == np.float32
+    np.testing.assert_array_equal(made.intensity, raw)
+    assert made.valid.all()
+    assert made.digest == digest(raw)
+    assert made.metadata == {"sample": "Au"}
+
+
+def test_modulus_is_squared() -> None:
+    """In the modulus domain the intensity is the square of the input."""
+    raw = np.sqrt(scan("float32"))
+    np.testing.assert_allclose(pattern_from_array(raw, Domain.MODULUS).intensity, raw**2)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.ones(64), "1 dimensions"),
+        (np.ones((4, 4, 4, 4, 4)), "5 dimensions"),
+        (np.ones((12, 16, 4)), "at least 8"),
+        (np.ones((12, 16, 20), complex), "complex128"),
+        (np.zeros((12, 16, 20), np.uint16), "empty"),
+        (np.full((12, 16, 20), np.nan), "NaN"),
+        (np.full((12, 16, 20), -1), "negative"),
+    ],
+)
+def test_what_is_no_measurement_is_refused(array: np.ndarray, words: str) -> None:
+    """Wrong dimensions, size, type, and scans without a count are DataErrors that say what is wrong."""
+    with pytest.raises(DataError, match=words):
+        pattern_from_array(array)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -5.0])
+def test_few_unknown_voxels_are_masked_and_many_refused(bad: float) -> None:
+    """Below 1 % of the voxels NaN, infinite or negative counts are masked; above, the message has number and first index."""
+    raw = scan("float32")
+    raw[3, 4, 5] = bad
+    made = pattern_from_array(raw)
+    assert made.mask[3, 4, 5] == MaskState.MASKED
+    assert made.intensity[3, 4, 5] == 0
+    assert (made.mask != 0).sum() == 1
+    raw[2:5, :, 3:] = bad
+    with pytest.raises(DataError, match=r"\(2, 0, 3\)"):
+        pattern_from_array(raw)
+
+
+@pytest.mark.parametrize("mark", [-1.0, np.nan])
+def test_pixels_marked_in_every_frame_are_gaps(mark: float) -> None:
+    """A column that is -1 or NaN in every frame is how many detectors mark a gap: 5 % of the pixels, masked, no error."""
+    raw = scan("float32")
+    raw[:, :, 7] = mark
+    made = pattern_from_array(raw)
+    assert (made.mask[:, :, 7] == MaskState.MASKED).all()
+    assert made.valid.sum() == raw.size - raw[:, :, 7].size
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("uint16", 2**16 - 1), ("uint32", 2**32 - 1), ("int64", 2**32 - 1), ("float64", 2**32 - 1)]
+)
+def test_the_sentinel_of_a_detector_is_masked(dtype: str, value: int) -> None:
+    """The integer maximum, also after conversion to a wider type, means not measured, however many voxels have it."""
+    raw = scan(dtype)
+    raw[:, 5:8] = value
+    made = pattern_from_array(raw)
+    assert (made.mask[:, 5:8] == MaskState.MASKED).all()
+    assert made.intensity.max() < 100
+
+
+def test_8_bit_maximum_is_a_count() -> None:
+    """255 is a plausible count, not a mark."""
+    raw = scan("uint8")
+    raw[0, 0, 0] = 255
+    assert pattern_from_array(raw).valid.all()
