@@ -1,0 +1,31 @@
+"""One definition of what a network sees: training and service agree."""
+
+import numpy as np
+import torch
+
+from inphase import features
+from training.data import sample
+from training.features import volume_features
+from training.settings import FitSettings
+
+
+def test_batched_features_equal_those_of_the_service() -> None:
+    """For every crystal of a batch, torch on the batch gives what numpy gives for the single pattern (single precision)."""
+    m = sample(FitSettings(), 5, 0, 3, torch.device("cpu")).measurement
+    batched = volume_features(m.intensity, m.mask, m.hidden)
+    for i in range(3):
+        single = features.volume_features(m.intensity[i].numpy(), m.mask[i].numpy(), m.hidden[i].numpy())
+        assert batched.keys() == single.keys()
+        for name, value in single.items():
+            np.testing.assert_allclose(batched[name][i].numpy(), value[0], atol=2e-5, err_msg=name)
+
+
+def test_autocorrelation_is_hermitian_and_one_at_its_centre() -> None:
+    """AC(-r) = conj AC(r) and AC(0) = 1: it is the transform of a real intensity."""
+    m = sample(FitSettings(), 6, 0, 1, torch.device("cpu")).measurement
+    ac = features.volume_features(m.intensity[0].numpy(), m.mask[0].numpy())["autocorrelation"][0]
+    assert ac[0, 32, 32, 32] == 1.0
+    inner = ac[:, 1:, 1:, 1:]
+    mirrored = inner[:, ::-1, ::-1, ::-1]
+    np.testing.assert_allclose(inner[0], mirrored[0], atol=1e-5)
+    np.testing.assert_allclose(inner[1], -mirrored[1], atol=1e-5)

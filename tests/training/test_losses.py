@@ -1,0 +1,47 @@
+"""training.losses against the formulas and against inphase.metrics."""
+
+import numpy as np
+import torch
+
+from inphase import metrics
+from training.losses import calculated_modulus, modulus_error
+from training.transform import embed, forward
+
+
+def objects(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    return torch.rand(2, 8, 8, 8, generator=g), torch.rand(2, 8, 8, 8, generator=g)
+
+
+def test_true_object_of_any_scale_and_phase_has_no_error() -> None:
+    """R and chi2 vanish for the object itself, its scaled and phase-shifted copy, and its twin."""
+    amplitude, phase = objects()
+    frame = (16, 16, 16)
+    target = forward(embed(torch.polar(amplitude, phase), frame)).abs()
+    known = torch.ones_like(target, dtype=torch.bool)
+    mirrored = [torch.roll(t.flip((1, 2, 3)), (1, 1, 1), (1, 2, 3)) for t in (amplitude, -phase)]
+    # voxel 0 of the box has no mirror image inside it: compare objects that are empty there
+    inner = torch.zeros_like(amplitude)
+    inner[:, 1:, 1:, 1:] = 1
+    twin_target = calculated_modulus(amplitude * inner, phase, frame)
+    for a, p, t in (
+        (amplitude, phase, target),
+        (0.3 * amplitude, phase + 1.0, target),
+        (mirrored[0] * inner, mirrored[1], twin_target),
+    ):
+        for error in modulus_error(calculated_modulus(a, p, frame), t, known):
+            assert error.abs().max() < 1e-5
+
+
+def test_errors_are_those_of_the_service() -> None:
+    """chi2 and R of a wrong object equal inphase.metrics.measure on the same voxels (single against double precision)."""
+    amplitude, phase = objects(1)
+    other, _ = objects(2)
+    frame = (16, 16, 16)
+    measured = calculated_modulus(amplitude, phase, frame)
+    known = torch.rand(2, *frame, generator=torch.Generator().manual_seed(3)) > 0.2
+    r_factor, chi2 = modulus_error(calculated_modulus(other, phase, frame), measured, known)
+    for i in range(2):
+        obj = embed(torch.polar(other, phase), frame)[i].numpy()
+        found = metrics.measure(obj, np.abs(obj) > 0, measured[i].numpy(), (~known[i]).numpy().astype(np.uint8))
+        np.testing.assert_allclose([r_factor[i], chi2[i]], [found.r_factor, found.chi2], rtol=1e-4)

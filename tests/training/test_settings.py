@@ -1,0 +1,37 @@
+"""training.settings: one file is a run."""
+
+from pathlib import Path
+
+import pytest
+
+from training.fit import seconds
+from training.settings import FitSettings, from_dict, read
+
+CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.name)
+def test_shipped_configurations_are_readable(path: Path) -> None:
+    """Every configuration that ships names known settings only."""
+    assert read(path).batch > 0
+
+
+def test_settings_survive_the_checkpoint() -> None:
+    """as_dict and from_dict are inverse."""
+    settings = FitSettings(batch=3, network={"widths": (16, 16, 32)})
+    assert from_dict(settings.as_dict()) == settings
+
+
+@pytest.mark.parametrize("values", [{"bach": 3}, {"crystals": {"facet": 2}}])
+def test_typos_are_refused(values: dict[str, object]) -> None:
+    """An unknown name is an error that lists the known ones."""
+    with pytest.raises(ValueError, match="unknown setting .*; known: "):
+        from_dict(values)
+
+
+def test_time_budget() -> None:
+    """DD:HH:MM:SS with missing leading parts; anything else is refused."""
+    assert [seconds(t) for t in ("12", "1:30", "00:01:00:00", "1:0:0:1")] == [12, 90, 3600, 86401]
+    for text in ("", "1h", "1:2:3:4:5", "-3"):
+        with pytest.raises(ValueError, match="DD:HH:MM:SS"):
+            seconds(text)
