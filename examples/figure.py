@@ -158,6 +158,4 @@ def _box(support: NDArray[np.bool_]) -> tuple[slice, ...]:
 
 
 def _colours(name: str, bad: str) -> Colormap:
-    colours = mpl.colormaps[name].copy()
-    colours.set_bad(bad)
-    return colours
+    return mpl.colormaps[name].with_extremes(bad=bad)
