@@ -23,7 +23,7 @@ _MAX_MEMBERS = 1000
 _MAX_SMALL = 2**24  # bytes of a member that is read whole because its name is known
 # what to look for first; the second name reads a result file back as a measurement
 _PREFERRED = {Domain.COUNTS: ("data",), Domain.MODULUS: ("modulus", "data")}
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 def read(request: Request) -> RawScan:
