@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.pattern import MaskState
 
+RESOLUTION = 1e-7  # of single precision
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -47,7 +49,8 @@ class Problem:
 
         Visible voxels hold their modulus, masked and free ones -inf (kept), padding minus its bound.
         """
-        # the smallest float stands for a bound of zero, which no sign could tell from a measured zero
-        bound = max(self.padding_bound, float(np.finfo(np.float32).tiny))
+        # a zero has no sign: a bound lost in the rounding of the largest value stands for it (smaller ones, denormal
+        # after a few products, slow the FFT down threefold)
+        bound = max(self.padding_bound, RESOLUTION * float(self.modulus[self.visible].max()))
         unknown = np.where(self.mask == MaskState.PADDING, np.float32(-bound), np.float32(-np.inf))
         return np.where(self.visible, self.modulus, unknown).astype(np.float32)
