@@ -27,9 +27,12 @@ STYLE = {"font.size": 9, "text.color": INK, "axes.labelcolor": INK, "axes.titlec
 def draw(views: Sequence[View], result: Result, path: Path, title: str) -> None:
     """Writes the figure as PNG. `result` gives the measured pattern, the voxel size and the phase ramp to leave out."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.1 * max(4, 2 * len(views)), 14.2), dpi=100, facecolor="white", layout="constrained")
+        columns = 2 * len(views)
+        width = max(15.5, 3.1 * columns)
+        heights = (4.0, 3 * (0.95 * width / columns + 0.35) + 0.8)
+        figure = Figure(figsize=(width, sum(heights)), dpi=100, facecolor="white", layout="constrained")
         figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
-        top, bottom = figure.subfigures(2, 1, height_ratios=(1.0, 2.6), hspace=0.03)
+        top, bottom = figure.subfigures(2, 1, height_ratios=heights, hspace=0.03)
         _patterns(top, [view for view in views if view.chi2 is not None], result)
         _objects(bottom, views, result)
         figure.savefig(path)
@@ -52,7 +55,7 @@ def _patterns(figure: Figure, views: Sequence[View], result: Result) -> None:
     figure.colorbar(image, ax=list(panels[:-1]), aspect=25, pad=0.01, label="photons per voxel")
     residual = np.where(valid, np.sqrt(calculated[-1]) - result.modulus, np.nan)[middle]
     image = panels[-1].imshow(residual, cmap=_colours("RdBu_r", UNKNOWN), vmin=-2, vmax=2, interpolation="nearest")
-    panels[-1].set_title(f"calculated, {views[-1].name}, minus measured modulus")
+    panels[-1].set_title(f"{views[-1].name} minus measured modulus")
     figure.colorbar(
         image, ax=panels[-1], aspect=25, pad=0.02, label=r"$\sqrt{\mathrm{photons}}$ (noise: 0.5 rms)", extend="both"
     )
