@@ -21,6 +21,7 @@ BLOCK = 4  # voxels: the peak is first looked for in sums over blocks, where noi
 REACH = 12  # voxels around the brightest block within which the peak is refined
 SMOOTH = 1.0  # voxels, Gaussian, for the peak
 FILL = 2.0  # voxels, Gaussian, for holes
+FILL_REACH = 6  # voxels: where it ends
 GAP_SHARE = 0.1  # valid share of a row or column of the box at and below which it belongs to a gap
 WIDEST = 0.25  # share of an axis that gaps may take and still be filled from the band
 BANDS = np.geomspace(1 / 15, 0.46, 32)  # of the box: the half-widths 1 / sigma that are tried
@@ -51,7 +52,7 @@ def core(pattern: Pattern, background: float = 0.0) -> Core:
     start = (box[0].start, box[1].start, box[2].start)
     if valid.all():
         return Core(intensity, start, rough)
-    intensity = _bridged(intensity, valid, (0.0, FILL, FILL))
+    intensity = _bridged(intensity, valid)
     for axis in (1, 2):
         across = np.mean(valid, axis=tuple(a for a in range(3) if a != axis)) <= GAP_SHARE
         if 0 < across.sum() <= WIDEST * across.size:
@@ -71,7 +72,7 @@ def find_peak(pattern: Pattern) -> tuple[int, int, int]:
     block = np.unravel_index(int(coarse.argmax()), coarse.shape)
     a, b, c = (int(i) * BLOCK + BLOCK // 2 for i in block)
     box = around((a, b, c), (REACH, REACH, REACH), pattern.shape)
-    smooth = _smoothed(pattern.intensity[box], pattern.valid[box], (SMOOTH, SMOOTH, SMOOTH))
+    smooth = _smoothed(pattern.intensity[box], pattern.valid[box])
     spot = np.unravel_index(int(smooth.argmax()), smooth.shape)
     i, j, k = (int(i) + part.start for i, part in zip(spot, box, strict=True))
     return i, j, k
@@ -85,19 +86,34 @@ def around(
     return a, b, c
 
 
-def _bridged(
-    intensity: NDArray[np.float32], valid: NDArray[np.bool_], sigma: tuple[float, float, float]
-) -> NDArray[np.float32]:
-    return np.where(valid, intensity, _smoothed(intensity, valid, sigma))
+def _bridged(intensity: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Holes filled with the Gaussian mean of the valid voxels of their frame; computed for the holes alone, which are few."""
+    frames, rows, columns = intensity.shape
+    weight = np.zeros((frames, rows + 2 * FILL_REACH, columns + 2 * FILL_REACH), np.float32)
+    counts = np.zeros_like(weight)
+    inner = (slice(None), slice(FILL_REACH, -FILL_REACH), slice(FILL_REACH, -FILL_REACH))
+    weight[inner] = valid
+    counts[inner] = np.where(valid, intensity, np.float32(0.0))
+    frame, row, column = np.nonzero(~valid)
+    width = weight.shape[2]
+    index = (frame * weight.shape[1] + row + FILL_REACH) * width + column + FILL_REACH
+    spread, share = np.zeros(index.size, np.float32), np.full(index.size, 1e-6, np.float32)
+    for down in range(-FILL_REACH, FILL_REACH + 1):
+        for right in range(-FILL_REACH, FILL_REACH + 1):
+            near = index + (down * width + right)
+            factor = np.float32(np.exp(-(down**2 + right**2) / (2 * FILL**2)))
+            spread += factor * counts.reshape(-1)[near]
+            share += factor * weight.reshape(-1)[near]
+    bridged = intensity.copy()
+    bridged[frame, row, column] = spread / share
+    return bridged
 
 
-def _smoothed(
-    intensity: NDArray[np.float32], valid: NDArray[np.bool_], sigma: tuple[float, float, float]
-) -> NDArray[np.float32]:
+def _smoothed(intensity: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Gaussian mean of the valid voxels; 0 where none is near."""
     weight = valid.astype(np.float32)
-    spread = ndimage.gaussian_filter(intensity * weight, sigma, mode="constant")
-    share = ndimage.gaussian_filter(weight, sigma, mode="constant")
+    spread = ndimage.gaussian_filter(intensity * weight, SMOOTH, mode="constant")
+    share = ndimage.gaussian_filter(weight, SMOOTH, mode="constant")
     smooth: NDArray[np.float32] = np.where(share > 1e-4, spread / np.maximum(share, np.float32(1e-4)), np.float32(0.0))
     return smooth
 

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inphase.pattern import MaskState, Pattern
 from inphase.preprocess.centring import Window
+from inphase.preprocess.core import Core
 from inphase.preprocess.report import Number, StepReport
 
 LAYERS = 2  # next to the padding, whose modulus bounds it
@@ -29,6 +31,28 @@ def cut(pattern: Pattern, window: Window) -> tuple[Pattern, StepReport]:
     before, inside = pattern.intensity.sum(dtype=np.float64), intensity.sum(dtype=np.float64)
     numbers: dict[str, Number] = {"size": list(size), "counts_share": float(inside / before) if before else 0.0}
     return replace(pattern, intensity=intensity, mask=mask, geometry=geometry), StepReport("window", numbers)
+
+
+def expected(around: Core, window: Window, background: float) -> NDArray[np.float32]:
+    """Counts per measured voxel of the window as the filled core has them, (shape * bins) float32; NaN outside the core."""
+    size = tuple(n * b for n, b in zip(window.shape, window.bins, strict=True))
+    counts = np.full(size, np.nan, np.float32)
+    source, target = [], []
+    for start, n, first, length in zip(window.start, size, around.start, around.intensity.shape, strict=True):
+        low, high = max(start, first), max(start, first, min(start + n, first + length))
+        source.append(slice(low - first, high - first))
+        target.append(slice(low - start, high - start))
+    counts[tuple(target)] = around.intensity[tuple(source)] + np.float32(background)
+    return counts
+
+
+def counts_kept(pattern: Pattern, mask: NDArray[np.uint8], bins: tuple[int, int, int], background: float) -> float:
+    """Measured counts above background in a window's valid voxels whose bin is VALID in `mask` (the binned one)."""
+    kept = mask == MaskState.VALID
+    for axis, b in enumerate(bins):
+        kept = np.repeat(kept, b, axis=axis)
+    kept &= pattern.valid
+    return float(pattern.intensity[kept].sum(dtype=np.float64)) - background * int(kept.sum())
 
 
 def padding_bound(pattern: Pattern) -> float:

@@ -1,6 +1,6 @@
 """The way of one measurement onto the model grid: every step of the recipe in order, and what each of them did."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Prepared:
     padding_bound: largest |F| that a PADDING voxel may keep; 0 without padding.
     steps: what each step did.
     valid_fraction: VALID share of the grid's voxels that lie in the measured range.
-    counts_inside: share of the corrected counts above background that the valid voxels of the grid hold.
+    counts_inside: share of the corrected, measured counts above background that lie in valid voxels of the grid.
     """
 
     pattern: Pattern
@@ -62,9 +62,9 @@ def preprocess(
     window = centring.window(clean.shape, surroundings, bins, shape, recipe.centring.reference, measured.sigma)
     steps.append(window.report(recipe.centring.reference))
     total = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
-    on_grid, report = grid.cut(clean, window)
+    cut, report = grid.cut(clean, window)
     steps.append(report)
-    on_grid, report = binning.binned(on_grid, bins)
+    on_grid, report = binning.binned(cut, bins, grid.expected(surroundings, window, level))
     steps.append(report)
     if recipe.background:
         on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
@@ -76,18 +76,18 @@ def preprocess(
     bound = grid.padding_bound(on_grid)
     valid = int(np.count_nonzero(on_grid.mask == MaskState.VALID))
     range_ = int(np.count_nonzero(on_grid.mask != MaskState.PADDING))
-    inside = float(on_grid.intensity.sum(dtype=np.float64)) / total if total > 0 else 0.0
+    inside = grid.counts_kept(cut, on_grid.mask, bins, level) / total if total > 0 else 0.0
     steps.append(StepReport("grid", {"shape": list(shape), "padding_bound": bound}))
     a, b, c = (s / k for s, k in zip(measured.sigma, bins, strict=True))
     return Prepared(
-        pattern=replace(on_grid, intensity=on_grid.intensity.astype(np.float32, copy=False)),
+        pattern=on_grid,
         transform=Transform(pattern.shape, window.start, bins, shape),
         oversampling_measured=measured.sigma,
         oversampling_after=(a, b, c),
         padding_bound=bound,
         steps=tuple(steps),
         valid_fraction=valid / range_,
-        counts_inside=min(1.0, inside),
+        counts_inside=min(1.0, max(0.0, inside)),
     )
 
 

@@ -49,8 +49,19 @@ def test_half_valid_bins_are_scaled_and_others_masked() -> None:
     assert done.mask[0, 0, 1] == MaskState.MASKED
     assert done.intensity[0, 0, 0] == 80
     assert not done.intensity[done.mask != 0].any()
-    assert report.numbers["scaled_bins"] == 1
+    assert report.numbers["completed_bins"] == 1
     assert report.numbers["masked_bins"] == 2
+
+
+def test_expected_counts_complete_a_bin_and_decide_whether_it_counts() -> None:
+    """Two voxels of four on a slope: completed by what the others probably had; masked where that would be most of the sum;
+    scaled where nothing is known."""
+    raw = np.array([10.0, 6.0, 0.0, 0.0] * 3, np.float32).reshape(1, 3, 4)
+    mask = np.array([0, 0, 1, 1] * 3, np.uint8).reshape(1, 3, 4)
+    guess = np.array([10, 6, 3, 1, 10, 6, 12, 5, 10, 6, np.nan, np.nan], np.float32).reshape(1, 3, 4)
+    done, _ = binned(Pattern(raw, mask), (1, 1, 4), guess)
+    assert done.intensity.ravel().tolist() == [20, 0, 32]
+    assert done.mask.ravel().tolist() == [0, 1, 0]
 
 
 def test_a_shape_that_is_no_multiple_is_refused() -> None:

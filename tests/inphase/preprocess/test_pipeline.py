@@ -64,8 +64,8 @@ def test_a_faulty_scan_comes_out_centred_binned_and_masked() -> None:
 
 
 def test_the_pattern_is_the_truth_where_it_is_valid() -> None:
-    """Valid voxels follow the noise-free binned far field of the crystal: chi2 within 1.5 times what Poisson noise leaves
-    (a quarter per lit voxel, of the total), so masking and scaling hide or distort nothing."""
+    """Valid voxels follow the noise-free binned far field of the crystal as closely as a Poisson sample of it on the same
+    background does, within 10 % (bins completed at the gaps' edges), so that no step distorts anything."""
     photons = 3e6
     made = preprocess(pattern_from_array(faulty(photons)), PRESETS["auto"])
     truth = crystal(8, SHAPE, (6.0, 4.9, 3.0), peak=(7.0, -15.0, 20.0)).intensity * photons
@@ -76,9 +76,10 @@ def test_the_pattern_is_the_truth_where_it_is_valid() -> None:
     rows = np.ix_(*(p[i] for p, i in zip(positions, inside, strict=True)))
     np.add.at(expected, rows, truth[np.ix_(*inside)])
     valid = made.pattern.valid
-    chi2 = np.square(np.sqrt(expected) - made.pattern.modulus)[valid].sum() / made.pattern.intensity.sum()
-    lit = valid & (expected > 1)
-    assert chi2 < 1.5 * 0.25 * lit.sum() / made.pattern.intensity.sum() + 1e-3
+    flat = 0.02 * np.prod(bins)
+    ideal = np.maximum(np.random.default_rng(1).poisson(expected + flat) - flat, 0)
+    left, noise = (np.square(np.sqrt(expected) - np.sqrt(one))[valid].sum() for one in (made.pattern.intensity, ideal))
+    assert left < 1.1 * noise
 
 
 @pytest.mark.parametrize("shape", [(201, 96, 75), (41, 128, 130), (64, 64, 64), (37, 51, 45)])
@@ -190,13 +191,14 @@ def test_scan_54(scan_54: tuple[np.ndarray, Corrections, RockingScan]) -> None:
 def test_scan_54_is_prepared_while_the_next_frame_is_taken(
     scan_54: tuple[np.ndarray, Corrections, RockingScan],
 ) -> None:
-    """Validation and preprocessing of 201 x 256 x 256 counts: about 0.4 s on two idle cores, 3 s allowed on busy ones."""
+    """Validation and preprocessing of 201 x 256 x 256 counts take about 0.8 s of processor time; 3 s are allowed, because
+    busy neighbours slow down memory."""
     raw, maps, _ = scan_54
     times = []
     for _ in range(2):
-        begin = time.perf_counter()
+        begin = time.process_time()
         preprocess(pattern_from_array(raw), PRESETS["auto"], corrections=maps)
-        times.append(time.perf_counter() - begin)
+        times.append(time.process_time() - begin)
     assert min(times) < 3.0
 
 
