@@ -11,7 +11,6 @@ from inphase.pattern import MaskState
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.starts import Starts, random
-from service import pipeline
 from service.pipeline import Candidate, Draft
 
 CONVENTIONAL = "autophasenn-600"

@@ -1,7 +1,7 @@
 """From a raw rocking curve to an image: the network, its refinements and the conventional retrieval, side by side.
 
-    python -m benchmarks.first_path            # about a quarter of an hour on two cores
-    python -m benchmarks.first_path --crystals 10
+python -m benchmarks.first_path            # about a quarter of an hour on two cores
+python -m benchmarks.first_path --crystals 10
 """
 
 import os
@@ -208,7 +208,9 @@ def iteration_cost(n: int, repeats: int = 9) -> list[str]:
     retrieve(problem, short, starts)
     iterations, pairs = [], []
     for _ in range(repeats):
-        iterations.append((seconds(lambda: retrieve(problem, long, starts)) - seconds(lambda: retrieve(problem, short, starts))) / 40)
+        iterations.append(
+            (seconds(lambda: retrieve(problem, long, starts)) - seconds(lambda: retrieve(problem, short, starts))) / 40
+        )
         pairs.append(seconds(transforms) / 40)
     er, ffts = statistics.median(iterations), statistics.median(pairs)
     return [f"{n}^3", f"{er * 1e3:.2f}", f"{ffts * 1e3:.2f}", f"{er / ffts:.2f}"]

@@ -5,7 +5,11 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train the networks of inphase and export them to the model repository.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Train the networks of inphase and export them to the model repository.",
+)
 
 
 @app.callback()
@@ -16,8 +20,12 @@ def main_options() -> None:
 @app.command()
 def fit(
     config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="YAML file of the run.")],
-    run: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and logs. An interrupted run goes on.")] = Path("runs/inphase-bcdi"),
-    max_time: Annotated[str, typer.Option(help="Wall-clock budget DD:HH:MM:SS; the learning rate follows it.")] = "00:01:00:00",
+    run: Annotated[
+        Path, typer.Option(help="Folder of the run: checkpoints and logs. An interrupted run goes on.")
+    ] = Path("runs/inphase-bcdi"),
+    max_time: Annotated[
+        str, typer.Option(help="Wall-clock budget DD:HH:MM:SS; the learning rate follows it.")
+    ] = "00:01:00:00",
 ) -> None:
     """Fit a network.
 
@@ -31,7 +39,10 @@ def fit(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option("--out", "-o", help="HDF5 file of the raw frames; the truth goes to <stem>.truth.npz beside it.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="HDF5 file of the raw frames; the truth goes to <stem>.truth.npz beside it."),
+    ],
     seed: Annotated[int, typer.Option(help="Another seed, another crystal.")] = 1,
     photons: Annotated[float, typer.Option(min=1.0, help="Total photons of the curve.")] = 2e7,
 ) -> None:

@@ -88,7 +88,9 @@ def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: i
     return Agreement(float(np.abs(found[0] - amplitude).max()), float(turn[inside].max()))
 
 
-def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any], crystals: int) -> dict[str, Any]:
+def card(
+    module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any], crystals: int
+) -> dict[str, Any]:
     """What the service needs to know of the model, and what its users should (DESIGN 4)."""
     s = module.settings
     return {
@@ -137,7 +139,9 @@ def export(checkpoint: Path, models: Path, name: str, version: int, metrics: dic
     """Write models/<name>/<version>/{model.onnx, card.yaml} and return the folder; a version is never overwritten."""
     target = models / name / str(version)
     if target.exists():
-        raise FileExistsError(f"{target} exists: a published version does not change; choose another --version or delete it")
+        raise FileExistsError(
+            f"{target} exists: a published version does not change; choose another --version or delete it"
+        )
     module = load(checkpoint)
     steps = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
     network = module.average.to(memory_format=torch.contiguous_format)

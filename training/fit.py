@@ -24,7 +24,13 @@ def fit(settings: FitSettings, run: Path, max_time: str) -> Path:
     """Train into the folder `run` and return the last checkpoint. An interrupted run of the same folder goes on."""
     lightning.seed_everything(settings.seed)
     bf16 = torch.cuda.is_available()
-    checkpoints = ModelCheckpoint(dirpath=run, filename="last", every_n_train_steps=100, enable_version_counter=False, save_on_train_epoch_end=True)
+    checkpoints = ModelCheckpoint(
+        dirpath=run,
+        filename="last",
+        every_n_train_steps=100,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
     trainer = lightning.Trainer(
         max_epochs=-1,
         precision="bf16-mixed" if bf16 else "32-true",

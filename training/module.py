@@ -49,11 +49,18 @@ class PhaseRetrieval(lightning.LightningModule):
 
     def training_step(self, number: Tensor, _: int) -> Tensor:
         world = self.trainer.world_size
-        batch = sample(self.settings, self.settings.seed, int(number) * world + self.global_rank, self.settings.batch, self.device)
+        batch = sample(
+            self.settings, self.settings.seed, int(number) * world + self.global_rank, self.settings.batch, self.device
+        )
         r_factor, chi2 = self.errors(self.predict(self.network, batch), batch)
         loss = r_factor.mean()
         self.log_dict({"R": loss, "chi2": chi2.median()}, prog_bar=True, batch_size=self.settings.batch)
-        self.log("crystals_per_s", (self.global_step + 1) * self.settings.batch * world / max(self.elapsed, 1e-3), prog_bar=True, batch_size=1)
+        self.log(
+            "crystals_per_s",
+            (self.global_step + 1) * self.settings.batch * world / max(self.elapsed, 1e-3),
+            prog_bar=True,
+            batch_size=1,
+        )
         return loss
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -89,7 +96,10 @@ class PhaseRetrieval(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
-            self.network.parameters(), self.settings.learning_rate, betas=(0.9, 0.98), weight_decay=self.settings.weight_decay
+            self.network.parameters(),
+            self.settings.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=self.settings.weight_decay,
         )
 
     def train_dataloader(self) -> DataLoader[int]:

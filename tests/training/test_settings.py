@@ -25,7 +25,7 @@ def test_settings_survive_the_checkpoint() -> None:
 @pytest.mark.parametrize("values", [{"bach": 3}, {"crystals": {"facet": 2}}])
 def test_typos_are_refused(values: dict[str, object]) -> None:
     """An unknown name is an error that lists the known ones."""
-    with pytest.raises(ValueError, match="unknown setting .*; known: "):
+    with pytest.raises(ValueError, match=r"unknown setting .*; known: "):
         from_dict(values)
 
 

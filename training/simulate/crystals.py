@@ -52,13 +52,17 @@ def grid(shape: tuple[int, int, int], device: torch.device) -> Tensor:
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
-def uniform(bounds: tuple[float, float], size: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
+def uniform(
+    bounds: tuple[float, float], size: tuple[int, ...], generator: torch.Generator, device: torch.device
+) -> Tensor:
     """Uniform random numbers within bounds."""
     low, high = bounds
     return low + (high - low) * torch.rand(size, generator=generator, device=device)
 
 
-def facet_planes(batch: int, settings: CrystalSettings, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+def facet_planes(
+    batch: int, settings: CrystalSettings, generator: torch.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Planes n.x <= d of a randomly turned block and its cuts: normals (batch, 26, 3), distances (batch, 26).
 
     A direction that is not chosen lies far outside; the block's own six faces always close the crystal.
@@ -70,7 +74,9 @@ def facet_planes(batch: int, settings: CrystalSettings, generator: torch.Generat
     rank = torch.rand(batch, count, generator=generator, device=device).argsort(1).argsort(1)
     distance = uniform(settings.plane_distance, (batch, count), generator, device)
     block = (directions.abs().sum(1) == 1.0).expand(batch, count)
-    distance = torch.where(rank < wanted, distance, torch.where(block, torch.ones_like(distance), torch.full_like(distance, 9.0)))
+    distance = torch.where(
+        rank < wanted, distance, torch.where(block, torch.ones_like(distance), torch.full_like(distance, 9.0))
+    )
     normals = torch.einsum("fi,bji->bfj", directions, rotations(batch, generator, device))
     return normals, distance
 
@@ -108,12 +114,16 @@ def densities(
     return (result + 0.5).clamp_(0.0, 1.0).view(batch, *box)
 
 
-def smooth_fields(box: tuple[int, int, int], extent: Tensor, settings: CrystalSettings, generator: torch.Generator) -> Tensor:
+def smooth_fields(
+    box: tuple[int, int, int], extent: Tensor, settings: CrystalSettings, generator: torch.Generator
+) -> Tensor:
     """Random smooth fields (batch, *box): a few plane waves of at most `strain_cycles` across the crystal."""
     device, batch, modes = extent.device, len(extent), settings.strain_modes
     waves = torch.randn(batch, modes, 3, generator=generator, device=device)
     radius = uniform((0.1, 1.0), (batch, modes, 1), generator, device)
-    waves = torch.nn.functional.normalize(waves, dim=2) * radius * settings.strain_cycles * 2 * math.pi / extent[:, None]
+    waves = (
+        torch.nn.functional.normalize(waves, dim=2) * radius * settings.strain_cycles * 2 * math.pi / extent[:, None]
+    )
     offset = uniform((0.0, 2 * math.pi), (batch, modes, 1), generator, device)
     weight = torch.randn(batch, 1, modes, generator=generator, device=device)
     points = grid(box, device).view(3, -1)
@@ -151,7 +161,9 @@ def crystals(
     phase = (flat / rms * wanted * strained).view_as(density)
     variation = smooth_fields(box, extent, settings, generator)
     variation = variation / variation.flatten(1).abs().amax(1).view(-1, 1, 1, 1)
-    amplitude = density * (1 + settings.amplitude_variation * torch.rand(batch, 1, 1, 1, generator=generator, device=device) * variation)
+    amplitude = density * (
+        1 + settings.amplitude_variation * torch.rand(batch, 1, 1, 1, generator=generator, device=device) * variation
+    )
     offset = uniform((-settings.peak_offset, settings.peak_offset), (batch, 3), generator, device)
     ramp = torch.einsum("bi,i...->b...", 2 * math.pi * offset / size, grid(box, device))
     return torch.polar(amplitude, phase + ramp)

@@ -106,7 +106,9 @@ def bad_pixels(batch: int, frame: Shape, settings: DetectorSettings, generator: 
     for i in range(batch):
         if torch.rand((), generator=generator, device=device) >= settings.gap_share:
             continue
-        width = int(torch.randint(settings.gap_width[0], settings.gap_width[1] + 1, (), generator=generator, device=device))
+        width = int(
+            torch.randint(settings.gap_width[0], settings.gap_width[1] + 1, (), generator=generator, device=device)
+        )
         along_rows = bool(torch.rand((), generator=generator, device=device) < 0.5)
         size = rows if along_rows else columns
         at = int(torch.randint(0, size - width, (), generator=generator, device=device))
@@ -119,7 +121,9 @@ def bad_pixels(batch: int, frame: Shape, settings: DetectorSettings, generator: 
     return bad[:, None]
 
 
-def measure(objects: Tensor, frame: Shape, extent: Tensor, settings: DetectorSettings, generator: torch.Generator) -> Measurement:
+def measure(
+    objects: Tensor, frame: Shape, extent: Tensor, settings: DetectorSettings, generator: torch.Generator
+) -> Measurement:
     """Measure objects (batch, *box) complex64 whose crystals are `extent` (batch, 3) voxels long."""
     device, batch = objects.device, len(objects)
     coherent = forward(embed(objects, frame)).abs().square()

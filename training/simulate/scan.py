@@ -65,7 +65,9 @@ def _object(settings: ScanSettings, generator: torch.Generator) -> NDArray[np.co
     return full
 
 
-def simulate_scan(seed: int, settings: ScanSettings | None = None, progress: Callable[[str], None] | None = None) -> SimulatedScan:
+def simulate_scan(
+    seed: int, settings: ScanSettings | None = None, progress: Callable[[str], None] | None = None
+) -> SimulatedScan:
     """A raw rocking curve and its truth. `progress` is told each stage by name."""
     settings = settings or ScanSettings()
     tell = progress or (lambda _: None)
@@ -87,9 +89,13 @@ def simulate_scan(seed: int, settings: ScanSettings | None = None, progress: Cal
         return random.integers(0, rows, count), random.integers(0, columns, count)
 
     r, c = pixels(settings.hot_pixels)
-    frames[:, r, c] += random.poisson(random.lognormal(5.0, 1.5, settings.hot_pixels), (n, settings.hot_pixels)).astype(np.uint32)
+    frames[:, r, c] += random.poisson(random.lognormal(5.0, 1.5, settings.hot_pixels), (n, settings.hot_pixels)).astype(
+        np.uint32
+    )
     r, c = pixels(settings.spikes)
-    frames[random.integers(0, n, settings.spikes), r, c] += random.integers(200, 20000, settings.spikes).astype(np.uint32)
+    frames[random.integers(0, n, settings.spikes), r, c] += random.integers(200, 20000, settings.spikes).astype(
+        np.uint32
+    )
     r, c = pixels(settings.dead_pixels)
     frames[:, r, c] = 0
     frames[:, slice(*settings.gap_rows)] = SATURATED
@@ -106,4 +112,6 @@ def write(scan: SimulatedScan, path: Path) -> None:
         for name in ("q_steps", "q_centre"):
             file[name].attrs["units"] = "1/m"
     middle = tuple(slice(n // 2 - n // 4, n // 2 + n // 4) for n in scan.truth.shape)  # oversampled: the rest is empty
-    np.savez_compressed(path.with_suffix(".truth.npz"), object=scan.truth[middle], shape=scan.truth.shape, seed=scan.seed)
+    np.savez_compressed(
+        path.with_suffix(".truth.npz"), object=scan.truth[middle], shape=scan.truth.shape, seed=scan.seed
+    )

@@ -30,7 +30,9 @@ def test_network_predicts_a_box_within_its_ranges() -> None:
     network = build("inphase-bcdi", widths=(16, 16, 32)).eval()
     for batch in (1, 3):
         with torch.no_grad():
-            amplitude, phase = network(torch.rand(batch, 64, 64, 64), torch.ones(batch, 64, 64, 64), torch.randn(batch, 2, 64, 64, 64))
+            amplitude, phase = network(
+                torch.rand(batch, 64, 64, 64), torch.ones(batch, 64, 64, 64), torch.randn(batch, 2, 64, 64, 64)
+            )
         assert amplitude.shape == phase.shape == (batch, 32, 32, 32)
         assert 0 <= amplitude.min() <= amplitude.max() <= 1
         assert phase.abs().max() <= math.pi

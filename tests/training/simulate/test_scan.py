@@ -8,7 +8,14 @@ import numpy as np
 from inphase import formats, fourier
 from training.simulate.scan import SATURATED, ScanSettings, simulate_scan, write
 
-SMALL = ScanSettings(shape=(41, 64, 72), oversampling=(3.0, 4.0, 4.0), peak=(2.3, -5.0, 7.0), gap_rows=(50, 53), photons=1e6, phase_rms=0.05)
+SMALL = ScanSettings(
+    shape=(41, 64, 72),
+    oversampling=(3.0, 4.0, 4.0),
+    peak=(2.3, -5.0, 7.0),
+    gap_rows=(50, 53),
+    photons=1e6,
+    phase_rms=0.05,
+)
 
 
 def test_peak_gap_and_photons_are_where_they_should_be() -> None:
