@@ -257,9 +257,15 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
     except QueueUnavailableError:
         return None
     finally:
-        waiting.cancel()
-        leaving.cancel()
-        await asyncio.gather(waiting, leaving, return_exceptions=True)
+        await _end(waiting)
+        await _end(leaving)
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task until it has ended: redis-py may swallow a cancellation that meets it while it connects."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
 
 
 def _nbytes(arrays: pipeline.Arrays) -> int:
