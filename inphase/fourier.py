@@ -16,13 +16,13 @@ WORKERS = -1
 def forward(obj: NDArray[np.complexfloating], axes: tuple[int, ...] = AXES) -> NDArray[np.complexfloating]:
     """Far field of a centred object: (..., N, N, N) complex -> the same shape, centred; complex64 stays complex64."""
     shifted = scipy.fft.ifftshift(obj, axes=axes)
-    return scipy.fft.fftshift(scipy.fft.fftn(shifted, axes=axes, norm="ortho", workers=WORKERS), axes=axes)  # type: ignore[no-any-return]
+    return scipy.fft.fftshift(scipy.fft.fftn(shifted, axes=axes, norm="ortho", workers=WORKERS), axes=axes)
 
 
 def backward(field: NDArray[np.complexfloating], axes: tuple[int, ...] = AXES) -> NDArray[np.complexfloating]:
     """Adjoint and inverse of `forward`: centred far field -> centred object, same shape and precision."""
     shifted = scipy.fft.ifftshift(field, axes=axes)
-    return scipy.fft.fftshift(scipy.fft.ifftn(shifted, axes=axes, norm="ortho", workers=WORKERS), axes=axes)  # type: ignore[no-any-return]
+    return scipy.fft.fftshift(scipy.fft.ifftn(shifted, axes=axes, norm="ortho", workers=WORKERS), axes=axes)
 
 
 def autocorrelation(intensity: NDArray[np.floating]) -> NDArray[np.complexfloating]:

@@ -81,5 +81,7 @@ class RockingScan:
         axis = np.asarray(self.axis, float) / np.linalg.norm(self.axis)
         # turning the crystal by +step turns its reciprocal lattice, so that a fixed pixel sees q turned by -step
         rocking = -np.deg2rad(self.step_deg) * np.cross(axis, q)
-        steps = np.stack([rocking, k * self.pixel_m[0] / self.distance_m * row, k * self.pixel_m[1] / self.distance_m * column])
+        steps = np.stack(
+            [rocking, k * self.pixel_m[0] / self.distance_m * row, k * self.pixel_m[1] / self.distance_m * column]
+        )
         return Geometry(q_steps=steps, q_centre=q)

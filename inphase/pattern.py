@@ -58,12 +58,13 @@ class Pattern:
     @property
     def valid(self) -> NDArray[np.bool_]:
         """Voxels whose value is known."""
-        return self.mask == MaskState.VALID
+        known: NDArray[np.bool_] = self.mask == MaskState.VALID
+        return known
 
 
 def digest(data: NDArray[np.generic]) -> str:
     """sha256 of dtype, shape and bytes of an array: the identity of an input."""
     contiguous = np.ascontiguousarray(data)
     sha = hashlib.sha256(f"{contiguous.dtype.str}{contiguous.shape}".encode())
-    sha.update(memoryview(contiguous).cast("B"))
+    sha.update(contiguous.reshape(-1).view(np.uint8).data)
     return sha.hexdigest()
