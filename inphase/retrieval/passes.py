@@ -119,26 +119,35 @@ def overlap(field: Tensor, constraint: Tensor) -> Tensor:
     return torch.stack([_sum(modulus * constraint.clamp(min=0)), _sum(modulus.square())], 1)
 
 
-def amplitude(obj: Tensor) -> Tensor:
-    """|o| as a new complex volume, ready for an FFT."""
+def amplitude(obj: Tensor) -> tuple[Tensor, Tensor]:
+    """|o| as a new complex volume, ready for an FFT, and its mean, (B,) float64."""
     if _on_cpu(obj):
-        out = torch.empty_like(obj)
-        sweeps.amplitude(_rows(obj), _rows(out))
-        return out
-    return obj.abs().to(obj.dtype)
+        out, sums = torch.empty_like(obj), np.zeros(len(obj))
+        sweeps.amplitude(_rows(obj), _rows(out), sums)
+        return out, torch.from_numpy(sums) / obj[0].numel()
+    modulus = obj.abs()
+    return modulus.to(obj.dtype), _sum(modulus) / obj[0].numel()
 
 
-def intensity_weighted_amplitude(smooth: Tensor) -> Tensor:
-    """sqrt(sum a^4 / sum a^2) of the real part, (B,) float64."""
-    largest = float(smooth.real.amax().clamp(min=TINY))  # fourth powers of counts would overflow single precision
+def weigh(volume: Tensor, weights: Tensor) -> Tensor:
+    """weights * volume, in place; weights (N, ...) float32."""
+    if _on_cpu(volume):
+        sweeps.weigh(_rows(volume), weights.numpy().reshape(-1))
+        return volume
+    return volume.mul_(weights)
+
+
+def intensity_weighted_amplitude(smooth: Tensor, mean: Tensor) -> Tensor:
+    """sqrt(sum a^4 / sum a^2) of the real part, (B,) float64. mean (B,): its scale, lest fourth powers leave single precision."""
+    mean = mean.clamp(min=TINY)
     if _on_cpu(smooth):
         sums = np.zeros((len(smooth), 2))
-        sweeps.moments(_rows(smooth), np.float32(1 / largest), sums)
+        sweeps.moments(_rows(smooth), (1 / mean).numpy().astype(np.float32), sums)
         second, fourth = torch.from_numpy(sums).unbind(1)
     else:
-        square = (smooth.real / largest).double().square()
+        square = (smooth.real / _each(mean, smooth)).double().square()
         second, fourth = _sum(square), _sum(square.square())
-    return largest * (fourth / second).sqrt()
+    return mean * (fourth / second).sqrt()
 
 
 def above(smooth: Tensor, cut: Tensor) -> tuple[Tensor, list[int]]:

@@ -183,24 +183,41 @@ def overlap(field: NDArray[np.complex64], constraint: NDArray[np.float32], sums:
 
 
 @compiled
-def amplitude(obj: NDArray[np.complex64], out: NDArray[np.complex64]) -> None:
-    """|o| + 0i."""
+def amplitude(obj: NDArray[np.complex64], out: NDArray[np.complex64], sums: NDArray[np.float64]) -> None:
+    """out becomes |o| + 0i; sums: of |o| per start."""
     for b in range(obj.shape[0]):
-        o, target = obj[b], out[b]
-        for k in range(o.size):
-            target[k] = complex(np.sqrt(o[k].real * o[k].real + o[k].imag * o[k].imag), np.float32(0))
+        total = np.float64(0)
+        for first in range(0, obj.shape[1], BLOCK):
+            o, target = obj[b, first : first + BLOCK], out[b, first : first + BLOCK]
+            part = np.float32(0)
+            for k in range(o.size):
+                modulus = np.sqrt(o[k].real * o[k].real + o[k].imag * o[k].imag)
+                target[k] = complex(modulus, np.float32(0))
+                part += modulus
+            total += part
+        sums[b] = total
 
 
 @compiled
-def moments(smooth: NDArray[np.complex64], scale: np.float32, sums: NDArray[np.float64]) -> None:
-    """sum a^2 and sum a^4 of the real part over `scale`, per start."""
+def weigh(volume: NDArray[np.complex64], weights: NDArray[np.float32]) -> None:
+    """volume becomes weights * volume; weights (voxels,)."""
+    for b in range(volume.shape[0]):
+        v = volume[b]
+        for k in range(v.size):
+            v[k] = complex(weights[k] * v[k].real, weights[k] * v[k].imag)
+
+
+@compiled
+def moments(smooth: NDArray[np.complex64], scale: NDArray[np.float32], sums: NDArray[np.float64]) -> None:
+    """sum a^2 and sum a^4 of the real part times `scale`, per start."""
     for b in range(smooth.shape[0]):
         second, fourth = np.float64(0), np.float64(0)
+        factor = scale[b]
         for first in range(0, smooth.shape[1], BLOCK):
             a = smooth[b, first : first + BLOCK]
             part, whole = np.float32(0), np.float32(0)
             for k in range(a.size):
-                square = (a[k].real * scale) * (a[k].real * scale)
+                square = (a[k].real * factor) * (a[k].real * factor)
                 part += square
                 whole += square * square
             second += part

@@ -139,12 +139,31 @@ def test_overlap_counts_visible_voxels_only(v):
 @pytest.mark.usefixtures("path")
 def test_amplitude_reference_and_threshold(v):
     """|o| with no imaginary part, sqrt(sum a^4 / sum a^2), and the voxels above a cut with their number."""
-    smooth = passes.amplitude(torch.from_numpy(v.a))
+    smooth, mean = passes.amplitude(torch.from_numpy(v.a))
     a = np.abs(v.a)
+    np.testing.assert_allclose(mean.numpy(), a.mean((1, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(smooth.numpy(), a, atol=1e-6)
-    reference = passes.intensity_weighted_amplitude(smooth).numpy()
+    reference = passes.intensity_weighted_amplitude(smooth, mean).numpy()
     np.testing.assert_allclose(reference, np.sqrt((a**4).sum((1, 2, 3)) / (a**2).sum((1, 2, 3))), rtol=1e-5)
     support, counts = passes.above(smooth, torch.tensor([0.5, 1.5], dtype=torch.float64))
     expected = a >= np.array([0.5, 1.5]).reshape(-1, 1, 1, 1)
     np.testing.assert_array_equal(support.numpy(), expected)
     assert counts == expected.sum((1, 2, 3)).tolist()
+
+
+@pytest.mark.usefixtures("path")
+def test_weights(v):
+    """One weight per voxel, the same for every start."""
+    (volume,) = _tensors(v.a)
+    weights = np.abs(v.b[0]).astype(np.float32)
+    np.testing.assert_allclose(passes.weigh(volume, torch.from_numpy(weights)).numpy(), v.a * weights, atol=1e-6)
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("scale", [1e-15, 1e15])
+def test_the_reference_amplitude_has_the_scale_of_the_data(v, scale):
+    """Fourth powers of any data stay within single precision."""
+    smooth, mean = passes.amplitude(torch.from_numpy(v.a * np.float32(scale)))
+    a = np.abs(v.a.astype(complex))
+    expected = scale * np.sqrt((a**4).sum((1, 2, 3)) / (a**2).sum((1, 2, 3)))
+    np.testing.assert_allclose(passes.intensity_weighted_amplitude(smooth, mean).numpy(), expected, rtol=1e-5)
