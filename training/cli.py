@@ -62,14 +62,20 @@ def export(
     version: Annotated[int, typer.Option(min=1, help="Version to publish.")],
     name: Annotated[str, typer.Option(help="Model name: architecture or architecture-variant.")] = "inphase-bcdi",
     models: Annotated[Path, typer.Option(help="Model repository.")] = Path("models"),
+    metrics: Annotated[
+        Path | None, typer.Option(exists=True, help="YAML of reference figures on real measurements.")
+    ] = None,
 ) -> None:
     """Export a checkpoint as a version of the model repository, checked against torch.
 
     Example: inphase-train export --checkpoint runs/inphase-bcdi/last.ckpt --version 1
     """
+    import yaml
+
     from training.export import export as run_export
 
-    typer.echo(f"exported: {run_export(checkpoint, models, name, version)}")
+    figures = yaml.safe_load(metrics.read_text()) if metrics else None
+    typer.echo(f"exported: {run_export(checkpoint, models, name, version, figures)}")
 
 
 def main() -> None:

@@ -135,8 +135,27 @@ def plain(value: Any) -> Any:
     return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
+def held_out_figures(module: PhaseRetrieval) -> dict[str, Any]:
+    """chi2 of the network alone on the validation crystals, as training saw it last: median and 95th percentile."""
+    size, count = module.settings.batch, module.settings.validation_crystals
+    found = []
+    with torch.no_grad():
+        for number in range(count // size):
+            batch = sample(module.settings, HELD_OUT_SEED, number, size, torch.device("cpu"))
+            found.append(module.errors(module.predict(module.average, batch), batch)[1])
+    chi2 = torch.cat(found).numpy()
+    return {
+        "crystals": len(chi2),
+        "chi2_median": round(float(np.median(chi2)), 5),
+        "chi2_95th_percentile": round(float(np.percentile(chi2, 95)), 5),
+    }
+
+
 def export(checkpoint: Path, models: Path, name: str, version: int, metrics: dict[str, Any] | None = None) -> Path:
-    """Write models/<name>/<version>/{model.onnx, card.yaml} and return the folder; a version is never overwritten."""
+    """Write models/<name>/<version>/{model.onnx, card.yaml} and return the folder; a version is never overwritten.
+
+    metrics: reference figures on real measurements, added to those on held-out simulated crystals.
+    """
     target = models / name / str(version)
     if target.exists():
         raise FileExistsError(
@@ -144,6 +163,7 @@ def export(checkpoint: Path, models: Path, name: str, version: int, metrics: dic
         )
     module = load(checkpoint)
     steps = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    figures = {"simulated": held_out_figures(module), "real": metrics or {}}
     network = module.average.to(memory_format=torch.contiguous_format)
     model = halve(graph(network, module.settings))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +171,7 @@ def export(checkpoint: Path, models: Path, name: str, version: int, metrics: dic
         draft = Path(scratch) / "model.onnx"
         onnx.save(model, draft)
         found = agreement(draft, network, module.settings)
-        content = plain(card(module, name, version, found, metrics or {}, steps * module.settings.batch))
+        content = plain(card(module, name, version, found, figures, steps * module.settings.batch))
         helper.set_model_props(model, {"card": yaml.safe_dump(content, sort_keys=False)})
         onnx.save(model, draft)
         # the checksum is of the file with the card inside, so that only the file beside it can carry it
