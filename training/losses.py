@@ -1,7 +1,13 @@
-"""Losses that need no label: the measured modulus is the only target."""
+"""Losses that need no label: the measured modulus is the only target.
 
-from torch import Tensor
+The modulus alone does not tell a crystal from a smooth blob of twice its size that carries the same central peak: where
+the frame leaves room, a network finds the blob first. So two things that are known without a label are asked for as
+well: the object stays within the extent that its oversampling allows, and its density is even.
+"""
 
+from torch import Tensor, ones_like
+
+from training.simulate.crystals import grid
 from training.transform import embed, forward
 
 
@@ -22,3 +28,25 @@ def modulus_error(calculated: Tensor, measured: Tensor, known: Tensor) -> tuple[
     target = measured * known
     r_factor = difference.abs().sum((1, 2, 3)) / target.sum((1, 2, 3))
     return r_factor, difference.square().sum((1, 2, 3)) / target.square().sum((1, 2, 3))
+
+
+def outside_extent(amplitude: Tensor, extent: Tensor, margin: float = 1.5) -> Tensor:
+    """Share (B,) of the intensity of amplitudes (B, m, m, m) outside a box of `extent` (B, 3) voxels around m // 2.
+
+    The support constraint of phase retrieval; `margin` voxels on each side allow for a centre between two voxels.
+    """
+    inside = ones_like(amplitude)
+    distance = grid(tuple(amplitude.shape[1:]), amplitude.device).abs()
+    for axis in range(3):
+        inside = inside * (distance[axis] <= extent[:, axis].view(-1, 1, 1, 1) / 2 + margin)
+    intensity = amplitude.square()
+    return (intensity * (1 - inside)).sum((1, 2, 3)) / intensity.sum((1, 2, 3)).clamp_min(1e-12)
+
+
+def unevenness(amplitude: Tensor) -> Tensor:
+    """1 - (sum a^2)^2 / (sum a sum a^3), (B,): 0 for a crystal of even density, 0.35 for a Gaussian blob, of any scale.
+
+    Cauchy-Schwarz: the two sides are equal where every voxel is either empty or has one common amplitude.
+    """
+    first, second, third = (amplitude.pow(k).sum((1, 2, 3)) for k in (1, 2, 3))
+    return 1 - second.square() / (first * third).clamp_min(1e-12)

@@ -13,13 +13,13 @@ from torch.utils.data import DataLoader
 from inphase.pattern import MaskState
 from training.data import HELD_OUT_SEED, BatchNumbers, Sample, sample
 from training.features import volume_features
-from training.losses import calculated_modulus, modulus_error
+from training.losses import calculated_modulus, modulus_error, outside_extent, unevenness
 from training.networks import build
 from training.settings import FitSettings, from_dict
 
 
 class PhaseRetrieval(lightning.LightningModule):
-    """Unsupervised: the R factor between the calculated and the measured modulus is the loss; no label is seen.
+    """Unsupervised: the R factor between the calculated and the measured modulus, and two penalties; no label is seen.
 
     `elapsed` seconds of training travel in the checkpoint, so that a resumed run goes on along the same schedule.
     """
@@ -52,9 +52,13 @@ class PhaseRetrieval(lightning.LightningModule):
         batch = sample(
             self.settings, self.settings.seed, int(number) * world + self.global_rank, self.settings.batch, self.device
         )
-        r_factor, chi2 = self.errors(self.predict(self.network, batch), batch)
-        loss = r_factor.mean()
-        self.log_dict({"R": loss, "chi2": chi2.median()}, prog_bar=True, batch_size=self.settings.batch)
+        prediction = self.predict(self.network, batch)
+        r_factor, chi2 = self.errors(prediction, batch)
+        extent = torch.tensor(self.settings.frame, device=self.device) / batch.oversampling
+        outside, uneven = outside_extent(prediction[0], extent).mean(), unevenness(prediction[0]).mean()
+        loss = r_factor.mean() + self.settings.outside_weight * outside + self.settings.unevenness_weight * uneven
+        figures = {"R": r_factor.mean(), "chi2": chi2.median(), "outside": outside, "uneven": uneven}
+        self.log_dict(figures, prog_bar=True, batch_size=self.settings.batch)
         self.log(
             "crystals_per_s",
             (self.global_step + 1) * self.settings.batch * world / max(self.elapsed, 1e-3),

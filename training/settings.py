@@ -27,6 +27,8 @@ class FitSettings:
     warmup_steps: int = 40
     gradient_norm: float = 1.0
     average_decay: float = 0.998  # exponential average of the weights; it is what gets evaluated and exported
+    outside_weight: float = 1.0  # of the intensity outside the crystal's extent, beside R
+    unevenness_weight: float = 0.5  # of the uneven density, beside R
     seed: int = 1
     validation_crystals: int = 64
     validation_every: int = 250  # steps

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from inphase import metrics
-from training.losses import calculated_modulus, modulus_error
+from training.losses import calculated_modulus, modulus_error, outside_extent, unevenness
 from training.transform import embed, forward
 
 
@@ -45,3 +45,23 @@ def test_errors_are_those_of_the_service() -> None:
         obj = embed(torch.polar(other, phase), frame)[i].numpy()
         found = metrics.measure(obj, np.abs(obj) > 0, measured[i].numpy(), (~known[i]).numpy().astype(np.uint8))
         np.testing.assert_allclose([r_factor[i], chi2[i]], [found.r_factor, found.chi2], rtol=1e-4)
+
+
+def test_unevenness_tells_a_crystal_from_a_blob() -> None:
+    """0 for a binary density of any scale, 1 - (3/4)^(3/2) = 0.35 for a Gaussian (the integrals of its powers)."""
+    axis = torch.arange(32) - 16.0
+    r2 = axis.square()[:, None, None] + axis.square()[:, None] + axis.square()
+    crystal, blob = 0.4 * (r2 < 60).float(), torch.exp(-r2 / 18)
+    even, gaussian = unevenness(torch.stack([crystal, blob]))
+    assert abs(even) < 1e-6
+    assert abs(gaussian - (1 - 0.75**1.5)) < 1e-3
+
+
+def test_outside_extent_counts_what_lies_beyond_the_box() -> None:
+    """A voxel inside the extent and an equally bright one outside: half of the intensity is outside."""
+    amplitude = torch.zeros(1, 32, 32, 32)
+    amplitude[0, 16, 16, 16 + 5] = 0.7
+    extent = torch.tensor([[20.0, 20.0, 10.0]])
+    assert outside_extent(amplitude, extent).item() == 0.0
+    amplitude[0, 16, 16, 16 - 8] = 0.7
+    np.testing.assert_allclose(outside_extent(amplitude, extent).item(), 0.5)
