@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase import ambiguity, metrics
+from inphase import ambiguity, metrics, trust
 from inphase.pattern import MaskState
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.starts import Starts, random
+from service import pipeline
 from service.pipeline import Candidate, Draft
 
 CONVENTIONAL = "autophasenn-600"
@@ -47,8 +48,23 @@ def run(draft: Draft, seed: int = 0) -> Iterator[Arm]:
     start = draft.network_start()
     yield Arm("network", (draft.guess,))
     yield refined(draft, "50*ER", start, "network + 50*ER")
-    yield refined(draft, "fast", start, "network + fast")
-    yield refined(draft, CONVENTIONAL, random(draft.problem, STARTS, seed), f"{CONVENTIONAL}, {STARTS} random starts")
+    fast = refined(draft, "fast", start, "network + fast")
+    conventional = refined(
+        draft, CONVENTIONAL, random(draft.problem, STARTS, seed), f"{CONVENTIONAL}, {STARTS} random starts"
+    )
+    yield fast
+    yield conventional
+    yield Arm("start=auto: fast, escalated where it falls short", (automatic(draft, fast, conventional),))
+
+
+def automatic(draft: Draft, fast: Arm, conventional: Arm) -> Candidate:
+    """What the service answers by default: `fast`, or the better of both arms by free log-likelihood (inphase.trust)."""
+    found = fast.best
+    if not pipeline.shortfalls(draft, found):
+        return found
+    for other in conventional.results:
+        found = other if trust.better(other.metrics, found.metrics) else found
+    return found
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,11 @@ class Rules:
     start_factor: float = 4.0
     final_floor: float = 0.03
     final_factor: float = 4.0
-    good_floor: float = 0.01
-    good_factor: float = 2.0
+    good_floor: float = 0.0015
+    good_factor: float = 1.1
     volume: tuple[float, float] = (0.002, 0.9)
     largest_part: float = 0.7
-    extent: tuple[float, float] = (0.4, 2.0)
+    extent: tuple[float, float] = (0.4, 1.8)
     free_excess: float = 2.0  # free over working log-likelihood: above it the fit does not predict what it has not seen
     random_starts: int = 5
 
@@ -102,8 +102,13 @@ def start_faults(metrics: Metrics, noise_chi2: float | None, support: Support, r
 
 
 def final_faults(metrics: Metrics, noise_chi2: float | None, support: Support, rules: Rules = RULES) -> list[str]:
-    """Why a refined result is not sane, so that a conventional retrieval should be tried; empty where it is."""
+    """Why a result is not to be relied on; empty where nothing is wrong with it."""
     return [*_excess(metrics.chi2, noise_chi2, rules.final_floor, rules.final_factor), *support.faults(rules)]
+
+
+def shortfalls(metrics: Metrics, noise_chi2: float | None, support: Support, rules: Rules = RULES) -> list[str]:
+    """Why a refined result is not good, so that a conventional retrieval should be tried as well; empty where it is."""
+    return [*_excess(metrics.chi2, noise_chi2, rules.good_floor, rules.good_factor), *support.faults(rules)]
 
 
 def judge(

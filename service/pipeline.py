@@ -230,9 +230,9 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
     return Finished(arrays, document).with_document(document)
 
 
-def faults(draft: Draft, candidate: Candidate) -> list[str]:
-    """Why a refined candidate is not sane; empty where it is."""
-    return trust.final_faults(candidate.metrics, draft.noise_chi2, _support(draft, candidate.support))
+def shortfalls(draft: Draft, candidate: Candidate) -> list[str]:
+    """Why a refined candidate is not good enough to stop at; empty where it is."""
+    return trust.shortfalls(candidate.metrics, draft.noise_chi2, _support(draft, candidate.support))
 
 
 def _support(draft: Draft, support: NDArray[np.bool_]) -> trust.Support:

@@ -45,7 +45,7 @@ def refine(
     with clock("refine"):
         if start.kind == "network":
             best = run(recipes.resolve(document.recipe.refine), draft.network_start(), "network")
-            if start.requested == "auto" and (wrong := pipeline.faults(draft, best)):
+            if start.requested == "auto" and (wrong := pipeline.shortfalls(draft, best)):
                 conventional = run(recipes.resolve(CONVENTIONAL), _random(draft, document), "random")
                 document = _escalated(document, conventional, wrong)
                 best = _best([best, conventional])
@@ -103,7 +103,7 @@ def _with_random_score(document: JobDocument, candidate: Candidate) -> JobDocume
 
 
 def _escalated(document: JobDocument, conventional: Candidate, wrong: list[str]) -> JobDocument:
-    why = f"refined from the network's start it was not sane: {'; '.join(wrong)}; compared with {CONVENTIONAL} from random starts"
+    why = f"refined from the network's start it falls short: {'; '.join(wrong)}; compared with {CONVENTIONAL} from random starts"
     document = _with_random_score(document, conventional)
     return document.model_copy(update={"start": document.start.model_copy(update={"why": why})})
 

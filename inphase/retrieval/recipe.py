@@ -132,7 +132,7 @@ def _count(parts: tuple[Step | Group, ...]) -> int:
 # about 1.5 of them, an AER step 1.8 and as much progress as 5 to 10).
 PRESETS = {
     "autophasenn-600": "3*(20*ER+160*HIO+20*ER) | SW(every=10,threshold=0.15,sigma=2..1)",
-    "fast": "22*RAAR(beta=0.75)+8*AER | SW(every=7,threshold=0.15,sigma=1)",
+    "fast": "22*RAAR(beta=0.75)+7*AER | SW(every=7,threshold=0.15,sigma=1)",
 }
 
 

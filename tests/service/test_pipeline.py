@@ -84,7 +84,7 @@ def test_an_insane_result_is_compared_with_random_starts(
     networks: Networks, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A result that fails the rules is compared with the conventional recipe; the better by free log-likelihood stays."""
-    monkeypatch.setattr(pipeline, "faults", lambda draft, candidate: ["made up"])
+    monkeypatch.setattr(pipeline, "shortfalls", lambda draft, candidate: ["made up"])
     document = run(pattern, Options(refine="10*ER", starts=1), networks.get(None)).document
     assert "made up" in document.start.why
     assert document.metrics.random_start is not None
