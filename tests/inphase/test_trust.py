@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from inphase.metrics import Metrics
-from inphase.trust import RULES, Level, Support, better, final_faults, judge, start_faults
+from inphase.trust import RULES, Level, Support, better, final_faults, judge, shortfalls, start_faults
 
 SANE = Support(volume=0.15, largest_part=1.0, extent=(1.0, 1.1, 0.9))
-FIT = Metrics(chi2=0.003, r_factor=0.1, support_voxels=4000, llk=0.5, free_llk=0.6, free_llk_reason=None, scale=1.0)
+FIT = Metrics(chi2=0.002, r_factor=0.1, support_voxels=4000, llk=0.5, free_llk=0.6, free_llk_reason=None, scale=1.0)
 
 
 def box(side: int, n: int = 32) -> NDArray[np.bool_]:
@@ -65,6 +65,15 @@ def test_the_noise_raises_the_bound() -> None:
     assert start_faults(poor, None, SANE)
     assert not start_faults(poor, RULES.start_floor, SANE)
     assert final_faults(replace(FIT, chi2=2 * RULES.final_floor), 1e-5, SANE)
+
+
+def test_a_result_falls_short_before_it_is_insane() -> None:
+    """Between the good and the final bound a result is kept but compared with random starts; a bad support is both."""
+    between = replace(FIT, chi2=0.5 * (RULES.good_floor + RULES.final_floor))
+    assert shortfalls(between, 1e-5, SANE)
+    assert not final_faults(between, 1e-5, SANE)
+    assert not shortfalls(FIT, 1e-3, SANE)
+    assert shortfalls(FIT, 1e-3, replace(SANE, largest_part=0.5))
 
 
 def test_a_good_fit_is_trusted() -> None:
