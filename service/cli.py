@@ -304,7 +304,7 @@ def worker(
 
     given = {"redis_url": redis_url, "state_dir": state_dir, "device": device, "threads": threads}
     settings = _settings(**given)
-    url = settings.redis_url or url_of(settings.state_dir / "redis")
+    url = settings.redis_address or url_of(settings.state_dir / "redis")
     if url is None:
         raise InphaseError(
             f"no Redis: start `inphase serve` with the state folder {settings.state_dir}, or set REDIS_URL"

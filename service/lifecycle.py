@@ -82,7 +82,7 @@ class Services:
 
     def _start_queue(self) -> None:
         settings = self.settings
-        url = settings.redis_url
+        url = settings.redis_address
         if url is None:
             self._redis = EmbeddedRedis(settings.state_dir / "redis")
             url = self._redis.start()

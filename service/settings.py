@@ -1,12 +1,21 @@
-"""What can be set, all of it: environment INPHASE_*, or arguments of `Settings` in a program."""
+"""What can be set, all of it: environment INPHASE_*, files of INPHASE_SECRETS_DIR, or arguments of `Settings`."""
 
 import os
 import secrets
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+from inphase.errors import InphaseError
 
 MIB = 2**20
 
@@ -28,7 +37,11 @@ class Bounds(BaseModel):
 
 
 class Settings(BaseSettings):
-    """The service's settings. `INPHASE_BOUNDS__BODY_BYTES=...` sets a nested one; INPHASE_DATA_ROOTS is a list like PATH."""
+    """The service's settings. `INPHASE_BOUNDS__BODY_BYTES=...` sets a nested one; INPHASE_DATA_ROOTS is a list like PATH.
+
+    A file of the folder INPHASE_SECRETS_DIR sets what bears its name (`inphase_api_key`), for what no environment should
+    show: the secrets of containers and the credentials of systemd come as such folders.
+    """
 
     model_config = SettingsConfigDict(env_prefix="INPHASE_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -45,6 +58,7 @@ class Settings(BaseSettings):
         default_factory=lambda: os.environ.get("REDIS_URL") or None,
         description="an own Redis is started when none is set",
     )
+    redis_password: SecretStr | None = Field(None, description="of that Redis, where the URL has none")
     queue: bool = Field(True, description="false: predictions only, no Redis, no worker, no record")
     workers: int = Field(1, ge=0, description="refinement workers that the service starts beside itself")
     device: str = Field("cpu", description="device of the refinement: cpu, cuda, cuda:1")
@@ -72,6 +86,37 @@ class Settings(BaseSettings):
         if key is not None and (len(key.get_secret_value()) < 16 or not key.get_secret_value().isalnum()):
             raise ValueError("an API key has at least 16 letters and digits and nothing else")
         return key
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, before the environment, before the files of secrets."""
+        folder = os.environ.get("INPHASE_SECRETS_DIR")
+        if not folder:
+            return init_settings, env_settings
+        if not Path(folder).is_dir():
+            raise InphaseError(
+                f"INPHASE_SECRETS_DIR is {folder}, which is no folder: mount the secrets there, or unset it"
+            )
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
+
+    @property
+    def redis_address(self) -> str | None:
+        """`redis_url` with `redis_password` in it."""
+        if self.redis_url is None or self.redis_password is None:
+            return self.redis_url
+        url = urlsplit(self.redis_url)
+        if url.password:
+            return self.redis_url
+        user, _, host = url.netloc.rpartition("@")
+        password = quote(self.redis_password.get_secret_value(), safe="")
+        return url._replace(netloc=f"{user}:{password}@{host}").geturl()
 
     @property
     def store_dir(self) -> Path:

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import redis
 from pydantic import ValidationError
 
+from inphase.errors import InphaseError
 from service.settings import Settings, new_key
 
 
@@ -66,3 +68,45 @@ def test_links_in_roots_are_resolved(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert Settings(data_roots=(tmp_path / "link",)).data_roots == (tmp_path / "real",)
+
+
+def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Files of INPHASE_SECRETS_DIR set what bears their name, others are left alone, and the environment wins over them."""
+    (tmp_path / "inphase_api_key").write_text("0123456789abcdefghij\n")
+    (tmp_path / "inphase_redis_password").write_text("from the file\n")
+    (tmp_path / "somebody_elses").write_text("x")
+    monkeypatch.setenv("INPHASE_SECRETS_DIR", str(tmp_path))
+    settings = Settings()
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "0123456789abcdefghij"
+    assert "0123456789" not in repr(settings)
+    monkeypatch.setenv("INPHASE_REDIS_PASSWORD", "from the environment")
+    password = Settings().redis_password
+    assert password is not None
+    assert password.get_secret_value() == "from the environment"
+
+
+def test_a_folder_of_secrets_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Secrets that were not mounted stop the service instead of leaving it with a key of its own."""
+    monkeypatch.setenv("INPHASE_SECRETS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(InphaseError, match="is no folder: mount the secrets"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://queue:6379/2", "rediss://queue", "unix:///run/redis.sock", "redis://me@[::1]:7"]
+)
+def test_a_password_beside_the_url(url: str) -> None:
+    """Whatever its characters, the password reaches the client, and the rest of the URL is as it was."""
+    password = "a/b:c@d %40 é"
+    address = Settings(redis_url=url, redis_password=password).redis_address
+    assert address is not None
+    found = redis.connection.parse_url(address)
+    assert found.pop("password") == password
+    assert found == redis.connection.parse_url(url)
+
+
+def test_a_password_in_the_url_stays() -> None:
+    """A URL with a password of its own keeps it; without any Redis a password means nothing."""
+    assert Settings(redis_url="redis://:own@queue", redis_password="other").redis_address == "redis://:own@queue"
+    assert Settings(redis_url=None, redis_password="other").redis_address is None
