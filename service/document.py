@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.metrics import Metrics
 from inphase.trust import Trust
-from service.jobs.record import JobState, Progress
+from service.jobs.state import JobState, Progress
 
 PHASE_SIGN = "F(q) = sum o(r) exp(-i q.r)"
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
-from service.jobs.record import Priority
+from service.jobs.state import Priority
 
 NO_REFINEMENT = "none"
 FAST = "fast"

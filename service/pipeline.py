@@ -45,7 +45,7 @@ from service.document import (
     TrustPart,
 )
 from service.inference.runtime import Network, Prediction
-from service.jobs.record import JobState
+from service.jobs.state import JobState
 from service.options import CONVENTIONAL, NO_REFINEMENT, Options
 
 Arrays = dict[str, NDArray[Any]]

@@ -14,7 +14,7 @@ from inphase.retrieval.starts import Starts, random
 from service import pipeline
 from service.clock import Clock
 from service.document import JobDocument, Score
-from service.jobs.record import Progress as RecordedProgress
+from service.jobs.state import Progress as RecordedProgress
 from service.jobs.task import Outcome, Task
 from service.options import CONVENTIONAL
 from service.pipeline import Candidate, Draft, Finished

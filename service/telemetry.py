@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.clock import STAGES, Clock
 from service.jobs.errors import QueueUnavailableError
-from service.jobs.record import JobState, Records
+from service.jobs.record import Records
+from service.jobs.state import JobState
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

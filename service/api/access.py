@@ -9,7 +9,8 @@ from fastapi import Depends, Request
 from service.clock import Clock
 from service.document import JobDocument, ProgressPart
 from service.jobs.errors import QueueUnavailableError
-from service.jobs.record import JobRecord, JobState, Records
+from service.jobs.record import JobRecord, Records
+from service.jobs.state import JobState
 from service.lifecycle import Services
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from service.api.access import TheServices, current, in_thread, records
 from service.api.results import JobId
 from service.document import JobDocument
 from service.errors import ApiError
-from service.jobs.record import JobRecord, JobState
+from service.jobs.record import JobRecord
+from service.jobs.state import JobState
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

@@ -24,7 +24,8 @@ from service.document import JobDocument
 from service.errors import ApiError
 from service.inference.runtime import Network
 from service.jobs.errors import QueueUnavailableError
-from service.jobs.record import JobRecord, JobState
+from service.jobs.record import JobRecord
+from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.options import NO_REFINEMENT, JobOptions, Options
 from service.pipeline import Draft, Finished

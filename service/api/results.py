@@ -15,7 +15,8 @@ from service import png
 from service.api.access import TheClock, TheServices, in_thread, records
 from service.errors import ApiError
 from service.jobs.errors import StoreCorruptError, StoreError
-from service.jobs.record import JobRecord, JobState
+from service.jobs.record import JobRecord
+from service.jobs.state import JobState
 from service.lifecycle import Services
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])

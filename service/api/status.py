@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from service.api.access import TheServices, in_thread
 from service.api.models import ModelList, index
 from service.jobs.errors import QueueUnavailableError
-from service.jobs.record import JobState
+from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.security import require_key
 

@@ -27,8 +27,10 @@ from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 
+from service.jobs.connection import connect
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
-from service.jobs.record import Priority, Records, connect
+from service.jobs.record import Records
+from service.jobs.state import Priority
 
 QUEUE: Final = "refine"
 ACTOR: Final = "refine"

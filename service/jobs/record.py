@@ -10,62 +10,18 @@ Keys, all below `inphase:`; times are the Redis server's, so hosts need not agre
 """
 
 import json
-import math
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any, Final, cast
 
-import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.retry import Retry
-
-from service.jobs.errors import QueueUnavailableError, UnknownJobError
+from service.jobs.connection import connect, connect_async, translated
+from service.jobs.events import Event, stream, unknown
+from service.jobs.scripts import COMMON, PREFIX, SCRIPTS, job_key
+from service.jobs.state import JobState, Priority, Progress
 
 MAX_DELIVERIES: Final = 3  # a job that ended its worker process so often is poison
-_PREFIX: Final = "inphase:"
-_EVENTS_KEPT: Final = 256
 _PRESENT_S: Final = 5.0  # a worker says every second that it lives
-_SILENT_S: Final = 5.0  # a socket silent for so long is taken for dead
-_BLOCK_MS: Final = 2000  # well below
-
-
-class JobState(StrEnum):
-    """queued -> running -> succeeded, failed or cancelled. A running job whose worker dies runs again, as a new attempt."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def final(self) -> bool:
-        """Whether nothing comes after this state."""
-        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
-
-
-class Priority(StrEnum):
-    """Whom a worker serves first: a live scan before a request, a request before a batch."""
-
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a refinement is; chi2 and support_voxels are None until the first evaluation."""
-
-    iteration: int
-    total: int
-    chi2: float | None = None
-    support_voxels: int | None = None
-    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,33 +58,6 @@ class Page:
     cursor: str | None
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a job. `event_id` is what Last-Event-ID sends back."""
-
-    event_id: str
-    kind: str  # "state" or "progress"
-    data: dict[str, Any]
-
-    @property
-    def ends(self) -> bool:
-        """Whether no event follows."""
-        return self.kind == "state" and JobState(self.data["state"]).final
-
-
-def connect(url: str, *, retries: int = 2) -> redis.Redis:
-    """A client for `redis://`, `rediss://` or `unix://`. It connects on first use.
-
-    retries: decides how long a call lasts when Redis is away: 2 give up
-        within a tenth of a second when the connection is refused, 40 ride over a restart of half a minute.
-    """
-    return redis.Redis.from_url(url, retry=Retry(_backoff(), retries), socket_timeout=_SILENT_S)
-
-
-def _backoff() -> ExponentialWithJitterBackoff:
-    return ExponentialWithJitterBackoff(base=0.02, cap=1.0)
-
-
 class Records:
     """The records of all jobs.
 
@@ -141,7 +70,7 @@ class Records:
         self._url = url
         self._retries = retries
         self._client = connect(url, retries=retries)
-        self._scripts = {name: self._client.register_script(_COMMON + body) for name, body in _SCRIPTS.items()}
+        self._scripts = {name: self._client.register_script(COMMON + body) for name, body in SCRIPTS.items()}
 
     def create(
         self, job_id: str, document: bytes, *, priority: Priority = Priority.NORMAL, owner: str = ""
@@ -168,21 +97,21 @@ class Records:
 
     def get(self, job_id: str) -> JobRecord:
         """The record of a job."""
-        with _translated():
-            fields = cast(dict[bytes, bytes], self._client.hgetall(_job(job_id)))
+        with translated():
+            fields = cast(dict[bytes, bytes], self._client.hgetall(job_key(job_id)))
         if not fields:
-            raise _unknown(job_id)
+            raise unknown(job_id)
         return _record(job_id, fields)
 
     def page(
         self, *, state: JobState | None = None, owner: str | None = None, cursor: str | None = None, limit: int = 50
     ) -> Page:
         """Jobs, newest first, of one state and one owner where given. Raises ValueError for a cursor that is none."""
-        index = f"{_PREFIX}jobs:{state}" if state else f"{_PREFIX}jobs"
+        index = f"{PREFIX}jobs:{state}" if state else f"{PREFIX}jobs"
         below = f"({int(cursor)}" if cursor else "+inf"
         found: list[JobRecord] = []
         while True:
-            with _translated():
+            with translated():
                 listed = cast(
                     Sequence[tuple[bytes, float]],
                     self._client.zrevrangebyscore(index, below, "-inf", start=0, num=limit, withscores=True),
@@ -199,11 +128,11 @@ class Records:
 
     def position(self, job_id: str) -> int | None:
         """How many queued jobs go before this one; None where it is not queued."""
-        with _translated():
+        with translated():
             pipe = self._client.pipeline(transaction=False)
             for priority in Priority:
-                pipe.zrank(f"{_PREFIX}waiting:{priority}", job_id)
-                pipe.zcard(f"{_PREFIX}waiting:{priority}")
+                pipe.zrank(f"{PREFIX}waiting:{priority}", job_id)
+                pipe.zcard(f"{PREFIX}waiting:{priority}")
             answers = pipe.execute()
         before = 0
         for rank, waiting in zip(answers[::2], answers[1::2], strict=True):
@@ -214,8 +143,8 @@ class Records:
 
     def count(self, state: JobState) -> int:
         """How many jobs are in this state."""
-        with _translated():
-            return self._client.zcard(f"{_PREFIX}jobs:{state}")
+        with translated():
+            return self._client.zcard(f"{PREFIX}jobs:{state}")
 
     def request_cancel(self, job_id: str) -> JobState:
         """Cancel. A queued job is cancelled when this returns; a running one when its worker has seen it (still RUNNING here).
@@ -224,7 +153,7 @@ class Records:
         """
         state = self._run("cancel", job_id)
         if not state:
-            raise _unknown(job_id)
+            raise unknown(job_id)
         return JobState(state.decode())
 
     def claim(self, job_id: str, message_id: str, worker: str) -> int | None:
@@ -260,9 +189,9 @@ class Records:
 
     def should_stop(self, job_id: str, attempt: int) -> str:
         """Why an attempt should stop: "cancelled", "stale" (another attempt runs, or the job is gone), or "" to go on."""
-        with _translated():
+        with translated():
             state, current, cancel = cast(
-                list[bytes | None], self._client.hmget(_job(job_id), "state", "attempt", "cancel")
+                list[bytes | None], self._client.hmget(job_key(job_id), "state", "attempt", "cancel")
             )
         if state != JobState.RUNNING.value.encode() or current != str(attempt).encode():
             return "stale"
@@ -274,20 +203,20 @@ class Records:
 
     def message_of(self, job_id: str) -> str:
         """The message that stands for the job; the first one bears the job's id."""
-        with _translated():
-            return (cast(bytes | None, self._client.hget(_job(job_id), "message")) or b"").decode()
+        with translated():
+            return (cast(bytes | None, self._client.hget(job_key(job_id), "message")) or b"").decode()
 
     def unfinished(self) -> list[str]:
         """Ids of all queued and running jobs."""
-        with _translated():
-            queued = cast(Sequence[bytes], self._client.zrange(f"{_PREFIX}jobs:queued", 0, -1))
-            running = cast(Sequence[bytes], self._client.zrange(f"{_PREFIX}jobs:running", 0, -1))
+        with translated():
+            queued = cast(Sequence[bytes], self._client.zrange(f"{PREFIX}jobs:queued", 0, -1))
+            running = cast(Sequence[bytes], self._client.zrange(f"{PREFIX}jobs:running", 0, -1))
         return [job_id.decode() for job_id in (*queued, *running)]
 
     def finished_before(self, moment: float) -> list[str]:
         """Ids of jobs that ended before this time (seconds since the epoch), the earliest first."""
-        with _translated():
-            ids = cast(Sequence[bytes], self._client.zrangebyscore(f"{_PREFIX}finished", "-inf", f"({moment}"))
+        with translated():
+            ids = cast(Sequence[bytes], self._client.zrangebyscore(f"{PREFIX}finished", "-inf", f"({moment}"))
         return [job_id.decode() for job_id in ids]
 
     def remove(self, job_id: str) -> bool:
@@ -300,8 +229,8 @@ class Records:
 
     def depart(self, worker: str) -> None:
         """Say that a worker has left."""
-        with _translated():
-            self._client.zrem(f"{_PREFIX}workers", worker)
+        with translated():
+            self._client.zrem(f"{PREFIX}workers", worker)
 
     def workers(self) -> list[str]:
         """Names of the workers that spoke within the last seconds."""
@@ -309,7 +238,7 @@ class Records:
 
     def ping(self) -> None:
         """Raise QueueUnavailableError unless Redis answers and accepts writes."""
-        with _translated():
+        with translated():
             self._client.ping()
 
     def close(self) -> None:
@@ -319,14 +248,14 @@ class Records:
     async def wait(self, job_id: str, timeout_s: float) -> JobRecord:
         """The record as soon as the job has ended, or as it stands after `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
-        async with self._connection() as client:
-            async for event in _stream(client, job_id, "0-0", deadline):
+        async with connect_async(self._url, retries=self._retries) as client:
+            async for event in stream(client, job_id, "0-0", deadline):
                 if event is not None and event.ends:
                     break
-            with _translated():
-                fields = cast(dict[bytes, bytes], await client.hgetall(_job(job_id)))
+            with translated():
+                fields = cast(dict[bytes, bytes], await client.hgetall(job_key(job_id)))
         if not fields:
-            raise _unknown(job_id)
+            raise unknown(job_id)
         return _record(job_id, fields)
 
     async def follow(self, job_id: str, after: str = "0-0") -> AsyncIterator[Event | None]:
@@ -334,78 +263,23 @@ class Records:
 
         The None lets a caller see that its client is gone, or keep a proxy awake.
         """
-        async with self._connection() as client:
-            async for event in _stream(client, job_id, after, float("inf")):
+        async with connect_async(self._url, retries=self._retries) as client:
+            async for event in stream(client, job_id, after, float("inf")):
                 yield event
 
-    def _connection(self) -> redis.asyncio.Redis:
-        """For asyncio, one a call: a blocking read occupies its connection, and a loop may not use another's."""
-        retry = AsyncRetry(_backoff(), self._retries)
-        return redis.asyncio.Redis.from_url(self._url, retry=retry, socket_timeout=_SILENT_S)
-
     def _run(self, name: str, *args: str | bytes | float) -> Any:
-        with _translated():
+        with translated():
             return self._scripts[name](args=args)
 
     def _existing(self, ids: Iterable[bytes]) -> Iterator[JobRecord]:
         """The records of these ids; one may have expired since it was listed."""
         names = [name.decode() for name in ids]
-        with _translated():
+        with translated():
             pipe = self._client.pipeline(transaction=False)
             for name in names:
-                pipe.hgetall(_job(name))
+                pipe.hgetall(job_key(name))
             answers = pipe.execute()
         return (_record(name, fields) for name, fields in zip(names, answers, strict=True) if fields)
-
-
-async def _stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline: float) -> AsyncIterator[Event | None]:
-    """Events until the one that ends the job, or the deadline; None when a blocking read brought nothing."""
-    key = f"{_job(job_id)}:events"
-    block_ms: int | None = None  # at first only look; to block for 0 ms would mean for ever
-    while True:
-        with _translated():
-            answer: Any = await client.xread({key: after}, count=64, block=block_ms)
-        events = [_event(*item) for item in answer[0][1]] if answer else []
-        for event in events:
-            yield event
-            if event.ends:
-                return
-        if events:
-            after = events[-1].event_id
-            continue
-        with _translated():
-            state = await client.hget(_job(job_id), "state")
-        if state is None:
-            raise _unknown(job_id)
-        left_ms = min(_BLOCK_MS, (deadline - time.monotonic()) * 1000)
-        if state in _FINAL_BYTES or left_ms <= 0:
-            return
-        if block_ms is not None:
-            yield None
-        block_ms = math.ceil(left_ms)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what redis-py raises when Redis is away, starting or out of disk into one error of ours."""
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError) as error:
-        raise QueueUnavailableError(
-            f"Redis does not answer ({error}): nothing was accepted, try again later"
-        ) from error
-    except redis.ResponseError as error:
-        if str(error).startswith("MISCONF"):  # its disk is full or failing: it refuses writes
-            raise QueueUnavailableError(f"Redis cannot write to its disk ({error}): nothing was accepted") from error
-        raise
-
-
-def _unknown(job_id: str) -> UnknownJobError:
-    return UnknownJobError(f"there is no job {job_id}: the id is wrong, or the job has expired")
-
-
-def _job(job_id: str) -> str:
-    return f"{_PREFIX}job:{job_id}"
 
 
 def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
@@ -428,136 +302,3 @@ def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
         result=text.get("result", ""),
         document=fields[b"document"],
     )
-
-
-def _event(event_id: bytes, fields: dict[bytes, bytes]) -> Event:
-    kind = fields[b"kind"].decode()
-    if kind == "progress":
-        return Event(event_id.decode(), kind, json.loads(fields[b"data"]))
-    return Event(event_id.decode(), kind, {"state": fields[b"data"].decode(), "reason": fields[b"reason"].decode()})
-
-
-_FINAL_BYTES: Final = tuple(state.value.encode() for state in JobState if state.final)
-
-_COMMON: Final = f"""
-local function now()
-    local t = redis.call('TIME')
-    return string.format('%d.%06d', t[1], t[2])
-end
-local function job(id) return '{_PREFIX}job:' .. id end
-local function event(id, kind, data, reason)
-    redis.call('XADD', job(id) .. ':events', 'MAXLEN', '~', {_EVENTS_KEPT}, '*', 'kind', kind, 'data', data, 'reason', reason)
-end
-local function move(id, to, reason)
-    local old = redis.call('HMGET', job(id), 'state', 'sequence', 'priority')
-    if old[1] then redis.call('ZREM', '{_PREFIX}jobs:' .. old[1], id) end
-    redis.call('ZREM', '{_PREFIX}waiting:' .. old[3], id)
-    redis.call('ZADD', '{_PREFIX}jobs:' .. to, old[2], id)
-    redis.call('HSET', job(id), 'state', to, 'reason', reason)
-    if to == 'queued' then
-        redis.call('ZADD', '{_PREFIX}waiting:' .. old[3], old[2], id)
-    elseif to ~= 'running' then
-        local t = now()
-        redis.call('HSET', job(id), 'finished', t)
-        redis.call('ZADD', '{_PREFIX}finished', t, id)
-    end
-    event(id, 'state', to, reason)
-end
-local function is_current(id, attempt)
-    local held = redis.call('HMGET', job(id), 'state', 'attempt')
-    return held[1] == 'running' and held[2] == attempt
-end
-"""
-
-# create and finish answer as before when they are sent again: redis-py repeats a call whose answer was lost.
-_SCRIPTS: Final = {
-    "create": f"""
-local id, document, priority, owner, state, reason, result = unpack(ARGV)
-local held = redis.call('HMGET', job(id), 'document', 'attempt')
-if held[1] then
-    if held[1] == document and held[2] == '0' then return 1 else return 0 end
-end
-local sequence = redis.call('INCR', '{_PREFIX}sequence')
-redis.call('HSET', job(id), 'document', document, 'priority', priority, 'owner', owner, 'sequence', sequence,
-    'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'result', result)
-redis.call('ZADD', '{_PREFIX}jobs', sequence, id)
-move(id, state, reason)
-return 1
-""",
-    "assign": """
-if redis.call('EXISTS', job(ARGV[1])) == 1 then redis.call('HSET', job(ARGV[1]), 'message', ARGV[2]) end
-""",
-    "claim": """
-local id, message, worker, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local held = redis.call('HMGET', job(id), 'state', 'message', 'cancel', 'deliveries')
-if held[2] ~= message or (held[1] ~= 'queued' and held[1] ~= 'running') then return false end
-if held[3] then
-    move(id, 'cancelled', 'cancelled on request')
-    return false
-end
-if tonumber(held[4]) >= most then
-    move(id, 'failed', 'poisoned: the job ended its worker process ' .. held[4] .. ' times; it is not tried again')
-    return false
-end
-redis.call('HINCRBY', job(id), 'deliveries', 1)
-redis.call('HSET', job(id), 'worker', worker, 'started', now())
-redis.call('HDEL', job(id), 'progress')
-local attempt = redis.call('HINCRBY', job(id), 'attempt', 1)
-move(id, 'running', '')
-return attempt
-""",
-    "progress": """
-local id, attempt, progress = ARGV[1], ARGV[2], ARGV[3]
-if not is_current(id, attempt) then return 0 end
-redis.call('HSET', job(id), 'progress', progress)
-event(id, 'progress', progress, '')
-return 1
-""",
-    "finish": """
-local id, attempt, to, reason, document, result = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-if not is_current(id, attempt) then
-    local held = redis.call('HMGET', job(id), 'state', 'attempt', 'result')
-    if held[1] == to and held[2] == attempt and held[3] == result then return 1 else return 0 end
-end
-redis.call('HSET', job(id), 'result', result)
-if document ~= '' then redis.call('HSET', job(id), 'document', document) end
-move(id, to, reason)
-return 1
-""",
-    "release": """
-local id, attempt = ARGV[1], ARGV[2]
-if not is_current(id, attempt) then return 0 end
-redis.call('HINCRBY', job(id), 'deliveries', -1)
-move(id, 'queued', '')
-return 1
-""",
-    "cancel": """
-local id = ARGV[1]
-local state = redis.call('HGET', job(id), 'state')
-if state == 'queued' then
-    move(id, 'cancelled', 'cancelled on request')
-    return 'cancelled'
-elseif state == 'running' then
-    redis.call('HSETNX', job(id), 'cancel', now())
-end
-return state
-""",
-    "remove": f"""
-local id = ARGV[1]
-local held = redis.call('HMGET', job(id), 'state', 'priority')
-if not held[1] or held[1] == 'queued' or held[1] == 'running' then return 0 end
-redis.call('DEL', job(id), job(id) .. ':events')
-redis.call('ZREM', '{_PREFIX}jobs', id)
-redis.call('ZREM', '{_PREFIX}jobs:' .. held[1], id)
-redis.call('ZREM', '{_PREFIX}finished', id)
-return 1
-""",
-    "announce": f"""
-redis.call('ZADD', '{_PREFIX}workers', now(), ARGV[1])
-""",
-    "present": f"""
-local oldest = string.format('%.6f', now() - ARGV[1])
-redis.call('ZREMRANGEBYSCORE', '{_PREFIX}workers', '-inf', '(' .. oldest)
-return redis.call('ZRANGE', '{_PREFIX}workers', 0, -1)
-""",
-}

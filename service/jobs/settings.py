@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.jobs.record import Priority
+from service.jobs.state import Priority
 
 
 @dataclass(frozen=True)

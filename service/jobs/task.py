@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from service.jobs.record import Progress
+from service.jobs.state import Progress
 from service.jobs.store import Store
 
 

@@ -20,8 +20,9 @@ import dramatiq.worker
 from inphase.errors import CancelledError, InphaseError
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
-from service.jobs.record import JobState, Priority, Progress, Records
+from service.jobs.record import Records
 from service.jobs.settings import WorkerSettings
+from service.jobs.state import JobState, Priority, Progress
 from service.jobs.store import Store
 from service.jobs.task import Outcome, Perform, Task
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from inphase.errors import CancelledError, DataError
-from service.jobs.record import Progress
+from service.jobs.state import Progress
 from service.jobs.task import Outcome, Task
 from service.jobs.worker import supervised
 

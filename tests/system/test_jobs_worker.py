@@ -20,8 +20,9 @@ import pytest
 from service.jobs.broker import HEARTBEAT_TIMEOUT_MS, LOOK_S, Queue
 from service.jobs.embedded import EmbeddedRedis, find_server
 from service.jobs.errors import NoRedisError
-from service.jobs.record import JobRecord, JobState, Priority, Records
+from service.jobs.record import JobRecord, Records
 from service.jobs.settings import WorkerSettings
+from service.jobs.state import JobState, Priority
 from service.jobs.store import Store
 from service.jobs.supervisor import COMMAND, Supervisor
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from service.jobs.embedded import EmbeddedRedis, find_server
 from service.jobs.errors import NoRedisError, StoreFullError
-from service.jobs.record import JobState, Progress, Records
+from service.jobs.record import Records
+from service.jobs.state import JobState, Progress
 from service.jobs.store import Store
 from service.jobs.task import Outcome, Task
 from service.lifecycle import Services

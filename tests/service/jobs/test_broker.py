@@ -7,7 +7,8 @@ import pytest
 
 from service.jobs.broker import HEARTBEAT_TIMEOUT_MS, LOOK_S, JobBroker, LevelConsumer, Queue
 from service.jobs.errors import QueueUnavailableError
-from service.jobs.record import JobState, Priority, Records
+from service.jobs.record import Records
+from service.jobs.state import JobState, Priority
 
 
 def submit(records: Records, queue: Queue, priority: Priority = Priority.NORMAL) -> str:

@@ -11,7 +11,8 @@ import pytest
 from service.jobs.broker import Queue
 from service.jobs.errors import UnknownJobError
 from service.jobs.housekeeping import sweep
-from service.jobs.record import JobState, Records
+from service.jobs.record import Records
+from service.jobs.state import JobState
 from service.jobs.store import Store
 
 

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
-from service.jobs.record import MAX_DELIVERIES, JobState, Priority, Progress, Records
+from service.jobs.record import MAX_DELIVERIES, Records
+from service.jobs.state import JobState, Priority, Progress
 
 
 def new(records: Records, **options: object) -> str:

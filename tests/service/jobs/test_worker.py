@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 
 from service.jobs import worker
-from service.jobs.record import JobState, Priority, Progress, Records
+from service.jobs.record import Records
 from service.jobs.settings import WorkerSettings
+from service.jobs.state import JobState, Priority, Progress
 from service.jobs.worker import Watch
 
 

@@ -1,0 +1,71 @@
+"""What happens to a job, as it happens: a stream in Redis that any number of readers follow, from any event on."""
+
+import json
+import math
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis.asyncio
+
+from service.jobs.connection import translated
+from service.jobs.errors import UnknownJobError
+from service.jobs.scripts import job_key
+from service.jobs.state import JobState
+
+_BLOCK_MS: Final = 2000  # well below the silence after which a socket is taken for dead
+_FINAL_BYTES: Final = tuple(state.value.encode() for state in JobState if state.final)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job. `event_id` is what Last-Event-ID sends back."""
+
+    event_id: str
+    kind: str  # "state" or "progress"
+    data: dict[str, Any]
+
+    @property
+    def ends(self) -> bool:
+        """Whether no event follows."""
+        return self.kind == "state" and JobState(self.data["state"]).final
+
+
+async def stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline: float) -> AsyncIterator[Event | None]:
+    """Events until the one that ends the job, or the deadline; None when a blocking read brought nothing."""
+    key = f"{job_key(job_id)}:events"
+    block_ms: int | None = None  # at first only look; to block for 0 ms would mean for ever
+    while True:
+        with translated():
+            answer: Any = await client.xread({key: after}, count=64, block=block_ms)
+        events = [_event(*item) for item in answer[0][1]] if answer else []
+        for event in events:
+            yield event
+            if event.ends:
+                return
+        if events:
+            after = events[-1].event_id
+            continue
+        with translated():
+            state = await client.hget(job_key(job_id), "state")
+        if state is None:
+            raise unknown(job_id)
+        left_ms = min(_BLOCK_MS, (deadline - time.monotonic()) * 1000)
+        if state in _FINAL_BYTES or left_ms <= 0:
+            return
+        if block_ms is not None:
+            yield None
+        block_ms = math.ceil(left_ms)
+
+
+def unknown(job_id: str) -> UnknownJobError:
+    """The error for an id that does not exist."""
+    return UnknownJobError(f"there is no job {job_id}: the id is wrong, or the job has expired")
+
+
+def _event(event_id: bytes, fields: dict[bytes, bytes]) -> Event:
+    kind = fields[b"kind"].decode()
+    if kind == "progress":
+        return Event(event_id.decode(), kind, json.loads(fields[b"data"]))
+    return Event(event_id.decode(), kind, {"state": fields[b"data"].decode(), "reason": fields[b"reason"].decode()})

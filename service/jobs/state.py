@@ -1,0 +1,38 @@
+"""The states of a job, how urgent it is, and how far it is."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """queued -> running -> succeeded, failed or cancelled. A running job whose worker dies runs again, as a new attempt."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing comes after this state."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class Priority(StrEnum):
+    """Whom a worker serves first: a live scan before a request, a request before a batch."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a refinement is; chi2 and support_voxels are None until the first evaluation."""
+
+    iteration: int
+    total: int
+    chi2: float | None = None
+    support_voxels: int | None = None
+    stage: str = ""
