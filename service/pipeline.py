@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -44,9 +44,12 @@ from service.document import (
     StepPart,
     TrustPart,
 )
-from service.inference.runtime import Network, Prediction
+from service.inference.prediction import Prediction
 from service.jobs.state import JobState
 from service.options import CONVENTIONAL, NO_REFINEMENT, Options
+
+if TYPE_CHECKING:
+    from service.inference.runtime import Network
 
 Arrays = dict[str, NDArray[Any]]
 GRID = (64, 64, 64)  # of a reconstruction without a network
@@ -137,7 +140,7 @@ class Finished:
 
 
 def begin(
-    raw: RawScan, options: Options, network: Network | None, clock: Clock, corrections: Corrections | None = None
+    raw: RawScan, options: Options, network: "Network | None", clock: Clock, corrections: Corrections | None = None
 ) -> tuple[Draft, JobDocument]:
     """decode -> preprocess -> predict -> score -> choose the start. The document says `queued`: nothing is refined yet."""
     with clock("decode"):
@@ -239,7 +242,7 @@ def _support(draft: Draft, support: NDArray[np.bool_]) -> trust.Support:
     return trust.Support.of(support, draft.oversampling)
 
 
-def _drafted(prepared: Prepared, options: Options, network: Network | None) -> Draft:
+def _drafted(prepared: Prepared, options: Options, network: "Network | None") -> Draft:
     pattern = prepared.pattern
     counts = options.domain is Domain.COUNTS
     free = free_voxels(pattern.mask, options.seed) if counts else None
@@ -255,7 +258,7 @@ def _drafted(prepared: Prepared, options: Options, network: Network | None) -> D
     )
 
 
-def _predict(draft: Draft, pattern: Pattern, network: Network) -> Prediction:
+def _predict(draft: Draft, pattern: Pattern, network: "Network") -> Prediction:
     if draft.domain.value not in network.version.card.domain:
         raise DataError(
             f"model {network.version.label} takes {' or '.join(network.version.card.domain)}, not {draft.domain.value}: "
@@ -270,7 +273,7 @@ def _document(
     prepared: Prepared,
     recipe: str,
     options: Options,
-    network: Network | None,
+    network: "Network | None",
     draft: Draft,
 ) -> JobDocument:
     refine = options.recipe()
@@ -308,7 +311,7 @@ def _document(
     )
 
 
-def _model_part(network: Network) -> ModelPart:
+def _model_part(network: "Network") -> ModelPart:
     card = network.version.card
     return ModelPart(
         name=card.name,

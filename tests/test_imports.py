@@ -85,6 +85,7 @@ def fresh(code: str) -> set[str]:
         ),
         ("import service.cli", {"torch", "matplotlib", "training"}),
         ("import service.jobs.broker, service.jobs.supervisor", {"torch", "matplotlib", "training"}),
+        ("import service.jobs.worker, service.refine", {"onnxruntime", "matplotlib", "training"}),
         (
             "import inphase.formats, inphase.preprocess, inphase.metrics, inphase.ambiguity",
             {"torch", "pydantic", "fastapi", "service", "training"},

@@ -2,25 +2,17 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from service.inference.prediction import Prediction
 from service.inference.repository import ModelError, ModelVersion, Repository
 
 _PREFERRED: Final = ("CUDAExecutionProvider", "OpenVINOExecutionProvider", "CPUExecutionProvider")
 Features = Mapping[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A network's object on the model grid (N0, N1, N2) float32, centred: amplitude, and phase in radians."""
-
-    amplitude: NDArray[np.float32]
-    phase: NDArray[np.float32]
 
 
 class Network:
