@@ -25,6 +25,8 @@ class Network:
         # idle threads that spin would take the cores from the refinement
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         available = onnxruntime.get_available_providers()
+        if "CUDAExecutionProvider" in available:
+            onnxruntime.preload_dlls(directory="")  # CUDA lies in wheels, where no linker looks
         try:
             self._session = onnxruntime.InferenceSession(
                 version.path.read_bytes(), options, providers=[p for p in _PREFERRED if p in available]
