@@ -29,10 +29,14 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a refinement is; chi2 and support_voxels are None until the first evaluation."""
+    """How far a refinement is; chi2 and support_voxels are None until the first evaluation.
+
+    preview: whether a picture of the object lies in the store (`Store.preview`): arrays never travel through Redis.
+    """
 
     iteration: int
     total: int
     chi2: float | None = None
     support_voxels: int | None = None
     stage: str = ""
+    preview: bool = False

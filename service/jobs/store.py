@@ -93,6 +93,26 @@ class Store:
         except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, AttributeError, OSError) as error:
             raise StoreCorruptError(f"the stored {name!r} of job {job_id} is damaged: {error}") from error
 
+    def write_preview(self, job_id: str, attempt: int, png: bytes) -> None:
+        """Replace the picture of a running attempt: in one step, but not forced to the disk."""
+        path = self._preview(job_id, attempt)
+        temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
+        try:
+            temporary.write_bytes(png)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def preview(self, job_id: str, attempt: int) -> bytes | None:
+        """The latest picture (PNG) of an attempt, None where there is none."""
+        try:
+            return self._preview(job_id, attempt).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _preview(self, job_id: str, attempt: int) -> Path:
+        return self.path(job_id, f"preview-{attempt}").with_suffix(".png")
+
     def path(self, job_id: str, name: str) -> Path:
         """Where a group lies, existing or not. Ids and names of another form are refused: no path comes from a user."""
         if not _ID.fullmatch(job_id):

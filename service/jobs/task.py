@@ -2,12 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from service.jobs.state import Progress
 from service.jobs.store import Store
+
+Planes = tuple[NDArray[np.complex64], ...]  # central slices of the object, one normal to each axis
+
+
+class Report(Protocol):
+    """Takes note of how far a job is. preview: gives the current planes; called at most 5 times a second."""
+
+    def __call__(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
+        """Return at once; `preview` is called before that or never."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +25,7 @@ class Task:
     """One attempt at a job.
 
     document: the job document (JSON) as accepted. store: holds the job's arrays under `job_id`.
-    progress: call it as often as you like, it only takes note. cancelled: ask it before every iteration and raise
+    progress: call it as often as you like. cancelled: ask it before every iteration and raise
         inphase.errors.CancelledError when it says so; the worker knows why.
     """
 
@@ -24,7 +34,7 @@ class Task:
     document: bytes
     store: Store
     device: str
-    progress: Callable[[Progress], None]
+    progress: Report
     cancelled: Callable[[], bool]
 
 

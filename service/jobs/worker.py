@@ -11,20 +11,22 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import dramatiq
 import dramatiq.worker
 
 from inphase.errors import CancelledError, InphaseError
+from service import png
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
 from service.jobs.record import Records
 from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, Priority, Progress
 from service.jobs.store import Store
-from service.jobs.task import Outcome, Perform, Task
+from service.jobs.task import Outcome, Perform, Planes, Task
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +53,30 @@ class Watch(threading.Thread):
     """
 
     def __init__(
-        self, records: Records, job_id: str, attempt: int, time_limit_s: float, leaving: threading.Event
+        self,
+        records: Records,
+        store: Store,
+        job_id: str,
+        attempt: int,
+        time_limit_s: float,
+        leaving: threading.Event,
     ) -> None:
         super().__init__(name=f"watch-{job_id}", daemon=True)
         self.stop_reason = ""
-        self._records, self._job_id, self._attempt, self._leaving = records, job_id, attempt, leaving
+        self._records, self._store = records, store
+        self._job_id, self._attempt, self._leaving = job_id, attempt, leaving
         self._time_limit_s = time_limit_s
         self._deadline = time.monotonic() + time_limit_s
         self._news: Progress | None = None
+        self._planes: Planes = ()
+        self._preview_due = 0.0
+        self._previewed = False
         self._done = threading.Event()
 
-    def report(self, progress: Progress) -> None:
-        """Note how far the job is."""
+    def report(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
+        """Note how far the job is, and a few times a second what it looks like. Called by the computation."""
+        if preview is not None and (now := time.monotonic()) >= self._preview_due:
+            self._planes, self._preview_due = preview(), now + _PROGRESS_S
         self._news = progress
 
     def cancelled(self) -> bool:
@@ -90,9 +104,19 @@ class Watch(threading.Thread):
                 if self._news is not told and now - told_at >= _PROGRESS_S:
                     told, told_at = self._news, now
                     if told is not None:
-                        self._records.progress(self._job_id, self._attempt, told)
+                        self._tell(told)
             except QueueUnavailableError:
                 continue  # the computation goes on; its end is reported with more patience
+
+    def _tell(self, news: Progress) -> None:
+        planes, self._planes = self._planes, ()
+        if planes:
+            try:
+                self._store.write_preview(self._job_id, self._attempt, png.preview(planes))
+                self._previewed = True
+            except OSError as error:  # a full disk ends the job when its result is written, not for a picture
+                logger.warning("job %s: no preview: %s", self._job_id, error)
+        self._records.progress(self._job_id, self._attempt, replace(news, preview=self._previewed))
 
     def _look(self, now: float) -> str:
         if now > self._deadline:
@@ -133,7 +157,7 @@ class Refiner:
         except UnknownJobError:
             return
         logger.info("job %s: attempt %d", job_id, attempt)
-        watch = Watch(self._hasty, job_id, attempt, self._settings.time_limit_s, self._leaving)
+        watch = Watch(self._hasty, self._store, job_id, attempt, self._settings.time_limit_s, self._leaving)
         watch.start()
         try:
             task = Task(

@@ -1,0 +1,30 @@
+"""Planes as pictures."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from service import png
+
+
+def test_a_preview_shows_amplitude_above_phase() -> None:
+    """Three planes side by side; the object is bright above, coloured by its phase below, and the rest is black."""
+    plane = np.zeros((16, 10), np.complex64)
+    plane[4:12, 3:7] = np.exp(2j * np.pi / 3)
+    image = np.asarray(Image.open(io.BytesIO(png.preview([plane, plane, 0.5 * plane]))))
+    assert image.shape == (32, 30, 3)
+    assert image[8, 5].tolist() == [255, 255, 255]
+    assert image[8, 25].tolist() == [128, 128, 128]
+    assert not image[0, :].any()
+    assert int(image[24, 5].argmax()) == 1  # 120 degrees on the colour circle: green
+    assert not image[16, :].any()
+
+
+def test_large_and_empty_planes_make_small_pictures() -> None:
+    """A plane of 1000 voxels is thinned out to at most 128; nothing at all is black, not an error."""
+    noise = np.exp(1j * np.random.default_rng(0).normal(size=(1000, 300))).astype(np.complex64)
+    picture = png.preview([noise, noise.T, np.zeros((4, 4), np.complex64)])
+    width, height = Image.open(io.BytesIO(picture)).size
+    assert (width, height) == (100 + 125 + 4, 2 * 125)
+    assert len(picture) < 300_000
