@@ -79,6 +79,7 @@ class Score(_Part):
     llk: float | None
     free_llk: float | None
     free_llk_reason: str | None
+    amplitude_cv: float = Field(description="standard deviation over mean of the amplitude within the support")
 
     @classmethod
     def of(cls, metrics: Metrics) -> Self:
@@ -90,6 +91,7 @@ class Score(_Part):
             llk=metrics.llk,
             free_llk=metrics.free_llk,
             free_llk_reason=metrics.free_llk_reason,
+            amplitude_cv=metrics.amplitude_cv,
         )
 
 

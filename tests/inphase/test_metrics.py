@@ -7,7 +7,7 @@ from skimage.metrics import structural_similarity
 
 from inphase.errors import DataError
 from inphase.fourier import forward
-from inphase.metrics import measure, noise_chi2, phase_error, poisson_llk, sqrt_variance, ssim
+from inphase.metrics import amplitude_variation, measure, noise_chi2, phase_error, poisson_llk, sqrt_variance, ssim
 from inphase.pattern import Domain, MaskState
 
 SHAPE = (8, 6, 10)
@@ -51,11 +51,32 @@ def test_measure_equals_the_definitions_summed_voxel_by_voxel(case):
     assert metrics.chi2 == pytest.approx(chi2, rel=1e-5)
     assert metrics.r_factor == pytest.approx(r_factor, rel=1e-5)
     assert metrics.support_voxels == np.prod(SHAPE)
+    amplitudes = [abs(complex(obj[i])) for i in np.ndindex(SHAPE)]
+    mean = sum(amplitudes) / len(amplitudes)
+    deviation = (sum((a - mean) ** 2 for a in amplitudes) / len(amplitudes)) ** 0.5
+    assert metrics.amplitude_cv == pytest.approx(deviation / mean, rel=1e-5)
     assert metrics.llk == pytest.approx(llk(valid, s), rel=1e-4)
     hidden = [i for i in valid if free[i]]
     seen = [i for i in valid if not free[i]]
     assert metrics.free_llk == pytest.approx(llk(hidden, scale(seen)), rel=1e-4)
     assert metrics.free_llk_reason is None
+
+
+def test_amplitude_variation_of_known_distributions():
+    """Two equal halves of amplitude 1 and 3: 1 / 2. Complex Gaussian speckle: sqrt(4 / pi - 1), 1e5 voxels give it to 1 %.
+
+    What lies outside the support does not count, nor does the phase.
+    """
+    support = np.zeros((4, 6), bool)
+    support[1:3] = True
+    obj = np.full((4, 6), 7.0, complex)
+    obj[1], obj[2] = 1j, -3
+    assert amplitude_variation(obj, support) == pytest.approx(0.5, rel=1e-12)
+    rng = np.random.default_rng(0)
+    speckle = rng.standard_normal(100_000) + 1j * rng.standard_normal(100_000)
+    assert amplitude_variation(speckle, np.ones(speckle.shape, bool)) == pytest.approx(np.sqrt(4 / np.pi - 1), rel=0.01)
+    with pytest.raises(DataError, match="empty"):
+        amplitude_variation(obj * support, ~support)
 
 
 def test_measure_does_not_depend_on_the_objects_scale_or_global_phase(case):

@@ -10,7 +10,16 @@ from inphase.metrics import Metrics
 from inphase.trust import RULES, Level, Support, better, final_faults, judge, shortfalls, start_faults
 
 SANE = Support(volume=0.15, largest_part=1.0, extent=(1.0, 1.1, 0.9))
-FIT = Metrics(chi2=0.002, r_factor=0.1, support_voxels=4000, llk=0.5, free_llk=0.6, free_llk_reason=None, scale=1.0)
+FIT = Metrics(
+    chi2=0.002,
+    r_factor=0.1,
+    support_voxels=4000,
+    llk=0.5,
+    free_llk=0.6,
+    free_llk_reason=None,
+    scale=1.0,
+    amplitude_cv=0.2,
+)
 
 
 def box(side: int, n: int = 32) -> NDArray[np.bool_]:
