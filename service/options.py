@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
+from inphase.retrieval.terms import Recipe
 from inphase.trust import RULES
 from service.jobs.state import Priority
 
@@ -43,7 +44,7 @@ class Options(BaseModel):
     )
     seed: Annotated[int, Field(ge=0, lt=2**32, description="of the free voxels and the random starts")] = 0
 
-    def recipe(self) -> recipes.Recipe | None:
+    def recipe(self) -> Recipe | None:
         """The resolved refinement recipe, None for the network alone. Raises RecipeError."""
         text = self.refine or (CONVENTIONAL if self.start == "random" else FAST)
         return None if text.strip() == NO_REFINEMENT else recipes.resolve(text)

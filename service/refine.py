@@ -11,6 +11,7 @@ from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import Progress, retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import Starts, random
+from inphase.retrieval.terms import Recipe
 from service import pipeline
 from service.clock import Clock
 from service.document import JobDocument, Score
@@ -37,7 +38,7 @@ def refine(
     Raises CancelledError, and DataError where the iterations diverge.
     """
 
-    def run(recipe: recipes.Recipe, starts: Starts, kind: Literal["network", "random"]) -> Candidate:
+    def run(recipe: Recipe, starts: Starts, kind: Literal["network", "random"]) -> Candidate:
         solutions = retrieve(draft.problem, recipe, starts, device=device, progress=progress, cancelled=cancelled)
         return _best([Candidate(s.object, s.support, draft.measure(s.object, s.support), kind) for s in solutions])
 
@@ -82,7 +83,7 @@ def warm(device: str) -> None:
     generator = np.random.default_rng(0)
     modulus = generator.random(pipeline.GRID, dtype=np.float32)
     problem = Problem(modulus, np.zeros(pipeline.GRID, np.uint8))
-    retrieve(problem, recipes.parse("ER+HIO+RAAR+2*AER | SW(every=1)"), random(problem, 1, 0), device=device)
+    retrieve(problem, recipes.parse("ER+HIO+RAAR+DM+2*AER | SW(every=1)"), random(problem, 1, 0), device=device)
 
 
 def _random(draft: Draft, document: JobDocument) -> Starts:

@@ -7,7 +7,8 @@ import pytest
 
 from inphase.formats import READERS
 from inphase.formats.npz import RESULT_KEYS
-from inphase.retrieval.recipe import PRESETS, Algorithm
+from inphase.retrieval.recipe import PRESETS
+from inphase.retrieval.terms import CLAUSES, OPERATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -37,6 +38,9 @@ def test_formats_are_documented() -> None:
 
 
 def test_recipes_are_documented() -> None:
-    """Every algorithm and every preset stands in the reference."""
+    """Every operation, every clause with each of its keys, and every preset stands in the reference."""
     text = (ROOT / "docs/reference/recipes.md").read_text(encoding="utf-8")
-    assert not [word for word in (*Algorithm, *PRESETS) if f"`{word}`" not in text]
+    words = [*OPERATIONS, *PRESETS]
+    for clause in CLAUSES.values():
+        words += [f"{clause.name}(...)", *clause.parameters()]
+    assert not [word for word in words if f"`{word}`" not in text]

@@ -1,39 +1,46 @@
 """The engine: runs a recipe on a batch of starts, on CPU or GPU, in complex64.
 
-Arrays are uncentred inside (DC and the object's centre at index 0), so that no iteration pays for an fftshift; callers
-see centred arrays only. One iteration of any algorithm costs one pair of FFTs.
+On a GPU the starts advance together. On a CPU each thread takes a start and its FFTs on one core: two starts on two cores
+share no barrier within an iteration and stay in their caches, which is faster than one FFT on both.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Barrier
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from inphase.errors import CancelledError, DataError
-from inphase.retrieval.conjugate import ConjugateGradients
+from inphase.retrieval.checkpoint import Checkpoint
 from inphase.retrieval.memory import kept_pages
-from inphase.retrieval.passes import confine, feed_back, overlap, project_modulus
 from inphase.retrieval.problem import Problem
-from inphase.retrieval.recipe import Algorithm, Recipe, Step
-from inphase.retrieval.shrinkwrap import shrink_wrap
+from inphase.retrieval.run import SAMPLE_EVERY, FarField, Run
 from inphase.retrieval.starts import Starts
-from inphase.retrieval.transform import Transform
+from inphase.retrieval.terms import Recipe
 
-SAMPLE_EVERY = 10  # iterations between two entries of the history and two progress calls
+Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. chi2 and support_voxels: of the best start so far, sampled at `iteration`. stage: algorithm."""
+    """Where a run stands. chi2 and support_voxels: of the best start so far, sampled at `iteration`. stage: the operation.
+
+    `preview` and `checkpoint` may be called within the callback only.
+    """
 
     iteration: int
     total: int
     chi2: float
     support_voxels: int
     stage: str
+    preview: Callable[[], tuple[NDArray[np.complex64], ...]] = field(repr=False, compare=False)
+    """The central planes of the best start's object, confined to its support, centred: three for a volume."""
+    checkpoint: Callable[[], Checkpoint] = field(repr=False, compare=False)
+    """What `retrieve(resume=...)` needs to go on from here."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Solution:
-    """One start's result, centred: object complex64, zero outside `support` (bool)."""
+    """One start's result, centred: object complex64, zero outside `support` (bool).
+
+    kernel: float32 of sum 1, centred, that |F|^2 is to be convolved with before it is compared with the data; None
+        where the recipe took the beam for coherent.
+    """
 
     object: NDArray[np.complex64]
     support: NDArray[np.bool_]
     history: tuple[Sample, ...]
+    kernel: NDArray[np.float32] | None = None
 
 
 def retrieve(
@@ -64,139 +76,116 @@ def retrieve(
     *,
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Cancelled | None = None,
+    resume: Checkpoint | None = None,
 ) -> list[Solution]:
     """Run `recipe` from every start; one Solution per start, in order.
 
-    `progress` is called every few iterations. `cancelled` is asked before every iteration; CancelledError if true.
-    DataError where shapes do not fit or an iterate leaves the finite numbers.
+    `progress` is called every SAMPLE_EVERY iterations. `cancelled` is asked before every iteration of every start, from
+    several threads; CancelledError if true. `resume`: goes on from a checkpoint of the same recipe and the same number
+    of starts instead of from the starts. DataError where shapes do not fit or an iterate leaves the finite numbers.
     """
+    begin = Checkpoint.beginning(recipe, starts) if resume is None else resume
+    if begin.recipe != recipe.text or begin.objects.shape != starts.objects.shape:
+        raise DataError("the checkpoint is of another recipe or of other starts")
     if starts.objects.shape[1:] != problem.modulus.shape:
         raise DataError(f"starts of {starts.objects.shape[1:]} voxels do not fit a modulus of {problem.modulus.shape}")
-    with torch.inference_mode(), kept_pages():
-        run = _Run(problem, recipe, starts, torch.device(device))
-        for iteration, step in enumerate(_iterations(recipe)):
-            if cancelled is not None and cancelled():
-                raise CancelledError(
-                    f"phase retrieval was cancelled after {iteration} of {recipe.iterations} iterations"
-                )
-            run.advance(iteration, step)
-            if progress is not None and iteration % SAMPLE_EVERY == 0:
-                progress(run.progress(step))
-        return run.solutions()
+    with kept_pages(), _crew(problem, recipe, begin, torch.device(device)) as crew:
+        first = begin.iteration
+        while first < recipe.iterations:
+            # blocks end with the iterations that are sampled: 0, 10, 20, ...
+            last = min(-(-first // SAMPLE_EVERY) * SAMPLE_EVERY, recipe.iterations - 1)
+            crew.advance(first, last, cancelled)
+            if progress is not None and last % SAMPLE_EVERY == 0:
+                progress(crew.progress(last))
+            first = last + 1
+        return crew.solutions()
 
 
-def _iterations(recipe: Recipe) -> list[Step]:
-    return [step for step in recipe.steps for _ in range(step.count)]
+class _Crew:
+    """The runs of a retrieval, and the threads that they share."""
 
-
-class _Run:
-    """The state of one batch: (B, N, ...) tensors, uncentred."""
-
-    def __init__(self, problem: Problem, recipe: Recipe, starts: Starts, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, runs: list[Run], pool: ThreadPoolExecutor | None, threads: int) -> None:
         self._recipe = recipe
-        self._transform = Transform(problem.modulus.ndim)
-        self._constraint = self._uncentred(problem.constraint(), device)
-        self._support = self._uncentred(starts.supports, device)
-        self._object = self._uncentred(starts.objects, device)
-        self._power = self._constraint.clamp(min=0).double().square().sum()
-        self._voxels: list[int] = self._support.flatten(1).sum(1).tolist()
-        self._largest = float(np.prod([n / 2 for n in problem.modulus.shape]))
-        self._gradient: ConjugateGradients | None = None
-        self._history: list[tuple[int, list[float], list[int]]] = []
-        self._scale_to_data()
+        self._runs = runs
+        self._pool = pool
+        # the odd ones out follow one by one, each on all cores
+        self._together = len(runs) // threads * threads if pool else 0
 
-    def _uncentred(self, array: NDArray[np.generic], device: torch.device) -> Tensor:
-        axes = tuple(range(array.ndim - len(self._transform.dims), array.ndim))
-        return torch.from_numpy(np.ascontiguousarray(np.fft.ifftshift(array, axes=axes))).to(device)
+    def advance(self, first: int, last: int, cancelled: Cancelled | None) -> None:
+        """Iterations first..last of every run."""
 
-    def _centred(self, tensor: Tensor) -> NDArray[np.generic]:
-        shifted: NDArray[np.generic] = np.fft.fftshift(tensor.cpu().numpy(), axes=self._transform.dims)
-        return shifted
+        def forward(run: Run) -> None:
+            with torch.no_grad():  # a property of the thread; some operations take gradients within
+                for iteration in range(first, last + 1):
+                    if cancelled is not None and cancelled():
+                        raise CancelledError(
+                            f"phase retrieval was cancelled after {iteration} of {self._recipe.iterations} iterations"
+                        )
+                    run.advance()
 
-    def _scale_to_data(self) -> None:
-        """Least-squares scale of every start's modulus to the visible data."""
-        overlapping, power = overlap(self._transform.forward(self._object), self._constraint).unbind(1)
-        if not bool((power > 0).all()):
-            raise DataError("a start has no intensity where the pattern is measured")
-        self._object *= (overlapping / power).float().view(-1, *(1 for _ in self._transform.dims))
+        if self._pool:
+            list(self._pool.map(forward, self._runs[: self._together]))
+        for run in self._runs[self._together :]:
+            forward(run)
 
-    def advance(self, iteration: int, step: Step) -> None:
-        """One iteration: modulus projection, support update where it is due, real-space step."""
-        if step.algorithm is Algorithm.AER:
-            if self._gradient is None:
-                self._gradient = self._descent(self._object)
-            self._sample(iteration, self._gradient.field)
-            projected = self._gradient.projected()
-        else:
-            self._leave_gradient()
-            field = self._transform.forward(self._object)
-            self._sample(iteration, field)
-            projected = self._transform.backward(project_modulus(field, self._constraint))
-        if self._shrink_wrap(projected, iteration) and self._gradient is not None:
-            self._gradient = self._descent(self._gradient.object)
-            projected = self._gradient.projected()
-        if self._gradient is not None:
-            self._gradient.advance(projected, self._support)
-        else:
-            self._object = constrain(step, self._object, projected, self._support)
-
-    def _descent(self, obj: Tensor) -> ConjugateGradients:
-        return ConjugateGradients(self._transform, self._constraint, obj * self._support)
-
-    def _leave_gradient(self) -> None:
-        if self._gradient is not None:
-            self._object, self._gradient = self._gradient.object, None
-
-    def _sample(self, iteration: int, field: Tensor) -> None:
-        if iteration % SAMPLE_EVERY:
-            return
-        overlapping, power = overlap(field, self._constraint).unbind(1)
-        chi2 = (1 - overlapping.square() / (power * self._power)).tolist()
-        if not np.isfinite(chi2).all():
-            raise DataError(f"phase retrieval diverged at iteration {iteration}")
-        self._history.append((iteration, chi2, self._voxels))
-
-    def progress(self, step: Step) -> Progress:
+    def progress(self, iteration: int) -> Progress:
         """The last sample of the start with the lowest chi2."""
-        iteration, chi2, voxels = self._history[-1]
-        best = int(np.argmin(chi2))
-        return Progress(iteration, self._recipe.iterations, chi2[best], voxels[best], step.algorithm)
+        samples = [
+            (chi2, voxels, run, b)
+            for run in self._runs
+            for b, (chi2, voxels) in enumerate(zip(*run.latest[1:], strict=True))
+        ]
+        chi2, voxels, best, b = min(samples, key=lambda sample: sample[0])
+        stage = self._recipe.operations[iteration].name
+        return Progress(
+            iteration, self._recipe.iterations, chi2, voxels, stage, lambda: best.slices(b), self._checkpoint
+        )
 
-    def _shrink_wrap(self, projected: Tensor, iteration: int) -> bool:
-        """Update the supports where the recipe asks for it at this iteration; whether it did."""
-        clause = self._recipe.shrink_wrap
-        if clause is None or iteration == 0 or iteration % clause.every:
-            return False
-        last = (self._recipe.iterations - 1) // clause.every * clause.every
-        done = (iteration - clause.every) / (last - clause.every) if last > clause.every else 1.0
-        sigma = clause.sigma[0] * (clause.sigma[1] / clause.sigma[0]) ** done
-        low, high = (max(1, round(self._largest * part)) for part in clause.volume)
-        self._support, self._voxels = shrink_wrap(self._transform, projected, clause.threshold, sigma, low, high)
-        return True
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint.joined([run.checkpoint() for run in self._runs])
 
     def solutions(self) -> list[Solution]:
-        """The result of every start, confined to its support."""
-        self._leave_gradient()
-        objects = self._object * self._support
-        if not bool(torch.isfinite(torch.view_as_real(objects)).all()):
-            raise DataError(f"phase retrieval diverged within {self._recipe.iterations} iterations")
-        centred, supports = self._centred(objects), self._centred(self._support)
-        histories = [
-            tuple(Sample(i, chi2[b], voxels[b]) for i, chi2, voxels in self._history) for b in range(len(objects))
-        ]
-        return [
-            Solution(obj.copy(), support.copy(), history)
-            for obj, support, history in zip(centred, supports, histories, strict=True)
-        ]
+        """The result of every start."""
+        results = (run.result() for run in self._runs)
+        return [_solution(result, b) for result in results for b in range(len(result.objects))]
 
 
-def constrain(step: Step, obj: Tensor, projected: Tensor, support: Tensor) -> Tensor:
-    """The real-space half of ER, HIO and RAAR (`recipe.Algorithm`), in place of `projected`."""
-    match step.algorithm, step.beta:
-        case Algorithm.HIO, float(beta):
-            return feed_back(obj, projected, support, 1.0, -beta)
-        case Algorithm.RAAR, float(beta):
-            return feed_back(obj, projected, support, beta, 1 - 2 * beta)
-        case _:
-            return confine(projected, support)
+@contextmanager
+def _crew(problem: Problem, recipe: Recipe, begin: Checkpoint, device: torch.device) -> Iterator[_Crew]:
+    far = FarField(problem, device)
+    starts = len(begin.objects)
+    threads = min(torch.get_num_threads(), starts)
+    if device.type != "cpu" or threads < 2:
+        yield _Crew(recipe, [Run(far, recipe, begin)], None, 1)
+        return
+    runs = [Run(far, recipe, begin.start(b)) for b in range(starts)]
+    with _single_threads(threads) as pool:
+        yield _Crew(recipe, runs, pool, threads)
+
+
+@contextmanager
+def _single_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose torch and MKL calls stay on one core each; that of the caller keeps its own number."""
+    mine = torch.get_num_threads()
+    ready = Barrier(count + 1)
+
+    def settle() -> None:
+        torch.set_num_threads(1)
+        ready.wait()
+
+    with ThreadPoolExecutor(count, thread_name_prefix="start") as pool:
+        for _ in range(count):
+            pool.submit(settle)
+        ready.wait()
+        torch.set_num_threads(mine)  # the number is also what new threads begin with
+        yield pool
+
+
+def _solution(result: Checkpoint, b: int) -> Solution:
+    history = tuple(
+        Sample(int(i), float(chi2[b]), int(voxels[b]))
+        for i, chi2, voxels in zip(result.sampled, result.chi2, result.voxels, strict=True)
+    )
+    kernel = None if result.kernels is None else result.kernels[b]
+    return Solution(result.objects[b], result.supports[b], history, kernel)

@@ -63,6 +63,20 @@ def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix:
     return projected.copy_(torch.where(support, projected, keep * obj + mix * projected))
 
 
+def difference_map(obj: Tensor, projected: Tensor, second: Tensor, support: Tensor, beta: float) -> Tensor:
+    """(1 + beta) P_M o in the support, o outside, less beta P_M f_S o (`second`), in place of `projected` (`terms.DM`)."""
+    if _on_cpu(projected):
+        sweeps.difference_map(_rows(obj), _rows(projected), _rows(second), _rows(support), np.float32(beta))
+        return projected
+    return projected.copy_(torch.where(support, (1 + beta) * projected, obj) - beta * second)
+
+
+def project_blurred(field: Tensor, blurred: Tensor, constraint: Tensor) -> Tensor:
+    """P_M under partial coherence, in place: F is multiplied by c / sqrt(blurred |F|^2) as `project_modulus` does by c / |F|."""
+    ratio = constraint / (blurred + TINY).sqrt()
+    return field.mul_(torch.maximum(ratio, (-ratio).clamp(max=1)))
+
+
 def gradient(obj: Tensor, projected: Tensor, support: Tensor, previous: Tensor, direction: Tensor) -> Tensor:
     """g = o - P_M o inside the support, in place of `projected`, whose voxels outside are left undefined.
 

@@ -1,30 +1,43 @@
-"""Support update by shrink-wrap (Marchesini et al., Phys. Rev. B 68, 140101 (2003))."""
+"""Support update by shrink-wrap (Marchesini et al., Phys. Rev. B 68, 140101 (2003)); `terms.ShrinkWrap` says what each option means."""
 
+import numpy as np
+import scipy.ndimage
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inphase.retrieval.passes import above, amplitude, intensity_weighted_amplitude, weigh
+from inphase.retrieval.terms import ShrinkWrap
 from inphase.retrieval.transform import Transform
 
 
 def shrink_wrap(
-    transform: Transform, projected: Tensor, threshold: float, sigma: float, low: int, high: int
+    transform: Transform, projected: Tensor, support: Tensor, clause: ShrinkWrap, progress: float
 ) -> tuple[Tensor, list[int]]:
-    """New supports, bool (B, N, ...), from the smoothed |projected|, and their volumes in voxels.
+    """New supports, bool (B, N, ...), from the smoothed |projected|, and their volumes in voxels; all uncentred.
 
-    The reference amplitude is defined in `recipe.ShrinkWrap`. Where the threshold leaves fewer than `low` voxels or more
-    than `high`, the `low` or `high` strongest are taken. An update costs about one and a half iterations.
+    support: the present ones. progress: 0 at the first update of a run, 1 at the last. Where the threshold leaves fewer
+    voxels than the smallest volume or more than the largest, as many of the strongest are taken. An update costs about
+    one and a half iterations.
     """
+    sigma = clause.sigma[0] * (clause.sigma[1] / clause.sigma[0]) ** progress
+    threshold = clause.threshold[0] + (clause.threshold[1] - clause.threshold[0]) * progress
     modulus, mean = amplitude(projected)
     smooth = gaussian(transform, modulus, sigma)
-    cut = threshold * intensity_weighted_amplitude(smooth, mean)  # smoothing keeps the mean
-    support, voxels = above(smooth, cut)
-    if all(low <= count <= high for count in voxels):
-        return support, voxels
-    for b, count in enumerate(voxels):
-        if not low <= count <= high:
-            cut[b] = smooth[b].real.flatten().topk(low if count < low else high).values[-1]
-    return above(smooth, cut)
+    del modulus
+    if clause.within < 1:
+        smooth *= _box(smooth.shape[1:], clause.within, smooth.device)
+    updated, voxels = above(smooth, threshold * _reference(clause.reference, smooth, mean, support))
+    updated, voxels = _bounded(updated, voxels, smooth, clause)
+    if clause.component == "largest":
+        updated = _largest_components(updated)
+    if clause.expand:
+        updated = dilated(updated, clause.expand) if clause.expand > 0 else ~dilated(~updated, -clause.expand)
+        if clause.within < 1:
+            updated &= _box(updated.shape[1:], clause.within, updated.device)
+    if clause.component == "largest" or clause.expand:
+        voxels = updated.flatten(1).sum(1).tolist()
+    return updated, voxels
 
 
 def gaussian(transform: Transform, volume: Tensor, sigma: float) -> Tensor:
@@ -37,3 +50,69 @@ def gaussian(transform: Transform, volume: Tensor, sigma: float) -> Tensor:
         frequency = torch.fft.fftfreq(volume.shape[dim], device=volume.device)
         window = window[..., None] * torch.exp(-2 * (torch.pi * sigma * frequency) ** 2)
     return transform.backward(weigh(transform.forward(volume), window))
+
+
+def dilated(support: Tensor, voxels: int) -> Tensor:
+    """Grown by `voxels` across faces, periodic; bool (B, N, ...)."""
+    for _ in range(voxels):
+        grown = support.clone()
+        for dim in range(1, support.ndim):
+            grown |= support.roll(1, dim) | support.roll(-1, dim)
+        support = grown
+    return support
+
+
+def _reference(kind: str, smooth: Tensor, mean: Tensor, support: Tensor) -> Tensor:
+    """The amplitude that the threshold is a fraction of, (B,) float64."""
+    if kind == "intensity":
+        return intensity_weighted_amplitude(smooth, mean)  # smoothing keeps the mean
+    real = smooth.real
+    if kind == "max":
+        return real.flatten(1).max(1).values.double()
+    inside = [values[where] for values, where in zip(real, support, strict=True)]
+    if kind == "rms":
+        return torch.stack([values.double().square().mean().sqrt() for values in inside])
+    return torch.stack([values.topk(max(1, len(values) // 100)).values[-1].double() for values in inside])
+
+
+def _bounded(support: Tensor, voxels: list[int], smooth: Tensor, clause: ShrinkWrap) -> tuple[Tensor, list[int]]:
+    largest = np.prod([n / 2 for n in smooth.shape[1:]])
+    low, high = (max(1, round(largest * part)) for part in clause.volume)
+    outside = {b: (low if count < low else high) for b, count in enumerate(voxels) if not low <= count <= high}
+    if not outside:
+        return support, voxels
+    cut = torch.full((len(smooth),), torch.inf, dtype=torch.float64, device=smooth.device)
+    for b, wanted in outside.items():
+        cut[b] = smooth[b].real.flatten().topk(wanted).values[-1]
+    taken, counts = above(smooth, cut)
+    for b in outside:
+        support[b], voxels[b] = taken[b], counts[b]
+    return support, voxels
+
+
+def _box(shape: tuple[int, ...], within: float, device: torch.device) -> Tensor:
+    """The centred box of `within` times each side, uncentred; bool (N, ...)."""
+    inside = torch.ones((), dtype=torch.bool, device=device)
+    for n in shape:
+        half = max(1, round(within * n / 2))
+        index = torch.arange(n, device=device)
+        inside = inside[..., None] & ((index < half) | (index >= n - half))
+    return inside
+
+
+def _largest_components(support: Tensor) -> Tensor:
+    """The largest component of each support; it may reach across index 0, where the object lies, hence centred for it."""
+    axes = tuple(range(support.ndim - 1))
+    kept = [
+        np.fft.ifftshift(_largest_component(np.fft.fftshift(one, axes=axes)), axes=axes)
+        for one in support.cpu().numpy()
+    ]
+    return torch.from_numpy(np.stack(kept)).to(support.device)
+
+
+def _largest_component(support: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    labels, count = scipy.ndimage.label(support, structure=np.ones((3,) * support.ndim))
+    if count < 2:
+        return support
+    largest: NDArray[np.bool_] = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    return largest

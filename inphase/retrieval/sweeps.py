@@ -61,6 +61,25 @@ def feed_back(
 
 
 @compiled
+def difference_map(
+    obj: NDArray[np.complex64],
+    projected: NDArray[np.complex64],
+    second: NDArray[np.complex64],
+    support: NDArray[np.bool_],
+    beta: np.float32,
+) -> None:
+    """projected becomes (1 + beta) times itself inside the support, obj outside, less beta * second."""
+    for b in range(projected.shape[0]):
+        o, p, q, s = obj[b], projected[b], second[b], support[b]
+        for k in range(p.size):
+            inside = np.float32(s[k])
+            x, y = np.float32(1) - inside, inside * (np.float32(1) + beta)
+            p[k] = complex(
+                x * o[k].real + y * p[k].real - beta * q[k].real, x * o[k].imag + y * p[k].imag - beta * q[k].imag
+            )
+
+
+@compiled
 def gradient(
     obj: NDArray[np.complex64],
     projected: NDArray[np.complex64],

@@ -1,5 +1,6 @@
 """The engine against a plain numpy version of each algorithm, and on crystals."""
 
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from inphase.errors import CancelledError, DataError
 from inphase.fourier import backward, forward
 from inphase.metrics import measure
 from inphase.pattern import MaskState
+from inphase.retrieval.checkpoint import Checkpoint
 from inphase.retrieval.engine import Progress, retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.recipe import parse
@@ -48,7 +50,7 @@ def _project(problem, obj):
 
 
 def _reference(problem, obj, support, algorithms, beta):
-    """ER, HIO and RAAR by the textbook; RAAR from Luke's reflectors, not from the two-branch form that the engine uses."""
+    """By the textbook: RAAR from Luke's reflectors, DM from Elser's f, SF as a reflection, not in the forms that the engine uses."""
     visible = problem.visible
     lead = (1,) * (3 - obj.ndim)
     f = np.abs(forward(obj.astype(complex).reshape(lead + obj.shape))).reshape(obj.shape)[visible]
@@ -64,6 +66,12 @@ def _reference(problem, obj, support, algorithms, beta):
                 reflected = 2 * p - obj
                 both = 2 * np.where(support, reflected, 0) - reflected
                 obj = beta / 2 * (both + obj) + (1 - beta) * p
+            case "SF":
+                obj = 2 * np.where(support, p, 0) - p
+            case "DM":
+                f_m = (1 + 1 / beta) * p - obj / beta
+                f_s = (1 - 1 / beta) * np.where(support, obj, 0) + obj / beta
+                obj = obj + beta * (np.where(support, f_m, 0) - _project(problem, f_s))
     return np.where(support, obj, 0)
 
 
@@ -74,6 +82,8 @@ def _reference(problem, obj, support, algorithms, beta):
         ("5*ER", ["ER"] * 5),
         ("5*HIO(beta=0.7)", ["HIO"] * 5),
         ("5*RAAR(beta=0.7)", ["RAAR"] * 5),
+        ("5*SF", ["SF"] * 5),
+        ("5*DM(beta=0.7)", ["DM"] * 5),
         ("2*(ER+2*HIO(beta=0.7))+ER", ["ER", "HIO", "HIO"] * 2 + ["ER"]),
     ],
 )
@@ -86,6 +96,15 @@ def test_each_algorithm_equals_its_textbook_form(shape, recipe, algorithms):
         np.testing.assert_allclose(solution.object, expected, atol=1e-4)
         np.testing.assert_array_equal(solution.support, support)
         assert solution.object.dtype == np.complex64
+
+
+def test_the_difference_map_with_beta_1_is_hio():
+    """With beta = 1 its second projection cancels: one pair of FFTs, and HIO(beta=1)."""
+    problem, starts = _problem(), _starts(n=1)
+    (one,), (other,) = (retrieve(problem, parse(f"5*{name}(beta=1)"), starts) for name in ("DM", "HIO"))
+    np.testing.assert_array_equal(one.object, other.object)
+    expected = _reference(problem, starts.objects[0], starts.supports[0], ["DM"] * 5, 1.0)
+    np.testing.assert_allclose(one.object, expected, atol=1e-4)
 
 
 def _crystal(n=32):
@@ -181,6 +200,94 @@ def test_history_and_progress_tell_the_chi2_and_the_support():
     assert seen[2].support_voxels == long.history[2].support_voxels == int(starts.supports.sum())
 
 
+EVERYTHING = (
+    "6*HIO+8*RAAR+4*DM+9*ER | SW(every=5,expand=1,component=largest) | DETWIN(at=2,count=3) | PHASE(until=12) "
+    "| PC(start=6,every=4,iterations=2) | LOWRES(until=9,every=3) | AVERAGE(last=4)"
+)
+
+
+@pytest.mark.parametrize("recipe", ["12*HIO+12*ER | SW(every=5)", EVERYTHING])
+@pytest.mark.parametrize("at", [0, 10, 20])
+def test_a_checkpoint_goes_on_where_the_run_was(recipe, at):
+    """A run from the checkpoint taken at any progress call ends bit for bit as the one that was never interrupted."""
+    problem, starts = _problem((8, 10, 12)), _starts((8, 10, 12))
+    kept: dict[int, dict] = {}
+    whole = retrieve(
+        problem, parse(recipe), starts, progress=lambda p: kept.update({p.iteration: p.checkpoint().to_arrays()})
+    )
+    checkpoint = Checkpoint.from_arrays(kept[at])
+    assert checkpoint.iteration == at + 1
+    resumed = retrieve(problem, parse(recipe), starts, resume=checkpoint)
+    for one, other in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(one.object, other.object)
+        np.testing.assert_array_equal(one.support, other.support)
+        assert one.history == other.history
+
+
+def test_a_checkpoint_of_another_recipe_is_refused():
+    """Nor does a truncated one pass."""
+    kept = []
+    retrieve(_problem(), parse("3*ER"), _starts(), progress=lambda p: kept.append(p.checkpoint()))
+    with pytest.raises(DataError, match="another recipe"):
+        retrieve(_problem(), parse("4*ER"), _starts(), resume=kept[0])
+    arrays = kept[0].to_arrays()
+    del arrays["supports"]
+    with pytest.raises(DataError, match="no checkpoint"):
+        Checkpoint.from_arrays(arrays)
+
+
+def test_the_preview_shows_the_central_planes():
+    """Three planes through the centre of the object as it is at that iteration, zero outside its support."""
+    problem, starts = _problem(), _starts(n=1)
+    seen = []
+    (solution,) = retrieve(problem, parse("11*ER"), starts, progress=lambda p: seen.append(p.preview()))
+    for axis, plane in enumerate(seen[1]):
+        np.testing.assert_array_equal(plane, solution.object.take(SHAPE[axis] // 2, axis))
+
+
+def test_the_average_is_the_mean_of_the_last_iterates():
+    """AVERAGE(last=3) of eight iterations equals the mean of the results of six, seven and eight."""
+    problem, starts = _problem(), _starts(n=1)
+    (mean,) = retrieve(problem, parse("8*ER | AVERAGE(last=3)"), starts)
+    last = [retrieve(problem, parse(f"{n}*ER"), starts)[0].object for n in (6, 7, 8)]
+    np.testing.assert_allclose(mean.object, np.mean(last, axis=0), atol=1e-5)
+
+
+def test_the_phase_stays_in_its_range():
+    """After an ER iteration under PHASE no voxel has a phase outside it, and some would have had."""
+    problem, starts = _problem(), _starts(n=1)
+    (free,) = retrieve(problem, parse("4*ER"), starts)
+    (held,) = retrieve(problem, parse("4*ER | PHASE(range=-0.5..0.8)"), starts)
+    inside = np.angle(held.object[held.object != 0])
+    assert inside.min() >= -0.5
+    assert inside.max() <= 0.8
+    assert np.angle(free.object[free.support]).max() > 0.8
+
+
+def test_detwinning_halves_the_support_for_a_while():
+    """In the last of its iterations the object is confined to one side of the centre along the first axis; one later it is not."""
+    problem, starts = _problem(), _starts(n=1)
+    for iterations, halved in ((5, True), (6, False)):
+        (solution,) = retrieve(problem, parse(f"{iterations}*ER | DETWIN(at=3,count=2)"), starts)
+        assert (not solution.object[: SHAPE[0] // 2].any()) is halved
+        assert solution.object[SHAPE[0] // 2 :].any()
+
+
+def test_low_resolution_first():
+    """Before `until` the far field follows the modulus times a Gaussian; afterwards the modulus itself."""
+    modulus = np.ones((16, 16), np.float32)
+    problem = Problem(modulus, np.zeros(modulus.shape, np.uint8))
+    everywhere = Starts(np.ones((1, 16, 16), np.complex64), np.ones((1, 16, 16), bool), "random")
+    (low,) = retrieve(problem, parse("ER | LOWRES(sigma=0.3..1,until=5)"), everywhere)
+    (full,) = retrieve(problem, parse("6*ER | LOWRES(sigma=0.3..1,until=5)"), everywhere)
+    q = (np.arange(16) - 8) / 8
+    expected = np.exp(-0.5 * (q[:, None] ** 2 + q**2) / 0.3**2)
+    found = [np.abs(forward(s.object[None]))[0] for s in (low, full)]
+    occupied = found[0] > 1e-6  # a start of one constant has a single Fourier component; the others stay empty
+    np.testing.assert_allclose(found[0][occupied], expected[occupied], rtol=1e-5)
+    np.testing.assert_allclose(found[1][occupied], 1, rtol=1e-5)
+
+
 def test_cancelling_stops_within_one_iteration():
     """Asked before every iteration; nothing comes back but the error."""
     asked = 0
@@ -191,8 +298,24 @@ def test_cancelling_stops_within_one_iteration():
         return asked == 4
 
     with pytest.raises(CancelledError, match="after 3 of 1000"):
-        retrieve(_problem(), parse("1000*ER"), _starts(), cancelled=cancelled)
+        retrieve(_problem(), parse("1000*ER"), _starts(n=1), cancelled=cancelled)
     assert asked == 4
+
+
+def test_cancelling_stops_every_start():
+    """Starts on several threads each ask before every iteration; all have stopped when the error comes."""
+    running = 0
+
+    def cancelled():
+        nonlocal running
+        running += 1
+        return running > 8
+
+    with pytest.raises(CancelledError, match="of 1000"):
+        retrieve(_problem(), parse("1000*ER"), _starts(n=3), cancelled=cancelled)
+    after = running
+    time.sleep(0.05)
+    assert running == after <= 12
 
 
 def test_a_diverging_start_is_reported():

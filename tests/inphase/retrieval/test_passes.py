@@ -77,6 +77,26 @@ def test_feedback(v, keep, mix):
 
 
 @pytest.mark.usefixtures("path")
+def test_difference_map(v):
+    """(1 + beta) P_M o inside, o outside, less beta times the second projection."""
+    obj, projected, second, support = _tensors(v.a, v.b, v.c, v.support)
+    result = passes.difference_map(obj, projected, second, support, 0.7).numpy()
+    np.testing.assert_allclose(result, np.where(v.support, 1.7 * v.b, v.a) - 0.7 * v.c, atol=1e-6)
+
+
+def test_projection_under_partial_coherence(v):
+    """F times c / sqrt(blurred); with |F|^2 for the blurred intensity it is the coherent projection."""
+    field, same = _tensors(v.a, v.a)
+    constraint = torch.from_numpy(v.constraint)
+    blurred = torch.from_numpy(np.abs(v.a) ** 2)
+    coherent = passes.project_modulus(same, constraint).numpy()
+    np.testing.assert_allclose(passes.project_blurred(field, blurred, constraint).numpy(), coherent, atol=3e-6)
+    (field,) = _tensors(v.a)
+    quarter = passes.project_blurred(field, 4 * blurred, constraint).numpy()
+    np.testing.assert_allclose(quarter[:, 3:], coherent[:, 3:] / 2, atol=3e-6)
+
+
+@pytest.mark.usefixtures("path")
 def test_gradient_and_its_products(v):
     """g = S (o - P_M o) and the three inner products per start."""
     obj, projected, support, previous, direction = _tensors(v.a, v.b, v.support, v.c, v.d)

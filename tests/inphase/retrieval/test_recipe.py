@@ -3,13 +3,14 @@
 import pytest
 
 from inphase.errors import RecipeError
-from inphase.retrieval.recipe import PRESETS, Algorithm, Group, Recipe, ShrinkWrap, Step, parse, resolve
+from inphase.retrieval.recipe import PRESETS, parse, resolve
+from inphase.retrieval.terms import ER, HIO, Group, PhaseRange, Recipe, ShrinkWrap, Step
 
 
 def test_a_sequence_is_parsed_into_its_tree():
     """Counts, brackets and default betas end up where they belong."""
     recipe = parse("3*(20*ER+160*HIO+20*ER)")
-    inner = (Step(Algorithm.ER, 20), Step(Algorithm.HIO, 160, 0.9), Step(Algorithm.ER, 20))
+    inner = (Step(ER(), 20), Step(HIO(0.9), 160), Step(ER(), 20))
     assert recipe == Recipe((Group(3, inner),))
     assert recipe.iterations == 600
     assert recipe.steps == inner * 3
@@ -24,6 +25,11 @@ def test_the_shrink_wrap_clause_has_defaults_and_ranges():
     assert parse("5*ER | SW(sigma=3..0.5)").shrink_wrap.sigma == (3.0, 0.5)
 
 
+def test_a_phase_range_may_be_negative():
+    """The only values below zero besides an erosion."""
+    assert parse("ER | PHASE(range=-1.5..-0.5, until=7)").phase_range == PhaseRange((-1.5, -0.5), 7)
+
+
 def test_no_clause_no_support_update():
     """`50*ER` keeps its support."""
     assert parse("50*ER").shrink_wrap is None
@@ -36,7 +42,21 @@ def test_no_clause_no_support_update():
         ("ER+HIO", "1*ER+1*HIO(beta=0.9)"),
         (" 10 * hio( beta = .75 ) ", "10*HIO(beta=0.75)"),
         ("2*(3*(ER)+RAAR(beta=0.8))+4*AER", "2*(3*(1*ER)+1*RAAR(beta=0.8))+4*AER"),
-        ("ER|SW()", "1*ER | SW(every=10,threshold=0.15,sigma=2..1,volume=0.005..1)"),
+        ("DM+SF", "1*DM(beta=0.9)+1*SF"),
+        (
+            "ER|SW()",
+            "1*ER | SW(every=10,start=1,threshold=0.15..0.15,sigma=2..1,volume=0.005..1,"
+            "reference=intensity,component=all,expand=0,within=1)",
+        ),
+        (
+            "ER | average(last=5) | PHASE(range=-1..0.5) | DETWIN()",  # clauses come in any order
+            "1*ER | DETWIN(at=20,count=10) | PHASE(range=-1..0.5,until=100000) | AVERAGE(last=5)",
+        ),
+        (
+            "ER | LOWRES() | PC(kernel=GAUSS)",
+            "1*ER | PC(start=100,every=50,kernel=gauss,iterations=20,size=9,sigma=0.5) "
+            "| LOWRES(sigma=0.2..1,until=200,every=10)",
+        ),
     ],
 )
 def test_canonical_text_resolves_every_default(text, canonical):
@@ -45,7 +65,7 @@ def test_canonical_text_resolves_every_default(text, canonical):
 
 
 @pytest.mark.parametrize(
-    "text", [*PRESETS.values(), "RAAR(beta=0.75)+2*(ER+3*AER) | SW(every=3,threshold=0.2,sigma=1,volume=0.1..0.2)"]
+    "text", [*PRESETS.values(), "RAAR(beta=0.75)+2*(ER+3*AER) | SW(every=3,expand=-2) | AVERAGE()"]
 )
 def test_canonical_text_parses_to_the_same_recipe(text):
     """parse(recipe.text) == recipe."""
@@ -65,7 +85,7 @@ def test_presets_share_their_shrink_wrap_and_fast_is_cheap():
     ("text", "at", "hint"),
     [
         ("", 0, "expected an algorithm"),
-        ("50*EX", 3, "known: ER, HIO, RAAR, AER"),
+        ("50*EX", 3, "known: ER, HIO, RAAR, DM, SF, AER"),
         ("50ER", 2, "'50*ER'"),
         ("3*(20*ER", 8, "expected ')'"),
         ("20*ER)", 5, "did not expect ')'"),
@@ -74,17 +94,22 @@ def test_presets_share_their_shrink_wrap_and_fast_is_cheap():
         ("0*ER", 0, "between 1 and"),
         ("1.5*ER", 0, "whole number"),
         ("ER(beta=1)", 0, "takes no parameters"),
-        ("HIO(gamma=1)", 4, "only 'beta'"),
+        ("HIO(gamma=1)", 4, "HIO knows: beta"),
         ("HIO(beta=2)", 9, "at most 1"),
         ("20*ER+SW()", 6, "clause at the end"),
-        ("20*ER |", 7, "expected the shrink-wrap clause"),
-        ("20*ER | SW(evry=3)", 11, "known: every, threshold, sigma, volume"),
+        ("20*ER |", 7, "expected a clause here: SW(...), DETWIN(...)"),
+        ("20*ER | SW(evry=3)", 11, "SW knows: every, start, threshold"),
+        ("20*ER | SW(reference=mean)", 21, "one of intensity, max, rms, p99"),
+        ("20*ER | SW(expand=7)", 18, "between -5 and 5"),
+        ("20*ER | SW(every=-3)", 17, "between 1 and"),
+        ("20*ER | SW() | SW()", 15, "stands twice"),
+        ("20*ER | PHASE(range=1..-1)", 14, "lowest..highest"),
         ("20*ER | SW(every=3,every=3)", 19, "twice"),
         ("20*ER | SW(every=0)", 17, "between 1 and"),
         ("20*ER | SW(threshold=1.5)", 21, "at most 1"),
         ("20*ER | SW(volume=0.5..0.1)", 11, "smallest..largest"),
         ("20*ER | SW(sigma=2...1)", 18, "expected ','"),
-        ("20*ER | SW() + ER", 13, "nothing may follow"),
+        ("20*ER | SW() + ER", 13, "another clause follows"),
         ("20*ER;import", 5, "did not expect ';'"),
         ("9*" * 3 + "ER", 2, "expected an algorithm"),
         ("(" * 20 + "ER" + ")" * 20, 8, "brackets inside each other"),

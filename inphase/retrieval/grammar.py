@@ -1,0 +1,210 @@
+"""From the text of a recipe to its tree, with errors that point at the fault.
+
+    recipe    := sequence { "|" clause }
+    sequence  := term { "+" term }
+    term      := [ count "*" ] ( "(" sequence ")" | operation )
+    operation := name [ values ]          name and values as in `terms.OPERATIONS`
+    clause    := name values              as in `terms.CLAUSES`
+    values    := "(" [ key "=" value { "," key "=" value } ] ")"
+    value     := number | number ".." number | word
+
+Spaces are free and names are not case sensitive.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from inphase.errors import RecipeError
+from inphase.retrieval.terms import (
+    CLAUSES,
+    MAX_ITERATIONS,
+    OPERATIONS,
+    Choice,
+    Group,
+    Integer,
+    Kind,
+    Number,
+    Range,
+    Recipe,
+    Step,
+    Term,
+)
+
+MAX_LENGTH = 2_000
+MAX_DEPTH = 8
+
+_FIELDS = {kind.name: field for field, kind in CLAUSES.items()}
+_COUNT = Integer(1)
+# values that only mean something in one order
+_ASCENDING = {"volume": "volume is smallest..largest", "range": "range is lowest..highest"}
+
+T = TypeVar("T", bound=Term)
+
+
+def parse(text: str) -> Recipe:
+    """Parse a recipe string. RecipeError carries the text with a caret under the offending position, and a hint."""
+    if len(text) > MAX_LENGTH:
+        raise RecipeError(f"the recipe has {len(text)} characters, more than {MAX_LENGTH}")
+    return _Parser(text).recipe()
+
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d+(?:\.(?!\.)\d*)?(?:[eE][+-]?\d+)?|\.\d+)|(?P<name>[A-Za-z_]\w*)|(?P<sign>\.\.+|.))", re.S
+)
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str  # number | name | sign | end
+    value: str
+    at: int
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    end = len(text.rstrip())
+    position = 0
+    while position < end:
+        match = _TOKEN.match(text, position)
+        assert match is not None  # the last branch takes any character
+        assert match.lastgroup is not None
+        yield _Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup))
+        position = match.end()
+    yield _Token("end", "", end)
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = list(_tokens(text))
+        self._next = 0
+
+    @property
+    def _token(self) -> _Token:
+        return self._tokens[self._next]
+
+    def _fail(self, what: str, token: _Token | None = None) -> NoReturn:
+        at = (token or self._token).at
+        printable = "".join(c if c.isprintable() else " " for c in self._text)
+        raise RecipeError(f"{what}\n  {printable}\n  {' ' * at}^")
+
+    def _take(self) -> _Token:
+        token = self._token
+        self._next = min(self._next + 1, len(self._tokens) - 1)
+        return token
+
+    def _found(self, sign: str) -> bool:
+        if self._token.kind == "sign" and self._token.value == sign:
+            self._take()
+            return True
+        return False
+
+    def _expect(self, sign: str) -> None:
+        if not self._found(sign):
+            self._fail(f"expected '{sign}' here")
+
+    def recipe(self) -> Recipe:
+        parts = self._sequence(0)
+        clauses: dict[str, Any] = {}
+        while self._found("|"):
+            token = self._token
+            clause = self._clause()
+            if _FIELDS[clause.name] in clauses:
+                self._fail(f"the clause '{clause.name}' stands twice", token)
+            clauses[_FIELDS[clause.name]] = clause
+        if self._token.kind != "end":
+            hint = "another clause follows '|'" if clauses else "join terms with '+'; clauses such as SW() follow '|'"
+            self._fail(f"did not expect '{self._token.value}' here: {hint}")
+        recipe = Recipe(parts, **clauses)
+        if recipe.iterations > MAX_ITERATIONS:
+            raise RecipeError(f"the recipe has {recipe.iterations} iterations, more than {MAX_ITERATIONS}")
+        return recipe
+
+    def _sequence(self, depth: int) -> tuple[Step | Group, ...]:
+        parts = [self._term(depth)]
+        while self._found("+"):
+            parts.append(self._term(depth))
+        return tuple(parts)
+
+    def _term(self, depth: int) -> Step | Group:
+        count = 1
+        if self._token.kind == "number":
+            count = int(self._number("a count of iterations", _COUNT))
+            if not self._found("*"):
+                self._fail(f"expected '*' between the count and what it counts, as in '{count}*ER'")
+        bracket = self._token
+        if self._found("("):
+            if depth == MAX_DEPTH:
+                self._fail(f"more than {MAX_DEPTH} brackets inside each other", bracket)
+            parts = self._sequence(depth + 1)
+            self._expect(")")
+            return Group(count, parts)
+        return self._operation(count)
+
+    def _operation(self, count: int) -> Step:
+        token = self._take()
+        known = ", ".join(OPERATIONS)
+        if token.kind != "name":
+            self._fail(f"expected an algorithm ({known}), a count such as '20*ER', or '('", token)
+        name = token.value.upper()
+        if name in _FIELDS:
+            self._fail(f"{name} is a clause at the end: '... | {name}(...)'", token)
+        if name not in OPERATIONS:
+            self._fail(f"unknown algorithm '{token.value}'; known: {known}", token)
+        kind = OPERATIONS[name]
+        if self._token.kind == "sign" and self._token.value == "(":
+            if not kind.parameters():
+                self._fail(f"{name} takes no parameters", token)
+            return Step(self._values(kind), count)
+        return Step(kind(), count)
+
+    def _clause(self) -> Term:
+        token = self._take()
+        name = token.value.upper()
+        if name not in _FIELDS:
+            self._fail(f"expected a clause here: {', '.join(f'{known}(...)' for known in _FIELDS)}", token)
+        return self._values(CLAUSES[_FIELDS[name]])
+
+    def _values(self, kind: type[T]) -> T:
+        self._expect("(")
+        known = kind.parameters()
+        values: dict[str, Any] = {}
+        while not self._found(")"):
+            if values:
+                self._expect(",")
+            key = self._take()
+            name = key.value.lower()
+            if name in values:
+                self._fail(f"'{name}' is given twice", key)
+            if name not in known:
+                self._fail(f"unknown key '{key.value}'; {kind.name} knows: {', '.join(known)}", key)
+            self._expect("=")
+            values[name] = self._value(name, known[name])
+            if name in _ASCENDING and values[name][0] > values[name][1]:
+                self._fail(_ASCENDING[name], key)
+        return kind(**values)
+
+    def _value(self, name: str, kind: Kind) -> float | str | tuple[float, float]:
+        match kind:
+            case Choice():
+                token = self._take()
+                if token.value.lower() not in kind.words:
+                    self._fail(f"{name} is {kind}", token)
+                return token.value.lower()
+            case Range():
+                first = self._number(name, kind)
+                return first, self._number(name, kind) if self._found("..") else first
+            case Integer():
+                return int(self._number(name, kind))
+            case Number():
+                return self._number(name, kind)
+
+    def _number(self, what: str, kind: Number | Integer) -> float:
+        token = self._token
+        sign = -1 if self._found("-") else 1
+        number = self._take()
+        written = number.kind == "number" and (isinstance(kind, Number) or number.value.isdecimal())
+        if not written or not kind.holds(value := sign * float(number.value)):
+            self._fail(f"{what} is {kind}", token)
+        return value

@@ -1,0 +1,264 @@
+"""One batch of starts on its way through a recipe. Everything here is uncentred: no iteration pays for an fftshift."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inphase.errors import DataError
+from inphase.retrieval.checkpoint import Checkpoint
+from inphase.retrieval.coherence import Coherence
+from inphase.retrieval.conjugate import ConjugateGradients
+from inphase.retrieval.passes import confine, difference_map, feed_back, overlap, project_blurred, project_modulus
+from inphase.retrieval.problem import Problem
+from inphase.retrieval.shrinkwrap import shrink_wrap
+from inphase.retrieval.terms import AER, DM, ER, HIO, RAAR, SF, Operation, Recipe
+from inphase.retrieval.transform import Transform
+
+SAMPLE_EVERY = 10  # iterations between two entries of the history and two progress calls
+
+
+class FarField:
+    """What is known of the far field, on the device; shared by all runs of a retrieval."""
+
+    def __init__(self, problem: Problem, device: torch.device) -> None:
+        self.device = device
+        self.transform = Transform(problem.modulus.ndim)
+        self.constraint = self.uncentred(problem.constraint())
+        self.power = float(self.constraint.clamp(min=0).double().square().sum())
+
+    def uncentred(self, array: NDArray[Any]) -> Tensor:
+        """Centred array, with or without a batch axis -> tensor with index 0 at the centre."""
+        axes = tuple(range(array.ndim - len(self.transform.dims), array.ndim))
+        return torch.from_numpy(np.ascontiguousarray(np.fft.ifftshift(array, axes=axes))).to(self.device)
+
+    def centred(self, tensor: Tensor) -> NDArray[Any]:
+        """The inverse, of (B, N, ...)."""
+        shifted: NDArray[Any] = np.fft.fftshift(tensor.cpu().numpy(), axes=self.transform.dims)
+        return shifted
+
+    def lowered(self, sigma: float) -> Tensor:
+        """The constraint with its moduli multiplied by a Gaussian, sigma in units of the distance from centre to edge."""
+        window = torch.ones((), device=self.device)
+        for n in self.constraint.shape:
+            frequency = torch.fft.fftfreq(n, device=self.device) * 2
+            window = window[..., None] * torch.exp(-0.5 * (frequency / sigma) ** 2)
+        return torch.where(self.constraint >= 0, self.constraint * window, self.constraint)
+
+
+class Run:
+    """The state of one batch: (B, N, ...) tensors."""
+
+    def __init__(self, far: FarField, recipe: Recipe, begin: Checkpoint) -> None:
+        self._far = far
+        self._transform = far.transform
+        self._recipe = recipe
+        self._operations = recipe.operations
+        self._constraint = far.constraint
+        self._iteration = begin.iteration
+        self._object = far.uncentred(begin.objects)
+        self._support = far.uncentred(begin.supports)
+        self._voxels: list[int] = self._support.flatten(1).sum(1).tolist()
+        self._sums = None if begin.sums is None else far.uncentred(begin.sums)
+        self._descent: ConjugateGradients | None = None
+        self._descending: Operation | None = None
+        self._coherence = self._resumed_coherence(begin.kernels)
+        self._history = [
+            (int(i), list(chi2), list(voxels))
+            for i, chi2, voxels in zip(begin.sampled, begin.chi2, begin.voxels, strict=True)
+        ]
+        if begin.iteration == 0:
+            self._scale_to_data()
+        else:
+            self._lower(begin.iteration)
+
+    def __len__(self) -> int:
+        return len(self._object)
+
+    def _resumed_coherence(self, kernels: NDArray[np.float32] | None) -> Coherence | None:
+        if self._recipe.coherence is None or kernels is None:
+            return None
+        return Coherence(self._recipe.coherence, self._transform, torch.from_numpy(kernels).to(self._far.device))
+
+    def _scale_to_data(self) -> None:
+        """Least-squares scale of every start's modulus to the visible data."""
+        overlapping, power = overlap(self._transform.forward(self._object), self._constraint).unbind(1)
+        if not bool((power > 0).all()):
+            raise DataError("a start has no intensity where the pattern is measured")
+        self._object *= (overlapping / power).float().view(-1, *(1 for _ in self._transform.dims))
+
+    def advance(self) -> None:
+        """One iteration: modulus projection, support update where it is due, real-space step."""
+        iteration, operation = self._iteration, self._operations[self._iteration]
+        self._lower(iteration)
+        self._choose(operation)
+        field = self._descent.field if self._descent else self._transform.forward(self._object)
+        blurred = self._blurred(field, iteration)
+        self._sample(iteration, field, blurred)
+        if self._descent:
+            projected = self._descent.projected()
+        else:
+            projected = self._transform.backward(self._project(field, blurred))
+        if self._shrink_wrap(projected, iteration) and self._descent:
+            self._begin_descent(self._descent.object)
+            projected = self._descent.projected()
+        if self._descent:
+            self._descent.advance(projected, self._support)
+        else:
+            self._constrain(operation, projected, self._inside(projected, iteration))
+        self._accumulate(iteration)
+        self._iteration += 1
+
+    def _lower(self, iteration: int) -> None:
+        """The constraint that holds at this iteration, under LOWRES."""
+        clause = self._recipe.low_resolution
+        if clause is None or iteration > clause.until:
+            return
+        if iteration == clause.until:
+            self._constraint = self._far.constraint
+        elif iteration % clause.every == 0 or self._constraint is self._far.constraint:
+            self._constraint = self._far.lowered(clause.width(iteration // clause.every * clause.every))
+        else:
+            return
+        if self._descent:
+            self._begin_descent(self._descent.object)
+
+    def _choose(self, operation: Operation) -> None:
+        """Begin or leave a descent where the operation changes."""
+        if self._descent and operation != self._descending:
+            self._object, self._descent = self._descent.object, None
+        if isinstance(operation, AER) and self._descent is None:
+            self._begin_descent(self._object)
+        self._descending = operation
+
+    def _begin_descent(self, obj: Tensor) -> None:
+        self._descent = ConjugateGradients(self._transform, self._constraint, obj * self._support)
+
+    def _blurred(self, field: Tensor, iteration: int) -> Tensor | None:
+        """|F|^2 under partial coherence, with a kernel that is updated where it is due; None where the beam is coherent."""
+        clause = self._recipe.coherence
+        if clause is None or iteration < clause.start:
+            return None
+        intensity = field.real.square() + field.imag.square()
+        if self._coherence is None:
+            self._coherence = Coherence.gaussian(
+                clause, self._transform, len(field), tuple(field.shape[1:]), field.device
+            )
+        if clause.due(iteration):
+            self._coherence.update(intensity, self._constraint)
+        return self._coherence.forward(intensity)
+
+    def _project(self, field: Tensor, blurred: Tensor | None) -> Tensor:
+        """P_M in reciprocal space, in place."""
+        if blurred is None:
+            return project_modulus(field, self._constraint)
+        return project_blurred(field, blurred, self._constraint)
+
+    def _sample(self, iteration: int, field: Tensor, blurred: Tensor | None) -> None:
+        if iteration % SAMPLE_EVERY:
+            return
+        seen = field if blurred is None else blurred.sqrt().to(field.dtype)
+        overlapping, power = overlap(seen, self._far.constraint).unbind(1)
+        chi2 = (1 - overlapping.square() / (power * self._far.power)).tolist()
+        if not np.isfinite(chi2).all():
+            raise DataError(f"phase retrieval diverged at iteration {iteration}")
+        self._history.append((iteration, chi2, list(self._voxels)))
+
+    def _shrink_wrap(self, projected: Tensor, iteration: int) -> bool:
+        """Update the supports where the recipe asks for it at this iteration; whether it did."""
+        clause = self._recipe.shrink_wrap
+        if clause is None or not clause.due(iteration):
+            return False
+        progress = clause.progress(iteration, len(self._operations))
+        self._support, self._voxels = shrink_wrap(self._transform, projected, self._support, clause, progress)
+        return True
+
+    def _inside(self, projected: Tensor, iteration: int) -> Tensor:
+        """The voxels that count as inside: the support, halved while DETWIN holds, less those out of the phase range."""
+        inside = self._support
+        detwin, phase = self._recipe.detwin, self._recipe.phase_range
+        if detwin is not None and detwin.holds(iteration):
+            first = inside.shape[1]
+            inside = inside & (torch.arange(first, device=inside.device) < first // 2).view(
+                -1, *(1 for _ in inside.shape[2:])
+            )
+        if phase is not None and iteration < phase.until:
+            angle = projected.angle()
+            inside = inside & (angle >= phase.range[0]) & (angle <= phase.range[1])
+        return inside
+
+    def _constrain(self, operation: Operation, projected: Tensor, inside: Tensor) -> None:
+        """The real-space half of an iteration, in place of `projected` where it can be."""
+        match operation:
+            case ER():
+                self._object = confine(projected, inside)
+            case HIO(beta) | DM(beta=1.0 as beta):
+                self._object = feed_back(self._object, projected, inside, 1.0, -beta)
+            case RAAR(beta):
+                self._object = feed_back(self._object, projected, inside, beta, 1 - 2 * beta)
+            case SF():
+                self._object = feed_back(self._object, projected, inside, 0.0, -1.0)
+            case DM(beta):
+                # f_S o is o inside and o / beta outside; its P_M takes the second pair of FFTs
+                relaxed = feed_back(self._object, self._object.clone(), inside, 1 / beta, 0.0)
+                field = self._transform.forward(relaxed)
+                second = self._transform.backward(self._project(field, self._reblurred(field)))
+                self._object = difference_map(self._object, projected, second, inside, beta)
+            case _:
+                raise AssertionError(f"{operation} is no projection")
+
+    def _reblurred(self, field: Tensor) -> Tensor | None:
+        if self._coherence is None:
+            return None
+        return self._coherence.forward(field.real.square() + field.imag.square())
+
+    def _accumulate(self, iteration: int) -> None:
+        clause = self._recipe.average
+        if clause is None or iteration < len(self._operations) - clause.last:
+            return
+        current = self._current() * self._support
+        self._sums = current if self._sums is None else self._sums.add_(current)
+
+    def _current(self) -> Tensor:
+        return self._descent.object if self._descent else self._object
+
+    @property
+    def latest(self) -> tuple[int, list[float], list[int]]:
+        """The last sample: iteration, chi2 and support volume of each start."""
+        return self._history[-1]
+
+    def slices(self, b: int) -> tuple[NDArray[np.complex64], ...]:
+        """The central planes of a start's object, confined to its support, centred: one for each axis of a volume."""
+        obj, support = self._current()[b], self._support[b]
+        if obj.ndim < 3:
+            return (np.fft.fftshift((obj * support).cpu().numpy()),)
+        planes = (obj.select(axis, 0) * support.select(axis, 0) for axis in range(3))
+        return tuple(np.fft.fftshift(plane.cpu().numpy()) for plane in planes)
+
+    def checkpoint(self) -> Checkpoint:
+        """The state between two iterations."""
+        return Checkpoint(
+            iteration=self._iteration,
+            recipe=self._recipe.text,
+            objects=self._far.centred(self._current()),
+            supports=self._far.centred(self._support),
+            sums=None if self._sums is None else self._far.centred(self._sums),
+            kernels=None if self._coherence is None else self._coherence.kernels.cpu().numpy(),
+            sampled=np.array([i for i, _, _ in self._history], np.int64),
+            chi2=np.array([chi2 for _, chi2, _ in self._history]).reshape(-1, len(self)),
+            voxels=np.array([voxels for _, _, voxels in self._history], np.int64).reshape(-1, len(self)),
+        )
+
+    def result(self) -> Checkpoint:
+        """The last state with its objects averaged where the recipe says so, and confined to their supports."""
+        final = self.checkpoint()
+        clause = self._recipe.average
+        if clause is None or final.sums is None:
+            objects = final.objects * final.supports
+        else:
+            objects = final.sums * final.supports / np.float32(min(clause.last, len(self._operations)))
+        if not np.isfinite(objects).all():
+            raise DataError(f"phase retrieval diverged within {len(self._operations)} iterations")
+        return Checkpoint(**{**vars(final), "objects": objects})

@@ -1,0 +1,357 @@
+"""What a recipe is made of: operations that iterate, and clauses that change how they do.
+
+Each is a frozen data class whose fields carry the values that they may take, so that the grammar, the canonical text and
+the reference in docs/ follow from one declaration.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+MAX_ITERATIONS = 100_000
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number above `above` and at most `most`."""
+
+    above: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"a number above {self.above:g} and at most {self.most:g}"
+
+    def holds(self, value: float) -> bool:
+        """Whether the value is allowed."""
+        return math.isfinite(value) and self.above < value <= self.most
+
+
+@dataclass(frozen=True)
+class Range(Number):
+    """One number, or two as `first..last`, each as in Number."""
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number between `least` and `most`, inclusive."""
+
+    least: int
+    most: int = MAX_ITERATIONS
+
+    def __str__(self) -> str:
+        return f"a whole number between {self.least} and {self.most}"
+
+    def holds(self, value: float) -> bool:
+        """Whether the value is allowed."""
+        return value == int(value) and self.least <= value <= self.most
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.words)}"
+
+
+Kind = Number | Range | Integer | Choice
+
+
+def _parameter(default: Any, kind: Kind) -> Any:
+    return field(default=default, metadata={"kind": kind})
+
+
+def _write(value: float | str | tuple[float, float]) -> str:
+    if isinstance(value, tuple):
+        return f"{value[0]:g}..{value[1]:g}"
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+@dataclass(frozen=True)
+class Term:
+    """An operation or a clause; `name` is what a recipe calls it."""
+
+    name: ClassVar[str]
+
+    @classmethod
+    def parameters(cls) -> dict[str, Kind]:
+        """The parameters' names and what each may be, in the order of the canonical text."""
+        return {entry.name: entry.metadata["kind"] for entry in fields(cls)}
+
+    @property
+    def text(self) -> str:
+        """As a recipe writes it, with every value resolved."""
+        values = ",".join(f"{name}={_write(getattr(self, name))}" for name in self.parameters())
+        return f"{self.name}({values})" if values else self.name
+
+
+class Operation(Term):
+    """One iteration. P_M is the modulus projection, P_S the one onto the support S (and the phase range), R = 2 P - 1."""
+
+
+@dataclass(frozen=True)
+class ER(Operation):
+    """Error reduction: P_S P_M o (Fienup, Appl. Opt. 21, 2758 (1982))."""
+
+    name: ClassVar[str] = "ER"
+
+
+@dataclass(frozen=True)
+class HIO(Operation):
+    """Hybrid input-output: P_M o in S, o - beta P_M o outside (Fienup, Appl. Opt. 21, 2758 (1982))."""
+
+    name: ClassVar[str] = "HIO"
+    beta: float = _parameter(0.9, Number(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class RAAR(Operation):
+    """Relaxed averaged alternating reflections: beta/2 (R_S R_M + 1) o + (1 - beta) P_M o (Luke, Inverse Problems 21, 37 (2005)).
+
+    That is P_M o in S, beta o + (1 - 2 beta) P_M o outside.
+    """
+
+    name: ClassVar[str] = "RAAR"
+    beta: float = _parameter(0.9, Number(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class DM(Operation):
+    """Difference map o + beta (P_S f_M - P_M f_S) o, f_M = (1 + 1/beta) P_M - 1/beta, f_S = (1 - 1/beta) P_S + 1/beta
+
+    (Elser, J. Opt. Soc. Am. A 20, 40 (2003)). Two pairs of FFTs, one where beta is 1.
+    """
+
+    name: ClassVar[str] = "DM"
+    beta: float = _parameter(0.9, Number(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class SF(Operation):
+    """Solvent flipping: R_S P_M o (Abrahams, Acta Cryst. D 53, 371 (1997))."""
+
+    name: ClassVar[str] = "SF"
+
+
+@dataclass(frozen=True)
+class AER(Operation):
+    """Accelerated error reduction: conjugate gradients on the amplitude loss within S (`conjugate`)."""
+
+    name: ClassVar[str] = "AER"
+
+
+OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in (ER, HIO, RAAR, DM, SF, AER)}
+
+
+class Clause(Term):
+    """Holds for the whole recipe; each may stand once."""
+
+
+@dataclass(frozen=True)
+class ShrinkWrap(Clause):
+    """Support update: smooth |P_M o| with a Gaussian, keep what lies above `threshold` of the reference amplitude.
+
+    Marchesini et al., Phys. Rev. B 68, 140101 (2003).
+
+    every: iterations between updates.
+    start: no update before this iteration.
+    threshold: fraction of the reference, linearly from the first to the last update.
+    sigma: standard deviation of the Gaussian in voxels, geometrically from the first to the last update.
+    volume: smallest and largest support, in units of the largest that sampling allows, prod(N / 2).
+    reference: of the smoothed amplitude a. intensity: sqrt(sum a^4 / sum a^2), the amplitude that carries the intensity;
+        it equals the amplitude of a homogeneous crystal and hardly feels single hot voxels. max: the largest, 1.4 to 1.6
+        times as large in a real reconstruction, so 0.15 of the former is about 0.1 of this. rms: sqrt(mean a^2) over the
+        support. p99: the 99th percentile over the support.
+    component: all, or the largest one (neighbours share a face, an edge or a corner).
+    expand: voxels by which the support is then dilated, negative: eroded (neighbours share a face).
+    within: side of a fixed centred box that the support never leaves, in units of the grid's.
+    """
+
+    name: ClassVar[str] = "SW"
+    every: int = _parameter(10, Integer(1))
+    start: int = _parameter(1, Integer(1))
+    threshold: tuple[float, float] = _parameter((0.15, 0.15), Range(0.0, 1.0))
+    sigma: tuple[float, float] = _parameter((2.0, 1.0), Range(0.0, 20.0))
+    volume: tuple[float, float] = _parameter((0.005, 1.0), Range(0.0, 1.0))
+    reference: str = _parameter("intensity", Choice(("intensity", "max", "rms", "p99")))
+    component: str = _parameter("all", Choice(("all", "largest")))
+    expand: int = _parameter(0, Integer(-5, 5))
+    within: float = _parameter(1.0, Number(0.0, 1.0))
+
+    def due(self, iteration: int) -> bool:
+        """Whether the support is updated at this iteration (from 0)."""
+        return iteration > 0 and iteration >= self.start and iteration % self.every == 0
+
+    def progress(self, iteration: int, total: int) -> float:
+        """0 at the first update of a run of `total` iterations, 1 at the last."""
+        first = -(-self.start // self.every) * self.every
+        last = (total - 1) // self.every * self.every
+        return (iteration - first) / (last - first) if last > first else 1.0
+
+
+@dataclass(frozen=True)
+class Detwin(Clause):
+    """Halves the support by a plane through the centre for `count` iterations from `at`: an object mixed with its twin must choose.
+
+    Guizar-Sicairos and Fienup, J. Opt. Soc. Am. A 29, 2367 (2012).
+    """
+
+    name: ClassVar[str] = "DETWIN"
+    at: int = _parameter(20, Integer(0))
+    count: int = _parameter(10, Integer(1))
+
+    def holds(self, iteration: int) -> bool:
+        """Whether the support is halved at this iteration."""
+        return self.at <= iteration < self.at + self.count
+
+
+@dataclass(frozen=True)
+class PhaseRange(Clause):
+    """Phase-range constraint: a voxel of P_M o whose phase lies outside `range` (radians) counts as outside the support.
+
+    It fixes the global phase, and holds before iteration `until` (Harder et al., New J. Phys. 12, 035019 (2010)).
+    """
+
+    name: ClassVar[str] = "PHASE"
+    range: tuple[float, float] = _parameter((-1.57, 1.57), Range(-math.pi - 1e-6, math.pi))
+    until: int = _parameter(MAX_ITERATIONS, Integer(1))
+
+
+@dataclass(frozen=True)
+class PartialCoherence(Clause):
+    """The measured intensity is |F|^2 convolved with a kernel of sum 1, which is found along the way (`coherence`).
+
+    Clark et al., Nature Communications 3, 993 (2012).
+
+    start, every: first iteration with a kernel, and iterations between its updates.
+    kernel: lucy, any shape by `iterations` of Richardson and Lucy on `size` voxels across; gauss, three widths by a search.
+    sigma: of the Gaussian that it begins with, in voxels.
+    """
+
+    name: ClassVar[str] = "PC"
+    start: int = _parameter(100, Integer(1))
+    every: int = _parameter(50, Integer(1))
+    kernel: str = _parameter("lucy", Choice(("lucy", "gauss")))
+    iterations: int = _parameter(20, Integer(1, 1000))
+    size: int = _parameter(9, Integer(3, 65))
+    sigma: float = _parameter(0.5, Number(0.0, 5.0))
+
+    def due(self, iteration: int) -> bool:
+        """Whether the kernel is updated at this iteration."""
+        return iteration >= self.start and (iteration - self.start) % self.every == 0
+
+
+@dataclass(frozen=True)
+class LowResolution(Clause):
+    """From low to high resolution: the modulus is multiplied by a Gaussian before iteration `until`.
+
+    sigma: of the Gaussian, in units of the distance from the centre to the edge of each axis, geometrically.
+    """
+
+    name: ClassVar[str] = "LOWRES"
+    sigma: tuple[float, float] = _parameter((0.2, 1.0), Range(0.0, 10.0))
+    until: int = _parameter(200, Integer(1))
+    every: int = _parameter(10, Integer(1))
+
+    def width(self, iteration: int) -> float:
+        """Sigma at an iteration before `until`."""
+        return float(self.sigma[0] * (self.sigma[1] / self.sigma[0]) ** (iteration / self.until))
+
+
+@dataclass(frozen=True)
+class Average(Clause):
+    """The result is the mean of the last `last` iterates, each confined to its support."""
+
+    name: ClassVar[str] = "AVERAGE"
+    last: int = _parameter(20, Integer(1))
+
+
+@dataclass(frozen=True)
+class Step:
+    """`count` iterations of one operation."""
+
+    operation: Operation
+    count: int
+
+    @property
+    def text(self) -> str:
+        """The step as a recipe writes it."""
+        return f"{self.count}*{self.operation.text}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A bracket repeated `count` times."""
+
+    count: int
+    parts: tuple["Step | Group", ...]
+
+    @property
+    def text(self) -> str:
+        """The bracket as a recipe writes it."""
+        return f"{self.count}*({'+'.join(part.text for part in self.parts)})"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A parsed recipe."""
+
+    parts: tuple[Step | Group, ...]
+    shrink_wrap: ShrinkWrap | None = None
+    detwin: Detwin | None = None
+    phase_range: PhaseRange | None = None
+    coherence: PartialCoherence | None = None
+    low_resolution: LowResolution | None = None
+    average: Average | None = None
+
+    @property
+    def clauses(self) -> tuple[Clause, ...]:
+        """Those that stand."""
+        found = (getattr(self, name) for name in CLAUSES)
+        return tuple(clause for clause in found if clause is not None)
+
+    @property
+    def text(self) -> str:
+        """Canonical form with every default resolved; `parse(recipe.text) == recipe`."""
+        return " | ".join(["+".join(part.text for part in self.parts), *(clause.text for clause in self.clauses)])
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The brackets written out."""
+        return tuple(_flatten(self.parts))
+
+    @property
+    def iterations(self) -> int:
+        """Iterations in all."""
+        return _count(self.parts)
+
+    @property
+    def operations(self) -> list[Operation]:
+        """The operation of every iteration."""
+        return [step.operation for step in self.steps for _ in range(step.count)]
+
+
+CLAUSES: dict[str, type[Clause]] = {  # by the name of the recipe's field
+    "shrink_wrap": ShrinkWrap,
+    "detwin": Detwin,
+    "phase_range": PhaseRange,
+    "coherence": PartialCoherence,
+    "low_resolution": LowResolution,
+    "average": Average,
+}
+
+
+def _flatten(parts: tuple[Step | Group, ...]) -> Iterator[Step]:
+    for part in parts:
+        if isinstance(part, Step):
+            yield part
+        else:
+            for _ in range(part.count):
+                yield from _flatten(part.parts)
+
+
+def _count(parts: tuple[Step | Group, ...]) -> int:
+    return sum(part.count * (1 if isinstance(part, Step) else _count(part.parts)) for part in parts)
