@@ -1,69 +1,20 @@
-"""q-space and voxel sizes against the SPEC header of a real scan and closed formulas."""
+"""q-space and the voxels of the object, against closed formulas and against each other under every crop, pad and bin."""
 
 import numpy as np
 import pytest
 
-from inphase.geometry import Geometry, RockingScan, wavelength_m
+from inphase.geometry import Geometry, wavelength_m
+from inphase.pattern import Pattern
+from inphase.preprocess import binning, grid
+from inphase.preprocess.centring import Window
+from inphase.preprocess.transform import Transform
 
-# APS 34-ID-C scan 54: 9 keV, camera at 0.5 m, 55 um pixels, delta 32.174, gamma 12.6346, 201 steps of 0.005 deg
-SCAN = RockingScan(
-    energy_kev=9.0, distance_m=0.5, pixel_m=(55e-6, 55e-6), delta_deg=32.174, gamma_deg=12.6346, step_deg=0.005
-)
+SHEARED = Geometry(np.array([[2e6, 3e5, -1e5], [1e5, 5e6, 7e5], [0.0, -4e5, 4e6]]), np.array([1e10, 2e10, -5e9]))
 
 
 def test_wavelength() -> None:
     """9 keV is 1.3776 Angstrom."""
     assert wavelength_m(9.0) == pytest.approx(1.3776e-10, rel=1e-4)
-
-
-def test_scan_54_is_the_111_reflection_of_gold() -> None:
-    """Two theta 34.3 deg and d = 2.335 A, as derived from the header (gold has 2.355 A)."""
-    q = np.linalg.norm(SCAN.geometry().q_centre)  # type: ignore[arg-type]
-    two_theta = np.degrees(2 * np.arcsin(q * wavelength_m(9.0) / (4 * np.pi)))
-    assert two_theta == pytest.approx(34.3, abs=0.05)
-    assert 2 * np.pi / q == pytest.approx(2.335e-10, rel=1e-3)
-
-
-def test_scan_54_steps() -> None:
-    """A rocking step about an axis across Q is |Q| x 0.005 deg = 2.35e-4 1/A; theta turns about the vertical, which is not
-    across Q, and moves only the horizontal part of Q. A pixel is k p / D."""
-    geometry = SCAN.geometry()
-    q = geometry.q_centre
-    assert q is not None
-    step = np.deg2rad(0.005)
-    assert np.linalg.norm(q) * step * 1e-10 == pytest.approx(2.35e-4, rel=2e-3)
-    horizontal = np.hypot(q[0], q[2])
-    assert np.linalg.norm(geometry.q_steps[0]) == pytest.approx(horizontal * step, rel=1e-9)
-    pixel = 2 * np.pi / wavelength_m(9.0) * 55e-6 / 0.5
-    np.testing.assert_allclose(np.linalg.norm(geometry.q_steps[1:], axis=1), pixel)
-
-
-def test_scan_54_detector_voxel() -> None:
-    """lambda D / (N p) = 4.89 nm for 256 pixels: the size across the beam, to which the sheared basis projects."""
-    geometry = SCAN.geometry()
-    basis = geometry.voxel_basis_m((201, 256, 256))
-    face = geometry.q_steps[1:] / np.linalg.norm(geometry.q_steps[1:], axis=1, keepdims=True)
-    np.testing.assert_allclose(np.diag(face @ basis[1:].T), 4.89e-9, rtol=1e-3)
-
-
-def test_steps_are_differences_of_q() -> None:
-    """Rotating the crystal by a step and moving the detector by a pixel, computed directly, give the steps (to 0.1 %: the
-    arc of a step, the flatness of the detector)."""
-    geometry = SCAN.geometry()
-    q = geometry.q_centre
-    assert q is not None
-    k = 2 * np.pi / wavelength_m(9.0)
-    out = q / k + np.array([0, 0, 1.0])
-    angle = -np.deg2rad(0.005)
-    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-    np.testing.assert_allclose(turn @ q - q, geometry.q_steps[0], atol=1e-3 * np.linalg.norm(geometry.q_steps[0]))
-    for axis, unit in ((1, np.array([0.0, -1.0])), (2, np.array([1.0, 0.0]))):
-        column = np.cross([0, 1, 0], out)
-        column /= np.linalg.norm(column)
-        up = np.cross(out, column)
-        there = 0.5 * out + 55e-6 * (unit[0] * column + unit[1] * up)
-        step = k * there / np.linalg.norm(there) - k * out
-        np.testing.assert_allclose(step, geometry.q_steps[axis], atol=1e-3 * np.linalg.norm(step))
 
 
 def test_real_space_is_the_dual_of_q_space() -> None:
@@ -77,14 +28,53 @@ def test_real_space_is_the_dual_of_q_space() -> None:
 @pytest.mark.parametrize("bins", [(4, 2, 2), (1, 3, 5)])
 def test_binning_the_q_grid_keeps_the_voxel(bins: tuple[int, int, int]) -> None:
     """N voxels of b dq span the same q range as N b voxels of dq: same real-space basis."""
-    geometry = SCAN.geometry()
-    whole = geometry.voxel_basis_m(tuple(64 * b for b in bins))  # type: ignore[arg-type]
-    np.testing.assert_allclose(geometry.binned(bins).voxel_basis_m((64, 64, 64)), whole)
+    whole = SHEARED.voxel_basis_m((64 * bins[0], 64 * bins[1], 64 * bins[2]))
+    np.testing.assert_allclose(SHEARED.binned(bins).voxel_basis_m((64, 64, 64)), whole)
 
 
 def test_moving_the_window_moves_q() -> None:
-    """q_centre grows by the steps; where it is unknown it stays so."""
+    """q_centre grows by the steps; where it is unknown it stays so, and q counts from there."""
     steps = np.diag([1.0, 2.0, 3.0])
     moved = Geometry(steps, np.zeros(3)).moved((1.0, 0.5, -2.0))
     np.testing.assert_allclose(moved.q_centre, [1.0, 1.0, -6.0])
+    np.testing.assert_allclose(moved.q(np.array([1.0, 0.0, 0.0])), [2.0, 1.0, -6.0])
     assert Geometry(steps).moved((1.0, 1.0, 1.0)).q_centre is None
+    np.testing.assert_allclose(Geometry(steps).q(np.array([1.0, 1.0, 1.0])), [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_crop_pad_bin_then_q_equals_q(seed: int) -> None:
+    """Any measured shape (odd too), any window (reaching outside too), any bins: the q that the cut and binned pattern's
+    geometry gives a voxel is the mean of the q of the measured voxels in it, and its voxel basis is the transform's."""
+    random = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in random.integers(5, 25, 3))
+    bins = tuple(int(b) for b in random.integers(1, 5, 3))
+    model = tuple(int(n) for n in random.integers(2, 9, 3))
+    start = tuple(int(random.integers(1 - b * m, n)) for n, b, m in zip(shape, bins, model, strict=True))
+    measured = Pattern(np.ones(shape, np.float32), np.zeros(shape, np.uint8), geometry=SHEARED)
+    cut, _ = grid.cut(measured, Window(start, bins, model, (0, 0, 0), (1.0, 1.0, 1.0)))
+    made = binning.binned(cut, bins)[0].geometry
+    assert made is not None
+    voxel = random.integers(0, model)
+    inside = np.stack(np.meshgrid(*(np.arange(b) for b in bins), indexing="ij"), axis=-1).reshape(-1, 3)
+    in_measured = np.array(start) + voxel * np.array(bins) + inside - np.array(shape) // 2
+    np.testing.assert_allclose(made.q(voxel - np.array(model) // 2), SHEARED.q(in_measured).mean(axis=0), rtol=1e-12)
+    way = Transform(shape, start, bins, model)
+    np.testing.assert_allclose(made.voxel_basis_m(model), way.voxel_basis(SHEARED), rtol=1e-12)
+    np.testing.assert_allclose(made.voxel_size_m(model), np.linalg.norm(way.voxel_basis(SHEARED), axis=1), rtol=1e-12)
+
+
+def test_an_object_keeps_its_place_and_phase_under_any_grid() -> None:
+    """Brute force: a few scatterers in metres. Their far field at q, summed directly, is the transform of the object that
+    lies on the voxel basis, whatever the shape: the basis is right in length, direction and shear."""
+    random = np.random.default_rng(1)
+    for shape in ((8, 10, 12), (6, 6, 14)):
+        basis = SHEARED.voxel_basis_m(shape)
+        places = random.integers(-2, 3, (4, 3))
+        weights = random.normal(size=4) + 1j * random.normal(size=4)
+        obj = np.zeros(shape, complex)
+        np.add.at(obj, tuple((places + np.array(shape) // 2).T), weights)
+        far = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(obj)))
+        voxels = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in shape), indexing="ij"), axis=-1)
+        q = voxels @ SHEARED.q_steps
+        np.testing.assert_allclose(far, np.exp(-1j * q @ (places @ basis).T) @ weights, atol=1e-9)

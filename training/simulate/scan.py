@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from inphase import fourier
-from inphase.geometry import RockingScan
+from inphase.beamlines import APS_34IDC
+from inphase.diffractometer import RockingScan
 from training.simulate.crystals import CrystalSettings, crystals, smooth_fields
 
 SATURATED = np.iinfo(np.uint32).max  # what an Eiger writes into gaps and broken pixels
@@ -34,7 +35,13 @@ class ScanSettings:
     spikes: int = 60  # single events of cosmic rays
     dead_pixels: int = 60
     beam: RockingScan = RockingScan(
-        energy_kev=9.0, distance_m=0.85, pixel_m=(55e-6, 55e-6), delta_deg=32.0, gamma_deg=12.6, step_deg=0.004
+        diffractometer=APS_34IDC,
+        energy_kev=9.0,
+        distance_m=0.85,
+        pixel_m=(55e-6, 55e-6),
+        angles_deg={"theta": 0.0, "chi": 90.0, "phi": 0.0, "delta": 32.0, "gamma": 12.6},
+        scanned="theta",
+        step_deg=0.004,
     )
 
 

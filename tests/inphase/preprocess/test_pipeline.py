@@ -9,8 +9,10 @@ import pytest
 import tifffile
 
 from inphase import fourier
+from inphase.beamlines import APS_34IDC
+from inphase.diffractometer import RockingScan
 from inphase.errors import DataError
-from inphase.geometry import Geometry, RockingScan
+from inphase.geometry import Geometry
 from inphase.pattern import Domain, MaskState
 from inphase.preprocess import PRESETS, Corrections, Prepared, pattern_from_array, preprocess, preset
 from inphase.preprocess.recipe import Centring
@@ -172,7 +174,8 @@ def scan_54(real_data: Path) -> tuple[np.ndarray, Corrections, RockingScan]:
     maps = Corrections(
         tifffile.imread(folder / "dark.tif"), tifffile.imread(folder / "whitefield.tif"), ((0, 256), (0, 256))
     )
-    return raw, maps, RockingScan(9.0, 0.5, (55e-6, 55e-6), 32.174, 12.6346, 0.005)
+    angles = {"theta": 0.22, "chi": 90.0, "phi": -5.0, "delta": 32.174, "gamma": 12.6346}
+    return raw, maps, RockingScan(APS_34IDC, 9.0, 0.5, (55e-6, 55e-6), angles, "theta", 0.005)
 
 
 def test_scan_54(scan_54: tuple[np.ndarray, Corrections, RockingScan]) -> None:

@@ -1,0 +1,189 @@
+"""Rocking scans against another program, against brute force and against the header of a real scan."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inphase.beamlines import BEAMLINES
+from inphase.diffractometer import Circle, Diffractometer, RockingScan
+from inphase.errors import DataError
+from inphase.geometry import wavelength_m
+from tests.inphase.scans import SCAN_54
+
+# Momentum transfer in the frame of the sample, 1/m, at VOXELS, from xrayutilities 1.8.0: QConversion(sample axes, detector
+# axes, r_i=(0, 0, 1), wl) and one-pixel areas (init_area with cch = 1000 + direct beam, roi around the pixel), every frame
+# with its own angle. 9 keV, 0.5 m, pixels of 55 x 60 um, direct beam at (12.5, -30.25) from the centre pixel.
+VOXELS = np.array([(0, 0, 0), (40, -90, 75), (-33, 11, -120)], float)
+XRAYUTILITIES = {
+    "34-ID-C": (
+        "theta",
+        {"theta": 0.2200042, "chi": 90.0, "phi": -5.0, "delta": 32.174, "gamma": 12.6346},
+        0.005,
+        [
+            [-10691880800.0, 23861984230.0, -7042306172.0],
+            [-11148711290.0, 24183405180.0, -7224934143.0],
+            [-10612560950.0, 23287992300.0, -6759326281.0],
+        ],
+    ),
+    "ID01": (
+        "eta",
+        {"mu": 0.3, "eta": 18.2, "phi": -41.0, "nu": -1.7, "delta": 35.1},
+        0.01,
+        [
+            [751361319.4, 27572874090.0, 1006942221.0],
+            [1024477287.0, 28005966810.0, 1303859399.0],
+            [337403004.1, 27513534170.0, 484294068.9],
+        ],
+    ),
+    "P10": (
+        "phi",
+        {"mu": 1.5, "om": 15.8, "chi": 89.0, "phi": 33.0, "gam": 28.0, "del": 21.0},
+        -0.006,
+        [
+            [13723170760.0, -20016523060.0, -12285061620.0],
+            [14082599830.0, -20300371230.0, -12671090650.0],
+            [13714569510.0, -19439077170.0, -12016542160.0],
+        ],
+    ),
+    "NanoMAX": (
+        "gontheta",
+        {"gontheta": 16.0, "gonphi": 7.0, "gamma": 3.0, "delta": 31.0},
+        0.02,
+        [
+            [-2176614001.0, 24453961200.0, 404655555.0],
+            [-2546135156.0, 24891935740.0, 655979849.9],
+            [-1555777461.0, 24391066060.0, 90754797.96],
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("beamline", XRAYUTILITIES)
+def test_momentum_transfer_agrees_with_xrayutilities(beamline: str) -> None:
+    """Any circle of the sample scanned, an off-centre direct beam, unequal pixels: nine digits of every component."""
+    scanned, angles, step, expected = XRAYUTILITIES[beamline]
+    scan = RockingScan(BEAMLINES[beamline], 9.0, 0.5, (55e-6, 60e-6), angles, scanned, step, direct_beam=(12.5, -30.25))
+    rotation = scan.geometry().sample_rotation
+    np.testing.assert_allclose(scan.momentum_transfer(VOXELS) @ rotation.T, expected, rtol=1e-9, atol=1.0)
+
+
+def test_the_grid_touches_the_exact_one_at_the_peak() -> None:
+    """Numerical derivatives of the exact momentum transfer, at a peak far off the centre, are the steps."""
+    peak = (40.0, -300.0, 220.0)
+    geometry = SCAN_54.geometry(peak)
+    exact = SCAN_54.momentum_transfer
+    np.testing.assert_allclose(geometry.q(np.array(peak)), exact(np.array(peak)), rtol=1e-12)
+    for axis in range(3):
+        h = 1e-2 * np.eye(3)[axis]
+        slope = (exact(np.array(peak) + h) - exact(np.array(peak) - h)) / 2e-2
+        np.testing.assert_allclose(geometry.q_steps[axis], slope, atol=1e-8 * np.linalg.norm(slope))
+
+
+def test_linearised_grid_of_scan_54_against_the_ewald_sphere() -> None:
+    """The 64^3 grid that is reconstructed (bins 3, 2, 1 around the peak) mapped exactly: at its farthest corner the uniform
+    grid is 0.47 of a voxel off, across the detector's pixels, because the crystal has turned by 0.5 deg there. The deviation
+    is of second order: a quarter of it in the half window, which holds the fringes that carry the counts."""
+
+    def off(half: tuple[int, int, int]) -> float:
+        axes = np.meshgrid(*(np.linspace(-n, n, 9) for n in half), indexing="ij")
+        voxels = np.stack(axes, axis=-1)
+        geometry = SCAN_54.geometry()
+        deviation = (SCAN_54.momentum_transfer(voxels) - geometry.q(voxels)) @ np.linalg.inv(geometry.q_steps)
+        return float(np.abs(deviation / np.array([3, 2, 1])).max())
+
+    corner = off((96, 64, 32))
+    assert corner == pytest.approx(0.47, abs=0.01)
+    assert off((48, 32, 16)) == pytest.approx(corner / 4, rel=0.05)
+
+
+def test_scan_54_is_the_111_reflection_of_gold() -> None:
+    """Two theta 34.316 deg, as SPEC itself computed it (#G4). d = 2.335 A where gold has 2.355 A: 0.85 % below, because the
+    header does not say where on the detector the direct beam fell. At the middle of the whole chip (cohere's estimate),
+    128 pixels further, d would be 2.367 A: 0.5 % above. The truth lies between."""
+    gold = 4.0782e-10 / np.sqrt(3)
+    assert SCAN_54.two_theta_deg() == pytest.approx(34.31625944, abs=1e-6)
+    at_frames = 2 * np.pi / np.linalg.norm(SCAN_54.momentum_transfer(np.zeros(3)))
+    at_chip = 2 * np.pi / np.linalg.norm(replace(SCAN_54, direct_beam=(128.0, 128.0)).momentum_transfer(np.zeros(3)))
+    assert at_frames / gold - 1 == pytest.approx(-0.0083, abs=2e-4)
+    assert at_chip / gold - 1 == pytest.approx(0.0054, abs=2e-4)
+
+
+def test_scan_54_steps() -> None:
+    """Theta turns about the vertical, which is not across Q, and moves only the horizontal part of Q by |Q_h| x 0.005 deg. A
+    pixel is k p / D, so that 256 of them give lambda D / (N p) = 4.89 nm across the beam."""
+    geometry = SCAN_54.geometry()
+    q = geometry.q_centre
+    horizontal = np.hypot(q[0], q[2])
+    assert np.linalg.norm(geometry.q_steps[0]) == pytest.approx(horizontal * np.deg2rad(0.005), rel=1e-9)
+    pixel = 2 * np.pi / wavelength_m(9.0) * 55e-6 / 0.5
+    np.testing.assert_allclose(np.linalg.norm(geometry.q_steps[1:], axis=1), pixel)
+    basis = geometry.voxel_basis_m((201, 256, 256))
+    face = geometry.q_steps[1:] / pixel
+    np.testing.assert_allclose(np.diag(face @ basis[1:].T), 4.89e-9, rtol=1e-3)
+
+
+def test_corrected_angles_bring_the_direct_beam_to_the_pixel() -> None:
+    """A detector turned to the corrected angles has its direct-beam pixel where the pixel was; at 34-ID-C, columns run with
+    delta and rows against gamma, 55 um / 0.5 m = 0.0063 deg each (delta more, by 1 / cos gamma)."""
+    angles = SCAN_54.corrected_angles_deg(row=-10, column=20)
+    turned = replace(SCAN_54, angles_deg={**SCAN_54.angles_deg, **angles})
+    np.testing.assert_allclose(
+        turned.momentum_transfer(np.zeros(3)), SCAN_54.momentum_transfer(np.array([0.0, -10.0, 20.0])), rtol=1e-9
+    )
+    pixel = np.degrees(55e-6 / 0.5)
+    assert angles["gamma"] - 12.6346 == pytest.approx(10 * pixel, rel=0.01)
+    assert angles["delta"] - 32.174 == pytest.approx(20 * pixel / np.cos(np.deg2rad(12.6346)), rel=0.01)
+
+
+def test_a_circle_inside_the_rocking_one_changes_nothing_in_the_laboratory() -> None:
+    """chi and phi stand on theta: they turn the crystal, not the axis about which theta rocks it."""
+    other = replace(SCAN_54, angles_deg={**SCAN_54.angles_deg, "chi": 17.0, "phi": 60.0})
+    np.testing.assert_allclose(other.geometry().q_steps, SCAN_54.geometry().q_steps)
+    carried = replace(
+        SCAN_54, scanned="phi"
+    )  # phi is carried by theta and chi = 90: its axis lies in the horizontal plane
+    axis = np.cross(carried.geometry().q_steps[0], carried.geometry().q_centre)
+    assert carried.geometry().q_steps[0] @ carried.geometry().q_centre == pytest.approx(0.0, abs=1e3)
+    assert np.linalg.norm(axis) > 0
+
+
+def test_a_tilted_detector_on_any_axes() -> None:
+    """Axes that are no coordinate axes, and a detector tilted against the beam: |k_out| = k for every pixel, and the pixel
+    positions are those of a ruler."""
+    tilt = np.deg2rad(20.0)
+    diffractometer = Diffractometer(
+        "table",
+        sample=(Circle("omega", (0.0, 1.0, 1.0)),),
+        detector=(Circle("arm", (0.3, -1.0, 0.2)),),
+        row=(0.0, -np.cos(tilt), np.sin(tilt)),
+    )
+    scan = RockingScan(diffractometer, 11.0, 0.7, (75e-6, 75e-6), {"omega": 3.0, "arm": 25.0}, "omega", 0.01)
+    k = 2 * np.pi / wavelength_m(11.0)
+    pixels = np.array([[0.0, 400.0, -300.0], [0.0, -500.0, 10.0]])
+    out = scan.momentum_transfer(pixels) + np.array([0.0, 0.0, k])
+    np.testing.assert_allclose(np.linalg.norm(out, axis=1), k)
+    flat = [
+        0.7 * np.array([0.0, 0.0, 1.0]) + 75e-6 * (r * np.array(diffractometer.row) + [c, 0, 0]) for _, r, c in pixels
+    ]
+    expected = flat[0] @ flat[1] / np.linalg.norm(flat[0]) / np.linalg.norm(flat[1])
+    assert out[0] @ out[1] / k**2 == pytest.approx(expected)
+    with pytest.raises(DataError, match="no angles of arm"):
+        scan.corrected_angles_deg(row=400.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"angles_deg": {"theta": 0.0}}, "angle of chi, phi, delta, gamma is missing"),
+        ({"angles_deg": {**SCAN_54.angles_deg, "nu": 1.0}}, "has no circle nu"),
+        ({"scanned": "delta"}, "'delta' is no circle of the sample"),
+        ({"step_deg": 0.0}, "must be above zero"),
+        ({"energy_kev": -9.0}, "must be above zero"),
+        ({"angles_deg": {**SCAN_54.angles_deg, "chi": float("nan")}}, "every angle finite"),
+    ],
+)
+def test_impossible_scans_are_refused(wrong: dict[str, object], message: str) -> None:
+    """Each says what is wrong with which number."""
+    with pytest.raises(DataError, match=message):
+        replace(SCAN_54, **wrong)
