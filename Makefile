@@ -13,7 +13,7 @@ SEED ?= 7
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint clean
+.PHONY: help setup demo serve test lint locks clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,19 @@ lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# uv resolves for every platform at once; what torch brings for CUDA is left out of the worker that has none
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --upgrade --no-annotate \
+       --custom-compile-command 'make locks' --output-file
+
+locks: $(STAMP) ## pin anew what the images install (deploy/locks)
+	$(BIN)/python -m pip install --quiet uv
+	rm -f deploy/locks/*.txt
+	echo 'setuptools>=77' | $(subst pyproject.toml,-,$(LOCK)) deploy/locks/build.txt
+	$(LOCK) deploy/locks/api.txt --extra cpu
+	$(LOCK) deploy/locks/api-gpu.txt --extra gpu
+	$(LOCK) deploy/locks/worker-gpu.txt --extra worker
+	grep --invert-match --extended-regexp '^(cuda|nvidia|triton)' deploy/locks/worker-gpu.txt > deploy/locks/worker.txt
 
 clean: ## remove .venv and everything generated
 	rm -rf $(VENV) demo-out build *.egg-info .pytest_cache .mypy_cache .ruff_cache
