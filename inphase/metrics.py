@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 from scipy.special import xlogy
 from skimage.metrics import structural_similarity
@@ -46,13 +47,15 @@ def measure(
     *,
     free: NDArray[np.bool_] | None = None,
     domain: Domain = Domain.COUNTS,
+    kernel: NDArray[np.floating] | None = None,
 ) -> Metrics:
     """Compare the far field of a centred object (N, ...), up to 3D and of any scale, with the measured modulus (same shape).
 
+    kernel: of partial coherence, (k, ...) of sum 1, centred on k // 2: |F|^2 is convolved with it before (None: coherent).
     Free voxels are measured ones and count in chi2 and R. DataError if nothing is valid or the object is empty.
     """
     valid = mask == MaskState.VALID
-    calculated = _far_field_modulus(obj)
+    calculated = _far_field_modulus(obj, kernel)
     f, m = calculated[valid], modulus[valid].astype(np.float64)
     power, measured = float(f @ f), float(m @ m)
     if not power > 0 or not measured > 0:
@@ -94,11 +97,26 @@ def amplitude_variation(obj: NDArray[np.complexfloating], support: NDArray[np.bo
     return float(amplitude.std() / amplitude.mean())
 
 
-def _far_field_modulus(obj: NDArray[np.complexfloating]) -> NDArray[np.float64]:
-    """|F| of an object of up to three dimensions; `fourier` transforms three axes, and leaves one of a single voxel as it is."""
+def _far_field_modulus(
+    obj: NDArray[np.complexfloating], kernel: NDArray[np.floating] | None = None
+) -> NDArray[np.float64]:
+    """|F| of an object of up to three dimensions; `fourier` transforms three axes, and leaves one of a single voxel as it is.
+
+    With a kernel: the root of |F|^2 convolved with it, periodic.
+    """
     field = forward(obj.reshape((1,) * (3 - obj.ndim) + obj.shape))
     modulus: NDArray[np.float64] = np.abs(field).reshape(obj.shape).astype(np.float64)
-    return modulus
+    if kernel is None:
+        return modulus
+    placed = np.zeros(obj.shape)
+    placed[tuple(slice(n // 2 - k // 2, n // 2 - k // 2 + k) for n, k in zip(obj.shape, kernel.shape, strict=True))] = (
+        kernel
+    )
+    axes = tuple(range(obj.ndim))
+    response = scipy.fft.fftn(scipy.fft.ifftshift(placed, axes=axes))
+    blurred = scipy.fft.ifftn(scipy.fft.fftn(modulus**2) * response).real
+    blurred_modulus: NDArray[np.float64] = np.sqrt(np.maximum(blurred, 0))
+    return blurred_modulus
 
 
 def poisson_llk(rate: NDArray[np.float64], counts: NDArray[np.float64]) -> float:

@@ -85,10 +85,13 @@ class Draft:
         obj, support = start.objects[0], start.supports[0]
         return Candidate(obj, support, self.measure(obj, support), "network")
 
-    def measure(self, obj: NDArray[np.complex64], support: NDArray[np.bool_]) -> Metrics:
-        """How well an object fits."""
+    def measure(
+        self, obj: NDArray[np.complex64], support: NDArray[np.bool_], kernel: NDArray[np.float32] | None = None
+    ) -> Metrics:
+        """How well an object fits; kernel: of partial coherence, where the refinement found one."""
+        problem = self.problem
         return measure(
-            obj, support, self.problem.modulus, self.problem.mask, free=self.problem.free, domain=self.domain
+            obj, support, problem.modulus, problem.mask, free=problem.free, domain=self.domain, kernel=kernel
         )
 
     def to_arrays(self) -> Arrays:
@@ -119,12 +122,16 @@ class Draft:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An object (complex64) with its support (bool) and how well it fits."""
+    """An object (complex64) with its support (bool) and how well it fits.
+
+    kernel: of partial coherence (`engine.Solution`), None where the beam was taken for coherent.
+    """
 
     object: NDArray[np.complex64]
     support: NDArray[np.bool_]
     metrics: Metrics
     kind: Literal["network", "random"]
+    kernel: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +221,8 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
             "free": draft.problem.free if draft.problem.free is not None else np.zeros(draft.problem.mask.shape, bool),
             "voxel_size_m": np.asarray(size, np.float64),
         }
+        if best.kernel is not None:
+            arrays["coherence_kernel"] = best.kernel
     document = document.model_copy(
         update={
             "state": JobState.SUCCEEDED,

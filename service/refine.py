@@ -40,7 +40,12 @@ def refine(
 
     def run(recipe: Recipe, starts: Starts, kind: Literal["network", "random"]) -> Candidate:
         solutions = retrieve(draft.problem, recipe, starts, device=device, progress=progress, cancelled=cancelled)
-        return _best([Candidate(s.object, s.support, draft.measure(s.object, s.support), kind) for s in solutions])
+        return _best(
+            [
+                Candidate(s.object, s.support, draft.measure(s.object, s.support, s.kernel), kind, s.kernel)
+                for s in solutions
+            ]
+        )
 
     start = document.start
     with clock("refine"):
