@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase import ambiguity, fourier, metrics
-from inphase.formats.npz import Result
+from inphase.formats.result import Result
 
 
 @dataclass(frozen=True)

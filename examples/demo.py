@@ -27,7 +27,8 @@ from rich.table import Table
 
 from inphase.client import Client
 from inphase.errors import InphaseError
-from inphase.formats.npz import Result, read_result
+from inphase.formats.npz import read_result
+from inphase.formats.result import Result
 
 if TYPE_CHECKING:
     from comparison import Agreement

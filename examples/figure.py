@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from inphase import fourier
-from inphase.formats.npz import Result
+from inphase.formats.result import Result
 from inphase.pattern import MaskState
 
 AXES = ("rocking", "row", "column")

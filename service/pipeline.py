@@ -151,7 +151,7 @@ def begin(
 ) -> tuple[Draft, JobDocument]:
     """decode -> preprocess -> predict -> score -> choose the start. The document says `queued`: nothing is refined yet."""
     with clock("decode"):
-        pattern = pattern_from_array(native(raw.array), options.domain, geometry=raw.geometry, metadata=raw.metadata)
+        pattern = pattern_from_array(native(raw.array), options.domain, raw.geometry, raw.metadata, raw.mask)
     with clock("preprocess"):
         grid = network.version.card.grid if network else GRID
         recipe = preset(options.preprocess, options.domain)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inphase.formats import READERS
-from inphase.formats.npz import RESULT_KEYS
+from inphase.formats.result import KEYS
 from inphase.retrieval.recipe import PRESETS
 from inphase.retrieval.terms import CLAUSES, OPERATIONS
 
@@ -34,7 +34,7 @@ def test_settings_are_documented() -> None:
 def test_formats_are_documented() -> None:
     """Every suffix that is read, and every array of the result file, stands in the reference."""
     text = (ROOT / "docs/reference/formats.md").read_text(encoding="utf-8")
-    assert not [word for word in (*READERS, *RESULT_KEYS) if f"`{word}`" not in text]
+    assert not [word for word in (*READERS, *KEYS) if f"`{word}`" not in text]
 
 
 def test_recipes_are_documented() -> None:

@@ -1,13 +1,13 @@
-"""Readers and writers of files. `read` picks the reader by the file's suffix; a folder is a sequence of TIFF frames."""
+"""Readers and writers of files, picked by the name's ending. A folder is a sequence of TIFF frames."""
 
 from pathlib import Path
 
 from inphase.errors import DataError
-from inphase.formats import hdf5, npy, npz, tiff
+from inphase.formats import cxi, hdf5, matlab, npy, npz, tiff
 from inphase.formats.scan import Limits, RawScan, Reader, Request
 from inphase.pattern import Domain
 
-__all__ = ["READERS", "Limits", "RawScan", "read"]
+__all__ = ["READERS", "Limits", "RawScan", "Request", "read"]
 
 _DEFAULT_LIMITS = Limits()
 
@@ -16,6 +16,8 @@ READERS: dict[str, Reader] = {
     ".npz": npz.read,
     **dict.fromkeys(tiff.SUFFIXES, tiff.read_stack),
     **dict.fromkeys(hdf5.SUFFIXES, hdf5.read),
+    ".cxi": cxi.read,
+    matlab.SUFFIX: matlab.read,
 }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
 from inphase.geometry import Geometry
-from inphase.pattern import Domain
+from inphase.pattern import Domain, MaskState
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class RawScan:
     metadata: what else the file says, as text.
     source: the file or folder read.
     chosen: what was taken out of it (dataset, key, frames), and what was passed over; for people and provenance.
+    mask: uint8 of MaskState, the array's shape (it may be one frame seen many times); None where the file has none.
     """
 
     array: NDArray[np.generic]
@@ -40,6 +41,7 @@ class RawScan:
     source: str
     chosen: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    mask: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,22 @@ def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits
         )
     n0, n1, n2 = shape
     return int(n0), int(n1), int(n2)
+
+
+def three_state(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[np.uint8]:
+    """A mask of a file as MaskState on the measurement's `shape`: of one frame or of all, bool (True is masked) or 0, 1, 2.
+
+    Raises DataError where it does not fit or holds other values.
+    """
+    found = np.asarray(mask)
+    if found.shape not in (shape, shape[1:]):
+        raise DataError(f"{where}: the mask {found.shape} fits neither the scan {shape} nor its frames {shape[1:]}")
+    if found.dtype.kind not in "bui" or (found.size and not (found.min() >= 0 and found.max() <= max(MaskState))):
+        raise DataError(
+            f"{where}: a mask holds the integers 0 (valid), 1 (masked) and 2 (outside the measured range); this one, "
+            f"{found.dtype}, does not"
+        )
+    return np.broadcast_to(found.astype(np.uint8), shape)
 
 
 def native(array: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -25,10 +25,13 @@ def pattern_from_array(
     domain: Domain = Domain.COUNTS,
     geometry: Geometry | None = None,
     metadata: Mapping[str, str] | None = None,
+    mask: NDArray[np.uint8] | None = None,
 ) -> Pattern:
     """Check an array (rocking, row, column) of counts or moduli and make a Pattern of it.
 
-    Masked: voxels at the integer type's maximum (or at 2^32 - 1 in a wider type: gaps and saturation of 32-bit
+    mask: uint8 of MaskState, the array's shape: what the file itself says of its voxels; their values are not looked at.
+
+    Masked besides: voxels at the integer type's maximum (or at 2^32 - 1 in a wider type: gaps and saturation of 32-bit
     detectors), detector pixels that are NaN or negative in every frame (a common mark for gaps), and other NaN or negative
     voxels while they are fewer than 1 %. Moduli are squared.
 
@@ -45,8 +48,11 @@ def pattern_from_array(
         raise DataError(f"the array is {data.shape}; each axis needs at least {MIN_SIDE} voxels")
     with ThreadPoolExecutor(max_workers=1) as hashing:  # hashing releases the interpreter and takes as long as the rest
         identity = hashing.submit(digest, data)
-        intensity, mask = _measured(data, domain)
-    return Pattern(intensity, mask, domain, geometry, dict(metadata or {}), identity.result())
+        known = data if mask is None else np.where(mask == MaskState.VALID, data, data.dtype.type(0))
+        intensity, states = _measured(known, domain)
+        if mask is not None:
+            states = np.maximum(states, mask)
+    return Pattern(intensity, states, domain, geometry, dict(metadata or {}), identity.result())
 
 
 def _measured(data: NDArray[Any], domain: Domain) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

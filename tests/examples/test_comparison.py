@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inphase import fourier
-from inphase.formats.npz import Result
+from inphase.formats.result import Result
 
 N = 24
 

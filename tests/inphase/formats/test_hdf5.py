@@ -35,7 +35,7 @@ def test_mask_of_the_same_shape_is_not_the_measurement(tmp_path: Path) -> None:
         file["entry_1/data_1/data"] = h5py.SoftLink("/entry_1/instrument_1/detector_1/data")
     scan = read(tmp_path / "a.cxi")
     assert np.array_equal(scan.array, VOLUME)
-    assert "mask" not in scan.chosen
+    assert "passed over" not in scan.chosen
 
 
 def test_equally_large_datasets_are_ambiguous(tmp_path: Path) -> None:

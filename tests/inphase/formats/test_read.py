@@ -18,9 +18,9 @@ def test_missing_path(tmp_path: Path) -> None:
 
 def test_unknown_suffix_lists_the_known(tmp_path: Path) -> None:
     """An unknown type is answered with those that are read."""
-    (tmp_path / "a.mat").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"unknown file type '\.mat'; known are \.npy"):
-        read(tmp_path / "a.mat")
+    (tmp_path / "a.edf").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"unknown file type '\.edf'; known are \.npy"):
+        read(tmp_path / "a.edf")
 
 
 @pytest.mark.parametrize("suffix", READERS)

@@ -1,0 +1,213 @@
+"""CXI, the HDF5 layout of the Coherent X-ray Imaging Data Bank: raw scans in, reconstructions out and in.
+
+Format 1.6 (Maia, Nature Methods 9, 854 (2012); cxidb.org): SI units throughout, complex as compound (r, i), 32-bit masks.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.errors import DataError
+from inphase.formats import hdf5
+from inphase.formats.atomic import replacing
+from inphase.formats.result import PHASE_SIGN, Arrays, Result
+from inphase.formats.scan import Limits, RawScan, Request, geometry_of, three_state
+from inphase.formats.tree import Tree, opened
+from inphase.pattern import MaskState
+
+VERSION: Final = 160
+DETECTOR: Final = "entry_1/instrument_1/detector_1"
+IMAGE: Final = "entry_1/image_1"
+ENERGY: Final = "entry_1/instrument_1/source_1/energy"
+EV_J: Final = 1.602176634e-19
+
+INVALID, SATURATED, HOT, DEAD, SHADOWED, BAD, MISSING, NOISY = 0x1, 0x2, 0x4, 0x8, 0x10, 0x80, 0x200, 0x400
+INSIDE_SUPPORT: Final = 0x10000
+UNKNOWN: Final = (
+    INVALID | SATURATED | HOT | DEAD | SHADOWED | BAD | MISSING | NOISY
+)  # any of them: the value says nothing
+# our metrics under the names that PyNX gives them, where it has one
+_METRICS: Final = {
+    "llk": "llk_poisson",
+    "free_llk": "free_llk_poisson",
+    "chi2": "chi2",
+    "r_factor": "r_factor",
+    "support_voxels": "nb_point_support",
+}
+PADDING: Final = 0x01000000  # of ours, among the bits that the standard leaves free: outside the measured range
+
+
+def read(request: Request) -> RawScan:
+    """Reads the raw scan at entry_1/instrument_1/detector_1, or the dataset that is named, else the largest one.
+
+    The mask's bits invalid, saturated, hot, dead, shadowed, bad, missing (gap) and noisy mask a voxel. Energy (J in the
+    file), distance and pixel size go into the metadata; `q_steps` and `q_centre` at the root give the geometry.
+    """
+    with opened(request.path) as tree:
+        data = tree.get(f"{DETECTOR}/data")
+        if request.dataset is not None or not isinstance(data, h5py.Dataset):
+            if request.dataset is None and isinstance(tree.get(f"{IMAGE}/data"), h5py.Dataset):
+                raise DataError(f"{request.path}: holds a reconstruction and no raw scan ({DETECTOR}/data)")
+            return hdf5.read(request)
+        where = str(request.path)
+        array = hdf5.Found(f"{DETECTOR}/data", (data,)).load(tree, request.limits)
+        mask = _mask(tree, array.shape, request.limits)
+        geometry = geometry_of(tree.small("q_steps"), tree.small("q_centre"), where)
+        metadata = _metadata(tree)
+    chosen = f"dataset '{DETECTOR}/data' {array.shape} {array.dtype}"
+    if mask is not None:
+        chosen += f"; {int(np.count_nonzero(mask))} voxels masked by '{DETECTOR}/mask'"
+    return RawScan(array, geometry, where, chosen, metadata, mask)
+
+
+def states_of(bits: NDArray[Any]) -> NDArray[np.uint8]:
+    """CXI mask bits -> MaskState."""
+    states = np.zeros(bits.shape, np.uint8)
+    states[bits & PADDING != 0] = MaskState.PADDING
+    states[bits & UNKNOWN != 0] = MaskState.MASKED
+    return states
+
+
+def bits_of(states: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """MaskState -> CXI mask bits."""
+    bits = np.zeros(states.shape, np.uint32)
+    bits[states == MaskState.MASKED] = INVALID
+    bits[states == MaskState.PADDING] = PADDING
+    return bits
+
+
+def _mask(tree: Tree, shape: tuple[int, ...], limits: Limits) -> NDArray[np.uint8] | None:
+    item = tree.get(f"{DETECTOR}/mask")
+    if not isinstance(item, h5py.Dataset):
+        return None
+    where = f"{tree.path}, '{DETECTOR}/mask'"
+    if item.dtype.kind not in "ui":
+        raise DataError(f"{where}: a CXI mask holds 32 bits for each voxel, this is {item.dtype}")
+    if item.shape not in (shape, shape[1:]):
+        raise DataError(f"{where}: the mask {item.shape} fits neither the scan {shape} nor its frames {shape[1:]}")
+    return three_state(states_of(tree.array(item, limits)), shape, where)
+
+
+def _metadata(tree: Tree) -> dict[str, str]:
+    found: dict[str, str] = {}
+    energy = tree.small(ENERGY, 1)
+    if energy is None:
+        energy = tree.small("entry_1/instrument_1/monochromator_1/energy", 1)
+    if energy is not None:
+        found["energy_kev"] = f"{float(energy.reshape(-1)[0]) / EV_J / 1e3:.6g}"
+    for name, key in (("distance", "distance_m"), ("x_pixel_size", "pixel_column_m"), ("y_pixel_size", "pixel_row_m")):
+        number = tree.small(f"{DETECTOR}/{name}", 1)
+        if number is not None:
+            found[key] = f"{float(number.reshape(-1)[0]):.6g}"
+    for name in ("title", "start_time", "experiment_identifier"):
+        if text := tree.text(f"entry_1/{name}"):
+            found[name] = text[:200]
+    return found
+
+
+def write(path: Path, arrays: Arrays) -> None:
+    """A reconstruction as CXI 1.6 in the layout that PyNX and cdiutils read.
+
+    entry_1/image_1 holds the complex object (PyNX's phase sign, which is ours) with its support and metrics,
+    image_2 and on the real volumes, instrument_1/detector_1 the measured intensity on the same grid with its mask.
+    """
+    result = Result.of(arrays)
+    with replacing(path) as partial, h5py.File(partial, "x") as file:
+        file["cxi_version"] = VERSION
+        file["number_of_entries"] = 1
+        entry = _group(file, "entry_1", "NXentry")
+        file["entry_last"] = h5py.SoftLink("/entry_1")
+        document = result.document
+        entry["program_name"] = "inphase"
+        entry["title"] = "Bragg coherent diffraction imaging: object and support"
+        for name, value in (("start_time", document.get("created")), ("experiment_identifier", document.get("id"))):
+            if value:
+                entry[name] = str(value)
+        _write_detector(entry, result)
+        image = _write_object(entry, result)
+        _write_process(image, result, str(arrays["document"]))
+        volumes = {"amplitude": result.amplitude, "phase": result.phase, "phase_flat": result.phase_flat}
+        for number, (name, volume) in enumerate((volumes | dict(result.derived)).items(), 2):
+            group = _image(entry, number, result)
+            group["title"] = name
+            group["data"] = volume
+            entry[name] = h5py.SoftLink(f"/entry_1/image_{number}/data")
+        entry["support"] = h5py.SoftLink(f"/{IMAGE}/support")
+        for number, target in ((1, f"/{IMAGE}/data"), (2, f"/{DETECTOR}/data")):
+            _group(entry, f"data_{number}", "NXdata", signal="data")["data"] = h5py.SoftLink(target)
+        entry.attrs["default"] = "data_1"
+        file.attrs["default"] = "entry_1"
+
+
+def _write_detector(entry: h5py.Group, result: Result) -> None:
+    detector = _group(_group(entry, "instrument_1", "NXinstrument"), "detector_1", "NXdetector")
+    detector["data"] = np.square(result.modulus)
+    detector["data"].attrs["axes"] = "rocking:y:x"
+    detector["mask"] = bits_of(result.mask)
+    detector["description"] = "measured intensity, preprocessed, on the grid of the object; not made to fit"
+    if result.q_centre is not None:
+        detector["q_centre"] = result.q_centre  # 1/m, beyond the standard
+
+
+def _image(entry: h5py.Group, number: int, result: Result) -> h5py.Group:
+    """An image group of a real-space volume. Sizes and centre stand in the order x, y, z: the fastest axis first."""
+    group = _group(entry, f"image_{number}", "NXdata", signal="data")
+    shape = result.object.shape
+    group["data_space"] = "real"
+    group["dimensionality"] = len(shape)
+    group["is_fft_shifted"] = 0
+    group["image_center"] = np.array([n // 2 for n in reversed(shape)], np.float64)
+    if result.voxel_size_m is not None:
+        sides = np.asarray(result.voxel_size_m) * shape
+        group["image_size"] = sides[::-1]
+    if result.voxel_basis_m is not None:
+        group["voxel_basis"] = result.voxel_basis_m  # beyond the standard: the grid may be sheared
+        group["voxel_basis"].attrs["units"] = "m"
+    return group
+
+
+def _write_object(entry: h5py.Group, result: Result) -> h5py.Group:
+    image = _image(entry, 1, result)
+    image["title"] = "object"
+    image["data"] = result.object
+    image["data_type"] = "electron density"
+    image["support"] = result.support.astype(np.uint8)
+    image["mask"] = np.where(result.support, np.uint32(INSIDE_SUPPORT), np.uint32(0))
+    image["phase_sign"] = PHASE_SIGN
+    image["instrument_1"] = h5py.SoftLink("/entry_1/instrument_1")
+    return image
+
+
+def _write_process(image: h5py.Group, result: Result, document: str) -> None:
+    process = _group(image, "process_1", "NXprocess")
+    process["program"] = "inphase"
+    process["version"] = str(result.document.get("code_version", ""))
+    recipe = result.document.get("recipe") or {}
+    process["command"] = str(recipe.get("refine", ""))
+    process["comments"] = (
+        f"{PHASE_SIGN}, the sign of numpy and PyNX: the phase is -G.u, G the Bragg vector and u the displacement"
+    )
+    if created := result.document.get("created"):
+        process["date"] = str(created)
+    note = _group(process, "note_1", "NXnote")
+    note["type"] = "application/json"
+    note["description"] = "the job document of inphase"
+    note["data"] = document
+    results = _group(process, "results", "NXcollection")
+    final = (result.document.get("metrics") or {}).get("final") or {}
+    for ours, theirs in _METRICS.items():
+        if final.get(ours) is not None:
+            results[theirs] = final[ours]
+    configuration = _group(process, "configuration", "NXcollection")
+    for name, value in recipe.items():
+        configuration[name] = str(value)
+
+
+def _group(parent: h5py.Group, name: str, nexus: str, **attributes: str) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs["NX_class"] = nexus
+    group.attrs.update(attributes)
+    return group

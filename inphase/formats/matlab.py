@@ -1,0 +1,111 @@
+"""MATLAB files: version 5 (scipy) and 7.3 (HDF5).
+
+MATLAB counts a volume as (row, column, frame), the last index slowest. Read here: a version 5 array keeps its axes as
+MATLAB shows them, and is turned to (frame, row, column); a version 7.3 file stores them in reverse, (frame, column, row).
+"""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+import scipy.io
+from numpy.typing import NDArray
+
+from inphase.errors import DataError
+from inphase.formats.atomic import replacing
+from inphase.formats.npy import first_line
+from inphase.formats.result import Arrays, Result
+from inphase.formats.scan import Limits, RawScan, Request, admit, native
+from inphase.formats.tree import opened
+
+SUFFIX: Final = ".mat"
+_PREFERRED: Final = ("data", "I", "intensity")
+_CLASSES: Final = {
+    "double": "f8", "single": "f4", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
+    "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "logical": "u1",
+}  # fmt: skip
+_DAMAGED: Final = (
+    OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError, EOFError, RuntimeError,
+    struct.error, zlib.error, OverflowError, AttributeError, scipy.io.matlab.MatReadError,
+)  # fmt: skip
+
+
+def read(request: Request) -> RawScan:
+    """Reads `dataset`, else `data`, `I` or `intensity`, else the largest three-dimensional variable.
+
+    The variable is (row, column, frame) in MATLAB; what comes back is (frame, row, column).
+    """
+    if h5py.is_hdf5(request.path):
+        return _read_hdf5(request)
+    where = str(request.path)
+    try:
+        declared = {name: (tuple(shape), kind) for name, shape, kind in scipy.io.whosmat(request.path)}
+        name = _choose({n: s for n, (s, kind) in declared.items() if kind in _CLASSES}, request, str(sorted(declared)))
+        shape, kind = declared[name]
+        admit(_turned_shape(shape), np.dtype(_CLASSES[kind]), f"{where}, variable '{name}'", request.limits)
+        loaded = scipy.io.loadmat(request.path, variable_names=[name])[name]
+    except _DAMAGED as error:
+        raise DataError(f"{where}: truncated, damaged, or not a MATLAB file: {first_line(error)}") from error
+    array = native(np.moveaxis(loaded, 2, 0))
+    admit(array.shape, array.dtype, f"{where}, variable '{name}'", request.limits)
+    return RawScan(array, None, where, f"variable '{name}' {loaded.shape} (row, column, frame) {array.dtype}")
+
+
+def write(path: Path, arrays: Arrays) -> None:
+    """A version 5 file of the result's arrays; the volumes as MATLAB counts them, (row, column, frame)."""
+    result = Result.of(arrays)
+    volumes: dict[str, NDArray[Any]] = {
+        "object": result.object,
+        "support": result.support.astype(np.uint8),
+        "phase_flat": result.phase_flat,
+        "modulus": result.modulus,
+        "mask": result.mask,
+        **result.derived,
+    }
+    content: dict[str, Any] = {name: np.moveaxis(volume, 0, 2) for name, volume in volumes.items()}
+    content["document"] = str(arrays["document"])
+    content["phase_sign"] = "F(q) = sum o(r) exp(-i q.r), as MATLAB's fftn"
+    if result.voxel_basis_m is not None:
+        content["voxel_basis_m"] = result.voxel_basis_m
+    elif result.voxel_size_m is not None:
+        content["voxel_size_m"] = np.asarray(result.voxel_size_m)
+    with replacing(path) as partial:
+        scipy.io.savemat(partial, content, appendmat=False)
+
+
+def _read_hdf5(request: Request) -> RawScan:
+    where = str(request.path)
+    with opened(request.path) as tree:
+        volumes = {path: item for path, item in tree.datasets() if not path.startswith("#refs#")}
+        shapes = {path: item.shape or () for path, item in volumes.items() if item.dtype.kind in "uif"}
+        name = _choose(shapes, request, tree.listing())
+        item = volumes[name]
+        admit(_turned_shape((item.shape or ())[::-1]), item.dtype, f"{where}, variable '{name}'", request.limits)
+        array = native(tree.array(item, Limits(request.limits.max_bytes)).transpose(0, 2, 1))
+    return RawScan(array, None, where, f"variable '{name}' {item.shape[::-1]} (row, column, frame) {array.dtype}")
+
+
+def _choose(shapes: dict[str, tuple[int, ...]], request: Request, listing: str) -> str:
+    if request.dataset is not None:
+        if request.dataset not in shapes:
+            raise DataError(f"{request.path}: has no numeric variable '{request.dataset}'; it holds {listing}")
+        return request.dataset
+    volumes = {name: int(np.prod(shape, dtype=object)) for name, shape in shapes.items() if len(shape) == 3}
+    if not volumes:
+        raise DataError(f"{request.path}: holds no three-dimensional real variable; it holds {listing}")
+    for name in _PREFERRED:
+        if name in volumes:
+            return name
+    largest = max(volumes.values())
+    names = sorted(name for name, size in volumes.items() if size == largest)
+    if len(names) > 1:
+        raise DataError(f"{request.path}: {', '.join(names)} are equally large; name the measurement with dataset=")
+    return names[0]
+
+
+def _turned_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(row, column, frame) -> (frame, row, column); other numbers of axes as they are, for the message."""
+    return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape

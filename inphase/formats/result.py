@@ -1,0 +1,80 @@
+"""A reconstruction as it is stored and sent: the arrays of the service's npz, with names and types."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
+
+KEYS: Final = ("object", "amplitude", "phase", "phase_flat", "support", "modulus", "mask", "voxel_size_m", "document")
+PHASE_SIGN: Final = "F(q) = sum o(r) exp(-i q.r)"  # numpy's and PyNX's; cohere's is the opposite
+
+
+@dataclass(frozen=True)
+class Result:
+    """A reconstruction: anyone can check its chi2 from `object`, `modulus` and `mask` alone.
+
+    object: (N0, N1, N2) complex64, centred, in the canonical form of inphase.ambiguity.
+    phase_flat: float32 radians, the phase without its linear ramp.
+    support: bool. modulus: float32, the measured square root of intensity, preprocessed but not made to fit.
+    mask: uint8 of MaskState. voxel_size_m: metres per axis, None where no geometry is known.
+    document: the job document, decoded from its JSON.
+    voxel_basis_m: (3, 3) metres, row a is the step along array axis a in the laboratory frame (x, y, z); None where unknown.
+    q_centre: (3,) 1/m, momentum transfer of the Bragg peak; None where unknown.
+    derived: further real volumes of the object's shape (displacement, strain, ...).
+    """
+
+    object: NDArray[np.complex64]
+    support: NDArray[np.bool_]
+    phase_flat: NDArray[np.float32]
+    modulus: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    voxel_size_m: tuple[float, float, float] | None
+    document: Mapping[str, Any]
+    voxel_basis_m: NDArray[np.float64] | None = None
+    q_centre: NDArray[np.float64] | None = None
+    derived: Arrays = field(default_factory=dict)
+
+    @cached_property
+    def amplitude(self) -> NDArray[np.float32]:
+        """|object|."""
+        amplitude: NDArray[np.float32] = np.abs(self.object)
+        return amplitude
+
+    @cached_property
+    def phase(self) -> NDArray[np.float32]:
+        """Radians in (-pi, pi]."""
+        phase: NDArray[np.float32] = np.angle(self.object)
+        return phase
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> "Result":
+        """From the arrays of a result file. Raises KeyError, ValueError where they are none."""
+        size = arrays["voxel_size_m"]
+        shape = arrays["object"].shape
+        return cls(
+            object=arrays["object"],
+            support=arrays["support"],
+            phase_flat=arrays["phase_flat"],
+            modulus=arrays["modulus"],
+            mask=arrays["mask"],
+            voxel_size_m=None if np.isnan(size).any() else (float(size[0]), float(size[1]), float(size[2])),
+            document=json.loads(str(arrays["document"])),
+            voxel_basis_m=_known(arrays, "voxel_basis_m"),
+            q_centre=_known(arrays, "q_centre"),
+            derived={
+                name: array
+                for name, array in arrays.items()
+                if name not in KEYS and name != "free" and array.shape == shape and array.dtype.kind == "f"
+            },
+        )
+
+
+def _known(arrays: Arrays, name: str) -> NDArray[np.float64] | None:
+    array = arrays.get(name)
+    return None if array is None or np.isnan(array).any() else np.asarray(array, np.float64)
