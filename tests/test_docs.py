@@ -7,6 +7,7 @@ import pytest
 
 from inphase.formats import READERS
 from inphase.formats.result import KEYS
+from inphase.formats.writers import WRITERS
 from inphase.retrieval.recipe import PRESETS
 from inphase.retrieval.terms import CLAUSES, OPERATIONS
 
@@ -32,9 +33,9 @@ def test_settings_are_documented() -> None:
 
 
 def test_formats_are_documented() -> None:
-    """Every suffix that is read, and every array of the result file, stands in the reference."""
+    """Every suffix that is read or written, and every array of the result file, stands in the reference."""
     text = (ROOT / "docs/reference/formats.md").read_text(encoding="utf-8")
-    assert not [word for word in (*READERS, *KEYS) if f"`{word}`" not in text]
+    assert not [word for word in (*READERS, *WRITERS, *KEYS) if f"`{word}`" not in text]
 
 
 def test_recipes_are_documented() -> None:

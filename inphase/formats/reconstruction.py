@@ -81,7 +81,7 @@ def _from_cxi(path: Path, limits: Limits) -> Reconstruction:
                 break
         else:
             raise DataError(f"{path}: holds no reconstruction ({' or '.join(_OBJECTS)}); {tree.listing()}")
-        shape = item.shape or ()
+        shape: tuple[int, ...] = item.shape or ()
         modes = len(shape) == 4
         _admit(shape[1:] if modes else shape, item.dtype, "c", f"{path}, '{name}'", limits)
         tree.check_sources(item)
@@ -100,10 +100,10 @@ def _from_cxi(path: Path, limits: Limits) -> Reconstruction:
 def _support(tree: Tree, limits: Limits) -> NDArray[np.bool_] | None:
     item = tree.get(f"{cxi.IMAGE}/support")
     if isinstance(item, h5py.Dataset):
-        return tree.array(item, limits) != 0
+        return np.asarray(tree.array(item, limits) != 0)
     item = tree.get(f"{cxi.IMAGE}/mask")
     if isinstance(item, h5py.Dataset) and item.dtype.kind in "ui":
-        inside = tree.array(item, limits) & cxi.INSIDE_SUPPORT != 0
+        inside = np.bitwise_and(tree.array(item, limits).astype(np.uint32), cxi.INSIDE_SUPPORT) != 0
         return inside if inside.any() else None
     return None
 

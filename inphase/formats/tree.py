@@ -98,6 +98,10 @@ class Tree:
             )
         return native(dataset[()])
 
+    def step(self, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+        """The member of a group, None where it does not exist."""
+        return self._child(group, name) if group.id.links.exists(name.encode()) else None
+
     def children(self, group: h5py.Group) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
         """Names and objects of a group, in the file's order; dangling links are left out."""
         for name in group:

@@ -93,7 +93,7 @@ def _basis_nm(result: Result) -> NDArray[np.float64]:
 
 
 def _point_data(result: Result) -> list[_Array]:
-    volumes = {
+    volumes: dict[str, NDArray[Any]] = {
         "amplitude": result.amplitude,
         "phase": result.phase,
         "phase_flat": result.phase_flat,

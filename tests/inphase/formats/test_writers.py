@@ -166,7 +166,7 @@ def test_impossible_reconstructions(tmp_path: Path, arrays: dict[str, np.ndarray
     """Missing, real-valued, pickled, too large, of another shape than its support, truncated: one clear error each."""
     folder = tmp_path / "c"
     folder.mkdir()
-    with pytest.raises(DataError, match="image.npy: is missing"):
+    with pytest.raises(DataError, match=r"image\.npy: is missing"):
         read_reconstruction(folder)
     np.save(folder / "image.npy", np.ones((3, 3, 3)))
     with pytest.raises(DataError, match="no complex volume"):
