@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from service import errors, lifecycle
-from service.api import docs, jobs, models, reconstructions, results, status
+from service.api import docs, events, jobs, models, reconstructions, results, status
+from service.api.access import OwnJob
 from service.security import Authorised
 from service.settings import Settings
 from service.sources import FileSource
@@ -24,7 +25,7 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {
     for code, text in {
         400: "the body is not what it declares",
         401: "no key, or a wrong one",
-        403: "a path outside the data roots",
+        403: "a path outside the data roots, or a key that may not do this",
         404: "no such job, model or file",
         413: "above a configured bound; nothing was allocated",
         415: "a body of this type is not taken",
@@ -70,8 +71,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     app.add_middleware(TelemetryMiddleware, metrics=services.metrics)
     errors.install(app)
-    for router in (reconstructions.router, jobs.router, results.router, models.router):
+    for router in (reconstructions.router, jobs.listing, models.router):
         app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
+    for router in (jobs.router, events.router, results.router):
+        app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)
     app.include_router(status.router)
     app.include_router(status.protected)
     docs.install(app)

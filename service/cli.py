@@ -164,32 +164,25 @@ def compute(
 ) -> "Finished":
     """Read, begin, refine, finish in this process."""
     from inphase.formats import Limits, read
-    from inphase.preprocess.recipe import preset
     from service import pipeline
     from service.clock import Clock
     from service.inference.repository import Repository
     from service.inference.runtime import Networks
     from service.sources import corrections
 
-    recipe = options.recipe()  # what is mistyped is told before anything is read
-    preset(options.preprocess, options.domain)
-    if recipe is None and options.start == "random":
-        raise InphaseError(
-            "--refine none answers with the network's image, --start random asks no network: choose one of them"
-        )
+    options.check()  # what is mistyped is told before anything is read
     clock = Clock()
     stage = _stages(bars)
     stage("loading the model")
-    wanted = options.start != "random" or options.model is not None
     networks = Networks(Repository(settings.models_dir, settings.model), settings.threads)
-    network = networks.get(options.model) if wanted else None
+    network = networks.get(options.model) if options.asks_network else None
     stage("reading")
     with clock("decode"):
         raw = read(path, dataset=dataset, domain=options.domain, limits=Limits(settings.bounds.array_bytes))
         maps = corrections(dark, flat, roi)
     stage("preprocessing and predicting")
     draft, document = pipeline.begin(raw, options, network, clock, maps)
-    if recipe is None:
+    if options.recipe() is None:
         return pipeline.finish(draft, document, draft.guess, clock)
     stage("loading torch")
     from service.refine import refine

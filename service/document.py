@@ -2,11 +2,12 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inphase.metrics import Metrics
 from inphase.trust import Trust
-from service.jobs.state import JobState, Progress
+from service.jobs.errors import DocumentError
+from service.jobs.state import JobState, Priority, Progress
 
 PHASE_SIGN = "F(q) = sum o(r) exp(-i q.r)"
 
@@ -79,7 +80,9 @@ class Score(_Part):
     llk: float | None
     free_llk: float | None
     free_llk_reason: str | None
-    amplitude_cv: float = Field(description="standard deviation over mean of the amplitude within the support")
+    amplitude_cv: float | None = Field(
+        None, description="standard deviation over mean of the amplitude within the support"
+    )
 
     @classmethod
     def of(cls, metrics: Metrics) -> Self:
@@ -144,11 +147,38 @@ class ProgressPart(_Part):
     chi2: float | None
     support_voxels: int | None
     stage: str
+    preview: str | None = Field(None, description="where a picture of the object is (PNG)")
 
     @classmethod
-    def of(cls, progress: Progress) -> Self:
-        """The same as JSON."""
-        return cls(**vars(progress))
+    def of(cls, progress: Progress, preview: str) -> Self:
+        """The same as JSON. preview: where the picture is, if there is one."""
+        return cls(**vars(progress) | {"preview": preview if progress.preview else None})
+
+
+class AlignmentPart(_Part):
+    """How a result was brought into the frame of its series (inphase.ambiguity.align).
+
+    score: correlation with the frame, 0 to 1; score_other: that of the twin that was not taken. Where the two are closer
+    than 0.02 the choice is undecided: the object is nearly centrosymmetric, or not alike.
+    """
+
+    reference: str = Field(description="the job whose result is the frame")
+    twin: bool = Field(description="whether the other enantiomorph was taken than the canonical form has")
+    shift: tuple[int, int, int] = Field(description="voxels from the canonical form's place")
+    score: float
+    score_other: float
+    margin: float
+    undecided: bool
+
+
+class SeriesPart(_Part):
+    """The series that the job is a scan of. alignment: null for the frame itself, and where `why` tells."""
+
+    id: str
+    scan: int
+    frame: bool = Field(False, description="whether the others are aligned to this result")
+    alignment: AlignmentPart | None = None
+    why: str = ""
 
 
 class JobDocument(_Part):
@@ -158,6 +188,12 @@ class JobDocument(_Part):
     state: JobState
     reason: str = Field("", description="why it failed, or what a reader should know")
     attempt: int = 0
+    owner: str = ""
+    priority: Priority = Priority.NORMAL
+    reused_from: str | None = Field(
+        None, description="the job that computed this result, where an earlier one was taken"
+    )
+    series: SeriesPart | None = None
     recorded: bool = Field(True, description="false where Redis was away: the job cannot be asked for again")
     model: ModelPart | None
     recipe: RecipePart
@@ -174,7 +210,25 @@ class JobDocument(_Part):
     phase_sign: str = PHASE_SIGN
     code_version: str
     created: str = Field(description="UTC, ISO 8601")
+    started: str | None = None
+    finished: str | None = None
     links: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, stored: bytes) -> Self:
+        """A stored document, also of another version: what it lacks has a default, what this version does not know is left out.
+
+        Raises DocumentError where that is not enough.
+        """
+        try:
+            return cls.model_validate_json(stored, extra="ignore")
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise DocumentError(
+                f"the job document was written by another version of inphase and cannot be read by this one "
+                f"({where}: {first['msg']}); the result file, where there is one, can still be fetched"
+            ) from error
 
     def to_json(self) -> bytes:
         """UTF-8 JSON."""

@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 from inphase.errors import CancelledError, DataError, InphaseError, RecipeError, TooLargeError
 from service.inference.repository import ModelError, UnknownModelError
 from service.jobs.errors import (
+    DocumentError,
+    KeyReusedError,
     NoRedisError,
     QueueUnavailableError,
     StoreCorruptError,
@@ -74,6 +76,8 @@ _KINDS: Final[tuple[tuple[type[InphaseError], _Kind], ...]] = (
     (UnknownModelError, _Kind(404, "unknown-model", "No such model")),
     (ModelError, _Kind(503, "model", "The model cannot be used")),
     (UnknownJobError, _Kind(404, "unknown-job", "No such job")),
+    (KeyReusedError, _Kind(422, "idempotency-key", "The key was used for another request")),
+    (DocumentError, _Kind(500, "document", "The job document cannot be read")),
     (QueueUnavailableError, _Kind(503, "queue", "The queue is not available")),
     (NoRedisError, _Kind(503, "queue", "The queue is not available")),
     (StoreFullError, _Kind(507, "store-full", "No room for the arrays")),

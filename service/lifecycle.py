@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from service.inference.repository import Repository
 from service.inference.runtime import Networks
+from service.intake import Intake
 from service.jobs.broker import Queue
 from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import QueueUnavailableError
@@ -18,7 +19,7 @@ from service.jobs.record import Records
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
-from service.security import Keyring
+from service.security import ADMIN, Key, Keyring, Scope, read_keys
 from service.settings import Settings, new_key
 from service.telemetry import Budget, Metrics, log
 
@@ -30,12 +31,14 @@ class Services:
     """Everything a request needs. `start` and `stop` frame the life of the application."""
 
     store: Store
+    intake: Intake
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.generated_key = None if settings.api_key else new_key()
-        self.keyring = Keyring(settings.api_key.get_secret_value() if settings.api_key else self.generated_key or "")
+        self.generated_key = None if settings.api_key or settings.keys_file else new_key()
+        self.keyring = Keyring(self._keys())
         self.networks = Networks(Repository(settings.models_dir, settings.model), settings.threads)
+        self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight)
         self.metrics = Metrics()
         self.records: Records | None = None
@@ -47,6 +50,11 @@ class Services:
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None
         self._housekeeper: asyncio.Task[None] | None = None
+
+    def _keys(self) -> list[Key]:
+        own = self.settings.api_key.get_secret_value() if self.settings.api_key else self.generated_key
+        more = read_keys(self.settings.keys_file) if self.settings.keys_file else ()
+        return [*([Key.of(own, ADMIN, Scope.ADMIN)] if own else []), *more]
 
     async def start(self) -> None:
         """Bring everything up. Raises NoRedisError, ModelError and UnknownModelError: without them the service is none."""
@@ -77,6 +85,7 @@ class Services:
         log.info("model loaded", model=network.version.label, provider=network.provider)
         if self.settings.queue:
             self._start_queue()
+        self.intake = Intake(self.records, self.queue, self.store, self.settings.bounds)
         self.metrics.watch(self.budget, self.records)
         self.warm = True
 

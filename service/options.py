@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from inphase.errors import RecipeError
 from inphase.pattern import Domain
+from inphase.preprocess.recipe import preset
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.terms import Recipe
 from inphase.trust import RULES
@@ -49,6 +51,20 @@ class Options(BaseModel):
         text = self.refine or (CONVENTIONAL if self.start == "random" else FAST)
         return None if text.strip() == NO_REFINEMENT else recipes.resolve(text)
 
+    def check(self) -> None:
+        """Refuse before any data are read what cannot be carried out. Raises RecipeError, DataError."""
+        recipe = self.recipe()
+        preset(self.preprocess, self.domain)
+        if recipe is None and self.start == "random":
+            raise RecipeError(
+                "refine=none answers with the network's image, start=random asks no network: choose one of them"
+            )
+
+    @property
+    def asks_network(self) -> bool:
+        """Whether a network predicts the start, or only has to be known."""
+        return self.start != "random" or self.model is not None
+
 
 class JobOptions(Options):
     """How to reconstruct, and how to be answered."""
@@ -56,4 +72,8 @@ class JobOptions(Options):
     wait: Annotated[
         float, Field(ge=0, allow_inf_nan=False, description="seconds to wait for the result before answering 202")
     ] = 10.0
+    reuse: Annotated[
+        bool,
+        Field(description="take the result of an earlier job with the same data and options; false computes afresh"),
+    ] = True
     priority: Annotated[Priority, Field(description="whom a worker serves first")] = Priority.NORMAL

@@ -65,7 +65,7 @@ def refine(
 
 def perform(task: Task) -> Outcome:
     """One attempt at a job, for service.jobs.worker."""
-    document = JobDocument.model_validate_json(task.document)
+    document = JobDocument.from_json(task.document)
     clock = Clock()
     clock.ms |= document.timings_ms
     waited = datetime.now(UTC) - datetime.fromisoformat(document.created)
@@ -74,9 +74,10 @@ def perform(task: Task) -> Outcome:
         draft = Draft.from_arrays(task.store.read(task.job_id, "input"), document)
 
     def report(progress: Progress) -> None:
-        task.progress(
-            RecordedProgress(progress.iteration, progress.total, progress.chi2, progress.support_voxels, progress.stage)
+        told = RecordedProgress(
+            progress.iteration, progress.total, progress.chi2, progress.support_voxels, progress.stage
         )
+        task.progress(told, progress.preview)
 
     document = document.model_copy(update={"attempt": task.attempt})
     done = refine(draft, document, clock, device=task.device, progress=report, cancelled=task.cancelled)

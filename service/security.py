@@ -1,43 +1,119 @@
-"""Who may call: `Authorization: Apikey <key>`. Only the key's hash is kept, and compared in constant time."""
+"""Who may call: `Authorization: Apikey <key>`. Only the keys' hashes are kept, and compared in constant time."""
 
 import hashlib
 import hmac
-from typing import Annotated
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
 
+import yaml
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from inphase.errors import InphaseError
 from service.errors import ApiError
 
 _header = APIKeyHeader(name="Authorization", scheme_name="Apikey", description="`Apikey <key>`", auto_error=False)
 
 
+class Scope(StrEnum):
+    """What a key may do; each includes the ones before it. ADMIN sees and cancels the jobs of everybody."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    ADMIN = "admin"
+
+    def covers(self, other: "Scope") -> bool:
+        """Whether this scope includes the other."""
+        order = list(Scope)
+        return order.index(self) >= order.index(other)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls. Jobs belong to an owner; several keys may have the same one."""
+
+    owner: str
+    scope: Scope
+
+    def sees(self, owner: str) -> bool:
+        """Whether this caller may know of a job of that owner."""
+        return self.scope is Scope.ADMIN or owner == self.owner
+
+
+class Key(BaseModel):
+    """One line of the keys file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    owner: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    scope: Scope
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the key")
+
+    @classmethod
+    def of(cls, key: str, owner: str, scope: Scope) -> "Key":
+        """The line for a key."""
+        return cls(owner=owner, scope=scope, sha256=_hash(key))
+
+
+ADMIN: Final = "admin"  # the owner of what the service's own key submits
+
+
+def read_keys(path: Path) -> tuple[Key, ...]:
+    """The keys of a YAML file: a list of owner, scope, sha256. Raises InphaseError."""
+    try:
+        return TypeAdapter(tuple[Key, ...]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or ())
+    except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
+        raise InphaseError(
+            f"{path} is no keys file: a list of owner, scope (read, submit, admin) and sha256; `inphase key` makes one: {error}"
+        ) from error
+
+
 class Keyring:
-    """The key that opens the service."""
+    """The keys that open the service."""
 
-    def __init__(self, key: str) -> None:
-        self._digest = _hash(key)
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._keys = tuple(keys)
 
-    def opens(self, key: str) -> bool:
-        """Whether this is the key."""
-        return hmac.compare_digest(_hash(key), self._digest)
+    def caller(self, key: str) -> Caller | None:
+        """Whose key this is. Every key is compared, so that the time tells nothing."""
+        given, found = _hash(key), None
+        for known in self._keys:
+            if hmac.compare_digest(given, known.sha256):
+                found = Caller(known.owner, known.scope)
+        return found
 
 
-def _hash(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-async def require_key(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
-    """Refuse a request without the right key: 401."""
+async def caller(request: Request, authorization: Annotated[str | None, Security(_header)]) -> Caller:
+    """Who calls. Refuses a request without a key: 401."""
     scheme, _, key = (authorization or "").partition(" ")
     keyring: Keyring = request.app.state.services.keyring
-    if scheme.lower() != "apikey" or not keyring.opens(key.strip()):
+    found = keyring.caller(key.strip()) if scheme.lower() == "apikey" else None
+    if found is None:
         what = "the API key is wrong" if authorization else "an API key is needed"
         raise ApiError(
             401,
             f"{what}: send the header 'Authorization: Apikey <key>' with the key that `inphase serve` printed or INPHASE_API_KEY holds",
             headers={"WWW-Authenticate": "Apikey"},
         )
+    return found
 
 
-Authorised = Depends(require_key)
+TheCaller = Annotated[Caller, Depends(caller)]
+
+
+async def submits(caller: TheCaller) -> None:
+    """Refuse a key that only reads: 403."""
+    if not caller.scope.covers(Scope.SUBMIT):
+        raise ApiError(403, f"this key of {caller.owner} may only {caller.scope}: use one with the scope submit")
+
+
+Authorised = Depends(caller)
+Submits = Depends(submits)

@@ -34,6 +34,8 @@ class Bounds(BaseModel):
     result_age_s: float = Field(7 * 86400.0, gt=0, description="results older than this are deleted")
     queued_jobs: int = Field(1000, gt=0, description="jobs that wait for a worker")
     job_s: float = Field(600.0, gt=0, description="one refinement")
+    streams: int = Field(200, gt=0, description="clients that follow a job's events at the same time")
+    series_scans: int = Field(2000, gt=0, description="scans of one series")
 
 
 class Settings(BaseSettings):
@@ -48,6 +50,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     api_key: SecretStr | None = Field(None, description="generated and printed once when none is set")
+    keys_file: Path | None = Field(None, description="more keys, each with owner and scope: a YAML file")
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="folders whose files may be named in a request"
     )

@@ -1,7 +1,9 @@
 """What endpoints get from the application, and how a job is read for an answer."""
 
+import asyncio
 from collections.abc import Callable
-from typing import Annotated, TypeVar, cast
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar, cast
 
 import anyio.to_thread
 from fastapi import Depends, Request
@@ -9,9 +11,11 @@ from fastapi import Depends, Request
 from service.clock import Clock
 from service.document import JobDocument, ProgressPart
 from service.jobs.errors import QueueUnavailableError
+from service.jobs.events import unknown
 from service.jobs.record import JobRecord, Records
 from service.jobs.state import JobState
 from service.lifecycle import Services
+from service.security import Scope, TheCaller
 
 T = TypeVar("T")
 
@@ -37,21 +41,45 @@ def records(services: Services) -> Records:
     return services.records
 
 
+async def own_job(request: Request, services: TheServices, caller: TheCaller) -> None:
+    """Refuse the jobs of others as if they did not exist: 404."""
+    job_id = request.path_params["job_id"]
+    if caller.scope is Scope.ADMIN:
+        return
+    owner = await in_thread(lambda: records(services).get(job_id).owner)
+    if not caller.sees(owner):
+        raise unknown(job_id)
+
+
+OwnJob = Depends(own_job)
+
+
 async def in_thread(work: Callable[[], T]) -> T:
     """Run a short blocking call (Redis, a file) beside the event loop."""
     return await anyio.to_thread.run_sync(work)
 
 
+async def end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task until it has ended: redis-py may swallow a cancellation that meets it while it connects."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
+
+
 def current(record: JobRecord, position: int | None = None) -> JobDocument:
     """A job's document as it stands now: the record is newer than what the document says of state and progress."""
-    document = JobDocument.model_validate_json(record.document)
+    document = JobDocument.from_json(record.document)
     progress = record.progress
     return document.model_copy(
         update={
             "state": record.state,
             "reason": record.reason or document.reason,
             "attempt": record.attempt,
-            "progress": ProgressPart.of(progress)
+            "owner": record.owner,
+            "priority": record.priority,
+            "started": _time(record.started),
+            "finished": _time(record.finished),
+            "progress": ProgressPart.of(progress, f"/v1/jobs/{record.job_id}/preview")
             if progress is not None and record.state is JobState.RUNNING
             else None,
             "queue_position": position,
@@ -63,9 +91,14 @@ def current(record: JobRecord, position: int | None = None) -> JobDocument:
 ARRAYS = ("amplitude", "phase", "phase_flat", "object", "support", "modulus", "mask", "free")
 
 
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
 def links(job_id: str, state: JobState) -> dict[str, str]:
     """Where the job and its parts are."""
     here = f"/v1/jobs/{job_id}"
+    always = {"self": here, "events": f"{here}/events", "preview": f"{here}/preview"}
     if state is not JobState.SUCCEEDED:
-        return {"self": here}
-    return {"self": here, "result": f"{here}/result", **{name: f"{here}/result/{name}" for name in ARRAYS}}
+        return always
+    return {**always, "result": f"{here}/result", **{name: f"{here}/result/{name}" for name in ARRAYS}}

@@ -1,6 +1,8 @@
 """GET and DELETE /v1/jobs: what became of a reconstruction."""
 
-from typing import Annotated
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
@@ -9,18 +11,31 @@ from service.api.access import TheServices, current, in_thread, records
 from service.api.results import JobId
 from service.document import JobDocument
 from service.errors import ApiError
-from service.jobs.record import JobRecord
-from service.jobs.state import JobState
+from service.jobs.record import Filter, JobRecord
+from service.jobs.state import JobState, Priority
+from service.security import Scope, Submits, TheCaller
 
+listing = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+Level = Literal["high", "medium", "low"]
 
 
 class JobSummary(BaseModel):
-    """One line of the list."""
+    """One line of the list. chi2, support_voxels, trust: null until the job has succeeded."""
 
     id: str
     state: JobState
     reason: str
+    owner: str
+    priority: Priority
+    series: str | None
+    model: str | None
+    recipe: str | None
+    source: str | None
+    chi2: float | None
+    support_voxels: int | None
+    trust: Level | None
     created: float
     started: float | None
     finished: float | None
@@ -28,11 +43,22 @@ class JobSummary(BaseModel):
 
     @classmethod
     def of(cls, record: JobRecord) -> "JobSummary":
-        """The line of a record."""
+        """The line of a record; what its document does not have, whatever wrote it, is null."""
+        document = _document(record)
+        final = _part(_part(document, "metrics"), "final")
         return cls(
             id=record.job_id,
             state=record.state,
             reason=record.reason,
+            owner=record.owner,
+            priority=record.priority,
+            series=record.series or None,
+            model=_model(document),
+            recipe=_part(document, "recipe").get("refine"),
+            source=_part(document, "input").get("source"),
+            chi2=final.get("chi2"),
+            support_voxels=final.get("support_voxels"),
+            trust=_part(document, "trust").get("level"),
             created=record.created,
             started=record.started,
             finished=record.finished,
@@ -41,22 +67,75 @@ class JobSummary(BaseModel):
 
 
 class JobList(BaseModel):
-    """Jobs, newest first; `cursor` asks for the next ones and is null on the last page."""
+    """Jobs, newest first; `cursor` asks for the next ones and is null on the last page. A page may be short."""
 
     jobs: list[JobSummary]
     cursor: str | None
 
 
-@router.get("", summary="List jobs")
+def _document(record: JobRecord) -> dict[str, Any]:
+    try:
+        found = json.loads(record.document)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _model(document: dict[str, Any]) -> str | None:
+    part = _part(document, "model")
+    return f"{part['name']}@{part['version']}" if "name" in part and "version" in part else None
+
+
+@listing.get("", summary="List jobs")
 async def index(
     services: TheServices,
+    caller: TheCaller,
     state: JobState | None = None,
+    series: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$")] = None,
+    owner: Annotated[str | None, Query(max_length=64, description="of others: with an admin's key")] = None,
+    model: Annotated[str | None, Query(max_length=100, description="name or name@version")] = None,
+    trust: Level | None = None,
+    since: Annotated[datetime | None, Query(description="created at or after; UTC unless an offset is given")] = None,
+    until: Annotated[datetime | None, Query(description="created at or before")] = None,
     cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> JobList:
-    """Jobs, newest first."""
-    page = await in_thread(lambda: records(services).page(state=state, cursor=cursor, limit=limit))
-    return JobList(jobs=[JobSummary.of(record) for record in page.records], cursor=page.cursor)
+    """Jobs, newest first: the caller's own, with an admin's key everybody's."""
+
+    def accepts(record: JobRecord) -> bool:
+        if model is None and trust is None:
+            return True
+        document = _document(record)
+        named = _model(document) or ""
+        return (model is None or model in (named, named.partition("@")[0])) and (
+            trust is None or _part(document, "trust").get("level") == trust
+        )
+
+    if owner is not None and not caller.sees(owner):
+        raise ApiError(403, f"this key lists the jobs of {caller.owner} only")
+    wanted = Filter(
+        state=state,
+        owner=owner if caller.scope is Scope.ADMIN else caller.owner,
+        series=series,
+        since=_seconds(since) if since else 0.0,
+        until=_seconds(until) if until else float("inf"),
+        accepts=accepts,
+    )
+
+    def read() -> JobList:
+        page = records(services).page(wanted, cursor=cursor, limit=limit)
+        return JobList(jobs=[JobSummary.of(record) for record in page.records], cursor=page.cursor)
+
+    return await in_thread(read)
+
+
+def _seconds(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 @router.get("/{job_id}", summary="One job", response_model=JobDocument)
@@ -71,9 +150,15 @@ async def one(job_id: JobId, services: TheServices) -> Response:
     return _answer(await in_thread(read), 200)
 
 
-@router.delete("/{job_id}", summary="Cancel a job", response_model=JobDocument, responses={202: {"model": JobDocument}})
+@router.delete(
+    "/{job_id}",
+    summary="Cancel a job",
+    response_model=JobDocument,
+    responses={202: {"model": JobDocument}, 409: {"description": "the job has succeeded or failed already"}},
+    dependencies=[Submits],
+)
 async def cancel(job_id: JobId, services: TheServices) -> Response:
-    """Cancel: 200 when nothing runs any more (also where the job had ended before), 202 while its worker is told."""
+    """Cancel: 200 when it is cancelled (also where it was before), 202 while its worker is told, 409 where it has ended."""
 
     def ask() -> JobDocument:
         kept = records(services)
@@ -81,8 +166,8 @@ async def cancel(job_id: JobId, services: TheServices) -> Response:
         return current(kept.get(job_id))
 
     document = await in_thread(ask)
-    if document.state is JobState.SUCCEEDED:
-        raise ApiError(409, f"job {job_id} has succeeded already: there is nothing to cancel")
+    if document.state in (JobState.SUCCEEDED, JobState.FAILED):
+        raise ApiError(409, f"job {job_id} has {document.state} already: there is nothing to cancel")
     return _answer(document, 200 if document.state.final else 202)
 
 

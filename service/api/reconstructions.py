@@ -1,39 +1,43 @@
 """POST /v1/reconstructions: one pattern in, its image out, in the same call where `wait` allows."""
 
 import asyncio
+import hashlib
 import io
+import json
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from pydantic import Field, ValidationError
 
 from inphase.formats import Limits, RawScan
+from inphase.pattern import digest
 from inphase.preprocess.corrections import Corrections
-from inphase.preprocess.recipe import preset
 from service import pipeline
-from service.api.access import TheClock, TheServices, current, in_thread, links
-from service.api.bodies import JSON, NPY, OCTETS, Layout, media_type, octet_layout, read_json, receive_array
+from service.api.access import TheClock, TheServices, current, end, in_thread
+from service.api.bodies import JSON, NPY, OCTETS, media_type, octet_layout, read_json, receive_array
 from service.api.results import NPZ
 from service.clock import Clock
 from service.document import JobDocument
 from service.errors import ApiError
 from service.inference.runtime import Network
+from service.intake import Order
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.record import JobRecord
+from service.jobs.record import Request as Idempotent
 from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.options import NO_REFINEMENT, JobOptions, Options
 from service.pipeline import Draft, Finished
+from service.security import Submits, TheCaller
 from service.sources import FileSource, load
 
 router = APIRouter(prefix="/v1/reconstructions", tags=["reconstructions"])
-
-_RESULT: Final = "result-0"  # of a job that no worker has attempted
 
 
 class Call(JobOptions):
@@ -71,6 +75,16 @@ _BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
 
 
 @dataclass(frozen=True)
+class _Received:
+    """A request whose body has come. digest: of the body, computed when asked for."""
+
+    options: JobOptions
+    network: Network | None
+    read: Callable[[], tuple[RawScan, Corrections | None]]
+    digest: Callable[[], str]
+
+
+@dataclass(frozen=True)
 class _Answered:
     """A job that is over, or accepted: its document as it stands, and the result where it is not in the store."""
 
@@ -88,33 +102,61 @@ class _Answered:
         202: {"model": JobDocument, "description": "accepted, not finished within `wait`: ask at Location"},
     },
     openapi_extra=_BODY,
+    dependencies=[Submits],
 )
 async def reconstruct(
-    request: Request, services: TheServices, clock: TheClock, call: Annotated[Call, Query()]
+    request: Request,
+    services: TheServices,
+    clock: TheClock,
+    caller: TheCaller,
+    call: Annotated[Call, Query()],
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=255, description="repeat a call with the same key, and it is one job"),
+    ] = None,
 ) -> Response:
     """Clean, predict, refine. Send a file's path as JSON, or the array as npy or octets."""
     if services.draining.is_set():
         raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
-    kind = media_type(request)
-    if kind == JSON:
-        with clock("receive"):
-            file_call = _parsed(await read_json(request, services.settings.bounds), call)
-        options: JobOptions = file_call
-        network = await _checked(options, services)
-        draft, document = await services.compute(lambda: _begin_file(file_call, network, services, clock))
-    elif kind in (NPY, OCTETS):
-        options = call
-        network = await _checked(options, services)
-        bounds = services.settings.bounds
-        layout = octet_layout(call.dtype, call.shape, bounds) if kind == OCTETS else None
-        draft, document = await _begin_body(request, layout, options, network, services, clock)
-    else:
-        raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
-    answered = await _carried_out(draft, document, options, _patience(request, options, services), services, clock)
+    async with AsyncExitStack() as held:
+        received = await _received(request, call, services, clock, held)
+        patience = _patience(request, received.options, services)
+        order = Order(caller.owner, received.options)
+        if idempotency_key is not None:
+            order = replace(order, request=await _repeatable(idempotency_key, request, received, services))
+            if (earlier := await _replayed(order, services)) is not None:
+                answered = await _outcome(earlier, patience, services, clock)
+                return await _response(request, call, answered, services)
+        draft, document = await services.compute(lambda: _begin(received, clock))
+    answered = await _carried_out(draft, document, order, patience, services, clock)
     return await _response(request, call, answered, services)
 
 
 _TAKEN: Final = f"send {JSON} with the path of a file (HDF5, npy, npz, TIFF) below a data root, {NPY}, or {OCTETS} with ?dtype= and ?shape="
+
+
+async def _received(request: Request, call: Call, services: Services, clock: Clock, held: AsyncExitStack) -> _Received:
+    """The body, and what is asked. Whatever can be refused before the data come is refused before."""
+    settings = services.settings
+    kind = media_type(request)
+    if kind == JSON:
+        with clock("receive"):
+            body = await read_json(request, settings.bounds)
+        asked = _parsed(body, call)
+        network = await _checked(asked, services)
+
+        def read() -> tuple[RawScan, Corrections | None]:
+            with clock("decode"):
+                return load(asked.source, asked.domain, Limits(settings.bounds.array_bytes), settings.data_roots)
+
+        return _Received(asked, network, read, lambda: hashlib.sha256(body).hexdigest())
+    if kind not in (NPY, OCTETS):
+        raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
+    network = await _checked(call, services)
+    layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
+    with clock("receive"):
+        raw = await held.enter_async_context(receive_array(request, layout, settings.bounds, services.budget))
+    return _Received(call, network, lambda: (raw, None), lambda: digest(raw.array))
 
 
 def _parsed(body: bytes, call: Call) -> FileCall:
@@ -131,40 +173,32 @@ def _parsed(body: bytes, call: Call) -> FileCall:
 
 async def _checked(options: Options, services: Services) -> Network | None:
     """The network to ask; everything that can be refused before the data are read is refused here."""
-    recipe = options.recipe()
-    preset(options.preprocess, options.domain)
-    if options.start == "random":
-        if recipe is None:
-            raise ApiError(
-                422, "refine=none answers with the network's image, start=random asks no network: choose one of them"
-            )
-        if options.model is None:
-            return None
-    return await services.compute(lambda: services.networks.get(options.model))
+    options.check()
+    return await services.compute(lambda: services.networks.get(options.model)) if options.asks_network else None
 
 
-def _begin_file(call: FileCall, network: Network | None, services: Services, clock: Clock) -> tuple[Draft, JobDocument]:
-    settings = services.settings
-    with clock("decode"):
-        raw, corrections = load(call.source, call.domain, Limits(settings.bounds.array_bytes), settings.data_roots)
-    return _begin(raw, call, network, clock, corrections)
+async def _repeatable(key: str, request: Request, received: _Received, services: Services) -> Idempotent:
+    """The request as Redis remembers it: everything that was asked, but not how long to wait for the answer."""
+    body = await services.compute(received.digest)
+    asked = received.options.model_dump(mode="json", exclude={"wait", "format"})
+    text = json.dumps([media_type(request), asked, body], sort_keys=True)
+    return Idempotent(key.strip('"'), hashlib.sha256(text.encode()).hexdigest())
 
 
-async def _begin_body(
-    request: Request, layout: Layout | None, options: Options, network: Network | None, services: Services, clock: Clock
-) -> tuple[Draft, JobDocument]:
-    async with AsyncExitStack() as stack:
-        with clock("receive"):
-            raw = await stack.enter_async_context(
-                receive_array(request, layout, services.settings.bounds, services.budget)
-            )
-        return await services.compute(lambda: _begin(raw, options, network, clock, None))
+async def _replayed(order: Order, services: Services) -> JobRecord | None:
+    """The job that this request has become before."""
+    kept, request = services.records, order.request
+    if kept is None or request is None:
+        return None
+    try:
+        return await in_thread(lambda: kept.replayed(order.owner, request))
+    except QueueUnavailableError:
+        return None  # whether it matters is decided when the job is to be recorded
 
 
-def _begin(
-    raw: RawScan, options: Options, network: Network | None, clock: Clock, corrections: Corrections | None
-) -> tuple[Draft, JobDocument]:
-    draft, document = pipeline.begin(raw, options, network, clock, corrections)
+def _begin(received: _Received, clock: Clock) -> tuple[Draft, JobDocument]:
+    raw, corrections = received.read()
+    draft, document = pipeline.begin(raw, received.options, received.network, clock, corrections)
     return draft, document.model_copy(update={"timings_ms": clock.rounded()})
 
 
@@ -175,24 +209,30 @@ def _patience(request: Request, options: JobOptions, services: Services) -> floa
 
 
 async def _carried_out(
-    draft: Draft, document: JobDocument, options: JobOptions, patience: float, services: Services, clock: Clock
+    draft: Draft, document: JobDocument, order: Order, patience: float, services: Services, clock: Clock
 ) -> _Answered:
+    document = document.model_copy(update={"owner": order.owner, "priority": order.options.priority})
     if document.recipe.refine == NO_REFINEMENT:
-        return await in_thread(lambda: _at_once(draft, document, services, clock))
+        return await in_thread(lambda: _at_once(draft, document, order, services, clock))
     try:
-        await in_thread(lambda: _accept(draft, document, options, services))
+        record = await in_thread(lambda: services.intake.accept(draft, document, order))
     except QueueUnavailableError as error:
-        if draft.prediction is None:
+        if draft.prediction is None or not patience:  # who does not wait wants a job, not a guess
             raise
         reason = f"{error}; this is the network's prediction, not refined and not recorded"
         recipe = document.recipe.model_copy(update={"refine": NO_REFINEMENT})
         guess = document.model_copy(update={"recipe": recipe, "reason": reason, "recorded": False})
         return await in_thread(lambda: _Answered(*_predicted(draft, guess, clock)))
-    record = await _waited(document.id, patience, services)
-    if record is None:
-        return _Answered(document.model_copy(update={"links": links(document.id, JobState.QUEUED)}))
+    return await _outcome(record, patience, services, clock)
+
+
+async def _outcome(record: JobRecord, patience: float, services: Services, clock: Clock) -> _Answered:
+    """The job as it is when it has ended or the time is up."""
+    if not record.state.final and (waited := await _waited(record.job_id, patience, services)) is not None:
+        record = waited
     now = current(record)
-    clock.ms.update(now.timings_ms)
+    if now.reused_from is None:
+        clock.ms.update(now.timings_ms)
     return _Answered(now, result=record.result)
 
 
@@ -201,47 +241,16 @@ def _predicted(draft: Draft, document: JobDocument, clock: Clock) -> tuple[JobDo
     return finished.document, finished
 
 
-def _at_once(draft: Draft, document: JobDocument, services: Services, clock: Clock) -> _Answered:
+def _at_once(draft: Draft, document: JobDocument, order: Order, services: Services, clock: Clock) -> _Answered:
     """Finish with the prediction, and keep it where there is somewhere to keep it."""
     _, finished = _predicted(draft, document, clock)
     try:
-        if services.records is None:
-            raise QueueUnavailableError("this service runs without a queue")
         with clock("encode"):
-            services.store.admit(_nbytes(finished.arrays))
-            services.store.write(document.id, _RESULT, finished.arrays)
-        try:
-            services.records.add_ended(document.id, finished.document.to_json(), result=_RESULT)
-        except BaseException:
-            services.store.delete(document.id)
-            raise
+            record = services.intake.keep(finished, order)
     except QueueUnavailableError as error:
         unrecorded = finished.document.model_copy(update={"recorded": False, "reason": f"{error}; not recorded"})
         return _Answered(unrecorded, finished.with_document(unrecorded))
-    return _Answered(
-        finished.document.model_copy(update={"links": links(document.id, JobState.SUCCEEDED)}), finished, _RESULT
-    )
-
-
-def _accept(draft: Draft, document: JobDocument, options: JobOptions, services: Services) -> None:
-    """Arrays on disk, then the record, then the message. Raises QueueUnavailableError, StoreFullError: nothing was accepted."""
-    if services.records is None or services.queue is None:
-        raise QueueUnavailableError("this service runs without a queue")
-    waiting = services.records.count(JobState.QUEUED)
-    if waiting >= services.settings.bounds.queued_jobs:
-        raise ApiError(503, f"{waiting} jobs wait for a worker already: try again in a moment, or start more workers")
-    arrays = draft.to_arrays()
-    services.store.admit(_nbytes(arrays))
-    services.store.write(document.id, "input", arrays)
-    try:
-        services.records.create(document.id, document.to_json(), priority=options.priority)
-    except BaseException:
-        services.store.delete(document.id)
-        raise
-    try:
-        services.queue.enqueue(document.id, options.priority)
-    except QueueUnavailableError:
-        return  # recorded, so housekeeping hands it out when Redis is back
+    return _Answered(current(record), result=record.result)
 
 
 async def _waited(job_id: str, patience: float, services: Services) -> JobRecord | None:
@@ -258,19 +267,8 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
     except QueueUnavailableError:
         return None
     finally:
-        await _end(waiting)
-        await _end(leaving)
-
-
-async def _end(task: asyncio.Future[Any]) -> None:
-    """Cancel a task until it has ended: redis-py may swallow a cancellation that meets it while it connects."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=0.1)
-
-
-def _nbytes(arrays: pipeline.Arrays) -> int:
-    return sum(array.nbytes for array in arrays.values())
+        await end(waiting)
+        await end(leaving)
 
 
 async def _response(request: Request, call: Call, answered: _Answered, services: Services) -> Response:

@@ -43,8 +43,8 @@ async def whole(
 ) -> Response:
     """Every array of DESIGN 5 and the job document, as one npz file."""
     record = await _finished(services, job_id)
-    etag = _etag(job_id, record.result, form)
-    if _known(request, etag):
+    etag = tag(job_id, record.result, form)
+    if known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
     path = services.store.path(job_id, record.result)
     if not path.is_file():
@@ -82,12 +82,12 @@ async def one(
     """One array of the result. A PNG shows a plane: the middle one of the first axis where `slice` names none."""
     form = form or _accepted(request)
     record = await _finished(services, job_id)
-    etag = _etag(job_id, record.result, name, cut or "", form)
-    if _known(request, etag):
+    etag = tag(job_id, record.result, name, cut or "", form)
+    if known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
 
     def encode() -> tuple[bytes, NDArray[np.generic]]:
-        array = _read(services, job_id, record.result, name)
+        array = read_array(services, job_id, record.result, name)
         part = cut_out(array, cut or (f"{array.shape[0] // 2},:,:" if form == "png" else ""))
         if form == "png":
             if part.ndim != 2:
@@ -122,7 +122,7 @@ async def _finished(services: Services, job_id: str) -> JobRecord:
     raise ApiError(409, f"job {job_id} has no result, it is {record.state}{why}{hint}")
 
 
-def _read(services: Services, job_id: str, result: str, name: str) -> NDArray[Any]:
+def read_array(services: Services, job_id: str, result: str, name: str) -> NDArray[Any]:
     """One array of a stored group; the others stay on disk."""
     path = services.store.path(job_id, result)
     try:
@@ -169,11 +169,12 @@ def _accepted(request: Request) -> ArrayFormat:
     return "octet-stream" if "application/octet-stream" in accept else "npy"
 
 
-def _etag(*parts: str) -> str:
+def tag(*parts: str) -> str:
     """A result never changes, so its name is its version."""
     return f'"{hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]}"'
 
 
-def _known(request: Request, etag: str) -> bool:
+def known(request: Request, etag: str) -> bool:
+    """Whether the client has this version already."""
     asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     return etag in asked or "*" in asked

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import time
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
@@ -13,10 +13,10 @@ from service.api.models import ModelList, index
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.state import JobState
 from service.lifecycle import Services
-from service.security import require_key
+from service.security import Authorised
 
 router = APIRouter(tags=["status"])
-protected = APIRouter(tags=["status"], dependencies=[Depends(require_key)])
+protected = APIRouter(tags=["status"], dependencies=[Authorised])
 
 
 class Health(BaseModel):

@@ -15,6 +15,14 @@ class UnknownJobError(InphaseError):
     """No job has this id (never had, or it has expired)."""
 
 
+class DocumentError(InphaseError):
+    """A stored job document that this version cannot read."""
+
+
+class KeyReusedError(InphaseError):
+    """An Idempotency-Key came again with another request."""
+
+
 class StoreError(InphaseError):
     """Arrays of a job cannot be stored or read back."""
 

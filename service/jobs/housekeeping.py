@@ -1,11 +1,12 @@
-"""What the service does every minute or so: hand out what fell between two stools, forget what is old."""
+"""What the service does every minute or so, and when the store is full: hand out what fell between two stools, forget what is old."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from service.jobs.broker import Queue
-from service.jobs.errors import UnknownJobError
+from service.jobs.errors import StoreFullError, UnknownJobError
 from service.jobs.record import Records
 from service.jobs.store import Store
 
@@ -23,12 +24,35 @@ class Swept:
 def sweep(records: Records, queue: Queue, store: Store, max_age_s: float) -> Swept:
     """Recover unfinished jobs without a message; expire ended jobs by age and by the store's size, others never."""
     recovered = queue.recover()
-    now = time.time()
-    expired = records.finished_before(now - max_age_s)
+    expired = records.finished_before(time.time() - max_age_s)
     for job_id in expired:
         store.delete(job_id)
         records.remove(job_id)
+    return Swept(recovered, expired + _shrink(records, store, max_age_s))
 
+
+def make_room(records: Records | None, store: Store, nbytes: int) -> None:
+    """Let `nbytes` more into the store: where they do not fit, the oldest ended jobs go. Raises StoreFullError."""
+    try:
+        store.admit(nbytes)
+    except StoreFullError:
+        if records is None:
+            raise
+        _shrink(records, store, float("inf"), nbytes)
+        store.admit(nbytes)
+
+
+def _shrink(records: Records, store: Store, max_age_s: float, room: int = 0) -> list[str]:
+    """Forget ended jobs that are too old, then the oldest until there is room; their ids."""
+    expired = store.expire(max_age_s=max_age_s, deletable=_deletable(records, store), room=room)
+    for job_id in expired:
+        records.remove(job_id)
+    return expired
+
+
+def _deletable(records: Records, store: Store) -> Callable[[str], bool]:
+    """Whether nobody needs a job's arrays any more."""
+    now = time.time()
     written = {job.job_id: job.modified for job in store.jobs()}
 
     def deletable(job_id: str) -> bool:
@@ -37,7 +61,4 @@ def sweep(records: Records, queue: Queue, store: Store, max_age_s: float) -> Swe
         except UnknownJobError:
             return now - written.get(job_id, now) > _UNRECORDED_S
 
-    for job_id in store.expire(max_age_s=max_age_s, deletable=deletable):
-        records.remove(job_id)
-        expired.append(job_id)
-    return Swept(recovered, expired)
+    return deletable

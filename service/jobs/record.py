@@ -3,24 +3,33 @@
 Keys, all below `inphase:`; times are the Redis server's, so hosts need not agree on a clock:
     job:<id>             hash: state, reason, attempt, deliveries, ..., document (the JSON of service.document.JobDocument)
     job:<id>:events      stream of state changes and progress, the last few hundred: server-sent events replay from it
-    jobs, jobs:<state>   sorted sets of ids by `sequence`, the order in which jobs came
+    jobs, jobs:<state>, jobs:owner:<owner>, jobs:series:<id>
+                         sorted sets of ids by `sequence`, the order in which jobs came
+    fingerprints         hash: what was asked, as a digest -> the job that has the result, see `JobRecord.fingerprint`
+    idempotency:<digest> hash: the request that came with an Idempotency-Key and its job, for a day
     waiting:<priority>   queued jobs of this priority by sequence: the position in the queue
     finished             ended jobs by the time they ended: what expires
     workers              names of living workers by the time they last spoke
 """
 
+import hashlib
 import json
+import math
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, cast
 
+from inphase.errors import CancelledError
 from service.jobs.connection import connect, connect_async, translated
+from service.jobs.errors import KeyReusedError, UnknownJobError
 from service.jobs.events import Event, stream, unknown
 from service.jobs.scripts import COMMON, PREFIX, SCRIPTS, job_key
 from service.jobs.state import JobState, Priority, Progress
 
 MAX_DELIVERIES: Final = 3  # a job that ended its worker process so often is poison
+_REMEMBERED_S: Final = 86_400  # how long an Idempotency-Key stands for its job
+_LOOKED_AT: Final = 5000  # jobs looked at for one page
 _PRESENT_S: Final = 5.0  # a worker says every second that it lives
 
 
@@ -31,6 +40,7 @@ class JobRecord:
     document: the JSON as it was last written, at acceptance or at the end; state, reason, attempt and progress here are
         newer than those inside it.
     result: name of the group of arrays in the store, empty until the job has succeeded.
+    fingerprint: digest of everything that decides the result; a later job with the same one need not be computed.
     """
 
     job_id: str
@@ -48,11 +58,65 @@ class JobRecord:
     progress: Progress | None
     result: str
     document: bytes
+    series: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A submission that its sender may repeat. key: of the header Idempotency-Key. digest: of everything that was asked."""
+
+    key: str
+    digest: str
+
+    def slot(self, owner: str) -> str:
+        """Where Redis remembers it: every owner has keys of his own."""
+        return f"{PREFIX}idempotency:{hashlib.sha256(f'{owner}:{self.key}'.encode()).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A job's place in a series."""
+
+    series: str
+    scan: int
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs to list. since, until: of their creation, seconds since the epoch. accepts: anything else."""
+
+    state: JobState | None = None
+    owner: str | None = None
+    series: str | None = None
+    since: float = 0.0
+    until: float = math.inf
+    accepts: Callable[[JobRecord], bool] = lambda record: True
+
+    def index(self) -> str:
+        """The shortest list that has them all."""
+        if self.series is not None:
+            return f"{PREFIX}jobs:series:{self.series}"
+        if self.owner is not None:
+            return f"{PREFIX}jobs:owner:{self.owner}"
+        return f"{PREFIX}jobs:{self.state}" if self.state else f"{PREFIX}jobs"
+
+    def takes(self, record: JobRecord) -> bool:
+        """Whether a job is wanted."""
+        return (
+            (self.state is None or record.state is self.state)
+            and (self.owner is None or record.owner == self.owner)
+            and self.since <= record.created <= self.until
+            and self.accepts(record)
+        )
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some jobs, newest first; `cursor` continues the list and is None on its last page."""
+    """Some jobs, newest first; `cursor` continues the list and is None on its last page.
+
+    A page may be short, even empty, and have a cursor: only so many jobs are looked at for one.
+    """
 
     records: tuple[JobRecord, ...]
     cursor: str | None
@@ -73,12 +137,23 @@ class Records:
         self._scripts = {name: self._client.register_script(COMMON + body) for name, body in SCRIPTS.items()}
 
     def create(
-        self, job_id: str, document: bytes, *, priority: Priority = Priority.NORMAL, owner: str = ""
+        self,
+        job_id: str,
+        document: bytes,
+        *,
+        priority: Priority = Priority.NORMAL,
+        owner: str = "",
+        fingerprint: str = "",
+        request: Request | None = None,
+        place: Place | None = None,
     ) -> JobRecord:
-        """Accept a job as queued; on disk when this returns (appendfsync always). `broker.enqueue` then hands it out."""
-        if not self._run("create", job_id, document, priority.value, owner, JobState.QUEUED.value, "", ""):
-            raise ValueError(f"job {job_id} exists already")
-        return self.get(job_id)
+        """Accept a job as queued; on disk when this returns (appendfsync always). `broker.enqueue` then hands it out.
+
+        Where the request came before, or the place has its job, that job is returned instead and nothing is changed:
+        compare the id. Raises KeyReusedError where the key came with another request, CancelledError where the series
+        was cancelled.
+        """
+        return self._create(job_id, document, JobState.QUEUED, "", "", priority, owner, fingerprint, request, place)
 
     def add_ended(
         self,
@@ -89,11 +164,65 @@ class Records:
         state: JobState = JobState.SUCCEEDED,
         reason: str = "",
         owner: str = "",
+        fingerprint: str = "",
+        request: Request | None = None,
+        place: Place | None = None,
     ) -> JobRecord:
-        """Record a job that never waited: it was answered at once."""
-        if not self._run("create", job_id, document, Priority.NORMAL.value, owner, state.value, reason, result):
-            raise ValueError(f"job {job_id} exists already")
-        return self.get(job_id)
+        """Record a job that never waited: it was answered at once. Otherwise as `create`."""
+        return self._create(
+            job_id, document, state, reason, result, Priority.NORMAL, owner, fingerprint, request, place
+        )
+
+    def _create(
+        self,
+        job_id: str,
+        document: bytes,
+        state: JobState,
+        reason: str,
+        result: str,
+        priority: Priority,
+        owner: str,
+        fingerprint: str,
+        request: Request | None,
+        place: Place | None,
+    ) -> JobRecord:
+        slot, digest = (request.slot(owner), request.digest) if request else ("", "")
+        series, scan = (place.series, place.scan) if place else ("", 0)
+        what, found = self._run(
+            "create", job_id, document, priority.value, owner, state.value, reason, result, fingerprint,
+            slot, digest, _REMEMBERED_S, series, scan,
+        )  # fmt: skip
+        match what:
+            case b"exists":
+                raise ValueError(f"job {job_id} exists already")
+            case b"conflict":
+                raise _reused(found.decode())
+            case b"cancelled":
+                raise CancelledError(f"series {series} was cancelled, or has expired")
+        return self.get(found.decode())
+
+    def replayed(self, owner: str, request: Request) -> JobRecord | None:
+        """The job of the same request with the same key, where there is one. Raises KeyReusedError for another request."""
+        with translated():
+            digest, job_id = cast(list[bytes | None], self._client.hmget(request.slot(owner), "request", "job"))
+        if digest is None or job_id is None:
+            return None
+        try:
+            record = self.get(job_id.decode())
+        except UnknownJobError:
+            return None
+        if digest.decode() != request.digest:
+            raise _reused(record.job_id)
+        return record
+
+    def earlier(self, fingerprint: str) -> JobRecord | None:
+        """The job that has the result of this fingerprint, where there is one."""
+        with translated():
+            job_id = cast(bytes | None, self._client.hget(f"{PREFIX}fingerprints", fingerprint))
+        try:
+            return self.get(job_id.decode()) if job_id else None
+        except UnknownJobError:
+            return None
 
     def get(self, job_id: str) -> JobRecord:
         """The record of a job."""
@@ -103,28 +232,28 @@ class Records:
             raise unknown(job_id)
         return _record(job_id, fields)
 
-    def page(
-        self, *, state: JobState | None = None, owner: str | None = None, cursor: str | None = None, limit: int = 50
-    ) -> Page:
-        """Jobs, newest first, of one state and one owner where given. Raises ValueError for a cursor that is none."""
-        index = f"{PREFIX}jobs:{state}" if state else f"{PREFIX}jobs"
+    def page(self, wanted: Filter | None = None, *, cursor: str | None = None, limit: int = 50) -> Page:
+        """Jobs, newest first. Raises ValueError for a cursor that is none."""
+        wanted = wanted or Filter()
         below = f"({int(cursor)}" if cursor else "+inf"
         found: list[JobRecord] = []
-        while True:
+        for _ in range(_LOOKED_AT // limit + 1):
             with translated():
                 listed = cast(
                     Sequence[tuple[bytes, float]],
-                    self._client.zrevrangebyscore(index, below, "-inf", start=0, num=limit, withscores=True),
+                    self._client.zrevrangebyscore(wanted.index(), below, "-inf", start=0, num=limit, withscores=True),
                 )
-            for record in self._existing(name for name, _ in listed):
-                if owner is not None and record.owner != owner:
-                    continue
-                found.append(record)
+            for record in self.existing(name for name, _ in listed):
+                if record.created < wanted.since:
+                    return Page(tuple(found), None)
+                if wanted.takes(record):
+                    found.append(record)
                 if len(found) == limit:
                     return Page(tuple(found), str(record.sequence))
             if len(listed) < limit:
                 return Page(tuple(found), None)
             below = f"({int(listed[-1][1])}"
+        return Page(tuple(found), below.removeprefix("("))
 
     def position(self, job_id: str) -> int | None:
         """How many queued jobs go before this one; None where it is not queued."""
@@ -258,7 +387,7 @@ class Records:
             raise unknown(job_id)
         return _record(job_id, fields)
 
-    async def follow(self, job_id: str, after: str = "0-0") -> AsyncIterator[Event | None]:
+    async def follow(self, job_id: str, after: str = "0-0") -> AsyncGenerator[Event | None, None]:
         """What happens to a job, from the event after `after` to its end; None about every two silent seconds.
 
         The None lets a caller see that its client is gone, or keep a proxy awake.
@@ -271,7 +400,7 @@ class Records:
         with translated():
             return self._scripts[name](args=args)
 
-    def _existing(self, ids: Iterable[bytes]) -> Iterator[JobRecord]:
+    def existing(self, ids: Iterable[bytes]) -> Iterator[JobRecord]:
         """The records of these ids; one may have expired since it was listed."""
         names = [name.decode() for name in ids]
         with translated():
@@ -280,6 +409,12 @@ class Records:
                 pipe.hgetall(job_key(name))
             answers = pipe.execute()
         return (_record(name, fields) for name, fields in zip(names, answers, strict=True) if fields)
+
+
+def _reused(job_id: str) -> KeyReusedError:
+    return KeyReusedError(
+        f"this Idempotency-Key came before with another request, which became job {job_id}: use a new key"
+    )
 
 
 def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
@@ -301,4 +436,6 @@ def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
         progress=Progress(**json.loads(progress)) if progress else None,
         result=text.get("result", ""),
         document=fields[b"document"],
+        series=text.get("series", ""),
+        fingerprint=text.get("fingerprint", ""),
     )

@@ -32,6 +32,10 @@ local function move(id, to, reason)
         local t = now()
         redis.call('HSET', job(id), 'finished', t)
         redis.call('ZADD', '{PREFIX}finished', t, id)
+        local fingerprint = redis.call('HGET', job(id), 'fingerprint')
+        if to == 'succeeded' and fingerprint and fingerprint ~= '' then
+            redis.call('HSET', '{PREFIX}fingerprints', fingerprint, id)
+        end
     end
     event(id, 'state', to, reason)
 end
@@ -44,17 +48,37 @@ end
 # create and finish answer as before when they are sent again: redis-py repeats a call whose answer was lost.
 SCRIPTS: Final = {
     "create": f"""
-local id, document, priority, owner, state, reason, result = unpack(ARGV)
+local id, document, priority, owner, state, reason, result, fingerprint, slot, request, kept_s, series, scan = unpack(ARGV)
 local held = redis.call('HMGET', job(id), 'document', 'attempt')
 if held[1] then
-    if held[1] == document and held[2] == '0' then return 1 else return 0 end
+    if held[1] == document and held[2] == '0' then return {{'created', id}} else return {{'exists', id}} end
+end
+if slot ~= '' then
+    local earlier = redis.call('HMGET', slot, 'request', 'job')
+    if earlier[1] and redis.call('EXISTS', job(earlier[2])) == 1 then
+        if earlier[1] == request then return {{'replayed', earlier[2]}} else return {{'conflict', earlier[2]}} end
+    end
+    redis.call('HSET', slot, 'request', request, 'job', id)
+    redis.call('EXPIRE', slot, kept_s)
+end
+if series ~= '' then
+    local scans = '{PREFIX}series:' .. series .. ':jobs'
+    local taken = redis.call('HGET', scans, scan)
+    if taken then return {{'replayed', taken}} end
+    if redis.call('EXISTS', '{PREFIX}series:' .. series) == 0 or redis.call('HGET', '{PREFIX}series:' .. series, 'cancelled') then
+        return {{'cancelled', id}}
+    end
+    redis.call('HSET', scans, scan, id)
 end
 local sequence = redis.call('INCR', '{PREFIX}sequence')
 redis.call('HSET', job(id), 'document', document, 'priority', priority, 'owner', owner, 'sequence', sequence,
-    'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'result', result)
+    'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'result', result,
+    'fingerprint', fingerprint, 'series', series)
 redis.call('ZADD', '{PREFIX}jobs', sequence, id)
+redis.call('ZADD', '{PREFIX}jobs:owner:' .. owner, sequence, id)
+if series ~= '' then redis.call('ZADD', '{PREFIX}jobs:series:' .. series, sequence, id) end
 move(id, state, reason)
-return 1
+return {{'created', id}}
 """,
     "assign": """
 if redis.call('EXISTS', job(ARGV[1])) == 1 then redis.call('HSET', job(ARGV[1]), 'message', ARGV[2]) end
@@ -116,10 +140,15 @@ return state
 """,
     "remove": f"""
 local id = ARGV[1]
-local held = redis.call('HMGET', job(id), 'state', 'priority')
+local held = redis.call('HMGET', job(id), 'state', 'owner', 'series', 'fingerprint')
 if not held[1] or held[1] == 'queued' or held[1] == 'running' then return 0 end
 redis.call('DEL', job(id), job(id) .. ':events')
 redis.call('ZREM', '{PREFIX}jobs', id)
+redis.call('ZREM', '{PREFIX}jobs:owner:' .. held[2], id)
+if held[3] and held[3] ~= '' then redis.call('ZREM', '{PREFIX}jobs:series:' .. held[3], id) end
+if held[4] and redis.call('HGET', '{PREFIX}fingerprints', held[4]) == id then
+    redis.call('HDEL', '{PREFIX}fingerprints', held[4])
+end
 redis.call('ZREM', '{PREFIX}jobs:' .. held[1], id)
 redis.call('ZREM', '{PREFIX}finished', id)
 return 1

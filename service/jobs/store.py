@@ -93,6 +93,27 @@ class Store:
         except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, AttributeError, OSError) as error:
             raise StoreCorruptError(f"the stored {name!r} of job {job_id} is damaged: {error}") from error
 
+    def link(self, job_id: str, name: str, new_job_id: str, new_name: str) -> None:
+        """Give a group a second name under another job, without a copy where the file system can. Each may be deleted.
+
+        Raises StoreError where the group is gone.
+        """
+        source, target = self.path(job_id, name), self.path(new_job_id, new_name)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            try:
+                os.link(source, target)
+            except FileNotFoundError:
+                raise
+            except OSError:  # a file system without links
+                shutil.copyfile(source, target)
+        except FileNotFoundError:
+            self.delete(new_job_id)
+            raise StoreError(f"job {job_id} has no stored {name!r}: it has expired") from None
+        os.utime(target)  # one file, one time: taken up again, it is young again
+        _sync_folder(target.parent)
+        _sync_folder(self.root)
+
     def write_preview(self, job_id: str, attempt: int, png: bytes) -> None:
         """Replace the picture of a running attempt: in one step, but not forced to the disk."""
         path = self._preview(job_id, attempt)
@@ -150,7 +171,8 @@ class Store:
                     modified = max((stat.st_mtime for stat in stats), default=entry.stat().st_mtime)
                 except FileNotFoundError:
                     continue  # deleted while we looked
-                found.append(StoredJob(entry.name, sum(stat.st_size for stat in stats), modified))
+                nbytes = sum(stat.st_size // stat.st_nlink for stat in stats)  # names of one file share its bytes
+                found.append(StoredJob(entry.name, nbytes, modified))
         return sorted(found, key=lambda job: job.modified)
 
     def total_bytes(self) -> int:
@@ -169,14 +191,16 @@ class Store:
             )
 
     def expire(self, *, max_age_s: float, deletable: Callable[[str], bool], room: int = 0) -> list[str]:
-        """Delete jobs older than `max_age_s`, then the oldest until `room` more bytes fit under `max_bytes`.
+        """Delete jobs older than `max_age_s`, then the oldest until `room` more bytes fit under `max_bytes` and on the disk.
 
         deletable: says whether a job has ended. Others are never touched. Returns the ids deleted.
         """
         now = time.time()
         self._sweep_abandoned(now)
         jobs = self.jobs()
-        excess = sum(job.nbytes for job in jobs) + room - self.max_bytes if self.max_bytes is not None else 0
+        excess = room - shutil.disk_usage(self.root).free
+        if self.max_bytes is not None:
+            excess = max(excess, sum(job.nbytes for job in jobs) + room - self.max_bytes)
         deleted = []
         for job in jobs:
             if (now - job.modified > max_age_s or excess > 0) and deletable(job.job_id):

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 import redis
 
-from service.jobs.errors import QueueUnavailableError, UnknownJobError
-from service.jobs.record import MAX_DELIVERIES, Records
+from service.jobs.errors import KeyReusedError, QueueUnavailableError, UnknownJobError
+from service.jobs.record import MAX_DELIVERIES, Filter, Records, Request
 from service.jobs.state import JobState, Priority, Progress
 
 
@@ -188,12 +188,100 @@ def test_page_filters(records: Records) -> None:
     for job_id in ids[::2]:
         claim(records, job_id)
     wanted = [job_id for number, job_id in enumerate(ids) if number % 2 == 0 and number % 3 == 0][::-1]
-    first = records.page(state=JobState.RUNNING, owner="bob", limit=2)
-    rest = records.page(state=JobState.RUNNING, owner="bob", cursor=first.cursor, limit=50)
+    running = Filter(state=JobState.RUNNING, owner="bob")
+    first = records.page(running, limit=2)
+    rest = records.page(running, cursor=first.cursor, limit=50)
     assert [record.job_id for record in (*first.records, *rest.records)] == wanted
     assert rest.cursor is None
     with pytest.raises(ValueError, match="invalid literal"):
         records.page(cursor="nonsense")
+
+
+def test_page_by_time_and_by_anything(records: Records) -> None:
+    """Since and until bound the creation; what is accepted may depend on anything; the owner's list is its own index."""
+    ids = [new(records, owner="ada") for _ in range(6)]
+    created = [records.get(job_id).created for job_id in ids]
+    middle = Filter(since=created[2], until=created[4])
+    assert [record.job_id for record in records.page(middle).records] == ids[4:1:-1]
+    third = Filter(owner="ada", accepts=lambda record: record.job_id == ids[2])
+    assert [record.job_id for record in records.page(third, limit=1).records] == [ids[2]]
+    assert records.page(Filter(owner="bob")).records == ()
+
+
+def test_a_page_looks_at_so_many_jobs(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter that nothing passes does not read everything at once: an empty page with a cursor, until the end is reached."""
+    monkeypatch.setattr("service.jobs.record._LOOKED_AT", 10)
+    for _ in range(25):
+        new(records)
+    nothing = Filter(accepts=lambda record: False)
+    pages = [records.page(nothing, limit=5)]
+    while pages[-1].cursor is not None:
+        pages.append(records.page(nothing, limit=5, cursor=pages[-1].cursor))
+    assert len(pages) == 2
+    assert all(page.records == () for page in pages)
+
+
+def test_a_repeated_request_is_the_first_job(records: Records) -> None:
+    """The same key with the same request gives the first job back and makes none; with another request it is refused."""
+    request = Request("k1", "digest")
+    first = new(records, owner="ada", request=request)
+    other = uuid4().hex
+    assert records.create(other, b"{}", owner="ada", request=request).job_id == first
+    assert records.replayed("ada", request) == records.get(first)
+    with pytest.raises(UnknownJobError):
+        records.get(other)
+    with pytest.raises(KeyReusedError, match=first):
+        records.create(other, b"{}", owner="ada", request=Request("k1", "another"))
+    with pytest.raises(KeyReusedError, match=first):
+        records.replayed("ada", Request("k1", "another"))
+    assert records.replayed("bob", request) is None
+    assert records.create(other, b"{}", owner="bob", request=request).job_id == other  # keys of others are others
+    records.request_cancel(first)
+    records.remove(first)
+    assert records.replayed("ada", request) is None
+    again = uuid4().hex
+    assert records.create(again, b"{}", owner="ada", request=request).job_id == again
+
+
+def test_concurrent_duplicates_make_one_job(records: Records, redis_url: str) -> None:
+    """Twenty clients that send the same request at the same moment all get the same job."""
+    found: list[str] = []
+    gate = threading.Barrier(20)
+
+    def send() -> None:
+        own = Records(redis_url)
+        job_id = uuid4().hex
+        gate.wait()
+        found.append(own.create(job_id, b"{}", request=Request("k", "d")).job_id)
+        own.close()
+
+    threads = [threading.Thread(target=send) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(found) == 20
+    assert len(set(found)) == 1
+    assert records.count(JobState.QUEUED) == 1
+
+
+def test_a_result_is_found_by_its_fingerprint(records: Records) -> None:
+    """Only a succeeded job stands for its fingerprint, the latest one, and none that was removed."""
+    first, second = new(records, fingerprint="f"), new(records, fingerprint="f")
+    assert records.earlier("f") is None
+    claim(records, first)
+    records.finish(first, 1, JobState.SUCCEEDED, result="r")
+    assert records.earlier("f") == records.get(first)
+    claim(records, second)
+    records.finish(second, 1, JobState.FAILED)
+    assert records.earlier("f") == records.get(first)
+    third = records.add_ended(uuid4().hex, b"{}", result="r", fingerprint="f").job_id
+    assert records.earlier("f") == records.get(third)
+    records.remove(first)
+    assert records.earlier("f") == records.get(third)
+    records.remove(third)
+    assert records.earlier("f") is None
+    assert records.earlier("g") is None
 
 
 def test_removing(records: Records) -> None:
@@ -270,7 +358,14 @@ async def test_following_replays_after_an_event(records: Records) -> None:
     records.finish(job_id, 1, JobState.FAILED, reason="diverged")
     events = [event async for event in records.follow(job_id) if event is not None]
     assert [event.data.get("state") for event in events] == ["queued", "running", None, "failed"]
-    assert events[2].data == {"iteration": 1, "total": 2, "chi2": 0.5, "support_voxels": 3, "stage": "HIO"}
+    assert events[2].data == {
+        "iteration": 1,
+        "total": 2,
+        "chi2": 0.5,
+        "support_voxels": 3,
+        "stage": "HIO",
+        "preview": False,
+    }
     assert events[3].data["reason"] == "diverged"
     assert [event async for event in records.follow(job_id, events[1].event_id)] == events[2:]
     assert [event async for event in records.follow(job_id, events[3].event_id)] == []

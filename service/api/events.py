@@ -1,0 +1,116 @@
+"""GET /v1/jobs/{id}/events and /preview: watch a job.
+
+Events are small: numbers, and where the picture is. The picture itself lies in the store and is fetched by those who
+want to look, as often as they like; a slow reader misses pictures, never events.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+import anyio
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from service import png
+from service.api.access import TheServices, end, in_thread, records
+from service.api.results import JobId, known, read_array, tag
+from service.errors import ApiError
+from service.jobs.errors import QueueUnavailableError, UnknownJobError
+from service.jobs.events import Event
+from service.jobs.record import JobRecord
+from service.jobs.state import JobState
+from service.lifecycle import Services
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_RETRY_MS: Final = 2000  # when a client whose stream ended before the job did should ask again
+
+
+async def seat(job_id: JobId, services: TheServices) -> AsyncIterator[None]:
+    """A place among the streams, held until the answer has ended however it ends. Raises ApiError 503, UnknownJobError."""
+    if services.draining.is_set():
+        raise ApiError(503, "the service is shutting down: ask again in a moment, or another instance")
+    limit = services.settings.bounds.streams
+    if services.streams >= limit:
+        raise ApiError(503, f"{limit} clients follow events already: ask for the job document instead, or later")
+    services.streams += 1
+    try:
+        await in_thread(lambda: records(services).get(job_id))  # refused before the answer begins
+        yield
+    finally:
+        services.streams -= 1
+
+
+@router.get("/{job_id}/events", summary="Watch a job", response_class=EventSourceResponse, dependencies=[Depends(seat)])
+async def follow(
+    job_id: JobId,
+    services: TheServices,
+    last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events `state` and `progress`, from the first one or the one after Last-Event-ID, up to the job's end.
+
+    A comment about every two silent seconds. `leaving` says that the service shuts down: ask again, the rest is kept.
+    """
+    events = records(services).follow(job_id, last_event_id or "0-0")
+    leaving = asyncio.ensure_future(services.draining.wait())
+    coming: asyncio.Future[Any] = leaving
+    try:
+        yield ServerSentEvent(retry=_RETRY_MS, comment="inphase")
+        while True:
+            coming = asyncio.ensure_future(anext(events, _END))
+            await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                yield ServerSentEvent(event="leaving", data={"retry_ms": _RETRY_MS}, retry=_RETRY_MS)
+                return
+            event = coming.result()
+            if event is _END:
+                return
+            yield _sent(job_id, event) if isinstance(event, Event) else ServerSentEvent(comment="waiting")
+    except (QueueUnavailableError, UnknownJobError) as error:
+        yield ServerSentEvent(comment=str(error), retry=_RETRY_MS)  # the client asks again after its last event
+    finally:
+        with anyio.CancelScope(shield=True):  # the client may be gone: what was begun is ended all the same
+            await end(coming)
+            await end(leaving)
+            await events.aclose()
+
+
+_END: Final = object()
+
+
+def _sent(job_id: str, event: Event) -> ServerSentEvent:
+    data: dict[str, Any] = event.data
+    if event.kind == "progress":
+        data = data | {"preview": f"/v1/jobs/{job_id}/preview" if data.get("preview") else None}
+    return ServerSentEvent(event=event.kind, id=event.event_id, data=data)
+
+
+@router.get(
+    "/{job_id}/preview",
+    summary="A picture of a job",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}, 404: {"description": "no picture yet"}},
+)
+async def preview(job_id: JobId, request: Request, services: TheServices) -> Response:
+    """Three central slices (PNG): amplitudes above, phases below. Of the result, or of the iterate while the job runs."""
+    record = await in_thread(lambda: records(services).get(job_id))
+    if record.state is JobState.SUCCEEDED:
+        etag = tag(job_id, record.result, "preview")
+        if known(request, etag):
+            return Response(status_code=304, headers={"ETag": etag})
+        picture = await services.compute(lambda: _drawn(services, record))
+    else:
+        found = await in_thread(lambda: services.store.preview(job_id, record.attempt))
+        if found is None:
+            raise ApiError(404, f"job {job_id} is {record.state} and has no picture yet")
+        picture, etag = found, tag(found.hex())
+        if known(request, etag):
+            return Response(status_code=304, headers={"ETag": etag})
+    return Response(picture, media_type="image/png", headers={"ETag": etag, "Cache-Control": "private, no-cache"})
+
+
+def _drawn(services: Services, record: JobRecord) -> bytes:
+    """The slices of a result."""
+    obj = read_array(services, record.job_id, record.result, "object")
+    return png.preview([obj.take(obj.shape[axis] // 2, axis) for axis in range(obj.ndim)])

@@ -1,0 +1,155 @@
+"""How a job is accepted: arrays on disk, then the record, then the message. Nothing is accepted by halves.
+
+What was computed before is not computed again: a refinement whose fingerprint is that of a succeeded job of the same
+owner takes that job's result (docs/decisions/0014).
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from service.document import JobDocument
+from service.errors import ApiError
+from service.jobs.broker import Queue
+from service.jobs.errors import DocumentError, QueueUnavailableError, StoreError
+from service.jobs.housekeeping import make_room
+from service.jobs.record import JobRecord, Place, Records, Request
+from service.jobs.state import JobState
+from service.jobs.store import Arrays, Store
+from service.options import JobOptions
+from service.pipeline import Draft, Finished
+from service.settings import Bounds
+
+RESULT: Final = "result-0"  # of a job that no worker has attempted
+
+# what differs from call to call without a difference in the result, or follows from what is counted already
+_INCIDENTAL: Final[dict[str, Any]] = {
+    "id": True, "state": True, "reason": True, "attempt": True, "recorded": True, "owner": True, "priority": True,
+    "reused_from": True, "series": True, "metrics": True, "trust": True, "canonical": True, "progress": True,
+    "queue_position": True, "timings_ms": True, "created": True, "started": True, "finished": True, "links": True,
+    "model": {"provider"}, "input": {"source", "chosen"}, "start": {"kind", "why"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked beside the data. request: where the sender may repeat it. place: where it is a scan of a series."""
+
+    owner: str
+    options: JobOptions
+    request: Request | None = None
+    place: Place | None = None
+
+
+def fingerprint(draft: Draft, document: JobDocument, owner: str) -> str:
+    """Digest of everything that a refinement depends on: its arrays but the network's, and the resolved document."""
+    asked = document.model_dump(mode="json", exclude=_INCIDENTAL)
+    sha = hashlib.sha256(json.dumps([owner, asked], sort_keys=True).encode())
+    for array in (draft.problem.modulus, draft.problem.mask, draft.problem.free):
+        if array is not None:
+            sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return sha.hexdigest()
+
+
+class Intake:
+    """Accepts jobs. records, queue: None where the service runs without a queue."""
+
+    def __init__(self, records: Records | None, queue: Queue | None, store: Store, bounds: Bounds) -> None:
+        self._records, self._queue, self._store, self._bounds = records, queue, store, bounds
+
+    def accept(self, draft: Draft, document: JobDocument, order: Order) -> JobRecord:
+        """Accept a refinement; the record of the job that stands for it now.
+
+        That is another job than the document's where the request came before. It has succeeded already where an earlier
+        result was taken. Raises QueueUnavailableError, StoreFullError, ApiError 503, KeyReusedError, CancelledError:
+        nothing was accepted.
+        """
+        records, queue = self._kept()
+        identity = "" if order.place else fingerprint(draft, document, order.owner)
+        if identity and order.options.reuse and (found := self._reused(identity, document, order)):
+            return found
+        waiting = records.count(JobState.QUEUED)
+        if waiting >= self._bounds.queued_jobs:
+            raise ApiError(
+                503, f"{waiting} jobs wait for a worker already: try again in a moment, or start more workers"
+            )
+        self._write(document.id, "input", draft.to_arrays())
+        record = self._recorded(
+            document.id,
+            lambda: records.create(
+                document.id, document.to_json(), priority=order.options.priority, owner=order.owner,
+                fingerprint=identity, request=order.request, place=order.place,
+            ),
+        )  # fmt: skip
+        if record.job_id == document.id:
+            try:
+                queue.enqueue(document.id, order.options.priority)
+            except QueueUnavailableError:
+                return record  # recorded, so housekeeping hands it out when Redis is back
+        return record
+
+    def keep(self, finished: Finished, order: Order) -> JobRecord:
+        """Keep what was computed at once. The record is another job's where the request came before. Raises as `accept`."""
+        records, _ = self._kept()
+        document = finished.document
+        self._write(document.id, RESULT, finished.arrays)
+        return self._recorded(
+            document.id,
+            lambda: records.add_ended(
+                document.id, document.to_json(), result=RESULT, owner=order.owner, request=order.request,
+                place=order.place,
+            ),
+        )  # fmt: skip
+
+    def _kept(self) -> tuple[Records, Queue]:
+        if self._records is None or self._queue is None:
+            raise QueueUnavailableError("this service runs without a queue")
+        return self._records, self._queue
+
+    def _write(self, job_id: str, name: str, arrays: Arrays) -> None:
+        make_room(self._records, self._store, sum(array.nbytes for array in arrays.values()))
+        self._store.write(job_id, name, arrays)
+
+    def _recorded(self, job_id: str, record: Callable[[], JobRecord]) -> JobRecord:
+        """Record what lies in the store; where that is refused, or another job stands for it, the store forgets it."""
+        try:
+            found = record()
+        except BaseException:
+            self._store.delete(job_id)
+            raise
+        if found.job_id != job_id:
+            self._store.delete(job_id)
+        return found
+
+    def _reused(self, identity: str, document: JobDocument, order: Order) -> JobRecord | None:
+        """A job that takes the result of an earlier one: a second name for its file, which either may lose."""
+        records, _ = self._kept()
+        earlier = records.earlier(identity)
+        if earlier is None or earlier.owner != order.owner:
+            return None
+        try:
+            result = JobDocument.from_json(earlier.document)
+            self._store.link(earlier.job_id, earlier.result, document.id, RESULT)
+        except (DocumentError, StoreError):
+            return None  # it has expired while we looked, or is of an older version
+        taken = result.model_copy(
+            update={
+                "id": document.id,
+                "attempt": 0,
+                "reused_from": result.reused_from or result.id,
+                "input": document.input,
+                "timings_ms": document.timings_ms,
+                "created": document.created,
+            }
+        )
+        return self._recorded(
+            document.id,
+            lambda: records.add_ended(
+                document.id, taken.to_json(), result=RESULT, owner=order.owner, fingerprint=identity,
+                request=order.request,
+            ),
+        )  # fmt: skip
