@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from inphase.errors import CancelledError, InphaseError
+from inphase.retrieval.recipe import PRESETS
 
 if TYPE_CHECKING:
     from service.document import JobDocument
@@ -69,7 +70,7 @@ Model = Annotated[str | None, typer.Option(help="name or name@version of the net
 Preprocess = Annotated[str, typer.Option(help="preprocessing preset: auto, modulus, none")]
 Refine = Annotated[
     str | None,
-    typer.Option(help="recipe such as '50*ER', a preset (fast, autophasenn-600), or none for the network alone"),
+    typer.Option(help=f"recipe such as '50*ER', a preset ({', '.join(PRESETS)}), or none for the network alone"),
 ]
 
 

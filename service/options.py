@@ -33,8 +33,8 @@ class Options(BaseModel):
         str | None,
         Field(
             max_length=2000,
-            description="recipe such as 50*ER, a preset (fast, autophasenn-600), or none for the network alone; "
-            "by default fast, and autophasenn-600 with start=random",
+            description=f"recipe such as 50*ER, a preset ({', '.join(recipes.PRESETS)}), or none for the network alone; "
+            f"by default {FAST}, and {CONVENTIONAL} with start=random",
         ),
     ] = None
     start: Annotated[
