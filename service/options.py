@@ -49,7 +49,14 @@ class Options(BaseModel):
     def recipe(self) -> Recipe | None:
         """The resolved refinement recipe, None for the network alone. Raises RecipeError."""
         text = self.refine or (CONVENTIONAL if self.start == "random" else FAST)
-        return None if text.strip() == NO_REFINEMENT else recipes.resolve(text)
+        if text.strip() == NO_REFINEMENT:
+            return None
+        recipe = recipes.resolve(text)
+        if recipe.needs_counts and self.domain is not Domain.COUNTS:
+            raise RecipeError(
+                "loss=poisson is a likelihood of photon counts, and the input is a modulus: use loss=amplitude"
+            )
+        return recipe
 
     def check(self) -> None:
         """Refuse before any data are read what cannot be carried out. Raises RecipeError, DataError."""

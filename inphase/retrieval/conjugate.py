@@ -18,9 +18,10 @@ class ConjugateGradients:
     data, hence L is what chi2 measures. (Preconditioned line searches: Fienup, Appl. Opt. 21, 2758 (1982), section V.)
     """
 
-    def __init__(self, transform: Transform, constraint: Tensor, obj: Tensor) -> None:
-        self.object = obj
-        self.field = transform.forward(obj)
+    def __init__(self, transform: Transform, constraint: Tensor, obj: Tensor, support: Tensor) -> None:
+        self.object = obj * support
+        self.field = transform.forward(self.object)
+        self._support = support
         self._transform = transform
         self._constraint = constraint
         self._gradient = torch.zeros_like(obj)
@@ -31,8 +32,9 @@ class ConjugateGradients:
         """P_M o, a new tensor."""
         return self._transform.backward(project_modulus(self.field, self._constraint, torch.empty_like(self.field)))
 
-    def advance(self, projected: Tensor, support: Tensor) -> None:
-        """One step from `projected` (P_M o; overwritten)."""
+    def advance(self) -> None:
+        """One step."""
+        projected, support = self.projected(), self._support
         square, change, slope = gradient(self.object, projected, support, self._gradient, self._direction).unbind(1)
         ratio = (change / self._square.clamp(min=TINY)).clamp(min=0)
         slope = ratio * slope - square

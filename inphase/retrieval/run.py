@@ -1,6 +1,7 @@
 """One batch of starts on its way through a recipe. Everything here is uncentred: no iteration pays for an fftshift."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -8,16 +9,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inphase.errors import DataError
+from inphase.retrieval import gradient, terms
 from inphase.retrieval.checkpoint import Checkpoint
 from inphase.retrieval.coherence import Coherence
 from inphase.retrieval.conjugate import ConjugateGradients
 from inphase.retrieval.passes import confine, difference_map, feed_back, overlap, project_blurred, project_modulus
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.shrinkwrap import shrink_wrap
-from inphase.retrieval.terms import AER, DM, ER, HIO, RAAR, SF, Operation, Recipe
+from inphase.retrieval.terms import ADAM, DM, ER, HIO, LBFGS, RAAR, SF, Loss, Operation, Recipe
 from inphase.retrieval.transform import Transform
 
 SAMPLE_EVERY = 10  # iterations between two entries of the history and two progress calls
+
+
+class Descent(Protocol):
+    """What lowers a loss within the support that it was made for (`terms.Descent`)."""
+
+    @property
+    def object(self) -> Tensor:
+        """(B, N, ...) complex64, zero outside the support."""
+
+    @property
+    def field(self) -> Tensor:
+        """Its far field; not to be changed."""
+
+    def projected(self) -> Tensor:
+        """P_M o, a new tensor."""
+
+    def advance(self) -> None:
+        """One step."""
 
 
 class FarField:
@@ -62,7 +82,7 @@ class Run:
         self._support = far.uncentred(begin.supports)
         self._voxels: list[int] = self._support.flatten(1).sum(1).tolist()
         self._sums = None if begin.sums is None else far.uncentred(begin.sums)
-        self._descent: ConjugateGradients | None = None
+        self._descent: Descent | None = None
         self._descending: Operation | None = None
         self._coherence = self._resumed_coherence(begin.kernels)
         self._history = [
@@ -92,49 +112,57 @@ class Run:
     def advance(self) -> None:
         """One iteration: modulus projection, support update where it is due, real-space step."""
         iteration, operation = self._iteration, self._operations[self._iteration]
-        self._lower(iteration)
-        self._choose(operation)
+        self._choose(operation, anew=self._lower(iteration))
         field = self._descent.field if self._descent else self._transform.forward(self._object)
         blurred = self._blurred(field, iteration)
         self._sample(iteration, field, blurred)
         if self._descent:
-            projected = self._descent.projected()
+            wrapped = self._shrink_wrap(self._descent.projected, iteration)
+            if wrapped or self._blur_changes(iteration):
+                self._descent = self._descent_of(operation, self._descent.object)
+            self._descent.advance()
         else:
             projected = self._transform.backward(self._project(field, blurred))
-        if self._shrink_wrap(projected, iteration) and self._descent:
-            self._begin_descent(self._descent.object)
-            projected = self._descent.projected()
-        if self._descent:
-            self._descent.advance(projected, self._support)
-        else:
+            self._shrink_wrap(lambda: projected, iteration)
             self._constrain(operation, projected, self._inside(projected, iteration))
         self._accumulate(iteration)
         self._iteration += 1
 
-    def _lower(self, iteration: int) -> None:
-        """The constraint that holds at this iteration, under LOWRES."""
+    def _lower(self, iteration: int) -> bool:
+        """Set the constraint that holds at this iteration, under LOWRES; whether it is another one."""
         clause = self._recipe.low_resolution
         if clause is None or iteration > clause.until:
-            return
+            return False
         if iteration == clause.until:
             self._constraint = self._far.constraint
         elif iteration % clause.every == 0 or self._constraint is self._far.constraint:
             self._constraint = self._far.lowered(clause.width(iteration // clause.every * clause.every))
         else:
-            return
-        if self._descent:
-            self._begin_descent(self._descent.object)
+            return False
+        return True
 
-    def _choose(self, operation: Operation) -> None:
-        """Begin or leave a descent where the operation changes."""
-        if self._descent and operation != self._descending:
+    def _choose(self, operation: Operation, *, anew: bool) -> None:
+        """Begin or leave a descent where the operation changes; begin it `anew` where what it descends on does."""
+        if self._descent and (anew or operation != self._descending):
             self._object, self._descent = self._descent.object, None
-        if isinstance(operation, AER) and self._descent is None:
-            self._begin_descent(self._object)
+        if isinstance(operation, terms.Descent) and self._descent is None:
+            self._descent = self._descent_of(operation, self._object)
         self._descending = operation
 
-    def _begin_descent(self, obj: Tensor) -> None:
-        self._descent = ConjugateGradients(self._transform, self._constraint, obj * self._support)
+    def _descent_of(self, operation: Operation, obj: Tensor) -> Descent:
+        about = (self._transform, self._constraint, obj, self._support)
+        blur = self._coherence.forward if self._coherence else None
+        match operation:
+            case ADAM(loss, rate):
+                return gradient.Adam(*about, Loss(loss), blur, rate)
+            case LBFGS(loss, memory):
+                return gradient.LBFGS(*about, Loss(loss), blur, memory)
+            case _:
+                return ConjugateGradients(*about)
+
+    def _blur_changes(self, iteration: int) -> bool:
+        clause = self._recipe.coherence
+        return clause is not None and clause.due(iteration)
 
     def _blurred(self, field: Tensor, iteration: int) -> Tensor | None:
         """|F|^2 under partial coherence, with a kernel that is updated where it is due; None where the beam is coherent."""
@@ -146,7 +174,7 @@ class Run:
             self._coherence = Coherence.gaussian(
                 clause, self._transform, len(field), tuple(field.shape[1:]), field.device
             )
-        if clause.due(iteration):
+        if self._blur_changes(iteration):
             self._coherence.update(intensity, self._constraint)
         return self._coherence.forward(intensity)
 
@@ -166,13 +194,13 @@ class Run:
             raise DataError(f"phase retrieval diverged at iteration {iteration}")
         self._history.append((iteration, chi2, list(self._voxels)))
 
-    def _shrink_wrap(self, projected: Tensor, iteration: int) -> bool:
-        """Update the supports where the recipe asks for it at this iteration; whether it did."""
+    def _shrink_wrap(self, projected: Callable[[], Tensor], iteration: int) -> bool:
+        """Update the supports from P_M o where the recipe asks for it at this iteration; whether it did."""
         clause = self._recipe.shrink_wrap
         if clause is None or not clause.due(iteration):
             return False
         progress = clause.progress(iteration, len(self._operations))
-        self._support, self._voxels = shrink_wrap(self._transform, projected, self._support, clause, progress)
+        self._support, self._voxels = shrink_wrap(self._transform, projected(), self._support, clause, progress)
         return True
 
     def _inside(self, projected: Tensor, iteration: int) -> Tensor:

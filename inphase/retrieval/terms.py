@@ -7,6 +7,7 @@ the reference in docs/ follow from one declaration.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any, ClassVar
 
 MAX_ITERATIONS = 100_000
@@ -136,14 +137,46 @@ class SF(Operation):
     name: ClassVar[str] = "SF"
 
 
+class Descent(Operation):
+    """A step that lowers a loss within S, guided by the steps before it; P_S P_M and the phase range play no part."""
+
+
 @dataclass(frozen=True)
-class AER(Operation):
+class AER(Descent):
     """Accelerated error reduction: conjugate gradients on the amplitude loss within S (`conjugate`)."""
 
     name: ClassVar[str] = "AER"
 
 
-OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in (ER, HIO, RAAR, DM, SF, AER)}
+class Loss(StrEnum):
+    """What gradient refinement minimises, a sum over the visible voxels; m: measured modulus, n = m^2 counts."""
+
+    AMPLITUDE = "amplitude"  # 1/2 (|F| - m)^2: what ER and AER lower, and what chi2 measures
+    POISSON = "poisson"  # lambda - n + n ln(n / lambda), lambda = |F|^2 + 0.01: the likelihood of counts
+
+
+_LOSS = Choice(tuple(Loss))
+
+
+@dataclass(frozen=True)
+class ADAM(Descent):
+    """A step of Adam on `loss` (`gradient.Adam`); rate: of the first step, in units of the object's rms amplitude."""
+
+    name: ClassVar[str] = "ADAM"
+    loss: str = _parameter(Loss.AMPLITUDE.value, _LOSS)
+    rate: float = _parameter(0.1, Number(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class LBFGS(Descent):
+    """A step of limited-memory BFGS on `loss` (`gradient.LBFGS`), with the last `memory` steps as its history."""
+
+    name: ClassVar[str] = "LBFGS"
+    loss: str = _parameter(Loss.AMPLITUDE.value, _LOSS)
+    memory: int = _parameter(10, Integer(1, 100))
+
+
+OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in (ER, HIO, RAAR, DM, SF, AER, ADAM, LBFGS)}
 
 
 class Clause(Term):
@@ -327,6 +360,11 @@ class Recipe:
     def iterations(self) -> int:
         """Iterations in all."""
         return _count(self.parts)
+
+    @property
+    def needs_counts(self) -> bool:
+        """Whether it takes the squared modulus for photon counts."""
+        return any(getattr(step.operation, "loss", None) == Loss.POISSON for step in self.steps)
 
     @property
     def operations(self) -> list[Operation]:

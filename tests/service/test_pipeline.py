@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from inphase.ambiguity import align
-from inphase.errors import CancelledError, DataError
+from inphase.errors import CancelledError, DataError, RecipeError
 from inphase.formats import RawScan
 from inphase.geometry import Geometry
 from inphase.metrics import phase_error
+from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
 from service import pipeline, refine
 from service.clock import Clock
@@ -133,6 +134,13 @@ def test_an_empty_prediction(networks: Networks, pattern: NDArray[np.uint32], mo
         with pytest.raises(DataError, match="empty"):
             pipeline.begin(raw(pattern), options, network, Clock())
     assert draft.prediction is not None
+
+
+def test_a_likelihood_of_counts_needs_counts() -> None:
+    """loss=poisson of a modulus is refused before anything runs."""
+    assert Options(refine="5*LBFGS(loss=poisson)").recipe() is not None
+    with pytest.raises(RecipeError, match="loss=amplitude"):
+        Options(refine="5*ER+2*(LBFGS(loss=poisson))", domain=Domain.MODULUS).recipe()
 
 
 def test_a_model_for_another_domain_is_refused(networks: Networks, pattern: NDArray[np.uint32]) -> None:

@@ -31,10 +31,10 @@ def _losses(transform, constraint, obj):
 
 def _descend(case, steps):
     transform, constraint, support, start = case
-    descent = ConjugateGradients(transform, constraint, start.clone())
+    descent = ConjugateGradients(transform, constraint, start.clone(), support)
     losses = [_losses(transform, constraint, descent.object)]
     for _ in range(steps):
-        descent.advance(descent.projected(), support)
+        descent.advance()
         losses.append(_losses(transform, constraint, descent.object))
     return descent, np.array(losses)
 
@@ -86,7 +86,7 @@ def test_a_solved_start_stays():
     """At the solution the gradient vanishes: no division by zero, no NaN."""
     transform, _, support, start = _case()
     constraint = transform.forward(start[:1])[0].abs()
-    descent = ConjugateGradients(transform, constraint, start[:1].clone())
+    descent = ConjugateGradients(transform, constraint, start[:1].clone(), support[:1])
     for _ in range(5):
-        descent.advance(descent.projected(), support[:1])
+        descent.advance()
     np.testing.assert_allclose(descent.object.numpy(), start[:1].numpy(), atol=1e-5)

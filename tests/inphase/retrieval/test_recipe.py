@@ -44,6 +44,10 @@ def test_no_clause_no_support_update():
         ("2*(3*(ER)+RAAR(beta=0.8))+4*AER", "2*(3*(1*ER)+1*RAAR(beta=0.8))+4*AER"),
         ("DM+SF", "1*DM(beta=0.9)+1*SF"),
         (
+            "adam+lbfgs(LOSS=Poisson)",
+            "1*ADAM(loss=amplitude,rate=0.1)+1*LBFGS(loss=poisson,memory=10)",
+        ),
+        (
             "ER|SW()",
             "1*ER | SW(every=10,start=1,threshold=0.15..0.15,sigma=2..1,volume=0.005..1,"
             "reference=intensity,component=all,expand=0,within=1)",

@@ -1,0 +1,266 @@
+"""Gradient refinement: Adam and L-BFGS on a loss of the far field, differentiated automatically, confined to the support.
+
+The second stage of 3D-CDI-NN (Chan et al., Appl. Phys. Rev. 8, 021407 (2021)). A loss is a function of the far field
+alone; torch's automatic differentiation gives its gradient there, the transform's adjoint brings that to the object.
+What an optimiser remembers is kept for the voxels of the support only.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from inphase.metrics import RATE_FLOOR
+from inphase.retrieval.passes import project_modulus
+from inphase.retrieval.terms import Loss
+from inphase.retrieval.transform import Transform
+
+TINY = 1e-30
+ROUNDING = 1e-9  # of the loss: a sum of many single-precision terms does not show a smaller change
+
+
+# second derivative by |F| of one voxel at its minimum
+CURVATURE = {Loss.AMPLITUDE: 1.0, Loss.POISSON: 4.0}
+
+Blur = Callable[[Tensor], Tensor]
+
+
+class Objective:
+    """A loss over a batch of far fields (B, N, ...) complex64, and its gradient.
+
+    Masked and free voxels are left out. Padding may be as bright as its bound b; beyond it adds curvature / 2 (|F| - b)^2.
+    blur: what partial coherence makes of |F|^2, differentiable (`Coherence.forward`).
+    """
+
+    def __init__(self, loss: Loss, constraint: Tensor, blur: Blur | None = None) -> None:
+        self._loss = loss
+        self._blur = blur
+        self._held = constraint >= 0
+        self._target = constraint.clamp(min=0) if loss is Loss.AMPLITUDE else constraint.clamp(min=0).square()
+        self._bound = torch.where(self._held, torch.inf, -constraint)
+        self._bounded = bool(torch.isfinite(self._bound).any())
+
+    def value(self, field: Tensor) -> Tensor:
+        """(B,) float64, differentiable."""
+        power = field.real.square() + field.imag.square()
+        if self._blur is not None:
+            power = self._blur(power)
+        if self._loss is Loss.AMPLITUDE:
+            terms = 0.5 * ((power + TINY).sqrt() - self._target).square()
+        else:
+            # n (u - log(1 + u)) with u = lambda / n - 1: lambda - n + n ln(n / lambda) would cancel in single precision
+            counts = self._target.clamp(min=RATE_FLOOR**2)
+            excess = (power + RATE_FLOOR - self._target) / counts
+            terms = torch.where(self._target > 0, counts * (excess - excess.log1p()), power)
+        terms = torch.where(self._held, terms, 0.0)
+        if self._bounded:
+            terms = terms + CURVATURE[self._loss] / 2 * ((power + TINY).sqrt() - self._bound).clamp(min=0).square()
+        return terms.flatten(1).sum(1, dtype=torch.float64)
+
+    def gradient(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """The value, (B,) float64, and dL/dRe F + i dL/dIm F, (B, N, ...): steepest ascent in the inner product Re <a, b>."""
+        with torch.enable_grad():
+            leaf = field.detach().requires_grad_()
+            value = self.value(leaf)
+            (slope,) = torch.autograd.grad(value.sum(), leaf)
+        return value.detach(), slope
+
+
+class Voxels:
+    """The voxels of each start's support side by side, (B, V): what lies outside needs no memory and no arithmetic.
+
+    V is the largest support's volume; smaller ones are filled up with zeros.
+    """
+
+    def __init__(self, support: Tensor) -> None:
+        rows = support.flatten(1)
+        start, voxel = rows.nonzero(as_tuple=True)
+        counts = rows.sum(1)
+        rank = torch.arange(len(voxel), device=rows.device) - (counts.cumsum(0) - counts)[start]
+        self._shape = support.shape
+        self._index = torch.zeros(len(rows), max(1, int(counts.max())), dtype=torch.int64, device=rows.device)
+        self._inside = torch.zeros(self._index.shape, dtype=torch.float32, device=rows.device)
+        self._index[start, rank] = voxel
+        self._inside[start, rank] = 1.0
+        self.counts = counts
+
+    def of(self, volume: Tensor) -> Tensor:
+        """(B, N, ...) -> (B, V)."""
+        return volume.flatten(1).gather(1, self._index) * self._inside
+
+    def volume(self, packed: Tensor) -> Tensor:
+        """(B, V) -> (B, N, ...), zero outside the support."""
+        rows = torch.zeros(len(packed), self._shape[1:].numel(), dtype=packed.dtype, device=packed.device)
+        return rows.scatter_add_(1, self._index, packed).view(self._shape)
+
+
+class Descent:
+    """What the optimisers share: the state of a batch, of which one iteration costs one pair of FFTs.
+
+    object: (B, N, ...) complex64, zero outside the support. field: its far field.
+    """
+
+    def __init__(
+        self, transform: Transform, constraint: Tensor, obj: Tensor, support: Tensor, loss: Loss, blur: Blur | None
+    ) -> None:
+        self.field = transform.forward(obj * support)
+        self._transform = transform
+        self._constraint = constraint
+        self._objective = Objective(loss, constraint, blur)
+        self._voxels = Voxels(support)
+        self._packed = self._voxels.of(obj)
+
+    @property
+    def object(self) -> Tensor:
+        """A new tensor."""
+        return self._voxels.volume(self._packed)
+
+    def projected(self) -> Tensor:
+        """P_M o, a new tensor: what the support is drawn from."""
+        return self._transform.backward(project_modulus(self.field, self._constraint, torch.empty_like(self.field)))
+
+    def _to_object(self, slope: Tensor) -> Tensor:
+        """The gradient by the object's voxels, (B, V), from that by the far field."""
+        return self._voxels.of(self._transform.backward(slope))
+
+
+class Adam(Descent):
+    """Adam (Kingma & Ba 2015) with step `rate` / sqrt(iteration), as its convergence theorem asks, in units of the rms amplitude.
+
+    The second moment is that of |g|: the path does not depend on the object's global phase.
+    """
+
+    DECAY = (0.9, 0.999)
+
+    def __init__(
+        self,
+        transform: Transform,
+        constraint: Tensor,
+        obj: Tensor,
+        support: Tensor,
+        loss: Loss = Loss.AMPLITUDE,
+        blur: Blur | None = None,
+        rate: float = 0.1,
+    ) -> None:
+        super().__init__(transform, constraint, obj, support, loss, blur)
+        power = _dot(self._packed, self._packed) / self._voxels.counts.clamp(min=1)
+        self._rate = rate * power.sqrt()
+        self._mean = torch.zeros_like(self._packed)
+        self._square = torch.zeros_like(self._packed.real)
+        self._steps = 0
+
+    def advance(self) -> None:
+        """One step."""
+        self._steps += 1
+        gradient = self._to_object(self._objective.gradient(self.field)[1])
+        first, second = self.DECAY
+        self._mean.lerp_(gradient, 1 - first)
+        self._square.mul_(second).add_((1 - second) * (gradient.real.square() + gradient.imag.square()))
+        mean = self._mean / (1 - first**self._steps)
+        spread = (self._square / (1 - second**self._steps)).sqrt() + TINY
+        self._packed = self._packed - _each(self._rate / self._steps**0.5) * mean / spread
+        self.field = self._transform.forward(self.object)
+
+
+class LBFGS(Descent):
+    """Limited-memory BFGS (Nocedal, Math. Comp. 35, 773 (1980)), every start with its own history and step length.
+
+    The far field is linear in the object: the line search (weak Wolfe conditions by bisection, Lewis & Overton 2013) moves along
+    F + t FFT(d) without a transform. The history takes 2 `memory` times the supports' voxels.
+    """
+
+    ARMIJO, WOLFE, TRIALS = 1e-4, 0.9, 12
+
+    def __init__(
+        self,
+        transform: Transform,
+        constraint: Tensor,
+        obj: Tensor,
+        support: Tensor,
+        loss: Loss = Loss.AMPLITUDE,
+        blur: Blur | None = None,
+        memory: int = 10,
+    ) -> None:
+        super().__init__(transform, constraint, obj, support, loss, blur)
+        self._value, slope = self._objective.gradient(self.field)
+        self._gradient = self._to_object(slope)
+        self._pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=memory)  # s, y, 1 / s.y
+        self._first = torch.full_like(self._value, 1 / CURVATURE[loss])  # a step of ER
+        self._scale = self._first.clone()
+
+    def advance(self) -> None:
+        """One step: a direction from the history, a length that satisfies the Wolfe conditions, a new pair."""
+        direction, descent = self._direction()
+        along = self._transform.forward(self._voxels.volume(direction))
+        length, slope = self._search(along, descent)
+        gradient = self._to_object(slope)
+        step, change = direction * _each(length), gradient - self._gradient
+        self._packed = self._packed + step
+        self._gradient = gradient
+        self._remember(step, change, length)
+
+    def _direction(self) -> tuple[Tensor, Tensor]:
+        """-H g by the two-loop recursion, (B, V), and its product with g, (B,) negative."""
+        rest = self._gradient
+        parts = []
+        for s, y, weight in reversed(self._pairs):
+            part = weight * _dot(s, rest)
+            rest = rest - _each(part) * y
+            parts.append(part)
+        rest = rest * _each(self._scale)
+        for (s, y, weight), part in zip(self._pairs, reversed(parts), strict=True):
+            rest = rest + _each(part - weight * _dot(y, rest)) * s
+        slope = _dot(rest, self._gradient)
+        # rounding may spoil the history's product: begin anew from the gradient
+        steepest = self._gradient * _each(self._first)
+        uphill = ~(slope > 0)
+        direction = -torch.where(uphill[:, None], steepest, rest)
+        return direction, _dot(direction, self._gradient)
+
+    def _search(self, along: Tensor, descent: Tensor) -> tuple[Tensor, Tensor]:
+        """Step lengths (B,), and the gradient at the far field that they lead to; `field` and its value are moved there."""
+        low, high = torch.zeros_like(descent), torch.full_like(descent, torch.inf)
+        length, start = torch.ones_like(descent), self._value
+        done = -descent <= ROUNDING * start  # a solved start stays
+        length[done] = 0
+        for trial in range(self.TRIALS + 1):
+            if trial == self.TRIALS:  # single precision ends here: the longest step that is known to descend
+                length = torch.where(done, length, low)
+            field = self.field + along * _each(length, along)
+            value, slope = self._objective.gradient(field)
+            if trial == self.TRIALS:
+                break
+            falls = value <= start + self.ARMIJO * length * descent
+            turns = _dot(slope, along) >= self.WOLFE * descent
+            done = done | (falls & turns)
+            if bool(done.all()):
+                break
+            low, high = torch.where(falls, length, low), torch.where(falls, high, length)
+            between = torch.where(torch.isfinite(high), (low + high) / 2, 2 * low)
+            length = torch.where(done, length, between)
+        self.field, self._value = field, value
+        return length, slope
+
+    def _remember(self, step: Tensor, change: Tensor, length: Tensor) -> None:
+        """Keep the pair where it has positive curvature; a start that could not move forgets its history."""
+        product, square = _dot(step, change), _dot(change, change)
+        useful = product > 1e-10 * square
+        weight = torch.where(useful, 1 / product.clamp(min=TINY), 0.0)
+        self._scale = torch.where(useful, product / square.clamp(min=TINY), self._scale)
+        self._pairs.append((step, change, weight))
+        if bool((stuck := length == 0).any()):
+            self._scale = torch.where(stuck, self._first, self._scale)
+            self._pairs = deque(
+                ((s, y, torch.where(stuck, 0.0, w)) for s, y, w in self._pairs), maxlen=self._pairs.maxlen
+            )
+
+
+def _each(values: Tensor, like: Tensor | None = None) -> Tensor:
+    """(B,) -> (B, 1) float32, or (B, 1, ...) with the dimensions of `like`."""
+    return values.float().view(-1, *(1,) * (1 if like is None else like.ndim - 1))
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Re <a, b> of each start, (B,) float64."""
+    return (a.real * b.real + a.imag * b.imag).flatten(1).sum(1, dtype=torch.float64)
