@@ -144,7 +144,7 @@ def canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> C
     obj, support = _rolled(obj, shift), _rolled(support, shift)
     global_phase = _minus_phase(obj)
     stored = (obj * (np.exp(1j * global_phase) / scale)).astype(np.complex64)
-    flat, ramp = _flattened(stored)
+    flat, ramp = flattened(stored)
     return Canonical(
         object=stored,
         support=support,
@@ -176,7 +176,7 @@ def _to_centre(amplitude: NDArray[np.floating]) -> tuple[int, ...]:
     return tuple(shift)
 
 
-def _flattened(obj: NDArray[np.complexfloating]) -> tuple[NDArray[np.complexfloating], tuple[float, ...]]:
+def flattened(obj: NDArray[np.complexfloating]) -> tuple[NDArray[np.complexfloating], tuple[float, ...]]:
     """The object without its phase ramp and global phase, and the ramp in radians per voxel."""
     ramp = _mean_gradient(obj)
     flat = obj
@@ -192,7 +192,7 @@ def _handedness(obj: NDArray[np.complexfloating]) -> float:
     the amplitude's skewness, sum |o| u^3 / sum |o|, and the even moment of the phase, sum |o| Im o' u^2 / sum |o|^2,
     where u is the coordinate from the centre of mass in standard deviations and o' is o without ramp and global phase.
     """
-    flat, _ = _flattened(obj)
+    flat, _ = flattened(obj)
     amplitude = np.abs(obj)
     found = 0.0
     for axis, n in enumerate(obj.shape):
