@@ -148,7 +148,6 @@ def simulated(number_: int, decade: int, network: Network) -> tuple[Draft, Truth
         oversampling=tuple(made.oversampling[0].tolist()),
         valid_fraction=float((mask == MaskState.VALID).sum() / measured),
         noise_chi2=noise_chi2(intensity, mask),
-        voxel_size_m=None,
     )
     truth = embed(made.objects, settings.frame)[0].numpy()
     return draft, Truth(truth, made.measurement.clean[0].numpy())

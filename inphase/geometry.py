@@ -31,6 +31,18 @@ class Geometry:
     q_centre: NDArray[np.float64] | None = None
     sample_rotation: NDArray[np.float64] | None = None
 
+    @classmethod
+    def of_voxels(
+        cls,
+        voxel_basis_m: NDArray[np.float64],
+        shape: tuple[int, int, int],
+        q_centre: NDArray[np.float64] | None = None,
+        sample_rotation: NDArray[np.float64] | None = None,
+    ) -> "Geometry":
+        """The inverse of `voxel_basis_m`: q_steps from the real-space steps of an object on `shape` voxels."""
+        extent = 2 * np.pi * np.linalg.inv(voxel_basis_m).T
+        return cls(extent / np.asarray(shape, float)[:, None], q_centre, sample_rotation)
+
     def binned(self, factors: tuple[int, int, int]) -> "Geometry":
         """Geometry after sum-binning by integer factors per axis; the DC voxel is taken to stay where it is (`moved`)."""
         return replace(self, q_steps=self.q_steps * np.asarray(factors, float)[:, None])

@@ -2,14 +2,20 @@
 
 from typing import Any, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from inphase.geometry import Geometry
 from inphase.metrics import Metrics
 from inphase.trust import Trust
 from service.jobs.errors import DocumentError
 from service.jobs.state import JobState, Priority, Progress
 
 PHASE_SIGN = "F(q) = sum o(r) exp(-i q.r)"
+
+
+Triple = tuple[float, float, float]
+Matrix = tuple[Triple, Triple, Triple]
 
 
 class _Part(BaseModel):
@@ -51,6 +57,37 @@ class StepPart(_Part):
     numbers: dict[str, Any]
 
 
+class GeometryPart(_Part):
+    """Where the voxels of the result lie. Laboratory frame: x outboard, y up, z along the beam; crystal as in the middle frame."""
+
+    frame: Literal["laboratory"] = "laboratory"
+    voxel_basis_m: Matrix = Field(
+        description="metres; row a is the step along axis a of the object, in general sheared"
+    )
+    q_steps: Matrix = Field(description="1/m; row a is the change of Q along axis a of the pattern")
+    q_centre: Triple | None = Field(description="1/m; Q = k_out - k_in at the pattern's DC voxel, null where unknown")
+    sample_rotation: Matrix | None = Field(description="laboratory -> sample with all its circles at zero")
+
+    @classmethod
+    def of(cls, geometry: Geometry, shape: tuple[int, int, int]) -> Self:
+        """The geometry of the grid with `shape` voxels."""
+        rotation, q = geometry.sample_rotation, geometry.q_centre
+        return cls(
+            voxel_basis_m=geometry.voxel_basis_m(shape).tolist(),
+            q_steps=geometry.q_steps.tolist(),
+            q_centre=None if q is None else q.tolist(),
+            sample_rotation=None if rotation is None else rotation.tolist(),
+        )
+
+    def geometry(self) -> Geometry:
+        """The inverse of `of`."""
+        return Geometry(
+            np.array(self.q_steps),
+            None if self.q_centre is None else np.array(self.q_centre),
+            None if self.sample_rotation is None else np.array(self.sample_rotation),
+        )
+
+
 class PreprocessPart(_Part):
     """How the measurement came onto the model's grid."""
 
@@ -61,7 +98,10 @@ class PreprocessPart(_Part):
     binning: tuple[int, int, int]
     offset: tuple[int, int, int] = Field(description="first measured voxel of the window, may be negative")
     shape: tuple[int, int, int] = Field(description="voxels of the result grid")
-    voxel_size_m: tuple[float, float, float] | None
+    voxel_size_m: tuple[float, float, float] | None = Field(description="lengths of the rows of voxel_basis_m")
+    geometry: GeometryPart | None = Field(
+        None, description="of the result grid; null where the file says nothing of it"
+    )
 
 
 class OversamplingPart(_Part):
@@ -139,6 +179,22 @@ class CanonicalPart(_Part):
     ramp: tuple[float, float, float] = Field(description="rad per voxel; removed in phase_flat only")
 
 
+class StrainPart(_Part):
+    """What the arrays displacement, strain, strain_with_ramp and d_spacing mean (inphase.strain)."""
+
+    q_per_m: Triple = Field(description="Q at the DC voxel, laboratory frame: displacement and strain are along it")
+    q_length_per_m: float
+    hkl: None = Field(None, description="the reflection is not known; a cubic lattice parameter is d sqrt(h^2+k^2+l^2)")
+    isosurface: float = Field(description="of the largest amplitude: voxels of the support below it are NaN")
+    voxels: int = Field(description="that count")
+    d_spacing_m: float = Field(description="mean")
+    strain_mean: float = Field(description="of strain_with_ramp: relative to the lattice with 2 pi / |Q|")
+    strain_rms: float = Field(description="of strain: about the crystal's own mean lattice")
+    units: dict[str, str] = Field(
+        default_factory=lambda: {"displacement": "m", "strain": "1", "strain_with_ramp": "1", "d_spacing": "m"}
+    )
+
+
 class ProgressPart(_Part):
     """How far a running refinement is."""
 
@@ -204,6 +260,8 @@ class JobDocument(_Part):
     trust: TrustPart | None = None
     start: StartPart
     canonical: CanonicalPart | None = None
+    strain: StrainPart | None = Field(None, description="null where there are no strain maps, see strain_reason")
+    strain_reason: str | None = Field(None, description="why there are no strain maps")
     progress: ProgressPart | None = None
     queue_position: int | None = None
     timings_ms: dict[str, float]

@@ -21,6 +21,7 @@ from inphase.features import volume_features
 from inphase.formats import RawScan
 from inphase.formats.scan import native
 from inphase.free import free_voxels
+from inphase.geometry import Geometry
 from inphase.metrics import Metrics, measure, noise_chi2
 from inphase.pattern import Domain, Pattern
 from inphase.preprocess.corrections import Corrections
@@ -29,9 +30,11 @@ from inphase.preprocess.recipe import preset
 from inphase.preprocess.validate import pattern_from_array
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import Starts, from_prediction
+from service import strain
 from service.clock import Clock
 from service.document import (
     CanonicalPart,
+    GeometryPart,
     InputPart,
     JobDocument,
     MetricsPart,
@@ -61,6 +64,7 @@ class Draft:
     """A pattern on the model grid with the network's guess: what refinement needs. Arrays are (N0, N1, N2), centred.
 
     prediction: None where no network was asked. free: None where no voxels are hidden (input not counts).
+    geometry: of the model grid, None where unknown.
     """
 
     problem: Problem
@@ -70,7 +74,7 @@ class Draft:
     oversampling: tuple[float, float, float]
     valid_fraction: float
     noise_chi2: float | None
-    voxel_size_m: tuple[float, float, float] | None
+    geometry: Geometry | None = None
 
     def network_start(self) -> Starts:
         """The prediction as a start. Raises DataError where there is none, or it is empty."""
@@ -116,7 +120,7 @@ class Draft:
             oversampling=document.oversampling.after,
             valid_fraction=part.valid_fraction,
             noise_chi2=document.metrics.noise_chi2,
-            voxel_size_m=part.voxel_size_m,
+            geometry=part.geometry.geometry() if part.geometry else None,
         )
 
 
@@ -209,7 +213,7 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
             refined=refined,
             valid_fraction=draft.valid_fraction,
         )
-        size = draft.voxel_size_m or (np.nan, np.nan, np.nan)
+        maps = strain.maps(canonical, draft.geometry)
         arrays: Arrays = {
             "object": canonical.object,
             "amplitude": np.abs(canonical.object),
@@ -219,7 +223,8 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
             "modulus": draft.problem.modulus,
             "mask": draft.problem.mask,
             "free": draft.problem.free if draft.problem.free is not None else np.zeros(draft.problem.mask.shape, bool),
-            "voxel_size_m": np.asarray(size, np.float64),
+            **_places(draft.geometry, canonical.object.shape),
+            **maps.arrays,
         }
         if best.kernel is not None:
             arrays["coherence_kernel"] = best.kernel
@@ -236,6 +241,8 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
                 twin=canonical.twin,
                 ramp=canonical.ramp,
             ),
+            "strain": maps.part,
+            "strain_reason": maps.reason,
             "timings_ms": clock.rounded(),
         }
     )
@@ -245,6 +252,26 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
 def shortfalls(draft: Draft, candidate: Candidate) -> list[str]:
     """Why a refined candidate is not good enough to stop at; empty where it is."""
     return trust.shortfalls(candidate.metrics, draft.noise_chi2, _support(draft, candidate.support))
+
+
+def _places(geometry: Geometry | None, shape: tuple[int, ...]) -> Arrays:
+    """Where the voxels lie, as arrays of the result; NaN where it is unknown."""
+    unknown = np.full((3, 3), np.nan)
+    if geometry is None:
+        return {
+            "voxel_size_m": unknown[0],
+            "voxel_basis_m": unknown,
+            "q_centre": unknown[0],
+            "sample_rotation": unknown,
+        }
+    n0, n1, n2 = shape
+    basis = geometry.voxel_basis_m((n0, n1, n2))
+    return {
+        "voxel_size_m": np.linalg.norm(basis, axis=1),
+        "voxel_basis_m": basis,
+        "q_centre": unknown[0] if geometry.q_centre is None else geometry.q_centre,
+        "sample_rotation": unknown if geometry.sample_rotation is None else geometry.sample_rotation,
+    }
 
 
 def _support(draft: Draft, support: NDArray[np.bool_]) -> trust.Support:
@@ -263,7 +290,7 @@ def _drafted(prepared: Prepared, options: Options, network: "Network | None") ->
         oversampling=prepared.oversampling_after,
         valid_fraction=prepared.valid_fraction,
         noise_chi2=noise_chi2(pattern.intensity, pattern.mask) if counts else None,
-        voxel_size_m=pattern.geometry.voxel_size_m(pattern.shape) if pattern.geometry else None,
+        geometry=pattern.geometry,
     )
 
 
@@ -308,7 +335,8 @@ def _document(
             binning=prepared.transform.bins,
             offset=prepared.transform.offset,
             shape=prepared.pattern.shape,
-            voxel_size_m=draft.voxel_size_m,
+            voxel_size_m=draft.geometry.voxel_size_m(prepared.pattern.shape) if draft.geometry else None,
+            geometry=GeometryPart.of(draft.geometry, prepared.pattern.shape) if draft.geometry else None,
         ),
         metrics=MetricsPart(noise_chi2=draft.noise_chi2),
         start=StartPart(

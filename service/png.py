@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.strain import MAPS
+
 _PERCENTILE = 99.9
 _PREVIEW = 128
 
@@ -14,7 +16,7 @@ _PREVIEW = 128
 def encode(name: str, plane: NDArray[np.generic]) -> bytes:
     """A plane (rows, columns) as PNG: phases on a colour circle, the diffraction pattern logarithmic, others grey.
 
-    A complex plane has its phase as hue and its amplitude as brightness.
+    Maps of a strained crystal go from blue through white at their median to red, black where there is none. A complex plane has its phase as hue and its amplitude as brightness.
     """
     if np.iscomplexobj(plane):
         amplitude = np.abs(plane)
@@ -23,6 +25,8 @@ def encode(name: str, plane: NDArray[np.generic]) -> bytes:
         image = _coloured(plane.astype(np.float32), np.ones(plane.shape, np.float32))
     elif name == "modulus":
         image = _grey(_unit(np.log1p(plane.astype(np.float32))))
+    elif name in MAPS:
+        image = _signed(plane.astype(np.float32))
     else:
         image = _grey(_unit(plane.astype(np.float32)))
     stream = io.BytesIO()
@@ -67,3 +71,16 @@ def _coloured(phase: NDArray[np.floating], brightness: NDArray[np.floating]) -> 
     channels = [hue, np.full_like(hue, 0.8), brightness]
     hsv = np.stack([(255 * channel).round().astype(np.uint8) for channel in channels], axis=-1)
     return Image.fromarray(hsv, "HSV").convert("RGB")
+
+
+def _signed(values: NDArray[np.float32]) -> Image.Image:
+    """Blue below the median, red above it; the 99.9th percentile of the distance from it is the full colour."""
+    known = np.isfinite(values)
+    if not known.any():
+        return _grey(np.zeros(values.shape, np.float32))
+    distance = values - np.median(values[known])
+    top = float(np.percentile(np.abs(distance[known]), _PERCENTILE)) or 1.0
+    unit = np.where(known, np.clip(distance / top, -1, 1), 0)
+    white = 1 - np.abs(unit)
+    channels = [np.where(unit > 0, 1, white), white, np.where(unit < 0, 1, white)]
+    return Image.fromarray((255 * known[..., None] * np.stack(channels, axis=-1)).round().astype(np.uint8), "RGB")

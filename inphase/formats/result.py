@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase.geometry import Geometry
+
 Arrays = Mapping[str, NDArray[Any]]
 
 KEYS: Final = ("object", "amplitude", "phase", "phase_flat", "support", "modulus", "mask", "voxel_size_m", "document")
@@ -25,7 +27,8 @@ class Result:
     mask: uint8 of MaskState. voxel_size_m: metres per axis, None where no geometry is known.
     document: the job document, decoded from its JSON.
     voxel_basis_m: (3, 3) metres, row a is the step along array axis a in the laboratory frame (x, y, z); None where unknown.
-    q_centre: (3,) 1/m, momentum transfer of the Bragg peak; None where unknown.
+    q_centre: (3,) 1/m, momentum transfer at the pattern's DC voxel; None where unknown.
+    sample_rotation: (3, 3), laboratory -> sample with all its circles at zero; None where unknown.
     derived: further real volumes of the object's shape (displacement, strain, ...).
     """
 
@@ -38,6 +41,7 @@ class Result:
     document: Mapping[str, Any]
     voxel_basis_m: NDArray[np.float64] | None = None
     q_centre: NDArray[np.float64] | None = None
+    sample_rotation: NDArray[np.float64] | None = None
     derived: Arrays = field(default_factory=dict)
 
     @cached_property
@@ -51,6 +55,14 @@ class Result:
         """Radians in (-pi, pi]."""
         phase: NDArray[np.float32] = np.angle(self.object)
         return phase
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Of the object's grid: what inphase.strain and inphase.orthogonal want; None where unknown."""
+        if self.voxel_basis_m is None:
+            return None
+        n0, n1, n2 = self.object.shape
+        return Geometry.of_voxels(self.voxel_basis_m, (n0, n1, n2), self.q_centre, self.sample_rotation)
 
     @classmethod
     def of(cls, arrays: Arrays) -> "Result":
@@ -67,6 +79,7 @@ class Result:
             document=json.loads(str(arrays["document"])),
             voxel_basis_m=_known(arrays, "voxel_basis_m"),
             q_centre=_known(arrays, "q_centre"),
+            sample_rotation=_known(arrays, "sample_rotation"),
             derived={
                 name: array
                 for name, array in arrays.items()

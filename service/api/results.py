@@ -13,17 +13,32 @@ from numpy.typing import NDArray
 
 from service import png
 from service.api.access import TheClock, TheServices, in_thread, records
+from service.document import JobDocument
 from service.errors import ApiError
 from service.jobs.errors import StoreCorruptError, StoreError
 from service.jobs.record import JobRecord
 from service.jobs.state import JobState
 from service.lifecycle import Services
+from service.strain import MAPS
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 
 NPZ: Final = "application/x-npz"
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
-ArrayName = Literal["amplitude", "phase", "phase_flat", "object", "support", "modulus", "mask", "free"]
+ArrayName = Literal[
+    "amplitude",
+    "phase",
+    "phase_flat",
+    "object",
+    "support",
+    "modulus",
+    "mask",
+    "free",
+    "displacement",
+    "strain",
+    "strain_with_ramp",
+    "d_spacing",
+]
 ArrayFormat = Literal["npy", "octet-stream", "png"]
 _MEDIA: Final = {"npy": "application/x-npy", "octet-stream": "application/octet-stream", "png": "image/png"}
 _PART: Final = re.compile(r"(-?\d{1,9})|(-?\d{1,9})?:(-?\d{1,9})?(?::(-?\d{1,9})?)?")
@@ -87,6 +102,8 @@ async def one(
         return Response(status_code=304, headers={"ETag": etag})
 
     def encode() -> tuple[bytes, NDArray[np.generic]]:
+        if name in MAPS and (why := JobDocument.model_validate_json(record.document).strain_reason):
+            raise ApiError(404, f"job {job_id} has no {name}: {why}")
         array = read_array(services, job_id, record.result, name)
         part = cut_out(array, cut or (f"{array.shape[0] // 2},:,:" if form == "png" else ""))
         if form == "png":

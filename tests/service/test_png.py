@@ -28,3 +28,17 @@ def test_large_and_empty_planes_make_small_pictures() -> None:
     width, height = Image.open(io.BytesIO(picture)).size
     assert (width, height) == (100 + 125 + 4, 2 * 125)
     assert len(picture) < 300_000
+
+
+def test_strain_maps_are_signed() -> None:
+    """Blue below the median, white at it, red above, black where there is no crystal; nothing at all is black."""
+    plane = np.full((8, 8), np.nan, np.float32)
+    plane[2:6, 2:6] = 1e-4
+    plane[3, 3], plane[4, 4] = -9e-4, 11e-4
+    image = np.asarray(Image.open(io.BytesIO(png.encode("strain", plane))))
+    assert image[2, 2].tolist() == [255, 255, 255]
+    assert image[3, 3].tolist() == [0, 0, 255]
+    assert image[4, 4].tolist() == [255, 0, 0]
+    assert image[0, 0].tolist() == [0, 0, 0]
+    nothing = np.asarray(Image.open(io.BytesIO(png.encode("d_spacing", np.full((8, 8), np.nan, np.float32)))))
+    assert not nothing.any()

@@ -162,6 +162,20 @@ def test_result_without_geometry(tmp_path: Path) -> None:
     assert read_result(tmp_path / "r.npz").voxel_size_m is None
 
 
+def test_the_geometry_of_a_result(tmp_path: Path) -> None:
+    """A sheared basis and Q come back as the geometry of the grid; NaN stands for what is unknown."""
+    basis = np.array([[1e-9, 0, 0], [0, 2e-9, 0], [0, 1.8e-9, 2.4e-9]])
+    places = {"voxel_basis_m": basis, "q_centre": np.array([0, 2.7e10, 0]), "sample_rotation": np.full((3, 3), np.nan)}
+    write_result(tmp_path / "r.npz", result() | places)
+    geometry = read_result(tmp_path / "r.npz").geometry
+    assert geometry is not None
+    np.testing.assert_allclose(geometry.voxel_basis_m((4, 4, 4)), basis, atol=1e-24)
+    np.testing.assert_array_equal(geometry.q_centre, [0, 2.7e10, 0])
+    assert geometry.sample_rotation is None
+    write_result(tmp_path / "n.npz", result() | {"voxel_basis_m": np.full((3, 3), np.nan)})
+    assert read_result(tmp_path / "n.npz").geometry is None
+
+
 def test_incomplete_result_is_refused(tmp_path: Path) -> None:
     """A result without its mask could not be checked by anyone: it is not written."""
     arrays = result()

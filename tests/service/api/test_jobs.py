@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import h5py
 import httpx
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from service.security import Key, Scope
 from service.settings import Bounds, Settings
 from tests.service.api.conftest import NPY, npy
 from tests.service.api.test_bad_input import check
-from tests.service.api.test_reconstructions import URL, load
+from tests.service.api.test_reconstructions import URL, load, post_file
 from tests.service.conftest import AppContext
 
 
@@ -488,6 +489,34 @@ async def test_unknown_arrays_and_formats(client: httpx.AsyncClient, pattern: ND
     check(await client.get(f"{where}/colour"), 422, "amplitude")
     check(await client.get(f"{where}/phase", params={"format": "jpeg"}), 422, "png")
     check(await client.get(where, params={"format": "doc"}), 422, "npz")
+
+
+async def test_strain_maps(client: httpx.AsyncClient, pattern: NDArray[np.uint32], data_root: Path) -> None:
+    """With q_steps and q_centre in the file, displacement, strain and d-spacing are arrays of the result and pictures."""
+    with h5py.File(data_root / "known.h5", "w") as file:
+        file["counts"] = pattern
+        file["q_steps"] = np.diag([2e6, 5e6, 4e6])
+        file["q_centre"] = np.array([0.0, 2.7e10, 0.0])
+    answer = await post_file(client, "known.h5")
+    assert answer.status_code == 200, answer.text
+    document = answer.json()
+    assert document["strain"]["q_per_m"] == pytest.approx([0.0, 2.7e10, 0.0], rel=0.01)
+    assert document["preprocess"]["geometry"]["frame"] == "laboratory"
+    where = f"/v1/jobs/{document['id']}/result"
+    arrays = load(await client.get(where))
+    for name in ("displacement", "strain", "strain_with_ramp", "d_spacing"):
+        found = np.load(io.BytesIO((await client.get(f"{where}/{name}")).content))
+        np.testing.assert_array_equal(found, arrays[name])
+        picture = Image.open(io.BytesIO((await client.get(f"{where}/{name}", params={"format": "png"})).content))
+        assert picture.size == (64, 64)
+    assert np.nanmean(arrays["d_spacing"]) == pytest.approx(2 * np.pi / 2.7e10, rel=1e-3)
+
+
+async def test_strain_without_geometry(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
+    """404 says what is missing; the rest of the result is there."""
+    where = f"/v1/jobs/{await predicted(client, pattern)}/result"
+    check(await client.get(f"{where}/strain"), 404, "give q_steps and q_centre")
+    assert (await client.get(f"{where}/phase")).status_code == 200
 
 
 # ---- faults around

@@ -1,0 +1,64 @@
+"""The maps that a known geometry adds to a result: displacement, strain, d-spacing."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.ambiguity import Canonical
+from inphase.errors import DataError
+from inphase.geometry import Geometry
+from inphase.strain import ISOSURFACE, strain
+from service.document import StrainPart
+
+MAPS: Final = ("displacement", "strain", "strain_with_ramp", "d_spacing")
+
+
+@dataclass(frozen=True)
+class Maps:
+    """arrays: MAPS, or nothing; then `reason` says why, and `part` is None."""
+
+    arrays: dict[str, NDArray[Any]]
+    part: StrainPart | None
+    reason: str | None
+
+
+def maps(result: Canonical, geometry: Geometry | None) -> Maps:
+    """The maps of a stored object; geometry: of its grid."""
+    if geometry is None:
+        return Maps(
+            {}, None, "the geometry is unknown: give q_steps and q_centre (1/m) with the measurement, or its angles"
+        )
+    if geometry.q_centre is None:
+        return Maps({}, None, "the momentum transfer is unknown: give q_centre (1/m) beside q_steps")
+    try:
+        made = strain(result.object, result.support, geometry)
+    except DataError as error:
+        return Maps({}, None, str(error))
+    x, y, z = (float(component) for component in made.q_per_m)
+    part = StrainPart(
+        q_per_m=(x, y, z),
+        q_length_per_m=float(np.linalg.norm(made.q_per_m)),
+        isosurface=ISOSURFACE,
+        voxels=int(made.inside.sum()),
+        d_spacing_m=_mean(made.d_spacing_m),
+        strain_mean=_mean(made.strain_with_ramp),
+        strain_rms=_mean(made.strain.astype(np.float64) ** 2) ** 0.5,
+    )
+    return Maps(
+        {
+            "displacement": made.displacement_m,
+            "strain": made.strain,
+            "strain_with_ramp": made.strain_with_ramp,
+            "d_spacing": made.d_spacing_m,
+        },
+        part,
+        None,
+    )
+
+
+def _mean(values: NDArray[np.floating]) -> float:
+    """Of what is known; voxels without a neighbour have no strain."""
+    known = values[np.isfinite(values)]
+    return float(known.mean(dtype=np.float64)) if known.size else 0.0

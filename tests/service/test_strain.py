@@ -1,0 +1,81 @@
+"""The maps that a known geometry adds to a result."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inphase import ambiguity
+from inphase.formats import RawScan
+from inphase.geometry import Geometry
+from inphase.strain import strain
+from service import pipeline
+from service.clock import Clock
+from service.document import GeometryPart, JobDocument
+from service.inference.repository import Repository
+from service.inference.runtime import Networks
+from service.options import Options
+from service.pipeline import Draft
+from service.strain import MAPS, maps
+from tests.inphase.scans import SCAN_54
+from tests.service.conftest import crystal
+
+GEOMETRY = SCAN_54.geometry().binned((3, 4, 4))
+
+
+def test_maps_are_those_of_the_stored_object() -> None:
+    """The same numbers as inphase.strain gives for the canonical object, and their summary in the document."""
+    canonical = ambiguity.canonical(crystal(), np.abs(crystal()) > 0)
+    made = maps(canonical, GEOMETRY)
+    expected = strain(canonical.object, canonical.support, GEOMETRY)
+    assert tuple(made.arrays) == MAPS
+    np.testing.assert_array_equal(made.arrays["strain"], expected.strain)
+    np.testing.assert_array_equal(made.arrays["displacement"], expected.displacement_m)
+    assert made.part is not None
+    assert made.part.q_length_per_m == pytest.approx(2 * np.pi / 2.335e-10, rel=1e-4)
+    assert made.part.d_spacing_m == pytest.approx(2.335e-10, rel=1e-3)
+    assert made.part.voxels == expected.inside.sum()
+    assert made.part.strain_rms == pytest.approx(np.nanstd(expected.strain), rel=0.05)
+    assert made.reason is None
+
+
+@pytest.mark.parametrize(
+    ("geometry", "missing"),
+    [
+        (None, "give q_steps and q_centre"),
+        (Geometry(GEOMETRY.q_steps), "give q_centre"),
+        (Geometry(np.eye(3), np.zeros(3)), "no reflecting"),
+    ],
+)
+def test_what_is_missing_is_named(geometry: Geometry | None, missing: str) -> None:
+    """No maps, and the reason that the document and the API give."""
+    made = maps(ambiguity.canonical(crystal(), np.abs(crystal()) > 0), geometry)
+    assert (made.arrays, made.part) == ({}, None)
+    assert made.reason is not None
+    assert missing in made.reason
+
+
+def test_the_geometry_travels(models_dir: Path, pattern: NDArray[np.uint32]) -> None:
+    """From the reader through the queue into the file: the draft that a worker reads back has the same geometry, and the
+    result holds where its voxels lie."""
+    network = Networks(Repository(models_dir, "inphase-bcdi"), threads=1).get(None)
+    raw = RawScan(pattern, GEOMETRY, "test", "all")
+    draft, document = pipeline.begin(raw, Options(refine="none"), network, Clock())
+    document = JobDocument.model_validate_json(document.to_json())
+    again = Draft.from_arrays(draft.to_arrays(), document)
+    assert draft.geometry is not None
+    assert again.geometry is not None
+    for name in ("q_steps", "q_centre", "sample_rotation"):
+        np.testing.assert_array_equal(getattr(again.geometry, name), getattr(draft.geometry, name))
+    finished = pipeline.finish(again, document, again.guess, Clock())
+    arrays, grid = finished.arrays, draft.problem.modulus.shape
+    np.testing.assert_allclose(arrays["voxel_basis_m"], again.geometry.voxel_basis_m(grid))
+    np.testing.assert_allclose(arrays["voxel_size_m"], np.linalg.norm(arrays["voxel_basis_m"], axis=1))
+    np.testing.assert_array_equal(arrays["q_centre"], again.geometry.q_centre)
+    np.testing.assert_array_equal(arrays["sample_rotation"], GEOMETRY.sample_rotation)
+    inside = np.isfinite(arrays["strain"])
+    assert inside.sum() > 0.9 * (np.abs(crystal()) > 0).sum()
+    assert not (inside & ~arrays["support"]).any()
+    assert finished.document.strain is not None
+    assert finished.document.preprocess.geometry == GeometryPart.of(again.geometry, grid)
