@@ -18,6 +18,7 @@ from inphase.retrieval.recipe import PRESETS
 
 if TYPE_CHECKING:
     from service.document import JobDocument
+    from service.jobs.state import Priority
     from service.options import Options
     from service.pipeline import Finished
     from service.settings import Settings
@@ -187,9 +188,11 @@ def compute(
         return pipeline.finish(draft, document, draft.guess, clock)
     stage("loading torch")
     from service.refine import refine
+    from service.runs import Runs
 
     advance = stage("refining")
-    return refine(draft, document, clock, device=settings.device, progress=lambda p: advance(p.iteration + 1, p.total))
+    runs = Runs(settings.device, progress=lambda p: advance(p.iteration + 1, p.total))
+    return refine(draft, document, clock, runs=runs)
 
 
 def _there(path: Path, output: Path, options: "Options", dataset: str | None, url: str, key: str) -> dict[str, Any]:
@@ -280,7 +283,9 @@ def _preflight(settings: "Settings") -> None:
         find_server()
 
 
-@app.command(epilog="Example: REDIS_URL=redis://queue:6379 inphase worker --store /shared/inphase/store --device cuda")
+@app.command(
+    epilog="Example: REDIS_URL=redis://queue:6379 inphase worker --store /shared/inphase/store --device cuda:0 --concurrency 2"
+)
 def worker(
     store: Annotated[Path | None, typer.Option(help="the store of the service [default: in the state folder]")] = None,
     redis_url: Annotated[
@@ -288,13 +293,22 @@ def worker(
     ] = None,
     state_dir: Annotated[Path | None, typer.Option(help="state folder of a service on this machine")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: cpu]")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="of torch [default: all cores]")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="compute processes, and so jobs at a time")] = 1,
+    queues: Annotated[str, typer.Option(help="priorities to serve")] = "high,normal,low",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="of torch in each process [default: the cores shared out]")
+    ] = None,
 ) -> None:
-    """Run one more refinement worker beside a service, on this machine or another that shares its store."""
+    """Run a refinement worker beside a service, on this machine or another that shares its store.
+
+    It finishes the jobs at hand on SIGTERM (INPHASE_DRAIN_S) and gives back what takes longer.
+    """
     from service.jobs.embedded import url_of
     from service.jobs.settings import WorkerSettings
     from service.jobs.worker import main as work
     from service.telemetry import configure_logging
+
+    levels = _levels(queues)
 
     given = {"redis_url": redis_url, "state_dir": state_dir, "device": device, "threads": threads}
     settings = _settings(**given)
@@ -309,11 +323,25 @@ def worker(
             redis_url=url,
             store=(store or settings.store_dir).absolute(),
             device=settings.device,
+            concurrency=concurrency,
             threads=settings.threads,
+            levels=levels,
+            memory_bytes=settings.bounds.job_bytes,
             time_limit_s=settings.bounds.job_s,
             drain_s=settings.drain_s,
         )
     )
+
+
+def _levels(queues: str) -> "tuple[Priority, ...]":
+    """The priorities of a list such as high,normal."""
+    from service.jobs.state import Priority
+
+    try:
+        return tuple(Priority(name.strip()) for name in queues.split(","))
+    except ValueError:
+        known = ", ".join(Priority)
+        raise InphaseError(f"--queues {queues!r}: expected some of {known}, separated by commas") from None
 
 
 @app.command(epilog="Example: inphase models --models-dir /srv/inphase/models")

@@ -250,6 +250,7 @@ class JobDocument(_Part):
         None, description="the job that computed this result, where an earlier one was taken"
     )
     series: SeriesPart | None = None
+    resumed_from: int | None = Field(None, description="iteration at which this attempt went on from an earlier one")
     recorded: bool = Field(True, description="false where Redis was away: the job cannot be asked for again")
     model: ModelPart | None
     recipe: RecipePart

@@ -102,11 +102,13 @@ class Services:
                 redis_url=url,
                 store=settings.store_dir.absolute(),
                 device=settings.device,
+                concurrency=settings.workers,
                 threads=settings.threads,
+                memory_bytes=settings.bounds.job_bytes,
                 time_limit_s=settings.bounds.job_s,
                 drain_s=settings.drain_s,
             )
-            self._supervisor = Supervisor(worker, settings.workers)
+            self._supervisor = Supervisor(worker)
             self._supervisor.start()
 
     def _stop(self) -> None:

@@ -1,10 +1,12 @@
 """The refinement step, in the worker and in the command line. Loads torch."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
+import torch
 
 from inphase import trust
 from inphase.retrieval import recipe as recipes
@@ -19,9 +21,7 @@ from service.jobs.state import Progress as RecordedProgress
 from service.jobs.task import Outcome, Task
 from service.options import CONVENTIONAL
 from service.pipeline import Candidate, Draft, Finished
-
-Report = Callable[[Progress], None]
-Cancelled = Callable[[], bool]
+from service.runs import Runs
 
 
 def refine(
@@ -29,17 +29,17 @@ def refine(
     document: JobDocument,
     clock: Clock,
     *,
-    device: str = "cpu",
-    progress: Report | None = None,
-    cancelled: Cancelled | None = None,
+    runs: Runs | None = None,
 ) -> Finished:
     """Refine from the start that the document names, escalate where the result is not sane (start=auto), finish.
 
-    Raises CancelledError, and DataError where the iterations diverge.
+    runs: how the retrievals are run; by default here, unseen. Raises CancelledError, and DataError where the iterations
+    diverge.
     """
+    runs = runs or Runs()
 
     def run(recipe: Recipe, starts: Starts, kind: Literal["network", "random"]) -> Candidate:
-        solutions = retrieve(draft.problem, recipe, starts, device=device, progress=progress, cancelled=cancelled)
+        solutions = runs(draft.problem, recipe, starts)
         return _best(
             [
                 Candidate(s.object, s.support, draft.measure(s.object, s.support, s.kernel), kind, s.kernel)
@@ -59,12 +59,12 @@ def refine(
             recipe = document.recipe.refine if start.requested == "random" else CONVENTIONAL
             best = run(recipes.resolve(recipe), _random(draft, document), "random")
             document = _with_random_score(document, best)
-    document = _with_recipe_used(document, best)
+    document = _with_recipe_used(document, best).model_copy(update={"resumed_from": runs.resumed_from})
     return pipeline.finish(draft, document, best, clock)
 
 
 def perform(task: Task) -> Outcome:
-    """One attempt at a job, for service.jobs.worker."""
+    """One attempt at a job, for service.jobs.compute. Raises MemoryError where torch has no room either."""
     document = JobDocument.from_json(task.document)
     clock = Clock()
     clock.ms |= document.timings_ms
@@ -79,13 +79,31 @@ def perform(task: Task) -> Outcome:
         )
         task.progress(told, progress.preview)
 
+    runs = Runs(task.device, progress=report, cancelled=task.cancelled, keep=task.checkpoint, resume=task.resume)
     document = document.model_copy(update={"attempt": task.attempt})
-    done = refine(draft, document, clock, device=task.device, progress=report, cancelled=task.cancelled)
+    with _memory_errors():
+        done = refine(draft, document, clock, runs=runs)
     return Outcome(done.arrays, done.document.to_json())
 
 
-def warm(device: str) -> None:
-    """Run every kind of step once on the usual grid, so that the first job does not wait for compilation."""
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """torch has an error of its own for a GPU without room, and a general one for the host."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise MemoryError(str(error).partition("\n")[0]) from error
+        raise
+
+
+def warm(device: str, threads: int | None = None) -> None:
+    """Run every kind of step once on the usual grid, so that the first job does not wait for compilation.
+
+    threads: of torch; None leaves its default.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
     generator = np.random.default_rng(0)
     modulus = generator.random(pipeline.GRID, dtype=np.float32)
     problem = Problem(modulus, np.zeros(pipeline.GRID, np.uint8))

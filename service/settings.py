@@ -36,6 +36,9 @@ class Bounds(BaseModel):
     job_s: float = Field(600.0, gt=0, description="one refinement")
     streams: int = Field(200, gt=0, description="clients that follow a job's events at the same time")
     series_scans: int = Field(2000, gt=0, description="scans of one series")
+    job_bytes: int | None = Field(
+        None, gt=0, description="memory of one refinement; None: an equal share of 80 % of the machine's"
+    )
 
 
 class Settings(BaseSettings):
@@ -63,7 +66,7 @@ class Settings(BaseSettings):
     )
     redis_password: SecretStr | None = Field(None, description="of that Redis, where the URL has none")
     queue: bool = Field(True, description="false: predictions only, no Redis, no worker, no record")
-    workers: int = Field(1, ge=0, description="refinement workers that the service starts beside itself")
+    workers: int = Field(1, ge=0, description="refinements at a time, each in a process of its own beside the service")
     device: str = Field("cpu", description="device of the refinement: cpu, cuda, cuda:1")
     threads: int | None = Field(None, ge=1, description="threads of the network and of the refinement; None: all cores")
     compute_slots: int = Field(2, ge=1, description="requests that decode, preprocess and predict at the same time")

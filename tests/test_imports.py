@@ -26,7 +26,7 @@ FORBIDDEN = {
     "training": {"service", "fastapi", "pydantic", "redis", "dramatiq"},
 }
 # torch inside inphase and service: only the retrieval engine, and the process that refines
-TORCH = ("inphase/retrieval/", "service/jobs/worker.py")
+TORCH = ("inphase/retrieval/", "service/refine.py")
 
 
 def modules(package: str) -> list[Path]:
@@ -57,7 +57,7 @@ def test_imports_run_one_way(package: str) -> None:
 
 
 def test_torch_stays_in_its_rooms() -> None:
-    """Outside the training, only the retrieval engine and the worker name torch."""
+    """Outside the training, only the retrieval engine and what the compute process loads name torch."""
     files = [
         path.relative_to(ROOT).as_posix()
         for package in ("inphase", "service")

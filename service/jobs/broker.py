@@ -1,7 +1,7 @@
 """Dramatiq on Redis: how a job reaches a worker.
 
 Dramatiq keeps a message until the worker that took it has acknowledged it, and hands it to another one when that
-worker stops beating. Three things differ from its Redis broker as it comes:
+worker stops beating. These things differ from its Redis broker as it comes:
 
 * Priorities. It fetches per queue and holds what it fetched, so a worker that serves several queues keeps urgent
   messages while it is busy. Here one consumer asks for the most urgent level first, and only when the worker is free.
@@ -9,6 +9,12 @@ worker stops beating. Three things differ from its Redis broker as it comes:
   to the disk: hundreds a second from an idle worker, and milliseconds for every level asked in vain. Here an idle
   consumer waits for word on a channel and asks only where a message lies. A word lost costs no job, only the time to
   the next look.
+* Lost answers. A message whose fetch was not answered stays with its worker until that stops. Here a worker gives back
+  what it holds and does not know of.
+* Order. It puts the messages of a dead worker behind all others. Here they go to the head, as does what a worker gives
+  back: the job has waited its turn.
+* Clocks. It compares the clocks of hosts, and a clock that is two seconds slow makes a dead worker. Here heartbeats
+  bear the time of the Redis server.
 * Delays. Nothing here is delayed, so the delay queue's consumer is left with the heartbeat, which goes on while the
   worker computes.
 
@@ -17,8 +23,8 @@ A job's message is redelivered after about HEARTBEAT_TIMEOUT_MS plus LOOK_S (Dra
 
 import threading
 import time
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, cast
 from uuid import uuid4
 
 import redis
@@ -41,26 +47,58 @@ _DRAIN_S: Final = 0.05
 
 
 class JobBroker(RedisBroker):
-    """Dramatiq's Redis broker with priorities and a blocking consumer; see the module."""
+    """Dramatiq's Redis broker with priorities and a blocking consumer; see the module.
 
-    def __init__(self, url: str, *, levels: Iterable[Priority] = tuple(Priority), retries: int = 2) -> None:
+    slots: how many messages may be worked on at a time.
+    """
+
+    def __init__(
+        self, url: str, *, levels: Iterable[Priority] = tuple(Priority), slots: int = 1, retries: int = 2
+    ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]
             client=connect(url, retries=retries),
             middleware=[],  # no retries, limits or results: the record says how a job ended, see service.jobs.worker
             heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
-            maintenance_chance=1_000_000,  # of a million: look for dead workers with every command
+            maintenance_chance=0,  # `reclaim` does it
         )
         self.levels = tuple(level for level in Priority if level in tuple(levels))  # most urgent first
         self.channel = f"{self.namespace}:{QUEUE}"
-        self.free = threading.Event()  # here, because Dramatiq makes a new consumer after a connection error
-        self.free.set()
+        self.free = threading.Semaphore(slots)  # here, because Dramatiq makes a new consumer after a connection error
+        self.in_hand: set[str] = set()  # ids of the messages that are worked on
         self.draining = threading.Event()  # set when the worker leaves: what it gave back is for others
+        self._put_first = self.client.register_script(_PUT_FIRST)
+        self._reclaim = self.client.register_script(_RECLAIM)
 
-    def submit(self, message: Message[Any], priority: Priority) -> None:
-        """Put a message on a level's queue and wake the idle workers."""
+    def submit(self, message: Message[Any], priority: Priority, *, first: bool = False) -> None:
+        """Put a message at the end (or the head) of a level's queue and wake the idle workers."""
         message = message.copy(options={"redis_message_id": message.message_id, "level": priority.value})
-        self.do_enqueue(_queue(priority), message.message_id, message.encode())
+        if first:
+            self._put_first(keys=[self.namespace], args=[_queue(priority), message.message_id, message.encode()])
+        else:
+            self.do_enqueue(_queue(priority), message.message_id, message.encode())
         self.client.publish(self.channel, priority.value)
+
+    def reclaim(self) -> int:
+        """Put what dead workers held, and what this one holds unknowingly, back to the head of its queue; how many."""
+        queues = ",".join(_queue(priority) for priority in Priority)
+        args = [self.heartbeat_timeout, queues, self.broker_id, *self.in_hand]
+        return cast(int, self._reclaim(keys=[self.namespace], args=args))
+
+    def _dispatch(self, command: str) -> Callable[..., Any]:
+        """As Dramatiq's, with the server's time for the host's."""
+
+        def dispatch(queue_name: str, *args: Any) -> Any:
+            seconds, microseconds = self.client.time()
+            now_ms = seconds * 1000 + microseconds // 1000
+            return self.scripts["dispatch"](
+                keys=[self.namespace],
+                args=[
+                    command, now_ms, queue_name, self.broker_id, self.heartbeat_timeout, self.dead_message_ttl, 0,
+                    self._max_unpack_size(), *args,  # type: ignore[no-untyped-call]
+                ],
+            )  # fmt: skip
+
+        return dispatch
 
     def waiting(self) -> list[Priority]:
         """The levels that hold messages, most urgent first. Reads only."""
@@ -100,8 +138,6 @@ class LevelConsumer(_RedisConsumer):
             return None
         try:
             self._forget_words()
-            if not self.broker.free.wait(LOOK_S):
-                return None
             if message := self._take():
                 return message
             self._words.get_message(timeout=max(0.0, self._look_due - time.monotonic()))
@@ -110,17 +146,23 @@ class LevelConsumer(_RedisConsumer):
         return None
 
     def _take(self) -> MessageProxy | None:
-        """The most urgent message. When a look is due, ask every level: asking also returns what dead workers held."""
-        levels = self.broker.waiting()
-        if time.monotonic() >= self._look_due:
-            levels = list(self.broker.levels)
-        for level in levels:
-            if found := self.broker.do_fetch(_queue(level), 1):
-                self.broker.free.clear()
-                return MessageProxy(Message.decode(found[0]))
-        if len(levels) == len(self.broker.levels):
-            self._look_due = time.monotonic() + LOOK_S
-        return None
+        """The most urgent message, where the worker is free."""
+        if not self.broker.free.acquire(timeout=LOOK_S):
+            return None
+        message = None
+        try:
+            if time.monotonic() >= self._look_due:
+                self.broker.reclaim()
+                self._look_due = time.monotonic() + LOOK_S
+            for level in self.broker.waiting():
+                if found := self.broker.do_fetch(_queue(level), 1):
+                    message = MessageProxy(Message.decode(found[0]))
+                    self.broker.in_hand.add(message.message_id)
+                    break
+        finally:
+            if message is None:
+                self.broker.free.release()
+        return message
 
     def _forget_words(self) -> None:
         """Empty the channel's backlog before looking, so that what arrives from now on ends the wait."""
@@ -146,15 +188,17 @@ class LevelConsumer(_RedisConsumer):
 
     def _settle(self, command: str, message: MessageProxy) -> None:
         try:
-            getattr(self.broker, command)(
-                _queue(Priority(message.options["level"])), message.options["redis_message_id"]
-            )
+            getattr(self.broker, command)(_queue(Priority(message.options["level"])), message.message_id)
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]  # Dramatiq repeats this call
         except redis.RedisError:
-            self.broker.free.set()  # not repeated: the message stays with this worker until it stops
+            self._let_go(message)  # not repeated: the next look gives it back
             raise
-        self.broker.free.set()
+        self._let_go(message)
+
+    def _let_go(self, message: MessageProxy) -> None:
+        self.broker.in_hand.discard(message.message_id)
+        self.broker.free.release()
 
 
 class Queue:
@@ -169,10 +213,13 @@ class Queue:
         self._send(job_id, job_id, priority)
 
     def enqueue_again(self, job_id: str, priority: Priority) -> None:
-        """Hand out a job by a new message; a delivery of an earlier one does nothing from now on."""
+        """Hand out a job by a new message, before all others of its priority: it has waited its turn.
+
+        A delivery of an earlier message does nothing from now on.
+        """
         message_id = uuid4().hex
         self._records.assign(job_id, message_id)
-        self._send(job_id, message_id, priority)
+        self._send(job_id, message_id, priority, first=True)
 
     def recover(self, older_than_s: float = 10.0) -> list[str]:
         """Hand out again the unfinished jobs that no message stands for; their ids.
@@ -194,7 +241,7 @@ class Queue:
         """Close the connections."""
         self._broker.client.close()
 
-    def _send(self, job_id: str, message_id: str, priority: Priority) -> None:
+    def _send(self, job_id: str, message_id: str, priority: Priority, *, first: bool = False) -> None:
         message: Message[Any] = Message(
             queue_name=QUEUE,
             actor_name=ACTOR,
@@ -204,7 +251,7 @@ class Queue:
             message_id=message_id,
         )
         try:
-            self._broker.submit(message, priority)
+            self._broker.submit(message, priority, first=first)
         except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
             raise QueueUnavailableError(f"Redis does not answer ({error}): the job was not handed out") from error
 
@@ -217,3 +264,44 @@ class Queue:
 
 def _queue(priority: Priority) -> str:
     return f"{QUEUE}.{priority}"
+
+
+# Both as Dramatiq's dispatch.lua does it (the keys are described there), but with LPUSH: it takes from the left.
+_PUT_FIRST: Final = """
+local queue = KEYS[1] .. ':' .. ARGV[1]
+redis.call('HSET', queue .. '.msgs', ARGV[2], ARGV[3])
+redis.call('LPUSH', queue, ARGV[2])
+"""
+
+_RECLAIM: Final = """
+local namespace, timeout, own, found = KEYS[1], ARGV[1], ARGV[3], 0
+local heartbeats = namespace .. ':__heartbeats__'
+local in_hand = {}
+for i = 4, #ARGV do in_hand[ARGV[i]] = true end
+
+local function give_back(worker)
+    for name in string.gmatch(ARGV[2], '[^,]+') do
+        local queue, held = namespace .. ':' .. name, namespace .. ':__acks__.' .. worker .. '.' .. name
+        for _, message in ipairs(redis.call('SMEMBERS', held)) do
+            if worker ~= own or not in_hand[message] then
+                redis.call('SREM', held, message)
+                if redis.call('HEXISTS', queue .. '.msgs', message) == 1 then
+                    redis.call('LPUSH', queue, message)
+                    found = found + 1
+                end
+            end
+        end
+    end
+end
+
+local time = redis.call('TIME')
+local oldest = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) - timeout)
+for _, dead in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '-inf', oldest)) do
+    if dead ~= own then
+        give_back(dead)
+        redis.call('ZREM', heartbeats, dead)
+    end
+end
+give_back(own)
+return found
+"""

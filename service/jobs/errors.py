@@ -23,6 +23,10 @@ class KeyReusedError(InphaseError):
     """An Idempotency-Key came again with another request."""
 
 
+class WorkerError(InphaseError):
+    """A worker cannot work: its compute process does not come up."""
+
+
 class StoreError(InphaseError):
     """Arrays of a job cannot be stored or read back."""
 

@@ -312,9 +312,12 @@ class Records:
             raise ValueError(f"a job does not end as {state}")
         return bool(self._run("finish", job_id, attempt, state.value, reason, document or b"", result))
 
-    def release(self, job_id: str, attempt: int) -> bool:
-        """Put a running job back into the queue because its worker leaves; not held against the job as a delivery."""
-        return bool(self._run("release", job_id, attempt))
+    def release(self, job_id: str, attempt: int, *, blame: str = "") -> bool:
+        """Put a running job back into the queue: its worker leaves. False where the attempt is stale.
+
+        blame: what happened, where it may be the job's doing: then the delivery counts (MAX_DELIVERIES).
+        """
+        return bool(self._run("release", job_id, attempt, blame))
 
     def should_stop(self, job_id: str, attempt: int) -> str:
         """Why an attempt should stop: "cancelled", "stale" (another attempt runs, or the job is gone), or "" to go on."""

@@ -85,14 +85,15 @@ if redis.call('EXISTS', job(ARGV[1])) == 1 then redis.call('HSET', job(ARGV[1]),
 """,
     "claim": """
 local id, message, worker, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local held = redis.call('HMGET', job(id), 'state', 'message', 'cancel', 'deliveries')
+local held = redis.call('HMGET', job(id), 'state', 'message', 'cancel', 'deliveries', 'blame')
 if held[2] ~= message or (held[1] ~= 'queued' and held[1] ~= 'running') then return false end
 if held[3] then
     move(id, 'cancelled', 'cancelled on request')
     return false
 end
 if tonumber(held[4]) >= most then
-    move(id, 'failed', 'poisoned: the job ended its worker process ' .. held[4] .. ' times; it is not tried again')
+    local blame = held[5] and ' (' .. held[5] .. ')' or ''
+    move(id, 'failed', 'poisoned: the job ended its worker process ' .. held[4] .. ' times' .. blame .. '; it is not tried again')
     return false
 end
 redis.call('HINCRBY', job(id), 'deliveries', 1)
@@ -121,9 +122,9 @@ move(id, to, reason)
 return 1
 """,
     "release": """
-local id, attempt = ARGV[1], ARGV[2]
+local id, attempt, blame = ARGV[1], ARGV[2], ARGV[3]
 if not is_current(id, attempt) then return 0 end
-redis.call('HINCRBY', job(id), 'deliveries', -1)
+if blame == '' then redis.call('HINCRBY', job(id), 'deliveries', -1) else redis.call('HSET', job(id), 'blame', blame) end
 move(id, 'queued', '')
 return 1
 """,

@@ -1,28 +1,58 @@
-"""How a worker runs: what the service tells its worker processes."""
+"""How a worker runs: what the service tells its worker process, and that one its compute processes."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.jobs.limits import share
 from service.jobs.state import Priority
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """What a compute process needs to know. memory_bytes: None where it is not bounded."""
+
+    store: Path
+    device: str
+    threads: int | None
+    memory_bytes: int | None
+    checkpoint_s: float
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
     """What a worker needs to know.
 
-    store: folder shared with the service. threads: of torch, None for its default. drain_s: how long a job may go on
-    after SIGTERM before it is given back to the queue.
+    store: folder shared with the service.
+    concurrency: compute processes, and so jobs at a time.
+    threads: of torch in each of them; None shares the cores out.
+    memory_bytes: what each may allocate on the host; None: an equal share of most of the machine's, on a CPU.
+    drain_s: how long a job may go on after SIGTERM before it is given back to the queue.
+    checkpoint_s: how often a job keeps what it has; another attempt goes on from there.
     """
 
     redis_url: str
     store: Path
     device: str = "cpu"
+    concurrency: int = 1
     threads: int | None = None
     levels: tuple[Priority, ...] = tuple(Priority)
+    memory_bytes: int | None = None
     time_limit_s: float = 600.0
     drain_s: float = 20.0
+    checkpoint_s: float = 3.0
+
+    @property
+    def compute(self) -> ComputeSettings:
+        """The part of one compute process, every default resolved."""
+        memory, threads = self.memory_bytes, self.threads
+        if memory is None and self.device == "cpu":  # CUDA maps a multiple of what it uses
+            memory = share(self.concurrency)
+        if threads is None and self.concurrency > 1:
+            threads = max(1, len(os.sched_getaffinity(0)) // self.concurrency)
+        return ComputeSettings(self.store, self.device, threads, memory, self.checkpoint_s)
 
     def to_json(self) -> str:
         """One line."""

@@ -49,11 +49,12 @@ class Store:
         self.max_bytes = max_bytes
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def write(self, job_id: str, name: str, arrays: Mapping[str, NDArray[Any]]) -> Path:
+    def write(self, job_id: str, name: str, arrays: Mapping[str, NDArray[Any]], *, durable: bool = True) -> Path:
         """Write a group of arrays as one uncompressed npz (each member with its checksum), on disk when this returns.
 
         Replaces an earlier group of this name in one step. Raises StoreFullError where there is no room, and leaves
-        neither a part of the file nor an empty folder then.
+        neither a part of the file nor an empty folder then. durable: False does not wait for the disk; after a power cut
+        the group may be damaged, which `read` notices.
         """
         path = self.path(job_id, name)
         new_folder = not path.parent.exists()
@@ -62,12 +63,14 @@ class Store:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             with temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
-            _sync_folder(path.parent)
-            if new_folder:
-                _sync_folder(self.root)
+            if durable:
+                _sync_folder(path.parent)
+                if new_folder:
+                    _sync_folder(self.root)
         except BaseException as error:
             temporary.unlink(missing_ok=True)
             if new_folder and path.parent.is_dir() and not any(path.parent.iterdir()):
@@ -147,6 +150,10 @@ class Store:
     def has(self, job_id: str, name: str) -> bool:
         """Whether the group exists."""
         return self.path(job_id, name).is_file()
+
+    def names(self, job_id: str) -> list[str]:
+        """The groups that the job has; none where it has no folder."""
+        return sorted(path.stem for path in self.path(job_id, "any").parent.glob("[!.]*.npz"))
 
     def delete(self, job_id: str, name: str | None = None) -> None:
         """Forget one group, or the whole job. What is already gone is no error."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.jobs.state import Progress
-from service.jobs.store import Store
+from service.jobs.store import Arrays, Store
 
 Planes = tuple[NDArray[np.complex64], ...]  # central slices of the object, one normal to each axis
 
@@ -20,12 +20,24 @@ class Report(Protocol):
         """Return at once; `preview` is called before that or never."""
 
 
+class Keep(Protocol):
+    """Takes what a later attempt would need to go on from here."""
+
+    def __call__(self, make: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
+        """Return soon; `make` is called before that where a checkpoint is due, or never."""
+
+
+def _forget(make: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
+    """Keeps nothing."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One attempt at a job.
 
     document: the job document (JSON) as accepted. store: holds the job's arrays under `job_id`.
-    progress: call it as often as you like. cancelled: ask it before every iteration and raise
+    resume: what an earlier attempt gave to `checkpoint`, or None; whoever reads it decides whether it still fits.
+    progress, checkpoint: call them as often as you like. cancelled: ask it before every iteration and raise
         inphase.errors.CancelledError when it says so; the worker knows why.
     """
 
@@ -36,6 +48,8 @@ class Task:
     device: str
     progress: Report
     cancelled: Callable[[], bool]
+    checkpoint: Keep = _forget
+    resume: Arrays | None = None
 
 
 @dataclass(frozen=True)
@@ -46,4 +60,23 @@ class Outcome:
     document: bytes
 
 
-Perform = Callable[[Task], Outcome]
+class Work(Protocol):
+    """A module that refines: service.refine, or a stand-in of a test."""
+
+    def perform(self, task: Task) -> Outcome:
+        """Carry out one attempt."""
+        ...
+
+    def warm(self, device: str, threads: int | None) -> None:
+        """Load and compile what the first job would wait for."""
+        ...
+
+
+def result_name(attempt: int) -> str:
+    """Name in the store of the result of an attempt; the record says which attempt's counts."""
+    return f"result-{attempt}"
+
+
+def checkpoint_name(attempt: int) -> str:
+    """Name in the store of what an attempt has reached. Each writes its own, so a stale one harms no other."""
+    return f"checkpoint-{attempt}"

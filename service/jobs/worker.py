@@ -1,41 +1,53 @@
-"""The worker: takes jobs one at a time, refines them, writes the result and ends the record. Loads torch.
+"""The worker: takes jobs, has them refined in compute processes, and ends their records. It never loads torch itself.
 
-One process computes one job; more processes make more workers. While the job's thread computes, Dramatiq's consumer
-thread beats the heart and `Watch` talks to Redis, so the computation never waits for the network.
+Each compute process (service.jobs.compute) serves one of Dramatiq's worker threads. While it computes, the thread looks
+after the job: progress to Redis, cancellation and limits to the process. The computation never waits for the network,
+and the heart beats whatever the computation does. How an attempt ends:
+
+* the process answers: succeeded, failed with its reason, or stopped as it was told;
+* the process crashes or ends itself: that is the job's doing, it fails with the signal or the exit code;
+* the process is killed: perhaps the job's doing (memory), perhaps not. The job goes back to the head of the queue, and
+  after MAX_DELIVERIES such ends it fails as poisoned;
+* the worker itself is killed: its compute processes go with it, and another worker gets the job after the heartbeat's
+  timeout, counted in the same way.
 """
 
 import logging
 import os
+import queue
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import dramatiq
 import dramatiq.worker
 
-from inphase.errors import CancelledError, InphaseError
 from service import png
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
-from service.jobs.errors import QueueUnavailableError, UnknownJobError
-from service.jobs.record import Records
+from service.jobs.compute import Failed, Finished, Halted, Order, Told
+from service.jobs.errors import QueueUnavailableError, UnknownJobError, WorkerError
+from service.jobs.process import ComputeProcess, ProcessDiedError
+from service.jobs.record import JobRecord, Records
 from service.jobs.settings import WorkerSettings
-from service.jobs.state import JobState, Priority, Progress
+from service.jobs.state import JobState, Progress
 from service.jobs.store import Store
-from service.jobs.task import Outcome, Perform, Planes, Task
+from service.jobs.task import Planes, checkpoint_name, result_name
 
 logger = logging.getLogger(__name__)
 
-_WATCH_S: Final = 0.1  # from a request to cancel to the flag that the next iteration sees
-_PROGRESS_S: Final = 0.2  # at most 5 times a second
+WORK: Final = "service.refine"  # the module that refines
+_WATCH_S: Final = 0.05  # from a request to cancel to the flag that the next iteration sees
 _ANNOUNCE_S: Final = 1.0
 _UNWIND_S: Final = 10.0  # a computation told to stop answers within an iteration; after this it hangs
 _ORPHAN_S: Final = 3.0  # how long a worker may outlive its service
 _PATIENT: Final = 40  # retries of what must reach Redis: about half a minute
+_RESTART_S: Final = (0.0, 1.0, 5.0, 30.0)  # before the next try to start a compute process
 
 
 @dataclass(frozen=True)
@@ -46,8 +58,8 @@ class Leave:
     now: threading.Event = field(default_factory=threading.Event)
 
 
-class Watch(threading.Thread):
-    """Stands beside a computing job: tells Redis how far it is, and the job when to stop.
+class Watch:
+    """Looks after one attempt while it is computed: tells Redis how far it is, and the compute process when to stop.
 
     stop_reason: "" while the job may go on; else "cancelled", "stale", "time limit" or "leaving".
     """
@@ -61,200 +73,255 @@ class Watch(threading.Thread):
         time_limit_s: float,
         leaving: threading.Event,
     ) -> None:
-        super().__init__(name=f"watch-{job_id}", daemon=True)
         self.stop_reason = ""
         self._records, self._store = records, store
         self._job_id, self._attempt, self._leaving = job_id, attempt, leaving
         self._time_limit_s = time_limit_s
         self._deadline = time.monotonic() + time_limit_s
-        self._news: Progress | None = None
-        self._planes: Planes = ()
-        self._preview_due = 0.0
-        self._previewed = False
-        self._done = threading.Event()
 
-    def report(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
-        """Note how far the job is, and a few times a second what it looks like. Called by the computation."""
-        if preview is not None and (now := time.monotonic()) >= self._preview_due:
-            self._planes, self._preview_due = preview(), now + _PROGRESS_S
-        self._news = progress
+    def over(self, compute: ComputeProcess) -> Finished | Failed | Halted:
+        """Wait for the end of the computation. Raises ProcessDiedError."""
+        halted_at: float | None = None
+        while True:
+            match compute.receive(_WATCH_S):
+                case Told(progress, planes):
+                    self._tell(progress, planes)
+                case Finished() | Failed() | Halted() as end:
+                    return end
+            if halted_at is not None:
+                if time.monotonic() - halted_at > _UNWIND_S:
+                    logger.critical("job %s hangs: ending its compute process", self._job_id)
+                    compute.close()
+                    return Halted()
+            elif self._look():
+                compute.halt()
+                halted_at = time.monotonic()
 
-    def cancelled(self) -> bool:
-        """Whether the job should stop."""
-        return bool(self.stop_reason)
-
-    def close(self) -> None:
-        """The computation is over."""
-        self._done.set()
-        self.join()
-
+    @property
     def limit_text(self) -> str:
         """The reason of a job that took too long."""
         return f"time limit: the job ran longer than {self._time_limit_s:g} s; use a shorter recipe or raise the limit"
 
-    def run(self) -> None:
-        told_at, told = 0.0, None
-        while not self._done.wait(_WATCH_S):
-            now = time.monotonic()
-            if now > self._deadline + _UNWIND_S:
-                self._give_up()
-            try:
-                if not self.stop_reason:
-                    self.stop_reason = self._look(now)
-                if self._news is not told and now - told_at >= _PROGRESS_S:
-                    told, told_at = self._news, now
-                    if told is not None:
-                        self._tell(told)
-            except QueueUnavailableError:
-                continue  # the computation goes on; its end is reported with more patience
-
-    def _tell(self, news: Progress) -> None:
-        planes, self._planes = self._planes, ()
+    def _tell(self, progress: Progress, planes: Planes) -> None:
+        previewed = False
         if planes:
             try:
                 self._store.write_preview(self._job_id, self._attempt, png.preview(planes))
-                self._previewed = True
+                previewed = True
             except OSError as error:  # a full disk ends the job when its result is written, not for a picture
                 logger.warning("job %s: no preview: %s", self._job_id, error)
-        self._records.progress(self._job_id, self._attempt, replace(news, preview=self._previewed))
-
-    def _look(self, now: float) -> str:
-        if now > self._deadline:
-            return "time limit"
-        if self._leaving.is_set():
-            return "leaving"
-        return self._records.should_stop(self._job_id, self._attempt)
-
-    def _give_up(self) -> None:
-        """The computation does not come back, and a thread cannot be killed: end the job, then the process."""
-        logger.critical("job %s hangs: ending this worker", self._job_id)
         try:
-            self._records.finish(self._job_id, self._attempt, JobState.FAILED, reason=self.limit_text())
-        finally:
-            os._exit(70)
+            self._records.progress(self._job_id, self._attempt, replace(progress, preview=previewed))
+        except QueueUnavailableError:
+            return  # the computation goes on; its end is reported with more patience
+
+    def _look(self) -> str:
+        if time.monotonic() > self._deadline:
+            self.stop_reason = "time limit"
+        elif self._leaving.is_set():
+            self.stop_reason = "leaving"
+        else:
+            try:
+                self.stop_reason = self._records.should_stop(self._job_id, self._attempt)
+            except QueueUnavailableError:
+                return ""
+        return self.stop_reason
+
+
+class Seat:
+    """A compute process and the name under which its worker announces it."""
+
+    def __init__(self, name: str, settings: WorkerSettings, work: str) -> None:
+        self.name = name
+        self.compute = ComputeProcess(settings.compute, work)
+
+    def keep(self, leaving: threading.Event) -> None:
+        """Have a warm compute process: replace one that died."""
+        tries = 0
+        while not self.compute.alive and not leaving.is_set():
+            leaving.wait(_RESTART_S[min(tries, len(_RESTART_S) - 1)])
+            tries += 1
+            try:
+                self.compute.close()
+                self.compute.start()
+                self.compute.await_ready(leaving)
+            except (WorkerError, OSError) as error:
+                logger.error("%s: %s", self.name, error)
 
 
 class Refiner:
     """The actor: one delivery of a job, from claim to end."""
 
-    def __init__(self, settings: WorkerSettings, perform: Perform, leaving: threading.Event) -> None:
-        self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self._leaving = leaving
+    def __init__(self, settings: WorkerSettings, leave: Leave, work: str = WORK) -> None:
+        self._leave = leave
         self._settings = settings
-        self._perform = perform
         self._store = Store(settings.store)
         self._records = Records(settings.redis_url, retries=_PATIENT)
         self._hasty = Records(settings.redis_url)
         self._queue = Queue(settings.redis_url, self._records)
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        self.seats = tuple(Seat(f"{name}:{index}", settings, work) for index in range(settings.concurrency))
+        self._free: queue.SimpleQueue[Seat] = queue.SimpleQueue()
+        for seat in self.seats:
+            self._free.put(seat)
+
+    def warm(self) -> None:
+        """Start the compute processes, all at a time. Raises WorkerError where one does not come up."""
+        for seat in self.seats:
+            seat.compute.start()
+        for seat in self.seats:
+            seat.compute.await_ready(self._leave.asked)
 
     def refine(self, job_id: str, message_id: str) -> None:
         """Deal with a delivery; when this returns, the message is acknowledged."""
-        attempt = self._records.claim(job_id, message_id, self.name)
-        if attempt is None:
-            return
+        with self._seated() as seat:
+            attempt = self._records.claim(job_id, message_id, seat.name)
+            if attempt is None:
+                return
+            try:
+                record = self._records.get(job_id)
+            except UnknownJobError:
+                return
+            except (KeyError, ValueError, TypeError) as error:
+                self._fail(
+                    job_id, attempt, f"its record cannot be read, another version of inphase wrote it: {error!r}"
+                )
+                return
+            logger.info("job %s: attempt %d", job_id, attempt)
+            self._attempt(record, attempt, seat)
+
+    @contextmanager
+    def _seated(self) -> Iterator[Seat]:
+        """A seat whose compute process is warm, and is again afterwards."""
+        seat = self._free.get()
         try:
-            record = self._records.get(job_id)
-        except UnknownJobError:
-            return
-        logger.info("job %s: attempt %d", job_id, attempt)
-        watch = Watch(self._hasty, self._store, job_id, attempt, self._settings.time_limit_s, self._leaving)
-        watch.start()
+            seat.keep(self._leave.now)
+            yield seat
+            seat.keep(self._leave.asked)
+        finally:
+            self._free.put(seat)
+
+    def _attempt(self, record: JobRecord, attempt: int, seat: Seat) -> None:
+        watch = Watch(self._hasty, self._store, record.job_id, attempt, self._settings.time_limit_s, self._leave.now)
         try:
-            task = Task(
-                job_id, attempt, record.document, self._store, self._settings.device, watch.report, watch.cancelled
-            )
-            outcome = self._perform(task)
-        except CancelledError:
-            watch.close()
-            self._stopped(job_id, attempt, record.priority, watch)
-        except InphaseError as error:
-            watch.close()
-            self._fail(job_id, attempt, str(error))
-        except MemoryError:
-            watch.close()
-            self._fail(job_id, attempt, "out of memory: the volume is too large for this worker")
-        except Exception as error:
-            watch.close()
-            logger.exception("job %s failed", job_id)
-            self._fail(job_id, attempt, f"internal error: {type(error).__name__}: {error}")
+            seat.compute.order(Order(record.job_id, attempt, record.document))
+            end = watch.over(seat.compute)
+        except ProcessDiedError as died:
+            self._died(record, attempt, died)
+            return
+        match end:
+            case Finished(document):
+                self._publish(record.job_id, attempt, document)
+            case Failed(reason):
+                self._fail(record.job_id, attempt, reason)
+            case Halted():
+                self._stopped(record, attempt, watch)
+
+    def _publish(self, job_id: str, attempt: int, document: bytes) -> None:
+        """The result lies beside those of other attempts: let the record say which one counts."""
+        name = result_name(attempt)
+        if self._records.finish(job_id, attempt, JobState.SUCCEEDED, document=document, result=name):
+            self._tidy(job_id, name)
         else:
-            watch.close()
-            self._publish(job_id, attempt, outcome)
+            self._drop(job_id, attempt)
 
-    def _publish(self, job_id: str, attempt: int, outcome: Outcome) -> None:
-        """Write the result beside those of other attempts, then let the record say which one counts."""
-        name = f"result-{attempt}"
-        try:
-            self._store.write(job_id, name, outcome.arrays)
-        except InphaseError as error:
-            self._fail(job_id, attempt, str(error))
-            return
-        if not self._records.finish(job_id, attempt, JobState.SUCCEEDED, document=outcome.document, result=name):
-            self._store.delete(job_id, name)
-            logger.warning("job %s: attempt %d came too late, dropped", job_id, attempt)
-
-    def _stopped(self, job_id: str, attempt: int, priority: Priority, watch: Watch) -> None:
+    def _stopped(self, record: JobRecord, attempt: int, watch: Watch) -> None:
+        job_id = record.job_id
         match watch.stop_reason:
             case "cancelled":
-                self._records.finish(job_id, attempt, JobState.CANCELLED, reason="cancelled on request")
+                if self._records.finish(job_id, attempt, JobState.CANCELLED, reason="cancelled on request"):
+                    self._tidy(job_id, "")
             case "time limit":
-                self._fail(job_id, attempt, watch.limit_text())
+                self._fail(job_id, attempt, watch.limit_text)
             case "leaving":
                 if self._records.release(job_id, attempt):
-                    self._queue.enqueue_again(job_id, priority)
+                    self._queue.enqueue_again(job_id, record.priority)
             case _:
-                logger.warning("job %s: another attempt has taken over from attempt %d", job_id, attempt)
+                self._drop(job_id, attempt)
+
+    def _died(self, record: JobRecord, attempt: int, died: ProcessDiedError) -> None:
+        logger.error("job %s: attempt %d: %s", record.job_id, attempt, died.account)
+        if not died.killed:
+            self._fail(record.job_id, attempt, f"crash: {died.account} while it worked on this job")
+        elif self._records.release(record.job_id, attempt, blame=died.account):
+            self._queue.enqueue_again(record.job_id, record.priority)
 
     def _fail(self, job_id: str, attempt: int, reason: str) -> None:
-        self._records.finish(job_id, attempt, JobState.FAILED, reason=reason)
+        if self._records.finish(job_id, attempt, JobState.FAILED, reason=reason):
+            self._tidy(job_id, "")
+
+    def _tidy(self, job_id: str, result: str) -> None:
+        """The job has ended: forget the checkpoints, and what other attempts have left."""
+        for name in self._store.names(job_id):
+            if name.startswith(("checkpoint-", "result-")) and name != result:
+                self._store.delete(job_id, name)
+
+    def _drop(self, job_id: str, attempt: int) -> None:
+        logger.warning("job %s: attempt %d came too late, dropped", job_id, attempt)
+        self._store.delete(job_id, result_name(attempt))
+        self._store.delete(job_id, checkpoint_name(attempt))
 
     def announce(self) -> None:
-        """Say that this worker lives, as long as the process does."""
+        """Say which seats can compute, as long as the process lives."""
         while True:
             try:
-                self._hasty.announce(self.name)
+                for seat in self.seats:
+                    if seat.compute.alive:
+                        self._hasty.announce(seat.name)
             except QueueUnavailableError:
                 logger.warning("Redis is away")
             time.sleep(_ANNOUNCE_S)
 
     def depart(self) -> None:
-        """Say that this worker is gone."""
+        """Say that this worker is gone, and end its compute processes."""
+        for seat in self.seats:
+            seat.compute.close()
         try:
-            self._hasty.depart(self.name)
+            for seat in self.seats:
+                self._hasty.depart(seat.name)
         except QueueUnavailableError:
             return
 
 
-def main(settings: WorkerSettings, perform: Perform | None = None, leave: Leave | None = None) -> None:
-    """Work until SIGTERM or SIGINT (or `leave`): then finish the job at hand within `drain_s`, or give it back.
+def main(settings: WorkerSettings, leave: Leave | None = None, work: str = WORK) -> None:
+    """Work until SIGTERM or SIGINT (or `leave`): then finish the jobs at hand within `drain_s`, or give them back.
 
-    perform: what refines; by default service.refine.perform.
+    work: the module that refines. Raises WorkerError where its compute processes do not come up.
     """
     leave = leave or Leave()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: leave.asked.set())
-    refiner = Refiner(settings, perform or _warm_refinement(settings), leave.now)
-    broker = JobBroker(settings.redis_url, levels=settings.levels)
+    refiner = Refiner(settings, leave, work)
+    try:
+        refiner.warm()
+        if not leave.asked.is_set():
+            _serve(settings, refiner, leave)
+    finally:
+        refiner.depart()
+
+
+def _serve(settings: WorkerSettings, refiner: Refiner, leave: Leave) -> None:
+    broker = JobBroker(settings.redis_url, levels=settings.levels, slots=settings.concurrency)
     dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(refiner.refine)
     # Dramatiq waits for seconds after a lost connection; both constants are read at every use.
     dramatiq.worker.CONSUMER_RESTART_DELAY_SECS = 0.5
     dramatiq.worker.POST_PROCESS_MESSAGE_RETRY_DELAY_SECS = 1
-    worker = dramatiq.Worker(broker, worker_threads=1, worker_timeout=250)
+    worker = dramatiq.Worker(broker, worker_threads=settings.concurrency, worker_timeout=250)
     worker.start()
     threading.Thread(target=refiner.announce, name="announce", daemon=True).start()
-    logger.info("worker %s is ready (%s)", refiner.name, settings.device)
+    levels = ", ".join(broker.levels)
+    logger.info("ready: %d at a time on %s, queues %s", settings.concurrency, settings.device, levels)
     leave.asked.wait()
-    logger.info("worker %s leaves", refiner.name)
+    logger.info("leaving: jobs at hand may go on for %g s", settings.drain_s)
     broker.draining.set()
     give_back = threading.Timer(settings.drain_s, leave.now.set)
     give_back.daemon = True
     give_back.start()
-    worker.stop(timeout=int((settings.drain_s + _UNWIND_S) * 1000))
+    worker.stop(timeout=int((settings.drain_s + 2 * _UNWIND_S) * 1000))
     give_back.cancel()
-    refiner.depart()
 
 
-def supervised(perform: Perform | None = None) -> None:
+def supervised(work: str = WORK) -> None:
     """The worker process of a service: settings come as the first line of stdin, and its end is the service's end."""
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s %(levelname)s worker[{os.getpid()}] %(name)s: %(message)s"
@@ -262,7 +329,7 @@ def supervised(perform: Perform | None = None) -> None:
     settings = WorkerSettings.from_json(sys.stdin.readline())
     leave = Leave()
     threading.Thread(target=_follow_parent, args=(leave,), name="parent", daemon=True).start()
-    main(settings, perform, leave)
+    main(settings, leave, work)
     logging.shutdown()
     os._exit(0)  # without interpreter finalisation: daemon threads may sit in native code
 
@@ -274,18 +341,6 @@ def _follow_parent(leave: Leave) -> None:
     leave.asked.set()
     time.sleep(_ORPHAN_S)
     os._exit(1)
-
-
-def _warm_refinement(settings: WorkerSettings) -> Perform:
-    """service.refine.perform, with torch loaded and everything compiled that the first job would wait for."""
-    import torch
-
-    from service import refine
-
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    refine.warm(settings.device)
-    return refine.perform
 
 
 if __name__ == "__main__":

@@ -1,38 +1,61 @@
 """A worker process for tests: the real one, with a stand-in for the refinement that obeys the job document."""
 
+import ctypes
 import json
 import os
 import signal
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inphase.errors import CancelledError, DataError
 from service.jobs.state import Progress
 from service.jobs.task import Outcome, Task
 from service.jobs.worker import supervised
 
+ENDS: dict[str, Callable[[], Any]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "segfault": lambda: ctypes.string_at(0),
+    "abort": os.abort,
+    "exit": lambda: os._exit(7),
+    "hang": lambda: time.sleep(3600),
+    "allocate": lambda: np.ones(2**34, np.uint8),
+}
+
+
+def planes() -> tuple[NDArray[np.complex64], ...]:
+    """What the job looks like."""
+    return (np.full((8, 8), 1j, np.complex64),) * 3
+
+
+def warm(device: str, threads: int | None) -> None:
+    """Nothing to load."""
+
 
 def perform(task: Task) -> Outcome:
-    """Sleep `steps` times `step_s`, then return the input times two; or do what the document asks for."""
+    """Sleep `steps` times `step_s`, then return the input times two; or end as the document asks for."""
     order = json.loads(task.document)
     data = task.store.read(task.job_id, "input")["data"]
-    if order.get("die"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    if order.get("raise"):
+    begin = 0 if task.resume is None else int(task.resume["step"])
+    if "raise" in order:
         raise DataError(order["raise"])
-    if order.get("hang"):
-        time.sleep(3600)
-    for step in range(order.get("steps", 0)):
+    if "end" in order:
+        ENDS[order["end"]]()
+    for step in range(begin, order.get("steps", 0)):
         if task.cancelled():
             raise CancelledError(f"after {step} steps")
-        task.progress(Progress(step + 1, order["steps"], 0.1, 7, "ER"))
+        task.progress(Progress(step + 1, order["steps"], 0.1, 7, "ER"), planes)
         time.sleep(order["step_s"])
+        task.checkpoint(lambda step=step: {"step": np.array(step + 1)})
+    result = np.zeros(order["result_bytes"], np.uint8) if "result_bytes" in order else 2 * data
     return Outcome(
-        {"object": 2 * data, "attempt": np.array(task.attempt)},
-        json.dumps({**order, "done": True, "pid": os.getpid(), "ended": time.time()}).encode(),
+        {"object": result, "attempt": np.array(task.attempt)},
+        json.dumps({**order, "done": True, "pid": os.getpid(), "ended": time.time(), "begin": begin}).encode(),
     )
 
 
 if __name__ == "__main__":
-    supervised(perform)
+    supervised("tests.system.jobs_worker")

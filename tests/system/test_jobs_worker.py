@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -88,6 +88,16 @@ def until(condition: Callable[[], object], seconds: float = 10) -> float:
     return time.monotonic() - begun
 
 
+def kill_redis(server: EmbeddedRedis) -> None:
+    """End the server as the kernel would; returns when it is gone."""
+    assert server._guard is not None
+    for process in psutil.Process(server._guard.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # the guard's own helper goes with the server
+            if "redis" in process.name() or "valkey" in process.name():
+                process.kill()
+    until(lambda: not server.alive())
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One Redis and store for the tests of this file."""
@@ -160,7 +170,7 @@ def test_cancel_while_running(house: House) -> None:
 def test_poisoned_job(house: House) -> None:
     """A job that kills its worker three times fails as poisoned, and the next job finds a living worker."""
     with house.workers():
-        poison = house.submit(die=True)
+        poison = house.submit(end="kill")
         record = house.end_of(poison, 30)
         assert (record.state, record.attempt) == (JobState.FAILED, 3)
         assert record.reason.startswith("poisoned: the job ended its worker process 3 times")
@@ -199,11 +209,7 @@ def test_redis_dies_and_comes_back(house: House) -> None:
     with house.workers():
         ids = [house.submit(steps=15, step_s=0.1)] + [house.submit(steps=1, step_s=0.1) for _ in range(2)]
         until(lambda: house.records.get(ids[0]).progress)
-        assert house.server._guard is not None
-        for process in psutil.Process(house.server._guard.pid).children(recursive=True):
-            if "redis" in process.name() or "valkey" in process.name():
-                process.kill()
-        until(lambda: not house.server.alive())
+        kill_redis(house.server)
         until(house.server.alive)
         for job_id in ids:
             record = house.end_of(job_id, 20)

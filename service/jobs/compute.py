@@ -1,0 +1,234 @@
+"""The compute process: refines one job at a time, in a process of its own, so that no job can end its worker.
+
+Run as `python -m service.jobs.compute <module with perform and warm> <file descriptor>`; service.jobs.process has the
+other end of the pipe. It is spawned, not forked: a forked copy of a process with threads or CUDA hangs.
+"""
+
+import faulthandler
+import importlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Final, cast
+
+from numpy.typing import NDArray
+
+from inphase.errors import CancelledError, InphaseError
+from service.jobs.errors import StoreError
+from service.jobs.limits import confine
+from service.jobs.settings import ComputeSettings
+from service.jobs.state import Progress
+from service.jobs.store import Arrays, Store
+from service.jobs.task import Planes, Task, Work, checkpoint_name, result_name
+
+logger = logging.getLogger(__name__)
+
+_PROGRESS_S: Final = 0.2  # at most 5 times a second
+_CHECKPOINT_COST: Final = 0.05  # of the time at most: a large volume is kept less often
+
+
+@dataclass(frozen=True)
+class Order:
+    """To the process: refine this."""
+
+    job_id: str
+    attempt: int
+    document: bytes
+
+
+@dataclass(frozen=True)
+class Halt:
+    """To the process: stop what you do within one iteration."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """From the process: warm."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """From the process: how far it is, with the central planes where they were given."""
+
+    progress: Progress
+    planes: Planes
+
+
+@dataclass(frozen=True)
+class Finished:
+    """From the process: the result is in the store; this is the job document."""
+
+    document: bytes
+
+
+@dataclass(frozen=True)
+class Failed:
+    """From the process: no result, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Halted:
+    """From the process: stopped because it was told to."""
+
+
+Message = Ready | Told | Finished | Failed | Halted
+
+
+class Every:
+    """Says when something that is done every so often is due, and spends no more than a part of the time on it."""
+
+    def __init__(self, seconds: float, cost: float = 1.0) -> None:
+        self._seconds, self._cost = seconds, cost
+        self._due = 0.0
+
+    def rest(self, begun: float | None = None) -> None:
+        """It was just done, since `begun` (time.monotonic())."""
+        now = time.monotonic()
+        self._due = now + max(self._seconds, (now - begun) / self._cost if begun is not None else 0.0)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time."""
+        return time.monotonic() >= self._due
+
+
+class Attempt:
+    """One order, from the arrays to the result in the store."""
+
+    def __init__(
+        self,
+        order: Order,
+        settings: ComputeSettings,
+        send: Callable[[Message], None],
+        halted: threading.Event,
+    ) -> None:
+        self._order, self._settings, self._send, self._halted = order, settings, send, halted
+        self._store = Store(settings.store)
+        self._telling = Every(_PROGRESS_S)
+        self._keeping = Every(settings.checkpoint_s, _CHECKPOINT_COST)
+        self._keeping.rest()
+
+    def run(self, work: Work) -> Finished | Failed | Halted:
+        """Refine and write the result; what goes wrong becomes a reason that a person can act on."""
+        order = self._order
+        try:
+            outcome = work.perform(self._task())
+            if self._halted.is_set():
+                return Halted()
+            self._store.write(order.job_id, result_name(order.attempt), outcome.arrays)
+            return Finished(outcome.document)
+        except CancelledError:
+            return Halted()
+        except InphaseError as error:
+            return Failed(str(error))
+        except MemoryError as error:
+            return Failed(
+                f"out of memory: the volume is too large for this worker ({_bounds(self._settings)}){_detail(error)}"
+            )
+        except Exception as error:
+            logger.exception("job %s failed", order.job_id)
+            return Failed(f"internal error: {type(error).__name__}: {error}")
+
+    def _task(self) -> Task:
+        order = self._order
+        return Task(
+            order.job_id, order.attempt, order.document, self._store, self._settings.device,
+            progress=self._tell, cancelled=self._halted.is_set, checkpoint=self._keep,
+            resume=newest_checkpoint(self._store, order.job_id, order.attempt),
+        )  # fmt: skip
+
+    def _tell(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
+        if self._telling.due:
+            self._send(Told(progress, preview() if preview is not None else ()))
+            self._telling.rest()
+
+    def _keep(self, make: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
+        if not self._keeping.due or self._halted.is_set():
+            return
+        begun = time.monotonic()
+        try:
+            self._store.write(self._order.job_id, checkpoint_name(self._order.attempt), make(), durable=False)
+        except (StoreError, OSError) as error:  # the job can do without
+            logger.warning("job %s: no checkpoint: %s", self._order.job_id, error)
+        self._keeping.rest(begun)
+
+
+def newest_checkpoint(store: Store, job_id: str, attempt: int) -> Arrays | None:
+    """What the latest of the earlier attempts has left to continue from; a damaged one is passed over."""
+    for earlier in range(attempt - 1, 0, -1):
+        if store.has(job_id, checkpoint_name(earlier)):
+            try:
+                return store.read(job_id, checkpoint_name(earlier))
+            except StoreError as error:
+                logger.warning("job %s: not continued from attempt %d: %s", job_id, earlier, error)
+    return None
+
+
+def _bounds(settings: ComputeSettings) -> str:
+    return "no bound" if settings.memory_bytes is None else f"bound: {settings.memory_bytes / 2**30:.1f} GiB"
+
+
+def _detail(error: MemoryError) -> str:
+    return f": {error}" if str(error) else ""
+
+
+class Desk(threading.Thread):
+    """Listens to the worker while the main thread computes. When the worker is gone, so is this process."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__(name="desk", daemon=True)
+        self.orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self.halted = threading.Event()
+        self._pipe = pipe
+
+    def run(self) -> None:
+        while True:
+            try:
+                message = self._pipe.recv()
+            except (EOFError, OSError):
+                os._exit(0)
+            if isinstance(message, Order):
+                self.halted.clear()
+                self.orders.put(message)
+            else:
+                self.halted.set()
+
+
+def main(module: str, descriptor: int) -> None:
+    """Serve orders until the worker closes the pipe."""
+    faulthandler.enable()  # a crash leaves its stack in the log
+    logging.basicConfig(
+        level=logging.INFO, format=f"%(asctime)s %(levelname)s compute[{os.getpid()}] %(name)s: %(message)s"
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):  # sent to the whole group; the worker decides when we go
+        signal.signal(number, signal.SIG_IGN)
+    os.set_inheritable(descriptor, False)
+    pipe = Connection(descriptor)
+    settings: ComputeSettings = pipe.recv()
+    if settings.memory_bytes is not None:
+        confine(settings.memory_bytes)
+    desk = Desk(pipe)
+    desk.start()
+    work = cast(Work, importlib.import_module(module))
+    work.warm(settings.device, settings.threads)
+    pipe.send(Ready())
+    try:
+        while True:
+            order = desk.orders.get()
+            pipe.send(Attempt(order, settings, pipe.send, desk.halted).run(work))
+    except BrokenPipeError:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    # the module as others import it: what travels through the pipe must not be of __main__
+    importlib.import_module("service.jobs.compute").main(sys.argv[1], int(sys.argv[2]))
