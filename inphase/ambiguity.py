@@ -137,10 +137,10 @@ def canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> C
     scale = float(np.percentile(np.abs(obj[support]), 99.9)) if support.any() else 0.0
     if not scale > 0 or not np.isfinite(scale):
         raise DataError("the object is empty or not finite within its support")
-    flipped = _handedness(_rolled(obj, _to_centre(np.abs(obj)))) < 0
+    flipped = _handedness(_rolled(obj, to_centre(np.abs(obj)))) < 0
     if flipped:
         obj, support = twin(obj), _mirrored(support)
-    shift = _to_centre(np.abs(obj))
+    shift = to_centre(np.abs(obj))
     obj, support = _rolled(obj, shift), _rolled(support, shift)
     global_phase = _minus_phase(obj)
     stored = (obj * (np.exp(1j * global_phase) / scale)).astype(np.complex64)
@@ -162,7 +162,7 @@ def _rolled(array: NDArray[T], shift: tuple[int, ...]) -> NDArray[T]:
     return rolled
 
 
-def _to_centre(amplitude: NDArray[np.floating]) -> tuple[int, ...]:
+def to_centre(amplitude: NDArray[np.floating]) -> tuple[int, ...]:
     """Whole-voxel roll that brings the centre of mass to N // 2, also for an object that wraps around the border."""
     total = float(amplitude.sum(dtype=np.float64))
     shift = []

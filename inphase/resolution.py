@@ -157,11 +157,12 @@ def half_bit(curve: Curve, independent: float) -> NDArray[np.float64]:
 
     (0.2071 + 1.9102 / sqrt n) / (1.2071 + 0.9102 / sqrt n), van Heel & Schatz, J. Struct. Biol. 151, 250 (2005).
     n: the shell's voxels times `independent`, the share of the grid that the object fills: oversampled voxels repeat
-    what their neighbours say.
+    what their neighbours say. Around the centre n is below 1: such a shell decides nothing, its threshold is -inf.
     """
-    root = np.sqrt(np.maximum(curve.voxels * independent, 1.0))
-    threshold: NDArray[np.float64] = (0.2071 + 1.9102 / root) / (1.2071 + 0.9102 / root)
-    return threshold
+    n = curve.voxels * independent
+    root = np.sqrt(np.maximum(n, 1.0))
+    threshold = (0.2071 + 1.9102 / root) / (1.2071 + 0.9102 / root)
+    return np.where(n < 1, -np.inf, threshold)
 
 
 def _far_field(obj: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:

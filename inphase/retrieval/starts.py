@@ -1,27 +1,35 @@
-"""Where retrieval begins: a network's prediction, or random phases in a support drawn from the autocorrelation."""
+"""Where retrieval begins: a network's prediction, also disturbed, or flat or random objects in a support drawn from the autocorrelation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from inphase.errors import DataError
 from inphase.fourier import autocorrelation
 from inphase.retrieval.problem import Problem
 
 AUTOCORRELATION_THRESHOLD = 0.04
+JITTER_PHASE = 0.5  # radians, rms
+JITTER_AMPLITUDE = 0.2  # rms, relative
+JITTER_LENGTH = 1 / 16  # of the grid's side: the Gaussian's sigma, a quarter of a crystal at oversampling 4
+
+Kind = Literal["network", "jittered", "autocorrelation", "random"]
 
 
 @dataclass(frozen=True)
 class Starts:
     """B starts, centred. The engine brings each to the scale of the data.
 
-    objects: (B, N, ...) complex64. supports: (B, N, ...) bool. kind: "network" or "random".
+    objects: (B, N, ...) complex64. supports: (B, N, ...) bool. kind: of all of them, or "mixed".
     """
 
     objects: NDArray[np.complex64]
     supports: NDArray[np.bool_]
-    kind: str
+    kind: Kind | Literal["mixed"]
 
     def __post_init__(self) -> None:
         if self.objects.shape != self.supports.shape or self.objects.ndim < 2:
@@ -43,6 +51,53 @@ def from_prediction(amplitude: NDArray[np.floating], phase: NDArray[np.floating]
     support = amplitude >= threshold * amplitude.max()
     obj = np.where(support, amplitude * np.exp(1j * phase), 0).astype(np.complex64)
     return Starts(obj[None], support[None], "network")
+
+
+def together(parts: Sequence[Starts]) -> Starts:
+    """Several batches as one, in order."""
+    kinds = {part.kind for part in parts}
+    return Starts(
+        np.concatenate([part.objects for part in parts]),
+        np.concatenate([part.supports for part in parts]),
+        kinds.pop() if len(kinds) == 1 else "mixed",
+    )
+
+
+def jittered(
+    amplitude: NDArray[np.floating], phase: NDArray[np.floating], n: int, seed: int, threshold: float = 0.1
+) -> Starts:
+    """`n` starts around a prediction: smooth random fields change its phase by 0.5 rad and its amplitude by a fifth (rms).
+
+    The support is thresholded after that, so it varies too. Same seed, same starts. Arguments as in `from_prediction`.
+    """
+    generator = np.random.default_rng(seed)
+    parts = []
+    for _ in range(n):
+        stretch = np.exp(JITTER_AMPLITUDE * _smooth(generator, amplitude.shape))
+        turn = JITTER_PHASE * _smooth(generator, amplitude.shape)
+        parts.append(from_prediction(amplitude * stretch, phase + turn, threshold))
+    joined = together(parts)
+    return Starts(joined.objects, joined.supports, "jittered")
+
+
+def flat(problem: Problem, n: int, seed: int) -> Starts:
+    """`n` starts of unit amplitude and a smooth random phase of 0.5 rad rms within `autocorrelation_support`.
+
+    Phase zero would not do: a real object in a centrosymmetric support has a real far field, and every projection keeps
+    it so: the iterations stay among the objects that are their own twins until rounding errors have grown.
+    """
+    support = autocorrelation_support(problem)
+    generator = np.random.default_rng(seed)
+    phases = np.stack([JITTER_PHASE * _smooth(generator, support.shape) for _ in range(n)])
+    objects = np.where(support, np.exp(1j * phases), 0).astype(np.complex64)
+    return Starts(objects, np.broadcast_to(support, objects.shape), "autocorrelation")
+
+
+def _smooth(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A random field of rms 1 that changes over JITTER_LENGTH of the grid."""
+    noise = generator.standard_normal(shape, dtype=np.float32)
+    field = gaussian_filter(noise, [JITTER_LENGTH * n for n in shape], mode="wrap")
+    return np.asarray(field / field.std(), np.float32)
 
 
 def random(problem: Problem, n: int, seed: int) -> Starts:
