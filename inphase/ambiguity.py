@@ -3,6 +3,7 @@
 o(r), e^{ic} o(r - r0) and conj(o(-r)) have the same |F|. Objects are centred (N // 2), even-sided, up to 3D, periodic.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -178,12 +179,17 @@ def to_centre(amplitude: NDArray[np.floating]) -> tuple[int, ...]:
 
 def flattened(obj: NDArray[np.complexfloating]) -> tuple[NDArray[np.complexfloating], tuple[float, ...]]:
     """The object without its phase ramp and global phase, and the ramp in radians per voxel."""
-    ramp = _mean_gradient(obj)
-    flat = obj
+    ramp = mean_gradient(obj)
+    flat = unramped(obj, ramp)
+    return flat * np.complex64(np.exp(1j * _minus_phase(flat))), ramp
+
+
+def unramped(obj: NDArray[np.complexfloating], ramp: Sequence[float]) -> NDArray[np.complexfloating]:
+    """The object without a phase ramp (radians per voxel and axis) about N // 2."""
     for axis, (n, slope) in enumerate(zip(obj.shape, ramp, strict=True)):
         wave = np.exp(-1j * slope * (np.arange(n) - n // 2)).astype(np.complex64)
-        flat = flat * wave.reshape([-1 if a == axis else 1 for a in range(obj.ndim)])
-    return flat * np.complex64(np.exp(1j * _minus_phase(flat))), ramp
+        obj = obj * wave.reshape([-1 if a == axis else 1 for a in range(obj.ndim)])
+    return obj
 
 
 def _handedness(obj: NDArray[np.complexfloating]) -> float:
@@ -211,6 +217,6 @@ def _minus_phase(obj: NDArray[np.complexfloating]) -> float:
     return -float(np.angle(np.sum(np.abs(obj) * obj, dtype=np.complex128)))
 
 
-def _mean_gradient(obj: NDArray[np.complexfloating]) -> tuple[float, ...]:
+def mean_gradient(obj: NDArray[np.complexfloating]) -> tuple[float, ...]:
     """arg sum conj(o(r)) o(r + 1) per axis, radians per voxel: no unwrapping, defects and wraps do no harm."""
     return tuple(float(np.angle(np.vdot(obj, np.roll(obj, -1, axis=a)))) for a in range(obj.ndim))
