@@ -167,7 +167,7 @@ def rocking_scan(
         pixel_m=pixel,
         angles_deg=angles | {circle: float(positions[len(positions) // 2])},
         scanned=circle,
-        step_deg=_step(scan, positions),
+        step_deg=even_step(positions, f"{scan.where}: '{scan.scanned}'"),
         direct_beam=beam,
     )
 
@@ -200,15 +200,15 @@ def _scanned_circle(scan: SpecScan, diffractometer: Diffractometer) -> str:
     )
 
 
-def _step(scan: SpecScan, positions: NDArray[np.float64]) -> float:
-    """Mean step. A line through the first and last point must pass each other one within half a step."""
+def even_step(positions: NDArray[np.float64], label: str) -> float:
+    """Mean step. A line through the first and last point must pass each other one within half a step; else DataError."""
     if len(positions) < 2:
-        raise DataError(f"{scan.where}: has {len(positions)} points; a rocking curve needs at least two")
+        raise DataError(f"{label}: has {len(positions)} points; a rocking curve needs at least two")
     step = float(positions[-1] - positions[0]) / (len(positions) - 1)
     off = np.abs(positions - (positions[0] + step * np.arange(len(positions))))
     if step == 0 or off.max() > _UNEVEN * abs(step):
         raise DataError(
-            f"{scan.where}: '{scan.scanned}' does not move in equal steps: point {int(off.argmax())} is "
+            f"{label} does not move in equal steps: point {int(off.argmax())} is "
             f"{off.max():.3g} deg off where {step:.3g} deg per point would bring it"
         )
     return step

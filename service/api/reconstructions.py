@@ -2,17 +2,14 @@
 
 import asyncio
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
-import numpy as np
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse
 from pydantic import Field, ValidationError
 
 from inphase.formats import Limits, RawScan
@@ -21,7 +18,7 @@ from inphase.preprocess.corrections import Corrections
 from service import pipeline
 from service.api.access import TheClock, TheServices, current, end, in_thread
 from service.api.bodies import JSON, NPY, OCTETS, media_type, octet_layout, read_json, receive_array
-from service.api.results import NPZ
+from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.clock import Clock
 from service.document import JobDocument
 from service.errors import ApiError
@@ -48,7 +45,7 @@ class Call(JobOptions):
     ] = None
     shape: Annotated[str | None, Field(max_length=100, description="of an octet body: 201,256,256 (C order)")] = None
     format: Annotated[
-        Literal["json", "npz"] | None, Field(description="answer with the job document or the result itself")
+        Literal["json"] | ResultFormat | None, Field(description="answer with the job document or the result itself")
     ] = None
 
 
@@ -98,7 +95,10 @@ class _Answered:
     summary="Reconstruct a pattern",
     response_model=JobDocument,
     responses={
-        200: {"content": {NPZ: {}}, "description": "done: the job document, or with format=npz the result itself"},
+        200: {
+            "content": {media: {} for media in MEDIA.values()},
+            "description": "done: the job document, or with format= (or Accept) the result itself",
+        },
         202: {"model": JobDocument, "description": "accepted, not finished within `wait`: ask at Location"},
     },
     openapi_extra=_BODY,
@@ -276,22 +276,15 @@ async def _response(request: Request, call: Call, answered: _Answered, services:
     headers = {"Location": f"/v1/jobs/{document.id}"} if document.recorded else {}
     if not document.state.final:
         return Response(document.to_json(), 202, headers, "application/json")
-    if not (call.format == "npz" or (call.format is None and NPZ in request.headers.get("accept", ""))):
+    form = call.format or accepted(request) or "json"
+    if form == "json":
         return Response(document.to_json(), 200, headers, "application/json")
     if document.state is not JobState.SUCCEEDED:
         raise ApiError(
             422, f"job {document.id} has no result, it is {document.state}: {document.reason}", headers=headers
         )
-    name = f"inphase-{document.id}.npz"
+    name = f"inphase-{document.id}"
     if answered.result:
-        return FileResponse(services.store.path(document.id, answered.result), 200, headers, NPZ, filename=name)
+        return await stored(services, services.store.path(document.id, answered.result), form, name, headers)
     assert answered.finished is not None
-    arrays = answered.finished.arrays
-
-    def pack() -> bytes:
-        stream = io.BytesIO()
-        np.savez(stream, allow_pickle=False, **arrays)
-        return stream.getvalue()
-
-    headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return Response(await services.compute(pack), 200, headers, NPZ)
+    return await unstored(services, answered.finished.arrays, form, name, headers)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service import png
 from service.api.access import TheClock, TheServices, in_thread, records
+from service.api.download import MEDIA, ResultFormat, accepted, stored
 from service.document import JobDocument
 from service.errors import ApiError
 from service.jobs.errors import StoreCorruptError, StoreError
@@ -23,7 +24,6 @@ from service.strain import MAPS
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 
-NPZ: Final = "application/x-npz"
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
 ArrayName = Literal[
     "amplitude",
@@ -48,15 +48,25 @@ _PART: Final = re.compile(r"(-?\d{1,9})|(-?\d{1,9})?:(-?\d{1,9})?(?::(-?\d{1,9})
     "/{job_id}/result",
     summary="The whole result",
     response_class=FileResponse,
-    responses={200: {"content": {NPZ: {}}, "description": "an npz file with every array and the job document"}},
+    responses={
+        200: {
+            "content": {media: {} for media in MEDIA.values()},
+            "description": "npz with every array and the job document; CXI 1.6; VTI or VTS for ParaView; MATLAB 5",
+        },
+        304: {"description": "not changed since the ETag in If-None-Match"},
+    },
 )
 async def whole(
     job_id: JobId,
     request: Request,
     services: TheServices,
-    form: Annotated[Literal["npz"], Query(alias="format")] = "npz",
+    clock: TheClock,
+    form: Annotated[
+        ResultFormat | None, Query(alias="format", description="by default what Accept asks for, else npz")
+    ] = None,
 ) -> Response:
-    """Every array of DESIGN 5 and the job document, as one npz file."""
+    """The whole result as one file (docs/reference/formats)."""
+    form = form or accepted(request) or "npz"
     record = await _finished(services, job_id)
     etag = tag(job_id, record.result, form)
     if known(request, etag):
@@ -64,9 +74,9 @@ async def whole(
     path = services.store.path(job_id, record.result)
     if not path.is_file():
         raise StoreError(f"the result of job {job_id} has expired")
-    return FileResponse(
-        path, media_type=NPZ, filename=f"inphase-{job_id}.npz", headers={"ETag": etag, "Cache-Control": "private"}
-    )
+    headers = {"ETag": etag, "Cache-Control": "private", "Vary": "Accept"}
+    with clock("encode"):
+        return await stored(services, path, form, f"inphase-{job_id}", headers)
 
 
 @router.get(

@@ -10,7 +10,8 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,16 @@ class Store:
         os.utime(target)  # one file, one time: taken up again, it is young again
         _sync_folder(target.parent)
         _sync_folder(self.root)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder that is gone after the block; one left behind by a process that was killed is swept up later."""
+        folder = self.root / f".{uuid4().hex}.tmp"
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def write_preview(self, job_id: str, attempt: int, png: bytes) -> None:
         """Replace the picture of a running attempt: in one step, but not forced to the disk."""
