@@ -2,17 +2,17 @@
 
 with Client("http://127.0.0.1:8000", key) as client:
     document = client.reconstruct(counts, refine="fast")
-    client.save(document["id"], Path("result.npz"))
+    client.save(document["id"], "result.cxi")
 """
 
 import contextlib
 import io
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import numpy as np
@@ -20,7 +20,11 @@ from numpy.typing import NDArray
 
 from inphase.errors import InphaseError
 
+if TYPE_CHECKING:
+    from inphase.formats import RawScan
+
 Document = dict[str, Any]
+_SERVED = ("npz", "cxi", "vti", "vts", "mat")  # by the service; everything else is made here
 _CHUNK = 2**20
 _POLL_S = 0.5
 _MARGIN_S = 60.0  # beyond `wait`, for the stages that it does not count
@@ -55,25 +59,32 @@ class Client:
 
     def reconstruct(
         self,
-        array: NDArray[np.generic],
+        pattern: "NDArray[np.generic] | RawScan",
         *,
         wait: float = 10.0,
         sent: Callable[[int, int], None] | None = None,
         **options: str | float | int | None,
     ) -> Document:
-        """Send a pattern (rocking, row, column) as npy; the job document, finished or not after `wait` seconds.
+        """Send a pattern (rocking, row, column); the job document, finished or not after `wait` seconds.
 
+        A scan that was read from a file goes with its geometry and its mask, as npz; a plain array as npy.
         options: model, domain, preprocess, refine, start, starts, seed, priority. sent: told bytes sent and bytes in all.
         """
-        content = _npy_chunks(array, sent)
-        size = _npy_size(array)
+        if not isinstance(pattern, np.ndarray) and (pattern.geometry is not None or pattern.mask is not None):
+            from inphase.formats import npz
+
+            body = npz.encode(pattern)
+            kind, size, content = "application/x-npz", len(body), _chunks(memoryview(body), sent)
+        else:
+            array = pattern if isinstance(pattern, np.ndarray) else pattern.array
+            kind, size, content = "application/x-npy", _npy_size(array), _npy_chunks(array, sent)
         query = {name: value for name, value in options.items() if value is not None} | {"wait": wait}
         return self._json(
             "POST",
             "/v1/reconstructions",
             params=query,
             content=content,
-            headers={"Content-Type": "application/x-npy", "Content-Length": str(size)},
+            headers={"Content-Type": kind, "Content-Length": str(size)},
             timeout=wait + _MARGIN_S,
         )
 
@@ -109,20 +120,35 @@ class Client:
         loaded: NDArray[np.generic] = np.load(io.BytesIO(answer.content), allow_pickle=False)
         return loaded
 
-    def save(self, job_id: str, path: Path) -> None:
-        """Write the result file (npz); `path` holds all of it or what it held before."""
-        partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
-        try:
-            with _reachable(self._http.base_url), self._http.stream("GET", f"/v1/jobs/{job_id}/result") as answer:
-                if answer.is_error:
-                    answer.read()
-                _check(answer)
-                with partial.open("xb") as file:
-                    for chunk in answer.iter_bytes(_CHUNK):
-                        file.write(chunk)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    def save(self, job_id: str, path: str | Path) -> None:
+        """Write the result in the format that the name's ending asks for (inphase.formats.writers).
+
+        `path` then holds all of it, or what it held before. Raises DataError for an unknown ending, before it is fetched.
+        """
+        from inphase.formats.atomic import replacing
+        from inphase.formats.npz import read_arrays
+        from inphase.formats.writers import write_result, writer_for
+
+        writer_for(path)
+        ending = Path(path).suffix.lower().removeprefix(".")
+        if ending in _SERVED:
+            with replacing(Path(path)) as partial:
+                self._fetch(job_id, ending, partial)
+            return
+        with tempfile.TemporaryDirectory() as folder:  # what is a folder is made here
+            fetched = Path(folder) / "result.npz"
+            self._fetch(job_id, "npz", fetched)
+            write_result(path, read_arrays(fetched))
+
+    def _fetch(self, job_id: str, form: str, path: Path) -> None:
+        where = f"/v1/jobs/{job_id}/result"
+        with _reachable(self._http.base_url), self._http.stream("GET", where, params={"format": form}) as answer:
+            if answer.is_error:
+                answer.read()
+            _check(answer)
+            with path.open("xb") as file:
+                for chunk in answer.iter_bytes(_CHUNK):
+                    file.write(chunk)
 
     def models(self) -> Document:
         """What is installed."""
@@ -180,7 +206,10 @@ def _npy_size(array: NDArray[np.generic]) -> int:
 def _npy_chunks(array: NDArray[np.generic], sent: Callable[[int, int], None] | None) -> Iterator[bytes]:
     """The npy file of an array, without a second copy of it in memory."""
     yield _npy_header(array)
-    octets = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    yield from _chunks(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, sent)
+
+
+def _chunks(octets: memoryview, sent: Callable[[int, int], None] | None) -> Iterator[bytes]:
     for begin in range(0, len(octets), _CHUNK):
         yield bytes(octets[begin : begin + _CHUNK])
         if sent is not None:

@@ -1,6 +1,5 @@
 """The command `inphase`. Its options bear the API's names."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,13 +75,16 @@ Refine = Annotated[
 
 
 @app.command(
-    epilog="Example: inphase reconstruct scan_0054/ -o scan54.npz --dark dark.tif --flat flat.tif --roi 0:256,0:256"
+    epilog="Example: inphase reconstruct scan_0054/ -o scan54.cxi --dark dark.tif --flat flat.tif --roi 0:256,0:256"
 )
 def reconstruct(
     path: Annotated[
         Path, typer.Argument(metavar="FILE_OR_FOLDER", help="HDF5, npy, npz, TIFF stack, or a folder of TIFF frames")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="the result, an npz file")],
+    output: Annotated[
+        str,
+        typer.Option("-o", "--output", help="the result: .npz, .cxi, .vti, .vts, .mat, or a folder: .cohere, name/"),
+    ],
     model: Model = None,
     domain: Annotated[str, typer.Option(help="what the numbers are: counts or modulus")] = "counts",
     preprocess: Preprocess = "auto",
@@ -105,16 +107,14 @@ def reconstruct(
     json: Annotated[bool, typer.Option("--json", help="print the job document, nothing else")] = False,
 ) -> None:
     """Reconstruct one pattern: clean it, ask the network, refine, write the result."""
+    from inphase.formats.writers import writer_for
     from service.options import Options
 
     chosen: dict[str, Any] = {
         "model": model, "domain": domain, "preprocess": preprocess, "refine": refine, "start": start, "seed": seed,
     }  # fmt: skip
     options = Options(**chosen, **({} if starts is None else {"starts": starts}))
-    if not output.absolute().parent.is_dir():
-        raise InphaseError(f"the folder of {output} does not exist: make it first, or choose another output")
-    if output.is_dir():
-        raise InphaseError(f"{output} is a folder: name a file to write")
+    writer_for(output)  # a mistyped ending is told before anything is computed
     if url is None:
         document = _here(path, output, options, dataset, dark, flat, roi)
         printable = document.model_dump_json(indent=2)
@@ -136,7 +136,7 @@ def reconstruct(
 
 def _here(
     path: Path,
-    output: Path,
+    output: str,
     options: "Options",
     dataset: str | None,
     dark: Path | None,
@@ -144,7 +144,7 @@ def _here(
     roi: str | None,
 ) -> "JobDocument":
     """In this process."""
-    from inphase.formats.npz import write_result
+    from inphase.formats.writers import write_result
 
     settings = _settings()
     with _bars() as bars:
@@ -195,7 +195,7 @@ def compute(
     return refine(draft, document, clock, runs=runs)
 
 
-def _there(path: Path, output: Path, options: "Options", dataset: str | None, url: str, key: str) -> dict[str, Any]:
+def _there(path: Path, output: str, options: "Options", dataset: str | None, url: str, key: str) -> dict[str, Any]:
     """On a service: the bytes are sent, so it need not see this machine's files."""
     from inphase.client import Client
     from inphase.formats import read
@@ -206,7 +206,7 @@ def _there(path: Path, output: Path, options: "Options", dataset: str | None, ur
         raw = read(path, dataset=dataset, domain=options.domain)
         sending = stage("sending")
         asked = options.model_dump(mode="json", exclude_none=True)
-        document = client.reconstruct(raw.array, wait=2.0, sent=sending, **asked)
+        document = client.reconstruct(raw, wait=2.0, sent=sending, **asked)
         refining = stage("refining")
         if document["state"] in ("queued", "running"):
             for state in client.follow(document["id"]):
@@ -401,7 +401,7 @@ def _stages(bars: Progress | None) -> Callable[[str], Callable[[int, int], None]
     return stage
 
 
-def _show(document: dict[str, Any], output: Path) -> None:
+def _show(document: dict[str, Any], output: str) -> None:
     """The figures of a result as a table."""
     metrics = document["metrics"]
     table = Table("", "chi2", "R", "support", "free llk")
@@ -420,7 +420,7 @@ def _show(document: dict[str, Any], output: Path) -> None:
         f"trust: {trust['level']}" + (f" ({'; '.join(trust['reasons'])})" if trust["reasons"] else ""), markup=False
     )
     out.print("time: " + ", ".join(f"{stage} {ms / 1e3:.2f} s" for stage, ms in document["timings_ms"].items()))
-    out.print(f"written: {os.fspath(output)}", markup=False)
+    out.print(f"written: {output}", markup=False)
 
 
 if __name__ == "__main__":

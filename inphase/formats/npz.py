@@ -52,6 +52,14 @@ def decode(stream: IO[bytes], where: str, request: Request) -> RawScan:
     return RawScan(array, geometry, where, chosen, mask=mask)
 
 
+def declared_bytes(stream: IO[bytes], where: str, request: Request) -> int:
+    """Bytes of the array that `decode` would take, from the headers alone."""
+    with _open(stream, where) as archive:
+        headers = _headers(archive, where)
+        shape, dtype = headers[_choose(headers, request, where)]
+    return math.prod(shape) * dtype.itemsize
+
+
 def encode(scan: RawScan) -> bytes:
     """A measurement with all that is known of it, as an archive that `decode` reads."""
     arrays = {"data": scan.array}

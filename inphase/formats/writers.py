@@ -13,6 +13,9 @@ from inphase.formats.atomic import replacing_folder
 from inphase.formats.result import Arrays
 
 
+_DOCUMENT: Final = "document.json"
+
+
 @dataclass(frozen=True)
 class Writer:
     """How a result becomes a file or a folder; `path` then holds all of it, or what it held before."""
@@ -26,7 +29,7 @@ def _write_folder(path: Path, arrays: Arrays) -> None:
     with replacing_folder(path) as partial:
         for name, array in arrays.items():
             if name == "document":
-                (partial / "document.json").write_text(str(array), encoding="utf-8")
+                (partial / _DOCUMENT).write_text(str(array), encoding="utf-8")
             else:
                 np.save(partial / f"{name}.npy", array, allow_pickle=False)
 
@@ -65,7 +68,9 @@ def writer_for(output: str | Path) -> Writer:
         what = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
         raise DataError(f"{output} is {what[0]}: name {what[1]} to write")
     if writer.folder and path.is_dir() and not _ours(path):
-        raise DataError(f"{output} holds other files: name a new folder, or one that holds a result and nothing else")
+        raise DataError(
+            f"{output} is a folder that holds other files: name a new folder, or one that holds a result and nothing else"
+        )
     return writer
 
 
@@ -80,5 +85,8 @@ def write_result(output: str | Path, arrays: Arrays) -> None:
 
 
 def _ours(folder: Path) -> bool:
-    """Whether a folder holds nothing but arrays and a document: it is replaced as a whole."""
-    return all(entry.suffix == ".npy" or entry.name == "document.json" for entry in folder.iterdir())
+    """Whether a folder is empty or a result of ours, which a new one may replace as a whole; measurements are neither."""
+    names = {entry.name for entry in folder.iterdir()}
+    if names <= {cohere.IMAGE, cohere.SUPPORT}:
+        return True
+    return _DOCUMENT in names and all(name.endswith(".npy") for name in names - {_DOCUMENT})

@@ -7,20 +7,25 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
+import anyio.to_thread
 import numpy as np
 from fastapi import Request
 from numpy.typing import NDArray
 
-from inphase.formats import Limits, RawScan
+from inphase.formats import Limits, RawScan, npz
+from inphase.formats import Request as ScanRequest
 from inphase.formats.npy import first_line
 from inphase.formats.scan import admit, in_words
+from inphase.pattern import Domain
 from service.errors import ApiError
 from service.settings import Bounds
 from service.telemetry import Budget
 
 NPY: Final = "application/x-npy"
+NPZ: Final = "application/x-npz"
 OCTETS: Final = "application/octet-stream"
 JSON: Final = "application/json"
 _NPY_HEADER_MAX: Final = 65_536
@@ -90,6 +95,46 @@ async def receive_array(
         yield RawScan(array, None, f"body of {kind}", f"{layout.shape} {layout.dtype}")
     finally:
         budget.release(layout.nbytes)
+
+
+@asynccontextmanager
+async def receive_archive(request: Request, domain: Domain, bounds: Bounds, budget: Budget) -> AsyncIterator[RawScan]:
+    """The measurement of an npz body, with the geometry and the mask that it brings (inphase.formats.npz).
+
+    The archive and the array count against the budget while in use; what it declares is checked before it is unpacked.
+    Raises ApiError 408, 411, 413, 503; DataError, TooLargeError for what is no measurement.
+    """
+    length = _declared_length(request)
+    if length is None:
+        raise ApiError(411, f"a body of {NPZ} needs its Content-Length")
+    if length > bounds.body_bytes:
+        raise ApiError(
+            413, f"the body has {in_words(length)}, more than the limit of {in_words(bounds.body_bytes)}; {_HINT}"
+        )
+    where, asked = f"body of {NPZ}", ScanRequest(Path("body.npz"), None, domain, _limits(bounds))
+    claimed = 0
+
+    def claim(nbytes: int) -> None:
+        nonlocal claimed
+        if not budget.claim(nbytes):
+            raise ApiError(
+                503,
+                f"{in_words(budget.used)} of requests are at work and {in_words(nbytes)} more do not fit: try again in a moment",
+            )
+        claimed += nbytes
+
+    try:
+        claim(length)
+        body = bytearray()
+        async for chunk in _chunks(request):
+            body += chunk
+        if len(body) != length:
+            raise ApiError(400, f"the body holds {len(body)} bytes of the {length} that it declares: it was cut off")
+        stream = io.BytesIO(body)
+        claim(await anyio.to_thread.run_sync(npz.declared_bytes, stream, where, asked))
+        yield await anyio.to_thread.run_sync(npz.decode, stream, where, asked)
+    finally:
+        budget.release(claimed)
 
 
 _HINT: Final = "crop the detector to the region around the peak"

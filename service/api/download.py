@@ -12,10 +12,10 @@ from fastapi.responses import FileResponse, StreamingResponse
 from inphase.formats.npz import read_arrays
 from inphase.formats.result import Arrays
 from inphase.formats.writers import write_result
+from service.api.bodies import NPZ
 from service.lifecycle import Services
 
 ResultFormat = Literal["npz", "cxi", "vti", "vts", "mat"]
-NPZ: Final = "application/x-npz"
 MEDIA: Final[dict[ResultFormat, str]] = {
     "npz": NPZ,
     "cxi": "application/x-cxi",

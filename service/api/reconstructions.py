@@ -17,7 +17,17 @@ from inphase.pattern import digest
 from inphase.preprocess.corrections import Corrections
 from service import pipeline
 from service.api.access import TheClock, TheServices, current, end, in_thread
-from service.api.bodies import JSON, NPY, OCTETS, media_type, octet_layout, read_json, receive_array
+from service.api.bodies import (
+    JSON,
+    NPY,
+    NPZ,
+    OCTETS,
+    media_type,
+    octet_layout,
+    read_json,
+    receive_archive,
+    receive_array,
+)
 from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.clock import Clock
 from service.document import JobDocument
@@ -64,6 +74,7 @@ _BODY: Final[dict[str, Any]] = {
                 "example": {"source": {"kind": "file", "path": "scan_0054/"}, "refine": "fast"},
             },
             NPY: {"schema": {"type": "string", "format": "binary"}},
+            NPZ: {"schema": {"type": "string", "format": "binary"}},
             OCTETS: {"schema": {"type": "string", "format": "binary"}},
         },
     }
@@ -115,7 +126,7 @@ async def reconstruct(
         Header(min_length=1, max_length=255, description="repeat a call with the same key, and it is one job"),
     ] = None,
 ) -> Response:
-    """Clean, predict, refine. Send a file's path as JSON, or the array as npy or octets."""
+    """Clean, predict, refine. Send a file's path as JSON, or the array as npy, npz (with geometry and mask) or octets."""
     if services.draining.is_set():
         raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
     async with AsyncExitStack() as held:
@@ -132,7 +143,7 @@ async def reconstruct(
     return await _response(request, call, answered, services)
 
 
-_TAKEN: Final = f"send {JSON} with the path of a file (HDF5, npy, npz, TIFF) below a data root, {NPY}, or {OCTETS} with ?dtype= and ?shape="
+_TAKEN: Final = f"send {JSON} with the path of a file (HDF5, npy, npz, TIFF) below a data root, {NPY}, {NPZ}, or {OCTETS} with ?dtype= and ?shape="
 
 
 async def _received(request: Request, call: Call, services: Services, clock: Clock, held: AsyncExitStack) -> _Received:
@@ -150,13 +161,26 @@ async def _received(request: Request, call: Call, services: Services, clock: Clo
                 return load(asked.source, asked.domain, Limits(settings.bounds.array_bytes), settings.data_roots)
 
         return _Received(asked, network, read, lambda: hashlib.sha256(body).hexdigest())
-    if kind not in (NPY, OCTETS):
+    if kind not in (NPY, NPZ, OCTETS):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
     network = await _checked(call, services)
+    if kind == NPZ:
+        with clock("receive"):
+            raw = await held.enter_async_context(
+                receive_archive(request, call.domain, settings.bounds, services.budget)
+            )
+        return _Received(call, network, lambda: (raw, None), lambda: _digest_of_all(raw))
     layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
     with clock("receive"):
         raw = await held.enter_async_context(receive_array(request, layout, settings.bounds, services.budget))
     return _Received(call, network, lambda: (raw, None), lambda: digest(raw.array))
+
+
+def _digest_of_all(raw: RawScan) -> str:
+    """Of array, mask and geometry: the same counts under another mask are another request."""
+    geometry = raw.geometry and (raw.geometry.q_steps.tobytes(), raw.geometry.q_centre)
+    parts = [digest(raw.array), "" if raw.mask is None else digest(raw.mask), repr(geometry)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def _parsed(body: bytes, call: Call) -> FileCall:

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from inphase.client import Client, ServiceError
+from inphase.errors import DataError
+from inphase.formats import RawScan, Request, npz
+from inphase.geometry import Geometry
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -98,6 +101,48 @@ def test_a_broken_download_leaves_the_old_file(tmp_path: Path) -> None:
     with client(lambda _: httpx.Response(200, content=b"new")) as service:
         service.save("x", path)
     assert path.read_bytes() == b"new"
+
+
+def test_the_ending_names_the_format(tmp_path: Path) -> None:
+    """The service is asked for what the name says; an unknown ending is told without asking."""
+    asked = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["format"])
+        return httpx.Response(200, content=b"bytes")
+
+    with client(handler) as service:
+        for ending in ("cxi", "VTS", "npz"):
+            service.save("x", tmp_path / f"result.{ending}")
+        with pytest.raises(DataError, match="known endings"):
+            service.save("x", tmp_path / "result.pdf")
+    assert asked == ["cxi", "vts", "npz"]
+    assert (tmp_path / "result.cxi").read_bytes() == b"bytes"
+
+
+def test_a_scan_goes_with_its_geometry_and_mask() -> None:
+    """A scan read from a file is sent as npz with all that is known of it; without geometry and mask as plain npy."""
+    bodies = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        bodies.append((request.headers["content-type"], request.read()))
+        assert int(request.headers["content-length"]) == len(bodies[-1][1])
+        return httpx.Response(202, json={"id": "x"})
+
+    counts = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    geometry = Geometry(np.diag([1.0, 2.0, 3.0]), np.array([0.0, 0.0, 9.0]))
+    mask = np.broadcast_to(np.eye(4, 5, dtype=np.uint8), counts.shape)
+    with client(handler) as service:
+        service.reconstruct(RawScan(counts, geometry, "", "", mask=mask))
+        service.reconstruct(RawScan(counts, None, "", ""))
+    (kind, body), (plain, _) = bodies
+    assert (kind, plain) == ("application/x-npz", "application/x-npy")
+    back = npz.decode(io.BytesIO(body), "", Request(Path()))
+    assert np.array_equal(back.array, counts)
+    assert back.geometry is not None
+    assert np.array_equal(back.geometry.q_steps, geometry.q_steps)
+    assert np.array_equal(back.geometry.q_centre, geometry.q_centre)
+    assert np.array_equal(back.mask, mask)
 
 
 def test_a_file_is_named_in_json() -> None:

@@ -12,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from inphase.formats.npz import read_result
+from inphase.formats.reconstruction import read_reconstruction
 from service import cli
 from tests.service.conftest import crystal, write_model
 
@@ -167,6 +168,26 @@ def test_the_output_folder_is_checked_first(inphase, scan: Path, tmp_path: Path)
     code, _, err = inphase("reconstruct", scan, "-o", tmp_path)
     assert code == 1
     assert "is a folder" in err
+
+
+def test_an_unknown_ending_is_told_before_anything_is_read(inphase, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """The measurement does not even exist, and still the ending is what is complained of, with those that are known."""
+    code, _, err = inphase("reconstruct", tmp_path / "missing.npy", "-o", tmp_path / "out.tiff")
+    assert code == 1
+    assert "'.tiff'" in err
+    for ending in (".npz", ".cxi", ".vti", ".vts", ".mat", ".cohere"):
+        assert ending in err
+
+
+def test_the_ending_chooses_the_format(inphase, scan: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """The same reconstruction as CXI, as cohere's folder and as a folder of arrays: one object."""
+    for output in ("out.cxi", "results_phasing", "arrays/"):
+        code, _, err = inphase("reconstruct", scan, "-o", f"{tmp_path}/{output}", "--refine", "none")
+        assert code == 0, err
+    found = np.load(tmp_path / "arrays" / "object.npy")
+    assert np.array_equal(read_reconstruction(tmp_path / "out.cxi").object, found)
+    theirs = read_reconstruction(tmp_path / "results_phasing").object
+    assert np.allclose(theirs * np.abs(found).max(), found, rtol=1e-5, atol=1e-6)
 
 
 def test_a_failed_write_leaves_the_old_result(

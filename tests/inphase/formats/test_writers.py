@@ -42,8 +42,11 @@ def test_what_stands_in_the_way(tmp_path: Path) -> None:
         writer_for(tmp_path / "r.cohere")
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("")
-    with pytest.raises(DataError, match="holds other files"):
-        writer_for(tmp_path / "thesis")
+    (tmp_path / "measured").mkdir()
+    np.save(tmp_path / "measured" / "scan.npy", np.zeros(1))
+    for name in ("thesis", "measured"):
+        with pytest.raises(DataError, match="holds other files"):
+            writer_for(tmp_path / name)
 
 
 @pytest.mark.parametrize("ending", [".npz", ".cxi", ".vti", ".vts", ".mat", ".cohere", "/"])
@@ -75,8 +78,7 @@ def test_a_failed_write_leaves_what_was_there(
 
 def test_folder_of_arrays(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     """One npy for each array, and the document; writing again replaces the folder as a whole."""
-    (tmp_path / "r").mkdir()
-    np.save(tmp_path / "r" / "stale.npy", np.zeros(1))
+    write_result(f"{tmp_path}/r/", arrays | {"stale": np.zeros(1)})
     write_result(f"{tmp_path}/r/", arrays)
     assert {path.stem for path in (tmp_path / "r").iterdir()} == set(arrays)
     for name, array in arrays.items():
