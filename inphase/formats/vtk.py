@@ -19,6 +19,7 @@ from inphase.formats.result import PHASE_SIGN, Arrays, Result
 
 NM: Final = 1e9
 ORTHOGONAL: Final = 1e-3  # largest cosine between two axes that counts as a right angle: half a voxel over 500
+_LENGTHS: Final = frozenset({"displacement", "d_spacing"})  # metres in the result
 _TYPES: Final = {"f4": "Float32", "f8": "Float64", "u1": "UInt8"}
 
 
@@ -100,6 +101,8 @@ def _point_data(result: Result) -> list[_Array]:
         "support": result.support.astype(np.uint8),
         **result.derived,
     }
+    for name in _LENGTHS & volumes.keys():
+        volumes[name] = volumes[name] * volumes[name].dtype.type(NM)
     blocks = []
     for name, volume in volumes.items():
         data = np.ascontiguousarray(volume, volume.dtype.newbyteorder("<"))

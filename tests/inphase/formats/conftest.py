@@ -25,6 +25,7 @@ def arrays() -> dict[str, np.ndarray]:
         "mask": rng.integers(0, 3, SHAPE, np.uint8),
         "free": rng.integers(0, 2, SHAPE).astype(bool),
         "strain": rng.normal(size=SHAPE).astype(np.float32),
+        "displacement": np.where(np.abs(field) > 1, 1e-11 * np.angle(field), np.nan).astype(np.float32),
         "voxel_size_m": np.array([1e-9, 2e-9, 3e-9]),
         "voxel_basis_m": np.array([[0, 0, 1e-9], [0, -2e-9, 0], [3e-9, 0, 0]]),
         "q_centre": np.array([1e10, 0.0, 2e10]),

@@ -44,6 +44,7 @@ def test_vts_keeps_the_sheared_grid(tmp_path: Path, arrays: dict[str, np.ndarray
     assert np.allclose(points, index @ SHEARED * 1e9, atol=1e-5)
     for name in VOLUMES:
         assert np.array_equal(volume(data, name, shape), arrays[name]), name
+    assert np.allclose(volume(data, "displacement", shape), arrays["displacement"] * 1e9, equal_nan=True)
     assert text(data, "length_unit") == "nm"
     assert "exp(-i q.r)" in text(data, "phase_sign")
 

@@ -83,7 +83,7 @@ def test_folder_of_arrays(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None
     assert {path.stem for path in (tmp_path / "r").iterdir()} == set(arrays)
     for name, array in arrays.items():
         if name != "document":
-            assert np.array_equal(np.load(tmp_path / "r" / f"{name}.npy"), array)
+            np.testing.assert_array_equal(np.load(tmp_path / "r" / f"{name}.npy"), array)
     assert (tmp_path / "r" / "document.json").read_text() == str(arrays["document"])
 
 
@@ -92,7 +92,7 @@ def test_npz_round_trip(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     write_result(tmp_path / "r.npz", arrays)
     back = read_result(tmp_path / "r.npz")
     assert np.array_equal(back.derived["strain"], arrays["strain"])
-    assert set(back.derived) == {"strain"}
+    assert set(back.derived) == {"strain", "displacement"}
     assert back.voxel_basis_m is not None
     assert np.array_equal(back.voxel_basis_m, arrays["voxel_basis_m"])
 
