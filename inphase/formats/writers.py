@@ -12,7 +12,6 @@ from inphase.formats import cohere, cxi, matlab, npz, vtk
 from inphase.formats.atomic import replacing_folder
 from inphase.formats.result import Arrays
 
-
 _DOCUMENT: Final = "document.json"
 
 
