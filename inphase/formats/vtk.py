@@ -6,16 +6,18 @@ Lengths are in nanometres, the centre of the array (N // 2) is the origin.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase.errors import DataError
 from inphase.formats.atomic import replacing
 from inphase.formats.result import PHASE_SIGN, Arrays, Result
+from inphase.geometry import Geometry
+from inphase.orthogonal import orthogonal
+from inphase.strain import strain
 
 NM: Final = 1e9
 ORTHOGONAL: Final = 1e-3  # largest cosine between two axes that counts as a right angle: half a voxel over 500
@@ -45,7 +47,7 @@ def write_vts(path: Path, arrays: Arrays) -> None:
     blocks = [*_point_data(result), points]
     extent = _extent(shape)
     with replacing(path) as partial, partial.open("xb") as stream:
-        _head(stream, "StructuredGrid", f'WholeExtent="{extent}"', result)
+        _head(stream, "StructuredGrid", f'WholeExtent="{extent}"', result, "as reconstructed")
         stream.write(f'<Piece Extent="{extent}">\n<PointData Scalars="amplitude">\n'.encode())
         offset = _declare(stream, blocks[:-1], 0)
         stream.write(b"</PointData>\n<Points>\n")
@@ -55,19 +57,18 @@ def write_vts(path: Path, arrays: Arrays) -> None:
 
 
 def write_vti(path: Path, arrays: Arrays) -> None:
-    """The result as image data.
+    """The result as image data. A sheared grid is brought onto cubic voxels in the laboratory frame first
+    (inphase.orthogonal), and the maps of strain are made anew on it; field data `grid` says so.
 
-    Raises DataError where the axes of the grid are not orthogonal: image data cannot be sheared.
+    Raises DataError where that cannot be done: an empty support, more than 512^3 voxels.
     """
     result = Result.of(arrays)
+    cubic = not _right_angled(_basis_nm(result))
+    if cubic:
+        result = _on_cubic_voxels(result)
     shape, basis = result.object.shape, _basis_nm(result)
     spacing = np.linalg.norm(basis, axis=1)
     axes = basis / spacing[:, None]
-    if np.abs(axes @ axes.T - np.eye(3)).max() > ORTHOGONAL:
-        raise DataError(
-            f"{path.name}: VTI holds orthogonal grids, and this one is sheared by the rocking scan: write VTS, "
-            "which keeps it as it is"
-        )
     origin = -(np.asarray(shape) // 2) @ basis
     # VTK's x runs fastest: that is our last axis
     direction = axes[::-1].T
@@ -78,11 +79,44 @@ def write_vti(path: Path, arrays: Arrays) -> None:
     )
     blocks = _point_data(result)
     with replacing(path) as partial, partial.open("xb") as stream:
-        _head(stream, "ImageData", attributes, result)
+        _head(
+            stream, "ImageData", attributes, result, "interpolated onto cubic voxels" if cubic else "as reconstructed"
+        )
         stream.write(f'<Piece Extent="{extent}">\n<PointData Scalars="amplitude">\n'.encode())
         _declare(stream, blocks, 0)
         stream.write(b"</PointData>\n</Piece>\n</ImageData>\n")
         _append(stream, blocks)
+
+
+def _right_angled(basis: NDArray[np.float64]) -> bool:
+    axes = basis / np.linalg.norm(basis, axis=1, keepdims=True)
+    return bool(np.abs(axes @ axes.T - np.eye(3)).max() <= ORTHOGONAL)
+
+
+def _on_cubic_voxels(result: Result) -> Result:
+    assert result.voxel_basis_m is not None
+    n0, n1, n2 = result.object.shape
+    made = orthogonal(
+        result.object, result.support, Geometry.of_voxels(result.voxel_basis_m, (n0, n1, n2), result.q_centre)
+    )
+    geometry, field = made.geometry(), made.with_ramp()
+    maps: dict[str, NDArray[Any]] = {}
+    if "strain" in result.derived and geometry.q_centre is not None:
+        found = strain(field, made.support, geometry)
+        maps = {
+            "displacement": found.displacement_m,
+            "strain": found.strain,
+            "strain_with_ramp": found.strain_with_ramp,
+            "d_spacing": found.d_spacing_m,
+        }
+    return replace(
+        result,
+        object=field,
+        support=made.support,
+        phase_flat=np.where(made.support, np.angle(made.object), 0).astype(np.float32),
+        voxel_basis_m=geometry.voxel_basis_m(made.shape),
+        derived=maps,
+    )
 
 
 def _basis_nm(result: Result) -> NDArray[np.float64]:
@@ -118,7 +152,7 @@ def _points(shape: tuple[int, ...], basis: NDArray[np.float64]) -> Iterator[NDAr
         yield (plane + (index - shape[0] // 2) * basis[0]).astype("<f4")
 
 
-def _head(stream: IO[bytes], kind: str, attributes: str, result: Result) -> None:
+def _head(stream: IO[bytes], kind: str, attributes: str, result: Result, grid: str) -> None:
     stream.write(
         f'<?xml version="1.0"?>\n<VTKFile type="{kind}" version="1.0" byte_order="LittleEndian" header_type="UInt64">\n'
         f"<{kind} {attributes}>\n<FieldData>\n".encode()
@@ -127,6 +161,7 @@ def _head(stream: IO[bytes], kind: str, attributes: str, result: Result) -> None
     for name, text in (
         ("length_unit", "nm" if known else "voxel"),
         ("phase_sign", PHASE_SIGN),
+        ("grid", grid),
         ("job", str(result.document.get("id", ""))),
     ):
         codes = " ".join(str(code) for code in (*text.encode(), 0))
