@@ -158,6 +158,34 @@ def canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> C
     )
 
 
+def framed(form: Canonical, reference: NDArray[np.complexfloating]) -> tuple[Canonical, Alignment]:
+    """The same object in the frame of another one: its twin, its place to the nearest voxel, its global phase.
+
+    reference: a stored object of the same shape. The scale stays, and so does |F|; the Alignment says how sure the twin
+    is. Its shift_voxels is what was found, of which `shift` of the result took the whole voxels.
+    """
+    _, alignment = align(form.object, reference)
+    obj, support, shift, sign = form.object, form.support, form.shift, 1.0
+    if alignment.twin:  # conj(rolled by s) at -r is conj(o(-r)) rolled by -s
+        obj, support, shift, sign = twin(obj), _mirrored(support), tuple(-s for s in form.shift), -1.0
+    step = tuple(round(s) for s in alignment.shift_voxels)
+    obj, support = _rolled(obj, step), _rolled(support, step)
+    phase = float(np.angle(np.vdot(obj, reference)))
+    stored = (obj * np.exp(1j * phase)).astype(np.complex64)
+    flat, ramp = flattened(stored)
+    moved = Canonical(
+        object=stored,
+        support=support,
+        scale=form.scale,
+        global_phase=float(np.angle(np.exp(1j * (sign * form.global_phase + phase)))),
+        shift=tuple((s + d + n // 2) % n - n // 2 for s, d, n in zip(shift, step, obj.shape, strict=True)),
+        twin=form.twin != alignment.twin,
+        ramp=ramp,
+        phase_flat=np.where(support, np.angle(flat), 0).astype(np.float32),
+    )
+    return moved, alignment
+
+
 def _rolled(array: NDArray[T], shift: tuple[int, ...]) -> NDArray[T]:
     rolled: NDArray[T] = np.roll(array, shift, axis=tuple(range(array.ndim)))
     return rolled

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service import errors, lifecycle
-from service.api import docs, events, jobs, models, reconstructions, results, status
+from service.api import docs, events, jobs, models, reconstructions, results, series, status
 from service.api.access import OwnJob
 from service.security import Authorised
 from service.settings import Settings
@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     app.add_middleware(TelemetryMiddleware, metrics=services.metrics)
     errors.install(app)
-    for router in (reconstructions.router, jobs.listing, models.router):
+    for router in (reconstructions.router, jobs.listing, series.router, models.router):
         app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
     for router in (jobs.router, events.router, results.router):
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)

@@ -23,6 +23,7 @@ from service.jobs.errors import (
     StoreError,
     StoreFullError,
     UnknownJobError,
+    UnknownSeriesError,
 )
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ _KINDS: Final[tuple[tuple[type[InphaseError], _Kind], ...]] = (
     (RecipeError, _Kind(422, "recipe", "The recipe cannot be understood")),
     (UnknownModelError, _Kind(404, "unknown-model", "No such model")),
     (ModelError, _Kind(503, "model", "The model cannot be used")),
+    (UnknownSeriesError, _Kind(404, "unknown-series", "No such series")),
     (UnknownJobError, _Kind(404, "unknown-job", "No such job")),
     (KeyReusedError, _Kind(422, "idempotency-key", "The key was used for another request")),
     (DocumentError, _Kind(500, "document", "The job document cannot be read")),

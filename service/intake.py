@@ -18,6 +18,7 @@ from service.jobs.broker import Queue
 from service.jobs.errors import DocumentError, QueueUnavailableError, StoreError
 from service.jobs.housekeeping import make_room
 from service.jobs.record import JobRecord, Place, Records, Request
+from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Arrays, Store
 from service.options import JobOptions
@@ -56,10 +57,13 @@ def fingerprint(draft: Draft, document: JobDocument, owner: str) -> str:
 
 
 class Intake:
-    """Accepts jobs. records, queue: None where the service runs without a queue."""
+    """Accepts jobs. records, series, queue: None where the service runs without a queue."""
 
-    def __init__(self, records: Records | None, queue: Queue | None, store: Store, bounds: Bounds) -> None:
-        self._records, self._queue, self._store, self._bounds = records, queue, store, bounds
+    def __init__(
+        self, records: Records | None, series: SeriesRecords | None, queue: Queue | None, store: Store, bounds: Bounds
+    ) -> None:
+        self._records, self._series, self._queue = records, series, queue
+        self._store, self._bounds = store, bounds
 
     def accept(self, draft: Draft, document: JobDocument, order: Order) -> JobRecord:
         """Accept a refinement; the record of the job that stands for it now.
@@ -100,8 +104,8 @@ class Intake:
         return self._recorded(
             document.id,
             lambda: records.add_ended(
-                document.id, document.to_json(), result=RESULT, owner=order.owner, request=order.request,
-                place=order.place,
+                document.id, document.to_json(), result=RESULT, priority=order.options.priority, owner=order.owner,
+                request=order.request, place=order.place,
             ),
         )  # fmt: skip
 
@@ -111,7 +115,7 @@ class Intake:
         return self._records, self._queue
 
     def _write(self, job_id: str, name: str, arrays: Arrays) -> None:
-        make_room(self._records, self._store, sum(array.nbytes for array in arrays.values()))
+        make_room(self._records, self._series, self._store, sum(array.nbytes for array in arrays.values()))
         self._store.write(job_id, name, arrays)
 
     def _recorded(self, job_id: str, record: Callable[[], JobRecord]) -> JobRecord:
@@ -149,7 +153,7 @@ class Intake:
         return self._recorded(
             document.id,
             lambda: records.add_ended(
-                document.id, taken.to_json(), result=RESULT, owner=order.owner, fingerprint=identity,
-                request=order.request,
+                document.id, taken.to_json(), result=RESULT, priority=order.options.priority, owner=order.owner,
+                fingerprint=identity, request=order.request,
             ),
         )  # fmt: skip

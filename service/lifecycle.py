@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 
+from service.feeder import Feeder
 from service.inference.repository import Repository
 from service.inference.runtime import Networks
 from service.intake import Intake
@@ -16,6 +17,7 @@ from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.housekeeping import sweep
 from service.jobs.record import Records
+from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
@@ -42,14 +44,16 @@ class Services:
         self.budget = Budget(settings.bounds.bytes_in_flight)
         self.metrics = Metrics()
         self.records: Records | None = None
+        self.series: SeriesRecords | None = None
         self.queue: Queue | None = None
+        self.feeder: Feeder | None = None
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
         self._compute = anyio.CapacityLimiter(settings.compute_slots)
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None
-        self._housekeeper: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     def _keys(self) -> list[Key]:
         own = self.settings.api_key.get_secret_value() if self.settings.api_key else self.generated_key
@@ -63,14 +67,17 @@ class Services:
         except BaseException:
             await anyio.to_thread.run_sync(self._stop)
             raise
-        self._housekeeper = asyncio.create_task(self._keep_house())
+        self._background.append(asyncio.create_task(self._keep_house()))
+        if self.records is not None and self.series is not None:
+            self.feeder = Feeder(self.settings, self.networks, self.records, self.series, self.store, self.intake)
+            self._background.append(asyncio.create_task(self.feeder.run()))
 
     async def stop(self) -> None:
         """Bring everything down: workers first, then Redis."""
         self.draining.set()
-        if self._housekeeper is not None:
-            self._housekeeper.cancel()
-            await asyncio.gather(self._housekeeper, return_exceptions=True)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         await anyio.to_thread.run_sync(self._stop)
 
     async def compute(self, work: Callable[[], T]) -> T:
@@ -85,7 +92,7 @@ class Services:
         log.info("model loaded", model=network.version.label, provider=network.provider)
         if self.settings.queue:
             self._start_queue()
-        self.intake = Intake(self.records, self.queue, self.store, self.settings.bounds)
+        self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)
         self.metrics.watch(self.budget, self.records)
         self.warm = True
 
@@ -96,6 +103,7 @@ class Services:
             self._redis = EmbeddedRedis(settings.state_dir / "redis")
             url = self._redis.start()
         self.records = Records(url)
+        self.series = SeriesRecords(url)
         self.queue = Queue(url, self.records)
         if settings.workers:
             worker = WorkerSettings(
@@ -114,7 +122,7 @@ class Services:
     def _stop(self) -> None:
         if self._supervisor is not None:
             self._supervisor.stop()
-        for client in (self.queue, self.records):
+        for client in (self.queue, self.series, self.records):
             if client is not None:
                 client.close()
         if self._redis is not None:
@@ -132,8 +140,8 @@ class Services:
             await asyncio.sleep(_HOUSEKEEPING_S)
 
     def _sweep(self) -> None:
-        if self.records is None or self.queue is None:
+        if self.records is None or self.series is None or self.queue is None:
             return
-        swept = sweep(self.records, self.queue, self.store, self.settings.bounds.result_age_s)
+        swept = sweep(self.records, self.series, self.queue, self.store, self.settings.bounds.result_age_s)
         if swept.recovered or swept.expired:
             log.info("housekeeping", handed_out_again=swept.recovered, expired=len(swept.expired))

@@ -47,6 +47,7 @@ from service.document import (
     StepPart,
     TrustPart,
 )
+from service.frame import Frame
 from service.inference.prediction import Prediction
 from service.jobs.state import JobState
 from service.options import CONVENTIONAL, NO_REFINEMENT, Options
@@ -65,6 +66,7 @@ class Draft:
 
     prediction: None where no network was asked. free: None where no voxels are hidden (input not counts).
     geometry: of the model grid, None where unknown.
+    frame: of the series whose scan this is; the result is brought into it.
     """
 
     problem: Problem
@@ -75,6 +77,7 @@ class Draft:
     valid_fraction: float
     noise_chi2: float | None
     geometry: Geometry | None = None
+    frame: Frame | None = None
 
     def network_start(self) -> Starts:
         """The prediction as a start. Raises DataError where there is none, or it is empty."""
@@ -204,7 +207,6 @@ def choose_start(draft: Draft, document: JobDocument) -> JobDocument:
 def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -> Finished:
     """Bring the best candidate into canonical form, judge it, and put the result together. The document says `succeeded`."""
     with clock("encode"):
-        canonical = ambiguity.canonical(best.object, best.support)
         refined = document.recipe.refine != NO_REFINEMENT
         verdict = trust.judge(
             best.metrics,
@@ -213,6 +215,9 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
             refined=refined,
             valid_fraction=draft.valid_fraction,
         )
+        canonical, series = ambiguity.canonical(best.object, best.support), document.series
+        if draft.frame is not None:
+            canonical, series = draft.frame.join(canonical, document, verdict.level)
         maps = strain.maps(canonical, draft.geometry)
         arrays: Arrays = {
             "object": canonical.object,
@@ -233,6 +238,7 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
             "state": JobState.SUCCEEDED,
             "metrics": document.metrics.model_copy(update={"final": Score.of(best.metrics)}),
             "trust": TrustPart.of(verdict),
+            "series": series,
             "start": document.start.model_copy(update={"kind": best.kind}),
             "canonical": CanonicalPart(
                 scale=canonical.scale,

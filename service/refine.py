@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -17,6 +18,7 @@ from inphase.retrieval.terms import Recipe
 from service import pipeline
 from service.clock import Clock
 from service.document import JobDocument, Score
+from service.frame import Frame
 from service.jobs.state import Progress as RecordedProgress
 from service.jobs.task import Outcome, Task
 from service.options import CONVENTIONAL
@@ -72,6 +74,8 @@ def perform(task: Task) -> Outcome:
     clock.add("queue", max(0.0, waited.total_seconds() * 1e3))
     with clock("decode"):
         draft = Draft.from_arrays(task.store.read(task.job_id, "input"), document)
+    if document.series is not None:
+        draft = replace(draft, frame=Frame(task.store, document.series.id))
 
     def report(progress: Progress) -> None:
         told = RecordedProgress(

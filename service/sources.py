@@ -1,7 +1,10 @@
 """Measurements that lie in files: which may be named in a request, and how they are read."""
 
+import glob
 import os
 import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.errors import DataError
-from inphase.formats import Limits, RawScan, npy, read, tiff
+from inphase.formats import READERS, Limits, RawScan, npy, read, tiff
 from inphase.pattern import Domain
 from inphase.preprocess.corrections import Corrections
 from service.errors import ApiError
@@ -69,6 +72,65 @@ def resolve(name: str, roots: tuple[Path, ...]) -> Path:
             _refuse_links_out(path, name, roots)
             return path
     raise ApiError(404, f"{name!r} does not exist below the data roots of this service")
+
+
+def expand(
+    scans: Sequence[str | FileSource], shared: FileSource, roots: tuple[Path, ...], most: int
+) -> list[FileSource]:
+    """The scans of a series, in the order of their numbers: a file, a folder of frames, a folder of scans, a pattern.
+
+    shared: what belongs to every scan that is named by its path alone. Raises ApiError: 404 where a path or pattern finds
+    nothing, 403 as `resolve`, 422 for more than `most`.
+    """
+    found: list[FileSource] = []
+    for scan in scans:
+        if isinstance(scan, FileSource):
+            found.append(scan.model_copy(update={"path": str(resolve(scan.path, roots))}))
+            continue
+        named = _matching(scan, roots, most) if glob.has_magic(scan) else scans_in(resolve(scan, roots))
+        if not named:
+            raise ApiError(404, f"{scan!r} finds no scan below the data roots of this service")
+        found += [shared.model_copy(update={"path": str(path)}) for path in named]
+    if len(found) > most:
+        raise ApiError(422, f"a series has at most {most} scans, these are {len(found)}: submit several")
+    return found
+
+
+def scans_in(path: Path) -> list[Path]:
+    """The scans that a path means: itself, or what lies in it where it is a folder that holds no frames itself."""
+    if not path.is_dir() or holds_frames(path):
+        return [path]
+    return in_order(
+        entry
+        for entry in path.iterdir()
+        if not entry.name.startswith(".")
+        and (holds_frames(entry) if entry.is_dir() else entry.suffix.lower() in READERS)
+    )
+
+
+def holds_frames(folder: Path) -> bool:
+    """Whether a folder is a sequence of TIFF frames."""
+    return any(entry.suffix.lower() in tiff.SUFFIXES for entry in folder.iterdir())
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Sorted as people number: scan_9 before scan_10."""
+    return sorted(
+        paths, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
+    )
+
+
+def _matching(pattern: str, roots: tuple[Path, ...], most: int) -> list[Path]:
+    """What a pattern matches below the first root where it matches anything. Links that lead out are refused."""
+    if not roots or ".." in Path(pattern).parts:
+        resolve(pattern, ())  # refused with the reason
+    for root in roots:
+        absolute = Path(pattern).is_absolute()
+        names = glob.iglob(pattern, root_dir=None if absolute else root)
+        inside = [name for name in islice(names, most + 1) if not absolute or _below(Path(name), roots)]
+        if inside:
+            return in_order(resolve(name if absolute else str(root / name), roots) for name in inside)
+    return []
 
 
 def _real(path: Path) -> Path | None:

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio.to_thread
 import numpy as np
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
 from inphase.formats import Limits, RawScan, npz
 from inphase.formats import Request as ScanRequest
@@ -24,6 +26,7 @@ from service.errors import ApiError
 from service.settings import Bounds
 from service.telemetry import Budget
 
+Body = TypeVar("Body", bound=BaseModel)
 NPY: Final = "application/x-npy"
 NPZ: Final = "application/x-npz"
 OCTETS: Final = "application/octet-stream"
@@ -62,6 +65,16 @@ async def read_json(request: Request, bounds: Bounds) -> bytes:
                 413, f"the JSON body is longer than {in_words(bounds.json_bytes)}: arrays are sent as npy or octets"
             )
     return bytes(body)
+
+
+def parse_body(model: type[Body], body: bytes) -> Body:
+    """A JSON body. Raises RequestValidationError."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{"type": e["type"], "loc": ("body", *e["loc"]), "msg": e["msg"]} for e in error.errors()]
+        ) from None
 
 
 @asynccontextmanager

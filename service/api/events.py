@@ -99,7 +99,7 @@ async def preview(job_id: JobId, request: Request, services: TheServices) -> Res
         etag = tag(job_id, record.result, "preview")
         if known(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        picture = await services.compute(lambda: _drawn(services, record))
+        picture = await services.compute(lambda: drawn(services, record))
     else:
         found = await in_thread(lambda: services.store.preview(job_id, record.attempt))
         if found is None:
@@ -110,7 +110,7 @@ async def preview(job_id: JobId, request: Request, services: TheServices) -> Res
     return Response(picture, media_type="image/png", headers={"ETag": etag, "Cache-Control": "private, no-cache"})
 
 
-def _drawn(services: Services, record: JobRecord) -> bytes:
+def drawn(services: Services, record: JobRecord) -> bytes:
     """The slices of a result."""
     obj = read_array(services, record.job_id, record.result, "object")
     return png.preview([obj.take(obj.shape[axis] // 2, axis) for axis in range(obj.ndim)])

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from inphase.formats import Limits, RawScan
 from inphase.pattern import digest
@@ -24,6 +23,7 @@ from service.api.bodies import (
     OCTETS,
     media_type,
     octet_layout,
+    parse_body,
     read_json,
     receive_archive,
     receive_array,
@@ -185,12 +185,7 @@ def _digest_of_all(raw: RawScan) -> str:
 
 def _parsed(body: bytes, call: Call) -> FileCall:
     """The JSON body with the query's options over it. Raises RequestValidationError."""
-    try:
-        asked = FileCall.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestValidationError(
-            [{"type": e["type"], "loc": ("body", *e["loc"]), "msg": e["msg"]} for e in error.errors()]
-        ) from None
+    asked = parse_body(FileCall, body)
     over = call.model_dump(exclude_unset=True, exclude={"dtype", "shape", "format"})
     return asked.model_copy(update=over)
 

@@ -27,6 +27,10 @@ class WorkerError(InphaseError):
     """A worker cannot work: its compute process does not come up."""
 
 
+class UnknownSeriesError(InphaseError):
+    """No series has this id (never had, or it has expired)."""
+
+
 class StoreError(InphaseError):
     """Arrays of a job cannot be stored or read back."""
 

@@ -28,7 +28,7 @@ from service.jobs.scripts import COMMON, PREFIX, SCRIPTS, job_key
 from service.jobs.state import JobState, Priority, Progress
 
 MAX_DELIVERIES: Final = 3  # a job that ended its worker process so often is poison
-_REMEMBERED_S: Final = 86_400  # how long an Idempotency-Key stands for its job
+REMEMBERED_S: Final = 86_400  # how long an Idempotency-Key stands for its job
 _LOOKED_AT: Final = 5000  # jobs looked at for one page
 _PRESENT_S: Final = 5.0  # a worker says every second that it lives
 
@@ -163,15 +163,14 @@ class Records:
         result: str = "",
         state: JobState = JobState.SUCCEEDED,
         reason: str = "",
+        priority: Priority = Priority.NORMAL,
         owner: str = "",
         fingerprint: str = "",
         request: Request | None = None,
         place: Place | None = None,
     ) -> JobRecord:
         """Record a job that never waited: it was answered at once. Otherwise as `create`."""
-        return self._create(
-            job_id, document, state, reason, result, Priority.NORMAL, owner, fingerprint, request, place
-        )
+        return self._create(job_id, document, state, reason, result, priority, owner, fingerprint, request, place)
 
     def _create(
         self,
@@ -190,7 +189,7 @@ class Records:
         series, scan = (place.series, place.scan) if place else ("", 0)
         what, found = self._run(
             "create", job_id, document, priority.value, owner, state.value, reason, result, fingerprint,
-            slot, digest, _REMEMBERED_S, series, scan,
+            slot, digest, REMEMBERED_S, series, scan,
         )  # fmt: skip
         match what:
             case b"exists":

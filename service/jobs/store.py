@@ -50,10 +50,19 @@ class Store:
         self.max_bytes = max_bytes
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def write(self, job_id: str, name: str, arrays: Mapping[str, NDArray[Any]], *, durable: bool = True) -> Path:
+    def write(
+        self,
+        job_id: str,
+        name: str,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        durable: bool = True,
+        replace: bool = True,
+    ) -> Path:
         """Write a group of arrays as one uncompressed npz (each member with its checksum), on disk when this returns.
 
-        Replaces an earlier group of this name in one step. Raises StoreFullError where there is no room, and leaves
+        Replaces an earlier group of this name in one step; with replace=False StoreError where there is one, also where
+        two write at the same moment. Raises StoreFullError where there is no room, and leaves
         neither a part of the file nor an empty folder then. durable: False does not wait for the disk; after a power cut
         the group may be damaged, which `read` notices.
         """
@@ -67,7 +76,11 @@ class Store:
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            temporary.replace(path)
+            if replace:
+                temporary.replace(path)
+            else:
+                os.link(temporary, path)  # in one step, and only where nothing is
+                temporary.unlink()
             if durable:
                 _sync_folder(path.parent)
                 if new_folder:
@@ -76,6 +89,8 @@ class Store:
             temporary.unlink(missing_ok=True)
             if new_folder and path.parent.is_dir() and not any(path.parent.iterdir()):
                 path.parent.rmdir()
+            if isinstance(error, FileExistsError):
+                raise StoreError(f"job {job_id} has a stored {name!r} already") from None
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise StoreFullError(
                     f"no room for {name!r} of job {job_id} in {self.root}: free some space or let results expire sooner"

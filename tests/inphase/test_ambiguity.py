@@ -5,7 +5,7 @@ import pytest
 import scipy.fft
 from scipy.ndimage import gaussian_filter
 
-from inphase.ambiguity import align, canonical, twin
+from inphase.ambiguity import align, canonical, framed, twin
 from inphase.errors import DataError
 from inphase.fourier import forward
 
@@ -161,3 +161,28 @@ def test_an_empty_object_has_no_canonical_form():
     for support in (np.zeros(zero.shape, bool), np.ones(zero.shape, bool)):
         with pytest.raises(DataError):
             canonical(zero, support)
+
+
+def test_framed_undoes_twin_shift_and_phase() -> None:
+    """An object moved, turned into its twin and given a phase comes back; what was done to it is told exactly."""
+    generator = np.random.default_rng(3)
+    obj = np.zeros((24, 20, 16), np.complex64)
+    obj[8:15, 6:13, 5:11] = generator.uniform(0.5, 1, (7, 7, 6)) * np.exp(1j * generator.uniform(-1, 1, (7, 7, 6)))
+    support = np.abs(obj) > 0
+    reference = canonical(obj, support)
+    other = np.roll(twin(obj) * np.exp(0.7j), (2, -3, 1), axis=(0, 1, 2)).astype(np.complex64)
+    other_support = np.abs(other) > 0
+    for start, mask in ((obj, support), (other, other_support)):
+        form = canonical(start, mask)
+        # the opposite label, as noise may draw it
+        flipped, _ = framed(form, np.roll(twin(reference.object), (1, 2, -1), (0, 1, 2)))
+        moved, alignment = framed(flipped, reference.object)
+        np.testing.assert_allclose(moved.object, reference.object, atol=2e-5)
+        np.testing.assert_array_equal(moved.support, reference.support)
+        np.testing.assert_allclose(moved.phase_flat, reference.phase_flat, atol=2e-4)
+        assert alignment.twin
+        assert alignment.score > 0.999 > alignment.score_other
+        # the provenance turns the refined object into the stored one
+        again = twin(start) if moved.twin else start
+        again = np.roll(again, moved.shift, axis=(0, 1, 2)) * np.exp(1j * moved.global_phase) / moved.scale
+        np.testing.assert_allclose(again, moved.object, atol=2e-5)

@@ -10,6 +10,7 @@ from service.jobs.broker import Queue
 from service.jobs.embedded import EmbeddedRedis, find_server
 from service.jobs.errors import NoRedisError
 from service.jobs.record import Records
+from service.jobs.series import SeriesRecords
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +40,14 @@ def records(redis_url: str) -> Iterator[Records]:
     records = Records(redis_url)
     yield records
     records.close()
+
+
+@pytest.fixture
+def series(redis_url: str) -> Iterator[SeriesRecords]:
+    """Series on an empty Redis."""
+    series = SeriesRecords(redis_url)
+    yield series
+    series.close()
 
 
 @pytest.fixture

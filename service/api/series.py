@@ -1,0 +1,215 @@
+"""POST, GET and DELETE /v1/series: many scans as one."""
+
+import base64
+import hashlib
+from typing import Annotated, Literal
+from uuid import uuid4
+
+import anyio.to_thread
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Path as InPath
+from pydantic import BaseModel, Field
+
+from service.api.access import TheServices, in_thread, records
+from service.api.bodies import parse_body, read_json
+from service.api.events import drawn
+from service.errors import ApiError
+from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, UnknownSeriesError
+from service.jobs.record import Request as Idempotent
+from service.jobs.series import SeriesRecord, SeriesRecords
+from service.jobs.state import JobState, Priority
+from service.lifecycle import Services
+from service.options import JobOptions
+from service.page import series_page
+from service.security import Caller, Scope, Submits, TheCaller
+from service.series import SeriesDocument, SeriesOrder, SeriesSummary, Title
+from service.sources import FileSource, expand
+
+router = APIRouter(prefix="/v1/series", tags=["series"])
+
+SeriesId = Annotated[str, InPath(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
+_PICTURES = 300  # on one page
+
+
+class SeriesCall(JobOptions):
+    """The JSON body: scans, what belongs to each of them, and how to reconstruct them. `wait` does not count here."""
+
+    scans: Annotated[
+        list[str | FileSource],
+        Field(
+            min_length=1,
+            max_length=10_000,
+            description="files, folders of frames, folders of scans, patterns (scans/*.h5), below a data root",
+        ),
+    ]
+    name: Title = ""
+    dataset: Annotated[str | None, Field(max_length=1024)] = None
+    dark: Annotated[str | None, Field(max_length=4096)] = None
+    flat: Annotated[str | None, Field(max_length=4096)] = None
+    roi: str | None = None
+    priority: Priority = Priority.LOW
+
+
+class SeriesList(BaseModel):
+    """Series, newest first; `cursor` asks for the next ones and is null on the last page."""
+
+    series: list[SeriesSummary]
+    cursor: str | None
+
+
+def kept(services: Services) -> SeriesRecords:
+    """The series. Raises QueueUnavailableError where the service runs without a queue."""
+    if services.series is None:
+        raise QueueUnavailableError("this service runs without a queue: it keeps no series")
+    return services.series
+
+
+async def _own(series_id: str, services: Services, caller: Caller) -> SeriesRecord:
+    """The record; a series of others does not exist."""
+    record = await in_thread(lambda: kept(services).get(series_id))
+    if not caller.sees(record.owner):
+        raise UnknownSeriesError(f"there is no series {series_id}: the id is wrong, or the series has expired")
+    return record
+
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": SeriesCall.model_json_schema(ref_template="#/components/schemas/{model}"),
+                "example": {"scans": ["hc5001/scan_*.h5"], "refine": "standard", "name": "heating, particle 3"},
+            }
+        },
+    }
+}
+_BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)  # type: ignore[index]
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Reconstruct many scans",
+    dependencies=[Submits],
+    openapi_extra=_BODY,
+    responses={202: {"model": SeriesDocument}},
+)
+async def submit(
+    request: Request,
+    response: Response,
+    services: TheServices,
+    caller: TheCaller,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> SeriesDocument:
+    """One job for each scan, of low priority unless asked otherwise; results in the frame of the first good one."""
+    if services.draining.is_set():
+        raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
+    body = await read_json(request, services.settings.bounds)
+    call = parse_body(SeriesCall, body)
+    call.check()
+    if call.asks_network:
+        await services.compute(lambda: services.networks.get(call.model))
+
+    def accept() -> SeriesDocument:
+        settings = services.settings
+        shared = FileSource(path=".", dataset=call.dataset, dark=call.dark, flat=call.flat, roi=call.roi)
+        sources = expand(call.scans, shared, settings.data_roots, settings.bounds.series_scans)
+        order = SeriesOrder(name=call.name, sources=sources, **call.model_dump(include=set(JobOptions.model_fields)))
+        repeatable = (
+            Idempotent(f"series:{idempotency_key.strip(chr(34))}", hashlib.sha256(b"series" + body).hexdigest())
+            if idempotency_key
+            else None
+        )
+        record = kept(services).create(
+            uuid4().hex, order.model_dump_json().encode(), len(sources), caller.owner, repeatable
+        )
+        return SeriesDocument.read(record, records(services))
+
+    document = await in_thread(accept)
+    if services.feeder is not None:
+        services.feeder.wake.set()
+    response.headers["Location"] = document.link
+    return document
+
+
+@router.get("", summary="List series")
+async def index(
+    services: TheServices,
+    caller: TheCaller,
+    cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> SeriesList:
+    """Series, newest first: the caller's own, with an admin's key everybody's."""
+    owner = None if caller.scope is Scope.ADMIN else caller.owner
+    found, more = await in_thread(lambda: kept(services).page(owner, cursor, limit))
+    return SeriesList(series=[SeriesSummary.of(record) for record in found], cursor=more)
+
+
+@router.get(
+    "/{series_id}",
+    summary="One series",
+    response_model=SeriesDocument,
+    responses={200: {"content": {"text/csv": {}, "text/html": {}}}},
+)
+async def one(
+    series_id: SeriesId,
+    services: TheServices,
+    caller: TheCaller,
+    form: Annotated[Literal["json", "csv", "html"], Query(alias="format")] = "json",
+) -> Response:
+    """Every scan with its state, figures and links. csv: the table. html: one page with pictures, complete in itself."""
+    record = await _own(series_id, services, caller)
+    document = await in_thread(lambda: SeriesDocument.read(record, records(services)))
+    if form == "csv":
+        name = f'attachment; filename="inphase-series-{record.series_id}.csv"'
+        return Response(document.to_csv(), media_type="text/csv", headers={"Content-Disposition": name})
+    if form == "html":
+        page = await anyio.to_thread.run_sync(lambda: series_page(document, _pictures(document, services)))
+        return Response(page, media_type="text/html")
+    return Response(document.model_dump_json(), media_type="application/json")
+
+
+@router.delete(
+    "/{series_id}", summary="Cancel a series", dependencies=[Submits], responses={202: {"model": SeriesDocument}}
+)
+async def cancel(series_id: SeriesId, services: TheServices, caller: TheCaller, response: Response) -> SeriesDocument:
+    """Cancel what has not ended: 200 when nothing runs any more, 202 while workers are told, 409 where all had ended."""
+    record = await _own(series_id, services, caller)
+
+    def ask() -> SeriesDocument:
+        jobs = records(services)
+        before = SeriesDocument.read(record, jobs)
+        if before.done and not before.cancelled:
+            raise ApiError(409, f"series {record.series_id} has ended already: there is nothing to cancel")
+        kept(services).cancel(record.series_id)
+        now = kept(services).get(record.series_id)  # a scan may have become a job in the meantime
+        for job_id in now.jobs.values():
+            try:
+                jobs.request_cancel(job_id)
+            except UnknownJobError:
+                continue
+        return SeriesDocument.read(now, jobs)
+
+    document = await in_thread(ask)
+    response.status_code = 200 if document.done else 202
+    return document
+
+
+def _pictures(document: SeriesDocument, services: Services) -> dict[str, str]:
+    """job -> picture as a data URL, of the scans that have one."""
+    found: dict[str, str] = {}
+    for scan in document.scans:
+        if scan.job is None or len(found) == _PICTURES:
+            continue
+        try:
+            record = records(services).get(scan.job)
+            picture = (
+                drawn(services, record)
+                if record.state is JobState.SUCCEEDED
+                else services.store.preview(scan.job, record.attempt)
+            )
+        except (UnknownJobError, StoreError):
+            continue  # expired, or damaged: the line is there without it
+        if picture is not None:
+            found[scan.job] = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    return found

@@ -1,0 +1,212 @@
+"""A series of scans in Redis: which scans, which became which job, which could not be read.
+
+Keys, all below `inphase:`:
+    series, series:owner:<owner>  sorted sets of ids by `sequence`
+    series:open                   set of ids that have scans left to be handed out
+    series:<id>                   hash: owner, created, sequence, total, order (JSON of what was asked), cancelled
+    series:<id>:jobs              hash: scan -> its job, written by the script that creates the job
+    series:<id>:failed            hash: scan -> why it became no job
+    series:<id>:tries             hash: scan -> how often somebody began to read it
+    series:<id>:feeder            who hands out its scans now; ends by itself
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from service.jobs.connection import connect, translated
+from service.jobs.errors import KeyReusedError, UnknownSeriesError
+from service.jobs.record import REMEMBERED_S, Request
+from service.jobs.scripts import COMMON, PREFIX
+
+_KEY: Final = f"{PREFIX}series"
+
+
+@dataclass(frozen=True)
+class SeriesRecord:
+    """One series as Redis knows it. created: seconds since the epoch. order: JSON of what was asked, its scans included.
+
+    jobs: scan -> job id. failed: scan -> why it became no job.
+    """
+
+    series_id: str
+    sequence: int
+    owner: str
+    created: float
+    total: int
+    order: bytes
+    cancelled: bool
+    jobs: dict[int, str]
+    failed: dict[int, str]
+
+    def waiting(self) -> list[int]:
+        """Scans that are still to be handed out, in order."""
+        return [scan for scan in range(self.total) if scan not in self.jobs and scan not in self.failed]
+
+
+class SeriesRecords:
+    """The records of all series. Blocks and raises as `service.jobs.record.Records`; UnknownSeriesError for an unknown id."""
+
+    def __init__(self, url: str) -> None:
+        self._client = connect(url)
+        self._scripts = {name: self._client.register_script(COMMON + body) for name, body in _SCRIPTS.items()}
+
+    def create(
+        self, series_id: str, order: bytes, total: int, owner: str, request: Request | None = None
+    ) -> SeriesRecord:
+        """Accept a series. The same request again gives the first one back; KeyReusedError for another with its key."""
+        slot, digest = (request.slot(owner), request.digest) if request else ("", "")
+        with translated():
+            what, found = cast(
+                list[bytes],
+                self._scripts["create"](args=[series_id, order, total, owner, slot, digest, REMEMBERED_S]),
+            )
+        if what == b"conflict":
+            raise KeyReusedError(
+                f"this Idempotency-Key came before with another request, which became series {found.decode()}: use a new key"
+            )
+        return self.get(found.decode())
+
+    def get(self, series_id: str) -> SeriesRecord:
+        """The record of a series."""
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            for part in ("", ":jobs", ":failed"):
+                pipe.hgetall(f"{_KEY}:{series_id}{part}")
+            fields, jobs, failed = cast(list[dict[bytes, bytes]], pipe.execute())
+        if not fields:
+            raise UnknownSeriesError(f"there is no series {series_id}: the id is wrong, or the series has expired")
+        return SeriesRecord(
+            series_id=series_id,
+            sequence=int(fields[b"sequence"]),
+            owner=fields[b"owner"].decode(),
+            created=float(fields[b"created"]),
+            total=int(fields[b"total"]),
+            order=fields[b"order"],
+            cancelled=b"cancelled" in fields,
+            jobs={int(scan): job.decode() for scan, job in jobs.items()},
+            failed={int(scan): why.decode() for scan, why in failed.items()},
+        )
+
+    def page(self, owner: str | None, cursor: str | None, limit: int) -> tuple[list[SeriesRecord], str | None]:
+        """Series, newest first, of one owner or of all; and the cursor of the next page."""
+        index = f"{_KEY}:owner:{owner}" if owner is not None else _KEY
+        below = f"({int(cursor)}" if cursor else "+inf"
+        with translated():
+            ids = cast(Sequence[bytes], self._client.zrevrangebyscore(index, below, "-inf", start=0, num=limit))
+        found = []
+        for name in ids:
+            try:
+                found.append(self.get(name.decode()))
+            except UnknownSeriesError:
+                continue  # it expired while we looked
+        return found, str(found[-1].sequence) if found and len(ids) == limit else None
+
+    def exists(self, series_id: str) -> bool:
+        """Whether there is such a series."""
+        with translated():
+            return bool(self._client.exists(f"{_KEY}:{series_id}"))
+
+    def open(self) -> list[str]:
+        """Series with scans left to be handed out, the oldest first."""
+        with translated():
+            ids = cast(set[bytes], self._client.smembers(f"{_KEY}:open"))
+            pipe = self._client.pipeline(transaction=False)
+            for name in ids:
+                pipe.zscore(_KEY, name)
+            order = pipe.execute()
+        return [name.decode() for _, name in sorted(zip((score or 0.0 for score in order), ids, strict=True))]
+
+    def ended_before(self, moment: float) -> list[str]:
+        """Series that were created before this time, have nothing left to hand out, and whose jobs are all forgotten."""
+        with translated():
+            ids = cast(Sequence[bytes], self._client.zrange(_KEY, 0, -1))
+            still = cast(set[bytes], self._client.smembers(f"{_KEY}:open"))
+        found = []
+        for name in (name.decode() for name in ids if name not in still):
+            with translated():
+                left = self._client.zcard(f"{PREFIX}jobs:series:{name}")
+                created = cast(bytes | None, self._client.hget(f"{_KEY}:{name}", "created"))
+            if not left and created is not None and float(created) < moment:
+                found.append(name)
+        return found
+
+    def lease(self, series_id: str, feeder: str, seconds: int) -> bool:
+        """Whether this feeder may hand out the scans of a series for some seconds: others may not meanwhile."""
+        with translated():
+            return bool(self._scripts["lease"](args=[series_id, feeder, seconds]))
+
+    def begin(self, series_id: str, scan: int) -> int:
+        """Note that a scan is about to be read; how often that has happened now."""
+        with translated():
+            return self._client.hincrby(f"{_KEY}:{series_id}:tries", str(scan), 1)
+
+    def fail(self, series_id: str, scan: int, reason: str) -> None:
+        """A scan becomes no job."""
+        with translated():
+            self._client.hset(f"{_KEY}:{series_id}:failed", str(scan), reason)
+
+    def close_series(self, series_id: str) -> None:
+        """Nothing is left to be handed out."""
+        with translated():
+            self._client.srem(f"{_KEY}:open", series_id)
+
+    def cancel(self, series_id: str) -> bool:
+        """Hand out no more scans; from here on no job joins the series. False where it was cancelled before."""
+        with translated():
+            return bool(self._scripts["cancel"](args=[series_id]))
+
+    def remove(self, series_id: str) -> None:
+        """Forget a series."""
+        self._run("remove", series_id)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _run(self, name: str, *args: str) -> Any:
+        with translated():
+            return self._scripts[name](args=args)
+
+
+_SCRIPTS: Final = {
+    "create": f"""
+local id, order, total, owner, slot, request, kept_s = unpack(ARGV)
+local key = '{_KEY}:' .. id
+if redis.call('EXISTS', key) == 1 then return {{'created', id}} end
+if slot ~= '' then
+    local earlier = redis.call('HMGET', slot, 'request', 'series')
+    if earlier[1] and earlier[2] and redis.call('EXISTS', '{_KEY}:' .. earlier[2]) == 1 then
+        if earlier[1] == request then return {{'replayed', earlier[2]}} else return {{'conflict', earlier[2]}} end
+    end
+    redis.call('HSET', slot, 'request', request, 'series', id)
+    redis.call('EXPIRE', slot, kept_s)
+end
+local sequence = redis.call('INCR', '{PREFIX}sequence')
+redis.call('HSET', key, 'order', order, 'total', total, 'owner', owner, 'sequence', sequence, 'created', now())
+redis.call('ZADD', '{_KEY}', sequence, id)
+redis.call('ZADD', '{_KEY}:owner:' .. owner, sequence, id)
+redis.call('SADD', '{_KEY}:open', id)
+return {{'created', id}}
+""",
+    "lease": f"""
+local key = '{_KEY}:' .. ARGV[1] .. ':feeder'
+local held = redis.call('GET', key)
+if held and held ~= ARGV[2] then return 0 end
+redis.call('SET', key, ARGV[2], 'EX', ARGV[3])
+return 1
+""",
+    "cancel": f"""
+local key = '{_KEY}:' .. ARGV[1]
+redis.call('SREM', '{_KEY}:open', ARGV[1])
+return redis.call('HSETNX', key, 'cancelled', now())
+""",
+    "remove": f"""
+local key = '{_KEY}:' .. ARGV[1]
+local owner = redis.call('HGET', key, 'owner')
+redis.call('DEL', key, key .. ':jobs', key .. ':failed', key .. ':tries', key .. ':feeder')
+redis.call('ZREM', '{_KEY}', ARGV[1])
+if owner then redis.call('ZREM', '{_KEY}:owner:' .. owner, ARGV[1]) end
+redis.call('SREM', '{_KEY}:open', ARGV[1])
+""",
+}
