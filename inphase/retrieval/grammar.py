@@ -28,6 +28,7 @@ from inphase.retrieval.terms import (
     Number,
     Range,
     Recipe,
+    ShrinkWrap,
     Step,
     Term,
 )
@@ -107,16 +108,26 @@ class _Parser:
     def recipe(self) -> Recipe:
         parts = self._sequence(0)
         clauses: dict[str, Any] = {}
+        shrink_wrap: list[ShrinkWrap] = []
         while self._found("|"):
             token = self._token
             clause = self._clause()
-            if _FIELDS[clause.name] in clauses:
+            if isinstance(clause, ShrinkWrap):
+                if any(clause.start == other.start for other in shrink_wrap):
+                    self._fail(f"two SW clauses start at iteration {clause.start}: give the later one its 'start'", token)
+                shrink_wrap.append(clause)
+            elif _FIELDS[clause.name] in clauses:
                 self._fail(f"the clause '{clause.name}' stands twice", token)
-            clauses[_FIELDS[clause.name]] = clause
+            else:
+                clauses[_FIELDS[clause.name]] = clause
         if self._token.kind != "end":
-            hint = "another clause follows '|'" if clauses else "join terms with '+'; clauses such as SW() follow '|'"
+            hint = (
+                "another clause follows '|'"
+                if clauses or shrink_wrap
+                else "join terms with '+'; clauses such as SW() follow '|'"
+            )
             self._fail(f"did not expect '{self._token.value}' here: {hint}")
-        recipe = Recipe(parts, **clauses)
+        recipe = Recipe(parts, tuple(sorted(shrink_wrap, key=lambda clause: clause.start)), **clauses)
         if recipe.iterations > MAX_ITERATIONS:
             raise RecipeError(f"the recipe has {recipe.iterations} iterations, more than {MAX_ITERATIONS}")
         return recipe

@@ -196,11 +196,10 @@ class Run:
 
     def _shrink_wrap(self, projected: Callable[[], Tensor], iteration: int) -> bool:
         """Update the supports from P_M o where the recipe asks for it at this iteration; whether it did."""
-        clause = self._recipe.shrink_wrap
-        if clause is None or not clause.due(iteration):
+        due = self._recipe.support_update(iteration)
+        if due is None:
             return False
-        progress = clause.progress(iteration, len(self._operations))
-        self._support, self._voxels = shrink_wrap(self._transform, projected(), self._support, clause, progress)
+        self._support, self._voxels = shrink_wrap(self._transform, projected(), self._support, *due)
         return True
 
     def _inside(self, projected: Tensor, iteration: int) -> Tensor:

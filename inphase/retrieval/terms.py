@@ -180,7 +180,7 @@ OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in (ER, HIO, 
 
 
 class Clause(Term):
-    """Holds for the whole recipe; each may stand once."""
+    """Holds for the whole recipe; each may stand once, shrink-wrap several times."""
 
 
 @dataclass(frozen=True)
@@ -190,9 +190,9 @@ class ShrinkWrap(Clause):
     Marchesini et al., Phys. Rev. B 68, 140101 (2003).
 
     every: iterations between updates.
-    start: no update before this iteration.
-    threshold: fraction of the reference, linearly from the first to the last update.
-    sigma: standard deviation of the Gaussian in voxels, geometrically from the first to the last update.
+    start: no update before this iteration. A clause holds until the next one's `start`.
+    threshold: fraction of the reference, linearly from the clause's first update to its last.
+    sigma: standard deviation of the Gaussian in voxels, geometrically from the clause's first update to its last.
     volume: smallest and largest support, in units of the largest that sampling allows, prod(N / 2).
     reference: of the smoothed amplitude a. intensity: sqrt(sum a^4 / sum a^2), the amplitude that carries the intensity;
         it equals the amplitude of a homogeneous crystal and hardly feels single hot voxels. max: the largest, 1.4 to 1.6
@@ -218,10 +218,10 @@ class ShrinkWrap(Clause):
         """Whether the support is updated at this iteration (from 0)."""
         return iteration > 0 and iteration >= self.start and iteration % self.every == 0
 
-    def progress(self, iteration: int, total: int) -> float:
-        """0 at the first update of a run of `total` iterations, 1 at the last."""
+    def progress(self, iteration: int, end: int) -> float:
+        """0 at the first update of a clause that holds until iteration `end`, 1 at the last."""
         first = -(-self.start // self.every) * self.every
-        last = (total - 1) // self.every * self.every
+        last = (end - 1) // self.every * self.every
         return (iteration - first) / (last - first) if last > first else 1.0
 
 
@@ -333,7 +333,7 @@ class Recipe:
     """A parsed recipe."""
 
     parts: tuple[Step | Group, ...]
-    shrink_wrap: ShrinkWrap | None = None
+    shrink_wrap: tuple[ShrinkWrap, ...] = ()  # in the order of their `start`
     detwin: Detwin | None = None
     phase_range: PhaseRange | None = None
     coherence: PartialCoherence | None = None
@@ -343,8 +343,8 @@ class Recipe:
     @property
     def clauses(self) -> tuple[Clause, ...]:
         """Those that stand."""
-        found = (getattr(self, name) for name in CLAUSES)
-        return tuple(clause for clause in found if clause is not None)
+        once = (getattr(self, name) for name in CLAUSES if name != "shrink_wrap")
+        return (*self.shrink_wrap, *(clause for clause in once if clause is not None))
 
     @property
     def text(self) -> str:
@@ -365,6 +365,14 @@ class Recipe:
     def needs_counts(self) -> bool:
         """Whether it takes the squared modulus for photon counts."""
         return any(getattr(step.operation, "loss", None) == Loss.POISSON for step in self.steps)
+
+    def support_update(self, iteration: int) -> tuple[ShrinkWrap, float] | None:
+        """The shrink-wrap that is due at this iteration, and how far it has come from its first update (0) to its last (1)."""
+        begun = [clause for clause in self.shrink_wrap if clause.start <= iteration]
+        if not begun or not begun[-1].due(iteration):
+            return None
+        later = self.shrink_wrap[len(begun) :]
+        return begun[-1], begun[-1].progress(iteration, later[0].start if later else self.iterations)
 
     @property
     def operations(self) -> list[Operation]:

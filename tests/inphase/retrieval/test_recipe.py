@@ -18,11 +18,19 @@ def test_a_sequence_is_parsed_into_its_tree():
 
 def test_the_shrink_wrap_clause_has_defaults_and_ranges():
     """Keys that are not given keep their default; a single number is a constant range."""
-    assert parse("5*ER | SW()").shrink_wrap == ShrinkWrap()
-    assert parse("5*ER|sw( every=5 , sigma=1.5, volume=0.01..0.5 )").shrink_wrap == ShrinkWrap(
-        every=5, sigma=(1.5, 1.5), volume=(0.01, 0.5)
+    assert parse("5*ER | SW()").shrink_wrap == (ShrinkWrap(),)
+    assert parse("5*ER|sw( every=5 , sigma=1.5, volume=0.01..0.5 )").shrink_wrap == (
+        ShrinkWrap(every=5, sigma=(1.5, 1.5), volume=(0.01, 0.5)),
     )
-    assert parse("5*ER | SW(sigma=3..0.5)").shrink_wrap.sigma == (3.0, 0.5)
+    assert parse("5*ER | SW(sigma=3..0.5)").shrink_wrap[0].sigma == (3.0, 0.5)
+
+
+def test_a_shrink_wrap_holds_until_the_next_one_starts():
+    """Each runs through its own threshold and sigma; the order in the text does not matter."""
+    recipe = parse("60*ER | SW(start=40,threshold=0.3,sigma=1) | SW(threshold=0.1..0.2)")
+    loose, tight = recipe.shrink_wrap
+    due = {i: recipe.support_update(i) for i in range(60) if recipe.support_update(i) is not None}
+    assert due == {10: (loose, 0.0), 20: (loose, 0.5), 30: (loose, 1.0), 40: (tight, 0.0), 50: (tight, 1.0)}
 
 
 def test_a_phase_range_may_be_negative():
@@ -32,7 +40,7 @@ def test_a_phase_range_may_be_negative():
 
 def test_no_clause_no_support_update():
     """`50*ER` keeps its support."""
-    assert parse("50*ER").shrink_wrap is None
+    assert parse("50*ER").shrink_wrap == ()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,7 @@ def test_presets_share_their_shrink_wrap_and_fast_is_cheap():
     fast, papers = resolve("fast"), resolve(" autophasenn-600 ")
     assert papers.iterations == 600
     assert fast.iterations <= 60
-    one, other = fast.shrink_wrap, papers.shrink_wrap
+    (one,), (other,) = fast.shrink_wrap, papers.shrink_wrap
     assert (one.threshold, one.sigma[1], one.volume) == (other.threshold, other.sigma[1], other.volume)
 
 
@@ -106,7 +114,8 @@ def test_presets_share_their_shrink_wrap_and_fast_is_cheap():
         ("20*ER | SW(reference=mean)", 21, "one of intensity, max, rms, p99"),
         ("20*ER | SW(expand=7)", 18, "between -5 and 5"),
         ("20*ER | SW(every=-3)", 17, "between 1 and"),
-        ("20*ER | SW() | SW()", 15, "stands twice"),
+        ("20*ER | SW() | SW(every=5)", 15, "two SW clauses start at iteration 1"),
+        ("20*ER | PC() | PC()", 15, "stands twice"),
         ("20*ER | PHASE(range=1..-1)", 14, "lowest..highest"),
         ("20*ER | SW(every=3,every=3)", 19, "twice"),
         ("20*ER | SW(every=0)", 17, "between 1 and"),
