@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
@@ -181,6 +182,21 @@ class RockingScan:
 
     def _chain(self, circles: tuple[Circle, ...]) -> Rotation:
         return _combined(circles, np.array([self.angles_deg[circle.name] for circle in circles]))
+
+
+def bragg_peak(counts: NDArray[np.generic], mask: NDArray[np.uint8] | None = None) -> Vector:
+    """Where a rocking curve (frames, rows, columns) is brightest, in voxels from N // 2: what `RockingScan.geometry` wants.
+
+    mask: 0 where valid, of the same shape. A single hot pixel, or one row or column of them, does not win: the sum over
+    the frames passes a 3 x 3 median first.
+    """
+    valid = counts if mask is None else np.where(mask == 0, counts, np.zeros((), counts.dtype))
+    image = ndimage.median_filter(valid.sum(axis=0, dtype=np.float64), size=3)
+    row, column = np.unravel_index(int(image.argmax()), image.shape)
+    around = tuple(slice(max(0, int(at) - 1), int(at) + 2) for at in (row, column))
+    frame = int(np.median(valid[(slice(None), *around)], axis=(1, 2)).argmax())
+    f0, r0, c0 = (float(at - n // 2) for at, n in zip((frame, int(row), int(column)), counts.shape, strict=True))
+    return f0, r0, c0
 
 
 def _combined(circles: tuple[Circle, ...], angles_deg: NDArray[np.float64]) -> Rotation:

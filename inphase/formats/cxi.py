@@ -55,7 +55,7 @@ def read(request: Request) -> RawScan:
         where = str(request.path)
         array = hdf5.Found(f"{DETECTOR}/data", (data,)).load(tree, request.limits)
         mask = _mask(tree, array.shape, request.limits)
-        geometry = geometry_of(tree.small("q_steps"), tree.small("q_centre"), where)
+        geometry = geometry_of(tree.small, where)
         metadata = _metadata(tree)
     chosen = f"dataset '{DETECTOR}/data' {array.shape} {array.dtype}"
     if mask is not None:

@@ -65,7 +65,7 @@ def read(request: Request) -> RawScan:
     with opened(request.path) as tree:
         found, others = named(tree, request.dataset) if request.dataset is not None else largest(tree)
         array = found.load(tree, request.limits)
-        geometry = geometry_of(tree.small("q_steps"), tree.small("q_centre"), where)
+        geometry = geometry_of(tree.small, where)
         mask, note = _pixel_mask(tree, array.shape, request.limits)
     chosen = f"dataset '{found.path}' {array.shape} {array.dtype}{note}"
     if others:

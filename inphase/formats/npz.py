@@ -14,7 +14,17 @@ from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy
 from inphase.formats.atomic import replacing
 from inphase.formats.result import KEYS, Arrays, Result
-from inphase.formats.scan import Limits, RawScan, Request, geometry_of, in_words, native, three_state
+from inphase.formats.scan import (
+    GEOMETRY,
+    Limits,
+    RawScan,
+    Request,
+    geometry_arrays,
+    geometry_of,
+    in_words,
+    native,
+    three_state,
+)
 from inphase.pattern import Domain
 
 _MAX_MEMBERS = 1000
@@ -42,13 +52,15 @@ def decode(stream: IO[bytes], where: str, request: Request) -> RawScan:
         headers = _headers(archive, where)
         key = _choose(headers, request, where)
         array = _load(archive, key, where, request.limits)
-        small = {name: _small(archive, name, where) for name in ("q_steps", "q_centre") if name in headers}
+        small: dict[str, NDArray[np.generic]] = {
+            name: _small(archive, name, where) for name in GEOMETRY if name in headers
+        }
         mask = _mask(archive, headers, key, array.shape, where, request.limits)
     others = sorted(set(headers) - {key, *small} - ({"mask"} if mask is not None else set()))
     chosen = f"key '{key}' {array.shape} {array.dtype}" + (" with its mask" if mask is not None else "")
     if others:
         chosen += f"; passed over {', '.join(others)}"
-    geometry = geometry_of(small.get("q_steps"), small.get("q_centre"), where)
+    geometry = geometry_of(small.get, where)
     return RawScan(array, geometry, where, chosen, mask=mask)
 
 
@@ -62,11 +74,7 @@ def declared_bytes(stream: IO[bytes], where: str, request: Request) -> int:
 
 def encode(scan: RawScan) -> bytes:
     """A measurement with all that is known of it, as an archive that `decode` reads."""
-    arrays = {"data": scan.array}
-    if scan.geometry is not None:
-        arrays["q_steps"] = scan.geometry.q_steps
-        if scan.geometry.q_centre is not None:
-            arrays["q_centre"] = scan.geometry.q_centre
+    arrays = {"data": scan.array, **geometry_arrays(scan.geometry)}
     if scan.mask is not None:
         arrays["mask"] = scan.mask[0] if scan.mask.strides[0] == 0 else scan.mask
     stream = io.BytesIO()

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.geometry import Geometry
 from inphase.pattern import Domain, MaskState
+
+GEOMETRY: Final = ("q_steps", "q_centre", "sample_rotation")  # names of its arrays in a container file
 
 
 @dataclass(frozen=True)
@@ -114,20 +116,37 @@ def in_words(nbytes: float) -> str:
     return f"{nbytes:.3g} PiB"
 
 
-def geometry_of(q_steps: NDArray[Any] | None, q_centre: NDArray[Any] | None, where: str) -> Geometry | None:
-    """Geometry from the optional arrays `q_steps` (3, 3) and `q_centre` (3,), both in 1/m, of a container file."""
-    if q_steps is None:
+def geometry_of(small: Callable[[str], NDArray[Any] | None], where: str) -> Geometry | None:
+    """Geometry from the optional arrays GEOMETRY of a container file, which `small` reads by name.
+
+    q_steps (3, 3) and q_centre (3,) in 1/m, sample_rotation (3, 3). Raises DataError for what cannot be one.
+    """
+    steps, centre, rotation = (small(name) for name in GEOMETRY)
+    if steps is None:
         return None
-    steps = np.asarray(q_steps)
-    centre = None if q_centre is None else np.asarray(q_centre)
-    if steps.shape != (3, 3) or steps.dtype.kind not in "uif" or not np.isfinite(steps).all():
+    if not _numbers(steps, (3, 3)):
         raise DataError(
-            f"{where}: q_steps must hold 3 x 3 finite numbers in 1/m (one row per array axis), found shape {steps.shape}"
+            f"{where}: q_steps must hold 3 x 3 finite numbers in 1/m (one row per array axis), found shape {np.shape(steps)}"
         )
     if np.linalg.matrix_rank(steps) < 3:
         raise DataError(
             f"{where}: the rows of q_steps do not span three dimensions, so that no voxel size follows from them"
         )
-    if centre is not None and (centre.shape != (3,) or centre.dtype.kind not in "uif" or not np.isfinite(centre).all()):
-        raise DataError(f"{where}: q_centre must hold 3 finite numbers in 1/m, found shape {centre.shape}")
-    return Geometry(steps.astype(np.float64), None if centre is None else centre.astype(np.float64))
+    if centre is not None and not _numbers(centre, (3,)):
+        raise DataError(f"{where}: q_centre must hold 3 finite numbers in 1/m, found shape {np.shape(centre)}")
+    if rotation is not None and not (_numbers(rotation, (3, 3)) and np.allclose(rotation @ rotation.T, np.eye(3))):
+        raise DataError(f"{where}: sample_rotation must hold a rotation, 3 x 3 with orthonormal rows")
+    known = [None if array is None else np.asarray(array, np.float64) for array in (centre, rotation)]
+    return Geometry(np.asarray(steps, np.float64), *known)
+
+
+def geometry_arrays(geometry: Geometry | None) -> dict[str, NDArray[Any]]:
+    """What `geometry_of` reads, for a container file."""
+    if geometry is None:
+        return {}
+    arrays = (geometry.q_steps, geometry.q_centre, geometry.sample_rotation)
+    return {name: array for name, array in zip(GEOMETRY, arrays, strict=True) if array is not None}
+
+
+def _numbers(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
+    return np.shape(array) == shape and np.asarray(array).dtype.kind in "uif" and bool(np.isfinite(array).all())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inphase.beamlines import BEAMLINES
-from inphase.diffractometer import Circle, Diffractometer, RockingScan
+from inphase.diffractometer import Circle, Diffractometer, RockingScan, bragg_peak
 from inphase.errors import DataError
 from inphase.geometry import wavelength_m
 from tests.inphase.scans import SCAN_54
@@ -170,6 +170,27 @@ def test_a_tilted_detector_on_any_axes() -> None:
     assert out[0] @ out[1] / k**2 == pytest.approx(expected)
     with pytest.raises(DataError, match="no angles of arm"):
         scan.corrected_angles_deg(row=400.0)
+
+
+def test_the_bragg_peak_is_no_hot_pixel() -> None:
+    """A broad peak of a thousand counts is found beside hot pixels, a hot column, and a masked region of saturated ones."""
+    frame, row, column = np.indices((21, 40, 50))
+    counts = (1000 * np.exp(-((frame - 13) ** 2 + (row - 9) ** 2 + (column - 31) ** 2) / 20)).astype(np.uint32)
+    counts[:, 30, 40] = 4_000_000_000
+    counts[4, 20, 20] = 4_000_000_000
+    counts[:, :, 5] = 60_000
+    mask = np.zeros(counts.shape, np.uint8)
+    counts[:, 35:, :], mask[:, 35:, :] = 2**32 - 1, 1
+    assert bragg_peak(counts, mask) == (13 - 10, 9 - 20, 31 - 25)
+
+
+def test_linearising_at_an_off_centre_peak_matters() -> None:
+    """A peak 200 pixels off the middle: the d-spacing from a grid that touches the middle is 3e-4 wrong, a strain of its own;
+    from one that touches the peak it is exact."""
+    peak = (10.0, 150.0, -200.0)
+    exact = np.linalg.norm(SCAN_54.momentum_transfer(np.array(peak)))
+    assert np.linalg.norm(SCAN_54.geometry(peak).q(np.array(peak))) == pytest.approx(exact, rel=1e-12)
+    assert abs(np.linalg.norm(SCAN_54.geometry().q(np.array(peak))) / exact - 1) > 2e-4
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats import Limits, npz, read
-from inphase.formats.npz import read_result, write_result
+from inphase.formats import Limits, RawScan, npz, read
+from inphase.formats.npz import encode, read_result, write_result
+from inphase.geometry import Geometry
 from inphase.pattern import Domain
 
 VOLUME = np.random.default_rng(0).poisson(3, (4, 5, 6)).astype(np.uint16)
@@ -67,6 +68,20 @@ def test_impossible_geometry_is_refused(tmp_path: Path, steps: np.ndarray) -> No
     np.savez(tmp_path / "a.npz", data=VOLUME, q_steps=steps)
     with pytest.raises(DataError, match="q_steps"):
         read(tmp_path / "a.npz")
+
+
+def test_a_measurement_keeps_its_geometry(tmp_path: Path) -> None:
+    """Steps, Q and the sample's rotation come back from what is sent to a service; a rotation that is none is refused."""
+    turned = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    sent = RawScan(VOLUME, Geometry(np.diag([1e6, 2e6, 4e6]), np.array([0.0, 1e10, 0.0]), turned), "a", "all")
+    (tmp_path / "a.npz").write_bytes(encode(sent))
+    back = read(tmp_path / "a.npz").geometry
+    assert back is not None
+    for name in ("q_steps", "q_centre", "sample_rotation"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(sent.geometry, name))
+    np.savez(tmp_path / "b.npz", data=VOLUME, q_steps=np.eye(3), sample_rotation=2 * turned)
+    with pytest.raises(DataError, match="sample_rotation"):
+        read(tmp_path / "b.npz")
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
