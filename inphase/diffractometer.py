@@ -190,12 +190,14 @@ def bragg_peak(counts: NDArray[np.generic], mask: NDArray[np.uint8] | None = Non
     mask: 0 where valid, of the same shape. A single hot pixel, or one row or column of them, does not win: the sum over
     the frames passes a 3 x 3 median first.
     """
-    valid = counts if mask is None else np.where(mask == 0, counts, np.zeros((), counts.dtype))
-    image = ndimage.median_filter(valid.sum(axis=0, dtype=np.float64), size=3)
-    row, column = np.unravel_index(int(image.argmax()), image.shape)
-    around = tuple(slice(max(0, int(at) - 1), int(at) + 2) for at in (row, column))
-    frame = int(np.median(valid[(slice(None), *around)], axis=(1, 2)).argmax())
-    f0, r0, c0 = (float(at - n // 2) for at, n in zip((frame, int(row), int(column)), counts.shape, strict=True))
+    image = np.zeros(counts.shape[1:])
+    for number, frame in enumerate(counts):  # one at a time: a scan may fill half of the memory
+        image += frame if mask is None else np.where(mask[number] == 0, frame, 0)
+    row, column = np.unravel_index(int(ndimage.median_filter(image, size=3).argmax()), image.shape)
+    around = (slice(None), *(slice(max(0, int(at) - 1), int(at) + 2) for at in (row, column)))
+    near = counts[around] if mask is None else np.where(mask[around] == 0, counts[around], 0)
+    brightest = int(np.median(near, axis=(1, 2)).argmax())
+    f0, r0, c0 = (float(at - n // 2) for at, n in zip((brightest, int(row), int(column)), counts.shape, strict=True))
     return f0, r0, c0
 
 

@@ -114,7 +114,9 @@ class _Parser:
             clause = self._clause()
             if isinstance(clause, ShrinkWrap):
                 if any(clause.start == other.start for other in shrink_wrap):
-                    self._fail(f"two SW clauses start at iteration {clause.start}: give the later one its 'start'", token)
+                    self._fail(
+                        f"two SW clauses start at iteration {clause.start}: give the later one its 'start'", token
+                    )
                 shrink_wrap.append(clause)
             elif _FIELDS[clause.name] in clauses:
                 self._fail(f"the clause '{clause.name}' stands twice", token)
