@@ -118,7 +118,7 @@ def test_right_where_unwrapping_fails() -> None:
     differences' own error, 1 / (3 rho^3) per voxel, from two voxels off the core; the gradient of the unwrapped phase is
     wrong by 2 pi somewhere, at any distance, along the cut that it must have."""
     shape = (8, 48, 48)
-    geometry = Geometry(np.diag([4e7, 1.3e7, 1.3e7]), np.array([0.0, 2.7e10, 0.0]))
+    geometry = Geometry(np.diag([4e7, 1.3e7, 1.3e7]), np.array([0.0, 1.0, 1.0]) * 2.7e10 / np.sqrt(2))
     index = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in shape), indexing="ij"), axis=-1).astype(float)
     y, x = index[..., 1] - 0.5, index[..., 2] - 0.5  # the core between four voxels
     rho = np.hypot(x, y)
@@ -126,7 +126,9 @@ def test_right_where_unwrapping_fails() -> None:
     obj = (support * np.exp(1j * np.arctan2(y, x))).astype(np.complex64)
     made = strain(obj, support, geometry)
     step = np.linalg.norm(geometry.voxel_basis_m(shape)[1])
-    expected = -(x / rho**2) / step / 2.7e10
+    expected = (
+        -((x - y) / np.sqrt(2) / rho**2) / step / 2.7e10
+    )  # the cut of the phase is crossed along one axis or the other
     far = bulk(support) & (rho > 2)
     far[[0, -1]] = False
     error = np.abs(made.strain_with_ramp - expected)[far] * step * 2.7e10  # back in radians per voxel
