@@ -303,7 +303,6 @@ def worker(
 
     It finishes the jobs at hand on SIGTERM (INPHASE_DRAIN_S) and gives back what takes longer.
     """
-    from service.jobs.embedded import url_of
     from service.jobs.settings import WorkerSettings
     from service.jobs.worker import main as work
     from service.telemetry import configure_logging
@@ -312,11 +311,7 @@ def worker(
 
     given = {"redis_url": redis_url, "state_dir": state_dir, "device": device, "threads": threads}
     settings = _settings(**given)
-    url = settings.redis_address or url_of(settings.state_dir / "redis")
-    if url is None:
-        raise InphaseError(
-            f"no Redis: start `inphase serve` with the state folder {settings.state_dir}, or set REDIS_URL"
-        )
+    url = _redis_of(settings)
     configure_logging()
     work(
         WorkerSettings(
@@ -342,6 +337,40 @@ def _levels(queues: str) -> "tuple[Priority, ...]":
     except ValueError:
         known = ", ".join(Priority)
         raise InphaseError(f"--queues {queues!r}: expected some of {known}, separated by commas") from None
+
+
+@app.command(epilog="Example: inphase workers --redis-url redis://queue:6379")
+def workers(
+    redis_url: Annotated[
+        str | None, typer.Option(help="the Redis of the service (REDIS_URL) [default: its embedded one]")
+    ] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="state folder of a service on this machine")] = None,
+    here: Annotated[bool, typer.Option("--here", help="this host's only, and fail where it has none")] = False,
+) -> None:
+    """List the workers that live, on all hosts. With --here it is the health check of a worker's container."""
+    import socket
+
+    from service.jobs.record import Records
+
+    records = Records(_redis_of(_settings(redis_url=redis_url, state_dir=state_dir)))
+    names = records.workers()
+    if here:
+        names = [name for name in names if name.partition(":")[0] == socket.gethostname()]
+        if not names:
+            raise InphaseError("no worker of this host has spoken within the last seconds")
+    out.print("\n".join(names) if names else "no worker lives", markup=False)
+
+
+def _redis_of(settings: "Settings") -> str:
+    """The address of the Redis that a service uses: the one that is set, or the embedded one of a service on this machine."""
+    from service.jobs.embedded import url_of
+
+    url = settings.redis_address or url_of(settings.state_dir / "redis")
+    if url is None:
+        raise InphaseError(
+            f"no Redis: start `inphase serve` with the state folder {settings.state_dir}, or set REDIS_URL"
+        )
+    return url
 
 
 @app.command(epilog="Example: inphase models --models-dir /srv/inphase/models")

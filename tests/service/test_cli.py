@@ -1,6 +1,7 @@
 """The command line, in this process with the toy model; tests/system has it against a service."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from inphase.formats.npz import read_result
 from inphase.formats.reconstruction import read_reconstruction
 from service import cli
+from service.jobs.embedded import EmbeddedRedis
+from service.jobs.errors import NoRedisError
+from service.jobs.record import Records
 from tests.service.conftest import crystal, write_model
 
 Run = tuple[int, str, str]
@@ -247,3 +251,28 @@ def test_worker_without_redis_says_what_to_do(inphase, monkeypatch: pytest.Monke
     code, _, err = inphase("worker")
     assert code == 1
     assert "inphase serve" in err
+
+
+def test_workers_are_listed_and_checked(inphase, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """All living workers by name; --here sees this host's only and fails where it has none."""
+    try:
+        server = EmbeddedRedis(tmp_path / "redis")
+    except NoRedisError as error:
+        pytest.skip(str(error))
+    ask = ("workers", "--redis-url", server.start())
+    try:
+        assert inphase(*ask)[:2] == (0, "no worker lives\n")
+        records = Records(server.url)
+        records.announce("elsewhere:1")
+        assert inphase(*ask)[:2] == (0, "elsewhere:1\n")
+        code, _, err = inphase(*ask, "--here")
+        assert code == 1
+        assert "no worker of this host" in err
+        records.announce(f"{socket.gethostname()}:2")
+        assert inphase(*ask, "--here")[:2] == (0, f"{socket.gethostname()}:2\n")
+        records.close()
+    finally:
+        server.stop()
+    code, _, err = inphase(*ask, "--here")
+    assert code == 1
+    assert "Redis" in err

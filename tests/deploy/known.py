@@ -1,0 +1,33 @@
+"""What deployment files may refer to."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from service.settings import Bounds, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+SETTINGS = {
+    "INPHASE_SECRETS_DIR",
+    *(f"INPHASE_{name.upper()}" for name in Settings.model_fields if name != "bounds"),
+    *(f"INPHASE_BOUNDS__{name.upper()}" for name in Bounds.model_fields),
+}
+SECRETS = {"inphase_api_key", "inphase_redis_password"}
+# what makes an accepted job survive; service/jobs/embedded.py sets the same
+DURABLE = {"appendonly yes", "appendfsync always", 'save ""', "maxmemory-policy noeviction"}
+
+
+def unknown(environment: Mapping[str, object]) -> set[str]:
+    """Names in an environment that look like settings and are none."""
+    return {name for name in environment if name.startswith("INPHASE_")} - SETTINGS
+
+
+def drain_s(environment: Mapping[str, object]) -> float:
+    """How long the service may take to finish its work, by its environment."""
+    return float(str(environment["INPHASE_DRAIN_S"]))
+
+
+def secrets_named(text: str) -> set[str]:
+    """The secrets that a text names."""
+    return set(re.findall(r"\binphase_[a-z_]+\b", text))
