@@ -22,35 +22,36 @@ FROM base AS wheel
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
-COPY deploy/locks/build.txt deploy/locks/
-RUN python -m venv /opt/inphase && pip install --no-cache-dir -r deploy/locks/build.txt
+COPY deploy/locks/build.txt /locks/
+RUN pip install --no-cache-dir --target /build -r /locks/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY inphase inphase
 COPY service service
 COPY training training
-RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
+RUN PYTHONPATH=/build pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 # ---- what the images depend on: layers that change only with a lock
 FROM base AS dependencies
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
-RUN python -m venv /opt/inphase
+# without pip: the base image's installs into it
+RUN python -m venv --without-pip /opt/inphase
 
 FROM dependencies AS dependencies-api
 COPY deploy/locks/api.txt /locks/
-RUN pip install --no-cache-dir -r /locks/api.txt
+RUN pip --python /opt/inphase/bin/python install --no-cache-dir -r /locks/api.txt
 
 FROM dependencies AS dependencies-api-gpu
 COPY deploy/locks/api-gpu.txt /locks/
-RUN pip install --no-cache-dir -r /locks/api-gpu.txt
+RUN pip --python /opt/inphase/bin/python install --no-cache-dir -r /locks/api-gpu.txt
 
 FROM dependencies AS dependencies-worker
 COPY deploy/locks/worker.txt /locks/
-RUN pip install --no-cache-dir -r /locks/worker.txt
+RUN pip --python /opt/inphase/bin/python install --no-cache-dir -r /locks/worker.txt
 
 FROM dependencies AS dependencies-worker-gpu
 COPY deploy/locks/worker-gpu.txt /locks/
-RUN pip install --no-cache-dir -r /locks/worker-gpu.txt
+RUN pip --python /opt/inphase/bin/python install --no-cache-dir -r /locks/worker-gpu.txt
 
 # ---- what all images share
 FROM base AS runtime
@@ -86,7 +87,8 @@ FROM runtime-api AS api
 COPY --from=dependencies-api /opt/inphase /opt/inphase
 COPY models /opt/models
 USER 0:0
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    pip --python /opt/inphase/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl
 USER 10001:10001
 
 FROM runtime-api AS api-gpu
@@ -95,13 +97,15 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
 COPY --from=dependencies-api-gpu /opt/inphase /opt/inphase
 COPY models /opt/models
 USER 0:0
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    pip --python /opt/inphase/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl
 USER 10001:10001
 
 FROM runtime-worker AS worker
 COPY --from=dependencies-worker /opt/inphase /opt/inphase
 USER 0:0
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    pip --python /opt/inphase/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl
 USER 10001:10001
 
 FROM runtime-worker AS worker-gpu
@@ -110,5 +114,6 @@ ENV INPHASE_DEVICE=cuda \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=dependencies-worker-gpu /opt/inphase /opt/inphase
 USER 0:0
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    pip --python /opt/inphase/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl
 USER 10001:10001

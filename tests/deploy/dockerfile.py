@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from dockerfile_parse import DockerfileParser
 from tests.deploy.known import ROOT
 
 # places in the image that stand below a folder here
-_PLACES = re.compile(r"(?<![\w.])/(opt/inphase|opt/models|src|locks|wheels|var/lib/inphase|tmp/numba)\b")
+_PLACES = re.compile(r"(?<![\w.])/(opt/inphase|opt/models|src|build|locks|wheels|var/lib/inphase|tmp/numba)\b")
 
 
 @dataclass
@@ -131,14 +132,14 @@ class Build:
     def _run(self, value: str, root: Path) -> None:
         mounted = "--mount=" in value
         script = re.sub(r"--mount=\S+ ", "", value).replace("--no-cache-dir ", "")
+        script = re.sub(r"\binstall\b", "install --no-compile", script)
         script = self._placed(script, root)
         if mounted:
             script = script.replace(f"{root}/wheels", f"{self._wheel}/wheels")
-        paths = f"{root}/opt/inphase/bin:{os.environ['PATH']}"
+        paths = os.pathsep.join((f"{root}/opt/inphase/bin", str(Path(sys.executable).parent), os.environ["PATH"]))
         done = subprocess.run(
             ["sh", "-ec", script], cwd=root / "src", capture_output=True, text=True, timeout=600,
-            env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-            | {"PATH": paths, "PIP_NO_COMPILE": "1"},
+            env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {"PATH": paths},
         )  # fmt: skip
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
 
