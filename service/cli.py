@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from service.options import Options
     from service.pipeline import Finished
     from service.settings import Settings
+    from service.sources import LocalSource
 
 app = typer.Typer(
     help="From a measured coherent diffraction pattern to the complex image of the sample.",
@@ -100,6 +101,22 @@ def reconstruct(
     roi: Annotated[
         str | None, typer.Option(help="rows and columns of the maps that the frames show: r0:r1,c0:c1")
     ] = None,
+    beamline: Annotated[
+        str | None,
+        typer.Option(help="where it was measured: 34-ID-C, ID01, ID27, P10, NanoMAX, SIXS, CRISTAL, or a YAML file"),
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option(help="SPEC or FIO file with the motors [default: the one beside]")
+    ] = None,
+    scan: Annotated[int | None, typer.Option(min=0, help="number of the scan in a file of several")] = None,
+    sample: Annotated[str | None, typer.Option(help="the sample's name in the beamline's paths")] = None,
+    detector: Annotated[str | None, typer.Option(help="the detector's name in the beamline's paths")] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="a number that the file lacks, distance=1.83 (m), energy=9 (keV), a motor (deg); repeat"
+        ),
+    ] = None,
     url: Annotated[
         str | None, typer.Option(envvar="INPHASE_URL", help="send it to this service instead of computing here")
     ] = None,
@@ -107,16 +124,20 @@ def reconstruct(
     json: Annotated[bool, typer.Option("--json", help="print the job document, nothing else")] = False,
 ) -> None:
     """Reconstruct one pattern: clean it, ask the network, refine, write the result."""
+    from inphase.formats import Place
     from inphase.formats.writers import writer_for
     from service.options import Options
+    from service.sources import LocalSource, parse_given
 
     chosen: dict[str, Any] = {
         "model": model, "domain": domain, "preprocess": preprocess, "refine": refine, "start": start, "seed": seed,
     }  # fmt: skip
     options = Options(**chosen, **({} if starts is None else {"starts": starts}))
+    place = Place(beamline, spec, scan, sample, detector, parse_given(given or ()))
+    source = LocalSource(path, dataset, place, dark, flat, roi)
     writer_for(output)  # a mistyped ending is told before anything is computed
     if url is None:
-        document = _here(path, output, options, dataset, dark, flat, roi)
+        document = _here(source, output, options)
         printable = document.model_dump_json(indent=2)
         summary = document.model_dump(mode="json")
     else:
@@ -124,7 +145,7 @@ def reconstruct(
             raise InphaseError(
                 "--dark and --flat are applied by the machine that reads the files: use them without --url"
             )
-        summary = _there(path, output, options, dataset, url, api_key)
+        summary = _there(source, output, options, url, api_key)
         import json as json_module
 
         printable = json_module.dumps(summary, indent=2)
@@ -134,43 +155,26 @@ def reconstruct(
         _show(summary, output)
 
 
-def _here(
-    path: Path,
-    output: str,
-    options: "Options",
-    dataset: str | None,
-    dark: Path | None,
-    flat: Path | None,
-    roi: str | None,
-) -> "JobDocument":
+def _here(source: "LocalSource", output: str, options: "Options") -> "JobDocument":
     """In this process."""
     from inphase.formats.writers import write_result
 
     settings = _settings()
     with _bars() as bars:
-        finished = compute(path, options, settings, dataset=dataset, dark=dark, flat=flat, roi=roi, bars=bars)
+        finished = compute(source, options, settings, bars)
     write_result(output, finished.arrays)
     return finished.document
 
 
 def compute(
-    path: Path,
-    options: "Options",
-    settings: "Settings",
-    *,
-    dataset: str | None = None,
-    dark: Path | None = None,
-    flat: Path | None = None,
-    roi: str | None = None,
-    bars: Progress | None = None,
+    source: "LocalSource", options: "Options", settings: "Settings", bars: Progress | None = None
 ) -> "Finished":
     """Read, begin, refine, finish in this process."""
-    from inphase.formats import Limits, read
+    from inphase.formats import Limits
     from service import pipeline
     from service.clock import Clock
     from service.inference.repository import Repository
     from service.inference.runtime import Networks
-    from service.sources import corrections
 
     options.check()  # what is mistyped is told before anything is read
     clock = Clock()
@@ -180,8 +184,8 @@ def compute(
     network = networks.get(options.model) if options.asks_network else None
     stage("reading")
     with clock("decode"):
-        raw = read(path, dataset=dataset, domain=options.domain, limits=Limits(settings.bounds.array_bytes))
-        maps = corrections(dark, flat, roi)
+        raw = source.read(options.domain, Limits(settings.bounds.array_bytes))
+        maps = source.corrections()
     stage("preprocessing and predicting")
     draft, document = pipeline.begin(raw, options, network, clock, maps)
     if options.recipe() is None:
@@ -195,15 +199,15 @@ def compute(
     return refine(draft, document, clock, runs=runs)
 
 
-def _there(path: Path, output: str, options: "Options", dataset: str | None, url: str, key: str) -> dict[str, Any]:
+def _there(source: "LocalSource", output: str, options: "Options", url: str, key: str) -> dict[str, Any]:
     """On a service: the bytes are sent, so it need not see this machine's files."""
     from inphase.client import Client
-    from inphase.formats import read
+    from inphase.formats import Limits
 
     with _bars() as bars, Client(url, key) as client:
         stage = _stages(bars)
         stage("reading")
-        raw = read(path, dataset=dataset, domain=options.domain)
+        raw = source.read(options.domain, Limits())
         sending = stage("sending")
         asked = options.model_dump(mode="json", exclude_none=True)
         document = client.reconstruct(raw, wait=2.0, sent=sending, **asked)

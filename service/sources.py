@@ -4,6 +4,7 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.errors import DataError
-from inphase.formats import READERS, Limits, RawScan, npy, read, tiff
+from inphase.formats import READERS, Limits, Place, RawScan, npy, read, tiff
+from inphase.formats import beamline as beamlines
 from inphase.pattern import Domain
 from inphase.preprocess.corrections import Corrections
 from service.errors import ApiError
@@ -41,6 +43,43 @@ class FileSource(BaseModel):
     roi: Annotated[
         str | None, Field(examples=["0:256,0:256"], description="rows and columns of the maps that the frames show")
     ] = None
+    beamline: Annotated[
+        str | None, Field(max_length=4096, description="a built-in beamline, or a YAML file that describes one")
+    ] = None
+    spec: Annotated[str | None, Field(max_length=4096, description="SPEC or FIO file with the motors")] = None
+    scan: Annotated[int | None, Field(ge=0, description="number of the scan in a file of several")] = None
+    sample: Annotated[str | None, Field(max_length=200, description="the name in the beamline's paths")] = None
+    detector: Annotated[str | None, Field(max_length=200, description="the name in the beamline's paths")] = None
+    given: Annotated[
+        dict[str, float],
+        Field(
+            alias="set",
+            max_length=50,
+            examples=[{"distance": 1.83}],
+            description="numbers that the file lacks: motors (deg), energy (keV), distance, pixel_row, pixel_column (m), "
+            "direct_beam_row, direct_beam_column (pixels)",
+        ),
+    ] = {}
+
+
+@dataclass(frozen=True)
+class LocalSource:
+    """A file or a folder of frames that this process reads for its own user: any path, no roots."""
+
+    path: Path
+    dataset: str | None = None
+    place: Place = field(default_factory=Place)
+    dark: Path | None = None
+    flat: Path | None = None
+    roi: str | None = None
+
+    def read(self, domain: Domain, limits: Limits) -> RawScan:
+        """The measurement. Raises DataError."""
+        return read(self.path, dataset=self.dataset, domain=domain, limits=limits, place=self.place)
+
+    def corrections(self) -> Corrections | None:
+        """Its detector maps. Raises DataError."""
+        return corrections(self.dark, self.flat, self.roi)
 
 
 def load(
@@ -49,7 +88,23 @@ def load(
     """Read a measurement and its detector maps from below the data roots."""
     path = resolve(source.path, roots)
     maps = [resolve(name, roots) if name else None for name in (source.dark, source.flat)]
-    return read(path, dataset=source.dataset, domain=domain, limits=limits), corrections(maps[0], maps[1], source.roi)
+    raw = read(path, dataset=source.dataset, domain=domain, limits=limits, place=_place(source, roots))
+    return raw, corrections(maps[0], maps[1], source.roi)
+
+
+def _place(source: FileSource, roots: tuple[Path, ...]) -> Place:
+    beamline: str | Path | None = source.beamline
+    if beamline is not None and str(beamline).lower().endswith(beamlines.SUFFIXES):
+        beamline = resolve(str(beamline), roots)
+    return Place(
+        beamline=beamline,
+        spec=None if source.spec is None else resolve(source.spec, roots),
+        scan=source.scan,
+        sample=source.sample,
+        detector=source.detector,
+        given=source.given,
+        roots=roots,
+    )
 
 
 def resolve(name: str, roots: tuple[Path, ...]) -> Path:
@@ -163,6 +218,20 @@ def corrections(dark: Path | None, flat: Path | None, roi: str | None) -> Correc
         flat=None if flat is None else read_map(flat),
         roi=None if roi is None else parse_roi(roi),
     )
+
+
+def parse_given(pairs: Sequence[str]) -> dict[str, float]:
+    """`distance=1.83` as {"distance": 1.83}. Raises DataError."""
+    found = {}
+    for pair in pairs:
+        name, _, number = pair.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            raise DataError(
+                f"{pair!r} is not understood: write a name and a number, for example distance=1.83"
+            ) from None
+    return found
 
 
 def parse_roi(text: str) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from inphase.formats import READERS
+from inphase.formats.beamline import builtin
+from inphase.formats.beamline import parsed as described
 from inphase.formats.result import KEYS
 from inphase.formats.writers import WRITERS
 from inphase.retrieval.recipe import PRESETS
@@ -45,3 +47,11 @@ def test_recipes_are_documented() -> None:
     for clause in CLAUSES.values():
         words += [f"{clause.name}(...)", *clause.parameters()]
     assert not [word for word in words if f"`{word}`" not in text]
+
+
+def test_beamlines_are_documented() -> None:
+    """Every built-in beamline stands in the how-to, and its example is a valid description."""
+    page = (ROOT / "docs/how-to/new-beamline.md").read_text(encoding="utf-8")
+    assert not [beamline.name for beamline in builtin().values() if f"`{beamline.name}`" not in page]
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert described(example, "example").name == "mine"

@@ -47,6 +47,39 @@ class RawScan:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a measurement was taken, and which of the scans in a file is meant.
+
+    beamline: a built-in name or a YAML file; None reads without a description. spec: the SPEC or FIO file with the motors,
+    where it is not beside the frames. scan, sample, detector: what the placeholders of the description stand for; what is
+    not given is found in the file where there is one candidate.
+    given: numbers that the file lacks or has wrong, by name: a motor (deg), energy (keV), distance (m), pixel_row,
+    pixel_column (m), direct_beam_row, direct_beam_column (pixels of the whole frame).
+    roots: text files beside the frames are read only below these folders; empty: anywhere.
+    """
+
+    beamline: str | Path | None = None
+    spec: Path | None = None
+    scan: int | None = None
+    sample: str | None = None
+    detector: str | None = None
+    given: Mapping[str, float] = field(default_factory=dict)
+    roots: tuple[Path, ...] = ()
+
+    def known(self) -> dict[str, str]:
+        """What is given for the placeholders. Raises DataError for a value that is no name."""
+        found = {
+            "scan": None if self.scan is None else str(self.scan),
+            "sample": self.sample,
+            "detector": self.detector,
+        }
+        for key, value in found.items():
+            if value is not None and (not value or "/" in value or "\0" in value or value in (".", "..")):
+                raise DataError(f"{key}: '{value}' is no name")
+        return {key: value for key, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Request:
     """What to read: `dataset` names an array inside a container, `domain` decides between arrays of a result file."""
 
@@ -54,6 +87,7 @@ class Request:
     dataset: str | None = None
     domain: Domain = Domain.COUNTS
     limits: Limits = field(default_factory=Limits)
+    place: Place = field(default_factory=Place)
 
 
 Reader = Callable[[Request], RawScan]

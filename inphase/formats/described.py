@@ -1,0 +1,349 @@
+"""Reading a scan by the description of its beamline: frames, mask, and the geometry from motors and detector."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.diffractometer import Diffractometer, RockingScan
+from inphase.errors import DataError
+from inphase.formats import hdf5, spec, template, tiff
+from inphase.formats.beamline import UNITS, Beamline, Detector, Quantity, find, paths
+from inphase.formats.fio import FioScan, read_fio
+from inphase.formats.scan import RawScan, Request, three_state
+from inphase.formats.tree import Tree, opened
+from inphase.geometry import PLANCK_EV_M, Geometry
+from inphase.pattern import MaskState
+from inphase.preprocess.blocks import block_sums
+
+_MOST_POSITIONS = 10**6
+_BLOCK = 4
+_VALUES = (
+    "energy", "distance", "pixel_row", "pixel_column", "direct_beam_row", "direct_beam_column",
+)  # fmt: skip
+
+
+class MissingError(DataError):
+    """What the geometry needs and the file does not have."""
+
+
+def read(request: Request, *, guessed: bool = False) -> RawScan:
+    """Reads the scan that `request.place` describes.
+
+    Where a number is missing the scan comes without geometry, and `chosen` says what to give. Raises DataError where the
+    frames cannot be found, several scans fit, or the motors contradict the frames.
+    guessed: nobody has named the beamline; what contradicts the frames is then told in `chosen`, too.
+    """
+    assert request.place.beamline is not None
+    excused = DataError if guessed else MissingError
+    beamline = find(request.place.beamline)
+    _check_given(beamline, request.place.given)
+    if beamline.frames == "folder":
+        return _with_geometry(_from_folder(request, beamline), None, excused)
+    if not request.path.is_file() or not h5py.is_hdf5(request.path):
+        raise DataError(f"{request.path}: {beamline.name} writes HDF5 files, and this is none")
+    with opened(request.path) as tree:
+        return _with_geometry(_from_tree(request, beamline, tree), tree, excused)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Frames as read, and what is known for the geometry. known: what the placeholders stand for."""
+
+    request: Request
+    beamline: Beamline
+    scan: RawScan
+    known: Mapping[str, str]
+
+    @property
+    def detector(self) -> Detector:
+        """What the description says of the detector in use."""
+        kinds = self.beamline.detectors
+        alone = next(iter(kinds.values())) if len(kinds) == 1 else Detector()
+        return kinds.get(self.known.get("detector", ""), alone)
+
+
+def _from_folder(request: Request, beamline: Beamline) -> _Read:
+    scan = tiff.read_folder(request)
+    frames = sorted(
+        entry.name
+        for entry in request.path.iterdir()
+        if entry.suffix.lower() in tiff.SUFFIXES and entry.name.startswith(request.dataset or "")
+    )
+    names = [request.path.name, *frames[:1]]
+    return _Read(request, beamline, scan, _from_names(request, beamline, names))
+
+
+def _from_tree(request: Request, beamline: Beamline, tree: Tree) -> _Read:
+    known = _from_names(request, beamline, [request.path.name])
+    if request.dataset is not None:
+        found, others = hdf5.named(tree, request.dataset)
+    else:
+        found, others, known = _found(tree, beamline, known)
+    array = found.load(tree, request.limits)
+    chosen = f"{beamline.name}: dataset '{found.path}' {array.shape} {array.dtype}"
+    if others:
+        chosen += f"; passed over {', '.join(others)}"
+    read_ = _Read(request, beamline, RawScan(array, None, str(request.path), chosen), known)
+    return replace(read_, scan=_masked(read_, tree))
+
+
+def _from_names(request: Request, beamline: Beamline, names: Sequence[str]) -> dict[str, str]:
+    """What the names of file or folder tell of the placeholders; what is given counts more."""
+    known = request.place.known()
+    for pattern in beamline.names:
+        for name in names:
+            if (found := template.matched(pattern, name, {})) is not None:
+                return {**found, **known}
+    return known
+
+
+def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[hdf5.Found, list[str], dict[str, str]]:
+    """The frames: of the first path that names volumes; all must belong to one scan, sample and detector."""
+    asked = paths(beamline.frames)
+    for text in asked:
+        volumes: dict[tuple[tuple[str, str], ...], list[tuple[str, h5py.Dataset]]] = {}
+        for path, bound, item in template.expanded(tree, text, known):
+            if isinstance(item, h5py.Dataset) and len(item.shape or ()) == 3 and item.dtype.kind in "uif":
+                volumes.setdefault(tuple(sorted(bound.items())), []).append((path, item))
+        if len(volumes) > 1:
+            options = "; ".join(", ".join(f"{k} {v}" for k, v in key) for key in sorted(volumes)[:12])
+            raise DataError(f"{tree.path}: holds several scans: {options}; name one with scan=, sample= or detector=")
+        for key, members in volumes.items():
+            found = sorted(hdf5.joined(members), key=lambda each: -each.size)
+            return found[0], [other.path for other in found[1:6]], dict(key)
+    stands = ", ".join(f"{key}={value}" for key, value in known.items())
+    raise DataError(
+        f"{tree.path}: has no frames of {beamline.name} at {' or '.join(asked)}{f' with {stands}' if stands else ''}; "
+        f"{tree.listing()}"
+    )
+
+
+def _masked(read_: _Read, tree: Tree) -> RawScan:
+    """The scan with what file and description say of its pixels."""
+    scan, detector = read_.scan, read_.detector
+    shape = scan.array.shape
+    frame = np.zeros(shape[1:], bool)
+    for text in read_.beamline.masks:
+        for path, _, item in template.expanded(tree, text, read_.known):
+            if isinstance(item, h5py.Dataset):
+                if item.shape != shape[1:]:
+                    raise DataError(f"{tree.path}: the mask '{path}' {item.shape} does not fit the frames {shape[1:]}")
+                frame |= tree.array(item, read_.request.limits) != 0
+    if detector.shape is not None and tuple(detector.shape) == shape[1:]:
+        for first, end in detector.gap_rows:
+            frame[first:end] = True
+        for first, end in detector.gap_columns:
+            frame[:, first:end] = True
+    bad: NDArray[np.bool_] = frame
+    counts: NDArray[Any] = scan.array
+    if detector.saturation is not None and counts.max() >= detector.saturation:
+        bad = frame | (counts >= detector.saturation)
+    if not bad.any():
+        return scan
+    note = f"; {int(np.count_nonzero(frame))} pixels masked"
+    return replace(scan, mask=three_state(bad, shape, scan.source), chosen=scan.chosen + note)
+
+
+def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) -> RawScan:
+    """The scan with its geometry, or with a word on what is missing for it."""
+    scan, circles = read_.scan, read_.beamline.circles
+    if circles is None:
+        return scan
+    try:
+        companion = _companion(read_)
+        if isinstance(companion, spec.SpecScan):
+            rocking = _from_spec(read_, companion, circles)
+        else:
+            rocking = _rocking(read_, circles, _Numbers(read_, tree, companion))
+    except excused as error:
+        return replace(scan, chosen=f"{scan.chosen}; no geometry: {error}")
+    metadata = {
+        "beamline": read_.beamline.name,
+        **read_.known,
+        "energy_kev": f"{rocking.energy_kev:.8g}",
+        "distance_m": f"{rocking.distance_m:.8g}",
+        "scanned": f"{rocking.scanned}, {rocking.step_deg:.6g} deg per frame",
+        **{f"{name}_deg": f"{angle:.8g}" for name, angle in rocking.angles_deg.items()},
+    }
+    return replace(scan, geometry=_around_peak(scan, rocking), metadata={**scan.metadata, **metadata})
+
+
+def _around_peak(scan: RawScan, rocking: RockingScan) -> Geometry:
+    """The uniform grid that touches the exact one at the brightest spot, a block of voxels."""
+    counts = scan.array if scan.mask is None else np.where(scan.mask == MaskState.VALID, scan.array, 0)
+    sums = block_sums(np.nan_to_num(counts.astype(np.float32), nan=0.0, posinf=0.0), (_BLOCK, _BLOCK, _BLOCK))
+    spot = np.unravel_index(int(sums.argmax()), sums.shape)
+    a, b, c = (int(i) * _BLOCK + _BLOCK // 2 - n // 2 for i, n in zip(spot, scan.array.shape, strict=True))
+    return rocking.geometry((a, b, c))
+
+
+def _companion(read_: _Read) -> spec.SpecScan | FioScan | None:
+    """The text file with the motors: the one that is named, else the only one that the description's names find."""
+    place, companion = read_.request.place, read_.beamline.companion
+    if companion is None:
+        if place.spec is not None:
+            raise DataError(f"{read_.beamline.name}: keeps its motors in the data file; spec= has no place there")
+        return None
+    path = place.spec or _beside(read_)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if companion.kind == "fio":
+        return read_fio(path)
+    if "scan" not in read_.known:
+        raise MissingError(f"which scan of {path.name} this is does not follow from the names: give scan=")
+    return spec.read_scan(path, int(read_.known["scan"]))
+
+
+def _beside(read_: _Read) -> Path:
+    companion, request = read_.beamline.companion, read_.request
+    assert companion is not None
+    folder = request.path if request.path.is_dir() else request.path.parent
+    for text in companion.files:
+        up, name = (folder.resolve().parent, text[3:]) if text.startswith("../") else (folder.resolve(), text)
+        roots = [root.resolve() for root in request.place.roots]
+        if "/" in name or (roots and not any(up.is_relative_to(root) for root in roots)):
+            continue
+        found = [
+            entry
+            for entry in sorted(up.iterdir())
+            if template.matched(name, entry.name, read_.known) is not None
+            and entry.is_file()
+            and (not roots or any(entry.resolve().is_relative_to(root) for root in roots))
+        ]
+        if len(found) > 1:
+            raise MissingError(f"{', '.join(entry.name for entry in found[:5])} may all hold the motors: give spec=")
+        if found:
+            return found[0]
+    raise MissingError(
+        f"no {companion.kind.upper()} file ({' or '.join(companion.files)}) beside the frames: give spec="
+    )
+
+
+def _from_spec(read_: _Read, scan: spec.SpecScan, circles: Diffractometer) -> RockingScan:
+    given = read_.request.place.given
+    beam = (given["direct_beam_row"], given["direct_beam_column"]) if "direct_beam_row" in given else None
+    pixel = (given["pixel_row"], given["pixel_column"]) if "pixel_row" in given else None
+    n0, n1, n2 = read_.scan.array.shape
+    rocking = spec.rocking_scan(scan, frame_shape=(n0, n1, n2), direct_beam=beam, pixel_m=pixel, diffractometer=circles)
+    angles = {name: given.get(name, angle) for name, angle in rocking.angles_deg.items()}
+    return replace(
+        rocking,
+        energy_kev=given.get("energy", rocking.energy_kev),
+        distance_m=given.get("distance", rocking.distance_m),
+        angles_deg=angles,
+    )
+
+
+class _Numbers:
+    """Numbers of a scan by the description's names: given by the user, else the first source that has them."""
+
+    def __init__(self, read_: _Read, tree: Tree | None, companion: FioScan | None) -> None:
+        self._read, self._tree, self._companion = read_, tree, companion
+
+    def one(self, name: str, candidates: Sequence[Quantity]) -> float | None:
+        """A single number, None where nothing has it; of several the first."""
+        found = self.all(name, candidates)
+        return None if found is None else float(found[0])
+
+    def all(self, name: str, candidates: Sequence[Quantity]) -> NDArray[np.float64] | None:
+        """All numbers of the first source that has any, in degrees, metres, keV, pixels."""
+        given = self._read.request.place.given.get(name)
+        if given is not None:
+            return np.array([given])
+        for quantity in candidates:
+            raw = self._raw(quantity)
+            if raw is not None and raw.size and np.isfinite(raw).all():
+                if quantity.unit == "angstrom":
+                    return PLANCK_EV_M * 1e10 / raw / 1e3
+                return raw * UNITS[quantity.unit]
+        return None
+
+    def _raw(self, quantity: Quantity) -> NDArray[np.float64] | None:
+        if quantity.constant is not None:
+            return np.array([quantity.constant])
+        if quantity.motor is not None:
+            if self._companion is None:
+                return None
+            column = self._companion.columns.get(quantity.motor)
+            if column is not None and column.size:
+                return column
+            position = self._companion.positions.get(quantity.motor)
+            return None if position is None else np.array([position])
+        tree = self._tree
+        if tree is None or not self._holds(quantity, tree):
+            return None
+        for text in paths(quantity.dataset):
+            for path, _, item in template.expanded(tree, text, self._read.known):
+                if isinstance(item, h5py.Dataset) and (numbers := tree.small(path, _MOST_POSITIONS)) is not None:
+                    return np.asarray(numbers, np.float64).reshape(-1)
+        return None
+
+    def _holds(self, quantity: Quantity, tree: Tree) -> bool:
+        if quantity.when is None:
+            return True
+        path = template.filled(quantity.when.dataset, self._read.known)
+        text = tree.text(path) if path is not None else None
+        return text is not None and quantity.when.contains in text
+
+
+def _rocking(read_: _Read, circles: Diffractometer, numbers: _Numbers) -> RockingScan:
+    beamline, shape = read_.beamline, read_.scan.array.shape
+    angles: dict[str, float] = {}
+    moving: dict[str, NDArray[np.float64]] = {}
+    missing: list[str] = []
+    for name in circles.circles:
+        positions = numbers.all(name, beamline.motors.get(name, []))
+        if positions is None:
+            missing.append(name)
+            continue
+        angles[name] = float(positions[len(positions) // 2])
+        if len(positions) == shape[0] > 1 and np.ptp(positions) > 0:
+            moving[name] = positions
+    values = {name: numbers.one(name, getattr(beamline, name)) for name in _VALUES}
+    pixel = read_.detector.pixel_m
+    for name, pitch in zip(("pixel_row", "pixel_column"), pixel or (None, None), strict=True):
+        values[name] = pitch if values[name] is None else values[name]
+    missing += [name for name in ("energy", "distance", "pixel_row", "pixel_column") if values[name] is None]
+    if not circles.detector:  # nothing else tells where the beam meets the detector
+        missing += [name for name in ("direct_beam_row", "direct_beam_column") if values[name] is None]
+    if missing:
+        raise MissingError(f"the file does not have {', '.join(missing)}: set them (--set {missing[0]}=...)")
+    scanned = [circle.name for circle in circles.sample if circle.name in moving]
+    if len(scanned) != 1:
+        what = f"{', '.join(scanned)} move" if scanned else "no circle of the sample moves"
+        raise MissingError(f"{what} with the {shape[0]} frames, so it is no rocking curve of one circle")
+    row, column = values["direct_beam_row"], values["direct_beam_column"]
+    beam = (0.0, 0.0) if row is None or column is None else (row - shape[1] // 2, column - shape[2] // 2)
+    return RockingScan(
+        diffractometer=circles,
+        energy_kev=_number(values["energy"]),
+        distance_m=_number(values["distance"]),
+        pixel_m=(_number(values["pixel_row"]), _number(values["pixel_column"])),
+        angles_deg=angles,
+        scanned=scanned[0],
+        step_deg=spec.even_step(moving[scanned[0]], f"{read_.scan.source}: '{scanned[0]}'"),
+        direct_beam=beam,
+    )
+
+
+def _number(value: Any) -> float:
+    assert value is not None
+    return float(value)
+
+
+def _check_given(beamline: Beamline, given: Mapping[str, float]) -> None:
+    circles = beamline.circles
+    known = [*(circles.circles if circles else ()), *_VALUES]
+    for name, value in given.items():
+        if name not in known:
+            raise DataError(f"{beamline.name}: there is no '{name}' to set; known are {', '.join(known)}")
+        if not np.isfinite(value):
+            raise DataError(f"{name}: {value} is no number to compute with")
+    for a, b in (("pixel_row", "pixel_column"), ("direct_beam_row", "direct_beam_column")):
+        if (a in given) != (b in given):
+            raise DataError(f"{a} and {b} are given together")

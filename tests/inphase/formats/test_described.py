@@ -1,0 +1,328 @@
+"""inphase.formats.described and the built-in beamlines: small files of each layout, written here, and one real scan."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+
+from inphase.beamlines import BEAMLINES
+from inphase.diffractometer import RockingScan
+from inphase.errors import DataError
+from inphase.formats import Place, RawScan, read
+from inphase.formats.beamline import builtin
+from inphase.pattern import MaskState
+
+N = 8
+SHAPE = (N, 12, 10)
+PEAK = (5, 6, 5)
+ANGLES = {
+    "ID01": {"mu": 0.0, "eta": 17.0, "phi": 3.0, "nu": 1.0, "delta": 34.0},
+    "P10": {"mu": 0.0, "om": 17.0, "chi": 90.0, "phi": 3.0, "gam": 2.0, "del": 34.0},
+    "NanoMAX": {"gontheta": 12.0, "gonphi": 3.0, "gamma": 20.0, "delta": 10.0},
+    "SIXS": {"mu": 0.4, "omega": 30.0, "gamma": 20.0, "delta": 25.0},
+    "CRISTAL": {"omega": 17.0, "phi": 3.0, "gamma": 2.0, "delta": 34.0},
+}
+SCANNED = {"ID01": "eta", "P10": "om", "NanoMAX": "gontheta", "SIXS": "mu", "CRISTAL": "omega"}
+STEP, ENERGY, DISTANCE, PIXEL = 0.01, 9.0, 1.2, 55e-6
+
+
+def frames(seed: int = 0) -> np.ndarray:
+    """Counts with a peak."""
+    counts = np.random.default_rng(seed).poisson(2, SHAPE).astype(np.uint32)
+    counts[PEAK] = 1000
+    return counts
+
+
+def positions(name: str) -> dict[str, float | np.ndarray]:
+    """Every circle's angle; the scanned one's at each frame."""
+    angles: dict[str, float | np.ndarray] = dict(ANGLES[name])
+    centre = ANGLES[name][SCANNED[name]]
+    angles[SCANNED[name]] = centre + STEP * (np.arange(N) - N // 2)
+    return angles
+
+
+def id01(folder: Path) -> Path:
+    """BLISS: groups sample_scan.1 with measurement and instrument; the same detector linked twice."""
+    path = folder / "ihhc1234_id01.h5"
+    with h5py.File(path, "w") as file:
+        for scan in (7, 8):
+            group = file.create_group(f"S1_{scan}.1")
+            group["measurement/mpx1x4"] = frames(scan)
+            group["instrument/mpx1x4/image"] = group["measurement/mpx1x4"]
+            for key, value in {
+                "distance": DISTANCE, "x_pixel_size": PIXEL, "y_pixel_size": PIXEL,
+                "beam_center_x": 5.0, "beam_center_y": 6.0,
+            }.items():  # fmt: skip
+                group[f"instrument/mpx1x4/{key}"] = value
+            for key, value in positions("ID01").items():
+                if key == "eta":
+                    group["measurement/eta"] = value
+                    group["instrument/positioners/eta"] = 0.0
+                else:
+                    group[f"instrument/positioners/{key}"] = value
+            group["instrument/positioners/mononrj"] = ENERGY
+    return path
+
+
+def p10(folder: Path) -> Path:
+    """An Eiger master that links two data files, one folder below its FIO file; gap and bad pixels in the mask."""
+    (folder / "S1_00007" / "e4m").mkdir(parents=True)
+    counts = frames(7)
+    for number, part in enumerate((counts[:5], counts[5:]), 1):
+        with h5py.File(folder / "S1_00007" / "e4m" / f"S1_00007_data_{number:06d}.h5", "w") as file:
+            file["entry/data/data"] = part
+    path = folder / "S1_00007" / "e4m" / "S1_00007_master.h5"
+    mask = np.zeros(SHAPE[1:], np.uint32)
+    mask[2, 3], mask[:, 9] = 1, 2
+    with h5py.File(path, "w") as file:
+        for number in (1, 2):
+            link = h5py.ExternalLink(f"S1_00007_data_{number:06d}.h5", "entry/data/data")
+            file[f"entry/data/data_{number:06d}"] = link
+        file["entry/instrument/detector/detectorSpecific/pixel_mask"] = mask
+        file["entry/instrument/detector/x_pixel_size"] = PIXEL
+        file["entry/instrument/detector/y_pixel_size"] = PIXEL
+        file["entry/instrument/detector/detector_distance"] = DISTANCE
+    angles = positions("P10")
+    rows = "\n".join(f" {value:.6f} {i}" for i, value in enumerate(np.asarray(angles.pop("om"))))
+    parameters = "\n".join(f"{name} = {value}" for name, value in angles.items())
+    (folder / "S1_00007" / "S1_00007.fio").write_text(
+        f"!\n! Comments\n!\n%c\nascan om\nuser x\n!\n%p\nfmbenergy = {ENERGY * 1e3}\nsample = gold\nom = 3.0\n{parameters}\n"
+        f"!\n%d\n Col 1 om DOUBLE\n Col 2 exp_t01 DOUBLE\n{rows}\n"
+    )
+    return path
+
+
+def nanomax(folder: Path) -> Path:
+    """Frames under the detector's name, motors in a snapshot, the scanned one also among the measurements."""
+    path = folder / "000123.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/measurement/eiger500k/frames"] = frames(7)
+        for key, value in positions("NanoMAX").items():
+            file[f"entry/snapshots/post_scan/{key}"] = [0.0] if key == "gontheta" else [value]
+            if key == "gontheta":
+                file["entry/measurement/gontheta"] = value
+        file["entry/snapshots/post_scan/energy"] = [ENERGY * 1e3]
+    return path
+
+
+def sixs(folder: Path) -> Path:
+    """Data under a key that changes; motors under names that end in the circle's."""
+    path = folder / "align_00123.nxs"
+    base = "com/SIXS/i14-c-cx1-ex-med-v-dif-group.1"
+    with h5py.File(path, "w") as file:
+        file["com/scan_data/data_58"] = frames(7)
+        file["com/scan_data/epoch"] = np.arange(N)
+        for key, value in positions("SIXS").items():
+            if key == "mu":
+                file["com/scan_data/actuator_1_1"] = value
+                file[f"{base}/i14-c-cx1-ex-med-v-mu/position"] = [0.0]
+            else:
+                file[f"{base}/i14-c-cx1-ex-med-v-{key}/position"] = [value]
+        file["com/SIXS/i14-c-c02-op-mono/energy"] = [ENERGY]
+    return path
+
+
+def cristal(folder: Path) -> Path:
+    """One group for each scan; which motor the actuator is stands in the configuration."""
+    path = folder / "mgphi-2022.nxs"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("exp_0007")
+        group["scan_data/data_06"] = frames(7)
+        group["scan_config/name"] = "ascan mg_omega"
+        for key, value in positions("CRISTAL").items():
+            if key == "omega":
+                group["scan_data/actuator_1_1"] = value
+            place = f"i06-c-c07-ex-mg_{key}" if key in ("omega", "phi") else f"Diffractometer/i06-c-c07-ex-dif-{key}"
+            group[f"CRISTAL/{place}/position"] = [np.mean(value)]
+        group["CRISTAL/Monochromator/energy"] = [ENERGY]
+    return path
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "ID01": id01, "P10": p10, "NanoMAX": nanomax, "SIXS": sixs, "CRISTAL": cristal,
+}  # fmt: skip
+GIVEN = {"pixel_row": PIXEL, "pixel_column": PIXEL, "distance": DISTANCE}
+
+
+def expected(name: str, beam: tuple[float, float] = (0.0, 0.0)) -> RockingScan:
+    """The scan as the diffractometer's own class has it."""
+    return RockingScan(
+        BEAMLINES[name], ENERGY, DISTANCE, (PIXEL, PIXEL), ANGLES[name], SCANNED[name], STEP, direct_beam=beam
+    )
+
+
+def same_geometry(scan: RawScan, rocking: RockingScan) -> None:
+    """The grid touches the exact one at the brightest block."""
+    assert scan.geometry is not None, scan.chosen
+    centre = tuple(p // 4 * 4 + 2 - n // 2 for p, n in zip(PEAK, SHAPE, strict=True))
+    wanted = rocking.geometry(centre)
+    np.testing.assert_allclose(
+        scan.geometry.q_steps, wanted.q_steps, rtol=1e-5, atol=1e-9 * np.abs(wanted.q_steps).max()
+    )
+    assert scan.geometry.q_centre is not None
+    np.testing.assert_allclose(scan.geometry.q_centre, wanted.q_centre, rtol=1e-6, atol=1)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_frames_and_geometry_of_each_layout(tmp_path: Path, name: str) -> None:
+    """The right scan's frames, and the q-space that its motors and detector give."""
+    path = WRITERS[name](tmp_path)
+    given = {} if name in ("ID01", "P10") else GIVEN
+    scan = read(path, place=Place(name.lower(), scan=7 if name == "ID01" else None, given=given))
+    assert np.array_equal(scan.array, frames(7))
+    same_geometry(scan, expected(name, (6.0 - 6, 5.0 - 5)))
+    assert scan.metadata["beamline"] == name
+
+
+def test_34idc_real_scan(real_data: Path) -> None:
+    """The folder of scan 54, its number in the frames' names, the SPEC file beside it: Au (111) within the header's 1 %."""
+    scan = read(real_data / "aps34idc_scan54" / "raw_tif", place=Place("34-ID-C"))
+    assert scan.array.shape == (201, 256, 256)
+    assert scan.geometry is not None
+    assert scan.geometry.q_centre is not None
+    assert 2e10 * np.pi / np.linalg.norm(scan.geometry.q_centre) == pytest.approx(2.355, rel=0.015)
+    assert scan.geometry.voxel_size_m((201, 256, 256)) == pytest.approx((15.1e-9, 5.0e-9, 5.0e-9), rel=0.02)
+    assert scan.metadata["scan"] == "54"
+    named = real_data / "aps34idc_scan54" / "scan54.spec"
+    by_option = read(real_data / "aps34idc_scan54" / "raw_tif", place=Place(spec=named, scan=54))
+    assert by_option.geometry is not None
+    assert np.array_equal(by_option.geometry.q_steps, scan.geometry.q_steps)
+
+
+def test_two_scans_of_one_file(tmp_path: Path) -> None:
+    """Without a number the error lists what there is; a wrong one too; each number gives its own frames."""
+    path = id01(tmp_path)
+    with pytest.raises(DataError, match=r"several scans: .*scan 7.*scan 8"):
+        read(path, place=Place("ID01"))
+    with pytest.raises(DataError, match=r"no frames of ID01 at .* with scan=9; it holds S1_7\.1"):
+        read(path, place=Place("ID01", scan=9))
+    assert np.array_equal(read(path, place=Place("ID01", scan=8)).array, frames(8))
+
+
+def test_the_direct_beam_of_the_file(tmp_path: Path) -> None:
+    """beam_center moves the peak's q as the diffractometer says."""
+    path = id01(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["S1_7.1/instrument/mpx1x4/beam_center_x"][()] = 105.0
+    same_geometry(read(path, place=Place("ID01", scan=7)), expected("ID01", (0.0, 100.0)))
+
+
+def test_pixel_mask_and_many_data_files(tmp_path: Path) -> None:
+    """P10: all data files in order, the mask's every reason masks; the voxels are masked in every frame."""
+    scan = read(p10(tmp_path), place=Place("P10"))
+    assert scan.mask is not None
+    masked = np.zeros(SHAPE[1:], bool)
+    masked[2, 3] = masked[:, 9] = True
+    assert np.array_equal(scan.mask[3] == MaskState.MASKED, masked)
+    assert "data_000001..000002" in scan.chosen
+    plain = read(tmp_path / "S1_00007" / "e4m" / "S1_00007_master.h5")  # without a beamline: the same mask, no geometry
+    assert plain.geometry is None
+    assert np.array_equal(plain.mask, scan.mask)
+
+
+def test_saturation_and_gaps_of_the_detector(tmp_path: Path) -> None:
+    """A Maxipix frame of full size: its cross is masked in every frame, a voxel above a million counts in its own."""
+    counts = np.ones((N, 516, 516), np.uint32)
+    counts[3, 100, 100] = 2_000_000
+    path = id01(tmp_path)
+    with h5py.File(path, "a") as file:
+        del file["S1_7.1/measurement/mpx1x4"], file["S1_7.1/instrument/mpx1x4/image"]
+        file["S1_7.1/measurement/mpx1x4"] = counts
+    mask = read(path, place=Place("ID01", scan=7)).mask
+    assert mask is not None
+    assert mask[:, 255:261].all()
+    assert mask[:, :, 255:261].all()
+    assert mask.sum() == N * (6 * 516 * 2 - 36) + 1
+    assert mask[3, 100, 100] == MaskState.MASKED
+
+
+def test_what_is_missing_is_told_and_can_be_given(tmp_path: Path) -> None:
+    """NanoMAX files have no distance: frames without geometry, and the words that help; given numbers count more."""
+    path = nanomax(tmp_path)
+    scan = read(path, place=Place("NanoMAX"))
+    assert scan.geometry is None
+    assert "no geometry: the file does not have distance" in scan.chosen
+    moved = read(path, place=Place("NanoMAX", given={**GIVEN, "delta": 11.0}))
+    assert moved.metadata["delta_deg"] == "11"
+
+
+@pytest.mark.parametrize(
+    ("place", "word"),
+    [
+        (Place("ID99"), "no beamline 'ID99': known are"),
+        (Place("ID01", given={"tth": 1.0}), "no 'tth' to set; known are mu, eta"),
+        (Place("ID01", given={"energy": float("nan")}), "energy"),
+        (Place("ID01", given={"pixel_row": 1e-6}), "given together"),
+        (Place("ID01", scan=7, sample="../../etc"), "is no name"),
+        (Place("ID01", scan=7, detector="nothing"), "detector=nothing"),
+        (Place("ID01", scan=7, spec=Path("x.spec")), "spec= has no place"),
+    ],
+)
+def test_impossible_places(tmp_path: Path, place: Place, word: str) -> None:
+    """Each mistake has its own message."""
+    with pytest.raises(DataError, match=word):
+        read(id01(tmp_path), place=place)
+
+
+def test_no_rocking_curve(tmp_path: Path) -> None:
+    """No circle moves: told. A circle that jumps: refused with the point."""
+    path = id01(tmp_path)
+    with h5py.File(path, "a") as file:
+        del file["S1_7.1/measurement/eta"]
+    assert "no circle of the sample moves" in read(path, place=Place("ID01", scan=7)).chosen
+    with h5py.File(path, "a") as file:
+        file["S1_7.1/measurement/eta"] = np.array([0, 1, 2, 3, 9, 5, 6, 7.0])
+    with pytest.raises(DataError, match="'eta' does not move in equal steps: point 4"):
+        read(path, place=Place("ID01", scan=7))
+
+
+def test_fio_outside_the_roots_is_not_read(tmp_path: Path) -> None:
+    """The FIO file lies one folder up; where that is outside the roots, it is as if it were not there."""
+    path = p10(tmp_path)
+    inside = read(path, place=Place("P10", roots=(tmp_path,)))
+    assert inside.geometry is not None
+    outside = read(path, place=Place("P10", roots=(path.parent,)))
+    assert outside.geometry is None
+    assert "no FIO file" in outside.chosen
+
+
+def test_folder_with_a_spec_file(tmp_path: Path) -> None:
+    """A SPEC file among the frames makes them a 34-ID-C scan; one that contradicts them is told and not believed."""
+    header = "#F x\n#E 1\n#D now\n#O0 Delta  Theta  Chi  Phi  Gamma  camdist  Energy\n\n"
+    rows = "\n".join(f"{0.1 + 0.01 * i:.4f} {i}" for i in range(N))
+    body = f"#S 7 ascan  th 0 1\n#P0 30 0.1 90 -5 12 500 9\n#UIMDET 34idcTIM2:\n#L Theta  Epoch\n{rows}\n\n"
+    (tmp_path / "x.spec").write_text(header + body)
+    for index, frame in enumerate(frames(7)):
+        tifffile.imwrite(tmp_path / f"x_S0007_{index:05d}.tif", frame)
+    scan = read(tmp_path)
+    assert scan.geometry is not None
+    assert scan.metadata["scanned"].startswith("theta")
+    (tmp_path / f"x_S0007_{N:05d}.tif").write_bytes((tmp_path / "x_S0007_00000.tif").read_bytes())
+    assert "no geometry: " in read(tmp_path).chosen
+    with pytest.raises(DataError, match="8 points, the measurement 9 frames"):
+        read(tmp_path, place=Place("34-ID-C"))
+
+
+def test_every_builtin_is_tested() -> None:
+    """A description without a file of its layout here would be a guess; ID27's frames are ID01's with another detector."""
+    assert {beamline.name for beamline in builtin().values()} == {*WRITERS, "34-ID-C", "ID27"}
+
+
+def test_id27_needs_the_direct_beam(tmp_path: Path) -> None:
+    """A detector that stands still: without the place of the direct beam there is no Bragg angle."""
+    path = tmp_path / "id27.h5"
+    with h5py.File(path, "w") as file:
+        file["S1_7.1/measurement/eiger"] = frames(7)
+        file["S1_7.1/instrument/positioners/nath"] = 3 + STEP * (np.arange(N) - N // 2)
+        file["S1_7.1/instrument/calibration/wavelength"] = 12.39841984 / 30
+    scan = read(path, place=Place("ID27", given={"distance": 1.0}))
+    assert "does not have direct_beam_row" in scan.chosen
+    given = {"distance": 1.0, "direct_beam_row": -2000.0, "direct_beam_column": 5.0}
+    scan = read(path, place=Place("ID27", given=given))
+    assert scan.geometry is not None, scan.chosen
+    assert scan.metadata["energy_kev"] == "30"
+    q = 4 * np.pi * 30e3 / 1.239841984e-6 * np.sin(np.arctan(2006 * 75e-6) / 2)
+    assert np.linalg.norm(scan.geometry.q_centre) == pytest.approx(q, rel=2e-3)
