@@ -9,19 +9,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase.diffractometer import Diffractometer, RockingScan
+from inphase.diffractometer import Diffractometer, RockingScan, bragg_peak
 from inphase.errors import DataError
 from inphase.formats import hdf5, spec, template, tiff
 from inphase.formats.beamline import UNITS, Beamline, Detector, Quantity, find, paths
 from inphase.formats.fio import FioScan, read_fio
 from inphase.formats.scan import RawScan, Request, three_state
 from inphase.formats.tree import Tree, opened
-from inphase.geometry import PLANCK_EV_M, Geometry
-from inphase.pattern import MaskState
-from inphase.preprocess.blocks import block_sums
+from inphase.geometry import PLANCK_EV_M
 
 _MOST_POSITIONS = 10**6
-_BLOCK = 4
 _VALUES = (
     "energy", "distance", "pixel_row", "pixel_column", "direct_beam_row", "direct_beam_column",
 )  # fmt: skip
@@ -170,16 +167,9 @@ def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) ->
         "scanned": f"{rocking.scanned}, {rocking.step_deg:.6g} deg per frame",
         **{f"{name}_deg": f"{angle:.8g}" for name, angle in rocking.angles_deg.items()},
     }
-    return replace(scan, geometry=_around_peak(scan, rocking), metadata={**scan.metadata, **metadata})
-
-
-def _around_peak(scan: RawScan, rocking: RockingScan) -> Geometry:
-    """The uniform grid that touches the exact one at the brightest spot, a block of voxels."""
-    counts = scan.array if scan.mask is None else np.where(scan.mask == MaskState.VALID, scan.array, 0)
-    sums = block_sums(np.nan_to_num(counts.astype(np.float32), nan=0.0, posinf=0.0), (_BLOCK, _BLOCK, _BLOCK))
-    spot = np.unravel_index(int(sums.argmax()), sums.shape)
-    a, b, c = (int(i) * _BLOCK + _BLOCK // 2 - n // 2 for i, n in zip(spot, scan.array.shape, strict=True))
-    return rocking.geometry((a, b, c))
+    return replace(
+        scan, geometry=rocking.geometry(bragg_peak(scan.array, scan.mask)), metadata={**scan.metadata, **metadata}
+    )
 
 
 def _companion(read_: _Read) -> spec.SpecScan | FioScan | None:

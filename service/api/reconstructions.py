@@ -8,10 +8,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
+import numpy as np
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
 from inphase.formats import Limits, RawScan
+from inphase.formats.scan import geometry_arrays
 from inphase.pattern import digest
 from inphase.preprocess.corrections import Corrections
 from service import pipeline
@@ -178,9 +180,10 @@ async def _received(request: Request, call: Call, services: Services, clock: Clo
 
 def _digest_of_all(raw: RawScan) -> str:
     """Of array, mask and geometry: the same counts under another mask are another request."""
-    geometry = raw.geometry and (raw.geometry.q_steps.tobytes(), raw.geometry.q_centre)
-    parts = [digest(raw.array), "" if raw.mask is None else digest(raw.mask), repr(geometry)]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
+    sha = hashlib.sha256(digest(raw.array).encode())
+    for array in (*geometry_arrays(raw.geometry).values(), *(() if raw.mask is None else (raw.mask,))):
+        sha.update(digest(np.asarray(array)).encode())
+    return sha.hexdigest()
 
 
 def _parsed(body: bytes, call: Call) -> FileCall:
