@@ -126,9 +126,8 @@ def test_right_where_unwrapping_fails() -> None:
     obj = (support * np.exp(1j * np.arctan2(y, x))).astype(np.complex64)
     made = strain(obj, support, geometry)
     step = np.linalg.norm(geometry.voxel_basis_m(shape)[1])
-    expected = (
-        -((x - y) / np.sqrt(2) / rho**2) / step / 2.7e10
-    )  # the cut of the phase is crossed along one axis or the other
+    # Q is across neither axis, because the cut of the phase may lie along one of them
+    expected = -((x - y) / np.sqrt(2) / rho**2) / step / 2.7e10
     far = bulk(support) & (rho > 2)
     far[[0, -1]] = False
     error = np.abs(made.strain_with_ramp - expected)[far] * step * 2.7e10  # back in radians per voxel

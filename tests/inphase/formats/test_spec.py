@@ -19,7 +19,7 @@ HEADER = """#F test.spec
 
 """
 POSITIONS = "#P0 30 0.1 90 -5 12 1.5\n#P1 500 9 7\n"
-IMAGES = "#UIMDET 34idcTIM2:\n#UIMR5 128 64 0 32 1\n"
+IMAGES = "#UIMDET 34idcTIM2:\n#UIMR5 128 64 16 32 1\n"
 
 
 def scan(
@@ -57,16 +57,16 @@ def test_scan_54(real_data: Path) -> None:
 
 
 def test_a_region_of_interest_moves_the_direct_beam(tmp_path: Path) -> None:
-    """Columns 128 to 192 and rows 0 to 32 of the chip: its pixel (256, 256) lies 240 rows and 96 columns from the frames'
+    """Columns 128 to 192 and rows 16 to 48 of the chip: its pixel (256, 256) lies 224 rows and 96 columns from the frames'
     centre. Motor names hold single blanks; the scanned angle is that of the frame N // 2."""
     found = read_scan(written(tmp_path, HEADER + scan(start=0.2)), 7)
-    assert found.roi == ((0, 32), (128, 192))
+    assert found.roi == ((16, 48), (128, 192))
     assert found.motors["Tip Tilt"] == 7.0
     made = rocking_scan(found, direct_beam=(256.0, 256.0))
     assert isinstance(made, RockingScan)
-    assert made.direct_beam == (256 - 16, 256 - 128 - 32)
+    assert made.direct_beam == (256 - 16 - 16, 256 - 128 - 32)
     assert made.angles_deg == {"theta": pytest.approx(0.22), "chi": 90.0, "phi": -5.0, "delta": 30.0, "gamma": 12.0}
-    assert made.pixel_m == (55e-6, 55e-6)
+    assert (made.pixel_m, made.distance_m, made.energy_kev) == ((55e-6, 55e-6), 0.5, 9.0)
     assert rocking_scan(found).direct_beam == (0.0, 0.0)
 
 
@@ -114,7 +114,7 @@ def test_damaged_files_are_named(tmp_path: Path, text: str, message: str) -> Non
     ("text", "shape", "message"),
     [
         (scan(), (6, 32, 64), "has 5 points, the measurement 6 frames"),
-        (scan(), (5, 64, 64), r"rows 0:32, columns 128:192 \(#UIMR5\), the measurement has 64 x 64"),
+        (scan(), (5, 64, 64), r"rows 16:48, columns 128:192 \(#UIMR5\), the measurement has 64 x 64"),
         (scan(extra="#UIMDET unheard:\n"), None, "pixel size of detector 'unheard' is unknown"),
         (scan(extra=IMAGES.replace("128 64", "some 64")), None, "#UIMR5 must hold"),
         (scan(points=1), None, "needs at least two"),
