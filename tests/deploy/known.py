@@ -1,6 +1,5 @@
 """What deployment files may refer to."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +13,6 @@ SETTINGS = {
     *(f"INPHASE_BOUNDS__{name.upper()}" for name in Bounds.model_fields),
 }
 SECRETS = {"inphase_api_key", "inphase_redis_password"}
-# what makes an accepted job survive; service/jobs/embedded.py sets the same
-DURABLE = {"appendonly yes", "appendfsync always", 'save ""', "maxmemory-policy noeviction"}
 
 
 def unknown(environment: Mapping[str, object]) -> set[str]:
@@ -26,8 +23,3 @@ def unknown(environment: Mapping[str, object]) -> set[str]:
 def drain_s(environment: Mapping[str, object]) -> float:
     """How long the service may take to finish its work, by its environment."""
     return float(str(environment["INPHASE_DRAIN_S"]))
-
-
-def secrets_named(text: str) -> set[str]:
-    """The secrets that a text names."""
-    return set(re.findall(r"\binphase_[a-z_]+\b", text))

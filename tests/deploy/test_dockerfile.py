@@ -105,6 +105,7 @@ def test_the_api_image(tmp_path: Path, redis_url: str) -> None:
         assert document["model"]["name"] == "inphase-bcdi"
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.skipif(
