@@ -126,6 +126,11 @@ class EmbeddedRedis:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = None
 
+    @property
+    def guard_pid(self) -> int | None:
+        """Process id of the shell whose child the server is; another one after it has died."""
+        return self._guard.pid if self._guard is not None else None
+
     def alive(self) -> bool:
         """Whether the server answers."""
         try:

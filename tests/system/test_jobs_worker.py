@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -17,9 +17,11 @@ import numpy as np
 import psutil
 import pytest
 
+from benchmarks import chaos
 from service.jobs.broker import HEARTBEAT_TIMEOUT_MS, LOOK_S, Queue
 from service.jobs.embedded import EmbeddedRedis, find_server
 from service.jobs.errors import NoRedisError
+from service.jobs.events import Event
 from service.jobs.record import JobRecord, Records
 from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, Priority
@@ -44,21 +46,23 @@ class House:
         self.store = Store(folder / "store")
 
     @contextmanager
-    def workers(self, count: int = 1, command: tuple[str, ...] = STAND_IN, **changes: object) -> Iterator[Supervisor]:
-        """Workers that are ready, and gone afterwards."""
+    def workers(
+        self, count: int = 1, command: tuple[str, ...] = STAND_IN, seats: int = 1, **changes: object
+    ) -> Iterator[Supervisor]:
+        """Workers that are ready, each with its seats, and gone afterwards."""
         supervisor = Supervisor(replace(self.settings, **changes), count, command)  # type: ignore[arg-type]
         supervisor.start()
         try:
-            until(lambda: len(self.records.workers()) == count, 30)
+            until(lambda: len(self.records.workers()) == count * seats, 30)
             yield supervisor
         finally:
             supervisor.stop()
             assert supervisor.pids == []
 
-    def submit(self, priority: Priority = Priority.NORMAL, **order: object) -> str:
+    def submit(self, priority: Priority = Priority.NORMAL, store: Store | None = None, **order: object) -> str:
         """A job for the stand-in: what its document orders."""
         job_id = uuid4().hex
-        self.store.write(job_id, "input", {"data": np.arange(8.0)})
+        (store or self.store).write(job_id, "input", {"data": np.arange(8.0)})
         self.records.create(job_id, json.dumps(order).encode(), priority=priority)
         self.queue.enqueue(job_id, priority)
         return job_id
@@ -79,6 +83,15 @@ class House:
         assert json.loads(record.document)["done"]
 
 
+def events(house: House, job_id: str) -> list[Event]:
+    """Everything that happened to an ended job."""
+
+    async def follow() -> list[Event]:
+        return [event async for event in house.records.follow(job_id) if event is not None]
+
+    return asyncio.run(follow())
+
+
 def until(condition: Callable[[], object], seconds: float = 10) -> float:
     """Wait for something that must become true; the seconds it took."""
     begun = time.monotonic()
@@ -86,16 +99,6 @@ def until(condition: Callable[[], object], seconds: float = 10) -> float:
         assert time.monotonic() - begun < seconds, "waited in vain"
         time.sleep(0.01)
     return time.monotonic() - begun
-
-
-def kill_redis(server: EmbeddedRedis) -> None:
-    """End the server as the kernel would; returns when it is gone."""
-    assert server._guard is not None
-    for process in psutil.Process(server._guard.pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # the guard's own helper goes with the server
-            if "redis" in process.name() or "valkey" in process.name():
-                process.kill()
-    until(lambda: not server.alive())
 
 
 @pytest.fixture(scope="module")
@@ -168,13 +171,118 @@ def test_cancel_while_running(house: House) -> None:
 
 
 def test_poisoned_job(house: House) -> None:
-    """A job that kills its worker three times fails as poisoned, and the next job finds a living worker."""
+    """A job that has its compute process killed three times fails as poisoned; the next job finds a living worker."""
     with house.workers():
         poison = house.submit(end="kill")
         record = house.end_of(poison, 30)
         assert (record.state, record.attempt) == (JobState.FAILED, 3)
-        assert record.reason.startswith("poisoned: the job ended its worker process 3 times")
+        assert record.reason.startswith(
+            "poisoned: the job ended its worker process 3 times (the compute process was killed"
+        )
         house.check(house.end_of(house.submit()))
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("segfault", "crash: the compute process crashed with SIGSEGV"),
+        ("exit", "crash: the compute process ended itself with exit code 7"),
+        ("allocate", "out of memory: the volume is too large for this worker (bound: 2.0 GiB)"),
+    ],
+)
+def test_a_job_that_ruins_its_process_fails_with_the_reason(house: House, end: str, reason: str) -> None:
+    """Once is enough: it is the job's own doing. The worker lives on and serves the next one."""
+    with house.workers(memory_bytes=2**31) as supervisor:
+        pids = supervisor.pids
+        record = house.end_of(house.submit(end=end))
+        assert (record.state, record.attempt) == (JobState.FAILED, 1)
+        assert record.reason.startswith(reason)
+        house.check(house.end_of(house.submit()))
+        assert supervisor.pids == pids
+
+
+def test_killed_compute_process_costs_no_time(house: House) -> None:
+    """A compute process killed from outside: its job goes on from the checkpoint at once, before all that wait."""
+    with house.workers(checkpoint_s=0.1):
+        job_id = house.submit(steps=20, step_s=0.05)
+        later = house.submit(steps=1, step_s=0.01)
+        until(lambda: (progress := house.records.get(job_id).progress) and progress.iteration >= 8)
+        pid = chaos.compute_pid(house.records.get(job_id).worker)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        record = house.end_of(job_id)
+        house.check(record, attempt=2)
+        assert json.loads(record.document)["begin"] >= 4
+        assert house.store.names(job_id) == ["input", "result-2"]  # no checkpoint stays behind
+        started = house.end_of(later).started
+        assert started is not None
+        assert record.finished is not None
+        assert started >= record.finished
+
+
+def test_priorities(house: House) -> None:
+    """A live scan goes before a request, a request before a batch, whatever came first."""
+    with house.workers():
+        running = house.submit(steps=10, step_s=0.05)
+        until(lambda: house.records.get(running).state is JobState.RUNNING)
+        waiting = [
+            house.submit(level, steps=1, step_s=0.01) for level in (Priority.LOW, Priority.NORMAL, Priority.HIGH)
+        ]
+        starts = [house.end_of(job_id).started or 0.0 for job_id in waiting]
+        assert starts == sorted(starts, reverse=True)
+
+
+def test_a_worker_serves_its_queues_several_at_a_time(house: House) -> None:
+    """`--queues high --concurrency 2`: two urgent jobs at once, in two processes; a batch waits for another worker."""
+    with house.workers(levels=(Priority.HIGH,), concurrency=2, seats=2):
+        low = house.submit(Priority.LOW)
+        urgent = [house.submit(Priority.HIGH, steps=10, step_s=0.05) for _ in range(2)]
+        until(lambda: all(house.records.get(job_id).state is JobState.RUNNING for job_id in urgent))
+        ended = [house.end_of(job_id) for job_id in urgent]
+        assert len({json.loads(record.document)["pid"] for record in ended}) == 2
+        assert house.records.get(low).state is JobState.QUEUED
+    with house.workers():
+        house.check(house.end_of(low))
+
+
+def test_no_room_for_the_result(house: House, tmp_path: Path) -> None:
+    """On a full disk the job fails and says so, and nothing half-written is left; so does a checkpoint, without failing."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        store = Store(small / "store")
+        with house.workers(store=store.root):
+            job_id = house.submit(store=store, result_bytes=2**20)
+            record = house.end_of(job_id)
+            assert record.state is JobState.FAILED
+            assert record.reason.startswith("no room for 'result-1'")
+            assert [path.name for path in (store.root / job_id).iterdir()] == ["input.npz"]
+            fits = house.end_of(house.submit(store=store, result_bytes=2**10))
+            assert fits.state is JobState.SUCCEEDED
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_or_done_twice(house: House) -> None:
+    """40 jobs while five workers are killed in mid-computation and Redis once: each succeeds once, with its own result."""
+    with house.workers(2, checkpoint_s=0.1):
+        job_ids = [house.submit(steps=10 + index % 5, step_s=0.05) for index in range(40)]
+        account = chaos.unleash(house.records, house.queue, house.server, job_ids, kills=5, spacing_s=0.5, within_s=120)
+        assert len(account.kills) == 5
+        assert account.redis_kills == 1
+        for kill in account.kills:
+            assert kill.redelivered_s is None or kill.redelivered_s < 5
+        for job_id in job_ids:
+            record = house.records.get(job_id)
+            house.check(record, attempt=record.attempt)
+            states = [event.data["state"] for event in events(house, job_id) if event.kind == "state"]
+            assert states.count("succeeded") == 1
+            assert states[-1] == "succeeded"
+            assert house.store.names(job_id) == ["input", record.result]
 
 
 def test_time_limit(house: House) -> None:
@@ -186,22 +294,34 @@ def test_time_limit(house: House) -> None:
 
 
 def test_paused_worker_cannot_overwrite(house: House) -> None:
-    """A worker frozen in mid-job and woken later neither ends the job nor leaves its result: the newer attempt stands."""
-    with house.workers(2):
-        job_id = house.submit(steps=10, step_s=0.05)
-        until(lambda: house.records.get(job_id).progress)
-        frozen = int(house.records.get(job_id).worker.split(":")[1])
-        os.kill(frozen, signal.SIGSTOP)
+    """A worker frozen in mid-job with its computation, woken when another has finished, changes nothing any more.
+
+    Neither the record nor the newer attempt's result and checkpoint, and it leaves none of its own; then it serves on.
+    """
+    with house.workers(2, checkpoint_s=0.1):
+        job_id = house.submit(steps=20, step_s=0.05)
+        until(lambda: (progress := house.records.get(job_id).progress) and progress.iteration >= 5)
+        worker = house.records.get(job_id).worker
+        frozen = [int(worker.split(":")[1]), chaos.compute_pid(worker)]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
         try:
             record = house.end_of(job_id)
         finally:
-            os.kill(frozen, signal.SIGCONT)
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
         house.check(record, attempt=2)
-        # The woken worker serves on (when it is idle again), and the ended job has not changed.
-        for _ in range(4):
-            house.check(house.end_of(house.submit(steps=1, step_s=0.1)))
+        assert json.loads(record.document)["begin"] >= 2  # it went on from the frozen one's checkpoint
+        # The woken worker computes its old attempt to the end or is told to stop; it serves on when it is idle again.
+        until(lambda: len(house.records.workers()) == 2)
+        served = set()
+        while len(served) < 2:
+            ended = house.end_of(house.submit(steps=1, step_s=0.1))
+            house.check(ended)
+            served.add(ended.worker)
         assert house.records.get(job_id) == record
-        assert not house.store.has(job_id, "result-1")
+        until(lambda: house.store.names(job_id) == ["input", "result-2"])
+        house.check(house.records.get(job_id), attempt=2)
 
 
 def test_redis_dies_and_comes_back(house: House) -> None:
@@ -209,8 +329,7 @@ def test_redis_dies_and_comes_back(house: House) -> None:
     with house.workers():
         ids = [house.submit(steps=15, step_s=0.1)] + [house.submit(steps=1, step_s=0.1) for _ in range(2)]
         until(lambda: house.records.get(ids[0]).progress)
-        kill_redis(house.server)
-        until(house.server.alive)
+        chaos.kill_redis(house.server)
         for job_id in ids:
             record = house.end_of(job_id, 20)
             house.check(record, attempt=record.attempt)
