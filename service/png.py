@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.strain import MAPS
+from service.arrays import MAPS
 
 _PERCENTILE = 99.9
 _PREVIEW = 128

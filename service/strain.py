@@ -1,7 +1,7 @@
 """The maps that a known geometry adds to a result: displacement, strain, d-spacing."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,6 @@ from inphase.errors import DataError
 from inphase.geometry import Geometry
 from inphase.strain import ISOSURFACE, strain
 from service.document import StrainPart
-
-MAPS: Final = ("displacement", "strain", "strain_with_ramp", "d_spacing")
 
 
 @dataclass(frozen=True)

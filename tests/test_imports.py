@@ -80,6 +80,10 @@ def fresh(code: str) -> set[str]:
     [
         ("import service.app", {"torch", "matplotlib", "training", "lightning", "numba"}),
         (
+            "import service.jobs.worker",
+            {"torch", "scipy", "pydantic", "onnxruntime", "numba"},
+        ),  # starts in half a second
+        (
             "from service.app import create_app; from service.settings import Settings; create_app(Settings())",
             {"torch", "matplotlib", "training"},
         ),

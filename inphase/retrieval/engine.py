@@ -171,6 +171,7 @@ def _single_threads(count: int) -> Iterator[ThreadPoolExecutor]:
     ready = Barrier(count + 1)
 
     def settle() -> None:
+        torch.get_num_threads()  # a thread's first parallel call would otherwise set it back to the number of all
         torch.set_num_threads(1)
         ready.wait()
 

@@ -52,9 +52,7 @@ class FarField:
     def uncentred(self, array: NDArray[Any]) -> Tensor:
         """Centred array, with or without a batch axis -> tensor with index 0 at the centre."""
         axes = tuple(range(array.ndim - len(self.transform.dims), array.ndim))
-        shifted = np.ascontiguousarray(np.fft.ifftshift(array, axes=axes))
-        # a copy in torch's memory: its alignment decides how the FFT rounds, and the same start shall give the same bits
-        return torch.from_numpy(shifted).clone().to(self.device)
+        return torch.from_numpy(np.ascontiguousarray(np.fft.ifftshift(array, axes=axes))).to(self.device)
 
     def centred(self, tensor: Tensor) -> NDArray[Any]:
         """The inverse, of (B, N, ...)."""

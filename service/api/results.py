@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from service import png
 from service.api.access import TheClock, TheServices, in_thread, records
 from service.api.download import MEDIA, ResultFormat, accepted, stored
+from service.arrays import MAPS
 from service.document import JobDocument
 from service.errors import ApiError
 from service.jobs.errors import StoreCorruptError, StoreError
 from service.jobs.record import JobRecord
 from service.jobs.state import JobState
 from service.lifecycle import Services
-from service.strain import MAPS
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 

@@ -108,10 +108,10 @@ class Attempt:
         self,
         order: Order,
         settings: ComputeSettings,
-        send: Callable[[Message], None],
+        tell: Callable[[Told], None],
         halted: threading.Event,
     ) -> None:
-        self._order, self._settings, self._send, self._halted = order, settings, send, halted
+        self._order, self._settings, self._told, self._halted = order, settings, tell, halted
         self._store = Store(settings.store)
         self._telling = Every(_PROGRESS_S)
         self._keeping = Every(settings.checkpoint_s, _CHECKPOINT_COST)
@@ -148,7 +148,7 @@ class Attempt:
 
     def _tell(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
         if self._telling.due:
-            self._send(Told(progress, preview() if preview is not None else ()))
+            self._told(Told(progress, preview() if preview is not None else ()))
             self._telling.rest()
 
     def _keep(self, make: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
@@ -179,6 +179,42 @@ def _bounds(settings: ComputeSettings) -> str:
 
 def _detail(error: MemoryError) -> str:
     return f": {error}" if str(error) else ""
+
+
+class Voice:
+    """Speaks to the worker. Progress is left for a thread: a worker that waits for the network holds up no computation.
+
+    Of progress only the last is told where the worker listens too slowly.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._sending = threading.Lock()
+        self._news: Told | None = None
+        self._fresh = threading.Event()
+        threading.Thread(target=self._speak, name="voice", daemon=True).start()
+
+    def tell(self, news: Told) -> None:
+        """Returns at once."""
+        self._news = news
+        self._fresh.set()
+
+    def send(self, message: Ready | Finished | Failed | Halted) -> None:
+        """Returns when the message is on its way; no progress follows."""
+        self._news = None
+        with self._sending:
+            self._pipe.send(message)
+
+    def _speak(self) -> None:
+        while self._fresh.wait():
+            self._fresh.clear()
+            with self._sending:
+                news, self._news = self._news, None
+                if news is not None:
+                    try:
+                        self._pipe.send(news)
+                    except OSError:
+                        return  # the worker is gone: so will be this process, see Desk
 
 
 class Desk(threading.Thread):
@@ -220,11 +256,12 @@ def main(module: str, descriptor: int) -> None:
     desk.start()
     work = cast(Work, importlib.import_module(module))
     work.warm(settings.device, settings.threads)
-    pipe.send(Ready())
+    voice = Voice(pipe)
+    voice.send(Ready())
     try:
         while True:
             order = desk.orders.get()
-            pipe.send(Attempt(order, settings, pipe.send, desk.halted).run(work))
+            voice.send(Attempt(order, settings, voice.tell, desk.halted).run(work))
     except BrokenPipeError:
         os._exit(0)
 

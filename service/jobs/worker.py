@@ -157,7 +157,7 @@ class Refiner:
         self._settings = settings
         self._store = Store(settings.store)
         self._records = Records(settings.redis_url, retries=_PATIENT)
-        self._hasty = Records(settings.redis_url)
+        self._hasty = Records(settings.redis_url, retries=0)
         self._queue = Queue(settings.redis_url, self._records)
         name = f"{socket.gethostname()}:{os.getpid()}"
         self.seats = tuple(Seat(f"{name}:{index}", settings, work) for index in range(settings.concurrency))

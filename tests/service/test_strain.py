@@ -14,13 +14,14 @@ from inphase.geometry import Geometry
 from inphase.orthogonal import orthogonal
 from inphase.strain import crystal_voxels, strain
 from service import pipeline, refine
+from service.arrays import MAPS
 from service.clock import Clock
 from service.document import GeometryPart, JobDocument
 from service.inference.repository import Repository
 from service.inference.runtime import Networks
 from service.options import Options
 from service.pipeline import Draft
-from service.strain import MAPS, maps
+from service.strain import maps
 from tests.inphase.scans import SCAN_54
 from tests.service.conftest import crystal
 

@@ -26,9 +26,9 @@ ENDS: dict[str, Callable[[], Any]] = {
 }
 
 
-def planes() -> tuple[NDArray[np.complex64], ...]:
+def planes(n: int) -> tuple[NDArray[np.complex64], ...]:
     """What the job looks like."""
-    return (np.full((8, 8), 1j, np.complex64),) * 3
+    return (np.full((n, n), 1j, np.complex64),) * 3
 
 
 def warm(device: str, threads: int | None) -> None:
@@ -47,7 +47,7 @@ def perform(task: Task) -> Outcome:
     for step in range(begin, order.get("steps", 0)):
         if task.cancelled():
             raise CancelledError(f"after {step} steps")
-        task.progress(Progress(step + 1, order["steps"], 0.1, 7, "ER"), planes)
+        task.progress(Progress(step + 1, order["steps"], 0.1, 7, "ER"), lambda: planes(order.get("plane", 8)))
         time.sleep(order["step_s"])
         task.checkpoint(lambda step=step: {"step": np.array(step + 1)})
     result = np.zeros(order["result_bytes"], np.uint8) if "result_bytes" in order else 2 * data

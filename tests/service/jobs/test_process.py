@@ -81,6 +81,17 @@ def test_progress_comes_at_most_five_times_a_second(compute: ComputeProcess, tmp
     np.testing.assert_array_equal(result["object"], 2 * np.arange(8.0))
 
 
+def test_a_worker_that_does_not_listen_holds_up_nothing(compute: ComputeProcess, tmp_path: Path) -> None:
+    """While the worker waits for the network, progress and large planes pile up nowhere: the job comes to its end."""
+    wanted = order(tmp_path, steps=30, step_s=0.05, plane=512)
+    compute.order(wanted)
+    deadline = time.monotonic() + 20
+    while not Store(tmp_path).has(wanted.job_id, "result-1"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert isinstance(end(compute), Finished)
+
+
 @pytest.mark.parametrize(
     ("how", "killed", "account"),
     [
