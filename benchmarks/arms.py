@@ -10,9 +10,10 @@ from inphase import ambiguity, metrics, trust
 from inphase.pattern import MaskState
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
+from inphase.retrieval.ensemble import Candidate
 from inphase.retrieval.starts import Starts, random
 from service import pipeline
-from service.pipeline import Candidate, Draft
+from service.pipeline import Draft
 
 CONVENTIONAL = "autophasenn-600"
 STARTS = 5

@@ -186,6 +186,16 @@ def framed(form: Canonical, reference: NDArray[np.complexfloating]) -> tuple[Can
     return moved, alignment
 
 
+def carried(volume: NDArray[np.complexfloating], before: Canonical, after: Canonical) -> NDArray[np.complex64]:
+    """What turned one stored form of an object into another (`framed`), done to a volume that lies on the former."""
+    flipped = before.twin != after.twin
+    sign = -1 if flipped else 1
+    step = tuple(a - sign * b for a, b in zip(after.shift, before.shift, strict=True))
+    phase = after.global_phase - sign * before.global_phase
+    moved = _rolled(twin(volume) if flipped else volume, step) * np.exp(1j * phase)
+    return np.asarray(moved, np.complex64)
+
+
 def _rolled(array: NDArray[T], shift: tuple[int, ...]) -> NDArray[T]:
     rolled: NDArray[T] = np.roll(array, shift, axis=tuple(range(array.ndim)))
     return rolled

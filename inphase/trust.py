@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from inphase.ambiguity import to_centre
 from inphase.metrics import Metrics
 
 
@@ -57,10 +58,14 @@ class Support:
 
     @classmethod
     def of(cls, support: NDArray[np.bool_], oversampling: tuple[float, ...] | None = None) -> "Support":
-        """Measure a support (N, ...) bool. oversampling: of the pattern, per axis; without it extents are not judged."""
+        """Measure a support (N, ...) bool, wherever it lies on the periodic grid: retrieval may carry it over the border.
+
+        oversampling: of the pattern, per axis; without it extents are not judged.
+        """
         voxels = int(support.sum())
         if voxels == 0:
             return cls(0.0, 0.0, ())
+        support = np.roll(support, to_centre(support.astype(np.float32)), axis=tuple(range(support.ndim)))
         labels, parts = ndimage.label(support, ndimage.generate_binary_structure(support.ndim, support.ndim))
         largest = int(np.bincount(labels.ravel(), minlength=parts + 1)[1:].max())
         extents: tuple[float, ...] = ()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-STAGES: Final = ("receive", "decode", "preprocess", "infer", "score", "queue", "refine", "encode")
+STAGES: Final = ("receive", "decode", "preprocess", "infer", "score", "queue", "refine", "rank", "encode")
 
 
 class Clock:

@@ -162,11 +162,50 @@ class TrustPart(_Part):
 class StartPart(_Part):
     """Where the refinement began."""
 
-    requested: Literal["auto", "network", "random"]
+    requested: Literal["auto", "network", "random", "mixed"]
     kind: Literal["network", "random"]
     why: str
-    random_starts: int = Field(description="how many random starts a conventional retrieval takes")
+    random_starts: int = Field(description="how many starts a conventional or a mixed retrieval takes")
     seed: int
+
+
+class MemberPart(_Part):
+    """One start of an ensemble: what became of it."""
+
+    kind: Literal["network", "jittered", "autocorrelation", "random"]
+    chi2: float
+    free_llk: float | None
+    support_voxels: int
+    amplitude_cv: float
+    correlation: float = Field(description="with the best one, after alignment; 0 to 1")
+    twin: bool = Field(description="whether its twin was aligned to the best one")
+    accepted: bool
+    rejected: list[str] = Field(description="why it is not part of the average")
+
+
+class ResolutionPart(_Part):
+    """Where a curve falls below its threshold; the full period 2 pi / q."""
+
+    criterion: Literal["1/e", "0.143", "half-bit"] = Field(description="of prtf the first, of fsc the others")
+    crossed: bool = Field(description="false: it stays above to the end of the pattern")
+    q: float = Field(description="1/m where the geometry is known, else in units of the Nyquist frequency")
+    metres: float | None
+    voxels: float | None = Field(description="of the object, where the geometry is not known")
+
+
+class EnsemblePart(_Part):
+    """What several starts came to (inphase.retrieval.ensemble). The stored object is the best single solution, never the average.
+
+    mode_weights, resolutions: null where less than two solutions were accepted; the result then has no average either.
+    """
+
+    members: list[MemberPart]
+    best: int = Field(description="index of the member that became the object")
+    accepted: int
+    ranked_by: Literal["free_llk", "chi2"]
+    why: str = Field(description="why not by free_llk")
+    mode_weights: list[float] | None = Field(None, description="share of the intensity in each orthogonal mode")
+    resolutions: list[ResolutionPart] | None = None
 
 
 class CanonicalPart(_Part):
@@ -261,6 +300,7 @@ class JobDocument(_Part):
     trust: TrustPart | None = None
     start: StartPart
     canonical: CanonicalPart | None = None
+    ensemble: EnsemblePart | None = Field(None, description="null where there was one start")
     strain: StrainPart | None = Field(None, description="null where there are no strain maps, see strain_reason")
     strain_reason: str | None = Field(None, description="why there are no strain maps")
     progress: ProgressPart | None = None

@@ -30,7 +30,7 @@ RESULT: Final = "result-0"  # of a job that no worker has attempted
 # what differs from call to call without a difference in the result, or follows from what is counted already
 _INCIDENTAL: Final[dict[str, Any]] = {
     "id": True, "state": True, "reason": True, "attempt": True, "recorded": True, "owner": True, "priority": True,
-    "reused_from": True, "series": True, "metrics": True, "trust": True, "canonical": True, "progress": True,
+    "reused_from": True, "series": True, "metrics": True, "trust": True, "canonical": True, "ensemble": True, "progress": True,
     "queue_position": True, "timings_ms": True, "created": True, "started": True, "finished": True, "links": True,
     "model": {"provider"}, "input": {"source", "chosen"}, "start": {"kind", "why"},
 }  # fmt: skip

@@ -16,7 +16,7 @@ NO_REFINEMENT = "none"
 FAST = "fast"
 CONVENTIONAL = "autophasenn-600"
 
-Start = Literal["auto", "network", "random"]
+Start = Literal["auto", "network", "random", "mixed"]
 
 
 class Options(BaseModel):
@@ -34,21 +34,24 @@ class Options(BaseModel):
         Field(
             max_length=2000,
             description=f"recipe such as 50*ER, a preset ({', '.join(recipes.PRESETS)}), or none for the network alone; "
-            f"by default {FAST}, and {CONVENTIONAL} with start=random",
+            f"by default {FAST}, and {CONVENTIONAL} with start=random or mixed",
         ),
     ] = None
     start: Annotated[
         Start,
-        Field(description="auto: the network's start if it is sane, else random starts and the conventional recipe"),
+        Field(
+            description="auto: the network's start if it is sane, else random starts and the conventional recipe; "
+            "mixed: the network's, disturbed, flat and random starts side by side"
+        ),
     ] = "auto"
-    starts: Annotated[int, Field(ge=1, le=100, description="how many random starts a conventional retrieval takes")] = (
-        RULES.random_starts
-    )
+    starts: Annotated[
+        int, Field(ge=1, le=100, description="how many starts a conventional or a mixed retrieval takes")
+    ] = RULES.random_starts
     seed: Annotated[int, Field(ge=0, lt=2**32, description="of the free voxels and the random starts")] = 0
 
     def recipe(self) -> Recipe | None:
         """The resolved refinement recipe, None for the network alone. Raises RecipeError."""
-        text = self.refine or (CONVENTIONAL if self.start == "random" else FAST)
+        text = self.refine or (CONVENTIONAL if self.start in ("random", "mixed") else FAST)
         if text.strip() == NO_REFINEMENT:
             return None
         recipe = recipes.resolve(text)
@@ -66,6 +69,8 @@ class Options(BaseModel):
             raise RecipeError(
                 "refine=none answers with the network's image, start=random asks no network: choose one of them"
             )
+        if recipe is None and self.start == "mixed":
+            raise RecipeError("refine=none answers with the network's image, start=mixed refines: choose one of them")
 
     @property
     def asks_network(self) -> bool:

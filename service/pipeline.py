@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
@@ -28,8 +28,10 @@ from inphase.preprocess.corrections import Corrections
 from inphase.preprocess.pipeline import Prepared, preprocess
 from inphase.preprocess.recipe import preset
 from inphase.preprocess.validate import pattern_from_array
+from inphase.retrieval.ensemble import Candidate, Ensemble
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import Starts, from_prediction
+from service import ensemble as ensembles
 from service import strain
 from service.clock import Clock
 from service.document import (
@@ -86,7 +88,7 @@ class Draft:
         return from_prediction(self.prediction.amplitude, self.prediction.phase, self.support_threshold)
 
     @cached_property
-    def guess(self) -> "Candidate":
+    def guess(self) -> Candidate:
         """The network's object with its score, not refined. Raises DataError where it is empty or none was asked."""
         start = self.network_start()
         obj, support = start.objects[0], start.supports[0]
@@ -125,20 +127,6 @@ class Draft:
             noise_chi2=document.metrics.noise_chi2,
             geometry=part.geometry.geometry() if part.geometry else None,
         )
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An object (complex64) with its support (bool) and how well it fits.
-
-    kernel: of partial coherence (`engine.Solution`), None where the beam was taken for coherent.
-    """
-
-    object: NDArray[np.complex64]
-    support: NDArray[np.bool_]
-    metrics: Metrics
-    kind: Literal["network", "random"]
-    kernel: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,14 +169,14 @@ def choose_start(draft: Draft, document: JobDocument) -> JobDocument:
     try:
         guess = draft.guess
     except DataError as error:
-        if start.requested == "network" or document.recipe.refine == NO_REFINEMENT:
+        if start.requested in ("network", "mixed") or document.recipe.refine == NO_REFINEMENT:
             raise
         faults = [str(error)]
         metrics = document.metrics
     else:
         faults = trust.start_faults(guess.metrics, draft.noise_chi2, _support(draft, guess.support))
         metrics = document.metrics.model_copy(update={"network": Score.of(guess.metrics)})
-    if start.requested == "network":
+    if start.requested in ("network", "mixed"):
         kind, why = "network", "as requested"
     elif not faults:
         kind, why = "network", "the network's start is sane"
@@ -204,8 +192,13 @@ def choose_start(draft: Draft, document: JobDocument) -> JobDocument:
     )
 
 
-def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -> Finished:
-    """Bring the best candidate into canonical form, judge it, and put the result together. The document says `succeeded`."""
+def finish(
+    draft: Draft, document: JobDocument, best: Candidate, clock: Clock, ensemble: Ensemble | None = None
+) -> Finished:
+    """Bring the best candidate into canonical form, judge it, and put the result together. The document says `succeeded`.
+
+    ensemble: of all candidates, where there were several.
+    """
     with clock("encode"):
         refined = document.recipe.refine != NO_REFINEMENT
         verdict = trust.judge(
@@ -215,9 +208,10 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
             refined=refined,
             valid_fraction=draft.valid_fraction,
         )
-        canonical, series = ambiguity.canonical(best.object, best.support), document.series
+        alone = canonical = ambiguity.canonical(best.object, best.support)
+        series = document.series
         if draft.frame is not None:
-            canonical, series = draft.frame.join(canonical, document, verdict.level)
+            canonical, series = draft.frame.join(alone, document, verdict.level)
         maps = strain.maps(canonical, draft.geometry)
         arrays: Arrays = {
             "object": canonical.object,
@@ -230,6 +224,7 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
             "free": draft.problem.free if draft.problem.free is not None else np.zeros(draft.problem.mask.shape, bool),
             **_places(draft.geometry, canonical.object.shape),
             **maps.arrays,
+            **ensembles.arrays(ensemble, alone, canonical),
         }
         if best.kernel is not None:
             arrays["coherence_kernel"] = best.kernel
@@ -239,7 +234,7 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
             "metrics": document.metrics.model_copy(update={"final": Score.of(best.metrics)}),
             "trust": TrustPart.of(verdict),
             "series": series,
-            "start": document.start.model_copy(update={"kind": best.kind}),
+            "start": document.start.model_copy(update={"kind": best.origin}),
             "canonical": CanonicalPart(
                 scale=canonical.scale,
                 global_phase=canonical.global_phase,
@@ -247,6 +242,7 @@ def finish(draft: Draft, document: JobDocument, best: Candidate, clock: Clock) -
                 twin=canonical.twin,
                 ramp=canonical.ramp,
             ),
+            "ensemble": ensembles.part(ensemble),
             "strain": maps.part,
             "strain_reason": maps.reason,
             "timings_ms": clock.rounded(),

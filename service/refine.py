@@ -4,17 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal
 
 import numpy as np
 import torch
 
-from inphase import trust
+from inphase.errors import DataError
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import Progress, retrieve
+from inphase.retrieval.ensemble import Candidate, assess, best_of
 from inphase.retrieval.problem import Problem
-from inphase.retrieval.starts import Starts, random
-from inphase.retrieval.terms import Recipe
+from inphase.retrieval.starts import Starts, of_every_kind, random, together
 from service import pipeline
 from service.clock import Clock
 from service.document import JobDocument, Score
@@ -22,7 +21,7 @@ from service.frame import Frame
 from service.jobs.state import Progress as RecordedProgress
 from service.jobs.task import Outcome, Task
 from service.options import CONVENTIONAL
-from service.pipeline import Candidate, Draft, Finished
+from service.pipeline import Draft, Finished
 from service.runs import Runs
 
 
@@ -40,29 +39,34 @@ def refine(
     """
     runs = runs or Runs()
 
-    def run(recipe: Recipe, starts: Starts, kind: Literal["network", "random"]) -> Candidate:
-        solutions = runs(draft.problem, recipe, starts)
-        return _best(
-            [
-                Candidate(s.object, s.support, draft.measure(s.object, s.support, s.kernel), kind, s.kernel)
-                for s in solutions
-            ]
-        )
+    def run(recipe: str, *batches: Starts) -> list[Candidate]:
+        kinds = [batch.kind for batch in batches for _ in batch.objects]
+        solutions = runs(draft.problem, recipes.resolve(recipe), together(batches))
+        return [
+            Candidate(s.object, s.support, draft.measure(s.object, s.support, s.kernel), kind, s.kernel)
+            for s, kind in zip(solutions, kinds, strict=True)
+        ]
 
     start = document.start
     with clock("refine"):
-        if start.kind == "network":
-            best = run(recipes.resolve(document.recipe.refine), draft.network_start(), "network")
-            if start.requested == "auto" and (wrong := pipeline.shortfalls(draft, best)):
-                conventional = run(recipes.resolve(CONVENTIONAL), _random(draft, document), "random")
-                document = _escalated(document, conventional, wrong)
-                best = _best([best, conventional])
+        if start.requested == "mixed":
+            candidates = run(document.recipe.refine, *_of_every_kind(draft, document))
+        elif start.kind == "network":
+            candidates = run(document.recipe.refine, draft.network_start())
+            if start.requested == "auto" and (wrong := pipeline.shortfalls(draft, candidates[0])):
+                document = _escalated(document, wrong)
+                candidates += run(CONVENTIONAL, _random(draft, document))
         else:
             recipe = document.recipe.refine if start.requested == "random" else CONVENTIONAL
-            best = run(recipes.resolve(recipe), _random(draft, document), "random")
-            document = _with_random_score(document, best)
+            candidates = run(recipe, _random(draft, document))
+    ensemble = None
+    if len(candidates) > 1:
+        with clock("rank"):
+            ensemble = assess(draft.problem, candidates, oversampling=draft.oversampling, geometry=draft.geometry)
+    best = candidates[ensemble.best if ensemble else 0]
+    document = _with_random_score(document, [c for c in candidates if c.origin == "random"])
     document = _with_recipe_used(document, best).model_copy(update={"resumed_from": runs.resumed_from})
-    return pipeline.finish(draft, document, best, clock)
+    return pipeline.finish(draft, document, best, clock, ensemble)
 
 
 def perform(task: Task) -> Outcome:
@@ -118,28 +122,30 @@ def _random(draft: Draft, document: JobDocument) -> Starts:
     return random(draft.problem, document.start.random_starts, document.start.seed)
 
 
-def _best(candidates: list[Candidate]) -> Candidate:
-    best = candidates[0]
-    for candidate in candidates[1:]:
-        if trust.better(candidate.metrics, best.metrics):
-            best = candidate
-    return best
+def _of_every_kind(draft: Draft, document: JobDocument) -> list[Starts]:
+    if draft.prediction is None:
+        raise DataError("no network was asked for a start: start=mixed needs one")
+    amplitude, phase = draft.prediction.amplitude, draft.prediction.phase
+    start = document.start
+    return of_every_kind(amplitude, phase, draft.problem, start.random_starts, start.seed, draft.support_threshold)
 
 
-def _with_random_score(document: JobDocument, candidate: Candidate) -> JobDocument:
-    metrics = document.metrics.model_copy(update={"random_start": Score.of(candidate.metrics)})
+def _with_random_score(document: JobDocument, conventional: list[Candidate]) -> JobDocument:
+    if not conventional:
+        return document
+    best = conventional[best_of(conventional, document.oversampling.after)]
+    metrics = document.metrics.model_copy(update={"random_start": Score.of(best.metrics)})
     return document.model_copy(update={"metrics": metrics})
 
 
-def _escalated(document: JobDocument, conventional: Candidate, wrong: list[str]) -> JobDocument:
+def _escalated(document: JobDocument, wrong: list[str]) -> JobDocument:
     why = f"refined from the network's start it falls short: {'; '.join(wrong)}; compared with {CONVENTIONAL} from random starts"
-    document = _with_random_score(document, conventional)
     return document.model_copy(update={"start": document.start.model_copy(update={"why": why})})
 
 
 def _with_recipe_used(document: JobDocument, best: Candidate) -> JobDocument:
     """The recipe that made the result: the conventional one where start=auto has come to random starts."""
-    if best.kind == "network" or document.start.requested == "random":
+    if best.origin == "network" or document.start.requested in ("random", "mixed"):
         return document
     recipe = document.recipe.model_copy(update={"refine": recipes.resolve(CONVENTIONAL).text})
     return document.model_copy(update={"recipe": recipe})

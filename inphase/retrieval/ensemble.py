@@ -57,6 +57,11 @@ class Candidate:
     kind: Kind
     kernel: NDArray[np.float32] | None = None
 
+    @property
+    def origin(self) -> Literal["network", "random"]:
+        """Whether a network's prediction stands behind it."""
+        return "network" if self.kind in ("network", "jittered") else "random"
+
 
 @dataclass(frozen=True)
 class Member:

@@ -17,19 +17,19 @@ JITTER_PHASE = 0.5  # radians, rms
 JITTER_AMPLITUDE = 0.2  # rms, relative
 JITTER_LENGTH = 1 / 16  # of the grid's side: the Gaussian's sigma, a quarter of a crystal at oversampling 4
 
-Kind = Literal["network", "jittered", "autocorrelation", "random"]
+Kind = Literal["network", "jittered", "autocorrelation", "random", "mixed"]
 
 
 @dataclass(frozen=True)
 class Starts:
     """B starts, centred. The engine brings each to the scale of the data.
 
-    objects: (B, N, ...) complex64. supports: (B, N, ...) bool. kind: of all of them, or "mixed".
+    objects: (B, N, ...) complex64. supports: (B, N, ...) bool. kind: of all of them, "mixed" where it differs.
     """
 
     objects: NDArray[np.complex64]
     supports: NDArray[np.bool_]
-    kind: Kind | Literal["mixed"]
+    kind: Kind
 
     def __post_init__(self) -> None:
         if self.objects.shape != self.supports.shape or self.objects.ndim < 2:
@@ -61,6 +61,26 @@ def together(parts: Sequence[Starts]) -> Starts:
         np.concatenate([part.supports for part in parts]),
         kinds.pop() if len(kinds) == 1 else "mixed",
     )
+
+
+def of_every_kind(
+    amplitude: NDArray[np.floating],
+    phase: NDArray[np.floating],
+    problem: Problem,
+    n: int,
+    seed: int,
+    threshold: float = 0.1,
+) -> list[Starts]:
+    """`n` starts in batches of one kind: the prediction, and then jittered, flat and random ones in equal numbers."""
+    rest = n - 1
+    batches = [from_prediction(amplitude, phase, threshold)]
+    if rest > 0:
+        batches.append(jittered(amplitude, phase, (rest + 2) // 3, seed, threshold))
+    if rest > 1:
+        batches.append(flat(problem, (rest + 1) // 3, seed))
+    if rest > 2:
+        batches.append(random(problem, rest // 3, seed))
+    return batches
 
 
 def jittered(

@@ -16,6 +16,7 @@ from service.api.access import TheClock, TheServices, in_thread, records
 from service.api.download import MEDIA, ResultFormat, accepted, stored
 from service.arrays import MAPS
 from service.document import JobDocument
+from service.ensemble import ARRAYS as ENSEMBLE
 from service.errors import ApiError
 from service.jobs.errors import StoreCorruptError, StoreError
 from service.jobs.record import JobRecord
@@ -38,6 +39,10 @@ ArrayName = Literal[
     "strain",
     "strain_with_ramp",
     "d_spacing",
+    "average",
+    "modes",
+    "prtf",
+    "fsc",
 ]
 ArrayFormat = Literal["npy", "octet-stream", "png"]
 _MEDIA: Final = {"npy": "application/x-npy", "octet-stream": "application/octet-stream", "png": "image/png"}
@@ -112,7 +117,7 @@ async def one(
         return Response(status_code=304, headers={"ETag": etag})
 
     def encode() -> tuple[bytes, NDArray[np.generic]]:
-        if name in MAPS and (why := JobDocument.model_validate_json(record.document).strain_reason):
+        if why := _missing(name, record):
             raise ApiError(404, f"job {job_id} has no {name}: {why}")
         array = read_array(services, job_id, record.result, name)
         part = cut_out(array, cut or (f"{array.shape[0] // 2},:,:" if form == "png" else ""))
@@ -187,6 +192,20 @@ def cut_out(array: NDArray[Any], text: str) -> NDArray[Any]:
                 raise ApiError(422, f"slice={text!r} has a step of zero")
             index.append(slice(begin, end, step))
     return np.asarray(array[tuple(index)])
+
+
+def _missing(name: str, record: JobRecord) -> str | None:
+    """Why a result has no such array; None where it has."""
+    if name not in (*MAPS, *ENSEMBLE):
+        return None
+    document = JobDocument.model_validate_json(record.document)
+    if name in MAPS:
+        return document.strain_reason
+    if document.ensemble is None:
+        return "it had one start; ask for several with start=mixed or start=random"
+    if document.ensemble.mode_weights is None:
+        return f"of {len(document.ensemble.members)} starts {document.ensemble.accepted} led to the same solution"
+    return None
 
 
 def _accepted(request: Request) -> ArrayFormat:

@@ -5,7 +5,7 @@ import pytest
 import scipy.fft
 from scipy.ndimage import gaussian_filter
 
-from inphase.ambiguity import align, canonical, framed, twin
+from inphase.ambiguity import align, canonical, carried, framed, twin
 from inphase.errors import DataError
 from inphase.fourier import forward
 
@@ -186,3 +186,16 @@ def test_framed_undoes_twin_shift_and_phase() -> None:
         again = twin(start) if moved.twin else start
         again = np.roll(again, moved.shift, axis=(0, 1, 2)) * np.exp(1j * moved.global_phase) / moved.scale
         np.testing.assert_allclose(again, moved.object, atol=2e-5)
+
+
+def test_a_volume_is_carried_along_with_the_object_it_lies_on() -> None:
+    """What turned one stored form into another is told by the two alone: done to the first object it gives the second."""
+    generator = np.random.default_rng(5)
+    obj = np.zeros((24, 20, 16), np.complex64)
+    obj[8:15, 6:13, 5:11] = generator.uniform(0.5, 1, (7, 7, 6)) * np.exp(1j * generator.uniform(-1, 1, (7, 7, 6)))
+    form = canonical(obj, np.abs(obj) > 0)
+    for reference in (form.object, twin(form.object)):
+        moved, alignment = framed(form, np.roll(reference * np.exp(0.4j), (1, 2, -3), (0, 1, 2)).astype(np.complex64))
+        np.testing.assert_allclose(carried(form.object, form, moved), moved.object, atol=2e-5)
+        assert alignment.twin == (moved.twin != form.twin)
+    assert moved.twin != form.twin

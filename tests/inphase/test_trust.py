@@ -115,3 +115,12 @@ def test_hidden_voxels_decide_between_two_results() -> None:
     assert better(FIT, overfit)
     assert not better(overfit, FIT)
     assert better(replace(overfit, free_llk=None), replace(FIT, free_llk=None))
+
+
+def test_a_support_that_crosses_the_border_is_measured_whole() -> None:
+    """The grid is periodic: where retrieval has left the object does not change what is said of it."""
+    support = np.zeros((32, 32, 32), bool)
+    support[10:22, 12:20, 11:21] = True
+    here = Support.of(support, (3.0, 3.0, 3.0))
+    assert Support.of(np.roll(support, (16, -14, 13), (0, 1, 2)), (3.0, 3.0, 3.0)) == here
+    assert here.largest_part == 1

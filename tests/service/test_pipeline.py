@@ -22,6 +22,7 @@ from service.inference.repository import Repository
 from service.inference.runtime import Network, Networks
 from service.options import CONVENTIONAL, Options
 from service.pipeline import Draft, Finished
+from service.runs import Runs
 from tests.service.conftest import crystal
 
 SHORT = "60*HIO+20*ER | SW(every=10,threshold=0.1,sigma=2..1)"  # enough from a random start at 3e6 photons
@@ -190,5 +191,5 @@ def test_cancelling_stops_the_iterations(networks: Networks, pattern: NDArray[np
 
     draft, document = pipeline.begin(raw(pattern), Options(refine="1000*ER"), networks.get(None), Clock())
     with pytest.raises(CancelledError):
-        refine.refine(draft, document, Clock(), cancelled=cancelled)
+        refine.refine(draft, document, Clock(), runs=Runs(cancelled=cancelled))
     assert asked == 4

@@ -519,6 +519,26 @@ async def test_strain_without_geometry(client: httpx.AsyncClient, pattern: NDArr
     assert (await client.get(f"{where}/phase")).status_code == 200
 
 
+async def test_what_several_starts_agree_on(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
+    """The average and its modes are arrays of the result; a job with one start says why it has none, one in disagreement too."""
+    where = f"/v1/jobs/{await predicted(client, pattern)}/result"
+    check(await client.get(f"{where}/average"), 404, "one start", "start=mixed")
+    refine = "40*HIO+10*ER+10*AER | SW(every=10,threshold=0.2,sigma=2..1)"
+    answer = await submit(client, pattern, start="mixed", starts=2, refine=refine)
+    await work(client, answer.json()["id"])
+    document = (await client.get(f"/v1/jobs/{answer.json()['id']}")).json()
+    assert [member["kind"] for member in document["ensemble"]["members"]] == ["network", "jittered"]
+    where = f"/v1/jobs/{document['id']}/result"
+    modes = np.load(io.BytesIO((await client.get(f"{where}/modes")).content))
+    assert modes.shape == (2, 64, 64, 64)
+    assert (await client.get(f"{where}/average", params={"format": "png"})).status_code == 200
+    answer = await submit(client, pattern, start="random", starts=2, refine="1*ER")
+    await work(client, answer.json()["id"])
+    check(
+        await client.get(f"/v1/jobs/{answer.json()['id']}/result/prtf"), 404, "of 2 starts 1 led to the same solution"
+    )
+
+
 # ---- faults around
 
 

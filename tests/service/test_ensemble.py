@@ -1,0 +1,88 @@
+"""Several starts of one job: what the document says of each, and what the result keeps."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inphase.ambiguity import align
+from inphase.geometry import Geometry
+from inphase.retrieval import recipe as recipes
+from service import ensemble, pipeline, refine
+from service.clock import Clock
+from service.inference.repository import Repository
+from service.inference.runtime import Network, Networks
+from service.options import CONVENTIONAL, Options
+from tests.service.conftest import crystal
+from tests.service.test_pipeline import raw, run
+
+SHORT = "50*HIO+10*ER+15*AER | SW(every=10,threshold=0.2,sigma=2..1)"  # most random starts find the crystal
+
+
+@pytest.fixture(scope="module")
+def network(models_dir) -> Network:
+    """Knows the crystal."""
+    return Networks(Repository(models_dir, "inphase-bcdi"), threads=1).get(None)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(recipes.PRESETS, CONVENTIONAL, SHORT)
+
+
+def test_random_starts_leave_an_ensemble(pattern: NDArray[np.uint32]) -> None:
+    """Each start is told with its score and fate; the object is the best single one; average and modes lie on it."""
+    finished = run(pattern, Options(start="random", starts=3), None)
+    part, arrays = finished.document.ensemble, finished.arrays
+    assert part is not None
+    assert [member.kind for member in part.members] == ["random"] * 3
+    assert part.ranked_by == "free_llk"
+    assert part.accepted == sum(member.accepted for member in part.members) >= 2
+    assert all(member.accepted != bool(member.rejected) for member in part.members)
+    final = finished.document.metrics.final
+    assert final is not None
+    assert part.members[part.best].free_llk == final.free_llk
+    assert part.members[part.best].correlation == 1
+    assert part.mode_weights is not None
+    assert len(part.mode_weights) == part.accepted
+    assert sum(part.mode_weights) == pytest.approx(1)
+    # in the frame and the units of the object, without any alignment
+    average, obj = arrays["average"], arrays["object"]
+    scale = np.vdot(obj, average) / np.vdot(obj, obj)
+    assert abs(scale - 1) < 0.05
+    assert np.linalg.norm(average - obj) < 0.35 * np.linalg.norm(obj)
+    assert align(average, crystal())[1].score > 0.95
+    assert arrays["modes"].shape == (min(3, part.accepted), *obj.shape)
+    assert arrays["prtf"].shape[1] == arrays["fsc"].shape[1] == 2
+    assert part.resolutions is not None
+    assert [found.criterion for found in part.resolutions] == ["1/e", "0.143", "half-bit"]
+    assert all(found.voxels is not None and found.metres is None for found in part.resolutions)
+
+
+def test_a_mixed_ensemble_has_every_kind_of_start(network: Network, pattern: NDArray[np.uint32]) -> None:
+    """The network's start beside disturbed, flat and random ones; metrics tell the best of those that no network made."""
+    document = run(pattern, Options(start="mixed", starts=4, refine=SHORT), network).document
+    assert document.ensemble is not None
+    assert [member.kind for member in document.ensemble.members] == ["network", "jittered", "autocorrelation", "random"]
+    assert document.metrics.random_start is not None
+    assert document.metrics.random_start.free_llk == min(member.free_llk for member in document.ensemble.members[2:])
+    assert document.start.kind == ("network" if document.ensemble.best < 2 else "random")
+    assert document.recipe.refine == recipes.resolve(SHORT).text
+
+
+def test_one_start_is_no_ensemble(network: Network, pattern: NDArray[np.uint32]) -> None:
+    """Neither in the document nor in the file."""
+    finished = run(pattern, Options(refine="2*ER"), network)
+    assert finished.document.ensemble is None
+    assert not {"average", "modes", "prtf", "fsc"} & finished.arrays.keys()
+
+
+def test_resolutions_are_in_metres_where_the_geometry_is_known(pattern: NDArray[np.uint32]) -> None:
+    """The rest of the way is the same."""
+    geometry = Geometry(1e6 * np.eye(3))
+    draft, document = pipeline.begin(raw(pattern, geometry), Options(start="random", starts=2), None, Clock())
+    finished = refine.refine(draft, document, Clock())
+    part = finished.document.ensemble
+    assert part is not None
+    assert set(ensemble.ARRAYS) <= finished.arrays.keys()
+    assert part.resolutions is not None
+    assert all(found.metres == pytest.approx(2 * np.pi / found.q) for found in part.resolutions)
