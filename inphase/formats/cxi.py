@@ -130,12 +130,12 @@ def write(path: Path, arrays: Arrays) -> None:
         image = _write_object(entry, result)
         _write_process(image, result, str(arrays["document"]))
         volumes = {"amplitude": result.amplitude, "phase": result.phase, "phase_flat": result.phase_flat}
-        for number, (name, volume) in enumerate((volumes | dict(result.derived)).items(), 2):
+        in_object = {"support": h5py.SoftLink(f"/{IMAGE}/support")}
+        for number, (name, volume) in enumerate((volumes | dict(result.derived) | in_object).items(), 2):
             group = _image(entry, number, result)
             group["title"] = name
             group["data"] = volume
-            entry[name] = h5py.SoftLink(f"/entry_1/image_{number}/data")
-        entry["support"] = h5py.SoftLink(f"/{IMAGE}/support")
+            entry[name] = h5py.SoftLink(f"/entry_1/image_{number}")
         for number, target in ((1, f"/{IMAGE}/data"), (2, f"/{DETECTOR}/data")):
             _group(entry, f"data_{number}", "NXdata", signal="data")["data"] = h5py.SoftLink(target)
         entry.attrs["default"] = "data_1"

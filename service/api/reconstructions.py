@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
-import numpy as np
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
@@ -182,7 +181,7 @@ def _digest_of_all(raw: RawScan) -> str:
     """Of array, mask and geometry: the same counts under another mask are another request."""
     sha = hashlib.sha256(digest(raw.array).encode())
     for array in (*geometry_arrays(raw.geometry).values(), *(() if raw.mask is None else (raw.mask,))):
-        sha.update(digest(np.asarray(array)).encode())
+        sha.update(digest(array).encode())
     return sha.hexdigest()
 
 
