@@ -118,7 +118,8 @@ def test_exact_paths_of_a_result(tmp_path: Path, arrays: dict[str, np.ndarray]) 
         assert "free_llk_poisson" not in results  # null in the document
         assert json.loads(file["entry_1/image_1/process_1/note_1/data"].asstr()[()])["id"] == "x"
         assert "exp(-i q.r)" in file["entry_1/image_1/process_1/comments"].asstr()[()]
-        for name in ("amplitude", "phase", "phase_flat", "strain", "support"):  # cdiutils looks for groups of these names
+        # cdiutils looks for groups of these names
+        for name in ("amplitude", "phase", "phase_flat", "strain", "support"):
             assert file[f"entry_1/{name}"].attrs["NX_class"] == "NXdata"
             assert np.array_equal(file[f"entry_1/{name}/data"][()], arrays[name])
 
