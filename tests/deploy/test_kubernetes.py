@@ -1,5 +1,6 @@
 """The manifests: rendered, checked against Kubernetes' own schemas, and against the service."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +17,7 @@ from service.jobs.record import Records
 from service.jobs.state import JobState, Priority
 from service.settings import Settings
 from tests.deploy.dockerfile import environment
-from tests.deploy.known import DEPLOY, SECRETS, drain_s, unknown
+from tests.deploy.known import DEPLOY, ROOT, SECRETS, drain_s, unknown
 
 K8S = DEPLOY / "k8s"
 RENDERED = ("base", "overlays/autoscaled", "overlays/gpu")
@@ -32,8 +33,8 @@ def files() -> list[Resource]:
     return [resource for path in paths for resource in yaml.safe_load_all(path.read_text())]
 
 
-def rendered(folder: str) -> list[Resource]:
-    """What `kubectl apply -k` would send."""
+def rendered(folder: str | Path) -> list[Resource]:
+    """What `kubectl apply -k` would send: a folder of ours by name, or any other."""
     tool = next((found for name in ("kubectl", "kustomize") if (found := shutil.which(name))), None)
     if tool is None:
         pytest.skip("neither kubectl nor kustomize is installed: overlays cannot be rendered")
@@ -43,18 +44,18 @@ def rendered(folder: str) -> list[Resource]:
     return list(yaml.safe_load_all(done.stdout))
 
 
-def check(resources: list[Resource]) -> None:
-    """Every resource is valid, field by field, in the oldest release that we check against and in the newest known."""
+def check(resources: list[Resource], version: str | None = None) -> None:
+    """Every resource is valid, field by field, in a release of Kubernetes, by default the newest known."""
     validator = pytest.importorskip("kubernetes_validate")
     for resource in resources:
         if resource["kind"] not in CUSTOM:
-            for version in (OLDEST, validator.latest_version()):
-                validator.validate(resource, version, strict=True)
+            validator.validate(resource, version or validator.latest_version(), strict=True)
 
 
 def test_the_files_are_valid() -> None:
-    """Kubernetes knows every field, and every file is part of a kustomization."""
+    """Kubernetes knows every field, in an old release and in the newest; every file is part of a kustomization."""
     check(files())
+    check(files(), OLDEST)
     listed = {
         (kustomization.parent / name).resolve()
         for kustomization in K8S.rglob("kustomization.yaml")
@@ -128,6 +129,22 @@ def test_policies_and_services_select_pods_that_exist() -> None:
     selectors = [r["spec"]["selector"] for r in resources if r["kind"] == "Service"]
     selectors += [r["spec"]["podSelector"]["matchLabels"] for r in resources if r["kind"] == "NetworkPolicy"]
     assert {selector["app.kubernetes.io/name"] for selector in selectors} <= set(labels)
+
+
+def test_the_overlay_in_the_documentation(tmp_path: Path) -> None:
+    """The how-to's own overlay renders, is valid, and mounts the data where its setting says."""
+    page = (ROOT / "docs/how-to/deploy.md").read_text()
+    block = re.search(r"```yaml\n# kustomization.yaml\n(.*?)```", page, re.DOTALL)
+    assert block
+    shutil.copytree(K8S, tmp_path / "inphase/deploy/k8s")
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "kustomization.yaml").write_text(block[1])
+    resources = rendered(tmp_path / "ours")
+    check([r for r in resources if r["kind"] in ("Deployment", "PersistentVolumeClaim")])
+    container = pods(resources)["inphase-api"]["containers"][0]
+    settings = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert not unknown(settings)
+    assert settings["INPHASE_DATA_ROOTS"] in [mount["mountPath"] for mount in container["volumeMounts"]]
 
 
 # KEDA's `redis` scaler: one command by the key's type

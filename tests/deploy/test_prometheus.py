@@ -1,0 +1,22 @@
+"""The alerts ask for what the service tells."""
+
+import re
+from typing import Any
+
+import yaml
+
+from service.jobs.record import Records
+from service.telemetry import Budget, Metrics
+from tests.deploy.known import DEPLOY
+
+
+def test_alerts_ask_for_metrics_that_exist() -> None:
+    """Every metric of an alert is one of the service's; every alert says when, how long, and what it means."""
+    metrics = Metrics()
+    metrics.watch(Budget(1), Records("redis://127.0.0.1:1"))
+    told = {sample for metric in metrics.registry.collect() for sample in (metric.name, f"{metric.name}_total")}
+    rules: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
+    for rule in rules:
+        assert set(rule) == {"alert", "expr", "for", "annotations"}
+        assert set(re.findall(r"\binphase_\w+", rule["expr"])) <= told
+    assert yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["rule_files"] == ["alerts.yml"]
