@@ -181,13 +181,13 @@ def reconstruct(client: Client, file: Path, output: Path, *, refine: str, domain
         task = bars.add_task("asking the network" if refine == "none" else f"refining ({refine})", total=None)
         document = client.reconstruct_file(str(file.resolve()), wait=1.0, refine=refine, domain=domain)
         if document["state"] in ("queued", "running"):
-            for current in client.follow(document["id"]):
-                document = current
-                if progress := document["progress"]:
-                    bars.update(task, completed=progress["iteration"], total=progress["total"])
+            for event in client.follow(document["id"]):
+                if event.kind == "progress":
+                    bars.update(task, completed=event.data["iteration"], total=event.data["total"])
                 if time.monotonic() - begin > JOB_S:
                     client.cancel(document["id"])
                     raise DemoError(f"the refinement took more than {JOB_S:.0f} s; it is cancelled")
+            document = client.job(document["id"])
     seconds = time.monotonic() - begin
     if document["state"] != "succeeded":
         raise DemoError(f"the job has {document['state']}: {document['reason']}")

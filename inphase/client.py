@@ -7,9 +7,11 @@ with Client("http://127.0.0.1:8000", key) as client:
 
 import contextlib
 import io
+import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -27,7 +29,27 @@ Document = dict[str, Any]
 _SERVED = ("npz", "cxi", "vti", "vts", "mat")  # by the service; everything else is made here
 _CHUNK = 2**20
 _POLL_S = 0.5
+_AWAY_S = 60.0  # how long `follow` waits for a service that is gone
+_FINAL = ("succeeded", "failed", "cancelled")
 _MARGIN_S = 60.0  # beyond `wait`, for the stages that it does not count
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job.
+
+    kind: "state" (data: state, reason), "progress" (data: iteration, total, chi2, support_voxels, stage, and where a
+    preview is), or "waiting" (no data): about two seconds have passed without anything.
+    """
+
+    event_id: str
+    kind: str
+    data: Document
+
+    @property
+    def ends(self) -> bool:
+        """Whether no event follows."""
+        return self.kind == "state" and self.data["state"] in _FINAL
 
 
 class ServiceError(InphaseError):
@@ -63,12 +85,15 @@ class Client:
         *,
         wait: float = 10.0,
         sent: Callable[[int, int], None] | None = None,
+        key: str | None = None,
         **options: str | float | int | None,
     ) -> Document:
         """Send a pattern (rocking, row, column); the job document, finished or not after `wait` seconds.
 
         A scan that was read from a file goes with its geometry and its mask, as npz; a plain array as npy.
-        options: model, domain, preprocess, refine, start, starts, seed, priority. sent: told bytes sent and bytes in all.
+        options: model, domain, preprocess, refine, start, starts, seed, priority, reuse. sent: told bytes sent and bytes
+        in all. key: any text that is new for each measurement; a call repeated with it, after an answer that did not
+        come, is one job.
         """
         if not isinstance(pattern, np.ndarray) and (pattern.geometry is not None or pattern.mask is not None):
             from inphase.formats import npz
@@ -84,29 +109,114 @@ class Client:
             "/v1/reconstructions",
             params=query,
             content=content,
-            headers={"Content-Type": kind, "Content-Length": str(size)},
+            headers={"Content-Type": kind, "Content-Length": str(size)} | _repeatable(key),
             timeout=wait + _MARGIN_S,
         )
 
     def reconstruct_file(
-        self, path: str, *, wait: float = 10.0, source: Mapping[str, str] | None = None, **options: Any
+        self,
+        path: str,
+        *,
+        wait: float = 10.0,
+        source: Mapping[str, str] | None = None,
+        key: str | None = None,
+        **options: Any,
     ) -> Document:
-        """Name a file below the service's data roots. source: dataset, dark, flat, roi."""
+        """Name a file below the service's data roots. source: dataset, dark, flat, roi. key: as in `reconstruct`."""
         body = {"source": {"kind": "file", "path": path, **(source or {})}, "wait": wait, **options}
-        return self._json("POST", "/v1/reconstructions", json=body, timeout=wait + _MARGIN_S)
+        return self._json("POST", "/v1/reconstructions", json=body, headers=_repeatable(key), timeout=wait + _MARGIN_S)
 
     def job(self, job_id: str) -> Document:
         """The job document as it stands."""
         return self._json("GET", f"/v1/jobs/{job_id}")
 
-    def follow(self, job_id: str) -> Iterator[Document]:
-        """The job document again and again until the job has ended."""
+    def follow(self, job_id: str) -> Iterator[Event]:
+        """What happens to a job, as it happens, up to its end.
+
+        A stream that breaks off, because the service restarts or the network does, is taken up after the last event.
+        Raises ServiceError where the job is unknown, or the service stays away for a minute.
+        """
+        last, lost_at = "", 0.0
         while True:
-            document = self.job(job_id)
-            yield document
-            if document["state"] not in ("queued", "running"):
-                return
+            try:
+                for event in self._events(job_id, last):
+                    last, lost_at = event.event_id or last, 0.0
+                    yield event
+                    if event.ends:
+                        return
+            except ServiceError as error:
+                if error.status not in (0, 502, 503, 504):
+                    raise
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at > _AWAY_S:
+                    raise
+            else:  # ended without the job's end: the service leaves, or the job ended before `last` was heard
+                if self.job(job_id)["state"] in _FINAL:
+                    return
             time.sleep(_POLL_S)
+
+    def _events(self, job_id: str, after: str) -> Iterator[Event]:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+        where = f"/v1/jobs/{job_id}/events"
+        with _reachable(self._http.base_url), self._http.stream("GET", where, headers=headers) as answer:
+            if answer.is_error:
+                answer.read()
+            _check(answer)
+            fields: dict[str, str] = {}
+            for line in answer.iter_lines():
+                name, _, value = line.partition(":")
+                if line:
+                    fields[name] = value.removeprefix(" ")
+                    continue
+                if "id" in fields:
+                    yield Event(fields["id"], fields["event"], json.loads(fields["data"]))
+                elif fields.get("") == "waiting":
+                    yield Event("", "waiting", {})
+                fields = {}
+
+    def submit(self, pattern: "NDArray[np.generic] | RawScan", *, key: str | None = None, **options: Any) -> Document:
+        """Send a pattern and do not wait: the document of the queued job. key: as in `reconstruct`."""
+        return self.reconstruct(pattern, wait=0.0, key=key, **options)
+
+    def jobs(self, **filters: str | int | None) -> Iterator[Document]:
+        """Jobs, newest first: one line each. filters: state, series, owner, model, trust, since, until."""
+        query = {name: value for name, value in filters.items() if value is not None}
+        while True:
+            page = self._json("GET", "/v1/jobs", params=query)
+            yield from page["jobs"]
+            if page["cursor"] is None:
+                return
+            query["cursor"] = page["cursor"]
+
+    def submit_series(self, scans: Sequence[str], *, key: str | None = None, **options: Any) -> Document:
+        """Name files, folders or patterns below the service's data roots: one job each, in one frame.
+
+        options: name, dataset, dark, flat, roi, and those of `reconstruct`.
+        """
+        body = {"scans": list(scans)} | {name: value for name, value in options.items() if value is not None}
+        return self._json("POST", "/v1/series", json=body, headers=_repeatable(key))
+
+    def series(self, series_id: str) -> Document:
+        """A series with all its scans as they stand."""
+        return self._json("GET", f"/v1/series/{series_id}")
+
+    def series_file(self, series_id: str, form: str) -> bytes:
+        """The table of a series (csv), or its page with pictures (html)."""
+        with _reachable(self._http.base_url):
+            answer = self._http.get(f"/v1/series/{series_id}", params={"format": form})
+        _check(answer)
+        return answer.content
+
+    def cancel_series(self, series_id: str) -> Document:
+        """Cancel what has not ended."""
+        return self._json("DELETE", f"/v1/series/{series_id}")
+
+    def preview(self, job_id: str) -> bytes:
+        """Three central slices as PNG: of the result, or of a running job. ServiceError 404 where there is none yet."""
+        with _reachable(self._http.base_url):
+            answer = self._http.get(f"/v1/jobs/{job_id}/preview")
+        _check(answer)
+        return answer.content
 
     def cancel(self, job_id: str) -> Document:
         """Cancel a job."""
@@ -177,6 +287,10 @@ def _reachable(url: httpx.URL) -> Iterator[None]:
         raise ServiceError(
             f"the service at {url} cannot be reached: {error}; is `inphase serve` running there?"
         ) from error
+
+
+def _repeatable(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
 
 
 def _check(answer: httpx.Response) -> None:

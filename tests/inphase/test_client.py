@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -81,12 +82,54 @@ def test_nobody_there() -> None:
     assert caught.value.status == 0
 
 
-def test_follow_ends_with_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every state once asked, the final one last."""
+def sent(*events: tuple[str, str, dict[str, Any]]) -> bytes:
+    """A stream of events as the service writes it."""
+    lines = [f"event: {kind}\nid: {number}\ndata: {json.dumps(data)}\n\n" for number, kind, data in events]
+    return (": inphase\nretry: 2000\n\n" + ": waiting\n\n".join(lines)).encode()
+
+
+def test_follow_takes_up_where_it_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every event once up to the job's end, over broken streams and a service that is away for a moment."""
     monkeypatch.setattr("inphase.client._POLL_S", 0.0)
-    states = iter(["queued", "running", "succeeded"])
-    with client(lambda _: httpx.Response(200, json={"state": next(states)})) as service:
-        assert [document["state"] for document in service.follow("x")] == ["queued", "running", "succeeded"]
+    queued = ("1-0", "state", {"state": "queued", "reason": ""})
+    running = ("2-0", "state", {"state": "running", "reason": ""})
+    progress = ("3-0", "progress", {"iteration": 10})
+    done = ("4-0", "state", {"state": "succeeded", "reason": ""})
+    asked: list[str | None] = []
+    answers = iter(
+        [
+            httpx.Response(200, content=sent(queued, running) + b"event: progress\nid: 3-0\nda"),
+            httpx.Response(200, json={"state": "running"}),
+            httpx.Response(503, json={"title": "Service Unavailable", "detail": "leaving"}),
+            httpx.ConnectError("refused"),
+            httpx.Response(200, content=sent(progress)),
+            httpx.Response(200, json={"state": "running"}),
+            httpx.Response(200, content=sent(done)),
+        ]
+    )
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/events"):
+            asked.append(request.headers.get("last-event-id"))
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with client(handler) as service:
+        events = [event for event in service.follow("x") if event.kind != "waiting"]
+    assert [event.event_id for event in events] == ["1-0", "2-0", "3-0", "4-0"]
+    assert [event.ends for event in events] == [False, False, False, True]
+    assert asked == [None, "2-0", "2-0", "2-0", "3-0"]
+
+
+def test_follow_of_an_unknown_job() -> None:
+    """What will not come back is an error at once."""
+    with (
+        client(lambda _: httpx.Response(404, json={"title": "No such job", "detail": "x"})) as service,
+        pytest.raises(ServiceError, match="No such job"),
+    ):
+        next(service.follow("x"))
 
 
 def test_a_broken_download_leaves_the_old_file(tmp_path: Path) -> None:
@@ -157,3 +200,19 @@ def test_a_file_is_named_in_json() -> None:
 
     with client(handler) as service:
         assert service.reconstruct_file("scan/", source={"dark": "dark.tif"}, refine="fast") == {"id": "x"}
+
+
+def test_a_key_makes_a_call_repeatable() -> None:
+    """It travels as the header Idempotency-Key, of single calls and of series."""
+    keys: list[str | None] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers.get("idempotency-key"))
+        return httpx.Response(202, json={"id": "x"})
+
+    with client(handler) as service:
+        service.submit(np.zeros((2, 2, 2)), key="a")
+        service.reconstruct_file("x", key="b")
+        service.submit_series(["scans/"], key="c", refine=None)
+        service.submit(np.zeros((2, 2, 2)))
+    assert keys == ["a", "b", "c", None]

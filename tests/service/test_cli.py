@@ -1,23 +1,33 @@
 """The command line, in this process with the toy model; tests/system has it against a service."""
 
 import json
+import os
+import signal
 import socket
-import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import tifffile
+import typer
+import yaml
 from numpy.typing import NDArray
+from rich.console import Console
+from typer.testing import CliRunner
 
+from inphase.errors import CancelledError, InphaseError
 from inphase.formats.npz import read_result
 from inphase.formats.reconstruction import read_reconstruction
-from service import cli
+from service import batch, cli, cli_jobs
 from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import NoRedisError
 from service.jobs.record import Records
+from service.security import Caller, Keyring, Scope, read_keys
 from tests.service.conftest import crystal, write_model
 
 Run = tuple[int, str, str]
@@ -54,12 +64,18 @@ def inphase(models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
 
 def test_every_command_has_an_example() -> None:
     """--help of each command ends with an example that a newcomer can copy."""
-    for command in ("reconstruct", "serve", "worker", "models"):
-        done = subprocess.run(
-            [sys.executable, "-m", "service.cli", command, "--help"], capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 0
-        assert f"Example: inphase {command}" in " ".join(done.stdout.split()) or f"inphase {command}" in done.stdout
+    found = [
+        (*path, name)
+        for path, group in (((), cli.app), (("jobs",), cli_jobs.jobs), (("series",), cli_jobs.series))
+        for name in typer.main.get_group(group).commands
+        if name not in ("jobs", "series")
+    ]
+    assert len(found) > 10
+    runner = CliRunner()
+    for command in found:
+        done = runner.invoke(cli.app, [*command, "--help"])
+        assert done.exit_code == 0
+        assert f"inphase {' '.join(command)}" in " ".join(done.stdout.split()).partition("Example: ")[2], command
 
 
 @pytest.mark.parametrize("refine", ["none", "10*ER"])
@@ -110,6 +126,86 @@ def test_a_folder_with_maps(inphase, tmp_path: Path, pattern: NDArray[np.uint32]
     assert code == 0, err
     steps = {step["name"]: step["numbers"] for step in json.loads(out)["preprocess"]["steps"]}
     assert steps["corrections"]["bad_pixels"] == 1
+
+
+def test_several_scans_share_a_frame(inphase, scan: Path, tmp_path: Path, pattern: NDArray[np.uint32]) -> None:  # type: ignore[no-untyped-def]
+    """A pattern, quoted from the shell: a result each, in the frame of the first; a scan that is none is said and counted."""
+    for number in (1, 10, 9):
+        np.save(tmp_path / f"s_{number}.npy", np.roll(pattern, number, axis=2))
+    results = tmp_path / "results"
+    code, out, err = inphase("reconstruct", tmp_path / "s_*.npy", "-o", results, "--refine", "3*ER")
+    assert code == 0, err
+    assert [line.split()[1] for line in out.splitlines() if "s_" in line] == ["s_1.npy", "s_9.npy", "s_10.npy"]
+    assert "the frame" in out
+    found = [read_result(results / f"s_{number}.npz") for number in (1, 9, 10)]
+    assert found[0].document["series"]["frame"]
+    for other in found[1:]:
+        assert other.document["series"]["alignment"]["reference"] == found[0].document["id"]
+        assert abs(np.angle(np.vdot(found[0].object, other.object))) < 0.01
+    (tmp_path / "s_2.npy").write_bytes(b"none")
+    code, out, err = inphase("reconstruct", tmp_path / "s_*.npy", "-o", results, "--refine", "none", "--ending", ".cxi")
+    assert code == 1
+    assert "s_2.npy: " in err
+    assert len(list(results.glob("*.cxi"))) == 3
+    code, out, _ = inphase("reconstruct", tmp_path / "s_1.npy", scan, "-o", results, "--refine", "none", "--json")
+    assert code == 0
+    assert len(json.loads(out)) == 2
+
+
+def test_several_scans_need_a_folder(inphase, scan: Path, tmp_path: Path, pattern: NDArray[np.uint32]) -> None:  # type: ignore[no-untyped-def]
+    """One file cannot hold them; two scans with one name would overwrite each other; nothing is no series."""
+    (tmp_path / "other").mkdir()
+    np.save(tmp_path / "other" / "scan.npy", pattern)
+    other = tmp_path / "other" / "scan.npy"
+    for arguments, word in (
+        ([scan, other, "-o", tmp_path / "all.npz"], "folder"),
+        ([scan, other, "-o", tmp_path / "all"], "both become"),
+        ([tmp_path / "t_*.npy", "-o", tmp_path / "all"], "nothing matches"),
+    ):
+        code, _, err = inphase("reconstruct", *arguments)
+        assert (code, word in err) == (1, True), err
+
+
+def test_interrupted_batches_end_soon(scan: Path, tmp_path: Path) -> None:
+    """Ctrl-C: what runs is told, what waits is not begun, and the summary knows."""
+    stopped: list[int] = []
+
+    def work(number: int, scan: batch.Scan, stage: batch.Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        if number == 1:
+            time.sleep(0.3)  # as a person would: when all that can run runs
+            os.kill(os.getpid(), signal.SIGINT)
+        while not cancelled():
+            time.sleep(0.01)
+        stopped.append(number)
+        raise CancelledError("told")
+
+    scans = [batch.Scan(scan, str(tmp_path / f"{number}.npz")) for number in range(5)]
+    ended = batch.run(scans, work, 2, Console(stderr=True))
+    assert [scan.state for scan in ended] == ["cancelled"] * 5
+    assert sorted(stopped) == [0, 1]
+
+
+def test_a_key_is_shown_once_and_kept_as_its_hash(inphase, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """What is printed for the file opens with the key that is printed beside it."""
+    code, out, err = inphase("key", "ada", "--scope", "read")
+    assert code == 0
+    key = err.split()[-1]
+    assert key not in out
+    path = tmp_path / "keys.yaml"
+    path.write_text(out)
+    assert Keyring(read_keys(path)).caller(key) == Caller("ada", Scope.READ)
+    assert Keyring(read_keys(path)).caller("x" + key) is None
+    code, _, err = inphase("key", "ada", "--scope", "root")
+    assert (code, "root" in err) == (1, True)
+    for content in (
+        "- {owner: ada}",
+        "[",
+        "a: b",
+        yaml.safe_dump([{"owner": "a b", "scope": "read", "sha256": "0" * 64}]),
+    ):
+        path.write_text(content)
+        with pytest.raises(InphaseError, match=r"keys\.yaml"):
+            read_keys(path)
 
 
 def test_bad_input_is_one_message_and_no_file(inphase, scan: Path, tmp_path: Path, pattern: NDArray[np.uint32]) -> None:  # type: ignore[no-untyped-def]
