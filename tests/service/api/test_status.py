@@ -122,11 +122,11 @@ async def test_request_ids(client: httpx.AsyncClient) -> None:
 
 
 async def test_openapi(client: httpx.AsyncClient) -> None:
-    """The schema names the three bodies, the answers and the security of POST /v1/reconstructions."""
+    """The schema names the four bodies, the answers and the security of POST /v1/reconstructions."""
     schema: dict[str, Any] = (await client.get("/openapi.json")).json()
     post = schema["paths"][URL]["post"]
     assert post["requestBody"]["content"].keys() == {
-        "application/json", "application/x-npy", "application/octet-stream",
+        "application/json", "application/x-npy", "application/x-npz", "application/octet-stream",
     }  # fmt: skip
     assert {"200", "202", "400", "401", "403", "404", "413", "415", "422", "503", "507"} <= post["responses"].keys()
     assert post["security"] == [{"Apikey": []}]
