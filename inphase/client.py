@@ -191,7 +191,7 @@ class Client:
     def submit_series(self, scans: Sequence[str], *, key: str | None = None, **options: Any) -> Document:
         """Name files, folders or patterns below the service's data roots: one job each, in one frame.
 
-        options: name, dataset, dark, flat, roi, and those of `reconstruct`.
+        options: name, those of `reconstruct`, and reading: a mapping of dataset, dark, flat, roi, beamline and so on.
         """
         body = {"scans": list(scans)} | {name: value for name, value in options.items() if value is not None}
         return self._json("POST", "/v1/series", json=body, headers=_repeatable(key))

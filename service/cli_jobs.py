@@ -118,13 +118,21 @@ def submit(
     refine: Annotated[str | None, typer.Option(help="recipe, preset, or none")] = None,
     model: Annotated[str | None, typer.Option(help="name or name@version")] = None,
     dataset: Annotated[str | None, typer.Option(help="array inside each container")] = None,
+    beamline: Annotated[str | None, typer.Option(help="where they were measured, as of reconstruct")] = None,
     priority: Annotated[str, typer.Option(help="high, normal, low")] = "low",
     url: Url = _LOCAL,
     api_key: ApiKey = "",
 ) -> None:
     """Let a service reconstruct files that it can see, in one frame; prints the id of the series."""
     with Client(url, api_key) as client:
-        made = client.submit_series(scans, name=name, refine=refine, model=model, dataset=dataset, priority=priority)
+        made = client.submit_series(
+            scans,
+            name=name,
+            refine=refine,
+            model=model,
+            priority=priority,
+            reading={part: given for part, given in (("dataset", dataset), ("beamline", beamline)) if given},
+        )
     out.print(made["id"])
 
 

@@ -25,16 +25,11 @@ _ROI = re.compile(r"(\d{1,7}):(\d{1,7}),(\d{1,7}):(\d{1,7})")
 _MAP_BYTES = 2**30
 
 
-class FileSource(BaseModel):
-    """A file or a folder of frames that the service itself can read."""
+class Reading(BaseModel):
+    """How a file or folder is read, beside its path."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["file"] = "file"
-    path: Annotated[
-        str,
-        Field(min_length=1, max_length=4096, description="below a data root; relative to the first root that has it"),
-    ]
     dataset: Annotated[
         str | None, Field(max_length=1024, description="array inside a container, or beginning of the frames' names")
     ] = None
@@ -60,6 +55,21 @@ class FileSource(BaseModel):
             "direct_beam_row, direct_beam_column (pixels)",
         ),
     ] = {}
+
+
+class FileSource(Reading):
+    """A file or a folder of frames that the service itself can read."""
+
+    kind: Literal["file"] = "file"
+    path: Annotated[
+        str,
+        Field(min_length=1, max_length=4096, description="below a data root; relative to the first root that has it"),
+    ]
+
+    @classmethod
+    def of(cls, path: Path, reading: Reading) -> "FileSource":
+        """A path, read like others."""
+        return cls.model_validate(reading.model_dump(by_alias=True) | {"path": str(path)})
 
 
 @dataclass(frozen=True)
@@ -129,12 +139,10 @@ def resolve(name: str, roots: tuple[Path, ...]) -> Path:
     raise ApiError(404, f"{name!r} does not exist below the data roots of this service")
 
 
-def expand(
-    scans: Sequence[str | FileSource], shared: FileSource, roots: tuple[Path, ...], most: int
-) -> list[FileSource]:
+def expand(scans: Sequence[str | FileSource], reading: Reading, roots: tuple[Path, ...], most: int) -> list[FileSource]:
     """The scans of a series, in the order of their numbers: a file, a folder of frames, a folder of scans, a pattern.
 
-    shared: what belongs to every scan that is named by its path alone. Raises ApiError: 404 where a path or pattern finds
+    reading: of the scans that are named by their path alone; a folder of a beamline is one scan. Raises ApiError: 404 where a path or pattern finds
     nothing, 403 as `resolve`, 422 for more than `most`.
     """
     found: list[FileSource] = []
@@ -142,10 +150,14 @@ def expand(
         if isinstance(scan, FileSource):
             found.append(scan.model_copy(update={"path": str(resolve(scan.path, roots))}))
             continue
-        named = _matching(scan, roots, most) if glob.has_magic(scan) else scans_in(resolve(scan, roots))
+        if glob.has_magic(scan):
+            named = _matching(scan, roots, most)
+        else:
+            path = resolve(scan, roots)
+            named = scans_in(path) if reading.beamline is None else [path]
         if not named:
             raise ApiError(404, f"{scan!r} finds no scan below the data roots of this service")
-        found += [shared.model_copy(update={"path": str(path)}) for path in named]
+        found += [FileSource.of(path, reading) for path in named]
     if len(found) > most:
         raise ApiError(422, f"a series has at most {most} scans, these are {len(found)}: submit several")
     return found

@@ -23,7 +23,7 @@ from service.options import JobOptions
 from service.page import series_page
 from service.security import Caller, Scope, Submits, TheCaller
 from service.series import SeriesDocument, SeriesOrder, SeriesSummary, Title
-from service.sources import FileSource, expand
+from service.sources import FileSource, Reading, expand
 
 router = APIRouter(prefix="/v1/series", tags=["series"])
 
@@ -43,10 +43,7 @@ class SeriesCall(JobOptions):
         ),
     ]
     name: Title = ""
-    dataset: Annotated[str | None, Field(max_length=1024)] = None
-    dark: Annotated[str | None, Field(max_length=4096)] = None
-    flat: Annotated[str | None, Field(max_length=4096)] = None
-    roi: str | None = None
+    reading: Annotated[Reading, Field(description="how scans are read that are named by their path alone")] = Reading()
     priority: Priority = Priority.LOW
 
 
@@ -112,8 +109,7 @@ async def submit(
 
     def accept() -> SeriesDocument:
         settings = services.settings
-        shared = FileSource(path=".", dataset=call.dataset, dark=call.dark, flat=call.flat, roi=call.roi)
-        sources = expand(call.scans, shared, settings.data_roots, settings.bounds.series_scans)
+        sources = expand(call.scans, call.reading, settings.data_roots, settings.bounds.series_scans)
         order = SeriesOrder(name=call.name, sources=sources, **call.model_dump(include=set(JobOptions.model_fields)))
         repeatable = (
             Idempotent(f"series:{idempotency_key.strip(chr(34))}", hashlib.sha256(b"series" + body).hexdigest())
@@ -121,7 +117,7 @@ async def submit(
             else None
         )
         record = kept(services).create(
-            uuid4().hex, order.model_dump_json().encode(), len(sources), caller.owner, repeatable
+            uuid4().hex, order.model_dump_json(by_alias=True).encode(), len(sources), caller.owner, repeatable
         )
         return SeriesDocument.read(record, records(services))
 

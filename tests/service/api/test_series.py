@@ -169,6 +169,23 @@ async def test_a_series_goes_on_with_the_next_service(
         assert (await ended(other, answer))["states"]["succeeded"] == 3
 
 
+async def test_scans_are_read_as_asked(client: httpx.AsyncClient, data_root: Path, pattern: NDArray[np.uint32]) -> None:
+    """The reading is shared by those that are named by their path; a scan that is described has its own."""
+    np.savez(data_root / "both.npz", one=pattern, other=np.roll(pattern, 5, axis=0))
+    own = {"path": "both.npz", "dataset": "other", "set": {"energy": 9.0}}
+    document = await ended(client, await submit(client, "both.npz", own, reading={"dataset": "one"}))
+    assert document["states"]["succeeded"] == 2, document
+    jobs = [(await client.get(scan["links"]["self"])).json() for scan in document["scans"]]
+    centres = [
+        step["numbers"]["centre"][0]
+        for job in jobs
+        for step in job["preprocess"]["steps"]
+        if step["name"] == "centring"
+    ]
+    assert centres == [32, 37]
+    check(await submit(client, "both.npz", reading={"dataset": "one", "path": "x"}), 422, "path")
+
+
 async def test_what_is_refused(client: httpx.AsyncClient, scans: Path, data_root: Path, tmp_path: Path) -> None:
     """Before anything is accepted: nothing found, outside the roots, too many, unusable options."""
     (tmp_path / "outside.npy").write_bytes(b"")
