@@ -47,20 +47,26 @@ def read(
             place = replace(place, beamline=_WITH_SPEC)
         request = Request(path, dataset, domain, limits, place)
         if place.beamline is not None and (path.is_dir() or path.is_file()):
-            return described.read(request, guessed=guessed and place.spec is None)
-        if path.is_dir():
-            return tiff.read_folder(request)
-        if not path.is_file():
-            raise DataError(f"{path}: {'is not a regular file' if path.exists() else 'no such file or folder'}")
-        reader = READERS.get(path.suffix.lower())
-        if reader is None:
-            raise DataError(
-                f"{path}: unknown file type '{path.suffix}'; known are {', '.join(READERS)}, and a folder of TIFF frames"
-            )
-        if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty")
-        return reader(request)
+            return described.read(request, _plain, guessed=guessed and place.spec is None)
+        return _plain(request)
     except PermissionError as error:
         raise DataError(f"{path}: may not be read by this user: {error.strerror}") from error
     except MemoryError as error:
         raise DataError(f"{path}: does not fit into this machine's memory") from error
+
+
+def _plain(request: Request) -> RawScan:
+    """By the name's ending alone."""
+    path = request.path
+    if path.is_dir():
+        return tiff.read_folder(request)
+    if not path.is_file():
+        raise DataError(f"{path}: {'is not a regular file' if path.exists() else 'no such file or folder'}")
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"{path}: unknown file type '{path.suffix}'; known are {', '.join(READERS)}, and a folder of TIFF frames"
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty")
+    return reader(request)

@@ -14,7 +14,7 @@ from inphase.errors import DataError
 from inphase.formats import hdf5, spec, template, tiff
 from inphase.formats.beamline import UNITS, Beamline, Detector, Quantity, find, paths
 from inphase.formats.fio import FioScan, read_fio
-from inphase.formats.scan import RawScan, Request, three_state
+from inphase.formats.scan import RawScan, Reader, Request, three_state
 from inphase.formats.tree import Tree, opened
 from inphase.geometry import PLANCK_EV_M
 
@@ -28,8 +28,10 @@ class MissingError(DataError):
     """What the geometry needs and the file does not have."""
 
 
-def read(request: Request, *, guessed: bool = False) -> RawScan:
+def read(request: Request, plain: Reader, *, guessed: bool = False) -> RawScan:
     """Reads the scan that `request.place` describes.
+
+    plain: reads frames that are not in the beamline's own layout: a stack or an array made of a folder of TIFFs.
 
     Where a number is missing the scan comes without geometry, and `chosen` says what to give. Raises DataError where the
     frames cannot be found, several scans fit, or the motors contradict the frames.
@@ -40,7 +42,7 @@ def read(request: Request, *, guessed: bool = False) -> RawScan:
     beamline = find(request.place.beamline)
     _check_given(beamline, request.place.given)
     if beamline.frames == "folder":
-        return _with_geometry(_from_folder(request, beamline), None, excused)
+        return _with_geometry(_from_frames(request, beamline, plain), None, excused)
     if not request.path.is_file() or not h5py.is_hdf5(request.path):
         raise DataError(f"{request.path}: {beamline.name} writes HDF5 files, and this is none")
     with opened(request.path) as tree:
@@ -64,15 +66,15 @@ class _Read:
         return kinds.get(self.known.get("detector", ""), alone)
 
 
-def _from_folder(request: Request, beamline: Beamline) -> _Read:
-    scan = tiff.read_folder(request)
-    frames = sorted(
-        entry.name
-        for entry in request.path.iterdir()
-        if entry.suffix.lower() in tiff.SUFFIXES and entry.name.startswith(request.dataset or "")
-    )
-    names = [request.path.name, *frames[:1]]
-    return _Read(request, beamline, scan, _from_names(request, beamline, names))
+def _from_frames(request: Request, beamline: Beamline, plain: Reader) -> _Read:
+    names = [request.path.name]
+    if request.path.is_dir():
+        names += sorted(
+            entry.name
+            for entry in request.path.iterdir()
+            if entry.suffix.lower() in tiff.SUFFIXES and entry.name.startswith(request.dataset or "")
+        )[:1]
+    return _Read(request, beamline, plain(request), _from_names(request, beamline, names))
 
 
 def _from_tree(request: Request, beamline: Beamline, tree: Tree) -> _Read:

@@ -186,9 +186,10 @@ def test_34idc_real_scan(real_data: Path) -> None:
     assert scan.geometry.voxel_size_m((201, 256, 256)) == pytest.approx((15.1e-9, 5.0e-9, 5.0e-9), rel=0.02)
     assert scan.metadata["scan"] == "54"
     named = real_data / "aps34idc_scan54" / "scan54.spec"
-    by_option = read(real_data / "aps34idc_scan54" / "raw_tif", place=Place(spec=named, scan=54))
-    assert by_option.geometry is not None
-    assert np.array_equal(by_option.geometry.q_steps, scan.geometry.q_steps)
+    for frames_of_it in ("raw_tif", "S0054_raw_int32.npz"):  # the folder, and an array made of it
+        by_option = read(real_data / "aps34idc_scan54" / frames_of_it, place=Place(spec=named, scan=54))
+        assert by_option.geometry is not None
+        assert np.array_equal(by_option.geometry.q_steps, scan.geometry.q_steps)
 
 
 def test_two_scans_of_one_file(tmp_path: Path) -> None:

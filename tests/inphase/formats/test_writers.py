@@ -7,12 +7,17 @@ import numpy as np
 import pytest
 import scipy.io
 
-from inphase import ambiguity
+from inphase import ambiguity, fourier
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import Limits, read
 from inphase.formats.npz import read_result
 from inphase.formats.reconstruction import read_reconstruction
 from inphase.formats.writers import WRITERS, write_result, writer_for
+from inphase.metrics import measure
+from inphase.retrieval import recipe
+from inphase.retrieval.engine import retrieve
+from inphase.retrieval.problem import Problem
+from inphase.retrieval.starts import Starts
 
 
 @pytest.mark.parametrize(
@@ -131,6 +136,19 @@ def test_cohere_round_trip(tmp_path: Path, arrays: dict[str, np.ndarray]) -> Non
     _, alignment = ambiguity.align(back.object, arrays["object"])
     assert not alignment.twin
     assert alignment.score > 0.999
+
+
+def test_cohere_result_as_a_start(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Read back and taken as a start, one step of error reduction fits as well as our own object: chi2 is what is left
+    outside the support, and the twin's would be far off."""
+    obj = arrays["object"] * arrays["support"]
+    modulus = np.abs(fourier.forward(obj)).astype(np.float32)
+    write_result(tmp_path / "r.cohere", arrays | {"object": obj, "modulus": modulus})
+    theirs = read_reconstruction(tmp_path / "r.cohere")
+    assert theirs.support is not None
+    starts = Starts(theirs.object[None], theirs.support[None], "imported")
+    (solution,) = retrieve(Problem(modulus, np.zeros(modulus.shape, np.uint8)), recipe.parse("1*ER"), starts)
+    assert measure(solution.object, solution.support, modulus, np.zeros(modulus.shape, np.uint8)).chi2 < 1e-6
 
 
 def test_pynx_result(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
