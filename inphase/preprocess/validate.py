@@ -48,22 +48,24 @@ def pattern_from_array(
         raise DataError(f"the array is {data.shape}; each axis needs at least {MIN_SIDE} voxels")
     with ThreadPoolExecutor(max_workers=1) as hashing:  # hashing releases the interpreter and takes as long as the rest
         identity = hashing.submit(digest, data)
-        known = data if mask is None else np.where(mask == MaskState.VALID, data, data.dtype.type(0))
-        intensity, states = _measured(known, domain)
-        if mask is not None:
-            states = np.maximum(states, mask)
+        intensity, states = _measured(data, domain, mask)
     return Pattern(intensity, states, domain, geometry, dict(metadata or {}), identity.result())
 
 
-def _measured(data: NDArray[Any], domain: Domain) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _measured(
+    data: NDArray[Any], domain: Domain, given: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Intensity and mask."""
-    unknown = _unknown(data, domain)
+    unknown = _unknown(data, domain, given)
     with np.errstate(over="ignore", invalid="ignore"):
         intensity = data.astype(np.float32)
     mask = np.zeros(data.shape, np.uint8)
     if unknown is not None:
         mask[unknown] = MaskState.MASKED
-        intensity[unknown] = 0.0
+    if given is not None:
+        np.maximum(mask, given, out=mask)
+    if unknown is not None or given is not None:
+        intensity[mask != MaskState.VALID] = 0.0
     peak = float(intensity.max())
     if peak <= 0.0:
         raise DataError(f"the scan is empty: none of its {data.size} voxels has a count above zero")
@@ -74,12 +76,17 @@ def _measured(data: NDArray[Any], domain: Domain) -> tuple[NDArray[np.float32], 
     return intensity, mask
 
 
-def _unknown(data: NDArray[Any], domain: Domain) -> NDArray[np.bool_] | None:
-    """Voxels to mask (same shape, bool), or None where there are none. Raises DataError where there are too many."""
+def _unknown(data: NDArray[Any], domain: Domain, given: NDArray[np.uint8] | None) -> NDArray[np.bool_] | None:
+    """Voxels to mask (same shape, bool), or None where there are none. Raises DataError where there are too many.
+
+    given: what is masked already does not count against the scan.
+    """
     low, high = data.min(), data.max()  # NaN if any voxel is NaN
     broken: NDArray[np.bool_] | None = None
     if not (low >= 0 and high < np.inf):
         broken = ~((data >= 0) & (data < np.inf))
+        if given is not None:
+            broken &= given == MaskState.VALID
         _refuse_if_too_many(data, broken, domain)
     ceiling = SENTINEL if data.dtype.kind == "f" or data.dtype.itemsize > 4 else float(np.iinfo(data.dtype).max)
     if data.dtype.itemsize == 1 or domain is Domain.MODULUS or high < ceiling:  # 255 counts are common

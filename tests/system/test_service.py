@@ -209,7 +209,7 @@ def test_the_command_line_sends_bytes(service: Service, pattern: NDArray[np.uint
     """--url: the same result file, from a file that the service cannot see."""
     np.save(tmp_path / "scan.npy", pattern)
     output = tmp_path / "out.npz"
-    arguments = ["reconstruct", str(tmp_path / "scan.npy"), "-o", str(output), "--refine", "5*ER", "--json"]
+    arguments = ["reconstruct", str(tmp_path / "scan.npy"), "-o", str(output), "--refine", "6*ER", "--json"]
     environment = os.environ | {"INPHASE_URL": service.url, "INPHASE_API_KEY": KEY}
     done = subprocess.run([*INPHASE, *arguments], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -255,3 +255,27 @@ def test_small_limit(tmp_path: Path) -> None:
         file.create_dataset("data", data=VOLUME * 0, compression="gzip")
     with pytest.raises(TooLargeError):
         read(tmp_path / "a.h5", limits=Limits(max_bytes=VOLUME.nbytes - 1))
+
+
+@pytest.mark.parametrize("place", ["detectorSpecific/pixel_mask", "pixel_mask"])
+def test_pixel_mask_of_an_eiger(tmp_path: Path, place: str) -> None:
+    """Whatever the reason a pixel is marked for, it is masked in every frame; the report counts them."""
+    bad = np.zeros(VOLUME.shape[1:], np.uint32)
+    bad[0, 0], bad[3, 4], bad[6, 7] = 1, 2, 2**30
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["entry/data/data_000001"] = VOLUME
+        file[f"entry/instrument/detector/{place}"] = bad
+    scan = read(tmp_path / "a.h5")
+    assert scan.mask is not None
+    assert np.array_equal(scan.mask, np.broadcast_to(bad != 0, VOLUME.shape))
+    assert "3 pixels masked" in scan.chosen
+
+
+def test_pixel_mask_of_another_shape_is_reported(tmp_path: Path) -> None:
+    """Of the whole detector beside frames of a region: it cannot be placed, so it is not applied, and that is said."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["entry/data/data"] = VOLUME
+        file["entry/instrument/detector/pixel_mask"] = np.ones((99, 99), np.uint8)
+    scan = read(tmp_path / "a.h5")
+    assert scan.mask is None
+    assert "(99, 99) does not fit the frames" in scan.chosen

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats import Limits, RawScan, npz, read
+from inphase.formats import Limits, RawScan, Request, npz, read
 from inphase.formats.npz import encode, read_result, write_result
 from inphase.geometry import Geometry
 from inphase.pattern import Domain
@@ -227,3 +227,42 @@ def test_not_a_result(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", data=VOLUME)
     with pytest.raises(DataError, match="not a result of inphase"):
         read_result(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+def test_a_mask_comes_with_the_scan(tmp_path: Path, dtype: type) -> None:
+    """`mask` of one frame or of all frames; True and 1 are masked."""
+    frame = np.zeros(VOLUME.shape[1:], dtype)
+    frame[1, 2] = 1
+    for mask in (frame, np.broadcast_to(frame, VOLUME.shape)):
+        np.savez(tmp_path / "a.npz", data=VOLUME, mask=mask)
+        scan = read(tmp_path / "a.npz")
+        assert scan.mask is not None
+        assert scan.mask.dtype == np.uint8
+        assert np.array_equal(scan.mask, np.broadcast_to(frame, VOLUME.shape))
+        assert "with its mask" in scan.chosen
+
+
+@pytest.mark.parametrize(
+    "mask", [np.zeros((2, 2)), np.full(VOLUME.shape, 3), np.full(VOLUME.shape, 0.5), -np.ones(VOLUME.shape, int)]
+)
+def test_a_mask_that_is_none(tmp_path: Path, mask: np.ndarray) -> None:
+    """Another shape or other values: told, because a mask that is read wrongly is worse than none."""
+    np.savez(tmp_path / "a.npz", data=VOLUME, mask=mask)
+    with pytest.raises(DataError, match="mask"):
+        read(tmp_path / "a.npz")
+
+
+def test_encode_is_what_decode_reads() -> None:
+    """A scan survives the trip to a service with geometry and mask; a mask of one frame travels as one frame."""
+    mask = np.broadcast_to(np.eye(5, 6, dtype=np.uint8), VOLUME.shape)
+    scan = RawScan(VOLUME, Geometry(np.diag([1.0, 2.0, 3.0])), "", "", mask=mask)
+    body = npz.encode(scan)
+    back = npz.decode(io.BytesIO(body), "", Request(Path()))
+    assert np.array_equal(back.array, VOLUME)
+    assert back.mask is not None
+    assert np.array_equal(back.mask, mask)
+    assert back.geometry is not None
+    assert back.geometry.q_centre is None
+    with np.load(io.BytesIO(body)) as archive:
+        assert archive["mask"].shape == VOLUME.shape[1:]

@@ -88,3 +88,30 @@ def test_8_bit_maximum_is_a_count() -> None:
     raw = scan("uint8")
     raw[0, 0, 0] = 255
     assert pattern_from_array(raw).valid.all()
+
+
+def test_what_the_file_masks_is_not_looked_at() -> None:
+    """More NaN and negative counts than a scan may have are no fault where the file's own mask names them; without it they are."""
+    counts = np.random.default_rng(0).poisson(5, (8, 10, 12)).astype(np.float32)
+    mask = np.zeros(counts.shape, np.uint8)
+    mask[2:4], mask[:, :, 11] = MaskState.MASKED, MaskState.PADDING
+    spoilt = counts.copy()
+    spoilt[2], spoilt[3] = np.nan, -5.0
+    with pytest.raises(DataError, match="NaN"):
+        pattern_from_array(spoilt)
+    pattern = pattern_from_array(spoilt, mask=mask)
+    assert np.array_equal(pattern.mask, mask)
+    assert np.array_equal(pattern.intensity, np.where(mask == 0, counts, 0))
+    assert pattern.digest == digest(spoilt)
+
+
+def test_the_files_mask_and_the_detectors_sentinel() -> None:
+    """An Eiger's gaps hold 2^32 - 1 whether or not its mask names them; both are masked, and an all-masked scan is empty."""
+    counts = np.full((8, 10, 12), 3, np.uint32)
+    counts[:, 4] = 2**32 - 1
+    mask = np.zeros(counts.shape, np.uint8)
+    mask[:, :, 0] = MaskState.MASKED
+    pattern = pattern_from_array(counts, mask=mask)
+    assert np.array_equal(pattern.mask != 0, (counts > 3) | (mask != 0))
+    with pytest.raises(DataError, match="empty"):
+        pattern_from_array(counts, mask=np.ones_like(mask))
