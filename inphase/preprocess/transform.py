@@ -42,6 +42,28 @@ class Transform:
             obj = self._axis_to_measured(obj, axis)
         return obj
 
+    def onto(self, other: "Transform") -> "Transform":
+        """The way to another grid of the same measurement that has its voxels unbinned, instead of to all of it.
+
+        Raises ValueError where the other one is binned, or of another measurement.
+        """
+        if other.bins != (1, 1, 1) or other.shape_in != self.shape_in:
+            raise ValueError(f"{other} is no unbinned grid of a measurement of {self.shape_in} voxels")
+        a, b, c = (mine - its for mine, its in zip(self.offset, other.offset, strict=True))
+        return Transform(other.shape_out, (a, b, c), self.bins, self.shape_out)
+
+    def support_to_measured(self, support: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The same part of real space on the finer voxels of `to_measured`, (shape_in) bool: the nearest model voxel decides.
+
+        A model voxel measures shape_in / (shape_out * bins) of the measured grid's; False beyond the model grid.
+        """
+        for axis, (n, b, full) in enumerate(zip(self.shape_out, self.bins, self.shape_in, strict=True)):
+            nearest = np.rint((np.arange(full) - full // 2) * (n * b / full)).astype(np.intp) + n // 2
+            inside = (nearest >= 0) & (nearest < n)
+            support = np.take(support, np.clip(nearest, 0, n - 1), axis=axis)
+            support &= inside.reshape([-1 if a == axis else 1 for a in range(3)])
+        return support
+
     def place(self, volume: NDArray[np.generic], fill: float = 0) -> NDArray[np.generic]:
         """A volume on the model grid in reciprocal space (mask, calculated intensity) -> on the measured grid (shape_in).
 
