@@ -104,6 +104,59 @@ def test_message_of_a_dead_worker_goes_to_another(records: Records, queue: Queue
         consumer.close()
 
 
+def test_what_comes_back_goes_first(records: Records, queue: Queue, redis_url: str) -> None:
+    """A dead worker's message, and a job that is handed out again, go before those that came later, not behind them."""
+    died, given_back, later = (submit(records, queue) for _ in range(3))
+    dead, alive = LevelConsumer(JobBroker(redis_url)), LevelConsumer(JobBroker(redis_url))
+    assert [take(dead), settle(dead), take(dead)] == [died, None, given_back]
+    queue.enqueue_again(died, Priority.NORMAL)
+    time.sleep(HEARTBEAT_TIMEOUT_MS / 1000)
+    order = []
+    for _ in range(3):
+        order.append(take(alive))
+        settle(alive)
+    assert order == [given_back, died, later]
+    for consumer in (dead, alive):
+        consumer.close()
+
+
+def test_a_fetch_whose_answer_was_lost(records: Records, queue: Queue, redis_url: str) -> None:
+    """A message that Redis has handed out and nobody received comes back at the worker's next look, while that lives."""
+    lost = submit(records, queue)
+    consumer = LevelConsumer(JobBroker(redis_url))
+    assert consumer.broker.do_fetch("refine.normal", 1)
+    begun = time.monotonic()
+    assert take(consumer) == lost
+    assert time.monotonic() - begun < HEARTBEAT_TIMEOUT_MS / 1000
+    assert take(consumer, 2 * LOOK_S) is None  # what is in hand is not given back
+    settle(consumer)
+    consumer.close()
+
+
+def test_a_host_with_a_slow_clock_is_not_dead(
+    records: Records, queue: Queue, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats bear the server's time: what a worker on a host an hour behind holds is not taken from it."""
+    monkeypatch.setattr("dramatiq.brokers.redis.current_millis", lambda: int((time.time() - 3600) * 1000))
+    job_id = submit(records, queue)
+    slow, other = LevelConsumer(JobBroker(redis_url)), LevelConsumer(JobBroker(redis_url))
+    assert take(slow) == job_id
+    assert take(other, 2.5 * LOOK_S) is None
+    for consumer in (slow, other):
+        consumer.close()
+
+
+def test_several_slots(records: Records, queue: Queue, redis_url: str) -> None:
+    """A worker with two slots takes two messages and no third."""
+    submitted = [submit(records, queue) for _ in range(3)]
+    consumer = LevelConsumer(JobBroker(redis_url, slots=2))
+    assert [take(consumer), take(consumer)] == submitted[:2]
+    assert take(consumer, 2 * LOOK_S) is None
+    settle(consumer)
+    assert take(consumer) == submitted[2]
+    consumer.close()
+
+
 def test_what_was_not_begun_is_given_back(records: Records, queue: Queue, redis_url: str) -> None:
     """A leaving worker requeues; the next one gets it without waiting for a heartbeat."""
     job_id = submit(records, queue)

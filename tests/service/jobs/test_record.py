@@ -130,6 +130,20 @@ def test_given_back_is_not_held_against_the_job(records: Records) -> None:
     assert (records.position(job_id), records.position(later)) == (0, 1)
 
 
+def test_given_back_with_blame_is_held_against_the_job(records: Records) -> None:
+    """Where the job may be what ended its process, it is queued again and counted; the reason names what happened."""
+    job_id = new(records)
+    for attempt in range(1, MAX_DELIVERIES + 1):
+        assert claim(records, job_id) == attempt
+        assert records.release(job_id, attempt, blame="the compute process was killed")
+    assert claim(records, job_id) is None
+    record = records.get(job_id)
+    assert record.state is JobState.FAILED
+    assert record.reason.startswith(
+        "poisoned: the job ended its worker process 3 times (the compute process was killed)"
+    )
+
+
 def test_deliveries_by_another_message_do_nothing(records: Records) -> None:
     """Only the message that stands for the job may start an attempt: a duplicate is dropped."""
     job_id = new(records)
