@@ -21,7 +21,9 @@ import typer
 from rich.progress import track
 
 from benchmarks.arms import CONVENTIONAL, STARTS, Against, Truth, against, run
+from benchmarks.cases import REAL_CASES, REAL_DATA, ROOT, RealCase
 from benchmarks.machine import header
+from benchmarks.tables import number, table
 from inphase import formats
 from inphase.features import volume_features
 from inphase.free import free_voxels
@@ -36,7 +38,6 @@ from service import pipeline
 from service.clock import Clock
 from service.inference.repository import Repository
 from service.inference.runtime import Network, Networks
-from service.options import Options
 from service.pipeline import Draft
 from service.refine import refine
 from service.sources import corrections
@@ -45,50 +46,8 @@ from training.settings import FitSettings
 from training.simulate.detector import DetectorSettings
 from training.transform import embed
 
-ROOT = Path(__file__).parents[1]
-REAL_DATA = Path(os.environ.get("INPHASE_REAL_DATA", ROOT.parent / "shared" / "data"))
 TEST_SEED = HELD_OUT_SEED + 100  # neither training nor validation draws from here
 DECADES = (5, 6, 7, 8)  # total photons 10^d to 10^(d + 1)
-
-
-@dataclass(frozen=True)
-class RealCase:
-    """A measurement, and how it is read and prepared."""
-
-    title: str
-    path: str
-    options: Options
-    dark: str | None = None
-    flat: str | None = None
-    roi: str | None = None
-
-
-REAL_CASES = (
-    RealCase(
-        "Scan 54 (APS 34-ID-C, gold; raw TIFF folder, bad-pixel map and flat field)",
-        "aps34idc_scan54/raw_tif",
-        Options(),
-        "aps34idc_scan54/dark.tif",
-        "aps34idc_scan54/whitefield.tif",
-        "0:256,0:256",
-    ),
-    RealCase("3D-CDI-NN crystal (64^3, counts)", "3d_cdi_nn/ft_crop_64.tif", Options()),
-    RealCase(
-        "3D-CDI-NN crystal (64^3, modulus)",
-        "3d_cdi_nn/ft_crop_64.npy",
-        Options(domain=Domain.MODULUS, preprocess="modulus"),
-    ),
-)
-
-
-def table(columns: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table."""
-    return [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}", *(f"| {' | '.join(row)} |" for row in rows), ""]
-
-
-def number(value: float | None) -> str:
-    """Three significant digits; a dash where there is none."""
-    return "-" if value is None else f"{value:.3g}"
 
 
 def real(case: RealCase, network: Network) -> Iterator[str]:
@@ -271,7 +230,7 @@ def main(
     lines.append("## One ER iteration over its two FFTs\n")
     lines += table(["grid", "iteration / ms", "two FFTs / ms", "ratio"], [iteration_cost(64), iteration_cost(128)])
     for case in REAL_CASES:
-        if not (REAL_DATA / case.path).exists():
+        if not case.present:
             lines.append(f"## {case.title}\n\nNot measured: {case.path} is not below INPHASE_REAL_DATA.\n")
             continue
         lines += real(case, network)

@@ -1,0 +1,58 @@
+"""The real measurements that every comparison uses."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from inphase import formats
+from inphase.pattern import Domain
+from service import pipeline
+from service.clock import Clock
+from service.options import Options
+from service.pipeline import Draft
+from service.sources import corrections
+
+ROOT = Path(__file__).parents[1]
+REAL_DATA = Path(os.environ.get("INPHASE_REAL_DATA", ROOT.parent / "shared" / "data"))
+
+
+@dataclass(frozen=True)
+class RealCase:
+    """A measurement, and how it is read and prepared."""
+
+    title: str
+    path: str
+    options: Options
+    dark: str | None = None
+    flat: str | None = None
+    roi: str | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether the data folder has it."""
+        return (REAL_DATA / self.path).exists()
+
+
+REAL_CASES = (
+    RealCase(
+        "Scan 54 (APS 34-ID-C, gold; raw TIFF folder, bad-pixel map and flat field)",
+        "aps34idc_scan54/raw_tif",
+        Options(),
+        "aps34idc_scan54/dark.tif",
+        "aps34idc_scan54/whitefield.tif",
+        "0:256,0:256",
+    ),
+    RealCase("3D-CDI-NN crystal (64^3, counts)", "3d_cdi_nn/ft_crop_64.tif", Options()),
+    RealCase(
+        "3D-CDI-NN crystal (64^3, modulus)",
+        "3d_cdi_nn/ft_crop_64.npy",
+        Options(domain=Domain.MODULUS, preprocess="modulus"),
+    ),
+)
+
+
+def prepared(case: RealCase) -> Draft:
+    """Read and preprocess as the service does, without a network."""
+    maps = corrections(*(REAL_DATA / name if name else None for name in (case.dark, case.flat)), case.roi)
+    raw = formats.read(REAL_DATA / case.path, domain=case.options.domain)
+    return pipeline.begin(raw, case.options, None, Clock(), maps)[0]
