@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+PHASE_SIGN = "F(q) = sum o(r) exp(-i q.r)"  # of every stored object: numpy's and PyNX's; cohere's is the opposite
 PLANCK_EV_M = 1.239841984e-6  # h c in eV m
 
 

@@ -5,14 +5,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inphase.geometry import Geometry
+from inphase.geometry import PHASE_SIGN, Geometry
 from inphase.metrics import Metrics
 from inphase.trust import Trust
 from service.jobs.errors import DocumentError
 from service.jobs.state import JobState, Priority, Progress
-
-PHASE_SIGN = "F(q) = sum o(r) exp(-i q.r)"
-
 
 Triple = tuple[float, float, float]
 Matrix = tuple[Triple, Triple, Triple]

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.formats import hdf5
 from inphase.formats.atomic import replacing
-from inphase.formats.result import PHASE_SIGN, Arrays, Result
+from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import Limits, RawScan, Request, geometry_of, three_state
 from inphase.formats.tree import Tree, opened
+from inphase.geometry import PHASE_SIGN
 from inphase.pattern import MaskState
 
 VERSION: Final = 160

@@ -74,13 +74,16 @@ def _from_frames(request: Request, beamline: Beamline, plain: Reader) -> _Read:
             for entry in request.path.iterdir()
             if entry.suffix.lower() in tiff.SUFFIXES and entry.name.startswith(request.dataset or "")
         )[:1]
-    return _Read(request, beamline, plain(request), _from_names(request, beamline, names))
+    read_ = _Read(request, beamline, plain(request), _from_names(request, beamline, names))
+    return replace(read_, scan=_masked(read_, None))
 
 
 def _from_tree(request: Request, beamline: Beamline, tree: Tree) -> _Read:
     known = _from_names(request, beamline, [request.path.name])
     if request.dataset is not None:
         found, others = hdf5.named(tree, request.dataset)
+        bound = [template.matched_path(text, found.path, known) for text in paths(beamline.frames)]
+        known = next((each for each in bound if each is not None), known)
     else:
         found, others, known = _found(tree, beamline, known)
     array = found.load(tree, request.limits)
@@ -122,12 +125,13 @@ def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[hd
     )
 
 
-def _masked(read_: _Read, tree: Tree) -> RawScan:
+def _masked(read_: _Read, tree: Tree | None) -> RawScan:
     """The scan with what file and description say of its pixels."""
     scan, detector = read_.scan, read_.detector
     shape = scan.array.shape
     frame = np.zeros(shape[1:], bool)
-    for text in read_.beamline.masks:
+    for text in read_.beamline.masks if tree is not None else ():
+        assert tree is not None
         for path, _, item in template.expanded(tree, text, read_.known):
             if isinstance(item, h5py.Dataset):
                 if item.shape != shape[1:]:
@@ -145,7 +149,8 @@ def _masked(read_: _Read, tree: Tree) -> RawScan:
     if not bad.any():
         return scan
     note = f"; {int(np.count_nonzero(frame))} pixels masked"
-    return replace(scan, mask=three_state(bad, shape, scan.source), chosen=scan.chosen + note)
+    mask = three_state(bad, shape, scan.source)
+    return replace(scan, mask=mask if scan.mask is None else np.maximum(mask, scan.mask), chosen=scan.chosen + note)
 
 
 def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) -> RawScan:
@@ -270,8 +275,12 @@ class _Numbers:
         if tree is None or not self._holds(quantity, tree):
             return None
         for text in paths(quantity.dataset):
-            for path, _, item in template.expanded(tree, text, self._read.known):
-                if isinstance(item, h5py.Dataset) and (numbers := tree.small(path, _MOST_POSITIONS)) is not None:
+            for path, bound, item in template.expanded(tree, text, self._read.known):
+                # of another scan, where the frames were named by dataset= and tell nothing of theirs
+                foreign = bound != self._read.known
+                if foreign or not isinstance(item, h5py.Dataset):
+                    continue
+                if (numbers := tree.small(path, _MOST_POSITIONS)) is not None:
                     return np.asarray(numbers, np.float64).reshape(-1)
         return None
 

@@ -78,20 +78,14 @@ def named(tree: Tree, path: str) -> tuple[Found, list[str]]:
     return Found(path.strip("/"), (tree.dataset(path),)), []
 
 
-def largest(tree: Tree, below: str = "") -> tuple[Found, list[str]]:
-    """The largest volume below a group, and the paths of the others that were passed over. Raises DataError."""
-    prefix = f"{below.strip('/')}/" if below.strip("/") else ""
+def largest(tree: Tree) -> tuple[Found, list[str]]:
+    """The largest volume, and the paths of the others that were passed over. Raises DataError."""
     volumes = joined(
-        [
-            (name, item)
-            for name, item in (_members(tree, below) if prefix else tree.datasets())
-            if len(item.shape or ()) == 3 and item.dtype.kind in "uif"
-        ]
+        [(name, item) for name, item in tree.datasets() if len(item.shape or ()) == 3 and item.dtype.kind in "uif"]
     )
     volumes = [volume for volume in volumes if not _AUXILIARY.search(volume.path)] or volumes
     if not volumes:
-        what = f"below '{below}' " if prefix else ""
-        raise DataError(f"{tree.path}: holds no three-dimensional dataset of real numbers {what}; {tree.listing()}")
+        raise DataError(f"{tree.path}: holds no three-dimensional dataset of real numbers; {tree.listing()}")
     volumes.sort(key=lambda volume: (-volume.size, not volume.path.endswith("data"), volume.path))
     best = volumes[0]
     if (
@@ -125,15 +119,6 @@ def joined(datasets: list[tuple[str, h5py.Dataset]]) -> list[Found]:
         span = f"data_{first:06d}" + (f"..{last:06d}" if last > first else "")
         found.append(Found(f"{parent}/{span}".lstrip("/"), tuple(dataset for _, dataset in numbered)))
     return found
-
-
-def _members(tree: Tree, below: str) -> list[tuple[str, h5py.Dataset]]:
-    """The datasets directly in a group."""
-    group = tree.get(below)
-    if not isinstance(group, h5py.Group):
-        raise DataError(f"{tree.path}: has no group '{below}'; {tree.listing()}")
-    prefix = below.strip("/")
-    return [(f"{prefix}/{name}", item) for name, item in tree.children(group) if isinstance(item, h5py.Dataset)]
 
 
 def _pixel_mask(tree: Tree, shape: tuple[int, ...], limits: Limits) -> tuple[NDArray[np.uint8] | None, str]:

@@ -14,7 +14,6 @@ from inphase.geometry import Geometry
 Arrays = Mapping[str, NDArray[Any]]
 
 KEYS: Final = ("object", "amplitude", "phase", "phase_flat", "support", "modulus", "mask", "voxel_size_m", "document")
-PHASE_SIGN: Final = "F(q) = sum o(r) exp(-i q.r)"  # numpy's and PyNX's; cohere's is the opposite
 
 
 @dataclass(frozen=True)

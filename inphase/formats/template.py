@@ -45,6 +45,16 @@ def matched(template: str, name: str, known: Known) -> dict[str, str] | None:
     return None if match is None else {**known, **{key: _plain(key, text) for key, text in match.groupdict().items()}}
 
 
+def matched_path(template: str, path: str, known: Known) -> dict[str, str] | None:
+    """The same for a whole path."""
+    parts, names = template.strip("/").split("/"), path.strip("/").split("/")
+    found: dict[str, str] | None = dict(known) if len(parts) == len(names) else None
+    for part, name in zip(parts, names, strict=False):
+        if found is not None:
+            found = matched(part, name, found)
+    return found
+
+
 def expanded(
     tree: Tree, template: str, known: Known
 ) -> Iterator[tuple[str, dict[str, str], h5py.Group | h5py.Dataset]]:

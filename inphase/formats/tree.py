@@ -102,13 +102,6 @@ class Tree:
         """The member of a group, None where it does not exist."""
         return self._child(group, name) if group.id.links.exists(name.encode()) else None
 
-    def children(self, group: h5py.Group) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
-        """Names and objects of a group, in the file's order; dangling links are left out."""
-        for name in group:
-            item = self._child(group, name)
-            if item is not None:
-                yield name, item
-
     def datasets(self) -> Iterator[tuple[str, h5py.Dataset]]:
         """Every dataset once, by its shortest path; the same object under several names counts once."""
         seen: set[tuple[str, int]] = set()

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.formats.atomic import replacing
-from inphase.formats.result import PHASE_SIGN, Arrays, Result
-from inphase.geometry import Geometry
+from inphase.formats.result import Arrays, Result
+from inphase.geometry import PHASE_SIGN, Geometry
 from inphase.orthogonal import orthogonal
 from inphase.strain import strain
 

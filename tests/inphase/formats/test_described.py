@@ -202,6 +202,33 @@ def test_two_scans_of_one_file(tmp_path: Path) -> None:
     assert np.array_equal(read(path, place=Place("ID01", scan=8)).array, frames(8))
 
 
+def test_a_dataset_that_is_named_brings_its_own_motors(tmp_path: Path) -> None:
+    """The scan's number follows from the dataset's path; where it does not, no other scan's motors are taken."""
+    path = id01(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["copy"] = frames(7)
+    scan = read(path, dataset="S1_7.1/measurement/mpx1x4", place=Place("ID01"))
+    assert scan.metadata["scan"] == "7"
+    same_geometry(scan, expected("ID01", (0.0, 0.0)))
+    assert "no geometry" in read(path, dataset="copy", place=Place("ID01")).chosen
+
+
+def test_gaps_of_a_detector_whose_frames_are_a_folder(tmp_path: Path) -> None:
+    """What a description says of the detector holds for TIFF frames as well."""
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\ntitle: folder\nframes: folder\n"
+        "detectors: {det: {shape: [12, 10], gap_rows: [[3, 5]], saturation: 900}}\n"
+    )
+    (tmp_path / "frames").mkdir()
+    for index, frame in enumerate(frames(7)):
+        tifffile.imwrite(tmp_path / "frames" / f"x_{index:05d}.tif", frame)
+    mask = read(tmp_path / "frames", place=Place(tmp_path / "mine.yaml")).mask
+    assert mask is not None
+    wanted = np.zeros(SHAPE, np.uint8)
+    wanted[:, 3:5] = wanted[PEAK] = 1
+    assert np.array_equal(mask, wanted)
+
+
 def test_the_direct_beam_of_the_file(tmp_path: Path) -> None:
     """beam_center moves the peak's q as the diffractometer says."""
     path = id01(tmp_path)
