@@ -6,10 +6,11 @@ A placeholder that is known is filled in; one that is not is found in the file, 
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import count
 
 import h5py
 
-from inphase.errors import DataError
+from inphase.errors import DataError, TooLargeError
 from inphase.formats.tree import Tree
 
 Known = Mapping[str, str]
@@ -17,6 +18,7 @@ PLACEHOLDERS = ("scan", "sample", "detector")
 _FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}|\*")
 _MAX_OPEN = 4  # of one name: each more multiplies the time that matching may take
 _LONGEST = 255
+_MOST_NAMES = 20_000
 
 
 def check(template: str) -> None:
@@ -58,12 +60,21 @@ def matched_path(template: str, path: str, known: Known) -> dict[str, str] | Non
 def expanded(
     tree: Tree, template: str, known: Known
 ) -> Iterator[tuple[str, dict[str, str], h5py.Group | h5py.Dataset]]:
-    """Every object of a file that a template names: its path, what the placeholders stand for, and itself."""
-    yield from _below(tree, tree.root, "", [part for part in template.split("/") if part], dict(known))
+    """Every object of a file that a template names: its path, what the placeholders stand for, and itself.
+
+    Raises TooLargeError where more than 20,000 names would have to be tried.
+    """
+    tried = count()
+    yield from _below(tree, tree.root, "", [part for part in template.split("/") if part], dict(known), tried)
 
 
 def _below(
-    tree: Tree, item: h5py.Group | h5py.Dataset, path: str, parts: list[str], known: dict[str, str]
+    tree: Tree,
+    item: h5py.Group | h5py.Dataset,
+    path: str,
+    parts: list[str],
+    known: dict[str, str],
+    tried: "count[int]",
 ) -> Iterator[tuple[str, dict[str, str], h5py.Group | h5py.Dataset]]:
     if not parts:
         yield path.lstrip("/"), known, item
@@ -74,12 +85,16 @@ def _below(
     if literal is not None:
         child = tree.step(item, literal)
         if child is not None:
-            yield from _below(tree, child, f"{path}/{literal}", parts[1:], known)
+            yield from _below(tree, child, f"{path}/{literal}", parts[1:], known, tried)
         return
     for name in item:
+        if next(tried) >= _MOST_NAMES:
+            raise TooLargeError(
+                f"{tree.path}: more than {_MOST_NAMES} names may be meant: give scan=, sample=, detector="
+            )
         found = matched(parts[0], name, known)
         if found is not None and (child := tree.step(item, name)) is not None:
-            yield from _below(tree, child, f"{path}/{name}", parts[1:], found)
+            yield from _below(tree, child, f"{path}/{name}", parts[1:], found, tried)
 
 
 @lru_cache(256)

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from inphase.errors import DataError
-from inphase.formats import Place, read
+from inphase.errors import DataError, TooLargeError
+from inphase.formats import Place, read, template
 from inphase.formats.beamline import builtin, find
 from inphase.formats.fio import read_fio
 
@@ -101,6 +101,17 @@ def test_names_that_try_a_pattern(tmp_path: Path) -> None:
         for index in range(50):
             file.create_group(f"{'a' * 2000}b{index}")
     with pytest.raises(DataError, match="no frames of mine"):
+        read(tmp_path / "a.h5", place=Place(tmp_path / "mine.yaml"))
+
+
+def test_links_that_multiply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that holds itself a hundred times, against a path of wildcards: refused after a bounded number of names."""
+    (tmp_path / "mine.yaml").write_text(MINE.replace("scan_{scan:03d}/det", "*/*/*/*/*/*/det"))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for index in range(100):
+            file[f"l{index}"] = h5py.SoftLink("/")
+    monkeypatch.setattr(template, "_MOST_NAMES", 1000)
+    with pytest.raises(TooLargeError, match="1000 names"):
         read(tmp_path / "a.h5", place=Place(tmp_path / "mine.yaml"))
 
 
