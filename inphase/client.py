@@ -144,15 +144,15 @@ class Client:
                     yield event
                     if event.ends:
                         return
+                # ended without the job's end: the service leaves, its Redis is away, or the end was heard before
+                if self.job(job_id)["state"] in _FINAL:
+                    return
             except ServiceError as error:
                 if error.status not in (0, 502, 503, 504):
                     raise
                 lost_at = lost_at or time.monotonic()
                 if time.monotonic() - lost_at > _AWAY_S:
                     raise
-            else:  # ended without the job's end: the service leaves, or the job ended before `last` was heard
-                if self.job(job_id)["state"] in _FINAL:
-                    return
             time.sleep(_POLL_S)
 
     def _events(self, job_id: str, after: str) -> Iterator[Event]:

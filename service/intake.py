@@ -1,7 +1,7 @@
 """How a job is accepted: arrays on disk, then the record, then the message. Nothing is accepted by halves.
 
 What was computed before is not computed again: a refinement whose fingerprint is that of a succeeded job of the same
-owner takes that job's result (docs/decisions/0014).
+owner takes that job's result (docs/decisions/0013).
 """
 
 import hashlib

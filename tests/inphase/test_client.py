@@ -101,6 +101,8 @@ def test_follow_takes_up_where_it_was_cut(monkeypatch: pytest.MonkeyPatch) -> No
             httpx.Response(200, content=sent(queued, running) + b"event: progress\nid: 3-0\nda"),
             httpx.Response(200, json={"state": "running"}),
             httpx.Response(503, json={"title": "Service Unavailable", "detail": "leaving"}),
+            httpx.Response(200, content=sent()),
+            httpx.Response(503, json={"title": "The queue is not available", "detail": "Redis"}),
             httpx.ConnectError("refused"),
             httpx.Response(200, content=sent(progress)),
             httpx.Response(200, json={"state": "running"}),
@@ -120,7 +122,7 @@ def test_follow_takes_up_where_it_was_cut(monkeypatch: pytest.MonkeyPatch) -> No
         events = [event for event in service.follow("x") if event.kind != "waiting"]
     assert [event.event_id for event in events] == ["1-0", "2-0", "3-0", "4-0"]
     assert [event.ends for event in events] == [False, False, False, True]
-    assert asked == [None, "2-0", "2-0", "2-0", "3-0"]
+    assert asked == [None, "2-0", "2-0", "2-0", "2-0", "3-0"]
 
 
 def test_follow_of_an_unknown_job() -> None:

@@ -373,7 +373,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, models: Path, pattern: NDAr
 def test_waiting_calls_are_answered_when_the_service_leaves(
     tmp_path: Path, models: Path, pattern: NDArray[np.uint32]
 ) -> None:
-    """A call that waits for a long job gets 202 and where to ask, not a broken connection."""
+    """A call that waits for a long job gets 202 and where to ask, not a broken connection; who watches it is told to ask again."""
     with running(tmp_path / "state", models) as service:
         service.until_workers()
         answers: list[dict[str, Any]] = []
@@ -386,9 +386,23 @@ def test_waiting_calls_are_answered_when_the_service_leaves(
         thread.start()
         with service.client() as client:
             until(lambda: client._json("GET", "/v1/jobs", params={"state": "running"})["jobs"])
+        lines: list[str] = []
+
+        def watch(where: str) -> None:
+            with httpx.stream("GET", where, headers={"Authorization": f"Apikey {KEY}"}, timeout=15) as stream:
+                for line in stream.iter_lines():
+                    lines.append(line)  # noqa: PERF402  # the test looks while they come
+
+        with service.client() as client:
+            (job,) = client.jobs()
+        watching = threading.Thread(target=watch, args=(f"{service.url}{job['link']}/events",))
+        watching.start()
+        until(lambda: lines)
         service.process.send_signal(signal.SIGTERM)
         thread.join(15)
+        watching.join(15)
         assert [answer["state"] for answer in answers] == ["running"]
+        assert "event: leaving" in lines
         service.nobody_left(30)
 
 
