@@ -23,6 +23,8 @@ ROUNDING = 1e-9  # of the loss: a sum of many single-precision terms does not sh
 # second derivative by |F| of one voxel at its minimum
 CURVATURE = {Loss.AMPLITUDE: 1.0, Loss.POISSON: 4.0}
 
+BLOCK = (2**16, 2**24)  # voxels differentiated at a time: on a CPU, where they stay in the cache, and elsewhere
+
 Blur = Callable[[Tensor], Tensor]
 
 
@@ -35,36 +37,69 @@ class Objective:
 
     def __init__(self, loss: Loss, constraint: Tensor, blur: Blur | None = None) -> None:
         self._loss = loss
+        self._constraint = constraint
         self._blur = blur
-        self._held = constraint >= 0
-        self._target = constraint.clamp(min=0) if loss is Loss.AMPLITUDE else constraint.clamp(min=0).square()
-        self._bound = torch.where(self._held, torch.inf, -constraint)
-        self._bounded = bool(torch.isfinite(self._bound).any())
 
     def value(self, field: Tensor) -> Tensor:
         """(B,) float64, differentiable."""
-        power = field.real.square() + field.imag.square()
-        if self._blur is not None:
-            power = self._blur(power)
-        if self._loss is Loss.AMPLITUDE:
-            terms = 0.5 * ((power + TINY).sqrt() - self._target).square()
-        else:
-            # n (u - log(1 + u)) with u = lambda / n - 1: lambda - n + n ln(n / lambda) would cancel in single precision
-            counts = self._target.clamp(min=RATE_FLOOR**2)
-            excess = (power + RATE_FLOOR - self._target) / counts
-            terms = torch.where(self._target > 0, counts * (excess - excess.log1p()), power)
-        terms = torch.where(self._held, terms, 0.0)
-        if self._bounded:
-            terms = terms + CURVATURE[self._loss] / 2 * ((power + TINY).sqrt() - self._bound).clamp(min=0).square()
-        return terms.flatten(1).sum(1, dtype=torch.float64)
+        return self._value(field, self._constraint)
 
     def gradient(self, field: Tensor) -> tuple[Tensor, Tensor]:
         """The value, (B,) float64, and dL/dRe F + i dL/dIm F, (B, N, ...): steepest ascent in the inner product Re <a, b>."""
-        with torch.enable_grad():
-            leaf = field.detach().requires_grad_()
-            value = self.value(leaf)
-            (slope,) = torch.autograd.grad(value.sum(), leaf)
-        return value.detach(), slope
+        slope = torch.empty_like(field)
+        value, _ = self.on_line(field, None, None, slope)
+        return value, slope
+
+    def on_line(
+        self, field: Tensor, along: Tensor | None, length: Tensor | None, slope: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Value at F + length * along and the derivative by the length, (B,) float64; the gradient goes into `slope`.
+
+        Voxel by voxel but for the blur, so in blocks that stay in the cache: the intermediate results of the differentiation need
+        no memory, and the point itself is never stored.
+        """
+        value = torch.zeros(len(field), dtype=torch.float64, device=field.device)
+        product = torch.zeros_like(value)
+        rows, out = field.flatten(1), slope.view(len(field), -1)
+        for block in self._blocks(rows):
+            point = rows[:, block]
+            if along is not None and length is not None:
+                direction = along.flatten(1)[:, block]
+                point = point + direction * _each(length)
+            with torch.enable_grad():
+                leaf = point.detach().requires_grad_()
+                whole = leaf.view(field.shape) if self._blur else leaf
+                constraint = self._constraint if self._blur else self._constraint.flatten()[block]
+                part = self._value(whole, constraint)
+                (out[:, block],) = torch.autograd.grad(part.sum(), leaf)
+            value += part.detach()
+            if along is not None:
+                product += _dot(out[:, block], direction)
+        return value, product
+
+    def _blocks(self, rows: Tensor) -> list[slice]:
+        size = rows.shape[1]
+        step = size if self._blur else max(1, BLOCK[rows.device.type != "cpu"] // len(rows))
+        return [slice(first, min(first + step, size)) for first in range(0, size, step)]
+
+    def _value(self, field: Tensor, constraint: Tensor) -> Tensor:
+        power = field.real.square() + field.imag.square()
+        if self._blur is not None:
+            power = self._blur(power)
+        held, modulus = constraint >= 0, constraint.clamp(min=0)
+        if self._loss is Loss.AMPLITUDE:
+            terms = 0.5 * ((power + TINY).sqrt() - modulus).square()
+        else:
+            # n (u - log(1 + u)) with u = lambda / n - 1: lambda - n + n ln(n / lambda) would cancel in single precision
+            counts = modulus.square()
+            divisor = counts.clamp(min=RATE_FLOOR**2)
+            excess = (power + RATE_FLOOR - counts) / divisor
+            terms = torch.where(counts > 0, divisor * (excess - excess.log1p()), power)
+        terms = torch.where(held, terms, 0.0)
+        if bool((~held & torch.isfinite(constraint)).any()):
+            bound = torch.where(held, torch.inf, -constraint)
+            terms = terms + CURVATURE[self._loss] / 2 * ((power + TINY).sqrt() - bound).clamp(min=0).square()
+        return terms.flatten(1).sum(1, dtype=torch.float64)
 
 
 class Voxels:
@@ -224,22 +259,20 @@ class LBFGS(Descent):
         length, start = torch.ones_like(descent), self._value
         done = -descent <= ROUNDING * start  # a solved start stays
         length[done] = 0
+        slope = torch.empty_like(self.field)
         for trial in range(self.TRIALS + 1):
             if trial == self.TRIALS:  # single precision ends here: the longest step that is known to descend
                 length = torch.where(done, length, low)
-            field = self.field + along * _each(length, along)
-            value, slope = self._objective.gradient(field)
-            if trial == self.TRIALS:
-                break
+            value, rise = self._objective.on_line(self.field, along, length, slope)
             falls = value <= start + self.ARMIJO * length * descent
-            turns = _dot(slope, along) >= self.WOLFE * descent
-            done = done | (falls & turns)
-            if bool(done.all()):
+            done = done | (falls & (rise >= self.WOLFE * descent))
+            if trial == self.TRIALS or bool(done.all()):
                 break
             low, high = torch.where(falls, length, low), torch.where(falls, high, length)
             between = torch.where(torch.isfinite(high), (low + high) / 2, 2 * low)
             length = torch.where(done, length, between)
-        self.field, self._value = field, value
+        self.field.addcmul_(along, _each(length, along).to(along.dtype))
+        self._value = value
         return length, slope
 
     def _remember(self, step: Tensor, change: Tensor, length: Tensor) -> None:
