@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 INPHASE = (sys.executable, "-m", "service.cli")
 PASSWORD = "between/hosts@only"
-START_S = 90.0  # two processes load torch at once
+START_S = 180.0  # two processes load torch at once, perhaps on a busy machine
 RECIPE = "1000*ER"  # some seconds: long enough to pull a cable in the middle
 T = TypeVar("T")
 
@@ -138,13 +138,14 @@ def test_a_cut_cable_costs_no_job(hosts: Hosts) -> None:
     cut = time.monotonic()
     until(lambda: records.get(job_id).attempt == 2, 30)
     assert time.monotonic() - cut < 5  # 2 s of silence and a look every half second are the design
+    until(lambda: store.has(job_id, "result-1"), 60)  # the worker in the dark, being ahead, comes to an end
     record = until(lambda: (found := records.get(job_id)).state.final and found, 60)
     assert (record.state, record.attempt, record.result) == (JobState.SUCCEEDED, 2, "result-2")
     assert host_of(record.worker) == other
 
-    hosts.network.join(first)  # in the dark it has computed on; what it wrote goes, with the end of either attempt
-    until(lambda: len(records.workers()) == 2, 30)
-    until(lambda: store.names(job_id) == ["input", "result-2"], 30)
+    hosts.network.join(first)
+    until(lambda: f"job {job_id}: attempt 1 came too late, dropped" in hosts.log(first), 30)
+    assert store.names(job_id) == ["input", "result-2"]
     assert here(lambda: records.get(job_id)) == record
     assert here(lambda: states(records, job_id)) == ["queued", "running", "running", "succeeded"]
     document = here(lambda: client.job(job_id))
