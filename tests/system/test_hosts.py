@@ -145,7 +145,7 @@ def test_a_cut_cable_costs_no_job(hosts: Hosts) -> None:
 
     hosts.network.join(first)
     until(lambda: f"job {job_id}: attempt 1 came too late, dropped" in hosts.log(first), 30)
-    assert store.names(job_id) == ["input", "result-2"]
+    until(lambda: store.names(job_id) == ["input", "result-2"], 10)
     assert here(lambda: records.get(job_id)) == record
     assert here(lambda: states(records, job_id)) == ["queued", "running", "running", "succeeded"]
     document = here(lambda: client.job(job_id))
@@ -155,7 +155,7 @@ def test_a_cut_cable_costs_no_job(hosts: Hosts) -> None:
 
     hosts.network.cut(other)
     try:
-        again = here(lambda: client.reconstruct(counts(), wait=20, refine="2*ER", start="network"))
+        again = here(lambda: client.reconstruct(counts(), wait=50, refine="2*ER", start="network"))
         assert (again["state"], again["attempt"]) == ("succeeded", 1)
         assert host_of(here(lambda: records.get(again["id"])).worker) == first
     finally:
