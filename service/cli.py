@@ -115,8 +115,12 @@ def reconstruct(
     domain: Annotated[str, typer.Option(help="what the numbers are: counts or modulus")] = "counts",
     preprocess: Preprocess = "auto",
     refine: Refine = None,
-    start: Annotated[str, typer.Option(help="auto, network, or random")] = "auto",
-    starts: Annotated[int | None, typer.Option(help="how many random starts a conventional retrieval takes")] = None,
+    start: Annotated[
+        str, typer.Option(help="auto, network, random, or mixed: all kinds of starts side by side")
+    ] = "auto",
+    starts: Annotated[
+        int | None, typer.Option(help="how many starts a conventional or a mixed retrieval takes")
+    ] = None,
     seed: Annotated[int, typer.Option(help="of the free voxels and the random starts")] = 0,
     dataset: Annotated[
         str | None, typer.Option(help="array inside a container, or beginning of the frames' names")
@@ -552,12 +556,24 @@ def _show(document: dict[str, Any], output: str) -> None:
     after = " ".join(f"{sigma:.2f}" for sigma in document["oversampling"]["after"])
     out.print(f"oversampling {after} after binning by {document['preprocess']['binning']}", markup=False)
     out.print(f"start: {document['start']['kind']} ({document['start']['why']})", markup=False)
+    if ensemble := document.get("ensemble"):
+        out.print(_agreement(ensemble), markup=False)
     trust = document["trust"]
     out.print(
         f"trust: {trust['level']}" + (f" ({'; '.join(trust['reasons'])})" if trust["reasons"] else ""), markup=False
     )
     out.print("time: " + ", ".join(f"{stage} {ms / 1e3:.2f} s" for stage, ms in document["timings_ms"].items()))
     out.print(f"written: {output}", markup=False)
+
+
+def _agreement(ensemble: dict[str, Any]) -> str:
+    """How many starts led to the same solution, and to which resolution those agree."""
+    text = f"starts: {ensemble['accepted']} of {len(ensemble['members'])} led to the same solution"
+    found = (ensemble["resolutions"] or [{}])[0]
+    if not found.get("q"):
+        return text
+    period = f"{found['voxels']:.2g} voxels" if found["metres"] is None else f"{found['metres'] * 1e9:.3g} nm"
+    return f"{text}; their transfer function {'reaches 1/e at' if found['crossed'] else 'stays above 1/e to'} {period}"
 
 
 if __name__ == "__main__":

@@ -372,3 +372,15 @@ def test_workers_are_listed_and_checked(inphase, tmp_path: Path) -> None:  # typ
     code, _, err = inphase(*ask, "--here")
     assert code == 1
     assert "Redis" in err
+
+
+def test_the_summary_tells_how_many_starts_agree() -> None:
+    """In voxels or nanometres; without a resolution where none agree."""
+    from service.cli import _agreement
+
+    members, found = [{}] * 5, {"crossed": True, "q": 2.93e8, "voxels": None, "metres": 21.44e-9}
+    text = _agreement({"members": members, "accepted": 4, "resolutions": [found]})
+    assert text == "starts: 4 of 5 led to the same solution; their transfer function reaches 1/e at 21.4 nm"
+    found = {"crossed": False, "q": 0.96875, "voxels": 2.0645, "metres": None}
+    assert _agreement({"members": members, "accepted": 2, "resolutions": [found]}).endswith("above 1/e to 2.1 voxels")
+    assert _agreement({"members": members, "accepted": 1, "resolutions": None}).endswith("same solution")
