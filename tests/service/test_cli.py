@@ -384,3 +384,10 @@ def test_the_summary_tells_how_many_starts_agree() -> None:
     found = {"crossed": False, "q": 0.96875, "voxels": 2.0645, "metres": None}
     assert _agreement({"members": members, "accepted": 2, "resolutions": [found]}).endswith("above 1/e to 2.1 voxels")
     assert _agreement({"members": members, "accepted": 1, "resolutions": None}).endswith("same solution")
+
+
+def test_queues_that_do_not_exist(inphase) -> None:  # type: ignore[no-untyped-def]
+    """A worker for unknown priorities is refused before it starts anything, with those that exist."""
+    code, _, err = inphase("worker", "--queues", "high,urgent")
+    assert code == 1
+    assert "--queues 'high,urgent': expected some of high, normal, low" in " ".join(err.split())

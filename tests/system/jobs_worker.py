@@ -35,9 +35,20 @@ def warm(device: str, threads: int | None) -> None:
     """Nothing to load."""
 
 
+class Bomb:
+    """An array that kills the process when it is written."""
+
+    def __array__(self, *_: object, **__: object) -> NDArray[Any]:
+        ENDS["kill"]()
+        raise AssertionError
+
+
 def perform(task: Task) -> Outcome:
     """Sleep `steps` times `step_s`, then return the input times two; or end as the document asks for."""
     order = json.loads(task.document)
+    killed_at = order.get("killed_at") if task.attempt == 1 else None
+    if killed_at == "begin":
+        ENDS["kill"]()
     data = task.store.read(task.job_id, "input")["data"]
     begin = 0 if task.resume is None else int(task.resume["step"])
     if "raise" in order:
@@ -51,8 +62,11 @@ def perform(task: Task) -> Outcome:
         time.sleep(order["step_s"])
         task.checkpoint(lambda step=step: {"step": np.array(step + 1)})
     result = np.zeros(order["result_bytes"], np.uint8) if "result_bytes" in order else 2 * data
+    arrays: dict[str, Any] = {"object": result, "attempt": np.array(task.attempt)}
+    if killed_at == "write":
+        arrays["bomb"] = Bomb()
     return Outcome(
-        {"object": result, "attempt": np.array(task.attempt)},
+        arrays,
         json.dumps({**order, "done": True, "pid": os.getpid(), "ended": time.time(), "begin": begin}).encode(),
     )
 
