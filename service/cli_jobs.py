@@ -48,14 +48,14 @@ def list_jobs(
     if as_json:
         _print(found)
         return
-    table = Table("job", "state", "created", "source", "recipe", "chi2", "trust", "reason")
-    table.columns[0].no_wrap = True
+    table = Table("job", "state", "created", "chi2", "trust", "source", "reason", box=None)
+    for column in table.columns[:5]:
+        column.no_wrap = True
     for job in found:
         created = datetime.fromtimestamp(job["created"]).strftime("%m-%d %H:%M:%S")
         chi2 = "" if job["chi2"] is None else f"{job['chi2']:.3g}"
         table.add_row(
-            job["id"], job["state"], created, job["source"] or "", job["recipe"] or "", chi2, job["trust"] or "",
-            job["reason"],
+            job["id"], job["state"], created, chi2, job["trust"] or "", Path(job["source"] or "").name, job["reason"],
         )  # fmt: skip
     out.print(table)
 
