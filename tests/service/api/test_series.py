@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from service.jobs.record import Place
 from service.settings import Bounds, Settings
 from tests.service.api.test_bad_input import check
-from tests.service.api.test_jobs import by, client, keyed, records, services, work
+from tests.service.api.test_jobs import client, records, services, work
 from tests.service.api.test_reconstructions import load
+from tests.service.api.test_same_again import by, keyed
 from tests.service.conftest import AppContext
 
 __all__ = ["client", "keyed"]  # fixtures
