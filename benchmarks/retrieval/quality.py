@@ -43,9 +43,9 @@ def report(results: Sequence[Result], arms: Sequence[str], seed: int, starts: in
     lines = ["# Phase retrieval: how often a random start succeeds\n", f"{header()} cohere-core {rival.VERSION}.\n"]
     lines += _method(arms, seed, starts)
     lines += _simulated([r for r in results if r.task.seed is not None], arms, seed)
-    for index, case in enumerate(REAL_CASES[: len(REAL)]):
+    for index in REAL:
+        case, of_case = REAL_CASES[index], [r for r in results if r.task.seed is None and r.task.number == index]
         lines.append(f"## {case.title}\n")
-        of_case = [r for r in results if r.task.seed is None and r.task.number == index]
         lines += (
             _measured(of_case, arms) if of_case else [f"Not measured: {case.path} is not below INPHASE_REAL_DATA.\n"]
         )

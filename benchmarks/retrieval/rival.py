@@ -64,7 +64,10 @@ class Rival:
 
     def __init__(self, threads: int) -> None:
         self._process = subprocess.Popen(
-            [environment(), WORKER, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [environment(), "-W", "ignore", WORKER, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def __enter__(self) -> Self:
