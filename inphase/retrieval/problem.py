@@ -52,5 +52,6 @@ class Problem:
         # a zero has no sign: a bound lost in the rounding of the largest value stands for it (smaller ones, denormal
         # after a few products, slow the FFT down threefold)
         bound = max(self.padding_bound, RESOLUTION * float(self.modulus[self.visible].max()))
-        unknown = np.where(self.mask == MaskState.PADDING, np.float32(-bound), np.float32(-np.inf))
-        return np.where(self.visible, self.modulus, unknown).astype(np.float32)
+        constraint = np.where(self.visible, self.modulus, np.float32(-np.inf)).astype(np.float32, copy=False)
+        constraint[self.mask == MaskState.PADDING] = -bound
+        return constraint

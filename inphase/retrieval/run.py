@@ -47,7 +47,7 @@ class FarField:
         self.device = device
         self.transform = Transform(problem.modulus.ndim)
         self.constraint = self.uncentred(problem.constraint())
-        self.power = float(self.constraint.clamp(min=0).double().square().sum())
+        self.power = float(self.constraint.clamp(min=0).square_().sum(dtype=torch.float64))
 
     def uncentred(self, array: NDArray[Any]) -> Tensor:
         """Centred array, with or without a batch axis -> tensor with index 0 at the centre."""
@@ -78,7 +78,7 @@ class Run:
         self._operations = recipe.operations
         self._constraint = far.constraint
         self._iteration = begin.iteration
-        self._object = far.uncentred(begin.objects)
+        self._object: Tensor | None = far.uncentred(begin.objects)  # None while a descent holds it
         self._support = far.uncentred(begin.supports)
         self._voxels: list[int] = self._support.flatten(1).sum(1).tolist()
         self._sums = None if begin.sums is None else far.uncentred(begin.sums)
@@ -95,7 +95,7 @@ class Run:
             self._lower(begin.iteration)
 
     def __len__(self) -> int:
-        return len(self._object)
+        return len(self._support)
 
     def _resumed_coherence(self, kernels: NDArray[np.float32] | None) -> Coherence | None:
         if self._recipe.coherence is None or kernels is None:
@@ -104,16 +104,17 @@ class Run:
 
     def _scale_to_data(self) -> None:
         """Least-squares scale of every start's modulus to the visible data."""
-        overlapping, power = overlap(self._transform.forward(self._object), self._constraint).unbind(1)
+        obj = self._current()
+        overlapping, power = overlap(self._transform.forward(obj), self._constraint).unbind(1)
         if not bool((power > 0).all()):
             raise DataError("a start has no intensity where the pattern is measured")
-        self._object *= (overlapping / power).float().view(-1, *(1 for _ in self._transform.dims))
+        obj *= (overlapping / power).float().view(-1, *(1 for _ in self._transform.dims))
 
     def advance(self) -> None:
         """One iteration: modulus projection, support update where it is due, real-space step."""
         iteration, operation = self._iteration, self._operations[self._iteration]
         self._choose(operation, anew=self._lower(iteration))
-        field = self._descent.field if self._descent else self._transform.forward(self._object)
+        field = self._descent.field if self._descent else self._transform.forward(self._current())
         blurred = self._blurred(field, iteration)
         self._sample(iteration, field, blurred)
         if self._descent:
@@ -123,6 +124,7 @@ class Run:
             self._descent.advance()
         else:
             projected = self._transform.backward(self._project(field, blurred))
+            del field  # its memory serves the support update
             self._shrink_wrap(lambda: projected, iteration)
             self._constrain(operation, projected, self._inside(projected, iteration))
         self._accumulate(iteration)
@@ -146,7 +148,7 @@ class Run:
         if self._descent and (anew or operation != self._descending):
             self._object, self._descent = self._descent.object, None
         if isinstance(operation, terms.Descent) and self._descent is None:
-            self._descent = self._descent_of(operation, self._object)
+            self._descent, self._object = self._descent_of(operation, self._current()), None
         self._descending = operation
 
     def _descent_of(self, operation: Operation, obj: Tensor) -> Descent:
@@ -218,21 +220,23 @@ class Run:
 
     def _constrain(self, operation: Operation, projected: Tensor, inside: Tensor) -> None:
         """The real-space half of an iteration, in place of `projected` where it can be."""
+        obj = self._current()
         match operation:
             case ER():
                 self._object = confine(projected, inside)
             case HIO(beta) | DM(beta=1.0 as beta):
-                self._object = feed_back(self._object, projected, inside, 1.0, -beta)
+                self._object = feed_back(obj, projected, inside, 1.0, -beta)
             case RAAR(beta):
-                self._object = feed_back(self._object, projected, inside, beta, 1 - 2 * beta)
+                self._object = feed_back(obj, projected, inside, beta, 1 - 2 * beta)
             case SF():
-                self._object = feed_back(self._object, projected, inside, 0.0, -1.0)
+                self._object = feed_back(obj, projected, inside, 0.0, -1.0)
             case DM(beta):
                 # f_S o is o inside and o / beta outside; its P_M takes the second pair of FFTs
-                relaxed = feed_back(self._object, self._object.clone(), inside, 1 / beta, 0.0)
+                relaxed = feed_back(obj, obj.clone(), inside, 1 / beta, 0.0)
                 field = self._transform.forward(relaxed)
+                del relaxed
                 second = self._transform.backward(self._project(field, self._reblurred(field)))
-                self._object = difference_map(self._object, projected, second, inside, beta)
+                self._object = difference_map(obj, projected, second, inside, beta)
             case _:
                 raise AssertionError(f"{operation} is no projection")
 
@@ -249,7 +253,10 @@ class Run:
         self._sums = current if self._sums is None else self._sums.add_(current)
 
     def _current(self) -> Tensor:
-        return self._descent.object if self._descent else self._object
+        if self._descent:
+            return self._descent.object
+        assert self._object is not None
+        return self._object
 
     @property
     def latest(self) -> tuple[int, list[float], list[int]]:
@@ -282,10 +289,10 @@ class Run:
         """The last state with its objects averaged where the recipe says so, and confined to their supports."""
         final = self.checkpoint()
         clause = self._recipe.average
-        if clause is None or final.sums is None:
-            objects = final.objects * final.supports
-        else:
-            objects = final.sums * final.supports / np.float32(min(clause.last, len(self._operations)))
+        objects = final.objects
+        if clause is not None and final.sums is not None:
+            objects = final.sums / np.float32(min(clause.last, len(self._operations)))
+        objects *= final.supports
         if not np.isfinite(objects).all():
             raise DataError(f"phase retrieval diverged within {len(self._operations)} iterations")
         return Checkpoint(**{**vars(final), "objects": objects})
