@@ -12,7 +12,7 @@ from service.api import docs, events, jobs, models, reconstructions, results, se
 from service.api.access import OwnJob
 from service.security import Authorised
 from service.settings import Settings
-from service.sources import FileSource
+from service.sources import FileSource, Reading
 from service.telemetry import TelemetryMiddleware
 
 DESCRIPTION = """
@@ -42,7 +42,7 @@ class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI schema."""
         schema = super().openapi()
-        for model in (errors.Problem, FileSource):
+        for model in (errors.Problem, FileSource, Reading):
             part = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema["components"]["schemas"] |= part.pop("$defs", {}) | {model.__name__: part}
         return schema
