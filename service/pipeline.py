@@ -297,12 +297,13 @@ def _drafted(prepared: Prepared, options: Options, network: "Network | None") ->
 
 
 def _predict(draft: Draft, pattern: Pattern, network: "Network") -> Prediction:
-    if draft.domain.value not in network.version.card.domain:
+    card = network.version.card
+    if draft.domain.value not in card.domain:
         raise DataError(
-            f"model {network.version.label} takes {' or '.join(network.version.card.domain)}, not {draft.domain.value}: "
+            f"model {network.version.label} takes {' or '.join(card.domain)}, not {draft.domain.value}: "
             "choose another model or domain"
         )
-    return network.predict(volume_features(pattern.intensity, pattern.mask, draft.problem.free))
+    return network.predict(volume_features(pattern.intensity, pattern.mask, draft.problem.free, card.inputs))
 
 
 def _document(

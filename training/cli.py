@@ -1,5 +1,6 @@
 """The command `inphase-train`: simulate, fit, export."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -24,17 +25,27 @@ def fit(
         Path, typer.Option(help="Folder of the run: checkpoints and logs. An interrupted run goes on.")
     ] = Path("runs/inphase-bcdi"),
     max_time: Annotated[
-        str, typer.Option(help="Wall-clock budget DD:HH:MM:SS; the learning rate follows it.")
-    ] = "00:01:00:00",
+        str | None, typer.Option(help="Wall-clock budget DD:HH:MM:SS; the learning rate follows it.")
+    ] = None,
+    crystals: Annotated[
+        int | None, typer.Option(min=1, help="Budget in crystals; neither given: the `budget` of the configuration.")
+    ] = None,
 ) -> None:
-    """Fit a network.
+    """Fit a network on every accelerator that is there, or on the CPU.
 
     Example: inphase-train fit --config training/configs/inphase-bcdi.yaml --max-time 00:01:00:00
     """
     from training.fit import fit as run_fit
+    from training.fit import parse_time
     from training.settings import read
 
-    typer.echo(f"checkpoint: {run_fit(read(config), run, max_time)}")
+    settings = read(config)
+    if max_time is None and crystals is None:
+        crystals = settings.budget
+    if max_time is None and crystals is None:
+        raise typer.BadParameter(f"{config} states no budget: give --max-time or --crystals")
+    seconds = parse_time(max_time) if max_time else math.inf
+    typer.echo(f"checkpoint: {run_fit(settings, run, seconds=seconds, crystals=crystals or math.inf)}")
 
 
 @app.command()

@@ -20,11 +20,12 @@ from torch import nn
 
 from inphase.features import KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID
 from training.data import HELD_OUT_SEED, sample
-from training.features import volume_features
+from training.features import features_of
+from training.losses import modulus_errors
 from training.module import PhaseRetrieval
+from training.networks import predict
 from training.settings import FitSettings
 
-INPUTS = ("modulus", "valid", "autocorrelation")
 OUTPUTS = ("amplitude", "phase")
 SMALL = 256  # elements; smaller weights stay in single precision, their size does not matter
 SUPPORT_THRESHOLD = 0.1  # of the largest amplitude (AutoPhaseNN 2022, Methods)
@@ -46,13 +47,14 @@ def load(checkpoint: Path) -> PhaseRetrieval:
 
 def graph(network: nn.Module, settings: FitSettings) -> onnx.ModelProto:
     """The network as ONNX with a dynamic batch axis; only the network: features and FFTs stay outside."""
-    n = settings.frame
     batch = torch.export.Dim("batch", min=1, max=1024)
-    arguments = (torch.rand(2, *n), torch.ones(2, *n), torch.rand(2, 2, *n))
+    features = features_of(sample(settings, HELD_OUT_SEED, 0, 2, torch.device("cpu")).measurement)
+    arguments = {name: features[name] for name in network.inputs}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     program = torch.onnx.export(
-        network.to(memory_format=torch.contiguous_format), arguments, dynamo=True, verbose=False, opset_version=18,
-        input_names=INPUTS, output_names=OUTPUTS, dynamic_shapes=({0: batch},) * 3,
+        network.to(memory_format=torch.contiguous_format), kwargs=arguments, dynamo=True, verbose=False,
+        opset_version=18, input_names=tuple(arguments), output_names=OUTPUTS,
+        dynamic_shapes={name: {0: batch} for name in arguments},
     )  # fmt: skip
     assert program is not None  # only None when the exporter writes the file itself
     return program.model_proto
@@ -78,19 +80,17 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
 def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: int = 8) -> Agreement:
     """Compare the ONNX file with torch on held-out simulated patterns."""
     measured = sample(settings, HELD_OUT_SEED + 1, 0, crystals, torch.device("cpu")).measurement
-    features = volume_features(measured.intensity, measured.mask, measured.hidden)
+    features = features_of(measured)
     with torch.no_grad():
-        amplitude, phase = (t.numpy() for t in network(**features))
+        amplitude, phase = (t.numpy() for t in predict(network, features))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    found = session.run(OUTPUTS, {k: v.numpy() for k, v in features.items()})
+    found = session.run(OUTPUTS, {name: features[name].numpy() for name in network.inputs})
     inside = amplitude > SUPPORT_THRESHOLD * amplitude.max((1, 2, 3), keepdims=True)
     turn = np.abs(np.angle(np.exp(1j * (found[1] - phase))))
     return Agreement(float(np.abs(found[0] - amplitude).max()), float(turn[inside].max()))
 
 
-def card(
-    module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any], crystals: int
-) -> dict[str, Any]:
+def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any]) -> dict[str, Any]:
     """What the service needs to know of the model, and what its users should (DESIGN 4)."""
     s = module.settings
     return {
@@ -110,14 +110,14 @@ def card(
         "box": list(s.box),
         "oversampling": list(s.crystals.oversampling),
         "batch": "dynamic",
-        "inputs": list(INPUTS),
+        "inputs": list(module.network.inputs),
         "outputs": {"amplitude": [0.0, 1.0], "phase": [-math.pi, math.pi]},
         "support_threshold": SUPPORT_THRESHOLD,
         "weights": "float16",
         "training": {
-            "data": "training.simulate (fast simulator), unlabelled: the measured modulus is the only target",
+            "data": f"training.simulate (fast simulator), objective {s.objective} (training.objectives)",
             "settings": s.as_dict() | {"crystals": asdict(s.crystals), "detector": asdict(s.detector)},
-            "crystals_seen": crystals,
+            "crystals_seen": module.seen,
             "wall_time_s": round(module.elapsed),
             "code_version": importlib.metadata.version("inphase"),
             "torch": str(torch.__version__),
@@ -141,8 +141,9 @@ def held_out_figures(module: PhaseRetrieval) -> dict[str, Any]:
     found = []
     with torch.no_grad():
         for number in range(count // size):
-            batch = sample(module.settings, HELD_OUT_SEED, number, size, torch.device("cpu"))
-            found.append(module.errors(module.predict(module.average, batch), batch)[1])
+            measured = sample(module.settings, HELD_OUT_SEED, number, size, torch.device("cpu")).measurement
+            amplitude, phase = predict(module.average, features_of(measured))
+            found.append(modulus_errors(amplitude, phase, measured)[1])
     chi2 = torch.cat(found).numpy()
     return {
         "crystals": len(chi2),
@@ -162,7 +163,6 @@ def export(checkpoint: Path, models: Path, name: str, version: int, metrics: dic
             f"{target} exists: a published version does not change; choose another --version or delete it"
         )
     module = load(checkpoint)
-    steps = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
     figures = {"simulated": held_out_figures(module), "real": metrics or {}}
     network = module.average.to(memory_format=torch.contiguous_format)
     model = halve(graph(network, module.settings))
@@ -171,7 +171,7 @@ def export(checkpoint: Path, models: Path, name: str, version: int, metrics: dic
         draft = Path(scratch) / "model.onnx"
         onnx.save(model, draft)
         found = agreement(draft, network, module.settings)
-        content = plain(card(module, name, version, found, figures, steps * module.settings.batch))
+        content = plain(card(module, name, version, found, figures))
         helper.set_model_props(model, {"card": yaml.safe_dump(content, sort_keys=False)})
         onnx.save(model, draft)
         # the checksum is of the file with the card inside, so that only the file beside it can carry it

@@ -4,7 +4,13 @@ from torch import Tensor, stack, where
 
 from inphase.features import KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID
 from inphase.pattern import MaskState
+from training.simulate.detector import Measurement
 from training.transform import forward
+
+
+def features_of(measurement: Measurement) -> dict[str, Tensor]:
+    """All features of a batch of measurements, by name."""
+    return volume_features(measurement.intensity, measurement.mask, measurement.hidden)
 
 
 def volume_features(intensity: Tensor, mask: Tensor, hidden: Tensor) -> dict[str, Tensor]:

@@ -1,17 +1,20 @@
-"""Fit a network within a wall-clock budget, from a checkpoint where there is one."""
+"""Fit a network within a budget, from a checkpoint where there is one."""
 
+import math
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from training.module import PhaseRetrieval
 from training.settings import FitSettings
 
 
-def seconds(text: str) -> float:
+def parse_time(text: str) -> float:
     """Seconds of DD:HH:MM:SS (leading parts may be missing); ValueError on anything else."""
     parts = text.split(":")
     if not 1 <= len(parts) <= 4 or not all(p.isdigit() for p in parts):
@@ -20,10 +23,21 @@ def seconds(text: str) -> float:
     return float(sum(int(p) * w for p, w in zip(reversed(parts), weights, strict=False)))
 
 
-def fit(settings: FitSettings, run: Path, max_time: str) -> Path:
-    """Train into the folder `run` and return the last checkpoint. An interrupted run of the same folder goes on."""
+def precision() -> Literal["bf16-mixed", "32-true"]:
+    """bfloat16 where the hardware multiplies in it."""
+    bf16 = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu.get_capabilities()["avx512_bf16"]
+    return "bf16-mixed" if bf16 else "32-true"
+
+
+def fit(settings: FitSettings, run: Path, *, seconds: float = math.inf, crystals: float = math.inf) -> Path:
+    """Train into the folder `run` until a budget is spent and return the last checkpoint.
+
+    An interrupted run of the same folder goes on. Logs: CSV, and TensorBoard where it is installed. Raises ValueError
+    without a budget.
+    """
+    if math.isinf(seconds) and math.isinf(crystals):
+        raise ValueError("a fit needs a budget: a time, or a number of crystals")
     lightning.seed_everything(settings.seed)
-    bf16 = torch.cuda.is_available()
     checkpoints = ModelCheckpoint(
         dirpath=run,
         filename="last",
@@ -33,17 +47,25 @@ def fit(settings: FitSettings, run: Path, max_time: str) -> Path:
     )
     trainer = lightning.Trainer(
         max_epochs=-1,
-        precision="bf16-mixed" if bf16 else "32-true",
+        precision=precision(),
         gradient_clip_val=settings.gradient_norm,
         callbacks=[checkpoints],
-        logger=CSVLogger(run, name="log"),
+        logger=loggers(run),
         val_check_interval=settings.validation_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=25,
     )
     last = run / "last.ckpt"
-    module = PhaseRetrieval(settings.as_dict(), seconds(max_time))
-    trainer.fit(module, ckpt_path=last if last.exists() else None)
+    module = PhaseRetrieval(settings.as_dict(), crystals, seconds)
+    trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=True)
     trainer.save_checkpoint(last)
     return last
+
+
+def loggers(run: Path) -> list[Logger]:
+    """Where the figures of a run go."""
+    found: list[Logger] = [CSVLogger(run, name="log")]
+    if find_spec("tensorboard"):  # a bare training machine may lack it
+        found.append(TensorBoardLogger(run, name="tensorboard"))
+    return found

@@ -1,4 +1,4 @@
-"""Losses that need no label: the measured modulus is the only target.
+"""What is asked of a prediction without a label: the measured modulus is the only target.
 
 The modulus alone does not tell a crystal from a smooth blob of twice its size that carries the same central peak: where
 the frame leaves room, a network finds the blob first. So two things that are known without a label are asked for as
@@ -7,7 +7,9 @@ well: the object stays within the extent that its oversampling allows, and its d
 
 from torch import Tensor, ones_like
 
+from inphase.pattern import MaskState
 from training.simulate.crystals import grid
+from training.simulate.detector import Measurement
 from training.transform import embed, forward
 
 
@@ -28,6 +30,13 @@ def modulus_error(calculated: Tensor, measured: Tensor, known: Tensor) -> tuple[
     target = measured * known
     r_factor = difference.abs().sum((1, 2, 3)) / target.sum((1, 2, 3))
     return r_factor, difference.square().sum((1, 2, 3)) / target.square().sum((1, 2, 3))
+
+
+def modulus_errors(amplitude: Tensor, phase: Tensor, measurement: Measurement) -> tuple[Tensor, Tensor]:
+    """`modulus_error` of predicted objects (B, m, m, m) against what the network was shown: R and chi2, each (B,)."""
+    _, n0, n1, n2 = measurement.intensity.shape
+    known = (measurement.mask == int(MaskState.VALID)) & ~measurement.hidden
+    return modulus_error(calculated_modulus(amplitude, phase, (n0, n1, n2)), measurement.intensity.sqrt(), known)
 
 
 def outside_extent(amplitude: Tensor, extent: Tensor, margin: float = 1.5) -> Tensor:

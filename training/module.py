@@ -1,4 +1,4 @@
-"""The Lightning module: simulate, predict, compare with the measured modulus, within a wall-clock budget."""
+"""The Lightning module: simulate, predict, pursue the objective, within a budget."""
 
 import copy
 import math
@@ -10,74 +10,56 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from inphase.pattern import MaskState
+from training import networks, objectives
 from training.data import HELD_OUT_SEED, BatchNumbers, Sample, sample
-from training.features import volume_features
-from training.losses import calculated_modulus, modulus_error, outside_extent, unevenness
-from training.networks import build
+from training.features import features_of
+from training.schedule import SCHEDULES
 from training.settings import FitSettings, from_dict
 
 
 class PhaseRetrieval(lightning.LightningModule):
-    """Unsupervised: the R factor between the calculated and the measured modulus, and two penalties; no label is seen.
+    """A network under training, and the average of its weights, which is what is evaluated and exported.
 
-    `elapsed` seconds of training travel in the checkpoint, so that a resumed run goes on along the same schedule.
+    The budget is a number of crystals, seconds of training, or whichever is spent first; schedules follow it. What is
+    spent (`elapsed` seconds, crystals `seen`) travels in the checkpoint: a resumed run goes on along the same schedule.
     """
 
-    def __init__(self, settings: dict[str, Any], budget_s: float) -> None:
+    def __init__(self, settings: dict[str, Any], budget_crystals: float = math.inf, budget_s: float = math.inf) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.settings: FitSettings = from_dict(settings)
-        self.budget_s = budget_s
-        self.elapsed = 0.0
-        self.network = build(self.settings.architecture, **self.settings.network)
+        self.budget_crystals, self.budget_s = budget_crystals, budget_s
+        self.elapsed, self.seen = 0.0, 0
+        self._schedule_state: dict[str, Any] | None = None
+        self.objective = objectives.build(self.settings.objective, **self.settings.objective_options)
+        self.network = networks.build(self.settings.architecture, **self.settings.network)
         self.network.to(memory_format=torch.channels_last_3d)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self._since = time.monotonic()
 
-    def predict(self, network: torch.nn.Module, batch: Sample) -> tuple[Tensor, Tensor]:
-        """Amplitude and phase (B, *box) of a batch."""
-        m = batch.measurement
-        amplitude, phase = network(**volume_features(m.intensity, m.mask, m.hidden))
-        return amplitude, phase
+    def pursue(self, network: torch.nn.Module, batch: Sample) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and figures of a network on a batch."""
+        return self.objective(network, features_of(batch.measurement), batch)
 
-    def errors(self, prediction: tuple[Tensor, Tensor], batch: Sample) -> tuple[Tensor, Tensor]:
-        """(R, chi2), each (B,), of a prediction over the valid voxels."""
-        m = batch.measurement
-        known = (m.mask == int(MaskState.VALID)) & ~m.hidden
-        return modulus_error(calculated_modulus(*prediction, self.settings.frame), m.intensity.sqrt(), known)
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is spent."""
+        return min(max(self.seen / self.budget_crystals, self.elapsed / self.budget_s), 1.0)
 
     def training_step(self, number: Tensor, _: int) -> Tensor:
-        world = self.trainer.world_size
-        batch = sample(
-            self.settings, self.settings.seed, int(number) * world + self.global_rank, self.settings.batch, self.device
-        )
-        prediction = self.predict(self.network, batch)
-        r_factor, chi2 = self.errors(prediction, batch)
-        extent = torch.tensor(self.settings.frame, device=self.device) / batch.oversampling
-        outside, uneven = outside_extent(prediction[0], extent).mean(), unevenness(prediction[0]).mean()
-        loss = r_factor.mean() + self.settings.outside_weight * outside + self.settings.unevenness_weight * uneven
-        figures = {"R": r_factor.mean(), "chi2": chi2.median(), "outside": outside, "uneven": uneven}
-        self.log_dict(figures, prog_bar=True, batch_size=self.settings.batch)
-        self.log(
-            "crystals_per_s",
-            (self.global_step + 1) * self.settings.batch * world / max(self.elapsed, 1e-3),
-            prog_bar=True,
-            batch_size=1,
-        )
+        world, size = self.trainer.world_size, self.settings.batch
+        batch = sample(self.settings, self.settings.seed, int(number) * world + self.global_rank, size, self.device)
+        loss, figures = self.pursue(self.network, batch)
+        self.log_dict({"loss": loss} | figures, prog_bar=True, batch_size=size)
+        self.log("crystals_per_s", self.seen / max(self.elapsed, 1e-3), prog_bar=True, batch_size=1)
         return loss
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         now = time.monotonic()
         self.elapsed += now - self._since
         self._since = now
-        progress = min(self.elapsed / self.budget_s, 1.0)
-        warmup = min((self.global_step + 1) / self.settings.warmup_steps, 1.0)
-        rate = self.settings.learning_rate * warmup * max(0.5 * (1 + math.cos(math.pi * progress)), 1e-3)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
-        if progress >= 1.0:
-            self.trainer.should_stop = True
+        self.schedule.before_step(self.global_step, self.progress)
+        self.objective.prepare(self.network, self.progress)
 
     def on_train_start(self) -> None:
         self._since = time.monotonic()
@@ -88,23 +70,33 @@ class PhaseRetrieval(lightning.LightningModule):
         with torch.no_grad():
             for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(value, 1 - decay)
+            for mean, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                mean.copy_(value)
+        self.seen += self.settings.batch * self.trainer.world_size
+        if self.progress >= 1.0:
+            self.trainer.should_stop = True
 
     def validation_step(self, number: Tensor, _: int) -> None:
         batch = sample(self.settings, HELD_OUT_SEED, int(number), self.settings.batch, self.device)
-        r_factor, chi2 = self.errors(self.predict(self.average, batch), batch)
-        figures = {"val_R": r_factor.mean(), "val_chi2": chi2.mean(), "val_chi2_median": chi2.median()}
-        self.log_dict(figures, prog_bar=True, sync_dist=True, batch_size=self.settings.batch)
+        loss, figures = self.pursue(self.average, batch)
+        shown = {f"val_{name}": value for name, value in ({"loss": loss} | figures).items()}
+        self.log_dict(shown, prog_bar=True, sync_dist=True, batch_size=self.settings.batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.schedule.validated(float(self.trainer.callback_metrics["val_loss"]))
 
     def on_validation_end(self) -> None:
         self._since = time.monotonic()  # validation does not count against the budget
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            self.network.parameters(),
-            self.settings.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=self.settings.weight_decay,
+        s = self.settings
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), s.learning_rate, betas=s.betas, weight_decay=s.weight_decay
         )
+        self.schedule = SCHEDULES[s.schedule](optimizer, s)
+        if self._schedule_state is not None:
+            self.schedule.load_state_dict(self._schedule_state)
+        return optimizer
 
     def train_dataloader(self) -> DataLoader[int]:
         return DataLoader(BatchNumbers(self.global_step), batch_size=None)
@@ -113,7 +105,8 @@ class PhaseRetrieval(lightning.LightningModule):
         return DataLoader(range(self.settings.validation_crystals // self.settings.batch), batch_size=None)  # type: ignore[arg-type]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["elapsed"] = self.elapsed
+        checkpoint |= {"elapsed": self.elapsed, "seen": self.seen, "schedule": self.schedule.state_dict()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.elapsed = checkpoint["elapsed"]
+        self.elapsed, self.seen = checkpoint["elapsed"], checkpoint["seen"]
+        self._schedule_state = checkpoint["schedule"]

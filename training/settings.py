@@ -15,20 +15,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FitSettings:
-    """A training run. Figures in DESIGN conventions; the learning rate falls as a cosine of the elapsed wall time."""
+    """A training run. Figures in DESIGN conventions."""
 
     architecture: str = "inphase-bcdi"
     network: dict[str, Any] = field(default_factory=dict)  # options of the architecture
     frame: tuple[int, int, int] = (64, 64, 64)
     box: tuple[int, int, int] = (32, 32, 32)  # where the object is predicted
     batch: int = 8
+    objective: str = "modulus"
+    objective_options: dict[str, Any] = field(default_factory=dict)
+    schedule: str = "cosine"  # of the elapsed budget; or "plateau": halved where the validation loss no longer falls
     learning_rate: float = 1.5e-3
-    weight_decay: float = 1e-4
+    plateau_patience: int = 2  # validations
+    betas: tuple[float, float] = (0.9, 0.98)  # of Adam
+    weight_decay: float = 1e-4  # decoupled; 0 makes AdamW plain Adam
     warmup_steps: int = 40
     gradient_norm: float = 1.0
-    average_decay: float = 0.998  # exponential average of the weights; it is what gets evaluated and exported
-    outside_weight: float = 1.0  # of the intensity outside the crystal's extent, beside R
-    unevenness_weight: float = 0.5  # of the uneven density, beside R
+    average_decay: float = 0.998  # exponential average of the weights, which is what gets evaluated and exported; 0: the weights themselves
+    budget: int | None = None  # crystals to learn from, where the command names no time
     seed: int = 1
     validation_crystals: int = 64
     validation_every: int = 250  # steps

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inphase.errors import InphaseError
+from inphase.features import FEATURES
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -36,7 +37,7 @@ class Card(BaseModel):
     grid: tuple[int, int, int]
     box: tuple[int, int, int]
     oversampling: tuple[float, float]
-    inputs: list[str]
+    inputs: list[str] = Field(min_length=1)
     outputs: dict[str, tuple[float, float]]
     support_threshold: float = Field(gt=0, lt=1)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -50,6 +51,8 @@ class Card(BaseModel):
             b > g for b, g in zip(self.box, self.grid, strict=True)
         ):
             raise ValueError("grid and box have even sides, and the box lies inside the grid")
+        if unknown := sorted(set(self.inputs) - set(FEATURES)):
+            raise ValueError(f"inputs are {', '.join(FEATURES)}; {', '.join(unknown)} is not known")
         if not {"amplitude", "phase"} <= self.outputs.keys():
             raise ValueError("outputs must name amplitude and phase")
         return self

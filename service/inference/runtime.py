@@ -60,8 +60,9 @@ class Network:
             ) from error
 
     def predict(self, features: Features) -> Prediction:
-        """Predict one pattern. features: with a batch axis of one, as the card's `features` makes them."""
-        amplitude, phase = self._session.run(["amplitude", "phase"], dict(features))
+        """Predict one pattern. features: with a batch axis of one, as the card's `features` makes them, its `inputs` at least."""
+        own = {name: features[name] for name in self.version.card.inputs}
+        amplitude, phase = self._session.run(["amplitude", "phase"], own)
         return Prediction(self._framed(amplitude[0]), self._framed(phase[0]))
 
     def _framed(self, box: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.fit import seconds
+from training.fit import parse_time
 from training.settings import FitSettings, from_dict, read
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
@@ -31,7 +31,7 @@ def test_typos_are_refused(values: dict[str, object]) -> None:
 
 def test_time_budget() -> None:
     """DD:HH:MM:SS with missing leading parts; anything else is refused."""
-    assert [seconds(t) for t in ("12", "1:30", "00:01:00:00", "1:0:0:1")] == [12, 90, 3600, 86401]
+    assert [parse_time(t) for t in ("12", "1:30", "00:01:00:00", "1:0:0:1")] == [12, 90, 3600, 86401]
     for text in ("", "1h", "1:2:3:4:5", "-3"):
         with pytest.raises(ValueError, match="DD:HH:MM:SS"):
-            seconds(text)
+            parse_time(text)

@@ -1,8 +1,11 @@
-"""Network architectures, one file each, registered by name."""
+"""Network architectures, one file each, registered by name.
 
-from collections.abc import Callable
+Their forward takes the features that `inputs` names, as keywords, and returns amplitude and phase (B, *box).
+"""
 
-from torch import nn
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
 
 from training.networks.unet import AutocorrelationUNet
 
@@ -14,3 +17,9 @@ def build(name: str, **options: object) -> nn.Module:
     if name not in ARCHITECTURES:
         raise KeyError(f"unknown architecture {name!r}; known: {', '.join(sorted(ARCHITECTURES))}")
     return ARCHITECTURES[name](**options)
+
+
+def predict(network: nn.Module, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Amplitude and phase (B, *box) in single precision; the network gets its own of the features."""
+    amplitude, phase = network(**{name: features[name] for name in network.inputs})
+    return amplitude.float(), phase.float()

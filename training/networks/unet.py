@@ -49,6 +49,8 @@ class AutocorrelationUNet(nn.Module):
     N is a multiple of 32. amplitude in [0, 1], phase in (-pi, pi] rad, both of the central box of the N^3 frame.
     """
 
+    inputs = ("modulus", "valid", "autocorrelation")
+
     def __init__(self, widths: tuple[int, int, int] = (48, 96, 192), features: int = 8) -> None:
         super().__init__()
         w1, w2, w3 = widths

@@ -62,3 +62,18 @@ def test_a_network_is_loaded_once(models_dir: Path) -> None:
     assert len(found) == 1
     assert networks.provider(found.pop().version) is not None
     assert networks.provider(networks.repository.resolve("blind")) is None
+
+
+def test_a_network_gets_its_own_inputs_only(network: Network) -> None:
+    """Features that a card does not name are left out, so that networks with different inputs share one service."""
+    features = volume_features(counts().astype(np.float32), np.zeros(GRID, np.uint8))
+    alone = network.predict(features)
+    beside = network.predict(features | {"other": np.zeros(3, np.float32)})
+    np.testing.assert_array_equal(alone.amplitude, beside.amplitude)
+
+
+def test_a_card_with_an_unknown_input_is_refused(tmp_path: Path) -> None:
+    """No feature of that name can be made: the card says so, and what there is."""
+    write_model(tmp_path, crystal(), name="a", inputs=["modulus", "phase"])
+    repository = Repository(tmp_path, "a")
+    assert "inputs are modulus, valid, autocorrelation" in repository.refused[0].why

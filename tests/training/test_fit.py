@@ -1,0 +1,71 @@
+"""training.fit: a seed is a network, an interruption changes nothing, a budget ends it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from training.fit import fit
+from training.settings import FitSettings, from_dict
+
+SMALL: dict[str, Any] = {
+    "network": {"widths": [16, 16, 32]},
+    "frame": [32, 32, 32],
+    "box": [16, 16, 16],
+    "batch": 2,
+    "validation_crystals": 2,
+    "validation_every": 2,
+}
+
+# lightning tells of what is meant here: no workers beside the trainer, an epoch without end
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.*ended before the epoch ended"),
+    pytest.mark.filterwarnings("ignore:Checkpoint directory"),
+    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),
+]
+
+
+def small(**changes: Any) -> FitSettings:
+    return from_dict(SMALL | changes)
+
+
+def checkpoint(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(path, weights_only=True)
+    return found
+
+
+def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in a["state_dict"])
+
+
+def test_a_seed_is_a_network(tmp_path: Path) -> None:
+    """Two fits of one seed end in the same weights, bit for bit; another seed ends in others."""
+    runs = [checkpoint(fit(small(seed=s), tmp_path / str(i), crystals=4)) for i, s in enumerate((1, 1, 2))]
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Weights, optimiser and learning rate after 2 + 2 steps are those after 4 (a schedule that knows no budget)."""
+    settings = small(schedule="plateau", plateau_patience=0)
+    whole = checkpoint(fit(settings, tmp_path / "whole", crystals=8))
+    fit(settings, tmp_path / "parts", crystals=4)
+    parts = checkpoint(fit(settings, tmp_path / "parts", crystals=8))
+    assert same(whole, parts)
+    assert (whole["seen"], whole["global_step"]) == (parts["seen"], parts["global_step"]) == (8, 4)
+    assert whole["schedule"] == parts["schedule"]
+
+
+def test_the_cosine_ends_with_the_budget(tmp_path: Path) -> None:
+    """The last step is made at the rate of 1 - 1/4 of the budget's half cosine, after the warm-up."""
+    found = checkpoint(fit(small(warmup_steps=1, learning_rate=1e-3), tmp_path, crystals=8))
+    rate = found["optimizer_states"][0]["param_groups"][0]["lr"]
+    assert rate == pytest.approx(1e-3 * 0.5 * (1 + torch.cos(torch.tensor(0.75 * torch.pi)).item()))
+
+
+def test_a_fit_without_a_budget_is_refused(tmp_path: Path) -> None:
+    """Nothing would end it."""
+    with pytest.raises(ValueError, match="needs a budget"):
+        fit(small(), tmp_path)

@@ -1,0 +1,15 @@
+"""What networks are trained for, one file each, registered by name."""
+
+from collections.abc import Callable
+
+from training.objectives.modulus import ModulusError
+from training.objectives.objective import Objective
+
+OBJECTIVES: dict[str, Callable[..., Objective]] = {"modulus": ModulusError}
+
+
+def build(name: str, **options: object) -> Objective:
+    """The objective of this name with these options; KeyError names the known ones."""
+    if name not in OBJECTIVES:
+        raise KeyError(f"unknown objective {name!r}; known: {', '.join(sorted(OBJECTIVES))}")
+    return OBJECTIVES[name](**options)

@@ -1,0 +1,22 @@
+"""What an objective is."""
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from training.data import Sample
+
+
+class Objective(Protocol):
+    """What a network is trained for; objectives inherit from it.
+
+    Calling it gives the loss and the figures to log, among them `chi2`. features: of the batch (training.features), of which
+    the network takes those that its `inputs` name. batch: the measurement and, for those who learn from labels, the truth.
+    """
+
+    def __call__(
+        self, network: nn.Module, features: dict[str, Tensor], batch: Sample
+    ) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+    def prepare(self, network: nn.Module, progress: float) -> None:
+        """Called before every step with the share of the budget that is spent: for what changes on the way."""
