@@ -48,8 +48,7 @@ def load(checkpoint: Path) -> PhaseRetrieval:
 def graph(network: nn.Module, settings: FitSettings) -> onnx.ModelProto:
     """The network as ONNX with a dynamic batch axis; only the network: features and FFTs stay outside."""
     batch = torch.export.Dim("batch", min=1, max=1024)
-    features = features_of(sample(settings, HELD_OUT_SEED, 0, 2, torch.device("cpu")).measurement)
-    arguments = {name: features[name] for name in network.inputs}
+    arguments = features_of(sample(settings, HELD_OUT_SEED, 0, 2, torch.device("cpu")).measurement, network.inputs)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     program = torch.onnx.export(
         network.to(memory_format=torch.contiguous_format), kwargs=arguments, dynamo=True, verbose=False,
@@ -80,11 +79,11 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
 def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: int = 8) -> Agreement:
     """Compare the ONNX file with torch on held-out simulated patterns."""
     measured = sample(settings, HELD_OUT_SEED + 1, 0, crystals, torch.device("cpu")).measurement
-    features = features_of(measured)
+    features = features_of(measured, network.inputs)
     with torch.no_grad():
         amplitude, phase = (t.numpy() for t in predict(network, features))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    found = session.run(OUTPUTS, {name: features[name].numpy() for name in network.inputs})
+    found = session.run(OUTPUTS, {name: value.numpy() for name, value in features.items()})
     inside = amplitude > SUPPORT_THRESHOLD * amplitude.max((1, 2, 3), keepdims=True)
     turn = np.abs(np.angle(np.exp(1j * (found[1] - phase))))
     return Agreement(float(np.abs(found[0] - amplitude).max()), float(turn[inside].max()))
@@ -142,7 +141,7 @@ def held_out_figures(module: PhaseRetrieval) -> dict[str, Any]:
     with torch.no_grad():
         for number in range(count // size):
             measured = sample(module.settings, HELD_OUT_SEED, number, size, torch.device("cpu")).measurement
-            amplitude, phase = predict(module.average, features_of(measured))
+            amplitude, phase = predict(module.average, features_of(measured, module.network.inputs))
             found.append(modulus_errors(amplitude, phase, measured)[1])
     chi2 = torch.cat(found).numpy()
     return {

@@ -39,7 +39,7 @@ class PhaseRetrieval(lightning.LightningModule):
 
     def pursue(self, network: torch.nn.Module, batch: Sample) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and figures of a network on a batch."""
-        return self.objective(network, features_of(batch.measurement), batch)
+        return self.objective(network, features_of(batch.measurement, network.inputs), batch)
 
     @property
     def progress(self) -> float:

@@ -40,3 +40,15 @@ def centre(frame: Tensor, box: tuple[int, int, int]) -> Tensor:
     """Cut the central box (..., m0, m1, m2) out of centred frames: the adjoint of `embed`."""
     window = tuple(slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(frame.shape[-3:], box, strict=True))
     return frame[(..., *window)]
+
+
+def far_intensity(box: Tensor, frame: tuple[int, int, int]) -> Tensor:
+    """|forward(embed(box, frame))|^2 (..., n0, n1, n2) of boxes (..., m0, m1, m2), cheaper: zeros are not transformed.
+
+    Where in the frame the box lies changes the far field's phase alone.
+    """
+    m0, m1, m2 = box.shape[-3:]
+    field = box * checkerboard((m0, m1, m2), box.device)
+    for axis, n in zip(AXES, frame, strict=True):
+        field = torch.fft.fft(field, n=n, dim=axis, norm="ortho")
+    return field.real.square() + field.imag.square()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from inphase import fourier
-from training.transform import centre, embed, forward
+from training.transform import centre, embed, far_intensity, forward
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 64), (6, 10, 4)])
@@ -29,3 +29,10 @@ def test_embed_and_centre_are_adjoint_and_keep_the_centre() -> None:
     box = torch.zeros(4, 6, 4)
     box[2, 3, 2] = 1
     assert embed(box, (8, 10, 12))[4, 5, 6] == 1
+
+
+def test_far_intensity_is_that_of_the_embedded_box() -> None:
+    """Transforming the box axis by axis gives |F|^2 of the whole frame, for sizes of either parity of N / 2."""
+    box = torch.randn(2, 6, 8, 4, dtype=torch.complex64, generator=torch.Generator().manual_seed(1))
+    expected = forward(embed(box, (16, 14, 10))).abs().square()
+    torch.testing.assert_close(far_intensity(box, (16, 14, 10)), expected, atol=1e-5, rtol=1e-5)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inphase.pattern import MaskState
 from training.simulate.crystals import grid, uniform
-from training.transform import embed, forward
+from training.transform import checkerboard, far_intensity
 
 Shape = tuple[int, int, int]
 
@@ -46,25 +46,38 @@ class Measurement:
     hidden: Tensor
 
 
-def binning_envelope(bins: Tensor, frame: Shape) -> Tensor:
-    """Factor on the autocorrelation left by sum-binning (batch, 3) voxels of a finer pattern: (batch, *frame).
+def binning_lines(bins: Tensor, frame: Shape) -> list[Tensor]:
+    """Factors on the autocorrelation left by sum-binning (batch, 3) voxels of a finer pattern: per axis (batch, n).
 
     Summing b neighbours multiplies the autocorrelation at r by sin(pi r / N) / (b sin(pi r / (N b))) per axis.
     """
-    result = torch.ones(len(bins), 1, 1, 1, device=bins.device)
-    for axis, n in enumerate(frame):
+    lines = []
+    for n, b in zip(frame, bins.float().unbind(1), strict=True):
         r = (torch.arange(n, device=bins.device) - n // 2) / n
-        b = bins[:, axis : axis + 1].float()
-        line = torch.sinc(r)[None] / torch.sinc(r[None] / b)
-        result = result * line.view(len(bins), *[n if a == axis else 1 for a in range(3)])
-    return result
+        lines.append(torch.sinc(r)[None] / torch.sinc(r[None] / b[:, None]))
+    return lines
 
 
-def coherence_envelope(length: Tensor, frame: Shape) -> Tensor:
-    """Gaussian factor exp(-r^2 / 2 l^2) on the autocorrelation for coherence lengths (batch, 3) in voxels: (batch, *frame)."""
-    points = grid(frame, length.device)
-    exponent = torch.einsum("bi,i...->b...", 0.5 / length.square(), points.square())
-    return torch.exp(-exponent)
+def coherence_lines(length: Tensor, frame: Shape) -> list[Tensor]:
+    """Gaussian factors exp(-r^2 / 2 l^2) on the autocorrelation for coherence lengths (batch, 3) in voxels: per axis (batch, n)."""
+    lines = []
+    for n, one in zip(frame, length.unbind(1), strict=True):
+        r = torch.arange(n, device=length.device) - n // 2
+        lines.append(torch.exp(-0.5 * (r[None] / one[:, None]).square()))
+    return lines
+
+
+def blurred(intensity: Tensor, lines: list[Tensor]) -> Tensor:
+    """Intensity (batch, *frame) whose autocorrelation is multiplied by real, even factors along each axis.
+
+    The factors are even and the intensity is real, so that half of the transform does, and its direction is no matter.
+    """
+    _, n0, n1, n2 = intensity.shape
+    signs = checkerboard((n0, n1, n2), intensity.device)
+    first, second, third = lines
+    half = torch.fft.rfftn(intensity * signs, dim=(1, 2, 3))
+    half *= (first[:, :, None] * second[:, None, :])[..., None] * third[:, None, None, : n2 // 2 + 1]
+    return torch.fft.irfftn(half, s=(n0, n1, n2), dim=(1, 2, 3)) * signs
 
 
 def islands(batch: int, frame: Shape, fraction: float, generator: torch.Generator) -> Tensor:
@@ -126,20 +139,23 @@ def measure(
 ) -> Measurement:
     """Measure objects (batch, *box) complex64 whose crystals are `extent` (batch, 3) voxels long."""
     device, batch = objects.device, len(objects)
-    coherent = forward(embed(objects, frame)).abs().square()
+    coherent = far_intensity(objects, frame)
     low, high = settings.photons
     photons = torch.exp(uniform((math.log(low), math.log(high)), (batch, 1, 1, 1), generator, device))
     clean = coherent * (photons / coherent.sum((1, 2, 3), keepdim=True))
     bins = torch.randint(settings.bins[0], settings.bins[1] + 1, (batch, 3), generator=generator, device=device)
-    envelope = binning_envelope(bins, frame)
-    partial = torch.rand(batch, 1, 1, 1, generator=generator, device=device) < settings.coherence_share
+    lines = binning_lines(bins, frame)
+    partial = torch.rand(batch, 1, generator=generator, device=device) < settings.coherence_share
     length = uniform(settings.coherence, (batch, 1), generator, device) * extent
-    envelope = torch.where(partial, envelope * coherence_envelope(length, frame), envelope)
-    blurred = forward(forward(clean.to(torch.complex64), inverse=True) * envelope).real.clamp_min(0.0)
+    lines = [
+        torch.where(partial, line * envelope, line)
+        for line, envelope in zip(lines, coherence_lines(length, frame), strict=True)
+    ]
+    seen = blurred(clean, lines).clamp_min_(0.0)
     low, high = settings.background
     level = torch.exp(uniform((math.log(low), math.log(high)), (batch, 1, 1, 1), generator, device))
     level = level * (torch.rand(batch, 1, 1, 1, generator=generator, device=device) < settings.background_share)
-    counts = torch.poisson(blurred + level, generator=generator)
+    counts = torch.poisson(seen + level, generator=generator)
     mask = torch.full((batch, *frame), int(MaskState.VALID), dtype=torch.uint8, device=device)
     mask.masked_fill_(bad_pixels(batch, frame, settings, generator), int(MaskState.MASKED))
     mask.masked_fill_(~measured_range(batch, frame, settings, generator), int(MaskState.PADDING))

@@ -57,6 +57,19 @@ def test_extent_is_frame_over_oversampling() -> None:
             assert wanted[axis] - 3.0 <= np.ptp(inside) + 1 <= wanted[axis] + 1.5
 
 
+def test_bounding_box_is_that_of_all_samples() -> None:
+    """The lines' intervals give the corners that testing every one of the 48^3 samples gives, for 50 crystals."""
+    normals, distance = facet_planes(50, CrystalSettings(), generator(8), torch.device("cpu"))
+    lower, upper = bounding_boxes(normals, distance)
+    step = torch.linspace(-1.75, 1.75, 48)
+    points = torch.stack(torch.meshgrid(step, step, step, indexing="ij")).view(3, -1)
+    half = float(step[1] - step[0]) / 2
+    for n, d, low, high in zip(normals, distance, lower, upper, strict=True):
+        inside = points[:, ((n @ points) <= d[:, None]).all(0)]
+        torch.testing.assert_close(low, inside.amin(1) - half, atol=1e-5, rtol=0)
+        torch.testing.assert_close(high, inside.amax(1) + half, atol=1e-5, rtol=0)
+
+
 def test_density_matches_brute_force_volume() -> None:
     """The summed density is the polyhedron's volume as a Monte Carlo count of n.x <= d gives it (2 %: 200,000 points)."""
     settings = CrystalSettings()

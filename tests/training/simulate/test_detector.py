@@ -8,7 +8,7 @@ import torch
 from inphase.pattern import MaskState
 from training.data import sample
 from training.settings import FitSettings
-from training.simulate.detector import DetectorSettings, binning_envelope, islands, measure
+from training.simulate.detector import DetectorSettings, binning_lines, blurred, coherence_lines, islands, measure
 from training.transform import embed, forward
 
 PERFECT = DetectorSettings(
@@ -32,10 +32,20 @@ def test_binning_envelope_is_sum_binning_of_a_finer_pattern() -> None:
     fine = forward(embed(shifted, (128, 128, 128))).abs().square()
     binned = fine.reshape(1, 64, 2, 64, 2, 64, 2).sum((2, 4, 6))
     coarse = forward(embed(obj, FRAME)).abs().square()
-    envelope = binning_envelope(torch.tensor([[2, 2, 2]]), FRAME)
-    expected = forward(forward(coarse.cfloat(), inverse=True) * envelope).real
+    expected = blurred(coarse, binning_lines(torch.tensor([[2, 2, 2]]), FRAME))
     # norm "ortho": the fine frame has 8 times as many voxels and the same photons
     torch.testing.assert_close(binned, expected, atol=1e-4 * float(expected.max()), rtol=0)
+
+
+def test_partial_coherence_is_a_gaussian_on_the_autocorrelation() -> None:
+    """Three lines along the axes do what exp(-r^2 / 2 l^2) does on the whole autocorrelation, by complex transforms."""
+    coarse = forward(embed(ball(8), FRAME)).abs().square()
+    length = torch.tensor([[9.0, 14.0, 25.0]])
+    r = torch.arange(64) - 32.0
+    exponent = sum((a / one).square() for a, one in zip(torch.meshgrid(r, r, r, indexing="ij"), length[0], strict=True))
+    expected = forward(forward(coarse.cfloat(), inverse=True) * torch.exp(-0.5 * exponent)).real
+    found = blurred(coarse, coherence_lines(length, FRAME))
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.max()), rtol=0)
 
 
 def test_photons_are_poisson_on_the_intensity() -> None:
