@@ -59,7 +59,7 @@ def fit(settings: FitSettings, run: Path, *, seconds: float = math.inf, crystals
     last = run / "last.ckpt"
     module = PhaseRetrieval(settings.as_dict(), crystals, seconds)
     trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=True)
-    trainer.save_checkpoint(last)
+    trainer.save_checkpoint(last, weights_only=False)
     return last
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+from training.networks.autophasenn import AutoPhaseNN
 from training.networks.unet import AutocorrelationUNet
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"inphase-bcdi": AutocorrelationUNet}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"inphase-bcdi": AutocorrelationUNet, "autophasenn": AutoPhaseNN}
 
 
 def build(name: str, **options: object) -> nn.Module:

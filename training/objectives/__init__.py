@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from training.objectives.autophasenn import MeanAbsoluteError
 from training.objectives.modulus import ModulusError
 from training.objectives.objective import Objective
 
-OBJECTIVES: dict[str, Callable[..., Objective]] = {"modulus": ModulusError}
+OBJECTIVES: dict[str, Callable[..., Objective]] = {"modulus": ModulusError, "autophasenn": MeanAbsoluteError}
 
 
 def build(name: str, **options: object) -> Objective:

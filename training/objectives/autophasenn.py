@@ -1,0 +1,45 @@
+"""The objective of AutoPhaseNN (Yao et al., npj Comput. Mater. 8:124, 2022, Methods and equation 1)."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from inphase.pattern import MaskState
+from training.data import Sample
+from training.losses import calculated_modulus, modulus_errors
+from training.networks import predict
+from training.objectives.objective import Objective
+
+
+def within_support(amplitude: Tensor, threshold: float) -> Tensor:
+    """Amplitudes (B, m, m, m), zero where below this share of their maximum."""
+    return amplitude * (amplitude >= threshold * amplitude.amax((1, 2, 3), keepdim=True))
+
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(Objective):
+    """Unsupervised: mean |Fe - Fm| over the measured voxels, both moduli over their maximum; Fe of the object in its support.
+
+    The support is the contour of the predicted amplitude at `threshold` of its maximum, anew for every pattern.
+    """
+
+    threshold: float = 0.1
+
+    def __call__(
+        self, network: nn.Module, features: dict[str, Tensor], batch: Sample
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        amplitude, phase = predict(network, features)
+        amplitude = within_support(amplitude, self.threshold)
+        measured = batch.measurement
+        _, n0, n1, n2 = measured.intensity.shape
+        known = (measured.mask == int(MaskState.VALID)) & ~measured.hidden
+        estimated = over_maximum(calculated_modulus(amplitude, phase, (n0, n1, n2)), known)
+        loss = (estimated - over_maximum(measured.intensity.sqrt(), known)).abs().sum() / known.sum()
+        r_factor, chi2 = modulus_errors(amplitude.detach(), phase.detach(), measured)
+        return loss, {"R": r_factor.mean(), "chi2": chi2.median()}
+
+
+def over_maximum(modulus: Tensor, known: Tensor) -> Tensor:
+    """Known part of moduli (B, n, n, n), the largest of each pattern 1."""
+    modulus = modulus * known
+    return modulus / modulus.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
