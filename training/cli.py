@@ -68,6 +68,56 @@ def simulate(
 
 
 @app.command()
+def atomistic(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", file_okay=False, help="Folder of the shards, one HDF5 file each.")
+    ],
+    crystals: Annotated[int, typer.Option(min=1, help="How many crystals the folder shall hold.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other crystals.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Crystals made at a time, each on one core.")] = 1,
+    shard_size: Annotated[int, typer.Option(min=1, help="Crystals in a shard.")] = 32,
+    cells: Annotated[int, typer.Option(min=4, help="Edge of the gold block in unit cells of 0.408 nm.")] = 50,
+    strain: Annotated[float, typer.Option(min=0.0, max=0.05, help="Largest strain applied.")] = 0.01,
+    relaxation_steps: Annotated[
+        int, typer.Option(min=0, help="Minimiser steps after straining: the more, the less strain is left.")
+    ] = 60,
+) -> None:
+    """Make faceted, strained gold crystals atom by atom (LAMMPS). Stopped with Ctrl-C, the same command goes on.
+
+    Takes about half a minute of one core per crystal and needs the extra [atomistic].
+
+    Example: inphase-train atomistic --out shards/ --crystals 24 --seed 1 --processes 2
+    """
+    from training.simulate.atomistic.producer import ProducerError, Progress, produce
+    from training.simulate.atomistic.relaxation import AtomisticExtraError
+    from training.simulate.atomistic.settings import AtomisticSettings
+
+    def tell(step: Progress) -> None:
+        left = f"about {step.seconds_left / 60:.0f} min left" if step.done < step.wanted else "all done"
+        typer.echo(f"crystal {step.done} of {step.wanted}: {step.crystal.atoms:,} atoms, {left}")
+
+    try:
+        settings = AtomisticSettings(block_cells=cells, strain=strain, relaxation_steps=relaxation_steps)
+        paths = produce(
+            out,
+            settings,
+            crystals=crystals,
+            seed=seed,
+            processes=processes,
+            shard_size=shard_size,
+            progress=tell,
+        )
+    except (AtomisticExtraError, ProducerError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; what was done lies in {out}, and the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    for path in paths:
+        typer.echo(f"shard: {path}")
+
+
+@app.command()
 def export(
     checkpoint: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint of a fit.")],
     version: Annotated[int, typer.Option(min=1, help="Version to publish.")],
