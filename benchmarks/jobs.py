@@ -25,7 +25,6 @@ import typer
 from rich.progress import Progress, track
 
 from benchmarks import chaos
-from benchmarks.machine import header
 from inphase.formats import RawScan
 from service import pipeline
 from service.clock import Clock
@@ -41,6 +40,7 @@ from service.jobs.supervisor import Supervisor
 from service.options import Options
 from service.pipeline import Draft, Finished
 from service.refine import refine, warm
+from training.evaluate.machine import header
 
 ROOT = Path(__file__).parents[1]
 N = 64

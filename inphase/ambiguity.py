@@ -38,11 +38,11 @@ class Alignment:
 
 def twin(obj: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
     """conj(o(-r)) about N // 2: the same |F|."""
-    conjugate: NDArray[np.complexfloating] = np.conj(_mirrored(obj))
+    conjugate: NDArray[np.complexfloating] = np.conj(mirrored(obj))
     return conjugate
 
 
-def _mirrored(array: NDArray[T]) -> NDArray[T]:
+def mirrored(array: NDArray[T]) -> NDArray[T]:
     """a(-r) about N // 2, periodic: voxel 0 of an even axis is its own mirror."""
     mirrored: NDArray[T] = np.roll(np.flip(array), [1 - n % 2 for n in array.shape], axis=tuple(range(array.ndim)))
     return mirrored
@@ -140,7 +140,7 @@ def canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> C
         raise DataError("the object is empty or not finite within its support")
     flipped = _handedness(_rolled(obj, to_centre(np.abs(obj)))) < 0
     if flipped:
-        obj, support = twin(obj), _mirrored(support)
+        obj, support = twin(obj), mirrored(support)
     shift = to_centre(np.abs(obj))
     obj, support = _rolled(obj, shift), _rolled(support, shift)
     global_phase = _minus_phase(obj)
@@ -167,7 +167,7 @@ def framed(form: Canonical, reference: NDArray[np.complexfloating]) -> tuple[Can
     _, alignment = align(form.object, reference)
     obj, support, shift, sign = form.object, form.support, form.shift, 1.0
     if alignment.twin:  # conj(rolled by s) at -r is conj(o(-r)) rolled by -s
-        obj, support, shift, sign = twin(obj), _mirrored(support), tuple(-s for s in form.shift), -1.0
+        obj, support, shift, sign = twin(obj), mirrored(support), tuple(-s for s in form.shift), -1.0
     step = tuple(round(s) for s in alignment.shift_voxels)
     obj, support = _rolled(obj, step), _rolled(support, step)
     phase = float(np.angle(np.vdot(obj, reference)))

@@ -1,6 +1,7 @@
-"""The command `inphase-train`: simulate, fit, export."""
+"""The command `inphase-train`: simulate, fit, export, evaluate."""
 
 import math
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -137,6 +138,39 @@ def export(
 
     figures = yaml.safe_load(metrics.read_text()) if metrics else None
     typer.echo(f"exported: {run_export(checkpoint, models, name, version, figures)}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[list[str], typer.Option(help="name@version, or name for the newest; repeat for several.")],
+    models: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Model repository.")] = Path("models"),
+    crystals: Annotated[
+        int, typer.Option(min=4, help="Held-out crystals of the training distribution; other sets have an eighth each.")
+    ] = 60,
+    refine: Annotated[str, typer.Option(help="Preset or recipe that refines the networks' images.")] = "fast",
+    kept: Annotated[Path, typer.Option(help="Folder of finished results: an interrupted run goes on.")] = Path(
+        "build/evaluation"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder of evaluation.md and its figures.")] = Path("benchmarks/results"),
+) -> None:
+    """Judge exported networks on the same held-out crystals and real measurements, through the service's own pipeline.
+
+    Example: inphase-train evaluate --model inphase-bcdi@1 --model autophasenn@1 --out benchmarks/results
+    """
+    from inphase.errors import InphaseError
+    from training.evaluate.arms import Plan
+    from training.evaluate.report import report
+
+    named = " ".join(f"--model {reference}" for reference in model)
+    command = f"inphase-train evaluate {named} --crystals {crystals} --refine {shlex.quote(refine)}"
+    try:
+        typer.echo(f"wrote {report(models, model, Plan(refine), crystals, kept, out, command)}")
+    except InphaseError as error:
+        typer.echo("\n".join([str(error), *getattr(error, "__notes__", [])]), err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        typer.echo(f"stopped; the same command goes on from {kept}", err=True)
+        raise typer.Exit(130) from error
 
 
 def main() -> None:

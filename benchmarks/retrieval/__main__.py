@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cases import ROOT
+from benchmarks import ROOT
 from benchmarks.retrieval import quality as of_starts
 from benchmarks.retrieval import speed as of_iterations
 from benchmarks.retrieval.crystals import EVALUATION_SEED

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.cases import REAL_CASES, ROOT, prepared
+from benchmarks import ROOT
 from benchmarks.retrieval import rival
 from benchmarks.retrieval.crystals import KINDS, crystal
 from inphase import ambiguity
@@ -22,6 +22,7 @@ from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import random
+from training.evaluate.measurements import REAL_CASES, draft
 
 KEPT = ROOT / "build" / "benchmarks" / "retrieval"
 COHERE = "cohere"  # the arm's name; every other one is a preset or a recipe
@@ -132,7 +133,7 @@ def _target(task: Task) -> Target:
     return Target(Problem(np.sqrt(made.counts), everywhere), Domain.COUNTS, made.truth, made.volume)
 
 
-_measured = cache(lambda number: prepared(REAL_CASES[number]))
+_measured = cache(lambda number: draft(REAL_CASES[number]))
 
 
 def _ours(target: Target, task: Task) -> Images:

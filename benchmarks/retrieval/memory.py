@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.cases import ROOT
+from benchmarks import ROOT
 
 STATUS = Path("/proc/self/status")
 

@@ -9,13 +9,13 @@ from statistics import median
 from rich.progress import Progress
 from scipy.stats import binomtest
 
-from benchmarks.cases import REAL_CASES
-from benchmarks.machine import header
 from benchmarks.retrieval import rival
 from benchmarks.retrieval.arms import COHERE, SUCCESS, Result, Score, Task, result
 from benchmarks.retrieval.crystals import EVALUATION_SEED, KINDS, TUNING_SEED, Kind, crystals
-from benchmarks.tables import number, table
 from inphase.retrieval import recipe as recipes
+from training.evaluate.machine import header
+from training.evaluate.measurements import REAL_CASES
+from training.evaluate.tables import number, table
 
 ARMS = (COHERE, "autophasenn-600", "standard", "strained", "thorough")
 REAL = (0, 1)  # of REAL_CASES: one crystal each

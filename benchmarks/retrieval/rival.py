@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cases import ROOT
+from benchmarks import ROOT
 
 VERSION = "4.5.4"
 TORCH = "torch==2.13.0"  # first and pinned: the same library in both arms, and no range that pulls CUDA

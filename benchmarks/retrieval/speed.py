@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.machine import header
 from benchmarks.retrieval import memory, rival
-from benchmarks.tables import number, table
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.memory import kept_pages
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import Starts
+from training.evaluate.machine import header
+from training.evaluate.tables import number, table
 
 WRAPPED = "HIO | SW(every=10)"
 COMMON = ("ER", "HIO", "RAAR", WRAPPED)

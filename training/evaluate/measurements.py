@@ -6,14 +6,14 @@ from pathlib import Path
 
 from inphase import formats
 from inphase.pattern import Domain
-from service import pipeline
-from service.clock import Clock
+from service.inference.runtime import Network
 from service.options import Options
 from service.pipeline import Draft
 from service.sources import corrections
+from training.evaluate.arms import drafted
 
-ROOT = Path(__file__).parents[1]
-REAL_DATA = Path(os.environ.get("INPHASE_REAL_DATA", ROOT.parent / "shared" / "data"))
+CHECKOUT = Path(__file__).parents[2]
+REAL_DATA = Path(os.environ.get("INPHASE_REAL_DATA", CHECKOUT.parent / "shared" / "data"))
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ REAL_CASES = (
 )
 
 
-def prepared(case: RealCase) -> Draft:
-    """Read and preprocess as the service does, without a network."""
+def draft(case: RealCase, network: Network | None = None) -> Draft:
+    """Read and preprocess as the service does, with the network's guess where there is a network."""
     maps = corrections(*(REAL_DATA / name if name else None for name in (case.dark, case.flat)), case.roi)
     raw = formats.read(REAL_DATA / case.path, domain=case.options.domain)
-    return pipeline.begin(raw, case.options, None, Clock(), maps)[0]
+    return drafted(raw, case.options, network, maps)

@@ -1,0 +1,197 @@
+"""What became of one pattern on every way to an image: computed once per pattern, model, recipe and code."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inphase.errors import DataError
+from inphase.retrieval import recipe as recipes
+from inphase.retrieval.checkpoint import Checkpoint
+from inphase.retrieval.engine import Progress
+from inphase.retrieval.ensemble import Candidate
+from inphase.retrieval.starts import random
+from service import pipeline
+from service.clock import Clock
+from service.inference.repository import Card, Repository
+from service.inference.runtime import Network, Networks
+from service.options import Options
+from service.pipeline import Draft
+from training.evaluate.arms import ER, Plan, drafted, refined
+from training.evaluate.kept import Arrays, code, digest, kept
+from training.evaluate.measurements import REAL_CASES, draft
+from training.evaluate.scores import EDGE, Image, Score, scored
+from training.evaluate.sets import SETS, CrystalSet, Truth, specimen
+
+REAL = "real"
+SCORING = ("inphase/retrieval/*.py", "inphase/metrics.py", "inphase/ambiguity.py", "training/evaluate/scores.py")
+SERVED = ("service/pipeline.py", "service/inference/*.py", "inphase/features.py", "inphase/trust.py")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One pattern: crystal `number` of the set of that name, or a real measurement. curves: also for the convergence figure."""
+
+    of: str
+    number: int
+    curves: bool = False
+
+    @property
+    def set(self) -> CrystalSet | None:
+        """None for a real measurement."""
+        return next((s for s in SETS if s.name == self.of), None)
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.of} {self.number}" if self.set else REAL_CASES[self.number].title
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What needs no network. conventional: the score of every start; truth: of the true object; er: ER alone, chi2 by iteration.
+
+    free_llks: of every start, sampled along the way (`Plan.sampled`) and at the end; empty for a modulus.
+    """
+
+    noise_chi2: float | None
+    truth: Score | None
+    conventional: tuple[Score, ...]
+    free_llks: tuple[tuple[float, ...], ...]
+    er: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a network's start leads to. why: the prediction could not be used, and the scores are None.
+
+    escalates: the service would compare with random starts (start=auto). er, schedule: chi2 by iteration of ER alone and of the
+    conventional schedule from the network's start.
+    """
+
+    network: Score | None = None
+    fifty: Score | None = None
+    refined: Score | None = None
+    escalates: bool = True
+    why: str = ""
+    er: tuple[tuple[int, float], ...] = ()
+    schedule: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A version in a repository."""
+
+    repository: Path
+    label: str  # name@version
+
+    def network(self, threads: int) -> Network:
+        """Loaded once a process."""
+        return _networks(self.repository, threads).get(self.label)
+
+    @property
+    def card(self) -> Card:
+        """What the repository says of it. Raises UnknownModelError."""
+        return _networks(self.repository, 1).repository.resolve(self.label).card
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the graph's file."""
+        return _networks(self.repository, 1).repository.resolve(self.label).path.stat().st_size / 1e6
+
+
+@cache
+def _networks(repository: Path, threads: int) -> Networks:
+    return Networks(Repository(repository, ""), threads)
+
+
+def loaded(case: Case, network: Network | None = None, clock: Clock | None = None) -> tuple[Draft, Truth | None]:
+    """The pattern as the service prepares it, with the guess of the network where there is one, and the truth where it is known."""
+    of = case.set
+    if of is None:
+        return draft(REAL_CASES[case.number], network), None
+    found = specimen(of, case.number)
+    prepared = drafted(found.scan, Options(preprocess="none", seed=case.number), network, clock=clock)
+    if not np.array_equal(prepared.problem.mask, found.scan.mask):
+        raise DataError(f"{case.title}: the service has moved the pattern, so that it no longer fits the truth")
+    return prepared, found.truth
+
+
+def reference(case: Case, plan: Plan, folder: Path) -> tuple[Reference, Arrays]:
+    """Without a network; on one thread."""
+    torch.set_num_threads(1)
+    prepared, truth = loaded(case)
+    recipe = recipes.resolve(plan.conventional).text
+    what = (case, recipe, plan.starts, plan.sampled, plan.alone)
+    name = digest(*what, _pattern(prepared), code(*SCORING, "training/evaluate/outcomes.py"))
+    return kept(folder, f"reference-{name}", Reference, lambda: _reference(case, plan, prepared, truth))
+
+
+def path(case: Case, model: Model, plan: Plan, folder: Path) -> tuple[Way, Arrays]:
+    """From a network's start; on one thread."""
+    torch.set_num_threads(1)
+    network = model.network(threads=1)
+    prepared, truth = loaded(case, network)
+    used = [recipes.resolve(r).text for r in (plan.refine, plan.conventional, plan.alone)]
+    source = code(*SCORING, *SERVED, "training/evaluate/outcomes.py")
+    name = digest(case, used, network.version.card.sha256, _pattern(prepared), source)
+    return kept(folder, f"path-{name}", Way, lambda: _path(case, plan, prepared, truth))
+
+
+def _pattern(prepared: Draft) -> str:
+    problem = prepared.problem
+    return digest(problem.modulus, problem.mask, problem.free, problem.padding_bound)
+
+
+def _reference(case: Case, plan: Plan, prepared: Draft, truth: Truth | None) -> tuple[Reference, Arrays]:
+    starts = random(prepared.problem, plan.starts, case.number)
+    sampled: list[list[float]] = []
+
+    def sample(progress: Progress) -> None:
+        if progress.iteration % plan.sampled == 0 and progress.iteration:
+            sampled.append(_free_llks(prepared, progress.checkpoint()))
+
+    runs = refined(prepared, plan.conventional, starts, sample)
+    images = [scored(candidate, prepared, truth, history) for candidate, history in runs]
+    chosen = min(images, key=lambda image: image.score.chi2)
+    arrays: Arrays = {"conventional": _picture(chosen)}
+    true = None
+    if truth is not None:
+        support = np.abs(truth.object) > EDGE * np.abs(truth.object).max()
+        known = Candidate(truth.object, support, prepared.measure(truth.object, support), "random")
+        image = scored(known, prepared, truth)
+        true, arrays["truth"] = image.score, _picture(image)
+    alone = refined(prepared, plan.alone, random(prepared.problem, 1, case.number))[0][1] if case.curves else ()
+    llks = [[s.free_llk for s in (i.score for i in images)]]
+    samples = [*sampled, *(row for row in llks if None not in row)] if prepared.problem.free is not None else []
+    free = tuple(tuple(row) for row in zip(*samples, strict=True))
+    return Reference(prepared.noise_chi2, true, tuple(i.score for i in images), free, alone), arrays  # type: ignore[arg-type]
+
+
+def _picture(image: Image) -> NDArray[np.complex64]:
+    """What the gallery needs: the central slice across the first axis; the whole object where it is not aligned yet."""
+    return image.object if image.score.against is None else image.object[image.object.shape[0] // 2]
+
+
+def _free_llks(prepared: Draft, state: Checkpoint) -> list[float]:
+    confined = zip(state.objects * state.supports, state.supports, strict=True)
+    return [llk for o, s in confined if (llk := prepared.measure(o, s).free_llk) is not None]
+
+
+def _path(case: Case, plan: Plan, prepared: Draft, truth: Truth | None) -> tuple[Way, Arrays]:
+    try:
+        start, guess = prepared.network_start(), prepared.guess
+    except DataError as error:
+        return Way(why=str(error)), {}
+    images = {"network": scored(guess, prepared, truth)}
+    for name, recipe in (("fifty", ER), ("refined", plan.refine)):
+        ((candidate, history),) = refined(prepared, recipe, start)
+        images[name] = scored(candidate, prepared, truth, history)
+    escalates = bool(pipeline.shortfalls(prepared, candidate))
+    curves = [refined(prepared, r, start)[0][1] for r in (plan.alone, plan.conventional)] if case.curves else [(), ()]
+    scores = {name: image.score for name, image in images.items()}
+    found = Way(**scores, escalates=escalates, er=curves[0], schedule=curves[1])
+    return found, {name: _picture(image) for name, image in images.items()}
