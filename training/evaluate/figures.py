@@ -71,7 +71,6 @@ def convergence(found: Evaluated, out: Path) -> None:
     for axes, (title, cases) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _convergence(axes, found, cases)
         axes.set(yscale="log", xlabel="iteration", ylabel="chi2", title=title)
-    figure.legends.clear()
     axes.legend(fontsize=7, loc="upper right")
     figure.savefig(out, dpi=DPI)
 
@@ -95,8 +94,9 @@ def _convergence(axes: Axes, found: Evaluated, cases: Sequence[Case]) -> None:
         _line(axes, refined, colour, "o-", f"{found.plan.refine}, {model.label}")
     noise = [r.noise_chi2 for r in references if r.noise_chi2 is not None]
     if noise:
-        axes.axhline(float(np.median(noise)), color="k", linewidth=0.7)
-        axes.text(600, float(np.median(noise)), "Poisson noise", fontsize=7, ha="right", va="bottom")
+        level = float(np.median(noise))
+        axes.axhline(level, color="k", linewidth=0.7)
+        axes.text(1, level, "Poisson noise", fontsize=7, ha="right", va="bottom", transform=axes.get_yaxis_transform())
 
 
 def _line(axes: Axes, histories: Sequence[History], colour: str, style: str, label: str) -> None:

@@ -78,7 +78,8 @@ def _simulated(found: Evaluated, of: CrystalSet) -> Iterator[str]:
     groups = [(d,) for d in of.decades] if of is SETS[0] else [of.decades]
     rows = []
     for decades in groups:
-        chosen = found.of(of.name, decades)
+        if not (chosen := found.of(of.name, decades)):
+            continue
         noise = number(float(np.median([found.reference(c).noise_chi2 or np.nan for c in chosen])))
         photons = f"1e{decades[0]} to 1e{decades[-1] + 1}, noise {noise}"
         rows.append([photons, "the truth", *_cells(found, chosen, lambda c: found.reference(c).truth)])

@@ -1,11 +1,14 @@
 """The held-out crystals: the same for every network, none that a network has seen."""
 
+from dataclasses import replace
+
+import h5py
 import numpy as np
 import pytest
 
 from inphase.pattern import MaskState
 from training.data import HELD_OUT_SEED
-from training.evaluate.sets import SETS, TUNING, specimen
+from training.evaluate.sets import SETS, TUNING, CrystalSet, specimen
 
 FAST, GAPS = SETS[0], next(s for s in SETS if s.name == "gaps")
 
@@ -57,7 +60,19 @@ def test_sizes_follow_the_first_set_in_whole_rounds_of_decades(of):
 
 def test_an_absent_shard_is_said(tmp_path):
     """The sentence names the file."""
-    from dataclasses import replace
-
     assert replace(FAST, shard=tmp_path / "none.h5").absent == "none.h5 is not in training/data"
     assert not FAST.absent
+
+
+def test_atomistic_crystals_are_measured_like_the_others(tmp_path):
+    """The object of the shard is the truth; the detector sees its far field with the decade's photons."""
+    objects = np.zeros((3, 32, 32, 32), np.complex64)
+    objects[:, 10:22, 9:20, 12:21] = np.exp(0.3j)
+    with h5py.File(tmp_path / "shard.h5", "w") as file:
+        file["objects"] = objects
+    of = CrystalSet("atoms", "a block", 1, (6, 7, 8), shard=tmp_path / "shard.h5")
+    assert of.size(100) == 3
+    found = specimen(of, 1)
+    np.testing.assert_array_equal(found.truth.object[16:48, 16:48, 16:48], objects[1])
+    assert found.truth.object.shape == (64, 64, 64)
+    assert 1e7 <= found.truth.clean.sum(dtype=np.float64) <= 1e8
