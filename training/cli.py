@@ -31,16 +31,20 @@ def fit(
     crystals: Annotated[
         int | None, typer.Option(min=1, help="Budget in crystals; neither given: the `budget` of the configuration.")
     ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting: batch=64, crystals.strain_free=0."),
+    ] = None,
 ) -> None:
     """Fit a network on every accelerator that is there, or on the CPU.
 
-    Example: inphase-train fit --config training/configs/inphase-bcdi.yaml --max-time 00:01:00:00
+    Example: inphase-train fit --config training/configs/inphase-bcdi.yaml --max-time 00:01:00:00 --set batch=16
     """
     from training.fit import fit as run_fit
     from training.fit import parse_time
     from training.settings import read
 
-    settings = read(config)
+    settings = read(config, change or ())
     if max_time is None and crystals is None:
         crystals = settings.budget
     if max_time is None and crystals is None:

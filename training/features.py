@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
-from torch import Tensor, stack, where
+from torch import Tensor, from_numpy, stack, tensordot, where
 
-from inphase.features import FEATURES, KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID
+from inphase.features import FEATURES, KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID, halving
 from inphase.pattern import MaskState
 from training.simulate.detector import Measurement
 from training.transform import forward
@@ -32,4 +32,15 @@ def volume_features(
         middle = [n // 2 for n in correlation.shape[1:]]
         correlation = correlation / correlation[:, middle[0], middle[1], middle[2]].real.view(-1, 1, 1, 1)
         features["autocorrelation"] = stack([correlation.real, correlation.imag], 1)
+    if "reduced" in names:
+        features["reduced"] = reduce(shown)
     return features
+
+
+def reduce(intensity: Tensor) -> Tensor:
+    """inphase.features.reduced_modulus of a batch: (B, n0, n1, n2) -> (B, n0 / 2, n1 / 2, n2 / 2); differentiable."""
+    for _ in range(3):  # tensordot puts the halved axis last: after three they are in order again
+        matrix = from_numpy(halving(intensity.shape[1])).to(intensity.device)
+        intensity = tensordot(intensity, matrix, dims=([1], [1]))
+    relative = intensity / intensity.amax((1, 2, 3), keepdim=True)
+    return relative.clamp_min(1e-10).sqrt()  # whose slope at zero would be infinite

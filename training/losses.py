@@ -18,6 +18,11 @@ def calculated_modulus(amplitude: Tensor, phase: Tensor, frame: tuple[int, int, 
     return forward(embed((amplitude * phase.cos()) + 1j * (amplitude * phase.sin()), frame)).abs()
 
 
+def over_maximum(volumes: Tensor) -> Tensor:
+    """Volumes (B, n, n, n) >= 0, the largest voxel of each 1."""
+    return volumes / volumes.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
+
+
 def scale_to(calculated: Tensor, measured: Tensor, known: Tensor) -> Tensor:
     """Least-squares scale of the calculated modulus over the known voxels: (B, 1, 1, 1)."""
     cross = (calculated * measured * known).sum((1, 2, 3), keepdim=True)

@@ -1,6 +1,6 @@
 """What a training run is: one YAML file, read into data classes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,6 +59,18 @@ def from_dict(values: Mapping[str, Any]) -> FitSettings:
     return _filled(FitSettings, flat, "the configuration")
 
 
-def read(path: Path) -> FitSettings:
-    """Settings from a YAML file."""
-    return from_dict(yaml.safe_load(path.read_text()) or {})
+def read(path: Path, changes: Iterable[str] = ()) -> FitSettings:
+    """Settings from a YAML file. changes: `batch=64`, `crystals.strain_free=0`, as on the command line; ValueError on others."""
+    values = yaml.safe_load(path.read_text()) or {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals:
+            raise ValueError(f"a change reads NAME=VALUE, got {change!r}")
+        *groups, last = name.split(".")
+        inner = values
+        for group in groups:
+            inner = inner.setdefault(group, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{group!r} of {change!r} holds no settings")
+        inner[last] = yaml.safe_load(text)
+    return from_dict(values)

@@ -8,9 +8,14 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 
 from training.networks.autophasenn import AutoPhaseNN
+from training.networks.cdinn import CDINN
 from training.networks.unet import AutocorrelationUNet
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"inphase-bcdi": AutocorrelationUNet, "autophasenn": AutoPhaseNN}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "inphase-bcdi": AutocorrelationUNet,
+    "autophasenn": AutoPhaseNN,
+    "cdinn": CDINN,
+}
 
 
 def build(name: str, **options: object) -> nn.Module:

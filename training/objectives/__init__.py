@@ -3,10 +3,15 @@
 from collections.abc import Callable
 
 from training.objectives.autophasenn import MeanAbsoluteError
+from training.objectives.cdinn import ShapePhaseFourier
 from training.objectives.modulus import ModulusError
 from training.objectives.objective import Objective
 
-OBJECTIVES: dict[str, Callable[..., Objective]] = {"modulus": ModulusError, "autophasenn": MeanAbsoluteError}
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "modulus": ModulusError,
+    "autophasenn": MeanAbsoluteError,
+    "cdinn": ShapePhaseFourier,
+}
 
 
 def build(name: str, **options: object) -> Objective:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from inphase.pattern import MaskState
 from training.data import Sample
-from training.losses import calculated_modulus, modulus_errors
+from training.losses import calculated_modulus, modulus_errors, over_maximum
 from training.networks import predict
 from training.objectives.objective import Objective
 
@@ -33,13 +33,7 @@ class MeanAbsoluteError(Objective):
         measured = batch.measurement
         _, n0, n1, n2 = measured.intensity.shape
         known = (measured.mask == int(MaskState.VALID)) & ~measured.hidden
-        estimated = over_maximum(calculated_modulus(amplitude, phase, (n0, n1, n2)), known)
-        loss = (estimated - over_maximum(measured.intensity.sqrt(), known)).abs().sum() / known.sum()
+        estimated = over_maximum(calculated_modulus(amplitude, phase, (n0, n1, n2)) * known)
+        loss = (estimated - over_maximum(measured.intensity.sqrt() * known)).abs().sum() / known.sum()
         r_factor, chi2 = modulus_errors(amplitude.detach(), phase.detach(), measured)
         return loss, {"R": r_factor.mean(), "chi2": chi2.median()}
-
-
-def over_maximum(modulus: Tensor, known: Tensor) -> Tensor:
-    """Known part of moduli (B, n, n, n), the largest of each pattern 1."""
-    modulus = modulus * known
-    return modulus / modulus.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)

@@ -1,0 +1,59 @@
+"""3D-CDI-NN (Chan et al., Appl. Phys. Rev. 8, 021407 (2021)): 32^3 modulus in, 32^3 shape and phase out.
+
+Tensors as in the paper's figure 3: 16^3 x 64, 8^3 x 128, 4^3 x 256, and back by two decoders. Each level has two convolutions, of
+which the first has half the channels: 5.2 million parameters where two of full width would be 13.8. Both heads end in a
+sigmoid, which cannot die as the ReLU of the published graph can.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class Level(nn.Sequential):
+    """Two convolutions of 3^3, each followed by a ReLU and dropout."""
+
+    def __init__(self, inputs: int, middle: int, outputs: int, dropout: float) -> None:
+        layers: list[nn.Module] = []
+        for a, b in ((inputs, middle), (middle, outputs)):
+            layers += [nn.Conv3d(a, b, 3, padding=1), nn.ReLU(), nn.Dropout(dropout)]
+        super().__init__(*layers)
+
+
+def decoder(widths: tuple[int, ...], dropout: float) -> nn.Sequential:
+    """(B, widths[-1], n, n, n) -> (B, 1, 8 n, 8 n, 8 n)."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise((*reversed(widths), widths[0] // 2)):
+        layers += [Level(inputs, outputs, outputs, dropout), nn.Upsample(scale_factor=2)]
+    return nn.Sequential(*layers, nn.Conv3d(widths[0] // 2, 1, 3, padding=1))
+
+
+class CDINN(nn.Module):
+    """reduced (B, n, n, n) in [0, 1] -> amplitude in [0, 1], phase in (-pi, pi) rad, each (B, n, n, n); n is a multiple of 8.
+
+    In the (2 n)^3 frame of the measurement the output is the central box: halving the pattern halves the frame, not the voxels.
+    """
+
+    inputs = ("reduced",)
+
+    def __init__(self, widths: tuple[int, ...] = (64, 128, 256), dropout: float = 0.1) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Dropout(dropout)]
+        for inputs, outputs in pairwise((1, *widths)):
+            layers += [Level(inputs, outputs // 2, outputs, dropout), nn.MaxPool3d(2)]
+        self.encoder = nn.Sequential(*layers)
+        self.amplitude = decoder(tuple(widths), dropout)
+        self.phase = decoder(tuple(widths), dropout)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv3d):  # as Keras does
+                nn.init.xavier_uniform_(layer.weight)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, reduced: Tensor) -> tuple[Tensor, Tensor]:
+        code = self.encoder(reduced[:, None])
+        amplitude = torch.sigmoid(self.amplitude(code))
+        phase = 2 * math.pi * (torch.sigmoid(self.phase(code)) - 0.5)
+        return amplitude[:, 0], phase[:, 0]
