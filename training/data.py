@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
@@ -23,9 +24,14 @@ class Sample:
     oversampling: Tensor
 
 
+def stream(seed: int, number: int) -> int:
+    """Seed of the random numbers of item `number`. torch keeps the low 32 bits of it on a CPU: they must depend on both."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 def sample(settings: FitSettings, seed: int, number: int, batch: int, device: torch.device) -> Sample:
     """Batch `number` of `seed`, simulated on the device."""
-    generator = torch.Generator(device=device).manual_seed((seed << 32) + number)
+    generator = torch.Generator(device=device).manual_seed(stream(seed, number))
     oversampling = uniform(settings.crystals.oversampling, (batch, 3), generator, device)
     objects = crystals(batch, settings.frame, settings.box, settings.crystals, generator, oversampling)
     extent = torch.tensor(settings.frame, device=device) / oversampling

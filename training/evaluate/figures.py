@@ -15,7 +15,7 @@ from training.evaluate.run import Evaluated
 from training.evaluate.scores import Score
 from training.evaluate.sets import SETS
 
-DPI = 100
+DPI = 80
 CROP = 40  # voxels of a slice that the gallery shows
 VISIBLE = 0.2  # of the largest amplitude: the phase is shown where there is something
 GALLERY = (
@@ -63,15 +63,15 @@ def _histogram(
 
 def convergence(found: Evaluated, out: Path) -> None:
     """chi2 against the iteration from the network's start and from random ones (figure 4 and supplement 5 of AutoPhaseNN 2022)."""
-    panels = [(case.title.partition(" (")[0], [case]) for case in found.of(REAL) if case.curves]
+    panels = [(case.short, [case]) for case in found.of(REAL) if case.curves]
     simulated = [case for case in found.of(SETS[0].name) if case.curves]
     if simulated:
         panels.append((f"median of {len(simulated)} held-out crystals", simulated))
-    figure = Figure((5 * len(panels), 4.2), layout="constrained")
+    figure = Figure((4.5 * len(panels), 4.4), layout="constrained")
     for axes, (title, cases) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _convergence(axes, found, cases)
         axes.set(yscale="log", xlabel="iteration", ylabel="chi2", title=title)
-    axes.legend(fontsize=7, loc="upper right")
+    figure.legend(*axes.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=3)
     figure.savefig(out, dpi=DPI)
 
 
@@ -125,7 +125,7 @@ def gallery(found: Evaluated, model: Model, out: Path) -> None:
 
 def _label(case: Case) -> str:
     if case.set is None:
-        return case.title.partition(" (")[0].replace(" crystal", "")
+        return case.short.replace(" crystal", "")
     decade = case.set.decade(case.number)
     return f"{case.of}\n1e{decade} to 1e{decade + 1}"
 

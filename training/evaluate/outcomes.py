@@ -49,6 +49,12 @@ class Case:
         """For people."""
         return f"{self.of} {self.number}" if self.set else REAL_CASES[self.number].title
 
+    @property
+    def short(self) -> str:
+        """For a column."""
+        name, _, rest = self.title.partition(" (")
+        return f"{name}, modulus" if "modulus" in rest else name
+
 
 @dataclass(frozen=True)
 class Reference:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from inphase.formats import RawScan
-from training.data import HELD_OUT_SEED, sample
+from training.data import HELD_OUT_SEED, sample, stream
 from training.settings import FitSettings
 from training.simulate.crystals import CrystalSettings
 from training.simulate.detector import DetectorSettings, Measurement, measure
@@ -115,7 +115,7 @@ def _measured(objects: torch.Tensor, detector: DetectorSettings, seed: int, numb
     inside = objects[0].abs() > 0.1
     places = inside.nonzero()
     extent = (places.amax(0) - places.amin(0) + 1).float()[None]
-    generator = torch.Generator().manual_seed((seed << 32) + number)
+    generator = torch.Generator().manual_seed(stream(seed, number))
     return measure(objects, FRAME, extent, detector, generator)
 
 

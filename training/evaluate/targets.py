@@ -78,10 +78,7 @@ def _figures(found: Evaluated, model: Model, times: Sequence[Times]) -> Iterator
 
 
 def _real(found: Evaluated, case: Case, score: Score | None) -> Iterator[tuple[tuple[str, str, str], Cell]]:
-    best, where = (
-        found.conventional(case),
-        case.title.partition(" (")[0] + (", modulus" if "modulus" in case.title else ""),
-    )
+    best, where = found.conventional(case), case.short
     if score is None:
         yield ("chi2 over the conventional best", where, f"<= {REAL_CHI2}"), ("no prediction", False)
         return
