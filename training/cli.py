@@ -123,6 +123,43 @@ def atomistic(
 
 
 @app.command()
+def finetune(
+    checkpoint: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint of a fit without labels.")],
+    pattern: Annotated[list[Path], typer.Option(exists=True, help="Measurement to learn from; repeat for several.")],
+    held_out: Annotated[list[Path], typer.Option(exists=True, help="Measurement to judge by; repeat for several.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run. An interrupted run goes on.")],
+    modulus: Annotated[bool, typer.Option("--modulus", help="The files hold moduli, not counts.")] = False,
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-6,
+    max_time: Annotated[str | None, typer.Option(help="Wall-clock budget DD:HH:MM:SS.")] = None,
+    crystals: Annotated[int, typer.Option(min=1, help="Budget in augmented patterns.")] = 160_000,
+) -> None:
+    """Go on with measured crystals, turned, resampled and mirrored, and judge by others (AutoPhaseNN 2022).
+
+    Example: inphase-train finetune --checkpoint runs/autophasenn/last.ckpt --pattern a.npz --held-out b.npz --run runs/on-a
+    """
+    from inphase.errors import InphaseError
+    from inphase.pattern import Domain
+    from training.experiment import Experiment
+    from training.finetune import finetune as run_finetune
+    from training.fit import parse_time
+
+    def read(paths: list[Path]) -> list[Experiment]:
+        return [Experiment.read(path, Domain.MODULUS if modulus else Domain.COUNTS) for path in paths]
+
+    try:
+        seconds = parse_time(max_time) if max_time else math.inf
+        found = run_finetune(
+            checkpoint, read(pattern), read(held_out), run, rate=rate, crystals=crystals, seconds=seconds
+        )
+    except (InphaseError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    for path, before, after in zip(held_out, found.before, found.after, strict=True):
+        typer.echo(f"{path}: chi2 of the network alone {before:.5f} before, {after:.5f} after")
+    typer.echo(f"checkpoint: {found.checkpoint}")
+
+
+@app.command()
 def export(
     checkpoint: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint of a fit.")],
     version: Annotated[int, typer.Option(min=1, help="Version to publish.")],

@@ -30,14 +30,19 @@ def precision() -> Literal["bf16-mixed", "32-true"]:
 
 
 def fit(settings: FitSettings, run: Path, *, seconds: float = math.inf, crystals: float = math.inf) -> Path:
-    """Train into the folder `run` until a budget is spent and return the last checkpoint.
+    """Train a fresh network into the folder `run` until a budget is spent and return the last checkpoint."""
+    lightning.seed_everything(settings.seed)
+    return train(PhaseRetrieval(settings.as_dict(), crystals, seconds), run)
+
+
+def train(module: PhaseRetrieval, run: Path) -> Path:
+    """Train into the folder `run` until the module's budget is spent and return the last checkpoint.
 
     An interrupted run of the same folder goes on. Logs: CSV, and TensorBoard where it is installed. Raises ValueError
     without a budget.
     """
-    if math.isinf(seconds) and math.isinf(crystals):
+    if math.isinf(module.budget_s) and math.isinf(module.budget_crystals):
         raise ValueError("a fit needs a budget: a time, or a number of crystals")
-    lightning.seed_everything(settings.seed)
     checkpoints = ModelCheckpoint(
         dirpath=run,
         filename="last",
@@ -48,16 +53,15 @@ def fit(settings: FitSettings, run: Path, *, seconds: float = math.inf, crystals
     trainer = lightning.Trainer(
         max_epochs=-1,
         precision=precision(),
-        gradient_clip_val=settings.gradient_norm,
+        gradient_clip_val=module.settings.gradient_norm,
         callbacks=[checkpoints],
         logger=loggers(run),
-        val_check_interval=settings.validation_every,
+        val_check_interval=module.settings.validation_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=25,
     )
     last = run / "last.ckpt"
-    module = PhaseRetrieval(settings.as_dict(), crystals, seconds)
     trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=True)
     trainer.save_checkpoint(last, weights_only=False)
     return last

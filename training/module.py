@@ -46,11 +46,14 @@ class PhaseRetrieval(lightning.LightningModule):
         """Share of the budget that is spent."""
         return min(max(self.seen / self.budget_crystals, self.elapsed / self.budget_s), 1.0)
 
+    def draw(self, seed: int, number: int) -> Sample:
+        """Batch `number` of a seed, on the device."""
+        return sample(self.settings, seed, number, self.settings.batch, self.device)
+
     def training_step(self, number: Tensor, _: int) -> Tensor:
-        world, size = self.trainer.world_size, self.settings.batch
-        batch = sample(self.settings, self.settings.seed, int(number) * world + self.global_rank, size, self.device)
+        batch = self.draw(self.settings.seed, int(number) * self.trainer.world_size + self.global_rank)
         loss, figures = self.pursue(self.network, batch)
-        self.log_dict({"loss": loss} | figures, prog_bar=True, batch_size=size)
+        self.log_dict({"loss": loss} | figures, prog_bar=True, batch_size=self.settings.batch)
         self.log("crystals_per_s", self.seen / max(self.elapsed, 1e-3), prog_bar=True, batch_size=1)
         return loss
 
@@ -77,7 +80,7 @@ class PhaseRetrieval(lightning.LightningModule):
             self.trainer.should_stop = True
 
     def validation_step(self, number: Tensor, _: int) -> None:
-        batch = sample(self.settings, HELD_OUT_SEED, int(number), self.settings.batch, self.device)
+        batch = self.draw(HELD_OUT_SEED, int(number))
         loss, figures = self.pursue(self.average, batch)
         shown = {f"val_{name}": value for name, value in ({"loss": loss} | figures).items()}
         self.log_dict(shown, prog_bar=True, sync_dist=True, batch_size=self.settings.batch)

@@ -19,12 +19,13 @@ SMALL: dict[str, Any] = {
 }
 
 # lightning tells of what is meant here: no workers beside the trainer, an epoch without end
-pytestmark = [
+FILTERS = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*ended before the epoch ended"),
     pytest.mark.filterwarnings("ignore:Checkpoint directory"),
     pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),
 ]
+pytestmark = FILTERS
 
 
 def small(**changes: Any) -> FitSettings:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -37,6 +38,8 @@ class ShapePhaseFourier(Objective):
     A step asks for what it trains: the shape, the phase, in the last step the sum of all three. shares: of the budget, for the
     four steps. The network has the parts `encoder`, `amplitude`, `phase`.
     """
+
+    supervised: ClassVar[bool] = True
 
     shares: tuple[float, ...] = (0.25, 0.25, 0.25, 0.25)
     step: Step = field(default=Step.SHAPE, init=False)

@@ -1,6 +1,6 @@
 """What an objective is."""
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -13,6 +13,8 @@ class Objective(Protocol):
     Calling it gives the loss and the figures to log, among them `chi2`. features: of the batch (training.features), of which
     the network takes those that its `inputs` name. batch: the measurement and, for those who learn from labels, the truth.
     """
+
+    supervised: ClassVar[bool] = False  # whether it looks at the truth: a measured pattern has none
 
     def __call__(
         self, network: nn.Module, features: dict[str, Tensor], batch: Sample

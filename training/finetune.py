@@ -1,0 +1,91 @@
+"""A trained network goes on learning from measured crystals (AutoPhaseNN 2022, Methods), judged on others."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from training.data import HELD_OUT_SEED, Sample
+from training.experiment import Experiment
+from training.features import features_of
+from training.fit import train
+from training.losses import modulus_errors
+from training.module import PhaseRetrieval
+from training.networks import predict
+
+
+class FineTuning(PhaseRetrieval):
+    """Training and validation on measured patterns: `patterns` augmented, `held_out` as they are."""
+
+    patterns: Sequence[Experiment] = ()
+    held_out: Sequence[Experiment] = ()
+
+    def draw(self, seed: int, number: int) -> Sample:
+        if seed == HELD_OUT_SEED:
+            return _on(self.held_out[number].as_measured(), self.device)
+        generator = torch.Generator(device=self.device).manual_seed((seed << 32) + number)
+        return self.patterns[number % len(self.patterns)].augmented(self.settings.batch, generator)
+
+    def val_dataloader(self) -> DataLoader[int]:
+        return DataLoader(range(len(self.held_out)), batch_size=None)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The last checkpoint, and chi2 of the network alone on each held-out measurement before and after."""
+
+    checkpoint: Path
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+
+def finetune(
+    checkpoint: Path,
+    patterns: Sequence[Experiment],
+    held_out: Sequence[Experiment],
+    run: Path,
+    *,
+    rate: float = 1e-6,
+    crystals: float = math.inf,
+    seconds: float = math.inf,
+) -> Outcome:
+    """Train a checkpoint on augmented measurements into the folder `run`.
+
+    Raises ValueError for an objective that needs the truth, which no measurement comes with.
+    """
+    given = PhaseRetrieval.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    if given.objective.supervised:
+        raise ValueError(
+            f"objective {given.settings.objective!r} learns from labels, and measured patterns have none: "
+            "fine-tune a network of an unsupervised objective"
+        )
+    settings = replace(given.settings, learning_rate=rate, schedule="plateau")
+    module = FineTuning(settings.as_dict(), crystals, seconds)
+    module.patterns, module.held_out = patterns, held_out
+    # the average is what was judged and exported: it goes on from there
+    module.network.load_state_dict(given.average.state_dict())
+    module.average.load_state_dict(given.average.state_dict())
+    before = judged(module, held_out)
+    return Outcome(train(module, run), before, judged(module.cpu(), held_out))
+
+
+def judged(module: PhaseRetrieval, patterns: Sequence[Experiment]) -> tuple[float, ...]:
+    """chi2 of the averaged network alone on measurements."""
+    module.eval()
+    network, found = module.average, []
+    with torch.no_grad():
+        for pattern in patterns:
+            measured = pattern.as_measured().measurement
+            amplitude, phase = predict(network, features_of(measured, network.inputs))
+            found.append(float(modulus_errors(amplitude, phase, measured)[1]))
+    module.train()
+    return tuple(found)
+
+
+def _on(batch: Sample, device: torch.device) -> Sample:
+    m = batch.measurement
+    moved = replace(m, **{name: getattr(m, name).to(device) for name in ("intensity", "clean", "mask", "hidden")})
+    return Sample(batch.objects.to(device), moved, batch.oversampling.to(device))
