@@ -10,7 +10,7 @@ from training.fit import fit
 from training.settings import FitSettings, from_dict
 
 SMALL: dict[str, Any] = {
-    "network": {"widths": [16, 16, 32]},
+    "network": {"frame": 32, "patch": 8, "widths": [8, 8, 16], "correction_widths": [8, 8]},
     "frame": [32, 32, 32],
     "box": [16, 16, 16],
     "batch": 2,

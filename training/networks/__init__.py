@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 
 from training.networks.autophasenn import AutoPhaseNN
+from training.networks.cascade import Cascade
 from training.networks.cdinn import CDINN
-from training.networks.unet import AutocorrelationUNet
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "inphase-bcdi": AutocorrelationUNet,
+    "inphase-bcdi": Cascade,
     "autophasenn": AutoPhaseNN,
     "cdinn": CDINN,
 }

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from training.objectives.autophasenn import MeanAbsoluteError
 from training.objectives.cdinn import ShapePhaseFourier
+from training.objectives.correlation import Correlation
 from training.objectives.modulus import ModulusError
 from training.objectives.objective import Objective
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "modulus": ModulusError,
     "autophasenn": MeanAbsoluteError,
+    "correlation": Correlation,
     "cdinn": ShapePhaseFourier,
 }
 

@@ -1,0 +1,90 @@
+"""training.networks.cascade: its transform, its projection, its shapes and ranges."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from training.networks import build
+from training.networks.cascade import Cascade, FarField
+from training.transform import centre, embed, forward
+
+FRAME = (64, 64, 64)
+
+
+def small() -> Cascade:
+    """A cascade of few weights."""
+    torch.manual_seed(1)
+    return Cascade(corrections=2, patch=8, widths=(8, 8, 16), depths=(1, 1, 1), correction_widths=(8, 8)).eval()
+
+
+def features(batch: int) -> dict[str, Tensor]:
+    """Something of the right shape."""
+    return {
+        "modulus": torch.rand(batch, *FRAME),
+        "valid": torch.ones(batch, *FRAME),
+        "autocorrelation": torch.randn(batch, 2, *FRAME),
+    }
+
+
+def pair(x: Tensor) -> Tensor:
+    """Complex (B, ...) as (B, 2, ...)."""
+    return torch.stack([x.real, x.imag], 1)
+
+
+def test_far_field_is_the_fft_of_the_padded_box() -> None:
+    """Against torch's FFT; single precision sums 32768 terms: 1e-5 of the largest value."""
+    box = torch.randn(2, 32, 32, 32, dtype=torch.complex64)
+    expected = pair(forward(embed(box, FRAME)))
+    found = FarField(32, 64)(pair(box))
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_adjoint_is_the_inverse_fft_cut_to_the_box() -> None:
+    """Against torch's FFT, and <F x, y> = <x, F* y>."""
+    field, transform = torch.randn(2, *FRAME, dtype=torch.complex64), FarField(32, 64)
+    expected = pair(centre(forward(field, inverse=True), (32, 32, 32)))
+    found = transform.adjoint(pair(field))
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+    box = torch.randn(2, 2, 32, 32, 32)
+    left, right = (transform(box) * pair(field)).double().sum(), (box * found).double().sum()
+    assert abs(float(left - right)) < 1e-5 * float(box.norm() * pair(field).norm())
+
+
+def test_projection_puts_the_measured_modulus_where_it_is_known() -> None:
+    """The truth is left as it is, whatever its scale; where nothing is known nothing is asked; a random start gains."""
+    crystal = torch.zeros(1, 32, 32, 32, dtype=torch.complex64)
+    crystal[:, 8:24, 10:20, 9:25] = torch.exp(1j * torch.rand(1, 16, 10, 16))
+    modulus = forward(embed(crystal, FRAME)).abs()
+    known = (torch.rand(1, *FRAME) < 0.9).float()
+    network = small()
+    left = network.projected(pair(3 * crystal), modulus * known, known)
+    assert torch.allclose(left, pair(3 * crystal), atol=1e-4)
+    other = pair(torch.randn_like(crystal))
+    assert torch.allclose(network.projected(other, modulus, torch.zeros_like(known)), other, atol=1e-4)
+
+    def chi2(box: Tensor) -> float:
+        calculated = forward(embed(torch.complex(*box.unbind(1)), FRAME)).abs()
+        scale = (calculated * modulus).sum() / calculated.square().sum()
+        return float((scale * calculated - modulus).square().sum() / modulus.square().sum())
+
+    assert chi2(network.projected(other, modulus, known)) < 0.5 * chi2(other)  # the step of error reduction
+
+
+def test_network_predicts_a_box_within_its_ranges() -> None:
+    """Amplitude in [0, 1], phase in (-pi, pi], of the central 32^3 box, for any batch size; each step is one more object."""
+    network = small()
+    for batch in (1, 3):
+        with torch.no_grad():
+            amplitude, phase = network(**features(batch))
+        assert amplitude.shape == phase.shape == (batch, 32, 32, 32)
+        assert 0 <= amplitude.min() <= amplitude.max() <= 1
+        assert phase.abs().max() <= math.pi
+    assert [len(network.objects(**features(1), steps=steps)) for steps in (1, 2, None)] == [1, 2, 3]
+
+
+def test_unknown_architecture_names_the_known_ones() -> None:
+    """A typo is answered with the list."""
+    with pytest.raises(KeyError, match="inphase-bcdi"):
+        build("inphase-bdci")
