@@ -78,10 +78,9 @@ def atomistic(
         Path, typer.Option("--out", "-o", file_okay=False, help="Folder of the shards, one HDF5 file each.")
     ],
     crystals: Annotated[int, typer.Option(min=1, help="How many crystals the folder shall hold.")] = 24,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other crystals.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other crystals; those of 0 are held out.")] = 1,
     processes: Annotated[int, typer.Option(min=1, help="Crystals made at a time, each on one core.")] = 1,
-    shard_size: Annotated[int, typer.Option(min=1, help="Crystals in a shard.")] = 32,
-    cells: Annotated[int, typer.Option(min=4, help="Edge of the gold block in unit cells of 0.408 nm.")] = 50,
+    cells: Annotated[int, typer.Option(min=8, help="Edge of the gold block in unit cells of 0.408 nm.")] = 50,
     strain: Annotated[float, typer.Option(min=0.0, max=0.05, help="Largest strain applied.")] = 0.01,
     relaxation_steps: Annotated[
         int, typer.Option(min=0, help="Minimiser steps after straining: the more, the less strain is left.")
@@ -109,7 +108,6 @@ def atomistic(
             crystals=crystals,
             seed=seed,
             processes=processes,
-            shard_size=shard_size,
             progress=tell,
         )
     except (AtomisticExtraError, ProducerError, ValueError) as error:

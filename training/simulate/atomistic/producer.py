@@ -6,11 +6,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from training.simulate.atomistic.crystal import block, cut, deform, draw_deforma
 from training.simulate.atomistic.settings import AtomisticSettings
 from training.simulate.atomistic.shards import Crystal
 from training.simulate.atomistic.voxels import voxels
+
+HELD_OUT_SEED = 0  # its crystals are held out (training/data/atomistic-held-out.h5): no network learns from them
 
 
 class ProducerError(RuntimeError):
@@ -83,39 +86,47 @@ def produce(
     folder.mkdir(parents=True, exist_ok=True)
     with _only_producer(folder):
         wanted = [_Shard(folder, settings, seed, k, shard_size, crystals) for k in range(-(-crystals // shard_size))]
-        missing = {s: shard for shard in wanted for s in shard.seeds if s not in shard.crystals}
+        missing = {s: shard for shard in wanted for s in shard.missing}
         done, started = crystals - len(missing), time.monotonic()
-        for i, crystal in enumerate(_made(settings, list(missing), processes), 1):
-            missing[crystal.seeds].add(crystal)
-            left = (time.monotonic() - started) / i * (len(missing) - i)
-            progress(Progress(crystal, done + i, crystals, left))
+        with closing(_made(settings, list(missing), processes)) as made:
+            for i, crystal in enumerate(made, 1):
+                missing[crystal.seeds].add(crystal)
+                left = (time.monotonic() - started) / i * (len(missing) - i)
+                progress(Progress(crystal, done + i, crystals, left))
     return [shard.path for shard in wanted]
 
 
+def crystal_seed(seed: int, number: int) -> int:
+    """What crystal `number` of a seed is drawn from."""
+    return ((seed + 1) << 32) + number
+
+
 class _Shard:
-    """A shard that is filled crystal by crystal, in the order of the seeds."""
+    """A shard that is filled crystal by crystal and stays in the order of the seeds; between two it lies on disk alone."""
 
     def __init__(
         self, folder: Path, settings: AtomisticSettings, seed: int, number: int, size: int, crystals: int
     ) -> None:
         self.path = folder / f"seed{seed:05d}-{number:04d}.h5"
         self.settings = settings
-        first = number * size
-        self.seeds = [(seed << 32) + i for i in range(first, min(first + size, crystals))]
-        self.crystals: dict[int, Crystal] = {}
-        if not self.path.exists():
-            return
-        if (found := shards.settings(self.path)) != settings:
-            raise ProducerError(
-                f"{self.path} was made with other settings ({_difference(found, settings)}): take those, or another folder"
-            )
-        self.crystals = {int(crystal.seeds): crystal for crystal in shards.crystals(self.path)}
-        if not all((seed << 32) + first <= s < (seed << 32) + first + size for s in self.crystals):
+        seeds = [crystal_seed(seed, i) for i in range(number * size, (number + 1) * size)]
+        present = self._present()
+        if not present <= set(seeds):
             raise ProducerError(f"{self.path} was made with shards of another size: take that size, or another folder")
+        self.missing = [s for s in seeds[: crystals - number * size] if s not in present]
+
+    def _present(self) -> set[int]:
+        if not self.path.exists():
+            return set()
+        if (found := shards.settings(self.path)) != self.settings:
+            raise ProducerError(
+                f"{self.path} was made with other settings ({_difference(found, self.settings)}): take those, or another folder"
+            )
+        return set(shards.seeds(self.path))
 
     def add(self, crystal: Crystal) -> None:
-        self.crystals[crystal.seeds] = crystal
-        shards.write(self.path, [self.crystals[s] for s in sorted(self.crystals)], self.settings)
+        present = shards.crystals(self.path) if self.path.exists() else []
+        shards.write(self.path, sorted([*present, crystal], key=lambda c: c.seeds), self.settings)
 
 
 def _difference(found: AtomisticSettings, wanted: AtomisticSettings) -> str:
@@ -127,16 +138,19 @@ def _difference(found: AtomisticSettings, wanted: AtomisticSettings) -> str:
 def _only_producer(folder: Path) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ProducerError(
+                f"another producer is writing into {folder}: wait for it, or take another folder"
+            ) from None
         yield
-    except BlockingIOError:
-        raise ProducerError(f"another producer is writing into {folder}: wait for it, or take another folder") from None
     finally:
         os.close(handle)
 
 
-def _made(settings: AtomisticSettings, seeds: list[int], processes: int) -> Iterator[Crystal]:
-    """Crystals as they get done. Whatever ends this, no worker outlives it."""
+def _made(settings: AtomisticSettings, seeds: list[int], processes: int) -> Generator[Crystal, None, None]:
+    """Crystals as they get done, no more of them in memory than are being made. Whatever ends this, no worker outlives it."""
     if not seeds:
         return
     others = set(multiprocessing.active_children())
@@ -144,9 +158,13 @@ def _made(settings: AtomisticSettings, seeds: list[int], processes: int) -> Iter
         min(processes, len(seeds)), mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
     )
     try:
-        futures: list[Future[Crystal]] = [pool.submit(make, settings, seed) for seed in seeds]
-        for future in as_completed(futures):
-            yield future.result()
+        waiting, pending = iter(seeds), set[Future[Crystal]]()
+        while pending := pending | {
+            pool.submit(make, settings, seed) for seed in islice(waiting, 2 * processes - len(pending))
+        }:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
     except BrokenProcessPool:
         raise ProducerError(
             "a worker died, perhaps for lack of memory (a crystal takes up to 1 GB): try fewer processes."

@@ -68,6 +68,12 @@ def read(path: Path) -> NDArray[np.complex64]:
     return objects
 
 
+def seeds(path: Path) -> list[int]:
+    """What the crystals of a shard were drawn from."""
+    with h5py.File(path) as file:
+        return [int(seed) for seed in file["seeds"]]
+
+
 def strain_free(objects: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """The twin set of 3D-CDI-NN: the same densities with the strain taken out."""
     return np.abs(objects).astype(np.complex64)
@@ -77,7 +83,7 @@ def crystals(path: Path) -> list[Crystal]:
     """Everything that a shard holds."""
     with h5py.File(path) as file:
         columns = {field.name: file[field.name][()] for field in fields(Crystal)}
-    return [Crystal(**{name: values[i] for name, values in columns.items()}) for i in range(len(columns["seeds"]))]
+    return [Crystal(**{name: values[i] for name, values in columns.items()}) for i in range(len(columns["objects"]))]
 
 
 def settings(path: Path) -> AtomisticSettings:

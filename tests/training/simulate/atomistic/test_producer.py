@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from training.cli import app
 from training.simulate.atomistic import relaxation, shards
-from training.simulate.atomistic.producer import ProducerError, Progress, produce
+from training.simulate.atomistic.producer import ProducerError, Progress, crystal_seed, produce
 from training.simulate.atomistic.settings import AtomisticSettings
 
 SMALL = AtomisticSettings(block_cells=8, reference_steps=5, relaxation_steps=5)
@@ -39,13 +39,15 @@ def test_what_is_there_is_kept_and_more_can_be_asked_for(tmp_path: Path) -> None
     assert [len(shards.read(p)) for p in paths] == [3, 1]
     np.testing.assert_array_equal(shards.read(paths[0])[:2], first)
     records = [c for p in paths for c in shards.crystals(p)]
-    assert [c.seeds for c in records] == [(3 << 32) + i for i in range(4)]
+    assert [c.seeds for c in records] == [crystal_seed(3, i) for i in range(4)]
     for crystal in records:
         assert np.abs(crystal.objects).max() <= 1 + 2**-11  # half precision
         assert np.abs(crystal.objects).sum() * 32 == pytest.approx(crystal.atoms, rel=1e-3)
         relaxed, strained, final = crystal.energies
         assert relaxed < 0
         assert final < strained
+    with pytest.raises(ProducerError, match="shards of another size"):
+        produce(tmp_path, SMALL, crystals=4, seed=3, shard_size=2)
     with pytest.raises(ProducerError, match="block_cells 8 there, 9 asked for"):
         produce(tmp_path, replace(SMALL, block_cells=9), crystals=2, seed=3, shard_size=3)
 
