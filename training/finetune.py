@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from training.data import HELD_OUT_SEED, Sample
+from training.data import HELD_OUT_SEED, Sample, stream
 from training.experiment import Experiment
 from training.features import features_of
 from training.fit import train
@@ -26,7 +26,7 @@ class FineTuning(PhaseRetrieval):
     def draw(self, seed: int, number: int) -> Sample:
         if seed == HELD_OUT_SEED:
             return _on(self.held_out[number].as_measured(), self.device)
-        generator = torch.Generator(device=self.device).manual_seed((seed << 32) + number)
+        generator = torch.Generator(device=self.device).manual_seed(stream(seed, number))
         return self.patterns[number % len(self.patterns)].augmented(self.settings.batch, generator)
 
     def val_dataloader(self) -> DataLoader[int]:
