@@ -8,7 +8,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from inphase.retrieval.passes import TINY
+from inphase.retrieval.passes import TINY, misfit, quotient
 from inphase.retrieval.terms import PartialCoherence
 from inphase.retrieval.transform import Transform
 
@@ -17,7 +17,7 @@ STEPS = (1.5, 1.2, 1.07)  # factors by which the search changes one width at a t
 
 
 class Coherence:
-    """Convolution of an intensity with a kernel per start: an operator with its adjoint, and the search for the kernel."""
+    """Convolution of an intensity with a kernel per start, and the search for the kernel. Everything real has half a spectrum."""
 
     def __init__(self, clause: PartialCoherence, transform: Transform, kernels: Tensor) -> None:
         self._clause = clause
@@ -45,72 +45,72 @@ class Coherence:
 
     def forward(self, intensity: Tensor) -> Tensor:
         """The blurred intensity, (B, N, ...) float32, never negative."""
-        return self._filtered(intensity, self._frequency_response(intensity)).clamp_(min=0)
-
-    def adjoint(self, intensity: Tensor) -> Tensor:
-        """Correlation with the kernel, (B, N, ...) float32."""
-        return self._filtered(intensity, self._frequency_response(intensity).conj())
+        shape, spectrum = intensity.shape, self._spectrum(intensity)
+        del intensity
+        return self._volume(spectrum.mul_(self._frequency_response(shape)), shape).clamp_(min=0)
 
     def update(self, intensity: Tensor, constraint: Tensor) -> None:
         """A better kernel from the intensity |F|^2 of the current iterate and the measured one (`Problem.constraint`)."""
-        if self._clause.kernel == "gauss":
-            self.kernels = self._search(intensity, constraint)
-        else:
-            self.kernels = self._richardson_lucy(intensity, constraint)
+        self._response = None
+        shape, source = intensity.shape, self._spectrum(intensity)
+        del intensity  # where the caller does not keep it, its memory serves the search
+        find = self._search if self._clause.kernel == "gauss" else self._richardson_lucy
+        self.kernels = find(source, shape, constraint)
 
-    def _frequency_response(self, like: Tensor) -> Tensor:
+    def _frequency_response(self, shape: torch.Size) -> Tensor:
         if self._response is None:
-            self._response = torch.fft.fftn(_placed(self._kernels, like), dim=self._transform.dims)
+            self._response = self._spectrum(_placed(self._kernels, shape))
         return self._response
 
-    def _filtered(self, volume: Tensor, response: Tensor) -> Tensor:
-        dims = self._transform.dims
-        spectrum = torch.fft.fftn(volume.to(response.dtype), dim=dims)
-        filtered: Tensor = torch.fft.ifftn(spectrum.mul_(response), dim=dims).real.contiguous()
-        return filtered
+    def _spectrum(self, volume: Tensor) -> Tensor:
+        """Real (B, N, ...) -> (B, ..., N // 2 + 1)."""
+        spectrum: Tensor = torch.fft.rfftn(volume, dim=self._transform.dims)
+        return spectrum
 
-    def _richardson_lucy(self, intensity: Tensor, constraint: Tensor) -> Tensor:
+    def _volume(self, spectrum: Tensor, shape: torch.Size) -> Tensor:
+        """The inverse."""
+        volume: Tensor = torch.fft.irfftn(spectrum, shape[1:], dim=self._transform.dims)
+        return volume
+
+    def _richardson_lucy(self, source: Tensor, shape: torch.Size, constraint: Tensor) -> Tensor:
         """k <- k / (I* w) . (I * (w m^2 / (I conv k))), * the correlation, w the visible voxels (Richardson 1972, Lucy 1974)."""
-        dims, sides = self._transform.dims, self._kernels.shape[1:]
-        visible = (constraint >= 0).to(intensity.dtype)
-        measured = constraint.clamp(min=0).square()
-        source = torch.fft.fftn(intensity.to(torch.complex64), dim=dims)
+        sides = tuple(self._kernels.shape[1:])
 
         def correlated(volume: Tensor) -> Tensor:
-            spectrum = torch.fft.fftn(volume.to(torch.complex64), dim=dims)
-            return _cut(torch.fft.ifftn(spectrum.mul_(source.conj()), dim=dims).real, sides)
+            # as a convolution, mirrored: the conjugate of the source's spectrum would take another volume
+            spectrum = self._spectrum(volume).conj_physical_()
+            del volume
+            return _cut(self._volume(spectrum.mul_(source), shape), sides).flip(self._transform.dims)
 
-        exposure = correlated(visible.expand_as(intensity)).clamp(min=TINY)
+        exposure = correlated((constraint >= 0).to(constraint.dtype).expand(shape)).clamp(min=TINY)
         kernels = self._kernels
         for _ in range(self._clause.iterations):
-            response = torch.fft.fftn(_placed(kernels, intensity), dim=dims)
-            blurred = torch.fft.ifftn(response.mul_(source), dim=dims).real.clamp(min=TINY)
-            kernels = kernels * correlated(visible * measured / blurred).clamp(min=0) / exposure
-            kernels = _normalised(kernels)
+            gain = correlated(quotient(self._convolved(kernels, source, shape), constraint)).clamp(min=0)
+            kernels = _normalised(kernels * gain / exposure)
         return kernels
 
-    def _search(self, intensity: Tensor, constraint: Tensor) -> Tensor:
+    def _search(self, source: Tensor, shape: torch.Size, constraint: Tensor) -> Tensor:
         """The Gaussian whose blurred intensity fits the modulus best: one width after the other, in shrinking steps."""
-        sides = self._kernels.shape[1:]
+        sides = tuple(self._kernels.shape[1:])
         widths = _widths(self._kernels)
-        source = torch.fft.fftn(intensity.to(torch.complex64), dim=self._transform.dims)
 
-        def misfit(candidate: Tensor) -> Tensor:
-            response = torch.fft.fftn(_placed(_gaussians(candidate, sides), intensity), dim=self._transform.dims)
-            blurred = torch.fft.ifftn(response.mul_(source), dim=self._transform.dims).real.clamp(min=0)
-            residual = torch.where(constraint >= 0, blurred.sqrt() - constraint, 0.0)
-            return residual.flatten(1).square().sum(1, dtype=torch.float64)
+        def misfits(candidate: Tensor) -> Tensor:
+            return misfit(self._convolved(_gaussians(candidate, sides), source, shape), constraint)
 
-        best = misfit(widths)
+        best = misfits(widths)
         for step, axis in itertools.product(STEPS, range(widths.shape[1])):
             for factor in (step, 1 / step):
                 candidate = widths.clone()
                 candidate[:, axis] = (candidate[:, axis] * factor).clamp(*WIDTHS)
-                found = misfit(candidate)
+                found = misfits(candidate)
                 better = found < best
                 widths = torch.where(better[:, None], candidate, widths)
                 best = torch.minimum(found, best)
         return _gaussians(widths, sides)
+
+    def _convolved(self, kernels: Tensor, source: Tensor, shape: torch.Size) -> Tensor:
+        """A volume of spectrum `source`, blurred; (B, N, ...) float32."""
+        return self._volume(self._spectrum(_placed(kernels, shape)).mul_(source), shape)
 
 
 def _gaussians(widths: Tensor, sides: tuple[int, ...]) -> Tensor:
@@ -141,14 +141,19 @@ def _normalised(kernels: Tensor) -> Tensor:
     return kernels / total.view(-1, *(1 for _ in kernels.shape[1:]))
 
 
-def _placed(kernels: Tensor, like: Tensor) -> Tensor:
-    """Kernels on the grid of `like`, their centres at index 0; complex64."""
-    out = torch.zeros(like.shape, dtype=torch.complex64, device=like.device)
-    out[(slice(None), *(slice(0, side) for side in kernels.shape[1:]))] = kernels.to(torch.complex64)
-    return out.roll([-(side // 2) for side in kernels.shape[1:]], list(range(1, kernels.ndim)))
+def _around(sides: tuple[int, ...], shape: torch.Size, device: torch.device) -> tuple[Tensor, ...]:
+    """Indices of the window of `sides` voxels around index 0, for (B, N, ...)."""
+    axes = [(torch.arange(side) - side // 2) % n for side, n in zip(sides, shape[1:], strict=True)]
+    return torch.meshgrid(*(axis.to(device) for axis in (torch.arange(shape[0]), *axes)), indexing="ij")
+
+
+def _placed(kernels: Tensor, shape: torch.Size) -> Tensor:
+    """Kernels on a grid, their centres at index 0."""
+    out = torch.zeros(shape, dtype=kernels.dtype, device=kernels.device)
+    out[_around(tuple(kernels.shape[1:]), shape, kernels.device)] = kernels
+    return out
 
 
 def _cut(volume: Tensor, sides: tuple[int, ...]) -> Tensor:
     """The window of `sides` voxels around index 0."""
-    rolled = volume.roll([side // 2 for side in sides], list(range(1, volume.ndim)))
-    return rolled[(slice(None), *(slice(0, side) for side in sides))]
+    return volume[_around(sides, volume.shape, volume.device)]

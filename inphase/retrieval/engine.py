@@ -90,15 +90,17 @@ def retrieve(
         raise DataError("the checkpoint is of another recipe or of other starts")
     if starts.objects.shape[1:] != problem.modulus.shape:
         raise DataError(f"starts of {starts.objects.shape[1:]} voxels do not fit a modulus of {problem.modulus.shape}")
-    with kept_pages(), _crew(problem, recipe, begin, torch.device(device)) as crew:
+    with _crew(problem, recipe, begin, torch.device(device)) as crew:
         first = begin.iteration
-        while first < recipe.iterations:
-            # blocks end with the iterations that are sampled: 0, 10, 20, ...
-            last = min(-(-first // SAMPLE_EVERY) * SAMPLE_EVERY, recipe.iterations - 1)
-            crew.advance(first, last, cancelled)
-            if progress is not None and last % SAMPLE_EVERY == 0:
-                progress(crew.progress(last))
-            first = last + 1
+        # what lives as long as the run is made before, and its result after: they would scatter what comes and goes in between
+        with kept_pages():
+            while first < recipe.iterations:
+                # blocks end with the iterations that are sampled: 0, 10, 20, ...
+                last = min(-(-first // SAMPLE_EVERY) * SAMPLE_EVERY, recipe.iterations - 1)
+                crew.advance(first, last, cancelled)
+                if progress is not None and last % SAMPLE_EVERY == 0:
+                    progress(crew.progress(last))
+                first = last + 1
         return crew.solutions()
 
 

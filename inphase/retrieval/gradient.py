@@ -7,18 +7,16 @@ What an optimiser remembers is kept for the voxels of the support only.
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from inphase.metrics import RATE_FLOOR
-from inphase.retrieval.passes import project_modulus
+from inphase.retrieval.descent import TINY, Descent, dot, each
 from inphase.retrieval.terms import Loss
-from inphase.retrieval.transform import Transform
 
-TINY = 1e-30
 ROUNDING = 1e-9  # of the loss: a sum of many single-precision terms does not show a smaller change
-
 
 # second derivative by |F| of one voxel at its minimum
 CURVATURE = {Loss.AMPLITUDE: 1.0, Loss.POISSON: 4.0}
@@ -44,9 +42,9 @@ class Objective:
         """(B,) float64, differentiable."""
         return self._value(field, self._constraint)
 
-    def gradient(self, field: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, field: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The value, (B,) float64, and dL/dRe F + i dL/dIm F, (B, N, ...): steepest ascent in the inner product Re <a, b>."""
-        slope = torch.empty_like(field)
+        slope = torch.empty_like(field) if out is None else out
         value, _ = self.on_line(field, None, None, slope)
         return value, slope
 
@@ -65,7 +63,7 @@ class Objective:
             point = rows[:, block]
             if along is not None and length is not None:
                 direction = along.flatten(1)[:, block]
-                point = point + direction * _each(length)
+                point = point + direction * each(length)
             with torch.enable_grad():
                 leaf = point.detach().requires_grad_()
                 whole = leaf.view(field.shape) if self._blur else leaf
@@ -74,7 +72,7 @@ class Objective:
                 (out[:, block],) = torch.autograd.grad(part.sum(), leaf)
             value += part.detach()
             if along is not None:
-                product += _dot(out[:, block], direction)
+                product += dot(out[:, block], direction)
         return value, product
 
     def _blocks(self, rows: Tensor) -> list[slice]:
@@ -102,65 +100,24 @@ class Objective:
         return terms.flatten(1).sum(1, dtype=torch.float64)
 
 
-class Voxels:
-    """The voxels of each start's support side by side, (B, V): what lies outside needs no memory and no arithmetic.
+@dataclass(eq=False)
+class Refinement(Descent):
+    """A descent on the gradient that automatic differentiation gives."""
 
-    V is the largest support's volume; smaller ones are filled up with zeros.
-    """
+    loss: Loss = Loss.AMPLITUDE
+    blur: Blur | None = None
 
-    def __init__(self, support: Tensor) -> None:
-        rows = support.flatten(1)
-        start, voxel = rows.nonzero(as_tuple=True)
-        counts = rows.sum(1)
-        rank = torch.arange(len(voxel), device=rows.device) - (counts.cumsum(0) - counts)[start]
-        self._shape = support.shape
-        self._index = torch.zeros(len(rows), max(1, int(counts.max())), dtype=torch.int64, device=rows.device)
-        self._inside = torch.zeros(self._index.shape, dtype=torch.float32, device=rows.device)
-        self._index[start, rank] = voxel
-        self._inside[start, rank] = 1.0
-        self.counts = counts
-
-    def of(self, volume: Tensor) -> Tensor:
-        """(B, N, ...) -> (B, V)."""
-        return volume.flatten(1).gather(1, self._index) * self._inside
-
-    def volume(self, packed: Tensor) -> Tensor:
-        """(B, V) -> (B, N, ...), zero outside the support."""
-        rows = torch.zeros(len(packed), self._shape[1:].numel(), dtype=packed.dtype, device=packed.device)
-        return rows.scatter_add_(1, self._index, packed).view(self._shape)
-
-
-class Descent:
-    """What the optimisers share: the state of a batch, of which one iteration costs one pair of FFTs.
-
-    object: (B, N, ...) complex64, zero outside the support. field: its far field.
-    """
-
-    def __init__(
-        self, transform: Transform, constraint: Tensor, obj: Tensor, support: Tensor, loss: Loss, blur: Blur | None
-    ) -> None:
-        self.field = transform.forward(obj * support)
-        self._transform = transform
-        self._constraint = constraint
-        self._objective = Objective(loss, constraint, blur)
-        self._voxels = Voxels(support)
-        self._packed = self._voxels.of(obj)
-
-    @property
-    def object(self) -> Tensor:
-        """A new tensor."""
-        return self._voxels.volume(self._packed)
-
-    def projected(self) -> Tensor:
-        """P_M o, a new tensor: what the support is drawn from."""
-        return self._transform.backward(project_modulus(self.field, self._constraint, torch.empty_like(self.field)))
+    def __post_init__(self, start: Tensor, support: Tensor) -> None:
+        super().__post_init__(start, support)
+        self._objective = Objective(self.loss, self.constraint, self.blur)
 
     def _to_object(self, slope: Tensor) -> Tensor:
         """The gradient by the object's voxels, (B, V), from that by the far field."""
-        return self._voxels.of(self._transform.backward(slope))
+        return self._voxels.of(self.transform.backward(slope))
 
 
-class Adam(Descent):
+@dataclass(eq=False)
+class Adam(Refinement):
     """Adam (Kingma & Ba 2015) with step `rate` / sqrt(iteration), as its convergence theorem asks, in units of the rms amplitude.
 
     The second moment is that of |g|: the path does not depend on the object's global phase.
@@ -168,19 +125,12 @@ class Adam(Descent):
 
     DECAY = (0.9, 0.999)
 
-    def __init__(
-        self,
-        transform: Transform,
-        constraint: Tensor,
-        obj: Tensor,
-        support: Tensor,
-        loss: Loss = Loss.AMPLITUDE,
-        blur: Blur | None = None,
-        rate: float = 0.1,
-    ) -> None:
-        super().__init__(transform, constraint, obj, support, loss, blur)
-        power = _dot(self._packed, self._packed) / self._voxels.counts.clamp(min=1)
-        self._rate = rate * power.sqrt()
+    rate: float = 0.1
+
+    def __post_init__(self, start: Tensor, support: Tensor) -> None:
+        super().__post_init__(start, support)
+        power = dot(self._packed, self._packed) / self._voxels.counts.clamp(min=1)
+        self._first = self.rate * power.sqrt()
         self._mean = torch.zeros_like(self._packed)
         self._square = torch.zeros_like(self._packed.real)
         self._steps = 0
@@ -188,17 +138,19 @@ class Adam(Descent):
     def advance(self) -> None:
         """One step."""
         self._steps += 1
-        gradient = self._to_object(self._objective.gradient(self.field)[1])
+        gradient = self._to_object(self._objective.gradient(self.field, self.scratch)[1])
         first, second = self.DECAY
         self._mean.lerp_(gradient, 1 - first)
         self._square.mul_(second).add_((1 - second) * (gradient.real.square() + gradient.imag.square()))
         mean = self._mean / (1 - first**self._steps)
         spread = (self._square / (1 - second**self._steps)).sqrt() + TINY
-        self._packed = self._packed - _each(self._rate / self._steps**0.5) * mean / spread
-        self.field = self._transform.forward(self.object)
+        self._packed = self._packed - each(self._first / self._steps**0.5) * mean / spread
+        del self.field  # its memory serves the new one
+        self.field = self._far_field(self._packed)
 
 
-class LBFGS(Descent):
+@dataclass(eq=False)
+class LBFGS(Refinement):
     """Limited-memory BFGS (Nocedal, Math. Comp. 35, 773 (1980)), every start with its own history and step length.
 
     The far field is linear in the object: the line search (weak Wolfe conditions by bisection, Lewis & Overton 2013) moves along
@@ -207,30 +159,22 @@ class LBFGS(Descent):
 
     ARMIJO, WOLFE, TRIALS = 1e-4, 0.9, 12
 
-    def __init__(
-        self,
-        transform: Transform,
-        constraint: Tensor,
-        obj: Tensor,
-        support: Tensor,
-        loss: Loss = Loss.AMPLITUDE,
-        blur: Blur | None = None,
-        memory: int = 10,
-    ) -> None:
-        super().__init__(transform, constraint, obj, support, loss, blur)
-        self._value, slope = self._objective.gradient(self.field)
+    memory: int = 10
+
+    def __post_init__(self, start: Tensor, support: Tensor) -> None:
+        super().__post_init__(start, support)
+        self._value, slope = self._objective.gradient(self.field, self.scratch)
         self._gradient = self._to_object(slope)
-        self._pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=memory)  # s, y, 1 / s.y
-        self._first = torch.full_like(self._value, 1 / CURVATURE[loss])  # a step of ER
+        self._pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=self.memory)  # s, y, 1 / s.y
+        self._first = torch.full_like(self._value, 1 / CURVATURE[self.loss])  # a step of ER
         self._scale = self._first.clone()
 
     def advance(self) -> None:
         """One step: a direction from the history, a length that satisfies the Wolfe conditions, a new pair."""
         direction, descent = self._direction()
-        along = self._transform.forward(self._voxels.volume(direction))
-        length, slope = self._search(along, descent)
+        length, slope = self._search(self._far_field(direction), descent)
         gradient = self._to_object(slope)
-        step, change = direction * _each(length), gradient - self._gradient
+        step, change = direction * each(length), gradient - self._gradient
         self._packed = self._packed + step
         self._gradient = gradient
         self._remember(step, change, length)
@@ -240,18 +184,18 @@ class LBFGS(Descent):
         rest = self._gradient
         parts = []
         for s, y, weight in reversed(self._pairs):
-            part = weight * _dot(s, rest)
-            rest = rest - _each(part) * y
+            part = weight * dot(s, rest)
+            rest = rest - each(part) * y
             parts.append(part)
-        rest = rest * _each(self._scale)
+        rest = rest * each(self._scale)
         for (s, y, weight), part in zip(self._pairs, reversed(parts), strict=True):
-            rest = rest + _each(part - weight * _dot(y, rest)) * s
-        slope = _dot(rest, self._gradient)
+            rest = rest + each(part - weight * dot(y, rest)) * s
+        slope = dot(rest, self._gradient)
         # rounding may spoil the history's product: begin anew from the gradient
-        steepest = self._gradient * _each(self._first)
+        steepest = self._gradient * each(self._first)
         uphill = ~(slope > 0)
         direction = -torch.where(uphill[:, None], steepest, rest)
-        return direction, _dot(direction, self._gradient)
+        return direction, dot(direction, self._gradient)
 
     def _search(self, along: Tensor, descent: Tensor) -> tuple[Tensor, Tensor]:
         """Step lengths (B,), and the gradient at the far field that they lead to; `field` and its value are moved there."""
@@ -259,7 +203,7 @@ class LBFGS(Descent):
         length, start = torch.ones_like(descent), self._value
         done = -descent <= ROUNDING * start  # a solved start stays
         length[done] = 0
-        slope = torch.empty_like(self.field)
+        slope = self.scratch
         for trial in range(self.TRIALS + 1):
             if trial == self.TRIALS:  # single precision ends here: the longest step that is known to descend
                 length = torch.where(done, length, low)
@@ -271,13 +215,13 @@ class LBFGS(Descent):
             low, high = torch.where(falls, length, low), torch.where(falls, high, length)
             between = torch.where(torch.isfinite(high), (low + high) / 2, 2 * low)
             length = torch.where(done, length, between)
-        self.field.addcmul_(along, _each(length, along).to(along.dtype))
+        self.field.addcmul_(along, each(length, along).to(along.dtype))
         self._value = value
         return length, slope
 
     def _remember(self, step: Tensor, change: Tensor, length: Tensor) -> None:
         """Keep the pair where it has positive curvature; a start that could not move forgets its history."""
-        product, square = _dot(step, change), _dot(change, change)
+        product, square = dot(step, change), dot(change, change)
         useful = product > 1e-10 * square
         weight = torch.where(useful, 1 / product.clamp(min=TINY), 0.0)
         self._scale = torch.where(useful, product / square.clamp(min=TINY), self._scale)
@@ -287,13 +231,3 @@ class LBFGS(Descent):
             self._pairs = deque(
                 ((s, y, torch.where(stuck, 0.0, w)) for s, y, w in self._pairs), maxlen=self._pairs.maxlen
             )
-
-
-def _each(values: Tensor, like: Tensor | None = None) -> Tensor:
-    """(B,) -> (B, 1) float32, or (B, 1, ...) with the dimensions of `like`."""
-    return values.float().view(-1, *(1,) * (1 if like is None else like.ndim - 1))
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Re <a, b> of each start, (B,) float64."""
-    return (a.real * b.real + a.imag * b.imag).flatten(1).sum(1, dtype=torch.float64)

@@ -1,18 +1,20 @@
 """The elementwise passes between the FFTs, on tensors of any device.
 
-On the CPU each is one compiled sweep over memory (`sweeps`): torch would make several, which cost more than the FFTs.
-Elsewhere they are torch expressions. `tests/inphase/retrieval/test_passes.py` holds the two equal.
-Volumes are (B, N, ...) complex64, contiguous, supports (B, N, ...) bool, constraints (N, ...) float32 (`Problem.constraint`).
+On the CPU each is one compiled sweep over memory (`sweeps`), shared between torch's threads: torch would make several, which
+cost more than the FFTs. Elsewhere they are torch expressions. `tests/inphase/retrieval/test_passes.py` holds the two equal.
+Volumes are (B, N, ...) complex64, supports (B, N, ...) bool, constraints (N, ...) float32 (`Problem.constraint`), all
+contiguous. What changes an object does so in place: FFTs return new volumes, and whoever kept those would scatter the
+volumes that live long among those that do not.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from inphase.retrieval import sweeps
+from inphase.retrieval.team import BLOCK
 
 TINY = float(sweeps.TINY)
 
@@ -21,15 +23,25 @@ def _on_cpu(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
-def _rows(tensor: Tensor) -> NDArray[Any]:
-    """(B, ...) -> (B, voxels), the same memory."""
-    rows: NDArray[Any] = tensor.numpy().reshape(len(tensor), -1)
-    return rows
-
-
 def _each(values: Tensor, volume: Tensor) -> Tensor:
     """(B,) -> (B, 1, ...) float32, to be multiplied with a volume."""
     return values.float().view(-1, *(1 for _ in volume.shape[1:]))
+
+
+def _parts(volume: Tensor, count: int) -> Tensor:
+    """Where a sweep leaves `count` sums of every block."""
+    return torch.zeros(len(volume), -(-volume[0].numel() // BLOCK), count, dtype=torch.float64)
+
+
+def _total(parts: Tensor) -> Tensor:
+    """(B, count) float64, block after block: `sum` would choose an order by the number of threads."""
+    return parts.cumsum(1)[:, -1]
+
+
+def _factor(power: Tensor, constraint: Tensor) -> Tensor:
+    """What P_M multiplies a voxel of |F|^2 by."""
+    ratio = constraint / (power + TINY).sqrt()
+    return torch.maximum(ratio, (-ratio).clamp(max=1))
 
 
 def project_modulus(field: Tensor, constraint: Tensor, out: Tensor | None = None) -> Tensor:
@@ -38,72 +50,69 @@ def project_modulus(field: Tensor, constraint: Tensor, out: Tensor | None = None
     Into `out`, else in place; returns it.
     """
     if not _on_cpu(field):
-        ratio = constraint / (field.real.square() + field.imag.square() + TINY).sqrt()
-        return torch.mul(field, torch.maximum(ratio, (-ratio).clamp(max=1)), out=field if out is None else out)
+        return torch.mul(field, _factor(_power(field), constraint), out=field if out is None else out)
     if out is None:
-        sweeps.project_modulus(_rows(field), constraint.numpy().reshape(-1))
+        sweeps.project_modulus(field, constraint)
         return field
-    sweeps.project_into(_rows(field), constraint.numpy().reshape(-1), _rows(out))
+    sweeps.project_into(field, constraint, out)
     return out
-
-
-def confine(projected: Tensor, support: Tensor) -> Tensor:
-    """S P_M o, in place of `projected`."""
-    if _on_cpu(projected):
-        sweeps.confine(_rows(projected), _rows(support))
-        return projected
-    return projected.mul_(support)
-
-
-def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix: float) -> Tensor:
-    """P_M o in the support, keep o + mix P_M o outside, in place of `projected`: HIO (1, -beta), RAAR (beta, 1 - 2 beta)."""
-    if _on_cpu(projected):
-        sweeps.feed_back(_rows(obj), _rows(projected), _rows(support), np.float32(keep), np.float32(mix))
-        return projected
-    return projected.copy_(torch.where(support, projected, keep * obj + mix * projected))
-
-
-def difference_map(obj: Tensor, projected: Tensor, second: Tensor, support: Tensor, beta: float) -> Tensor:
-    """(1 + beta) P_M o in the support, o outside, less beta P_M f_S o (`second`), in place of `projected` (`terms.DM`)."""
-    if _on_cpu(projected):
-        sweeps.difference_map(_rows(obj), _rows(projected), _rows(second), _rows(support), np.float32(beta))
-        return projected
-    return projected.copy_(torch.where(support, (1 + beta) * projected, obj) - beta * second)
 
 
 def project_blurred(field: Tensor, blurred: Tensor, constraint: Tensor) -> Tensor:
     """P_M under partial coherence, in place: F is multiplied by c / sqrt(blurred |F|^2) as `project_modulus` does by c / |F|."""
-    ratio = constraint / (blurred + TINY).sqrt()
-    return field.mul_(torch.maximum(ratio, (-ratio).clamp(max=1)))
+    if _on_cpu(field):
+        sweeps.project_blurred(field, blurred, constraint)
+        return field
+    return field.mul_(_factor(blurred, constraint))
 
 
-def gradient(obj: Tensor, projected: Tensor, support: Tensor, previous: Tensor, direction: Tensor) -> Tensor:
-    """g = o - P_M o inside the support, in place of `projected`, whose voxels outside are left undefined.
+def intensity(field: Tensor) -> Tensor:
+    """|F|^2, (B, N, ...) float32."""
+    if not _on_cpu(field):
+        return _power(field)
+    out = torch.empty(field.shape, dtype=torch.float32)
+    sweeps.intensity(field, out)
+    return out
 
-    Returns (B, 3) float64, sums over the support: g.g, g.(g - previous), g.direction.
-    """
+
+def confine(obj: Tensor, projected: Tensor, support: Tensor) -> None:
+    """obj becomes S P_M o."""
     if _on_cpu(obj):
-        sums = np.zeros((len(obj), 3))
-        sweeps.gradient(_rows(obj), _rows(projected), _rows(support), _rows(previous), _rows(direction), sums)
-        return torch.from_numpy(sums)
-    torch.sub(obj, projected, out=projected).mul_(support)
-    return torch.stack([_dot(projected, other) for other in (projected, projected - previous, direction)], 1)
-
-
-def redirect(direction: Tensor, gradient: Tensor, support: Tensor, ratio: Tensor) -> None:
-    """direction becomes ratio * direction - gradient inside the support, 0 outside; ratio (B,)."""
-    if _on_cpu(direction):
-        sweeps.redirect(_rows(direction), _rows(gradient), _rows(support), ratio.numpy().astype(np.float32))
+        sweeps.confine(obj, projected, support)
     else:
-        direction.mul_(_each(ratio, direction)).sub_(gradient).mul_(support)
+        torch.mul(projected, support, out=obj)
 
 
-def step(obj: Tensor, direction: Tensor, length: Tensor) -> None:
-    """obj becomes obj + length * direction; length (B,)."""
+def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix: float) -> None:
+    """obj becomes P_M o in the support, keep o + mix P_M o outside: HIO (1, -beta), RAAR (beta, 1 - 2 beta)."""
     if _on_cpu(obj):
-        sweeps.step(_rows(obj), _rows(direction), length.numpy().astype(np.float32))
+        sweeps.feed_back(obj, projected, support, torch.tensor([keep, mix]))
     else:
-        obj.add_(direction * _each(length, direction))
+        obj.copy_(torch.where(support, projected, keep * obj + mix * projected))
+
+
+def relax(obj: Tensor, support: Tensor, beta: float) -> None:
+    """obj becomes f_S o: o in the support, o / beta outside (`terms.DM`)."""
+    if _on_cpu(obj):
+        sweeps.relax(obj, support, torch.tensor([1 / beta]))
+    else:
+        obj.copy_(torch.where(support, obj, obj / beta))
+
+
+def difference_map(obj: Tensor, projected: Tensor, second: Tensor, support: Tensor, beta: float) -> None:
+    """obj, which is f_S o, becomes (1 + beta) P_M o in the support, o outside, less beta P_M f_S o (`second`) (`terms.DM`)."""
+    if _on_cpu(obj):
+        sweeps.difference_map(obj, projected, second, support, torch.tensor([beta]))
+    else:
+        obj.copy_(torch.where(support, (1 + beta) * projected, beta * obj) - beta * second)
+
+
+def step(field: Tensor, along: Tensor, length: Tensor) -> None:
+    """field becomes field + length * along; length (B,)."""
+    if _on_cpu(field):
+        sweeps.step(field, along, length.float())
+    else:
+        field.add_(along * _each(length, along))
 
 
 def curvature(field: Tensor, along: Tensor, constraint: Tensor) -> Tensor:
@@ -112,52 +121,77 @@ def curvature(field: Tensor, along: Tensor, constraint: Tensor) -> Tensor:
     A voxel held to c adds |g|^2 - c / |F| (|g|^2 - (Re conj(F) g)^2 / |F|^2); one that is kept adds nothing.
     """
     if _on_cpu(field):
-        sums = np.zeros((len(field), 2))
-        sweeps.curvature(_rows(field), _rows(along), constraint.numpy().reshape(-1), sums)
-        return torch.from_numpy(sums)
-    modulus2 = field.real.square() + field.imag.square() + TINY
-    power = along.real.square() + along.imag.square()
+        parts = _parts(field, 2)
+        sweeps.curvature(field, along, constraint, parts)
+        return _total(parts)
+    modulus2 = _power(field) + TINY
+    power = _power(along)
     radial = field.real * along.real + field.imag * along.imag
     held = constraint.abs() / modulus2.sqrt()
     bend = torch.where((constraint >= 0) | (held < 1), power - held * (power - radial.square() / modulus2), 0.0)
     return torch.stack([_sum(bend), _sum(power)], 1)
 
 
-def overlap(field: Tensor, constraint: Tensor) -> Tensor:
-    """sum |F| m and sum |F|^2 over the visible voxels, (B, 2) float64."""
+def overlap(field: Tensor, constraint: Tensor, blurred: Tensor | None = None) -> Tensor:
+    """sum |F| m and sum |F|^2 over the visible voxels, (B, 2) float64; `blurred` takes the place of |F|^2 where it is given."""
     if _on_cpu(field):
-        sums = np.zeros((len(field), 2))
-        sweeps.overlap(_rows(field), constraint.numpy().reshape(-1), sums)
-        return torch.from_numpy(sums)
-    modulus = field.abs() * (constraint >= 0)
-    return torch.stack([_sum(modulus * constraint.clamp(min=0)), _sum(modulus.square())], 1)
+        parts = _parts(field, 2)
+        if blurred is None:
+            sweeps.overlap(field, constraint, parts)
+        else:
+            sweeps.overlap_blurred(blurred, constraint, parts)
+        return _total(parts)
+    power = (_power(field) if blurred is None else blurred) * (constraint >= 0)
+    return torch.stack([_sum(power.sqrt() * constraint.clamp(min=0)), _sum(power)], 1)
 
 
-def amplitude(obj: Tensor) -> tuple[Tensor, Tensor]:
-    """|o| as a new complex volume, ready for an FFT, and its mean, (B,) float64."""
+def misfit(blurred: Tensor, constraint: Tensor) -> Tensor:
+    """sum (sqrt(blurred) - m)^2 over the visible voxels, (B,) float64; what is negative counts as 0."""
+    if _on_cpu(blurred):
+        parts = _parts(blurred, 1)
+        sweeps.misfit(blurred, constraint, parts)
+        return _total(parts)[:, 0]
+    return _sum(torch.where(constraint >= 0, blurred.clamp(min=0).sqrt() - constraint, 0.0).square())
+
+
+def quotient(blurred: Tensor, constraint: Tensor) -> Tensor:
+    """m^2 / blurred where m is visible, 0 elsewhere, in place; (B, N, ...) float32."""
+    if _on_cpu(blurred):
+        sweeps.quotient(blurred, constraint)
+        return blurred
+    return torch.div(constraint.clamp(min=0).square(), blurred.clamp(min=TINY), out=blurred)
+
+
+def amplitude(obj: Tensor, out: Tensor) -> Tensor:
+    """|o| goes into the complex volume `out`, ready for an FFT; its mean, (B,) float64."""
     if _on_cpu(obj):
-        out, sums = torch.empty_like(obj), np.zeros(len(obj))
-        sweeps.amplitude(_rows(obj), _rows(out), sums)
-        return out, torch.from_numpy(sums) / obj[0].numel()
+        parts = _parts(obj, 1)
+        sweeps.amplitude(obj, out, parts)
+        return _total(parts)[:, 0] / obj[0].numel()
     modulus = obj.abs()
-    return modulus.to(obj.dtype), _sum(modulus) / obj[0].numel()
+    out.copy_(modulus)
+    return _sum(modulus) / obj[0].numel()
 
 
-def weigh(volume: Tensor, weights: Tensor) -> Tensor:
-    """weights * volume, in place; weights (N, ...) float32."""
+def weigh(volume: Tensor, windows: Sequence[Tensor]) -> Tensor:
+    """volume times the product of windows, float32, one for each axis; in place."""
+    *others, last = windows
+    rows = torch.ones((), device=volume.device)
+    for window in others:
+        rows = rows[..., None] * window
     if _on_cpu(volume):
-        sweeps.weigh(_rows(volume), weights.numpy().reshape(-1))
+        sweeps.weigh(volume, rows.contiguous(), last)
         return volume
-    return volume.mul_(weights)
+    return volume.mul_(rows[..., None] * last)
 
 
 def intensity_weighted_amplitude(smooth: Tensor, mean: Tensor) -> Tensor:
     """sqrt(sum a^4 / sum a^2) of the real part, (B,) float64. mean (B,): its scale, lest fourth powers leave single precision."""
     mean = mean.clamp(min=TINY)
     if _on_cpu(smooth):
-        sums = np.zeros((len(smooth), 2))
-        sweeps.moments(_rows(smooth), (1 / mean).numpy().astype(np.float32), sums)
-        second, fourth = torch.from_numpy(sums).unbind(1)
+        parts = _parts(smooth, 2)
+        sweeps.moments(smooth, (1 / mean).float(), parts)
+        second, fourth = _total(parts).unbind(1)
     else:
         square = (smooth.real / _each(mean, smooth)).double().square()
         second, fourth = _sum(square), _sum(square.square())
@@ -168,17 +202,16 @@ def above(smooth: Tensor, cut: Tensor) -> tuple[Tensor, list[int]]:
     """Where the real part is at least `cut` (B,): bool (B, N, ...), and the number of such voxels per start."""
     if _on_cpu(smooth):
         support = torch.empty(smooth.shape, dtype=torch.bool)
-        sweeps.above(_rows(smooth), cut.numpy().astype(np.float32), _rows(support))
-        return support, [int(np.count_nonzero(row)) for row in _rows(support)]
+        sweeps.above(smooth, cut.float(), support)
+        return support, [int(np.count_nonzero(one)) for one in support.numpy()]
     support = smooth.real >= _each(cut, smooth)
     return support, support.flatten(1).sum(1).tolist()
+
+
+def _power(volume: Tensor) -> Tensor:
+    return volume.real.square() + volume.imag.square()
 
 
 def _sum(volume: Tensor) -> Tensor:
     """(B, ...) -> (B,) float64."""
     return volume.flatten(1).sum(1, dtype=torch.float64)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Real inner product of each start, (B,) float64."""
-    return _sum(a.real * b.real + a.imag * b.imag)

@@ -1,7 +1,7 @@
 """One batch of starts on its way through a recipe. Everything here is uncentred: no iteration pays for an fftshift."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,31 +13,23 @@ from inphase.retrieval import gradient, terms
 from inphase.retrieval.checkpoint import Checkpoint
 from inphase.retrieval.coherence import Coherence
 from inphase.retrieval.conjugate import ConjugateGradients
-from inphase.retrieval.passes import confine, difference_map, feed_back, overlap, project_blurred, project_modulus
+from inphase.retrieval.descent import Descent
+from inphase.retrieval.passes import (
+    confine,
+    difference_map,
+    feed_back,
+    intensity,
+    overlap,
+    project_blurred,
+    project_modulus,
+    relax,
+)
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.shrinkwrap import shrink_wrap
 from inphase.retrieval.terms import ADAM, DM, ER, HIO, LBFGS, RAAR, SF, Loss, Operation, Recipe
 from inphase.retrieval.transform import Transform
 
 SAMPLE_EVERY = 10  # iterations between two entries of the history and two progress calls
-
-
-class Descent(Protocol):
-    """What lowers a loss within the support that it was made for (`terms.Descent`)."""
-
-    @property
-    def object(self) -> Tensor:
-        """(B, N, ...) complex64, zero outside the support."""
-
-    @property
-    def field(self) -> Tensor:
-        """Its far field; not to be changed."""
-
-    def projected(self) -> Tensor:
-        """P_M o, a new tensor."""
-
-    def advance(self) -> None:
-        """One step."""
 
 
 class FarField:
@@ -118,15 +110,18 @@ class Run:
         blurred = self._blurred(field, iteration)
         self._sample(iteration, field, blurred)
         if self._descent:
-            wrapped = self._shrink_wrap(self._descent.projected, iteration)
+            del field, blurred
+            wrapped = self._shrink_wrap(self._descent.projected, self._descent.scratch, iteration)
             if wrapped or self._blur_changes(iteration):
-                self._descent = self._descent_of(operation, self._descent.object)
+                self._leave()
+                self._descent = self._descent_of(operation)
             self._descent.advance()
         else:
             projected = self._transform.backward(self._project(field, blurred))
-            del field  # its memory serves the support update
-            self._shrink_wrap(lambda: projected, iteration)
+            self._shrink_wrap(lambda: projected, field, iteration)
+            del field, blurred
             self._constrain(operation, projected, self._inside(projected, iteration))
+            del projected
         self._accumulate(iteration)
         self._iteration += 1
 
@@ -146,13 +141,18 @@ class Run:
     def _choose(self, operation: Operation, *, anew: bool) -> None:
         """Begin or leave a descent where the operation changes; begin it `anew` where what it descends on does."""
         if self._descent and (anew or operation != self._descending):
-            self._object, self._descent = self._descent.object, None
+            self._leave()
         if isinstance(operation, terms.Descent) and self._descent is None:
-            self._descent, self._object = self._descent_of(operation, self._current()), None
+            self._descent = self._descent_of(operation)
         self._descending = operation
 
-    def _descent_of(self, operation: Operation, obj: Tensor) -> Descent:
-        about = (self._transform, self._constraint, obj, self._support)
+    def _leave(self) -> None:
+        self._object, self._descent = self._current(), None
+
+    def _descent_of(self, operation: Operation) -> Descent:
+        """It takes the object over."""
+        about = (self._transform, self._constraint, self._current(), self._support)
+        self._object = None
         blur = self._coherence.forward if self._coherence else None
         match operation:
             case ADAM(loss, rate):
@@ -171,14 +171,13 @@ class Run:
         clause = self._recipe.coherence
         if clause is None or iteration < clause.start:
             return None
-        intensity = field.real.square() + field.imag.square()
         if self._coherence is None:
             self._coherence = Coherence.gaussian(
                 clause, self._transform, len(field), tuple(field.shape[1:]), field.device
             )
         if self._blur_changes(iteration):
-            self._coherence.update(intensity, self._constraint)
-        return self._coherence.forward(intensity)
+            self._coherence.update(intensity(field), self._constraint)
+        return self._coherence.forward(intensity(field))
 
     def _project(self, field: Tensor, blurred: Tensor | None) -> Tensor:
         """P_M in reciprocal space, in place."""
@@ -189,19 +188,19 @@ class Run:
     def _sample(self, iteration: int, field: Tensor, blurred: Tensor | None) -> None:
         if iteration % SAMPLE_EVERY:
             return
-        seen = field if blurred is None else blurred.sqrt().to(field.dtype)
-        overlapping, power = overlap(seen, self._far.constraint).unbind(1)
+        overlapping, power = overlap(field, self._far.constraint, blurred).unbind(1)
         chi2 = (1 - overlapping.square() / (power * self._far.power)).tolist()
         if not np.isfinite(chi2).all():
             raise DataError(f"phase retrieval diverged at iteration {iteration}")
         self._history.append((iteration, chi2, list(self._voxels)))
 
-    def _shrink_wrap(self, projected: Callable[[], Tensor], iteration: int) -> bool:
-        """Update the supports from P_M o where the recipe asks for it at this iteration; whether it did."""
+    def _shrink_wrap(self, projected: Callable[[], Tensor], scratch: Tensor, iteration: int) -> bool:
+        """Update the supports from P_M o where the recipe asks for it at this iteration; whether it did, and used `scratch`."""
         due = self._recipe.support_update(iteration)
         if due is None:
             return False
-        self._support, self._voxels = shrink_wrap(self._transform, projected(), self._support, *due)
+        support, self._voxels = shrink_wrap(self._transform, projected(), self._support, *due, scratch)
+        self._support.copy_(support)  # a new one would take the place of a volume that comes and goes
         return True
 
     def _inside(self, projected: Tensor, iteration: int) -> Tensor:
@@ -219,31 +218,30 @@ class Run:
         return inside
 
     def _constrain(self, operation: Operation, projected: Tensor, inside: Tensor) -> None:
-        """The real-space half of an iteration, in place of `projected` where it can be."""
+        """The real-space half of an iteration, in place."""
         obj = self._current()
         match operation:
             case ER():
-                self._object = confine(projected, inside)
+                confine(obj, projected, inside)
             case HIO(beta) | DM(beta=1.0 as beta):
-                self._object = feed_back(obj, projected, inside, 1.0, -beta)
+                feed_back(obj, projected, inside, 1.0, -beta)
             case RAAR(beta):
-                self._object = feed_back(obj, projected, inside, beta, 1 - 2 * beta)
+                feed_back(obj, projected, inside, beta, 1 - 2 * beta)
             case SF():
-                self._object = feed_back(obj, projected, inside, 0.0, -1.0)
+                feed_back(obj, projected, inside, 0.0, -1.0)
             case DM(beta):
-                # f_S o is o inside and o / beta outside; its P_M takes the second pair of FFTs
-                relaxed = feed_back(obj, obj.clone(), inside, 1 / beta, 0.0)
-                field = self._transform.forward(relaxed)
-                del relaxed
+                # the P_M of f_S o takes the second pair of FFTs
+                relax(obj, inside, beta)
+                field = self._transform.forward(obj)
                 second = self._transform.backward(self._project(field, self._reblurred(field)))
-                self._object = difference_map(obj, projected, second, inside, beta)
+                difference_map(obj, projected, second, inside, beta)
             case _:
                 raise AssertionError(f"{operation} is no projection")
 
     def _reblurred(self, field: Tensor) -> Tensor | None:
         if self._coherence is None:
             return None
-        return self._coherence.forward(field.real.square() + field.imag.square())
+        return self._coherence.forward(intensity(field))
 
     def _accumulate(self, iteration: int) -> None:
         clause = self._recipe.average
@@ -287,6 +285,8 @@ class Run:
 
     def result(self) -> Checkpoint:
         """The last state with its objects averaged where the recipe says so, and confined to their supports."""
+        if self._descent:
+            self._leave()
         final = self.checkpoint()
         clause = self._recipe.average
         objects = final.objects

@@ -12,19 +12,18 @@ from inphase.retrieval.transform import Transform
 
 
 def shrink_wrap(
-    transform: Transform, projected: Tensor, support: Tensor, clause: ShrinkWrap, progress: float
+    transform: Transform, projected: Tensor, support: Tensor, clause: ShrinkWrap, progress: float, scratch: Tensor
 ) -> tuple[Tensor, list[int]]:
     """New supports, bool (B, N, ...), from the smoothed |projected|, and their volumes in voxels; all uncentred.
 
-    support: the present ones. progress: 0 at the first update of a run, 1 at the last. Where the threshold leaves fewer
+    support: the present ones. progress: 0 at the first update of a run, 1 at the last. scratch: a volume that is overwritten. Where the threshold leaves fewer
     voxels than the smallest volume or more than the largest, as many of the strongest are taken. An update costs about
     one and a half iterations.
     """
     sigma = clause.sigma[0] * (clause.sigma[1] / clause.sigma[0]) ** progress
     threshold = clause.threshold[0] + (clause.threshold[1] - clause.threshold[0]) * progress
-    modulus, mean = amplitude(projected)
-    smooth = gaussian(transform, modulus, sigma)
-    del modulus
+    mean = amplitude(projected, scratch)
+    smooth = gaussian(transform, scratch, sigma)
     if clause.within < 1:
         smooth *= _box(smooth.shape[1:], clause.within, smooth.device)
     updated, voxels = above(smooth, threshold * _reference(clause.reference, smooth, mean, support))
@@ -45,11 +44,11 @@ def gaussian(transform: Transform, volume: Tensor, sigma: float) -> Tensor:
 
     Two complex FFTs: torch's real inverse FFT is slower than its complex one.
     """
-    window = torch.ones((), device=volume.device)
+    windows = []
     for dim in transform.dims:
         frequency = torch.fft.fftfreq(volume.shape[dim], device=volume.device)
-        window = window[..., None] * torch.exp(-2 * (torch.pi * sigma * frequency) ** 2)
-    return transform.backward(weigh(transform.forward(volume), window))
+        windows.append(torch.exp(-2 * (torch.pi * sigma * frequency) ** 2))
+    return transform.backward(weigh(transform.forward(volume), windows))
 
 
 def dilated(support: Tensor, voxels: int) -> Tensor:

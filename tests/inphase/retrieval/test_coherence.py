@@ -29,17 +29,14 @@ def _operator(kernel):
     return Coherence(clause, Transform(kernel.ndim), torch.from_numpy(kernel[None].copy()))
 
 
-def test_the_convolution_is_periodic_and_has_its_adjoint():
-    """Against scipy's convolution voxel by voxel for a lopsided kernel; <A x, y> = <x, A* y>."""
+def test_the_convolution_is_periodic():
+    """Against scipy's convolution voxel by voxel, for a lopsided kernel."""
     rng = np.random.default_rng(0)
     kernel = rng.random((3, 3, 3)).astype(np.float32)
     kernel /= kernel.sum()
-    x, y = rng.random((2, 1, 8, 6, 10)).astype(np.float32)
-    operator = _operator(kernel)
-    blurred = operator.forward(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(blurred[0], convolve(x[0], kernel, mode="wrap"), atol=1e-6)
-    turned = operator.adjoint(torch.from_numpy(y)).numpy()
-    assert np.vdot(blurred, y) == pytest.approx(np.vdot(x, turned), rel=1e-5)
+    volume = rng.random((1, 8, 6, 10)).astype(np.float32)
+    blurred = _operator(kernel).forward(torch.from_numpy(volume)).numpy()
+    np.testing.assert_allclose(blurred[0], convolve(volume[0], kernel, mode="wrap"), atol=1e-6)
 
 
 def _crystal(n=32):

@@ -53,7 +53,7 @@ def test_it_beats_error_reduction_step_for_step():
     _, losses = _descend(case, 20)
     obj = start.clone()
     for _ in range(60):
-        obj = confine(transform.backward(project_modulus(transform.forward(obj), constraint)), support)
+        confine(obj, transform.backward(project_modulus(transform.forward(obj), constraint)), support)
     assert (losses[-1] < _losses(transform, constraint, obj)).all()
 
 

@@ -1,0 +1,107 @@
+"""Compiled sweeps over memory (numba) that share the threads of torch's FFTs.
+
+torch's OpenMP threads keep spinning for milliseconds after an FFT, so threads of any other pool would fight them for the
+cores. A sweep is therefore a C function that torch's own team enters; whoever is free claims the next piece of it. What a
+piece computes does not depend on who claims it: results are the same bits on any number of threads.
+"""
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numba import types
+from torch import Tensor
+
+# sums run in single precision over blocks, vectorised, and in double over the blocks: relative error below 1e-6
+BLOCK = 4096
+PIECE = 4 * BLOCK  # voxels claimed at a time
+
+# without "ninf" and "nnan": a constraint of -inf means "keep"
+FAST = {"contract", "reassoc", "arcp", "nsz", "afn"}
+
+_SIGNATURE: Any = types.void(types.CPointer(types.intp))  # type: ignore[no-untyped-call]
+
+
+class Kind(Enum):
+    """What an operand of a sweep is."""
+
+    VOLUME = torch.complex64  # (B, N, ...)
+    SUPPORT = torch.bool  # (B, N, ...)
+    REAL = torch.float32  # (B, N, ...)
+    CONSTRAINT = "constraint"  # (N, ...) float32
+    NUMBERS = "numbers"  # any number of float32
+    SUMS = "sums"  # (B, blocks, any) float64: one row for each block of each start
+
+
+class Sweep:
+    """A sweep over operands of these kinds; the first tells the number of starts and of voxels."""
+
+    def __init__(self, body: Callable[[Any], None], kinds: tuple[Kind, ...]) -> None:
+        self._body = body
+        self._kinds = kinds
+        self._lock = threading.Lock()
+        self._entry: Any = None
+
+    def __call__(self, *operands: Tensor) -> None:
+        starts, voxels = len(operands[0]), operands[0][0].numel()
+        for operand, kind in zip(operands, self._kinds, strict=True):
+            if not _fits(operand, kind, starts, voxels):
+                raise TypeError(f"{self._body.__name__}: {operand.dtype} {tuple(operand.shape)} is no {kind.name}")
+        places = (word for operand in operands for word in (operand.data_ptr(), operand.numel()))
+        words = np.array([0, starts, voxels, PIECE, BLOCK, *places], np.intp)
+        entry = self._compiled()
+        threads = torch.get_num_threads()
+        if threads > 1 and starts * voxels > PIECE and _parallel is not None:
+            _parallel(entry.address, words.ctypes.data, threads, 0)
+        else:
+            entry.ctypes(words.ctypes.data_as(ctypes.POINTER(ctypes.c_ssize_t)))
+
+    def _compiled(self) -> Any:
+        """Machine code of the first call, cached next to this package, else in the user's cache folder."""
+        with self._lock:
+            if self._entry is None:
+                options: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy"}
+                try:
+                    self._entry = numba.cfunc(_SIGNATURE, cache=True, **options)(self._body)
+                except RuntimeError:  # neither can be written: compile in every process, which takes seconds
+                    self._entry = numba.cfunc(_SIGNATURE, **options)(self._body)
+        return self._entry
+
+
+def sweep(*kinds: Kind) -> Callable[[Callable[[Any], None]], Sweep]:
+    """Declare the operands of a sweep. Its body takes them as C does, and looks at them through the functions below."""
+    return lambda body: Sweep(body, kinds)
+
+
+def _fits(operand: Tensor, kind: Kind, starts: int, voxels: int) -> bool:
+    """Whether a sweep may trust the operand's address."""
+    match kind:
+        case Kind.CONSTRAINT:
+            right = operand.dtype == torch.float32 and operand.numel() == voxels
+        case Kind.NUMBERS:
+            right = operand.dtype == torch.float32
+        case Kind.SUMS:
+            right = operand.dtype == torch.float64 and operand.shape[:2] == (starts, -(-voxels // BLOCK))
+        case _:
+            right = operand.dtype == kind.value and operand.numel() == starts * voxels
+    return right and operand.is_contiguous() and operand.device.type == "cpu"
+
+
+def _openmp() -> Any:
+    """What enters a function with the team of the OpenMP runtime that torch has loaded; None where torch uses another kind."""
+    try:
+        enter = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD).GOMP_parallel
+    except (OSError, AttributeError):
+        return None
+    enter.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+    enter.restype = None
+    return enter
+
+
+_parallel = _openmp()
