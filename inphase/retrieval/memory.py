@@ -2,6 +2,7 @@
 
 glibc hands every large array back to the kernel when it is freed and faults it in again, page by page, at the next
 allocation. torch's FFT allocates its result: at 128^3 the faults cost more than the FFTs themselves.
+The pool serves what comes and goes: a volume that stays there leaves holes that the next ones do not fit in.
 """
 
 import ctypes
