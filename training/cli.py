@@ -110,7 +110,7 @@ def atomistic(
             processes=processes,
             progress=tell,
         )
-    except (AtomisticExtraError, ProducerError, ValueError) as error:
+    except (AtomisticExtraError, ProducerError, OSError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

@@ -118,11 +118,15 @@ class _Shard:
     def _present(self) -> set[int]:
         if not self.path.exists():
             return set()
-        if (found := shards.settings(self.path)) != self.settings:
+        try:
+            found, present = shards.settings(self.path), set(shards.seeds(self.path))
+        except (OSError, KeyError, TypeError) as error:
+            raise ProducerError(f"{self.path} is no shard ({error}): move it away, or take another folder") from error
+        if found != self.settings:
             raise ProducerError(
                 f"{self.path} was made with other settings ({_difference(found, self.settings)}): take those, or another folder"
             )
-        return set(shards.seeds(self.path))
+        return present
 
     def add(self, crystal: Crystal) -> None:
         present = shards.crystals(self.path) if self.path.exists() else []

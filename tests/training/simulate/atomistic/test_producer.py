@@ -1,5 +1,6 @@
 """training.simulate.atomistic.producer and its command: real workers, real interrupts."""
 
+import fcntl
 import os
 import re
 import signal
@@ -50,6 +51,19 @@ def test_what_is_there_is_kept_and_more_can_be_asked_for(tmp_path: Path) -> None
         produce(tmp_path, SMALL, crystals=4, seed=3, shard_size=2)
     with pytest.raises(ProducerError, match="block_cells 8 there, 9 asked for"):
         produce(tmp_path, replace(SMALL, block_cells=9), crystals=2, seed=3, shard_size=3)
+
+
+@pytest.mark.usefixtures("_extra")
+def test_a_folder_that_cannot_be_used_is_refused_at_once(tmp_path: Path) -> None:
+    """A broken shard is named; of two producers in one folder the second stops."""
+    (tmp_path / "seed00003-0000.h5").write_bytes(b"half a file")
+    with pytest.raises(ProducerError, match=r"seed00003-0000\.h5 is no shard .*: move it away"):
+        produce(tmp_path, SMALL, crystals=1, seed=3)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(ProducerError, match="another producer is writing"):
+        produce(tmp_path, SMALL, crystals=1, seed=4)
+    os.close(handle)
 
 
 @pytest.mark.usefixtures("_extra")
