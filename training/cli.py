@@ -31,6 +31,9 @@ def fit(
     crystals: Annotated[
         int | None, typer.Option(min=1, help="Budget in crystals; neither given: the `budget` of the configuration.")
     ] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes, one per GPU or on the CPU; default: all GPUs, or one process.")
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting: batch=64, crystals.strain_free=0."),
@@ -50,7 +53,7 @@ def fit(
     if max_time is None and crystals is None:
         raise typer.BadParameter(f"{config} states no budget: give --max-time or --crystals")
     seconds = parse_time(max_time) if max_time else math.inf
-    typer.echo(f"checkpoint: {run_fit(settings, run, seconds=seconds, crystals=crystals or math.inf)}")
+    typer.echo(f"checkpoint: {run_fit(settings, run, seconds=seconds, crystals=crystals or math.inf, devices=devices)}")
 
 
 @app.command()

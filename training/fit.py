@@ -29,17 +29,24 @@ def precision() -> Literal["bf16-mixed", "32-true"]:
     return "bf16-mixed" if bf16 else "32-true"
 
 
-def fit(settings: FitSettings, run: Path, *, seconds: float = math.inf, crystals: float = math.inf) -> Path:
+def fit(
+    settings: FitSettings,
+    run: Path,
+    *,
+    seconds: float = math.inf,
+    crystals: float = math.inf,
+    devices: int | None = None,
+) -> Path:
     """Train a fresh network into the folder `run` until a budget is spent and return the last checkpoint."""
     lightning.seed_everything(settings.seed)
-    return train(PhaseRetrieval(settings.as_dict(), crystals, seconds), run)
+    return train(PhaseRetrieval(settings.as_dict(), crystals, seconds), run, devices)
 
 
-def train(module: PhaseRetrieval, run: Path) -> Path:
+def train(module: PhaseRetrieval, run: Path, devices: int | None = None) -> Path:
     """Train into the folder `run` until the module's budget is spent and return the last checkpoint.
 
-    An interrupted run of the same folder goes on. Logs: CSV, and TensorBoard where it is installed. Raises ValueError
-    without a budget.
+    devices: processes, each with a GPU or on the CPU; None: all GPUs, or one process on the CPU. An interrupted run of the
+    same folder goes on. Logs: CSV, and TensorBoard where it is installed. Raises ValueError without a budget.
     """
     if math.isinf(module.budget_s) and math.isinf(module.budget_crystals):
         raise ValueError("a fit needs a budget: a time, or a number of crystals")
@@ -50,8 +57,12 @@ def train(module: PhaseRetrieval, run: Path) -> Path:
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
+    several = (devices or torch.cuda.device_count()) > 1
     trainer = lightning.Trainer(
         max_epochs=-1,
+        devices=devices or "auto",
+        # objectives that train one part after the other leave the rest without a gradient
+        strategy="ddp_find_unused_parameters_true" if several else "auto",
         precision=precision(),
         gradient_clip_val=module.settings.gradient_norm,
         callbacks=[checkpoints],

@@ -61,6 +61,8 @@ class PhaseRetrieval(lightning.LightningModule):
         now = time.monotonic()
         self.elapsed += now - self._since
         self._since = now
+        if self.trainer.world_size > 1:  # all take the same rate, train the same parts and stop at the same step
+            self.elapsed = self.trainer.strategy.broadcast(self.elapsed)
         self.schedule.before_step(self.global_step, self.progress)
         self.objective.prepare(self.network, self.progress)
 

@@ -1,6 +1,7 @@
 """Likeness to the true crystal, whichever twin, wherever it stands, whatever its phase offset; after every step of a cascade."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ class Correlation(Objective):
     t is the truth or its twin conj(t(-r)), shifted: whichever of them a step comes nearest to. The corrections join when
     `alone` of the budget is spent: they learn from what the first network has become by then.
     """
+
+    supervised: ClassVar[bool] = True
 
     alone: float = 0.15
     modulus_weight: float = 0.5  # of R beside the likeness: it is what draws the weak fringes, and with them the edges
