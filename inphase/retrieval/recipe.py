@@ -8,10 +8,10 @@ from inphase.retrieval.terms import Recipe
 
 __all__ = ["PRESETS", "parse", "resolve"]
 
-# Both first presets end with the same threshold, sigma and volume guards, so that their chi2 can be compared. `fast` starts
-# from a prediction that already has the crystal's size: it needs no wide Gaussian first, and its few iterations leave
-# room for updates only if they come sooner. Its time is that of 60 ER iterations without shrink-wrap (an update costs
-# about 1.5 of them, an AER step 1.8 and as much progress as 5 to 10).
+# `autophasenn-600` and `fast` end with the same threshold, sigma and volume guards, so that their chi2 can be compared. `fast`
+# starts from a prediction of about the right size and place, but too large and too round: HIO inside a tight support breaks
+# that up, RAAR and a few accelerated steps inside the usual one settle it (docs/decisions/0022). Its time is that of
+# 60 ER iterations without shrink-wrap (an update costs about 1.5 of them, an AER step as much).
 # `standard` and its longer kin: a loose support while RAAR and HIO form the object; once error reduction has evened out its
 # amplitude, a threshold that rises step by step to the crystal's edge (measured by benchmarks.retrieval).
 # `standard` stops short of the edge: on both real crystals the free log-likelihood is best at 0.2 (0.3 is too tight for them).
@@ -23,7 +23,7 @@ PRESETS = {
     "standard": "200*RAAR+280*HIO+90*ER+30*AER | SW(threshold=0.15,sigma=2..1) | SW(start=510,threshold=0.15..0.2,sigma=1)",
     "strained": "3*(100*RAAR+150*HIO+30*ER)+110*ER+50*AER | SW(threshold=0.15,sigma=2..1) | SW(start=850,threshold=0.2..0.3,sigma=1)",
     "thorough": "5*(100*RAAR+150*HIO+30*ER)+140*ER+60*AER | SW(threshold=0.15,sigma=2..1) | SW(start=1410,threshold=0.2..0.3,sigma=1)",
-    "fast": "22*RAAR(beta=0.75)+7*AER | SW(every=7,threshold=0.15,sigma=1)",
+    "fast": "20*HIO+9*RAAR(beta=0.75)+11*AER | SW(every=7,threshold=0.25,sigma=0.7) | SW(start=21,every=7,threshold=0.15,sigma=1)",
 }
 
 
