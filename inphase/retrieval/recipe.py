@@ -10,7 +10,7 @@ __all__ = ["PRESETS", "parse", "resolve"]
 
 # `autophasenn-600` and `fast` end with the same threshold, sigma and volume guards, so that their chi2 can be compared. `fast`
 # starts from a prediction of about the right size and place, but too large and too round: HIO inside a tight support breaks
-# that up, RAAR and a few accelerated steps inside the usual one settle it (docs/decisions/0022). Its time is that of
+# that up, RAAR and a few accelerated steps inside the usual one settle it (docs/decisions/0023). Its time is that of
 # 60 ER iterations without shrink-wrap (an update costs about 1.5 of them, an AER step as much).
 # `standard` and its longer kin: a loose support while RAAR and HIO form the object; once error reduction has evened out its
 # amplitude, a threshold that rises step by step to the crystal's edge (measured by benchmarks.retrieval).
