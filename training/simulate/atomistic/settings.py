@@ -14,7 +14,7 @@ class AtomisticSettings:
     strain: largest entry of the deformation gradient's difference from 1, in compression, tension and simple shear.
     reference_steps: minimiser steps of the unstrained crystal, whose atoms are where displacements begin.
     relaxation_steps: minimiser steps of the strained one. A free cluster loses its strain in a few hundred: this number
-        is what decides how much is left (docs/decisions/0022).
+        is what decides how much is left (docs/decisions/0024).
     cells_per_voxel: a whole number, so that every voxel holds the same number of lattice planes.
     """
 
