@@ -23,8 +23,9 @@ def main_options() -> None:
 def fit(
     config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="YAML file of the run.")],
     run: Annotated[
-        Path, typer.Option(help="Folder of the run: checkpoints and logs. An interrupted run goes on.")
-    ] = Path("runs/inphase-bcdi"),
+        Path | None,
+        typer.Option(help="Folder of the run, by default runs/<configuration>. An interrupted run goes on."),
+    ] = None,
     max_time: Annotated[
         str | None, typer.Option(help="Wall-clock budget DD:HH:MM:SS; the learning rate follows it.")
     ] = None,
@@ -47,13 +48,19 @@ def fit(
     from training.fit import parse_time
     from training.settings import read
 
-    settings = read(config, change or ())
+    try:
+        settings = read(config, change or ())
+        seconds = parse_time(max_time) if max_time else math.inf
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     if max_time is None and crystals is None:
         crystals = settings.budget
     if max_time is None and crystals is None:
         raise typer.BadParameter(f"{config} states no budget: give --max-time or --crystals")
-    seconds = parse_time(max_time) if max_time else math.inf
-    typer.echo(f"checkpoint: {run_fit(settings, run, seconds=seconds, crystals=crystals or math.inf, devices=devices)}")
+    found = run_fit(
+        settings, run or Path("runs") / config.stem, seconds=seconds, crystals=crystals or math.inf, devices=devices
+    )
+    typer.echo(f"checkpoint: {found}")
 
 
 @app.command()
