@@ -27,7 +27,14 @@ from training.evaluate.scores import EDGE, Image, Score, scored
 from training.evaluate.sets import SETS, CrystalSet, Truth, specimen
 
 REAL = "real"
-SCORING = ("inphase/retrieval/*.py", "inphase/metrics.py", "inphase/ambiguity.py", "training/evaluate/scores.py")
+SCORING = (
+    "inphase/retrieval/*.py",
+    "inphase/metrics.py",
+    "inphase/ambiguity.py",
+    "training/evaluate/arms.py",
+    "training/evaluate/outcomes.py",
+    "training/evaluate/scores.py",
+)
 SERVED = ("service/pipeline.py", "service/inference/*.py", "inphase/features.py", "inphase/trust.py")
 
 
@@ -132,7 +139,7 @@ def reference(case: Case, plan: Plan, folder: Path) -> tuple[Reference, Arrays]:
     prepared, truth = loaded(case)
     recipe = recipes.resolve(plan.conventional).text
     what = (case, recipe, plan.starts, plan.sampled, plan.alone)
-    name = digest(*what, _pattern(prepared), code(*SCORING, "training/evaluate/outcomes.py"))
+    name = digest(*what, _pattern(prepared), code(*SCORING))
     return kept(folder, f"reference-{name}", Reference, lambda: _reference(case, plan, prepared, truth))
 
 
@@ -142,7 +149,7 @@ def path(case: Case, model: Model, plan: Plan, folder: Path) -> tuple[Way, Array
     network = model.network(threads=1)
     prepared, truth = loaded(case, network)
     used = [recipes.resolve(r).text for r in (plan.refine, plan.conventional, plan.alone)]
-    source = code(*SCORING, *SERVED, "training/evaluate/outcomes.py")
+    source = code(*SCORING, *SERVED)
     name = digest(case, used, network.version.card.sha256, _pattern(prepared), source)
     return kept(folder, f"path-{name}", Way, lambda: _path(case, plan, prepared, truth))
 

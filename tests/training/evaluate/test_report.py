@@ -1,5 +1,6 @@
 """The report on the shipped network and real parts, on a plan so short that it is a test."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 from PIL import Image as Picture
 from typer.testing import CliRunner
 
+from inphase.errors import DataError
 from training.cli import app
 from training.evaluate import figures, outcomes
 from training.evaluate.arms import Plan
 from training.evaluate.outcomes import Case, Model, Reference, Way
 from training.evaluate.page import page
+from training.evaluate.report import timed
 from training.evaluate.run import Evaluated, chosen
 from training.evaluate.scores import Against, Score
 from training.evaluate.sets import SETS
@@ -107,6 +110,14 @@ def test_keeping_up_counts_failed_predictions_as_not(evaluated):
     references = {case: (Reference(0.01, None, (score(other),), ()), {}) for case in cases}
     found = Evaluated(tuple(cases), (MODEL,), PLAN, references, {("m", c): (w, {}) for c, w in ways.items()}, ())
     assert keeping_up(found, cases, lambda case: ways[case].refined) == pytest.approx(1 / 3)
+
+
+def test_a_model_without_a_usable_prediction_is_named(evaluated):
+    """What is timed is a crystal with a prediction; where there is none, the reason is said."""
+    assert timed(evaluated, MODEL) == CASE
+    failed = replace(evaluated, paths={(MODEL.label, CASE): (Way(why="the predicted object is empty"), {})})
+    with pytest.raises(DataError, match=r"inphase-bcdi@1 predicts nothing usable.*is empty"):
+        timed(failed, MODEL)
 
 
 def test_a_larger_evaluation_contains_the_smaller_one():
