@@ -71,6 +71,7 @@ def cdinn(
 
 
 def _compared(pattern: Draft, network: Network, starts: int) -> Iterator[str]:
+    refined(pattern, "ER+HIO+2*ADAM | SW(every=1) | AVERAGE(last=2)", pattern.network_start())  # compiles
     prediction = _prediction_s(network, pattern)
     alone = Arm("network alone", prediction, scored(pattern.guess, pattern, None).score)
     arms = [alone]
