@@ -23,7 +23,7 @@ GALLERY = (
     ("strong strain", (1,)),
     ("low counts", (0,)),
     ("gaps", (1,)),
-    ("atomistic", (1, 2)),
+    ("atomistic", (1,)),
     (REAL, (0, 1)),
 )
 CONVENTIONAL_COLOUR = "0.35"
