@@ -14,7 +14,7 @@ from service.jobs.state import Priority
 
 NO_REFINEMENT = "none"
 FAST = "fast"
-CONVENTIONAL = "autophasenn-600"
+CONVENTIONAL = "standard"
 
 Start = Literal["auto", "network", "random", "mixed"]
 

@@ -13,7 +13,7 @@ from inphase.trust import RULES
 from service import pipeline
 from service.clock import Clock
 from service.inference.runtime import Network
-from service.options import CONVENTIONAL, FAST, Options
+from service.options import FAST, Options
 from service.pipeline import Draft
 
 ER = "50*ER"  # the refinement of the AutoPhaseNN paper
@@ -28,7 +28,7 @@ class Plan:
     """
 
     refine: str = FAST
-    conventional: str = CONVENTIONAL
+    conventional: str = "autophasenn-600"  # the words of the papers, and of every earlier comparison
     starts: int = RULES.random_starts
     sampled: int = 100
     alone: str = "600*ER"
