@@ -42,5 +42,6 @@ def reduce(intensity: Tensor) -> Tensor:
     for _ in range(3):  # tensordot puts the halved axis last: after three they are in order again
         matrix = from_numpy(halving(intensity.shape[1])).to(intensity.device)
         intensity = tensordot(intensity, matrix, dims=([1], [1]))
-    relative = intensity / intensity.amax((1, 2, 3), keepdim=True)
+    # a young network's object may be empty, and so its pattern
+    relative = intensity / intensity.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
     return relative.clamp_min(1e-10).sqrt()  # whose slope at zero would be infinite
