@@ -1,6 +1,8 @@
 """What every test may use."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,11 @@ def real_data() -> Path:
     if not (folder / "aps34idc_scan54").is_dir():
         pytest.skip(f"no real data at {folder}: set INPHASE_REAL_DATA to run this test")
     return folder
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell's background jobs ignore SIGINT, and so would the tests in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

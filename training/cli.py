@@ -132,7 +132,7 @@ def atomistic(
 
 @app.command()
 def finetune(
-    checkpoint: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint of a fit without labels.")],
+    checkpoint: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint of a fit.")],
     pattern: Annotated[list[Path], typer.Option(exists=True, help="Measurement to learn from; repeat for several.")],
     held_out: Annotated[list[Path], typer.Option(exists=True, help="Measurement to judge by; repeat for several.")],
     run: Annotated[Path, typer.Option(help="Folder of the run. An interrupted run goes on.")],

@@ -54,15 +54,12 @@ def finetune(
 ) -> Outcome:
     """Train a checkpoint on augmented measurements into the folder `run`.
 
-    Raises ValueError for an objective that needs the truth, which no measurement comes with.
+    No measurement comes with the truth: a network that has learned from labels goes on by the objective `modulus`.
     """
     given = PhaseRetrieval.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
-    if given.objective.supervised:
-        raise ValueError(
-            f"objective {given.settings.objective!r} learns from labels, and measured patterns have none: "
-            "fine-tune a network of an unsupervised objective"
-        )
     settings = replace(given.settings, learning_rate=rate, schedule="plateau")
+    if given.objective.supervised:
+        settings = replace(settings, objective="modulus", objective_options={})
     module = FineTuning(settings.as_dict(), crystals, seconds)
     module.patterns, module.held_out = patterns, held_out
     # the average is what was judged and exported: it goes on from there
@@ -80,7 +77,7 @@ def judged(module: PhaseRetrieval, patterns: Sequence[Experiment]) -> tuple[floa
         for pattern in patterns:
             measured = pattern.as_measured().measurement
             amplitude, phase = predict(network, features_of(measured, network.inputs))
-            found.append(float(modulus_errors(amplitude, phase, measured)[1]))
+            found.append(float(modulus_errors(torch.polar(amplitude, phase), measured)[1]))
     module.train()
     return tuple(found)
 

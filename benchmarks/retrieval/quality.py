@@ -1,6 +1,7 @@
 """How often random starts succeed: 20 strongly strained simulated crystals and the real ones, every arm."""
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -54,7 +55,8 @@ def report(results: Sequence[Result], arms: Sequence[str], seed: int, starts: in
 
 
 def _method(arms: Sequence[str], seed: int, starts: int, rival_starts: int) -> Iterator[str]:
-    command = "`python -m benchmarks.retrieval quality`"
+    named = "" if tuple(arms) == ARMS else "".join(f" --arm {shlex.quote(arm)}" for arm in arms)
+    command = f"`python -m benchmarks.retrieval quality --starts {starts} --rival-starts {rival_starts}{named}`"
     tuned = (
         f"the presets were tuned on another 20, seeds from {TUNING_SEED}" if seed == EVALUATION_SEED else "a tuning set"
     )

@@ -166,14 +166,6 @@ def test_several_scans_need_a_folder(inphase, scan: Path, tmp_path: Path, patter
         assert (code, word in err) == (1, True), err
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """A shell's background jobs ignore SIGINT, and so would the tests in one."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_interrupted_batches_end_soon(scan: Path, tmp_path: Path) -> None:
     """Ctrl-C: what runs is told, what waits is not begun, and the summary knows."""

@@ -1,4 +1,4 @@
-"""training.finetune: a network goes on with measured crystals, and only one that needs no labels."""
+"""training.finetune: a network goes on with measured crystals, without labels."""
 
 from pathlib import Path
 
@@ -35,9 +35,10 @@ def test_a_network_goes_on_from_its_weights(tmp_path: Path) -> None:
     assert found.after != found.before
 
 
-def test_labels_are_asked_for(tmp_path: Path) -> None:
-    """A network that learns from the truth cannot learn from a measurement."""
-    supervised = small(architecture="cdinn", network={"widths": [8, 16, 32]}, objective="cdinn")
-    given = fit(supervised, tmp_path / "fit", crystals=2)
-    with pytest.raises(ValueError, match="learns from labels"):
-        finetune(given, [experiment(0)], [experiment(1)], tmp_path / "tuned", crystals=2)
+def test_what_learned_from_labels_goes_on_without_them(tmp_path: Path) -> None:
+    """The cascade has seen the truth; a measurement has none, so the modulus is what it goes on by, and the weights move."""
+    given = fit(small(objective="correlation"), tmp_path / "fit", crystals=2)
+    found = finetune(given, [experiment(0)], [experiment(1)], tmp_path / "tuned", rate=1e-4, crystals=4)
+    tuned = torch.load(found.checkpoint, weights_only=True)
+    assert tuned["hyper_parameters"]["settings"]["objective"] == "modulus"
+    assert found.after != found.before

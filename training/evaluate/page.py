@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from inphase.retrieval import recipe as recipes
+from service.options import CONVENTIONAL
 from training.evaluate.arms import ER
 from training.evaluate.machine import header
 from training.evaluate.outcomes import REAL, Case, Model
@@ -54,8 +55,9 @@ def _method(found: Evaluated, command: str) -> Iterator[str]:
         "coherent, unbinned light, all voxels. SSIM: of the amplitudes in the box of both supports and 2 voxels around it, data range "
         "1. Phase error: rms over the support within the crystal. free chi2, free llk: over the hidden voxels. keeps up: share of "
         f"crystals where SSIM is at most {SSIM_LOWER} lower, the phase error at most {PHASE_HIGHER} rad higher and the clean chi2 at most "
-        f"{CHI2_HIGHER - 1:.0%} higher than the conventional best's. start=auto: what the service answers, `{found.plan.refine}`, "
-        "compared with the conventional runs where it falls short. Medians, in brackets the worse 5th percentile.\n"
+        f"{CHI2_HIGHER - 1:.0%} higher than the conventional best's. start=auto: the service's rule, `{found.plan.refine}`, and where it falls short "
+        f"the better of it and the conventional runs, here those of `{found.plan.conventional}` (the service runs `{CONVENTIONAL}`). "
+        "Medians, in brackets the worse 5th percentile.\n"
     )
     yield from (f"{sentence}\n" for sentence in found.absent)
     rows = []

@@ -16,7 +16,6 @@ from training.simulate.detector import DetectorSettings, Measurement, measure
 from training.transform import embed
 
 TEST_SEED = HELD_OUT_SEED + 100  # validation draws from the seeds below
-TUNING_SEED = HELD_OUT_SEED + 1000  # recipes are chosen on these crystals, and on no others
 ATOMISTIC = Path(__file__).parents[1] / "data" / "atomistic-held-out.h5"
 FRAME = (64, 64, 64)
 
@@ -68,7 +67,6 @@ SETS = (
         "atomistic", "crystals relaxed atom by atom, 1e6 to 1e9 photons", TEST_SEED + 40, (6, 7, 8), 0.12, shard=ATOMISTIC
     ),
 )  # fmt: skip
-TUNING = CrystalSet("tuning", "the training distribution, 1e6 to 1e9 photons", TUNING_SEED, (6, 7, 8))
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,8 @@ class Correction(nn.Module):
 class FarField(nn.Module):
     """The transform between a box and its frame as products with small matrices, real and imaginary parts side by side.
 
-    A box of half the frame's sides needs 0.12 GFLOP at 64^3, which beats the FFT of the padded frame on a CPU, and an
-    ONNX graph needs nothing but MatMul. The convention is that of inphase.fourier: centred, norm "ortho".
+    A box of half the frame's sides needs 0.12 GFLOP at 64^3, which takes a CPU about as long as the FFT of the padded
+    frame, and an ONNX graph needs nothing but MatMul. The convention is that of inphase.fourier: centred, norm "ortho".
     """
 
     def __init__(self, box: int, frame: int) -> None:

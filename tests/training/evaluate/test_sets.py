@@ -8,7 +8,7 @@ import pytest
 
 from inphase.pattern import MaskState
 from training.data import HELD_OUT_SEED
-from training.evaluate.sets import SETS, TUNING, CrystalSet, specimen
+from training.evaluate.sets import SETS, CrystalSet, specimen
 
 FAST, GAPS = SETS[0], next(s for s in SETS if s.name == "gaps")
 
@@ -45,7 +45,7 @@ def test_every_pattern_of_the_gaps_has_one():
 
 def test_no_set_draws_from_the_seeds_of_training_validation_or_another_set():
     """All seeds lie beyond validation's, and each set has its own."""
-    seeds = [of.seed for of in (*SETS, TUNING)]
+    seeds = [of.seed for of in SETS]
     assert min(seeds) > HELD_OUT_SEED + 1
     assert len(set(seeds)) == len(seeds)
 

@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_used_is_refused_at_once(tmp_path: Path) -> None
     os.close(handle)
 
 
-@pytest.mark.usefixtures("_extra")
+@pytest.mark.usefixtures("_extra", "interruptible")
 def test_interrupted_it_stops_at_once_and_loses_nothing(tmp_path: Path) -> None:
     """Ctrl-C in the middle of crystals that take minutes: exit 130 within seconds, the worker gone, no half file."""
     command = [sys.executable, "-m", "training.cli", "atomistic", "--out", str(tmp_path), "--crystals", "2"]
