@@ -86,7 +86,9 @@ def retrieve(
     of starts instead of from the starts. DataError where shapes do not fit or an iterate leaves the finite numbers.
     """
     begin = Checkpoint.beginning(recipe, starts) if resume is None else resume
-    if begin.recipe != recipe.text or begin.objects.shape != starts.objects.shape:
+    crop = recipe.crop(begin.iteration) if begin.iteration else 1
+    begun = (len(starts.objects), *(n // crop for n in starts.objects.shape[1:]))
+    if begin.recipe != recipe.text or begin.objects.shape != begun:
         raise DataError("the checkpoint is of another recipe or of other starts")
     if starts.objects.shape[1:] != problem.modulus.shape:
         raise DataError(f"starts of {starts.objects.shape[1:]} voxels do not fit a modulus of {problem.modulus.shape}")
@@ -155,13 +157,13 @@ class _Crew:
 
 @contextmanager
 def _crew(problem: Problem, recipe: Recipe, begin: Checkpoint, device: torch.device) -> Iterator[_Crew]:
-    far = FarField(problem, device)
+    fars = {crop: FarField(problem, device, crop) for crop in {1, recipe.crop(begin.iteration)}}
     starts = len(begin.objects)
     threads = min(torch.get_num_threads(), starts)
     if device.type != "cpu" or threads < 2:
-        yield _Crew(recipe, [Run(far, recipe, begin)], None, 1)
+        yield _Crew(recipe, [Run(fars, recipe, begin)], None, 1)
         return
-    runs = [Run(far, recipe, begin.start(b)) for b in range(starts)]
+    runs = [Run(fars, recipe, begin.start(b)) for b in range(starts)]
     with _single_threads(threads) as pool:
         yield _Crew(recipe, runs, pool, threads)
 

@@ -130,9 +130,25 @@ class _Parser:
             )
             self._fail(f"did not expect '{self._token.value}' here: {hint}")
         recipe = Recipe(parts, tuple(sorted(shrink_wrap, key=lambda clause: clause.start)), **clauses)
+        self._fits_the_grid(recipe)
         if recipe.iterations > MAX_ITERATIONS:
             raise RecipeError(f"the recipe has {recipe.iterations} iterations, more than {MAX_ITERATIONS}")
         return recipe
+
+    @staticmethod
+    def _fits_the_grid(recipe: Recipe) -> None:
+        """What goes on from one iteration to the next on the grid of the data does not begin on a smaller one."""
+        low, coherence, average = recipe.low_resolution, recipe.coherence, recipe.average
+        if low is None or low.crop == 1:
+            return
+        if coherence is not None and coherence.start < low.until:
+            raise RecipeError(
+                f"PC starts at iteration {coherence.start}, on the cropped grid of LOWRES(until={low.until}): start it later"
+            )
+        if average is not None and recipe.iterations - average.last < low.until:
+            raise RecipeError(
+                f"AVERAGE(last={average.last}) reaches back to the cropped grid of LOWRES(until={low.until})"
+            )
 
     def _sequence(self, depth: int) -> tuple[Step | Group, ...]:
         parts = [self._term(depth)]

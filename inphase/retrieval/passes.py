@@ -8,6 +8,7 @@ volumes that live long among those that do not.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -26,6 +27,12 @@ def _on_cpu(tensor: Tensor) -> bool:
 def _each(values: Tensor, volume: Tensor) -> Tensor:
     """(B,) -> (B, 1, ...) float32, to be multiplied with a volume."""
     return values.float().view(-1, *(1 for _ in volume.shape[1:]))
+
+
+@cache
+def _numbers(*values: float) -> Tensor:
+    """Operands of a sweep; making a tensor takes as long as a small sweep."""
+    return torch.tensor(values, dtype=torch.float32)
 
 
 def _parts(volume: Tensor, count: int) -> Tensor:
@@ -86,7 +93,7 @@ def confine(obj: Tensor, projected: Tensor, support: Tensor) -> None:
 def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix: float) -> None:
     """obj becomes P_M o in the support, keep o + mix P_M o outside: HIO (1, -beta), RAAR (beta, 1 - 2 beta)."""
     if _on_cpu(obj):
-        sweeps.feed_back(obj, projected, support, torch.tensor([keep, mix]))
+        sweeps.feed_back(obj, projected, support, _numbers(keep, mix))
     else:
         obj.copy_(torch.where(support, projected, keep * obj + mix * projected))
 
@@ -94,7 +101,7 @@ def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix:
 def relax(obj: Tensor, support: Tensor, beta: float) -> None:
     """obj becomes f_S o: o in the support, o / beta outside (`terms.DM`)."""
     if _on_cpu(obj):
-        sweeps.relax(obj, support, torch.tensor([1 / beta]))
+        sweeps.relax(obj, support, _numbers(1 / beta))
     else:
         obj.copy_(torch.where(support, obj, obj / beta))
 
@@ -102,7 +109,7 @@ def relax(obj: Tensor, support: Tensor, beta: float) -> None:
 def difference_map(obj: Tensor, projected: Tensor, second: Tensor, support: Tensor, beta: float) -> None:
     """obj, which is f_S o, becomes (1 + beta) P_M o in the support, o outside, less beta P_M f_S o (`second`) (`terms.DM`)."""
     if _on_cpu(obj):
-        sweeps.difference_map(obj, projected, second, support, torch.tensor([beta]))
+        sweeps.difference_map(obj, projected, second, support, _numbers(beta))
     else:
         obj.copy_(torch.where(support, (1 + beta) * projected, beta * obj) - beta * second)
 

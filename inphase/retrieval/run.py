@@ -1,6 +1,6 @@
 """One batch of starts on its way through a recipe. Everything here is uncentred: no iteration pays for an fftshift."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from inphase.retrieval.passes import (
     relax,
 )
 from inphase.retrieval.problem import Problem
+from inphase.retrieval.resolution import coarser, cropped, finer, padded
 from inphase.retrieval.shrinkwrap import shrink_wrap
 from inphase.retrieval.terms import ADAM, DM, ER, HIO, LBFGS, RAAR, SF, Loss, Operation, Recipe
 from inphase.retrieval.transform import Transform
@@ -33,13 +34,19 @@ SAMPLE_EVERY = 10  # iterations between two entries of the history and two progr
 
 
 class FarField:
-    """What is known of the far field, on the device; shared by all runs of a retrieval."""
+    """What is known of the far field, or of its central 1 / `crop`, on the device; shared by all runs of a retrieval."""
 
-    def __init__(self, problem: Problem, device: torch.device) -> None:
+    def __init__(self, problem: Problem, device: torch.device, crop: int = 1) -> None:
         self.device = device
+        self.crop = crop
         self.transform = Transform(problem.modulus.ndim)
-        self.constraint = self.uncentred(problem.constraint())
+        whole = self.uncentred(problem.constraint())
+        if any(n % (2 * crop) for n in whole.shape):
+            raise DataError(f"LOWRES(crop={crop}) needs sides that {2 * crop} divides, not {tuple(whole.shape)}")
+        self.constraint = cropped(whole, crop, range(whole.ndim))
         self.power = float(self.constraint.clamp(min=0).square_().sum(dtype=torch.float64))
+        if not self.power > 0:
+            raise DataError(f"the central 1/{crop} of the pattern holds no intensity: LOWRES cannot crop to it")
 
     def uncentred(self, array: NDArray[Any]) -> Tensor:
         """Centred array, with or without a batch axis -> tensor with index 0 at the centre."""
@@ -55,16 +62,17 @@ class FarField:
         """The constraint with its moduli multiplied by a Gaussian, sigma in units of the distance from centre to edge."""
         window = torch.ones((), device=self.device)
         for n in self.constraint.shape:
-            frequency = torch.fft.fftfreq(n, device=self.device) * 2
+            frequency = torch.fft.fftfreq(n, device=self.device) * 2 / self.crop
             window = window[..., None] * torch.exp(-0.5 * (frequency / sigma) ** 2)
         return torch.where(self.constraint >= 0, self.constraint * window, self.constraint)
 
 
 class Run:
-    """The state of one batch: (B, N, ...) tensors."""
+    """The state of one batch: (B, N, ...) tensors. fars: by what LOWRES crops to, 1 for the whole."""
 
-    def __init__(self, far: FarField, recipe: Recipe, begin: Checkpoint) -> None:
-        self._far = far
+    def __init__(self, fars: Mapping[int, FarField], recipe: Recipe, begin: Checkpoint) -> None:
+        self._fars = fars
+        self._far = far = fars[1 if begin.iteration == 0 else recipe.crop(begin.iteration)]
         self._transform = far.transform
         self._recipe = recipe
         self._operations = recipe.operations
@@ -72,7 +80,7 @@ class Run:
         self._iteration = begin.iteration
         self._object: Tensor | None = far.uncentred(begin.objects)  # None while a descent holds it
         self._support = far.uncentred(begin.supports)
-        self._voxels: list[int] = self._support.flatten(1).sum(1).tolist()
+        self._voxels = self._volumes()
         self._sums = None if begin.sums is None else far.uncentred(begin.sums)
         self._descent: Descent | None = None
         self._descending: Operation | None = None
@@ -82,9 +90,10 @@ class Run:
             for i, chi2, voxels in zip(begin.sampled, begin.chi2, begin.voxels, strict=True)
         ]
         if begin.iteration == 0:
+            self._resample(recipe.crop(0))
+        self._lower(begin.iteration)
+        if begin.iteration == 0:
             self._scale_to_data()
-        else:
-            self._lower(begin.iteration)
 
     def __len__(self) -> int:
         return len(self._support)
@@ -105,6 +114,7 @@ class Run:
     def advance(self) -> None:
         """One iteration: modulus projection, support update where it is due, real-space step."""
         iteration, operation = self._iteration, self._operations[self._iteration]
+        self._resample(self._recipe.crop(iteration))
         self._choose(operation, anew=self._lower(iteration))
         field = self._descent.field if self._descent else self._transform.forward(self._current())
         blurred = self._blurred(field, iteration)
@@ -124,6 +134,29 @@ class Run:
             del projected
         self._accumulate(iteration)
         self._iteration += 1
+
+    def _resample(self, crop: int) -> None:
+        """Go on with the central 1 / crop of the far field; what it has not seen begins with zeros."""
+        before, after = self._far.crop, crop
+        if before == after:
+            return
+        self._leave()
+        field, dims = self._transform.forward(self._current()), self._transform.dims
+        if after > before:
+            field = cropped(field, after // before, dims)
+            self._support = coarser(self._support, after // before, dims)
+        else:
+            field = padded(field, before // after, dims)
+            self._support = finer(self._support, before // after, dims)
+        self._object = self._transform.backward(field)
+        self._far = self._fars[crop]
+        self._constraint = self._far.constraint
+        self._voxels = self._volumes()
+
+    def _volumes(self) -> list[int]:
+        """Of the supports, in voxels of the whole grid."""
+        size = self._far.crop ** len(self._transform.dims)
+        return [size * int(count) for count in self._support.flatten(1).sum(1)]
 
     def _lower(self, iteration: int) -> bool:
         """Set the constraint that holds at this iteration, under LOWRES; whether it is another one."""
@@ -147,6 +180,7 @@ class Run:
         self._descending = operation
 
     def _leave(self) -> None:
+        """Take the object back from a descent."""
         self._object, self._descent = self._current(), None
 
     def _descent_of(self, operation: Operation) -> Descent:
@@ -199,7 +233,8 @@ class Run:
         due = self._recipe.support_update(iteration)
         if due is None:
             return False
-        support, self._voxels = shrink_wrap(self._transform, projected(), self._support, *due, scratch)
+        support, counts = shrink_wrap(self._transform, projected(), self._support, *due, scratch)
+        self._voxels = [self._far.crop ** len(self._transform.dims) * count for count in counts]
         self._support.copy_(support)  # a new one would take the place of a volume that comes and goes
         return True
 
@@ -285,8 +320,8 @@ class Run:
 
     def result(self) -> Checkpoint:
         """The last state with its objects averaged where the recipe says so, and confined to their supports."""
-        if self._descent:
-            self._leave()
+        self._leave()
+        self._resample(1)
         final = self.checkpoint()
         clause = self._recipe.average
         objects = final.objects

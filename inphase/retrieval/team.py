@@ -13,7 +13,6 @@ from enum import Enum
 from typing import Any
 
 import numba
-import numpy as np
 import torch
 from numba import types
 from torch import Tensor
@@ -25,6 +24,7 @@ PIECE = 4 * BLOCK  # voxels claimed at a time
 # without "ninf" and "nnan": a constraint of -inf means "keep"
 FAST = {"contract", "reassoc", "arcp", "nsz", "afn"}
 
+_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _SIGNATURE: Any = types.void(types.CPointer(types.intp))  # type: ignore[no-untyped-call]
 
 
@@ -49,18 +49,19 @@ class Sweep:
         self._entry: Any = None
 
     def __call__(self, *operands: Tensor) -> None:
-        starts, voxels = len(operands[0]), operands[0][0].numel()
+        starts = operands[0].shape[0]
+        voxels = operands[0].numel() // starts
         for operand, kind in zip(operands, self._kinds, strict=True):
             if not _fits(operand, kind, starts, voxels):
                 raise TypeError(f"{self._body.__name__}: {operand.dtype} {tuple(operand.shape)} is no {kind.name}")
-        places = (word for operand in operands for word in (operand.data_ptr(), operand.numel()))
-        words = np.array([0, starts, voxels, PIECE, BLOCK, *places], np.intp)
-        entry = self._compiled()
+        places = [word for operand in operands for word in (operand.data_ptr(), operand.numel())]
+        words = (ctypes.c_ssize_t * (5 + len(places)))(0, starts, voxels, PIECE, BLOCK, *places)
+        entry = self._entry or self._compiled()
         threads = torch.get_num_threads()
         if threads > 1 and starts * voxels > PIECE and _parallel is not None:
-            _parallel(entry.address, words.ctypes.data, threads, 0)
+            _parallel(entry.address, words, threads, 0)
         else:
-            entry.ctypes(words.ctypes.data_as(ctypes.POINTER(ctypes.c_ssize_t)))
+            _FUNCTION(entry.address)(words)
 
     def _compiled(self) -> Any:
         """Machine code of the first call, cached next to this package, else in the user's cache folder."""
