@@ -142,7 +142,7 @@ def held_out_figures(module: PhaseRetrieval) -> dict[str, Any]:
         for number in range(count // size):
             measured = sample(module.settings, HELD_OUT_SEED, number, size, torch.device("cpu")).measurement
             amplitude, phase = predict(module.average, features_of(measured, module.network.inputs))
-            found.append(modulus_errors(amplitude, phase, measured)[1])
+            found.append(modulus_errors(torch.polar(amplitude, phase), measured)[1])
     chi2 = torch.cat(found).numpy()
     return {
         "crystals": len(chi2),

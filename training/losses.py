@@ -10,12 +10,7 @@ from torch import Tensor, ones_like
 from inphase.pattern import MaskState
 from training.simulate.crystals import grid
 from training.simulate.detector import Measurement
-from training.transform import embed, forward
-
-
-def calculated_modulus(amplitude: Tensor, phase: Tensor, frame: tuple[int, int, int]) -> Tensor:
-    """|F| of the predicted object: amplitude, phase (B, m, m, m) -> (B, *frame) float32."""
-    return forward(embed((amplitude * phase.cos()) + 1j * (amplitude * phase.sin()), frame)).abs()
+from training.transform import far_modulus
 
 
 def over_maximum(volumes: Tensor) -> Tensor:
@@ -37,11 +32,11 @@ def modulus_error(calculated: Tensor, measured: Tensor, known: Tensor) -> tuple[
     return r_factor, difference.square().sum((1, 2, 3)) / target.square().sum((1, 2, 3))
 
 
-def modulus_errors(amplitude: Tensor, phase: Tensor, measurement: Measurement) -> tuple[Tensor, Tensor]:
-    """`modulus_error` of predicted objects (B, m, m, m) against what the network was shown: R and chi2, each (B,)."""
+def modulus_errors(objects: Tensor, measurement: Measurement) -> tuple[Tensor, Tensor]:
+    """`modulus_error` of predicted objects (B, m, m, m) complex against what the network was shown: R and chi2, each (B,)."""
     _, n0, n1, n2 = measurement.intensity.shape
     known = (measurement.mask == int(MaskState.VALID)) & ~measurement.hidden
-    return modulus_error(calculated_modulus(amplitude, phase, (n0, n1, n2)), measurement.intensity.sqrt(), known)
+    return modulus_error(far_modulus(objects, (n0, n1, n2)), measurement.intensity.sqrt(), known)
 
 
 def outside_extent(amplitude: Tensor, extent: Tensor, margin: float = 1.5) -> Tensor:

@@ -53,6 +53,10 @@ class PhaseRetrieval(lightning.LightningModule):
     def training_step(self, number: Tensor, _: int) -> Tensor:
         batch = self.draw(self.settings.seed, int(number) * self.trainer.world_size + self.global_rank)
         loss, figures = self.pursue(self.network, batch)
+        if not loss.isfinite():  # its gradient would undo all that is learned
+            raise FloatingPointError(
+                f"the loss of step {self.global_step} is {loss:g}: go on from the last checkpoint at a lower rate"
+            )
         self.log_dict({"loss": loss} | figures, prog_bar=True, batch_size=self.settings.batch)
         self.log("crystals_per_s", self.seen / max(self.elapsed, 1e-3), prog_bar=True, batch_size=1)
         return loss
@@ -64,7 +68,7 @@ class PhaseRetrieval(lightning.LightningModule):
         if self.trainer.world_size > 1:  # all take the same rate, train the same parts and stop at the same step
             self.elapsed = self.trainer.strategy.broadcast(self.elapsed)
         self.schedule.before_step(self.global_step, self.progress)
-        self.objective.prepare(self.network, self.progress)
+        self.objective.prepare(self.network, self.progress, self.global_step)
 
     def on_train_start(self) -> None:
         self._since = time.monotonic()

@@ -42,13 +42,24 @@ def centre(frame: Tensor, box: tuple[int, int, int]) -> Tensor:
     return frame[(..., *window)]
 
 
-def far_intensity(box: Tensor, frame: tuple[int, int, int]) -> Tensor:
-    """|forward(embed(box, frame))|^2 (..., n0, n1, n2) of boxes (..., m0, m1, m2), cheaper: zeros are not transformed.
+def far_modulus(box: Tensor, frame: tuple[int, int, int]) -> Tensor:
+    """|forward(embed(box, frame))| (..., n0, n1, n2) of boxes (..., m0, m1, m2), cheaper: zeros are not transformed.
 
-    Where in the frame the box lies changes the far field's phase alone.
+    Its gradient is finite everywhere, zeros included.
     """
+    return _far_field(box, frame).abs()
+
+
+def far_intensity(box: Tensor, frame: tuple[int, int, int]) -> Tensor:
+    """The square of `far_modulus`."""
+    field = _far_field(box, frame)
+    return field.real.square() + field.imag.square()
+
+
+def _far_field(box: Tensor, frame: tuple[int, int, int]) -> Tensor:
+    """forward(embed(box, frame)) but for phase factors: where in the frame the box lies changes nothing else."""
     m0, m1, m2 = box.shape[-3:]
     field = box * checkerboard((m0, m1, m2), box.device)
     for axis, n in zip(AXES, frame, strict=True):
         field = torch.fft.fft(field, n=n, dim=axis, norm="ortho")
-    return field.real.square() + field.imag.square()
+    return field

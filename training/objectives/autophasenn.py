@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor, nn, polar
 
 from inphase.pattern import MaskState
 from training.data import Sample
-from training.losses import calculated_modulus, modulus_errors, over_maximum
+from training.losses import modulus_errors, over_maximum
 from training.networks import predict
 from training.objectives.objective import Objective
+from training.transform import far_modulus
 
 
 def within_support(amplitude: Tensor, threshold: float) -> Tensor:
@@ -29,11 +30,11 @@ class MeanAbsoluteError(Objective):
         self, network: nn.Module, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]:
         amplitude, phase = predict(network, features)
-        amplitude = within_support(amplitude, self.threshold)
+        objects = polar(within_support(amplitude, self.threshold), phase)
         measured = batch.measurement
         _, n0, n1, n2 = measured.intensity.shape
         known = (measured.mask == int(MaskState.VALID)) & ~measured.hidden
-        estimated = over_maximum(calculated_modulus(amplitude, phase, (n0, n1, n2)) * known)
+        estimated = over_maximum(far_modulus(objects, (n0, n1, n2)) * known)
         loss = (estimated - over_maximum(measured.intensity.sqrt() * known)).abs().sum() / known.sum()
-        r_factor, chi2 = modulus_errors(amplitude.detach(), phase.detach(), measured)
+        r_factor, chi2 = modulus_errors(objects.detach(), measured)
         return loss, {"R": r_factor.mean(), "chi2": chi2.median()}

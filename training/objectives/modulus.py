@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn, tensor
+from torch import Tensor, nn, polar, tensor
 
 from training.data import Sample
 from training.losses import modulus_errors, outside_extent, unevenness
@@ -21,7 +21,7 @@ class ModulusError(Objective):
         self, network: nn.Module, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]:
         amplitude, phase = predict(network, features)
-        r_factor, chi2 = modulus_errors(amplitude, phase, batch.measurement)
+        r_factor, chi2 = modulus_errors(polar(amplitude, phase), batch.measurement)
         frame = tensor(batch.measurement.intensity.shape[1:], device=amplitude.device)
         outside = outside_extent(amplitude, frame / batch.oversampling).mean()
         uneven = unevenness(amplitude).mean()

@@ -20,5 +20,5 @@ class Objective(Protocol):
         self, network: nn.Module, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
 
-    def prepare(self, network: nn.Module, progress: float) -> None:
-        """Called before every step with the share of the budget that is spent: for what changes on the way."""
+    def prepare(self, network: nn.Module, progress: float, step: int) -> None:
+        """Called before every step with its number and the share of the budget that is spent: for what changes on the way."""

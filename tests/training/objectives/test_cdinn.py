@@ -57,7 +57,7 @@ def test_each_step_trains_its_own_parts(case: Case) -> None:
     features = features_of(case.sample.measurement)
     moved = {}
     for progress in (0.0, 0.39, 0.41, 0.61, 0.71, 1.0):
-        objective.prepare(network, progress)
+        objective.prepare(network, progress, 0)
         before = {name: value.clone() for name, value in network.named_parameters()}
         loss, _ = objective(network, features, case.sample)
         optimizer.zero_grad()

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from inphase import ambiguity
-from training.objectives.correlation import SHIFT, nearest, squared_correlation
+from training.objectives.correlation import squared_correlation
+from training.objectives.truth import SHIFT, nearest
 
 
 def crystals(batch: int) -> Tensor:

@@ -1,0 +1,32 @@
+"""Which of the crystals that have the measured pattern a prediction is compared with."""
+
+import torch
+from torch import Tensor
+
+from training.transform import AXES
+
+SHIFT = 3  # voxels along each axis that a prediction may stand beside the truth
+
+
+@torch.no_grad()
+def nearest(truth: Tensor, prediction: Tensor) -> Tensor:
+    """`truth` (B, m, m, m) complex, or its twin, shifted by up to SHIFT voxels: what correlates best with the prediction.
+
+    Shifts are cyclic within the box, which is wider than any crystal by more than SHIFT.
+    """
+    n = truth.shape[-1]
+    near = torch.zeros(n, dtype=torch.bool, device=truth.device)
+    near[: SHIFT + 1] = near[-SHIFT:] = True
+    allowed = near[:, None, None] & near[:, None] & near
+    far = torch.fft.fftn(prediction, dim=AXES)
+    own = torch.fft.fftn(truth, dim=AXES)
+    result, best = truth, torch.full((len(truth),), -1.0, device=truth.device)
+    for candidate in (own, own.conj()):  # conj(t(-r)) has the conjugate far field
+        correlation = (torch.fft.ifftn(far * candidate.conj(), dim=AXES).abs() * allowed).flatten(1)
+        height, place = correlation.max(1)
+        shifted = torch.fft.ifftn(candidate, dim=AXES)
+        shifts = torch.stack(torch.unravel_index(place, (n, n, n)), 1).tolist()
+        shifted = torch.stack([x.roll(shift, AXES) for x, shift in zip(shifted, shifts, strict=True)])
+        result = torch.where((height > best).view(-1, 1, 1, 1), shifted, result)
+        best = torch.maximum(best, height)
+    return result
