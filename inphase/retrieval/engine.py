@@ -86,8 +86,8 @@ def retrieve(
     of starts instead of from the starts. DataError where shapes do not fit or an iterate leaves the finite numbers.
     """
     begin = Checkpoint.beginning(recipe, starts) if resume is None else resume
-    crop = recipe.crop(begin.iteration) if begin.iteration else 1
-    begun = (len(starts.objects), *(n // crop for n in starts.objects.shape[1:]))
+    side = recipe.side(begin.iteration - 1) if begin.iteration else 1.0
+    begun = (len(starts.objects), *(round(side * n) for n in starts.objects.shape[1:]))
     if begin.recipe != recipe.text or begin.objects.shape != begun:
         raise DataError("the checkpoint is of another recipe or of other starts")
     if starts.objects.shape[1:] != problem.modulus.shape:
@@ -157,7 +157,9 @@ class _Crew:
 
 @contextmanager
 def _crew(problem: Problem, recipe: Recipe, begin: Checkpoint, device: torch.device) -> Iterator[_Crew]:
-    fars = {crop: FarField(problem, device, crop) for crop in {1, recipe.crop(begin.iteration)}}
+    whole = FarField.of(problem, device)
+    parts = {clause.side for clause in recipe.low_resolution} - {1.0}
+    fars = {1.0: whole} | {side: whole.part(side) for side in parts}
     starts = len(begin.objects)
     threads = min(torch.get_num_threads(), starts)
     if device.type != "cpu" or threads < 2:

@@ -25,6 +25,7 @@ from inphase.retrieval.terms import (
     Group,
     Integer,
     Kind,
+    LowResolution,
     Number,
     Range,
     Recipe,
@@ -109,6 +110,7 @@ class _Parser:
         parts = self._sequence(0)
         clauses: dict[str, Any] = {}
         shrink_wrap: list[ShrinkWrap] = []
+        low_resolution: list[LowResolution] = []
         while self._found("|"):
             token = self._token
             clause = self._clause()
@@ -118,6 +120,12 @@ class _Parser:
                         f"two SW clauses start at iteration {clause.start}: give the later one its 'start'", token
                     )
                 shrink_wrap.append(clause)
+            elif isinstance(clause, LowResolution):
+                if any(clause.until == other.until for other in low_resolution):
+                    self._fail(
+                        f"two LOWRES clauses end at iteration {clause.until}: give the later one its 'until'", token
+                    )
+                low_resolution.append(clause)
             elif _FIELDS[clause.name] in clauses:
                 self._fail(f"the clause '{clause.name}' stands twice", token)
             else:
@@ -125,11 +133,16 @@ class _Parser:
         if self._token.kind != "end":
             hint = (
                 "another clause follows '|'"
-                if clauses or shrink_wrap
+                if clauses or shrink_wrap or low_resolution
                 else "join terms with '+'; clauses such as SW() follow '|'"
             )
             self._fail(f"did not expect '{self._token.value}' here: {hint}")
-        recipe = Recipe(parts, tuple(sorted(shrink_wrap, key=lambda clause: clause.start)), **clauses)
+        recipe = Recipe(
+            parts,
+            tuple(sorted(shrink_wrap, key=lambda clause: clause.start)),
+            low_resolution=tuple(sorted(low_resolution, key=lambda clause: clause.until)),
+            **clauses,
+        )
         self._fits_the_grid(recipe)
         if recipe.iterations > MAX_ITERATIONS:
             raise RecipeError(f"the recipe has {recipe.iterations} iterations, more than {MAX_ITERATIONS}")
@@ -138,16 +151,15 @@ class _Parser:
     @staticmethod
     def _fits_the_grid(recipe: Recipe) -> None:
         """What goes on from one iteration to the next on the grid of the data does not begin on a smaller one."""
-        low, coherence, average = recipe.low_resolution, recipe.coherence, recipe.average
-        if low is None or low.crop == 1:
-            return
-        if coherence is not None and coherence.start < low.until:
+        small = max((clause.until for clause in recipe.low_resolution if clause.side < 1), default=0)
+        coherence, average = recipe.coherence, recipe.average
+        if coherence is not None and coherence.start < small:
             raise RecipeError(
-                f"PC starts at iteration {coherence.start}, on the cropped grid of LOWRES(until={low.until}): start it later"
+                f"PC starts at iteration {coherence.start}, on a smaller grid of LOWRES: start it at {small}"
             )
-        if average is not None and recipe.iterations - average.last < low.until:
+        if average is not None and 0 < small > recipe.iterations - average.last:
             raise RecipeError(
-                f"AVERAGE(last={average.last}) reaches back to the cropped grid of LOWRES(until={low.until})"
+                f"AVERAGE(last={average.last}) reaches back to a smaller grid, that of LOWRES(until={small})"
             )
 
     def _sequence(self, depth: int) -> tuple[Step | Group, ...]:

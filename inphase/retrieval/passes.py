@@ -210,9 +210,16 @@ def above(smooth: Tensor, cut: Tensor) -> tuple[Tensor, list[int]]:
     if _on_cpu(smooth):
         support = torch.empty(smooth.shape, dtype=torch.bool)
         sweeps.above(smooth, cut.float(), support)
-        return support, [int(np.count_nonzero(one)) for one in support.numpy()]
-    support = smooth.real >= _each(cut, smooth)
-    return support, support.flatten(1).sum(1).tolist()
+    else:
+        support = smooth.real >= _each(cut, smooth)
+    return support, counted(support)
+
+
+def counted(support: Tensor) -> list[int]:
+    """The number of voxels of each start's support."""
+    if _on_cpu(support):  # an order of magnitude faster than torch's sum
+        return [int(np.count_nonzero(one)) for one in support.numpy()]
+    return [int(count) for count in support.flatten(1).sum(1)]
 
 
 def _power(volume: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
 """Between grids of the same extent in real space and another resolution: the central part of reciprocal space, and back.
 
 Everything is uncentred: index 0 is the centre. The voxels of reciprocal space keep their size, those of the object grow
-by the factor that the grid shrinks by, and so does its far field's distance from the edge: with the orthonormal FFT the
-moduli stay as they are.
+as their number falls. With the orthonormal FFT the moduli stay as they are.
 """
 
 from collections.abc import Sequence
@@ -11,39 +10,24 @@ import torch
 from torch import Tensor
 
 
-def cropped(field: Tensor, factor: int, dims: Sequence[int]) -> Tensor:
-    """The central 1 / factor of these axes of a far field; what is left has even sides."""
-    for dim in dims:
-        half = field.shape[dim] // factor // 2
-        field = torch.cat([field.narrow(dim, 0, half), field.narrow(dim, field.shape[dim] - half, half)], dim)
-    return field.contiguous()
+def resampled(field: Tensor, shape: Sequence[int]) -> Tensor:
+    """A far field (..., N, ...) on a grid of these sides, all even: its centre, or zeros around it."""
+    for dim, m in enumerate(shape, field.ndim - len(shape)):
+        n = field.shape[dim]
+        half = min(n, m) // 2
+        parts = [field.narrow(dim, 0, half), field.narrow(dim, n - half, half)]
+        if m > n:
+            parts.insert(1, field.new_zeros([m - n if axis == dim else k for axis, k in enumerate(field.shape)]))
+        field = torch.cat(parts, dim)
+    return field
 
 
-def padded(field: Tensor, factor: int, dims: Sequence[int]) -> Tensor:
-    """The adjoint of `cropped`: zeros around it."""
-    for dim in dims:
-        half = field.shape[dim] // 2
-        shape = list(field.shape)
-        shape[dim] *= factor - 1
-        field = torch.cat([field.narrow(dim, 0, half), field.new_zeros(shape), field.narrow(dim, half, half)], dim)
-    return field.contiguous()
-
-
-def coarser(support: Tensor, factor: int, dims: Sequence[int]) -> Tensor:
-    """What a support holds at the centres of the larger voxels."""
-    for dim in dims:
-        support = support[(slice(None),) * dim + (slice(None, None, factor),)]
-    return support.contiguous()
-
-
-def finer(support: Tensor, factor: int, dims: Sequence[int]) -> Tensor:
-    """The voxels that a coarser support covers or touches: `coarser` undoes it."""
-    for dim in dims:
-        shape = list(support.shape)
-        shape[dim] *= factor
-        spread = support.new_zeros(shape)
-        for shift in range(-(factor // 2), factor // 2 + 1):
-            places = (torch.arange(support.shape[dim], device=support.device) * factor + shift) % shape[dim]
-            spread.index_copy_(dim, places, support | spread.index_select(dim, places))
-        support = spread
+def covered(support: Tensor, shape: Sequence[int]) -> Tensor:
+    """A support (..., N, ...) bool on a grid of these sides: voxels whose centre lies on one that is in, or beside it."""
+    for dim, m in enumerate(shape, support.ndim - len(shape)):
+        n = support.shape[dim]
+        index = torch.arange(m, device=support.device)
+        signed = torch.where(index < m // 2, index, index - m) * n  # in units of 1 / m of an old voxel
+        below, above = signed.div(m, rounding_mode="floor"), -(-signed).div(m, rounding_mode="floor")
+        support = support.index_select(dim, below % n) | support.index_select(dim, above % n)
     return support

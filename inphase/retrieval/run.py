@@ -1,7 +1,7 @@
 """One batch of starts on its way through a recipe. Everything here is uncentred: no iteration pays for an fftshift."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from inphase.retrieval.conjugate import ConjugateGradients
 from inphase.retrieval.descent import Descent
 from inphase.retrieval.passes import (
     confine,
+    counted,
     difference_map,
     feed_back,
     intensity,
@@ -25,7 +26,7 @@ from inphase.retrieval.passes import (
     relax,
 )
 from inphase.retrieval.problem import Problem
-from inphase.retrieval.resolution import coarser, cropped, finer, padded
+from inphase.retrieval.resolution import covered, resampled
 from inphase.retrieval.shrinkwrap import shrink_wrap
 from inphase.retrieval.terms import ADAM, DM, ER, HIO, LBFGS, RAAR, SF, Loss, Operation, Recipe
 from inphase.retrieval.transform import Transform
@@ -34,19 +35,32 @@ SAMPLE_EVERY = 10  # iterations between two entries of the history and two progr
 
 
 class FarField:
-    """What is known of the far field, or of its central 1 / `crop`, on the device; shared by all runs of a retrieval."""
+    """What is known of the far field, or of its central part, `side` of each axis; shared by all runs of a retrieval."""
 
-    def __init__(self, problem: Problem, device: torch.device, crop: int = 1) -> None:
-        self.device = device
-        self.crop = crop
-        self.transform = Transform(problem.modulus.ndim)
-        whole = self.uncentred(problem.constraint())
-        if any(n % (2 * crop) for n in whole.shape):
-            raise DataError(f"LOWRES(crop={crop}) needs sides that {2 * crop} divides, not {tuple(whole.shape)}")
-        self.constraint = cropped(whole, crop, range(whole.ndim))
-        self.power = float(self.constraint.clamp(min=0).square_().sum(dtype=torch.float64))
-        if not self.power > 0:
-            raise DataError(f"the central 1/{crop} of the pattern holds no intensity: LOWRES cannot crop to it")
+    def __init__(self, constraint: Tensor, side: float = 1.0) -> None:
+        self.constraint = constraint
+        self.side = side
+        self.device = constraint.device
+        self.transform = Transform(constraint.ndim)
+        self.power = float(constraint.clamp(min=0).square_().sum(dtype=torch.float64))
+
+    @classmethod
+    def of(cls, problem: Problem, device: torch.device) -> Self:
+        """The whole of it, on the device."""
+        return cls(torch.from_numpy(np.fft.ifftshift(problem.constraint())).to(device))
+
+    def part(self, side: float) -> Self:
+        """The central part. Raises DataError where that is no grid of even sides, or holds nothing."""
+        whole = self.constraint.shape
+        shape = [round(side * n) for n in whole]
+        if any(m % 2 or m == 0 or abs(m - side * n) > 1e-3 for m, n in zip(shape, whole, strict=True)):
+            raise DataError(f"LOWRES(side={side:g}) of {tuple(whole)} voxels is no grid of even sides")
+        part = type(self)(resampled(self.constraint, shape), side)
+        if not part.power > 0:
+            raise DataError(
+                f"the centre of the pattern, {side:g} of each side, holds no intensity for LOWRES to begin with"
+            )
+        return part
 
     def uncentred(self, array: NDArray[Any]) -> Tensor:
         """Centred array, with or without a batch axis -> tensor with index 0 at the centre."""
@@ -62,25 +76,26 @@ class FarField:
         """The constraint with its moduli multiplied by a Gaussian, sigma in units of the distance from centre to edge."""
         window = torch.ones((), device=self.device)
         for n in self.constraint.shape:
-            frequency = torch.fft.fftfreq(n, device=self.device) * 2 / self.crop
+            frequency = torch.fft.fftfreq(n, device=self.device) * 2 * self.side
             window = window[..., None] * torch.exp(-0.5 * (frequency / sigma) ** 2)
         return torch.where(self.constraint >= 0, self.constraint * window, self.constraint)
 
 
 class Run:
-    """The state of one batch: (B, N, ...) tensors. fars: by what LOWRES crops to, 1 for the whole."""
+    """The state of one batch: (B, N, ...) tensors. fars: by their side, 1 for the whole."""
 
-    def __init__(self, fars: Mapping[int, FarField], recipe: Recipe, begin: Checkpoint) -> None:
+    def __init__(self, fars: Mapping[float, FarField], recipe: Recipe, begin: Checkpoint) -> None:
         self._fars = fars
-        self._far = far = fars[1 if begin.iteration == 0 else recipe.crop(begin.iteration)]
+        self._far = far = fars[recipe.side(begin.iteration - 1) if begin.iteration else 1.0]
         self._transform = far.transform
         self._recipe = recipe
         self._operations = recipe.operations
         self._constraint = far.constraint
+        self._sigma: float | None = None  # of the Gaussian that lowers it
         self._iteration = begin.iteration
         self._object: Tensor | None = far.uncentred(begin.objects)  # None while a descent holds it
         self._support = far.uncentred(begin.supports)
-        self._voxels = self._volumes()
+        self._voxels = self._volumes(counted(self._support))
         self._sums = None if begin.sums is None else far.uncentred(begin.sums)
         self._descent: Descent | None = None
         self._descending: Operation | None = None
@@ -90,9 +105,8 @@ class Run:
             for i, chi2, voxels in zip(begin.sampled, begin.chi2, begin.voxels, strict=True)
         ]
         if begin.iteration == 0:
-            self._resample(recipe.crop(0))
-        self._lower(begin.iteration)
-        if begin.iteration == 0:
+            self._resample(recipe.side(0))
+            self._lower(0)
             self._scale_to_data()
 
     def __len__(self) -> int:
@@ -114,7 +128,7 @@ class Run:
     def advance(self) -> None:
         """One iteration: modulus projection, support update where it is due, real-space step."""
         iteration, operation = self._iteration, self._operations[self._iteration]
-        self._resample(self._recipe.crop(iteration))
+        self._resample(self._recipe.side(iteration))
         self._choose(operation, anew=self._lower(iteration))
         field = self._descent.field if self._descent else self._transform.forward(self._current())
         blurred = self._blurred(field, iteration)
@@ -135,40 +149,30 @@ class Run:
         self._accumulate(iteration)
         self._iteration += 1
 
-    def _resample(self, crop: int) -> None:
-        """Go on with the central 1 / crop of the far field; what it has not seen begins with zeros."""
-        before, after = self._far.crop, crop
-        if before == after:
+    def _resample(self, side: float) -> None:
+        """Go on with another part of the far field; what has not been seen before begins with zeros."""
+        if side == self._far.side:
             return
         self._leave()
-        field, dims = self._transform.forward(self._current()), self._transform.dims
-        if after > before:
-            field = cropped(field, after // before, dims)
-            self._support = coarser(self._support, after // before, dims)
-        else:
-            field = padded(field, before // after, dims)
-            self._support = finer(self._support, before // after, dims)
-        self._object = self._transform.backward(field)
-        self._far = self._fars[crop]
-        self._constraint = self._far.constraint
-        self._voxels = self._volumes()
+        self._far = self._fars[side]
+        self._constraint, self._sigma = self._far.constraint, None
+        shape = self._constraint.shape
+        self._object = self._transform.backward(resampled(self._transform.forward(self._current()), shape))
+        self._support = covered(self._support, shape).contiguous()
+        self._voxels = self._volumes(counted(self._support))
 
-    def _volumes(self) -> list[int]:
-        """Of the supports, in voxels of the whole grid."""
-        size = self._far.crop ** len(self._transform.dims)
-        return [size * int(count) for count in self._support.flatten(1).sum(1)]
+    def _volumes(self, counts: Sequence[int]) -> list[int]:
+        """Numbers of voxels in units of those of the whole grid."""
+        return [round(count / self._far.side ** len(self._transform.dims)) for count in counts]
 
     def _lower(self, iteration: int) -> bool:
         """Set the constraint that holds at this iteration, under LOWRES; whether it is another one."""
-        clause = self._recipe.low_resolution
-        if clause is None or iteration > clause.until:
+        low = self._recipe.lowered(iteration)
+        sigma = None if low is None else low[0].width(iteration, low[1])
+        if sigma == self._sigma:
             return False
-        if iteration == clause.until:
-            self._constraint = self._far.constraint
-        elif iteration % clause.every == 0 or self._constraint is self._far.constraint:
-            self._constraint = self._far.lowered(clause.width(iteration // clause.every * clause.every))
-        else:
-            return False
+        self._sigma = sigma
+        self._constraint = self._far.constraint if sigma is None else self._far.lowered(sigma)
         return True
 
     def _choose(self, operation: Operation, *, anew: bool) -> None:
@@ -234,7 +238,7 @@ class Run:
         if due is None:
             return False
         support, counts = shrink_wrap(self._transform, projected(), self._support, *due, scratch)
-        self._voxels = [self._far.crop ** len(self._transform.dims) * count for count in counts]
+        self._voxels = self._volumes(counts)
         self._support.copy_(support)  # a new one would take the place of a volume that comes and goes
         return True
 
@@ -321,7 +325,7 @@ class Run:
     def result(self) -> Checkpoint:
         """The last state with its objects averaged where the recipe says so, and confined to their supports."""
         self._leave()
-        self._resample(1)
+        self._resample(1.0)
         final = self.checkpoint()
         clause = self._recipe.average
         objects = final.objects

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inphase.retrieval.passes import above, amplitude, intensity_weighted_amplitude, weigh
+from inphase.retrieval.passes import above, amplitude, counted, intensity_weighted_amplitude, weigh
 from inphase.retrieval.terms import ShrinkWrap
 from inphase.retrieval.transform import Transform
 
@@ -35,7 +35,7 @@ def shrink_wrap(
         if clause.within < 1:
             updated &= _box(updated.shape[1:], clause.within, updated.device)
     if clause.component == "largest" or clause.expand:
-        voxels = updated.flatten(1).sum(1).tolist()
+        voxels = counted(updated)
     return updated, voxels
 
 

@@ -180,7 +180,7 @@ OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in (ER, HIO, 
 
 
 class Clause(Term):
-    """Holds for the whole recipe; each may stand once, shrink-wrap several times."""
+    """Holds for the whole recipe; each may stand once, shrink-wrap and low resolution several times."""
 
 
 @dataclass(frozen=True)
@@ -281,20 +281,25 @@ class PartialCoherence(Clause):
 class LowResolution(Clause):
     """From low to high resolution: the modulus is multiplied by a Gaussian before iteration `until`.
 
+    Of several clauses the one with the earliest `until` comes first, and the next one goes on from there.
+
     sigma: of the Gaussian, in units of the distance from the centre to the edge of each axis, geometrically.
-    crop: until then only the central 1 / crop of each axis counts, on a grid of that size: at 2 an iteration costs an
-        eighth. Its voxels are `crop` times as long, also where SW counts in voxels.
+    every: iterations between its changes.
+    side: only the central part of the pattern counts, this share of each axis, and the grid is no larger: at 0.5 an
+        iteration costs about a tenth. The object's voxels grow in the same measure, also where SW counts in voxels, and
+        SW updates the support wherever the grid changes.
     """
 
     name: ClassVar[str] = "LOWRES"
     sigma: tuple[float, float] = _parameter((0.2, 1.0), Range(0.0, 10.0))
     until: int = _parameter(200, Integer(1))
     every: int = _parameter(10, Integer(1))
-    crop: int = _parameter(1, Integer(1, 8))
+    side: float = _parameter(1.0, Number(0.0, 1.0))
 
-    def width(self, iteration: int) -> float:
-        """Sigma at an iteration before `until`."""
-        return float(self.sigma[0] * (self.sigma[1] / self.sigma[0]) ** (iteration / self.until))
+    def width(self, iteration: int, begin: int) -> float:
+        """Sigma at an iteration before `until`, where the clause holds from iteration `begin`; it changes in steps of `every`."""
+        done = (iteration - begin) // self.every * self.every / (self.until - begin)
+        return float(self.sigma[0] * (self.sigma[1] / self.sigma[0]) ** done)
 
 
 @dataclass(frozen=True)
@@ -340,14 +345,15 @@ class Recipe:
     detwin: Detwin | None = None
     phase_range: PhaseRange | None = None
     coherence: PartialCoherence | None = None
-    low_resolution: LowResolution | None = None
+    low_resolution: tuple[LowResolution, ...] = ()  # in the order of their `until`
     average: Average | None = None
 
     @property
     def clauses(self) -> tuple[Clause, ...]:
         """Those that stand."""
-        once = (getattr(self, name) for name in CLAUSES if name != "shrink_wrap")
-        return (*self.shrink_wrap, *(clause for clause in once if clause is not None))
+        standing = (getattr(self, name) for name in CLAUSES)
+        several = (found if isinstance(found, tuple) else (found,) for found in standing if found is not None)
+        return tuple(clause for clauses in several for clause in clauses)
 
     @property
     def text(self) -> str:
@@ -364,10 +370,19 @@ class Recipe:
         """Iterations in all."""
         return _count(self.parts)
 
-    def crop(self, iteration: int) -> int:
-        """By how much the grid of this iteration is smaller along each axis than that of the data."""
-        clause = self.low_resolution
-        return clause.crop if clause is not None and iteration < clause.until else 1
+    def lowered(self, iteration: int) -> tuple[LowResolution, int] | None:
+        """The low resolution that holds at this iteration, and since which."""
+        begin = 0
+        for clause in self.low_resolution:
+            if iteration < clause.until:
+                return clause, begin
+            begin = clause.until
+        return None
+
+    def side(self, iteration: int) -> float:
+        """Of the grid of this iteration along each axis, in units of that of the data."""
+        low = self.lowered(iteration)
+        return 1.0 if low is None else low[0].side
 
     @property
     def needs_counts(self) -> bool:
@@ -377,7 +392,8 @@ class Recipe:
     def support_update(self, iteration: int) -> tuple[ShrinkWrap, float] | None:
         """The shrink-wrap that is due at this iteration, and how far it has come from its first update (0) to its last (1)."""
         begun = [clause for clause in self.shrink_wrap if clause.start <= iteration]
-        if not begun or not begun[-1].due(iteration):
+        resized = iteration > 0 and self.side(iteration) != self.side(iteration - 1)
+        if not begun or not (resized or begun[-1].due(iteration)):
             return None
         later = self.shrink_wrap[len(begun) :]
         return begun[-1], begun[-1].progress(iteration, later[0].start if later else self.iterations)

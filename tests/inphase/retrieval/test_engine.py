@@ -206,14 +206,14 @@ EVERYTHING = (
 )
 
 
-COARSE = "8*HIO+16*ER | SW(every=5) | LOWRES(sigma=0.4..0.8,until=14,every=3,crop=2)"
+COARSE = "8*HIO+16*ER | SW(every=5) | LOWRES(sigma=0.4..0.8,until=11,every=3,side=0.5) | LOWRES(until=21,side=0.75)"
 
 
 @pytest.mark.parametrize("recipe", ["12*HIO+12*ER | SW(every=5)", EVERYTHING, COARSE])
 @pytest.mark.parametrize("at", [0, 10, 20])
 def test_a_checkpoint_goes_on_where_the_run_was(recipe, at):
     """A run from the checkpoint taken at any progress call ends bit for bit as the one that was never interrupted."""
-    problem, starts = _problem((8, 16, 12)), _starts((8, 16, 12))
+    problem, starts = _problem((8, 16, 24)), _starts((8, 16, 24))
     kept: dict[int, dict] = {}
     whole = retrieve(
         problem, parse(recipe), starts, progress=lambda p: kept.update({p.iteration: p.checkpoint().to_arrays()})

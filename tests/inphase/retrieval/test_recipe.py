@@ -1,5 +1,7 @@
 """The recipe grammar: what it accepts, its canonical text, and errors that point at the fault."""
 
+import re
+
 import pytest
 
 from inphase.errors import RecipeError
@@ -67,7 +69,7 @@ def test_no_clause_no_support_update():
         (
             "ER | LOWRES() | PC(kernel=GAUSS)",
             "1*ER | PC(start=100,every=50,kernel=gauss,iterations=20,size=9,sigma=0.5) "
-            "| LOWRES(sigma=0.2..1,until=200,every=10,crop=1)",
+            "| LOWRES(sigma=0.2..1,until=200,every=10,side=1)",
         ),
     ],
 )
@@ -118,6 +120,7 @@ def test_presets_share_their_shrink_wrap_and_fast_is_cheap():
         ("20*ER | PC() | PC()", 15, "stands twice"),
         ("20*ER | PHASE(range=1..-1)", 14, "lowest..highest"),
         ("20*ER | SW(every=3,every=3)", 19, "twice"),
+        ("20*ER | LOWRES(until=9) | LOWRES(until=9,side=0.5)", 26, "two LOWRES clauses end at iteration 9"),
         ("20*ER | SW(every=0)", 17, "between 1 and"),
         ("20*ER | SW(threshold=1.5)", 21, "at most 1"),
         ("20*ER | SW(volume=0.5..0.1)", 11, "smallest..largest"),
@@ -144,6 +147,35 @@ def test_a_recipe_cannot_ask_for_endless_work():
         parse("99999*(99999*(99999*ER))")
     with pytest.raises(RecipeError, match="characters"):
         parse("ER+" * 2000 + "ER")
+
+
+@pytest.mark.parametrize(
+    ("clause", "hint"),
+    [("PC(start=8)", "PC starts at iteration 8"), ("AVERAGE(last=12)", "AVERAGE(last=12) reaches back")],
+)
+def test_what_goes_on_between_iterations_needs_one_grid(clause, hint):
+    """A kernel and a mean live on the grid of the data: they begin when LOWRES has reached it, and not before."""
+    with pytest.raises(RecipeError, match=re.escape(hint)):
+        parse(f"20*ER | LOWRES(until=9,side=0.5) | {clause}")
+    parse(f"20*ER | LOWRES(until=8,side=0.5) | {clause}")
+    parse(f"20*ER | LOWRES(until=9) | {clause}")
+
+
+def test_low_resolutions_follow_each_other():
+    """In the order of their ends, each from where the one before has ended, its Gaussian over its own iterations."""
+    recipe = parse("30*ER | LOWRES(until=20,side=0.75,sigma=0.4..0.8,every=5) | LOWRES(until=10,side=0.5)")
+    assert [recipe.side(i) for i in (0, 9, 10, 19, 20)] == [0.5, 0.5, 0.75, 0.75, 1]
+    clause, begin = recipe.lowered(10)
+    assert begin == 10
+    assert [clause.width(i, begin) for i in (10, 14, 15)] == pytest.approx([0.4, 0.4, 0.4 * 2**0.5])
+    assert recipe.lowered(20) is None
+
+
+def test_the_support_follows_the_grid():
+    """An update is due where the grid changes, whatever `every` says, once SW has begun."""
+    recipe = parse("30*ER | LOWRES(until=12,side=0.5) | SW(every=10)")
+    assert [i for i in range(30) if recipe.support_update(i)] == [10, 12, 20]
+    assert parse("30*ER | LOWRES(until=12,side=0.5) | SW(start=15)").support_update(12) is None
 
 
 def test_control_characters_cannot_break_the_message():
