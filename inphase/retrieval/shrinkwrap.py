@@ -1,5 +1,7 @@
 """Support update by shrink-wrap (Marchesini et al., Phys. Rev. B 68, 140101 (2003)); `terms.ShrinkWrap` says what each option means."""
 
+from functools import lru_cache
+
 import numpy as np
 import scipy.ndimage
 import torch
@@ -44,11 +46,14 @@ def gaussian(transform: Transform, volume: Tensor, sigma: float) -> Tensor:
 
     Two complex FFTs: torch's real inverse FFT is slower than its complex one.
     """
-    windows = []
-    for dim in transform.dims:
-        frequency = torch.fft.fftfreq(volume.shape[dim], device=volume.device)
-        windows.append(torch.exp(-2 * (torch.pi * sigma * frequency) ** 2))
+    windows = [_window(volume.shape[dim], sigma, volume.device) for dim in transform.dims]
     return transform.backward(weigh(transform.forward(volume), windows))
+
+
+@lru_cache(maxsize=64)  # on small grids they take as long as the FFT
+def _window(n: int, sigma: float, device: torch.device) -> Tensor:
+    """The Fourier transform of the Gaussian along one axis."""
+    return torch.exp(-2 * (torch.pi * sigma * torch.fft.fftfreq(n, device=device)) ** 2)
 
 
 def dilated(support: Tensor, voxels: int) -> Tensor:

@@ -31,12 +31,22 @@ _SIGNATURE: Any = types.void(types.CPointer(types.intp))  # type: ignore[no-unty
 class Kind(Enum):
     """What an operand of a sweep is."""
 
-    VOLUME = torch.complex64  # (B, N, ...)
-    SUPPORT = torch.bool  # (B, N, ...)
-    REAL = torch.float32  # (B, N, ...)
+    VOLUME = "volume"  # (B, N, ...) complex64
+    SUPPORT = "support"  # (B, N, ...) bool
+    REAL = "real"  # (B, N, ...) float32
     CONSTRAINT = "constraint"  # (N, ...) float32
     NUMBERS = "numbers"  # any number of float32
     SUMS = "sums"  # (B, blocks, any) float64: one row for each block of each start
+
+
+_TYPES = {
+    Kind.VOLUME: torch.complex64,
+    Kind.SUPPORT: torch.bool,
+    Kind.REAL: torch.float32,
+    Kind.CONSTRAINT: torch.float32,
+    Kind.NUMBERS: torch.float32,
+    Kind.SUMS: torch.float64,
+}
 
 
 class Sweep:
@@ -45,33 +55,38 @@ class Sweep:
     def __init__(self, body: Callable[[Any], None], kinds: tuple[Kind, ...]) -> None:
         self._body = body
         self._kinds = kinds
+        self._types = tuple(_TYPES[kind] for kind in kinds)
         self._lock = threading.Lock()
-        self._entry: Any = None
+        self._made: Any = None
+        self._entry: tuple[int, Callable[[Any], Any]] | None = None
 
     def __call__(self, *operands: Tensor) -> None:
         starts = operands[0].shape[0]
         voxels = operands[0].numel() // starts
-        for operand, kind in zip(operands, self._kinds, strict=True):
-            if not _fits(operand, kind, starts, voxels):
+        for operand, kind, dtype in zip(operands, self._kinds, self._types, strict=True):
+            if not _fits(operand, kind, dtype, starts, voxels):
                 raise TypeError(f"{self._body.__name__}: {operand.dtype} {tuple(operand.shape)} is no {kind.name}")
         places = [word for operand in operands for word in (operand.data_ptr(), operand.numel())]
         words = (ctypes.c_ssize_t * (5 + len(places)))(0, starts, voxels, PIECE, BLOCK, *places)
-        entry = self._entry or self._compiled()
+        address, function = self._entry or self._compiled()
         threads = torch.get_num_threads()
         if threads > 1 and starts * voxels > PIECE and _parallel is not None:
-            _parallel(entry.address, words, threads, 0)
+            _parallel(address, words, threads, 0)
         else:
-            _FUNCTION(entry.address)(words)
+            function(words)
 
-    def _compiled(self) -> Any:
+    def _compiled(self) -> tuple[int, Callable[[Any], Any]]:
         """Machine code of the first call, cached next to this package, else in the user's cache folder."""
         with self._lock:
             if self._entry is None:
                 options: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy"}
                 try:
-                    self._entry = numba.cfunc(_SIGNATURE, cache=True, **options)(self._body)
+                    made = numba.cfunc(_SIGNATURE, cache=True, **options)(self._body)
                 except RuntimeError:  # neither can be written: compile in every process, which takes seconds
-                    self._entry = numba.cfunc(_SIGNATURE, **options)(self._body)
+                    made = numba.cfunc(_SIGNATURE, **options)(self._body)
+                self._made = made  # whose memory holds the code
+                address = int(made.address)
+                self._entry = address, _FUNCTION(address)
         return self._entry
 
 
@@ -80,18 +95,17 @@ def sweep(*kinds: Kind) -> Callable[[Callable[[Any], None]], Sweep]:
     return lambda body: Sweep(body, kinds)
 
 
-def _fits(operand: Tensor, kind: Kind, starts: int, voxels: int) -> bool:
-    """Whether a sweep may trust the operand's address."""
-    match kind:
-        case Kind.CONSTRAINT:
-            right = operand.dtype == torch.float32 and operand.numel() == voxels
-        case Kind.NUMBERS:
-            right = operand.dtype == torch.float32
-        case Kind.SUMS:
-            right = operand.dtype == torch.float64 and operand.shape[:2] == (starts, -(-voxels // BLOCK))
-        case _:
-            right = operand.dtype == kind.value and operand.numel() == starts * voxels
-    return right and operand.is_contiguous() and operand.device.type == "cpu"
+def _fits(operand: Tensor, kind: Kind, dtype: torch.dtype, starts: int, voxels: int) -> bool:
+    """Whether a sweep may trust the operand's address. On small grids this takes a share of the time that counts."""
+    if operand.dtype is not dtype or not operand.is_cpu or not operand.is_contiguous():
+        return False
+    if kind is Kind.CONSTRAINT:
+        return operand.numel() == voxels
+    if kind is Kind.NUMBERS:
+        return True
+    if kind is Kind.SUMS:
+        return operand.shape[:2] == (starts, -(-voxels // BLOCK))
+    return operand.numel() == starts * voxels
 
 
 def _openmp() -> Any:
