@@ -85,7 +85,7 @@ class Sweep:
                 except RuntimeError:  # neither can be written: compile in every process, which takes seconds
                     made = numba.cfunc(_SIGNATURE, **options)(self._body)
                 self._made = made  # whose memory holds the code
-                address = int(made.address)
+                address: int = made.address  # type: ignore[assignment]
                 self._entry = address, _FUNCTION(address)
         return self._entry
 
