@@ -86,9 +86,7 @@ def retrieve(
     of starts instead of from the starts. DataError where shapes do not fit or an iterate leaves the finite numbers.
     """
     begin = Checkpoint.beginning(recipe, starts) if resume is None else resume
-    side = recipe.side(begin.iteration - 1) if begin.iteration else 1.0
-    begun = (len(starts.objects), *(round(side * n) for n in starts.objects.shape[1:]))
-    if begin.recipe != recipe.text or begin.objects.shape != begun:
+    if begin.recipe != recipe.text or len(begin.objects) != len(starts.objects):
         raise DataError("the checkpoint is of another recipe or of other starts")
     if starts.objects.shape[1:] != problem.modulus.shape:
         raise DataError(f"starts of {starts.objects.shape[1:]} voxels do not fit a modulus of {problem.modulus.shape}")

@@ -9,9 +9,9 @@ from inphase.retrieval.terms import Recipe
 __all__ = ["PRESETS", "parse", "resolve"]
 
 # `autophasenn-600` and `fast` end with the same threshold, sigma and volume guards, so that their chi2 can be compared. `fast`
-# starts from a prediction of about the right size and place, but too large and too round: HIO inside a tight support breaks
-# that up, RAAR and a few accelerated steps inside the usual one settle it (docs/decisions/0023). Its time is that of
-# 60 ER iterations without shrink-wrap (an update costs about 1.5 of them, an AER step as much).
+# starts from a prediction whose coarse structure may be wrong: most of its iterations put that right on the central half of the
+# pattern, at a tenth of the cost; a few on three quarters and on the whole draw the facets (docs/decisions/0025). On one
+# thread it takes the time of 60 ER iterations without shrink-wrap.
 # `standard` and its longer kin: a loose support while RAAR and HIO form the object; once error reduction has evened out its
 # amplitude, a threshold that rises step by step to the crystal's edge (measured by benchmarks.retrieval).
 # `standard` stops short of the edge: on both real crystals the free log-likelihood is best at 0.2 (0.3 is too tight for them).
@@ -23,7 +23,8 @@ PRESETS = {
     "standard": "200*RAAR+280*HIO+90*ER+30*AER | SW(threshold=0.15,sigma=2..1) | SW(start=510,threshold=0.15..0.2,sigma=1)",
     "strained": "3*(100*RAAR+150*HIO+30*ER)+110*ER+50*AER | SW(threshold=0.15,sigma=2..1) | SW(start=850,threshold=0.2..0.3,sigma=1)",
     "thorough": "5*(100*RAAR+150*HIO+30*ER)+140*ER+60*AER | SW(threshold=0.15,sigma=2..1) | SW(start=1410,threshold=0.2..0.3,sigma=1)",
-    "fast": "20*HIO+9*RAAR(beta=0.75)+11*AER | SW(every=7,threshold=0.25,sigma=0.7) | SW(start=21,every=7,threshold=0.15,sigma=1)",
+    "fast": "60*HIO+10*ER+8*HIO+14*RAAR+10*RAAR(beta=0.75)+6*AER | LOWRES(until=70,side=0.5,sigma=0.5) "
+    "| LOWRES(until=92,side=0.75,sigma=0.75) | SW(threshold=0.2,sigma=0.7) | SW(start=93,every=6,threshold=0.15,sigma=1)",
 }
 
 

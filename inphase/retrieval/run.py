@@ -37,9 +37,10 @@ SAMPLE_EVERY = 10  # iterations between two entries of the history and two progr
 class FarField:
     """What is known of the far field, or of its central part, `side` of each axis; shared by all runs of a retrieval."""
 
-    def __init__(self, constraint: Tensor, side: float = 1.0) -> None:
+    def __init__(self, constraint: Tensor, side: float = 1.0, whole: torch.Size | None = None) -> None:
         self.constraint = constraint
         self.side = side
+        self._whole = whole or constraint.shape
         self.device = constraint.device
         self.transform = Transform(constraint.ndim)
         self.power = float(constraint.clamp(min=0).square_().sum(dtype=torch.float64))
@@ -50,12 +51,10 @@ class FarField:
         return cls(torch.from_numpy(np.fft.ifftshift(problem.constraint())).to(device))
 
     def part(self, side: float) -> Self:
-        """The central part. Raises DataError where that is no grid of even sides, or holds nothing."""
+        """The central part, on the nearest even sides. Raises DataError where it holds nothing."""
         whole = self.constraint.shape
-        shape = [round(side * n) for n in whole]
-        if any(m % 2 or m == 0 or abs(m - side * n) > 1e-3 for m, n in zip(shape, whole, strict=True)):
-            raise DataError(f"LOWRES(side={side:g}) of {tuple(whole)} voxels is no grid of even sides")
-        part = type(self)(resampled(self.constraint, shape), side)
+        shape = [max(2, 2 * round(side * n / 2)) for n in whole]
+        part = type(self)(resampled(self.constraint, shape), side, whole)
         if not part.power > 0:
             raise DataError(
                 f"the centre of the pattern, {side:g} of each side, holds no intensity for LOWRES to begin with"
@@ -75,8 +74,8 @@ class FarField:
     def lowered(self, sigma: float) -> Tensor:
         """The constraint with its moduli multiplied by a Gaussian, sigma in units of the distance from centre to edge."""
         window = torch.ones((), device=self.device)
-        for n in self.constraint.shape:
-            frequency = torch.fft.fftfreq(n, device=self.device) * 2 * self.side
+        for m, n in zip(self.constraint.shape, self._whole, strict=True):
+            frequency = torch.fft.fftfreq(m, device=self.device) * 2 * m / n
             window = window[..., None] * torch.exp(-0.5 * (frequency / sigma) ** 2)
         return torch.where(self.constraint >= 0, self.constraint * window, self.constraint)
 
@@ -87,6 +86,10 @@ class Run:
     def __init__(self, fars: Mapping[float, FarField], recipe: Recipe, begin: Checkpoint) -> None:
         self._fars = fars
         self._far = far = fars[recipe.side(begin.iteration - 1) if begin.iteration else 1.0]
+        if begin.objects.shape[1:] != far.constraint.shape:
+            raise DataError(
+                f"a checkpoint of {begin.objects.shape[1:]} voxels does not fit a grid of {tuple(far.constraint.shape)}"
+            )
         self._transform = far.transform
         self._recipe = recipe
         self._operations = recipe.operations
@@ -163,7 +166,8 @@ class Run:
 
     def _volumes(self, counts: Sequence[int]) -> list[int]:
         """Numbers of voxels in units of those of the whole grid."""
-        return [round(count / self._far.side ** len(self._transform.dims)) for count in counts]
+        size = self._fars[1.0].constraint.numel() / self._far.constraint.numel()
+        return [round(size * count) for count in counts]
 
     def _lower(self, iteration: int) -> bool:
         """Set the constraint that holds at this iteration, under LOWRES; whether it is another one."""

@@ -119,16 +119,22 @@ def test_afterwards_the_whole_pattern_counts() -> None:
     assert found.object.shape == (16, 16, 16)
 
 
-def test_the_sides_must_allow_it() -> None:
-    """The smaller grid has even sides, like every grid here."""
+def test_sides_are_rounded_to_even_ones() -> None:
+    """Any pattern may begin small: 0.75 of 10 voxels is 8 of them, a thousandth two."""
     shape = (8, 10, 12)
-    odd = Problem(np.ones(shape, np.float32), np.zeros(shape, np.uint8))
-    begin = Starts(np.ones((1, *shape), np.complex64), np.ones((1, *shape), bool), "random")
-    for side in ("0.5", "0.75", "0.01"):
-        with pytest.raises(
-            DataError, match=f"LOWRES\\(side={side}\\) of \\(8, 10, 12\\) voxels is no grid of even sides"
-        ):
-            retrieve(odd, parse(f"ER | LOWRES(side={side})"), begin)
+    rng = np.random.default_rng(4)
+    uneven = Problem(rng.random(shape).astype(np.float32), np.zeros(shape, np.uint8))
+    begin = Starts(rng.random((1, *shape)).astype(np.complex64), np.ones((1, *shape), bool), "random")
+    for side, small in (("0.75", (6, 8, 8)), ("0.5", (4, 4, 6)), ("0.001", (2, 2, 2))):
+        kept = []
+        (found,) = retrieve(
+            uneven,
+            parse(f"2*ER | LOWRES(side={side})"),
+            begin,
+            progress=lambda p, kept=kept: kept.append(p.checkpoint()),
+        )
+        assert kept[0].objects.shape == (1, *small)
+        assert found.object.shape == shape
 
 
 def test_a_centre_without_light_is_told() -> None:
