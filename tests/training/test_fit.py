@@ -66,6 +66,16 @@ def test_the_cosine_ends_with_the_budget(tmp_path: Path) -> None:
     assert rate == pytest.approx(1e-3 * 0.5 * (1 + torch.cos(torch.tensor(0.75 * torch.pi)).item()))
 
 
+def test_a_loss_that_is_no_number_ends_the_fit(tmp_path: Path) -> None:
+    """At once, with the step and what to do, and the weights of the checkpoint stay finite."""
+    path = fit(small(), tmp_path / "run", crystals=4)
+    broken = checkpoint(path)
+    broken["state_dict"]["network.first.leave.weight"].fill_(torch.nan)
+    torch.save(broken, path)
+    with pytest.raises(FloatingPointError, match="the loss of step 2 is nan: go on from"):
+        fit(small(), tmp_path / "run", crystals=8)
+
+
 def test_a_fit_without_a_budget_is_refused(tmp_path: Path) -> None:
     """Nothing would end it."""
     with pytest.raises(ValueError, match="needs a budget"):

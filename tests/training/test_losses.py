@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from inphase import metrics
-from training.losses import modulus_error, outside_extent, unevenness
+from training.losses import modulus_error, modulus_errors, outside_extent, unevenness
+from training.simulate.detector import Measurement
 from training.transform import embed, far_modulus, forward
 
 
@@ -45,6 +46,20 @@ def test_errors_are_those_of_the_service() -> None:
         obj = embed(torch.polar(other, phase), frame)[i].numpy()
         found = metrics.measure(obj, np.abs(obj) > 0, measured[i].numpy(), (~known[i]).numpy().astype(np.uint8))
         np.testing.assert_allclose([r_factor[i], chi2[i]], [found.r_factor, found.chi2], rtol=1e-4)
+
+
+def test_an_object_that_underflows_has_a_gradient() -> None:
+    """Amplitudes whose squares vanish in single precision, and zeros, do not make the gradient NaN."""
+    objects = torch.full((1, 8, 8, 8), 1e-30 + 0j, dtype=torch.complex64)
+    objects[:, 2:5, 2:5, 2:5] = 1.0
+    objects[:, 7] = 0
+    objects.requires_grad_()
+    measured = far_modulus(objects.detach(), (16, 16, 16))
+    nothing = torch.zeros(measured.shape, dtype=torch.bool)
+    measurement = Measurement(1.3 * measured.square(), measured.square(), nothing.to(torch.uint8), nothing)
+    modulus_errors(objects, measurement)[0].sum().backward()
+    assert objects.grad is not None
+    assert objects.grad.isfinite().all()
 
 
 def test_unevenness_tells_a_crystal_from_a_blob() -> None:

@@ -19,14 +19,14 @@ def nearest(truth: Tensor, prediction: Tensor) -> Tensor:
     near[: SHIFT + 1] = near[-SHIFT:] = True
     allowed = near[:, None, None] & near[:, None] & near
     far = torch.fft.fftn(prediction, dim=AXES)
-    own = torch.fft.fftn(truth, dim=AXES)
+    # rolled and mirrored as they are: out of an FFT the empty voxels would come with a phase
+    twin = truth.flip(AXES).roll((1, 1, 1), AXES).conj().resolve_conj()
     result, best = truth, torch.full((len(truth),), -1.0, device=truth.device)
-    for candidate in (own, own.conj()):  # conj(t(-r)) has the conjugate far field
-        correlation = (torch.fft.ifftn(far * candidate.conj(), dim=AXES).abs() * allowed).flatten(1)
-        height, place = correlation.max(1)
-        shifted = torch.fft.ifftn(candidate, dim=AXES)
+    for candidate in (truth, twin):
+        correlation = torch.fft.ifftn(far * torch.fft.fftn(candidate, dim=AXES).conj(), dim=AXES)
+        height, place = (correlation.abs() * allowed).flatten(1).max(1)
         shifts = torch.stack(torch.unravel_index(place, (n, n, n)), 1).tolist()
-        shifted = torch.stack([x.roll(shift, AXES) for x, shift in zip(shifted, shifts, strict=True)])
+        shifted = torch.stack([x.roll(shift, AXES) for x, shift in zip(candidate, shifts, strict=True)])
         result = torch.where((height > best).view(-1, 1, 1, 1), shifted, result)
         best = torch.maximum(best, height)
     return result

@@ -71,3 +71,26 @@ def test_each_step_trains_its_own_parts(case: Case) -> None:
         {"encoder", "amplitude", "phase"},
     )
     assert list(moved.values()) == [shape, shape, phase, both, everything, everything]
+
+
+def test_the_nearer_twin_is_the_target(case: Case) -> None:
+    """With `either_twin` a prediction of the twin, shifted, costs as little as the truth; without it costs."""
+    twin = case.objects.flip(1, 2, 3).roll((1, 1, 1), (1, 2, 3)).conj().roll(2, 1)
+    oracle = Oracle(twin.abs(), twin.angle())
+    features = features_of(case.sample.measurement)
+    for either, costs in ((True, False), (False, True)):
+        _, figures = ShapePhaseFourier(either_twin=either)(oracle, features, case.sample)
+        assert (figures["shape"].item() > 0.01) is costs
+        assert (figures["phase"].item() > 0.001) is costs
+
+
+def test_balanced_errors_weigh_crystal_and_surroundings_alike(case: Case) -> None:
+    """Nothing at all costs half, and so does everything; unbalanced, nothing costs the little that the crystal fills."""
+    features = features_of(case.sample.measurement)
+    filled = (case.objects.abs() > 0.5).float().mean().item()
+    for value in (0.0, 1.0):
+        oracle = Oracle(torch.full_like(case.objects.real, value), torch.zeros_like(case.objects.real))
+        balanced = ShapePhaseFourier(balanced=True)(oracle, features, case.sample)[1]["shape"].item()
+        plain = ShapePhaseFourier()(oracle, features, case.sample)[1]["shape"].item()
+        assert balanced == pytest.approx(0.5, abs=1e-5)
+        assert plain == pytest.approx(filled if value == 0 else 1 - filled, rel=1e-4)

@@ -1,0 +1,48 @@
+"""training.objectives.truth, by the likeness of training.objectives.correlation: neither twin nor shift nor phase offset counts."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from inphase import ambiguity
+from training.objectives.correlation import squared_correlation
+from training.objectives.truth import SHIFT, nearest
+
+
+def crystals(batch: int) -> Tensor:
+    """Random objects well inside their box (batch, 32, 32, 32)."""
+    result = torch.zeros(batch, 32, 32, 32, dtype=torch.complex64)
+    result[:, 9:20, 10:24, 8:19] = torch.randn(batch, 11, 14, 11, dtype=torch.complex64)
+    return result
+
+
+def twin(x: Tensor) -> Tensor:
+    """conj(x(-r)) about voxel N // 2."""
+    return x.flip(1, 2, 3).roll((1, 1, 1), (1, 2, 3)).conj()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_twin_shift_and_phase_offset_do_not_count(turned: bool) -> None:
+    """A prediction that is the truth up to the ambiguities of the modulus correlates fully, and did not before."""
+    truth = crystals(2)
+    prediction = (twin(truth) if turned else truth).roll((SHIFT, -SHIFT, 1), (1, 2, 3)) * 2j
+    assert torch.allclose(squared_correlation(prediction, nearest(truth, prediction)), torch.ones(2), atol=1e-5)
+    assert squared_correlation(prediction, truth).max() < 0.1
+
+
+def test_shifts_end_where_they_should() -> None:
+    """A prediction further away than SHIFT is another one."""
+    truth = crystals(1)
+    prediction = truth.roll(SHIFT + 1, 1)
+    assert squared_correlation(prediction, nearest(truth, prediction)).item() < 0.1
+
+
+def test_agrees_with_the_alignment_of_the_results() -> None:
+    """inphase.ambiguity, which aligns below a voxel, finds at least what is found here, and no more than a little."""
+    truth = crystals(1)
+    prediction = twin(truth).roll((1, 2, -1), (1, 2, 3)) + 0.5 * torch.randn(1, 32, 32, 32, dtype=torch.complex64)
+    found = squared_correlation(prediction, nearest(truth, prediction)).sqrt().item()
+    expected = ambiguity.align(prediction[0].numpy().astype(np.complex64), truth[0].numpy())[1].score
+    assert found <= expected + 1e-4
+    assert found == pytest.approx(expected, abs=0.02)
