@@ -157,7 +157,7 @@ class _Parser:
             raise RecipeError(
                 f"PC starts at iteration {coherence.start}, on a smaller grid of LOWRES: start it at {small}"
             )
-        if average is not None and 0 < small > recipe.iterations - average.last:
+        if small and average is not None and recipe.iterations - average.last < small:
             raise RecipeError(
                 f"AVERAGE(last={average.last}) reaches back to a smaller grid, that of LOWRES(until={small})"
             )

@@ -8,7 +8,7 @@ volumes that live long among those that do not.
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ def _each(values: Tensor, volume: Tensor) -> Tensor:
     return values.float().view(-1, *(1 for _ in volume.shape[1:]))
 
 
-@cache
+@lru_cache(maxsize=64)
 def _numbers(*values: float) -> Tensor:
     """Operands of a sweep; making a tensor takes as long as a small sweep."""
     return torch.tensor(values, dtype=torch.float32)

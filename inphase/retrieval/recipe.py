@@ -10,7 +10,7 @@ __all__ = ["PRESETS", "parse", "resolve"]
 
 # `autophasenn-600` and `fast` end with the same threshold, sigma and volume guards, so that their chi2 can be compared. `fast`
 # starts from a prediction whose coarse structure may be wrong: most of its iterations put that right on the central half of the
-# pattern, at a tenth of the cost; a few on three quarters and on the whole draw the facets (docs/decisions/0025). On one
+# pattern, at an eighth of the cost; a few on three quarters and on the whole draw the facets (docs/decisions/0025). On one
 # thread it takes the time of 60 ER iterations without shrink-wrap.
 # `standard` and its longer kin: a loose support while RAAR and HIO form the object; once error reduction has evened out its
 # amplitude, a threshold that rises step by step to the crystal's edge (measured by benchmarks.retrieval).

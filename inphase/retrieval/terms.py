@@ -286,7 +286,7 @@ class LowResolution(Clause):
     sigma: of the Gaussian, in units of the distance from the centre to the edge of each axis, geometrically.
     every: iterations between its changes.
     side: only the central part of the pattern counts, this share of each axis, and the grid is no larger: at 0.5 an
-        iteration costs about a tenth. The object's voxels grow in the same measure, also where SW counts in voxels, and
+        iteration costs about an eighth. The object's voxels grow in the same measure, also where SW counts in voxels, and
         SW updates the support wherever the grid changes.
     """
 
