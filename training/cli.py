@@ -171,7 +171,9 @@ def finetune(
 def export(
     checkpoint: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint of a fit.")],
     version: Annotated[int, typer.Option(min=1, help="Version to publish.")],
-    name: Annotated[str, typer.Option(help="Model name: architecture or architecture-variant.")] = "inphase-bcdi",
+    name: Annotated[
+        str | None, typer.Option(help="Model name: architecture-variant; by default the architecture's.")
+    ] = None,
     models: Annotated[Path, typer.Option(help="Model repository.")] = Path("models"),
     metrics: Annotated[
         Path | None, typer.Option(exists=True, help="YAML of reference figures on real measurements.")

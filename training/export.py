@@ -151,17 +151,21 @@ def held_out_figures(module: PhaseRetrieval) -> dict[str, Any]:
     }
 
 
-def export(checkpoint: Path, models: Path, name: str, version: int, metrics: dict[str, Any] | None = None) -> Path:
+def export(
+    checkpoint: Path, models: Path, name: str | None, version: int, metrics: dict[str, Any] | None = None
+) -> Path:
     """Write models/<name>/<version>/{model.onnx, card.yaml} and return the folder; a version is never overwritten.
 
-    metrics: reference figures on real measurements, added to those on held-out simulated crystals.
+    name: None for that of the architecture. metrics: reference figures on real measurements, added to those on held-out
+    simulated crystals.
     """
+    module = load(checkpoint)
+    name = name or module.settings.architecture
     target = models / name / str(version)
     if target.exists():
         raise FileExistsError(
             f"{target} exists: a published version does not change; choose another --version or delete it"
         )
-    module = load(checkpoint)
     figures = {"simulated": held_out_figures(module), "real": metrics or {}}
     network = module.average.to(memory_format=torch.contiguous_format)
     model = halve(graph(network, module.settings))
