@@ -37,7 +37,7 @@ def test_an_export_is_served(name: str, tmp_path: Path) -> None:
         "average_decay": 0.0,
     })  # fmt: skip
     checkpoint = fit(settings, tmp_path / "run", crystals=2)
-    export(checkpoint, tmp_path / "models", name, 1)
+    export(checkpoint, tmp_path / "models", None, 1)  # named by its architecture
     repository = Repository(tmp_path / "models", name)
     assert repository.refused == []
     card = repository.resolve(name).card

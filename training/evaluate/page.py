@@ -57,6 +57,7 @@ def _method(found: Evaluated, command: str) -> Iterator[str]:
         f"crystals where SSIM is at most {SSIM_LOWER} lower, the phase error at most {PHASE_HIGHER} rad higher and the clean chi2 at most "
         f"{CHI2_HIGHER - 1:.0%} higher than the conventional best's. start=auto: the service's rule, `{found.plan.refine}`, and where it falls short "
         f"the better of it and the conventional runs, here those of `{found.plan.conventional}` (the service runs `{CONVENTIONAL}`). "
+        f"random starts + {found.plan.refine}: the same refinement without a network, from the conventional way's starts. "
         "Medians, in brackets the worse 5th percentile.\n"
     )
     yield from (f"{sentence}\n" for sentence in found.absent)
@@ -86,6 +87,8 @@ def _simulated(found: Evaluated, of: CrystalSet) -> Iterator[str]:
         photons = f"1e{decades[0]} to 1e{decades[-1] + 1}, noise {noise}"
         rows.append([photons, "the truth", *_cells(found, chosen, lambda c: found.reference(c).truth)])
         rows.append([photons, found.conventional_name, *_cells(found, chosen, found.conventional)])
+        for name, way in found.without().items():
+            rows.append([photons, name, *_cells(found, chosen, way, judged=True)])
         for model in found.models:
             for name, way in found.ways(model).items():
                 rows.append([photons, f"{model.label}: {name}", *_cells(found, chosen, way, judged=True)])
@@ -142,6 +145,7 @@ def _measured(found: Evaluated) -> Iterator[str]:
             _real_row(found.conventional_name, by_chi2[0], by_chi2[0]),
             _real_row(f"{found.plan.conventional}, median start", by_chi2[len(by_chi2) // 2], by_chi2[0]),
         ]
+        rows += [_real_row(name, way(case), by_chi2[0]) for name, way in found.without().items()]
         for model in found.models:
             for name, way in found.ways(model).items():
                 rows.append(_real_row(f"{model.label}: {name}", way(case), by_chi2[0]))

@@ -13,6 +13,7 @@ from typing import TypeVar
 from rich.progress import Progress
 
 from training.evaluate.arms import ER, Plan
+from training.evaluate.control import Control, control
 from training.evaluate.kept import Arrays
 from training.evaluate.measurements import REAL_CASES
 from training.evaluate.outcomes import REAL, Case, Model, Reference, Way, path, reference
@@ -33,6 +34,7 @@ class Evaluated:
     plan: Plan
     references: dict[Case, tuple[Reference, Arrays]]
     paths: dict[tuple[str, Case], tuple[Way, Arrays]]
+    controls: dict[Case, tuple[Control, Arrays]]
     absent: tuple[str, ...]
 
     def of(self, name: str, decades: Sequence[int] | None = None) -> list[Case]:
@@ -69,6 +71,14 @@ class Evaluated:
             "start=auto": lambda case: self.automatic(model, case),
         }
 
+    def without(self) -> dict[str, Callable[[Case], Score | None]]:
+        """The refinement without a network, by its names in the tables."""
+        one, several = (
+            f"one random start + {self.plan.refine}",
+            f"best of {self.plan.starts} random starts + {self.plan.refine}",
+        )
+        return {one: lambda case: self.controls[case][0].first, several: lambda case: self.controls[case][0].best}
+
     @property
     def conventional_name(self) -> str:
         """The conventional way in the tables."""
@@ -99,9 +109,11 @@ def evaluate(models: Sequence[Model], plan: Plan, crystals: int, folder: Path) -
     with _pool() as pool, Progress() as progress:
         first = _submitted(pool, [partial(reference, case, plan, folder) for case in cases])
         second = _submitted(pool, [partial(path, case, m, plan, folder) for m in models for case in cases])
+        third = _submitted(pool, [partial(control, case, plan, folder) for case in cases])
         try:
             references = _collected(first, progress, "without a network")
             paths = _collected(second, progress, "from the networks' starts")
+            controls = _collected(third, progress, "the same from random starts")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -112,6 +124,7 @@ def evaluate(models: Sequence[Model], plan: Plan, crystals: int, folder: Path) -
         plan,
         dict(zip(cases, references, strict=True)),
         dict(zip(keys, paths, strict=True)),
+        dict(zip(cases, controls, strict=True)),
         tuple(absent),
     )
 

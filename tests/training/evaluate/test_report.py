@@ -9,9 +9,11 @@ from PIL import Image as Picture
 from typer.testing import CliRunner
 
 from inphase.errors import DataError
+from inphase.retrieval.starts import random
 from training.cli import app
 from training.evaluate import figures, outcomes
-from training.evaluate.arms import Plan
+from training.evaluate.arms import Plan, refined
+from training.evaluate.control import control
 from training.evaluate.outcomes import Case, Model, Reference, Way
 from training.evaluate.page import page
 from training.evaluate.report import timed
@@ -22,7 +24,7 @@ from training.evaluate.targets import keeping_up
 from training.evaluate.times import Times
 
 MODELS = Path(__file__).parents[3] / "models"
-MODEL = Model(MODELS, "inphase-bcdi@2")
+MODEL = Model(MODELS, "inphase-bcdi@3")
 PLAN = Plan(refine="3*HIO+2*ER", conventional="20*ER | SW()", starts=2, sampled=10, alone="20*ER")
 CASE = Case("fast", 3, curves=True)
 TIMES = Times(threads=1, prediction=100.0, iteration=2.0, fifty=100.0, sixty=120.0, refine=110.0, conventional=3.0)
@@ -34,8 +36,10 @@ def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kept")
     reference = outcomes.reference(CASE, PLAN, folder)
     path = outcomes.path(CASE, MODEL, PLAN, folder)
-    assert len(list(folder.iterdir())) == 2
-    return Evaluated((CASE,), (MODEL,), PLAN, {CASE: reference}, {(MODEL.label, CASE): path}, ("Something is absent.",))
+    without = control(CASE, PLAN, folder)
+    assert len(list(folder.iterdir())) == 3
+    paths, absent = {(MODEL.label, CASE): path}, ("Something is absent.",)
+    return Evaluated((CASE,), (MODEL,), PLAN, {CASE: reference}, paths, {CASE: without}, absent)
 
 
 def test_every_way_is_scored_against_the_truth(evaluated):
@@ -50,6 +54,18 @@ def test_every_way_is_scored_against_the_truth(evaluated):
     assert way.refined.history[-1] == (5, way.refined.chi2)
     assert [i for i, _ in way.er] == [0, 10, 20]
     assert way.escalates  # five iterations do not reach what noise leaves at 1e8 photons
+
+
+def test_the_control_is_the_refinement_of_the_conventional_starts(evaluated):
+    """The first random start refined by hand has its chi2, and the best of them is no worse; both stand in the page."""
+    first, several = (way(CASE) for way in evaluated.without().values())
+    prepared, _ = outcomes.loaded(CASE)
+    ((candidate, _),) = refined(prepared, PLAN.refine, random(prepared.problem, 1, CASE.number))
+    assert first.chi2 == pytest.approx(candidate.metrics.chi2, rel=1e-6)
+    assert several.chi2 <= first.chi2
+    text = "\n".join(page(evaluated, [[TIMES]], "the command"))
+    assert "| one random start + 3*HIO+2*ER | " in text
+    assert "| best of 2 random starts + 3*HIO+2*ER | " in text
 
 
 def test_the_network_sees_what_the_service_shows_it(evaluated):
@@ -87,7 +103,7 @@ def test_the_page_says_what_was_measured(evaluated):
     lines = list(page(evaluated, [[TIMES]], "the command"))
     text = "\n".join(lines)
     score = evaluated.way(MODEL, CASE).network
-    (row,) = (line for line in lines if "inphase-bcdi@2: network |" in line)
+    (row,) = (line for line in lines if "inphase-bcdi@3: network |" in line)
     assert f"{score.against.ssim:.3g} ({score.against.ssim:.3g})" in row
     assert f"{score.against.clean_chi2:.3g}" in row
     assert "Something is absent." in text
@@ -108,7 +124,7 @@ def test_keeping_up_counts_failed_predictions_as_not(evaluated):
 
     ways = dict(zip(cases, (Way(refined=score(other)), Way(refined=score(worse)), Way(why="empty")), strict=True))
     references = {case: (Reference(0.01, None, (score(other),), ()), {}) for case in cases}
-    found = Evaluated(tuple(cases), (MODEL,), PLAN, references, {("m", c): (w, {}) for c, w in ways.items()}, ())
+    found = Evaluated(tuple(cases), (MODEL,), PLAN, references, {("m", c): (w, {}) for c, w in ways.items()}, {}, ())
     assert keeping_up(found, cases, lambda case: ways[case].refined) == pytest.approx(1 / 3)
 
 
@@ -116,7 +132,7 @@ def test_a_model_without_a_usable_prediction_is_named(evaluated):
     """What is timed is a crystal with a prediction; where there is none, the reason is said."""
     assert timed(evaluated, MODEL) == CASE
     failed = replace(evaluated, paths={(MODEL.label, CASE): (Way(why="the predicted object is empty"), {})})
-    with pytest.raises(DataError, match=r"inphase-bcdi@2 predicts nothing usable.*is empty"):
+    with pytest.raises(DataError, match=r"inphase-bcdi@3 predicts nothing usable.*is empty"):
         timed(failed, MODEL)
 
 

@@ -1,0 +1,37 @@
+"""The refinement without a network: what of a result is the recipe's, and what the prediction's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from inphase.retrieval import recipe as recipes
+from inphase.retrieval.starts import random
+from training.evaluate.arms import Plan, refined
+from training.evaluate.kept import Arrays, code, digest, kept
+from training.evaluate.outcomes import SCORING, Case, loaded
+from training.evaluate.scores import Score, best, scored
+
+
+@dataclass(frozen=True)
+class Control:
+    """The refinement from random starts: the first one, and the best of all by chi2."""
+
+    first: Score
+    best: Score
+
+
+def control(case: Case, plan: Plan, folder: Path) -> tuple[Control, Arrays]:
+    """`plan.refine` from the random starts of the conventional way; on one thread."""
+    torch.set_num_threads(1)
+    prepared, truth = loaded(case)
+    problem = prepared.problem
+    pattern = digest(problem.modulus, problem.mask, problem.free, problem.padding_bound)
+    name = digest(case, recipes.resolve(plan.refine).text, plan.starts, pattern, code(*SCORING))
+
+    def compute() -> tuple[Control, Arrays]:
+        runs = refined(prepared, plan.refine, random(problem, plan.starts, case.number))
+        scores = tuple(scored(candidate, prepared, truth).score for candidate, _ in runs)
+        return Control(scores[0], best(scores)), {}
+
+    return kept(folder, f"control-{name}", Control, compute)
