@@ -59,6 +59,7 @@ def measured(model: Model, case: Case, plan: Plan, threads: int) -> Times:
     def infer() -> float:
         clock = Clock()
         loaded(case, network, clock)
+        time.sleep(0.3)  # the runtime's threads spin on for a while, and the next run would share the cores with them
         return clock.ms["infer"]
 
     infer()
