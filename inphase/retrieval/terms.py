@@ -222,7 +222,8 @@ class ShrinkWrap(Clause):
         """0 at the first update of a clause that holds until iteration `end`, 1 at the last."""
         first = -(-self.start // self.every) * self.every
         last = (end - 1) // self.every * self.every
-        return (iteration - first) / (last - first) if last > first else 1.0
+        # an update where the grid changes may come before the first that is due
+        return max((iteration - first) / (last - first), 0.0) if last > first else 1.0
 
 
 @dataclass(frozen=True)

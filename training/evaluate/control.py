@@ -9,7 +9,7 @@ from inphase.retrieval import recipe as recipes
 from inphase.retrieval.starts import random
 from training.evaluate.arms import Plan, refined
 from training.evaluate.kept import Arrays, code, digest, kept
-from training.evaluate.outcomes import SCORING, Case, loaded
+from training.evaluate.outcomes import SCORING, Case, loaded, pattern
 from training.evaluate.scores import Score, best, scored
 
 
@@ -25,12 +25,11 @@ def control(case: Case, plan: Plan, folder: Path) -> tuple[Control, Arrays]:
     """`plan.refine` from the random starts of the conventional way; on one thread."""
     torch.set_num_threads(1)
     prepared, truth = loaded(case)
-    problem = prepared.problem
-    pattern = digest(problem.modulus, problem.mask, problem.free, problem.padding_bound)
-    name = digest(case, recipes.resolve(plan.refine).text, plan.starts, pattern, code(*SCORING))
+    recipe = recipes.resolve(plan.refine).text
+    name = digest(case, recipe, plan.starts, pattern(prepared), code(*SCORING))
 
     def compute() -> tuple[Control, Arrays]:
-        runs = refined(prepared, plan.refine, random(problem, plan.starts, case.number))
+        runs = refined(prepared, plan.refine, random(prepared.problem, plan.starts, case.number))
         scores = tuple(scored(candidate, prepared, truth).score for candidate, _ in runs)
         return Control(scores[0], best(scores)), {}
 

@@ -139,7 +139,7 @@ def reference(case: Case, plan: Plan, folder: Path) -> tuple[Reference, Arrays]:
     prepared, truth = loaded(case)
     recipe = recipes.resolve(plan.conventional).text
     what = (case, recipe, plan.starts, plan.sampled, plan.alone)
-    name = digest(*what, _pattern(prepared), code(*SCORING))
+    name = digest(*what, pattern(prepared), code(*SCORING))
     return kept(folder, f"reference-{name}", Reference, lambda: _reference(case, plan, prepared, truth))
 
 
@@ -150,11 +150,12 @@ def path(case: Case, model: Model, plan: Plan, folder: Path) -> tuple[Way, Array
     prepared, truth = loaded(case, network)
     used = [recipes.resolve(r).text for r in (plan.refine, plan.conventional, plan.alone)]
     source = code(*SCORING, *SERVED)
-    name = digest(case, used, network.version.card.sha256, _pattern(prepared), source)
+    name = digest(case, used, network.version.card.sha256, pattern(prepared), source)
     return kept(folder, f"path-{name}", Way, lambda: _path(case, plan, prepared, truth))
 
 
-def _pattern(prepared: Draft) -> str:
+def pattern(prepared: Draft) -> str:
+    """Digest of what is known of a pattern, the hidden voxels included."""
     problem = prepared.problem
     return digest(problem.modulus, problem.mask, problem.free, problem.padding_bound)
 

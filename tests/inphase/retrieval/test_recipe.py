@@ -176,6 +176,8 @@ def test_the_support_follows_the_grid():
     recipe = parse("30*ER | LOWRES(until=12,side=0.5) | SW(every=10)")
     assert [i for i in range(30) if recipe.support_update(i)] == [10, 12, 20]
     assert parse("30*ER | LOWRES(until=12,side=0.5) | SW(start=15)").support_update(12) is None
+    _, progress = parse("30*ER | LOWRES(until=5,side=0.5) | SW(every=10)").support_update(5)
+    assert progress == 0  # before the first that is due: the first values hold, nothing is extrapolated
 
 
 def test_control_characters_cannot_break_the_message():
