@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import onnx
 import onnxruntime
 import torch
 import yaml
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -33,7 +35,10 @@ SUPPORT_THRESHOLD = 0.1  # of the largest amplitude (AutoPhaseNN 2022, Methods)
 
 @dataclass(frozen=True)
 class Agreement:
-    """Largest difference between the exported graph and torch over simulated patterns, within the predicted support."""
+    """Difference between the exported graph and torch: rms within the predicted support, the median of simulated patterns.
+
+    Of a few patterns: where a network iterates (training.networks.search), the last digits of single precision may decide between two solutions.
+    """
 
     amplitude: float
     phase_rad: float
@@ -59,11 +64,23 @@ def graph(network: nn.Module, settings: FitSettings) -> onnx.ModelProto:
     return program.model_proto
 
 
-def halve(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store the large weights in half precision behind a Cast; the arithmetic stays in single precision."""
+def rounded(network: nn.Module) -> nn.Module:
+    """The network with the weights that its version will hold: what is said of the version is said of these."""
+    with torch.no_grad():
+        for weights in network.parameters():
+            if weights.numel() >= SMALL:
+                weights.copy_(weights.half())
+    return network
+
+
+def halve(model: onnx.ModelProto, exact: Collection[str]) -> onnx.ModelProto:
+    """Store the large weights in half precision behind a Cast; the arithmetic stays in single precision.
+
+    exact: names of what is no weight, the matrices of a Fourier transform: rounded, it would no longer be unitary.
+    """
     nodes = []
     for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or math.prod(tensor.dims) < SMALL:
+        if tensor.data_type != TensorProto.FLOAT or math.prod(tensor.dims) < SMALL or tensor.name in exact:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half"))
@@ -71,9 +88,19 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
     kept = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(nodes + kept)
+    strip(model.graph)
     del model.graph.value_info[:]  # shapes of inner values: not needed, and half of them would now be stale
     onnx.checker.check_model(model)
     return model
+
+
+def strip(graph: onnx.GraphProto) -> None:
+    """Remove what the exporter notes on each node, of its loops as well: where in the code it comes from."""
+    for node in graph.node:
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                strip(attribute.g)
 
 
 def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: int = 8) -> Agreement:
@@ -85,8 +112,12 @@ def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: i
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     found = session.run(OUTPUTS, {name: value.numpy() for name, value in features.items()})
     inside = amplitude > SUPPORT_THRESHOLD * amplitude.max((1, 2, 3), keepdims=True)
-    turn = np.abs(np.angle(np.exp(1j * (found[1] - phase))))
-    return Agreement(float(np.abs(found[0] - amplitude).max()), float(turn[inside].max()))
+    turn = np.angle(np.exp(1j * (found[1] - phase)))
+
+    def typical(difference: NDArray[np.float32]) -> float:
+        return float(np.median(np.sqrt((difference**2).mean((1, 2, 3), where=inside))))
+
+    return Agreement(typical(found[0] - amplitude), typical(turn))
 
 
 def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any]) -> dict[str, Any]:
@@ -166,9 +197,9 @@ def export(
         raise FileExistsError(
             f"{target} exists: a published version does not change; choose another --version or delete it"
         )
+    network = rounded(module.average).to(memory_format=torch.contiguous_format)
     figures = {"simulated": held_out_figures(module), "real": metrics or {}}
-    network = module.average.to(memory_format=torch.contiguous_format)
-    model = halve(graph(network, module.settings))
+    model = halve(graph(network, module.settings), dict(network.named_buffers()))
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         draft = Path(scratch) / "model.onnx"

@@ -15,25 +15,44 @@ from service.options import Options
 from service.pipeline import begin
 from tests.training.test_fit import FILTERS
 from training.data import HELD_OUT_SEED, sample
-from training.export import export, load
+from training.export import export, load, rounded
 from training.features import features_of
 from training.fit import fit
 from training.networks import predict
 from training.settings import from_dict
 
-pytestmark = [*FILTERS, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    *FILTERS,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:# The axis name"),  # a loop's states share the batch axis, as they should
+]
 
 NETWORKS: dict[str, dict[str, Any]] = {
+    # the search amplifies rounding: what becomes of it in a graph is its own test's matter
+    "inphase-bcdi": {
+        "search": 0,
+        "corrections": 1,
+        "patch": 8,
+        "widths": [8],
+        "depths": [1],
+        "correction_widths": [8],
+        "correction_depths": [1],
+    },
     "autophasenn": {"width": 4},
     "cdinn": {"widths": [8, 16, 32]},
 }
+OBJECTIVES = {"inphase-bcdi": "correlation", "autophasenn": "autophasenn", "cdinn": "cdinn"}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_export_is_served(name: str, tmp_path: Path) -> None:
-    """Fitted for a step, exported, accepted with its card, and through the pipeline the same image as torch's (half weights)."""
+    """Fitted for a step, exported, accepted with its card, and through the pipeline the same image as torch's.
+
+    The weights are rounded on both sides, so that single precision is all that differs; 1e-2 of the whole image,
+    where that decides whether a voxel at the edge is in the support of the search's last iterations.
+    """
     settings = from_dict({
-        "architecture": name, "network": NETWORKS[name], "objective": name, "batch": 2, "validation_crystals": 2,
+        "architecture": name, "network": NETWORKS[name], "objective": OBJECTIVES[name], "batch": 2, "validation_crystals": 2,
         "average_decay": 0.0,
     })  # fmt: skip
     checkpoint = fit(settings, tmp_path / "run", crystals=2)
@@ -55,9 +74,10 @@ def test_an_export_is_served(name: str, tmp_path: Path) -> None:
     shown = type(made)(made.intensity, made.clean, made.mask, hidden)
     module = load(checkpoint)
     with torch.no_grad():
-        amplitude, phase = predict(module.average, features_of(shown, module.network.inputs))
+        amplitude, phase = predict(rounded(module.average), features_of(shown, module.network.inputs))
     box = slice(16, 48)
     found = draft.prediction
-    np.testing.assert_allclose(found.amplitude[box, box, box], amplitude[0], atol=2e-3)
-    np.testing.assert_allclose(found.phase[box, box, box], phase[0], atol=5e-3)
+    image = (found.amplitude * np.exp(1j * found.phase))[box, box, box]
+    expected = torch.polar(amplitude, phase)[0].numpy()
+    assert np.linalg.norm(image - expected) < 1e-2 * np.linalg.norm(expected)
     assert not found.amplitude[:16].any()

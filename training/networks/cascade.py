@@ -1,8 +1,9 @@
-"""inphase-bcdi: a U-Net from the autocorrelation to the object, then corrections that see what the measured modulus asks for.
+"""inphase-bcdi: a U-Net from the autocorrelation to the object, a search, then corrections that see what the measured modulus asks for.
 
 The autocorrelation of a crystal is twice as long as the crystal along every axis. Patches of 4^3 of its voxels and of
 2^3 of the object's box therefore lie on one latent grid (N / 4)^3 on which the two have the same size and, for a convex
-crystal, the same outline: a plain convolutional network goes from one to the other. Each correction then puts the
+crystal, the same outline: a plain convolutional network goes from one to the other. What it has wrong is coarse, and iterations
+on the central half of the pattern put that right (`search`). Each correction then puts the
 measured modulus on the far field of the object so far (the projection of error reduction) and shows both to a small
 network, the same one every time.
 """
@@ -16,6 +17,8 @@ from torch.nn import functional as F
 
 from inphase.features import KNOWN_VALID
 from training.networks.blocks import Residual, depth_to_space, space_to_depth
+from training.networks.far_field import FarField
+from training.networks.search import Search, square
 
 
 class LatentUNet(nn.Module):
@@ -67,42 +70,6 @@ class Correction(nn.Module):
         return head(found[:, :1], after + found[:, 1:])
 
 
-class FarField(nn.Module):
-    """The transform between a box and its frame as products with small matrices, real and imaginary parts side by side.
-
-    A box of half the frame's sides needs 0.12 GFLOP at 64^3, which takes a CPU about as long as the FFT of the padded
-    frame, and an ONNX graph needs nothing but MatMul. The convention is that of inphase.fourier: centred, norm "ortho".
-    """
-
-    def __init__(self, box: int, frame: int) -> None:
-        super().__init__()
-        r = torch.arange(box, dtype=torch.float64) - box // 2
-        q = torch.arange(frame, dtype=torch.float64) - frame // 2
-        angle = 2 * torch.pi * r[:, None] * q / frame
-        c, s = angle.cos() / frame**0.5, angle.sin() / frame**0.5
-        matrix = torch.cat(
-            [torch.cat([c, -s], 1), torch.cat([s, c], 1)]
-        ).float()  # (re, im) r -> (re, im) q, exp(-i q r)
-        self.register_buffer("matrix", matrix, persistent=False)
-        self.matrix: Tensor
-
-    def forward(self, box: Tensor) -> Tensor:
-        """(B, 2, m, m, m) -> (B, 2, n, n, n)."""
-        return self._apply_along_axes(box, self.matrix)
-
-    def adjoint(self, frame: Tensor) -> Tensor:
-        """(B, 2, n, n, n) -> (B, 2, m, m, m): the inverse transform, cut to the box."""
-        return self._apply_along_axes(frame, self.matrix.T)
-
-    @staticmethod
-    def _apply_along_axes(x: Tensor, matrix: Tensor) -> Tensor:
-        x = x.permute(0, 2, 3, 1, 4)  # (B, i, j, 2, k)
-        for _ in range(3):
-            x = (x.flatten(3) @ matrix).unflatten(3, (2, matrix.shape[1] // 2))
-            x = x.permute(0, 4, 1, 3, 2)  # the axis that is done comes first, the next one last
-        return x.permute(0, 3, 1, 2, 4)
-
-
 def unit(x: Tensor) -> Tensor:
     """Objects (B, 2, m, m, m) scaled to a mean square of one."""
     return x * x.square().mean((1, 2, 3, 4), keepdim=True).clamp_min(1e-12).rsqrt()
@@ -118,6 +85,7 @@ class Cascade(nn.Module):
     """modulus (B, N, N, N), valid (B, N, N, N), autocorrelation (B, 2, N, N, N) -> amplitude, phase (B, N/2, N/2, N/2).
 
     N is a multiple of 32. amplitude in [0, 1], phase in (-pi, pi] rad, both of the central box of the N^3 frame.
+    search: rounds of it between the U-Net and the corrections.
     """
 
     inputs = ("modulus", "valid", "autocorrelation")
@@ -125,7 +93,8 @@ class Cascade(nn.Module):
     def __init__(
         self,
         frame: int = 64,
-        corrections: int = 2,
+        search: int = 6,
+        corrections: int = 3,
         patch: int = 32,
         widths: Sequence[int] = (32, 96, 176),
         depths: Sequence[int] = (1, 1, 2),
@@ -136,6 +105,7 @@ class Cascade(nn.Module):
         self.far_field = FarField(frame // 2, frame)
         self.patches = nn.Conv3d(4, patch, 4, stride=4)
         self.first = LatentUNet(patch + 3, 8 * 3, widths, depths)
+        self.search = Search(frame, search)
         self.corrections = corrections
         self.correction = Correction(correction_widths, correction_depths)
         n = frame // 4
@@ -149,7 +119,7 @@ class Cascade(nn.Module):
     def objects(
         self, modulus: Tensor, valid: Tensor, autocorrelation: Tensor, steps: int | None = None
     ) -> list[Tensor]:
-        """The object after the U-Net and after each correction, or after the first `steps` of them.
+        """The object after the U-Net and after each correction, or after the first `steps` of them (1: no search either).
 
         (B, 2, m, m, m) each, real and imaginary part: an exported graph has no complex numbers. Amplitudes in [0, 1].
         """
@@ -158,20 +128,24 @@ class Cascade(nn.Module):
         patterns = torch.cat([modulus.sqrt()[:, None], valid[:, None], autocorrelation / magnitude], 1)
         patches = self.patches(patterns)
         place = self.place.expand(patches.shape[0], -1, -1, -1, -1)
-        found = depth_to_space(self.first(torch.cat([patches, place], 1)))
-        result = [head(found[:, :1], found[:, 1:])]
-        known = (valid == KNOWN_VALID).to(modulus.dtype)
-        for _ in range(self.corrections if steps is None else steps - 1):
+        drawn = depth_to_space(self.first(torch.cat([patches, place], 1)))
+        result = [head(drawn[:, :1], drawn[:, 1:])]
+        corrections = self.corrections if steps is None else steps - 1
+        if corrections:
+            known = (valid == KNOWN_VALID).to(modulus.dtype)
+            found = self.search(result[0], modulus, known)
+        for _ in range(corrections):
             with torch.no_grad():  # every step has its own share in the loss: no gradient through the projection
-                before = unit(result[-1])
+                before = unit(found)
                 after = unit(self.projected(before, modulus, known))
-            result.append(self.correction(before, after))
+            found = self.correction(before, after)
+            result.append(found)
         return result
 
     def projected(self, box: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
         """The measured modulus, in the scale of the object, on the phases of its far field; what is not known stays."""
         field = self.far_field(box)
-        size = (field.square().sum(1) + 1e-8).sqrt()
+        size = (square(field)[:, 0] + 1e-8).sqrt()
         axes = (1, 2, 3)
         scale = (size * modulus * known).sum(axes, True) / (modulus.square() * known).sum(axes, True).clamp_min(1e-12)
         factor = 1 + known * (scale * modulus / size - 1)

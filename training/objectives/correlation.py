@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from training.data import Sample
 from training.losses import modulus_errors
 from training.objectives.objective import Objective
-from training.objectives.truth import nearest
+from training.objectives.truth import nearest, settled
 from training.transform import AXES
 
 
@@ -17,7 +17,7 @@ from training.transform import AXES
 class Correlation(Objective):
     """Supervised: 1 - |<o, t>|^2 / (|o|^2 |t|^2) and the R factor, the mean of both over the steps of a cascade (its `objects`).
 
-    t is the truth or its twin conj(t(-r)), shifted: whichever of them a step comes nearest to. The corrections join when
+    t is the truth or its twin conj(t(-r)), shifted, also by parts of a voxel: whichever of them a step comes nearest to. The corrections join when
     `alone` of the budget is spent: they learn from what the first network has become by then. In training R is taken of
     one step of the cascade in turn: the same in the mean, without a large transform for each of them.
     """
@@ -38,7 +38,9 @@ class Correlation(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         found = network.objects(**{name: features[name] for name in network.inputs}, steps=self.steps)
         objects = [torch.complex(step[:, 0].float(), step[:, 1].float()) for step in found]
-        likeness = torch.stack([squared_correlation(step, nearest(batch.objects, step)) for step in objects])
+        likeness = torch.stack(
+            [squared_correlation(step, settled(nearest(batch.objects, step), step)) for step in objects]
+        )
         judged = [objects[self.turn % len(objects)]] if torch.is_grad_enabled() else objects
         errors = [modulus_errors(step, batch.measurement) for step in judged]
         r_factor = torch.stack([r for r, _ in errors])

@@ -1,4 +1,4 @@
-"""training.networks.cascade: its transform, its projection, its shapes and ranges."""
+"""training.networks.cascade: its projection, its shapes and ranges."""
 
 import math
 
@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.training.networks.pairs import pair
 from training.networks import build
-from training.networks.cascade import Cascade, FarField
-from training.transform import centre, embed, forward
+from training.networks.cascade import Cascade
+from training.transform import embed, forward
 
 FRAME = (64, 64, 64)
 
@@ -16,7 +17,9 @@ FRAME = (64, 64, 64)
 def small() -> Cascade:
     """A cascade of few weights."""
     torch.manual_seed(1)
-    return Cascade(corrections=2, patch=8, widths=(8, 8, 16), depths=(1, 1, 1), correction_widths=(8, 8)).eval()
+    return Cascade(
+        search=1, corrections=2, patch=8, widths=(8, 8, 16), depths=(1, 1, 1), correction_widths=(8, 8)
+    ).eval()
 
 
 def features(batch: int) -> dict[str, Tensor]:
@@ -26,30 +29,6 @@ def features(batch: int) -> dict[str, Tensor]:
         "valid": torch.ones(batch, *FRAME),
         "autocorrelation": torch.randn(batch, 2, *FRAME),
     }
-
-
-def pair(x: Tensor) -> Tensor:
-    """Complex (B, ...) as (B, 2, ...)."""
-    return torch.stack([x.real, x.imag], 1)
-
-
-def test_far_field_is_the_fft_of_the_padded_box() -> None:
-    """Against torch's FFT; single precision sums 32768 terms: 1e-5 of the largest value."""
-    box = torch.randn(2, 32, 32, 32, dtype=torch.complex64)
-    expected = pair(forward(embed(box, FRAME)))
-    found = FarField(32, 64)(pair(box))
-    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
-
-
-def test_adjoint_is_the_inverse_fft_cut_to_the_box() -> None:
-    """Against torch's FFT, and <F x, y> = <x, F* y>."""
-    field, transform = torch.randn(2, *FRAME, dtype=torch.complex64), FarField(32, 64)
-    expected = pair(centre(forward(field, inverse=True), (32, 32, 32)))
-    found = transform.adjoint(pair(field))
-    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
-    box = torch.randn(2, 2, 32, 32, 32)
-    left, right = (transform(box) * pair(field)).double().sum(), (box * found).double().sum()
-    assert abs(float(left - right)) < 1e-5 * float(box.norm() * pair(field).norm())
 
 
 def test_projection_puts_the_measured_modulus_where_it_is_known() -> None:

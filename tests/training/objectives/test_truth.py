@@ -7,7 +7,7 @@ from torch import Tensor
 
 from inphase import ambiguity
 from training.objectives.correlation import squared_correlation
-from training.objectives.truth import SHIFT, nearest
+from training.objectives.truth import PARTS, SHIFT, nearest, settled
 
 
 def crystals(batch: int) -> Tensor:
@@ -46,3 +46,19 @@ def test_agrees_with_the_alignment_of_the_results() -> None:
     expected = ambiguity.align(prediction[0].numpy().astype(np.complex64), truth[0].numpy())[1].score
     assert found <= expected + 1e-4
     assert found == pytest.approx(expected, abs=0.02)
+
+
+def test_parts_of_a_voxel_do_not_count_either() -> None:
+    """Moved by a Fourier shift, nearest to whole voxels, then settled: what is left is at most half a part along each axis."""
+    truth = crystals(2)
+    frequency = torch.fft.fftfreq(32)
+    offset = (1.3, -0.45, 0.1)
+    ramps = [torch.exp(-2j * torch.pi * frequency * shift) for shift in offset]
+    spectrum = torch.fft.fftn(truth, dim=(1, 2, 3))
+    prediction = torch.fft.ifftn(spectrum * ramps[0][:, None, None] * ramps[1][:, None] * ramps[2], dim=(1, 2, 3))
+    whole = nearest(truth, prediction)
+    found = squared_correlation(prediction, settled(whole, prediction))
+    # white noise in a box falls off as sinc^2 of what is left of the shift: sinc(1 / 16)^6 = 0.96
+    assert PARTS == 8
+    assert squared_correlation(prediction, whole).max() < 0.8
+    assert found.min() > 0.96
