@@ -26,6 +26,7 @@ from training.features import features_of
 from training.losses import modulus_errors
 from training.module import PhaseRetrieval
 from training.networks import predict
+from training.networks.far_field import FarField
 from training.settings import FitSettings
 
 OUTPUTS = ("amplitude", "phase")
@@ -64,23 +65,30 @@ def graph(network: nn.Module, settings: FitSettings) -> onnx.ModelProto:
     return program.model_proto
 
 
+def exact(network: nn.Module) -> set[str]:
+    """Names of the matrices of its Fourier transforms: rounded, they would no longer be unitary."""
+    fields = [(name, module) for name, module in network.named_modules() if isinstance(module, FarField)]
+    return {f"{name}.{buffer}" for name, module in fields for buffer, _ in module.named_buffers()}
+
+
 def rounded(network: nn.Module) -> nn.Module:
     """The network with the weights that its version will hold: what is said of the version is said of these."""
+    kept = exact(network)
     with torch.no_grad():
-        for weights in network.parameters():
-            if weights.numel() >= SMALL:
+        for name, weights in (*network.named_parameters(), *network.named_buffers()):
+            if weights.numel() >= SMALL and name not in kept:
                 weights.copy_(weights.half())
     return network
 
 
-def halve(model: onnx.ModelProto, exact: Collection[str]) -> onnx.ModelProto:
+def halve(model: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
     """Store the large weights in half precision behind a Cast; the arithmetic stays in single precision.
 
-    exact: names of what is no weight, the matrices of a Fourier transform: rounded, it would no longer be unitary.
+    kept: names of what stays in single precision whatever its size.
     """
     nodes = []
     for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or math.prod(tensor.dims) < SMALL or tensor.name in exact:
+        if tensor.data_type != TensorProto.FLOAT or math.prod(tensor.dims) < SMALL or tensor.name in kept:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half"))
@@ -199,7 +207,7 @@ def export(
         )
     network = rounded(module.average).to(memory_format=torch.contiguous_format)
     figures = {"simulated": held_out_figures(module), "real": metrics or {}}
-    model = halve(graph(network, module.settings), dict(network.named_buffers()))
+    model = halve(graph(network, module.settings), exact(network))
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         draft = Path(scratch) / "model.onnx"

@@ -8,10 +8,11 @@ from inphase.retrieval.terms import Recipe
 
 __all__ = ["PRESETS", "parse", "resolve"]
 
-# `autophasenn-600` and `fast` end with the same threshold, sigma and volume guards, so that their chi2 can be compared. `fast`
-# starts from a prediction whose coarse structure may be wrong: most of its iterations put that right on the central half of the
-# pattern, at an eighth of the cost; a few on three quarters and on the whole draw the facets (docs/decisions/0025). On one
-# thread it takes the time of 60 ER iterations without shrink-wrap.
+# `autophasenn-600`, `fast` and `coarse` end with the same threshold, sigma and volume guards, so that their chi2 can be compared.
+# `fast` starts from a prediction that is right but for its details: it lets go of little, and draws the edges (docs/decisions/0026).
+# `coarse` trusts its start less: most of its iterations run on the central half of the pattern, at an eighth of the cost; a
+# few on three quarters and on the whole draw the facets (docs/decisions/0025). Either takes the time of some 60 ER iterations
+# without shrink-wrap on one thread.
 # `standard` and its longer kin: a loose support while RAAR and HIO form the object; once error reduction has evened out its
 # amplitude, a threshold that rises step by step to the crystal's edge (measured by benchmarks.retrieval).
 # `standard` stops short of the edge: on both real crystals the free log-likelihood is best at 0.2 (0.3 is too tight for them).
@@ -23,7 +24,8 @@ PRESETS = {
     "standard": "200*RAAR+280*HIO+90*ER+30*AER | SW(threshold=0.15,sigma=2..1) | SW(start=510,threshold=0.15..0.2,sigma=1)",
     "strained": "3*(100*RAAR+150*HIO+30*ER)+110*ER+50*AER | SW(threshold=0.15,sigma=2..1) | SW(start=850,threshold=0.2..0.3,sigma=1)",
     "thorough": "5*(100*RAAR+150*HIO+30*ER)+140*ER+60*AER | SW(threshold=0.15,sigma=2..1) | SW(start=1410,threshold=0.2..0.3,sigma=1)",
-    "fast": "60*HIO+10*ER+8*HIO+14*RAAR+10*RAAR(beta=0.75)+6*AER | LOWRES(until=70,side=0.5,sigma=0.55) "
+    "fast": "20*RAAR(beta=0.75)+6*ER+8*SF+6*AER | SW(every=8,threshold=0.15,sigma=1)",
+    "coarse": "60*HIO+10*ER+8*HIO+14*RAAR+10*RAAR(beta=0.75)+6*AER | LOWRES(until=70,side=0.5,sigma=0.55) "
     "| LOWRES(until=92,side=0.75,sigma=0.45..0.65) | SW(threshold=0.2,sigma=0.7) | SW(start=93,every=6,threshold=0.15,sigma=1)",
 }
 

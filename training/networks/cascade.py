@@ -85,7 +85,7 @@ class Cascade(nn.Module):
     """modulus (B, N, N, N), valid (B, N, N, N), autocorrelation (B, 2, N, N, N) -> amplitude, phase (B, N/2, N/2, N/2).
 
     N is a multiple of 32. amplitude in [0, 1], phase in (-pi, pi] rad, both of the central box of the N^3 frame.
-    search: rounds of it between the U-Net and the corrections.
+    search: of `Search` between the U-Net and the corrections: trials, rounds of each, rounds of the best.
     """
 
     inputs = ("modulus", "valid", "autocorrelation")
@@ -93,7 +93,7 @@ class Cascade(nn.Module):
     def __init__(
         self,
         frame: int = 64,
-        search: int = 6,
+        search: tuple[int, int, int] = (6, 4, 6),
         corrections: int = 3,
         patch: int = 32,
         widths: Sequence[int] = (32, 96, 176),
@@ -105,7 +105,7 @@ class Cascade(nn.Module):
         self.far_field = FarField(frame // 2, frame)
         self.patches = nn.Conv3d(4, patch, 4, stride=4)
         self.first = LatentUNet(patch + 3, 8 * 3, widths, depths)
-        self.search = Search(frame, search)
+        self.search = Search(frame, *search)
         self.corrections = corrections
         self.correction = Correction(correction_widths, correction_depths)
         n = frame // 4
