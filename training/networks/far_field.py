@@ -14,6 +14,9 @@ def along_axes(matrix: Tensor, volumes: Tensor) -> Tensor:
     Each product takes the first axis and leaves it last, so that after three they are in order again. Products from the
     left keep the channels in front: the transpositions are of matrices, which ONNX Runtime does fastest.
     """
+    if torch.is_autocast_enabled(volumes.device.type):  # bfloat16 has too few digits for a transform
+        with torch.autocast(volumes.device.type, enabled=False):
+            return along_axes(matrix, volumes.float())
     channels, r = volumes.shape[1:3]
     q = matrix.shape[0] // channels
     sides = [r, r, r]

@@ -27,8 +27,8 @@ State = tuple[Tensor, Tensor]  # coarse objects (B, 2, n, n, n) and their suppor
 class Search(nn.Module):
     """Objects (B, 2, m, m, m) in boxes of half the frame's side -> objects that fit the centre of the measured pattern.
 
-    trials: starts, the object itself and the same with smooth phases added. Each runs `trial_rounds` of EVERY iterations, and
-    the one that fits best `rounds` more. The crystal has the same place on the coarse grid, and half the voxels across.
+    trials: starts, the object itself and the same with smooth phases added. Of several each runs `trial_rounds` of EVERY
+    iterations, and the one that fits best `rounds` more; one alone runs those only. The crystal has the same place on the coarse grid, and half the voxels across.
     """
 
     def __init__(self, frame: int, trials: int, trial_rounds: int, rounds: int) -> None:
@@ -102,7 +102,6 @@ class Search(nn.Module):
         coarse, support = state
         size = square(self.coarse(support * self._projected(coarse, modulus, known))).sqrt()
         misfit = ((size - modulus) * known).square().sum((1, 2, 3, 4)).unflatten(0, (-1, self.trials))
-        # a product with 0 and 1: in a graph faster than to gather
         chosen = nn.functional.one_hot(misfit.argmin(1), self.trials).to(coarse.dtype)
 
         def of(volumes: Tensor) -> Tensor:

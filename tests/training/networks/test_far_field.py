@@ -29,3 +29,11 @@ def test_adjoint_is_the_inverse_fft_cut_to_the_box(kept: int) -> None:
     box = torch.randn(2, 2, 32, 32, 32)
     left, right = (transform(box) * pair(field)).double().sum(), (box * found).double().sum()
     assert abs(float(left - right)) < 1e-5 * float(box.norm() * pair(field).norm())
+
+
+def test_mixed_precision_stays_out_of_it() -> None:
+    """Networks train in bfloat16 where there is hardware for it; the transform does not: the same bits."""
+    box, transform = torch.randn(1, 2, 32, 32, 32), FarField(32, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = transform(box)
+    assert torch.equal(found, transform(box))
