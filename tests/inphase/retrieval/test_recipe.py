@@ -86,12 +86,13 @@ def test_canonical_text_parses_to_the_same_recipe(text):
     assert parse(parse(text).text) == parse(text)
 
 
-def test_presets_share_their_shrink_wrap_and_fast_is_cheap():
-    """A comparison ends both arms with the same threshold, sigma and volume guards; `fast` costs at most 60 ER iterations."""
-    fast, papers = resolve("fast"), resolve(" autophasenn-600 ")
+@pytest.mark.parametrize("name", ["fast", "coarse"])
+def test_short_presets_end_as_the_conventional_one(name):
+    """A comparison ends both arms with the same threshold, sigma and volume guards; these cost at most 60 ER iterations."""
+    short, papers = resolve(name), resolve(" autophasenn-600 ")
     assert papers.iterations == 600
-    assert sum(fast.side(i) ** 3 for i in range(fast.iterations)) <= 60  # an iteration costs what its grid has voxels
-    last, (other,) = fast.shrink_wrap[-1], papers.shrink_wrap
+    assert sum(short.side(i) ** 3 for i in range(short.iterations)) <= 60  # an iteration costs what its grid has voxels
+    last, (other,) = short.shrink_wrap[-1], papers.shrink_wrap
     assert (last.threshold, last.sigma[1], last.volume) == (other.threshold, other.sigma[1], other.volume)
 
 
