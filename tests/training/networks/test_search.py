@@ -70,7 +70,7 @@ def test_a_round_is_what_numpy_makes_of_the_definition(crystal: Tensor, pattern:
     modulus, known = pattern
     generator = torch.Generator().manual_seed(2)
     start = crystal * torch.polar(torch.ones(()), torch.rand(crystal.shape, generator=generator))
-    found = Search(64, 1)(pair(5 * start), modulus, known)
+    found = Search(64, 1, 0, 1)(pair(5 * start), modulus, known)
 
     inner = slice(16, 48)
     q = (np.arange(32) - 16) / 32
@@ -94,7 +94,7 @@ def test_it_finds_the_crystal_from_a_wrong_phase(crystal: Tensor, pattern: tuple
         return float(squared_correlation(settled(nearest(crystal, found), found), found).sqrt())
 
     start = crystal.abs() + 0j
-    found = torch.complex(*Search(64, 6)(pair(start), *pattern).unbind(1))
+    found = torch.complex(*Search(64, 1, 0, 6)(pair(start), *pattern).unbind(1))
     assert likeness(start) < 0.9
     assert likeness(found) > 0.95
 
@@ -107,7 +107,7 @@ def test_the_graph_is_a_loop_and_finds_the_same(crystal: Tensor, pattern: tuple[
     sizes = []
     for rounds in (2, 6):
         program = torch.onnx.export(
-            Search(64, rounds).eval(), kwargs=arguments, dynamo=True, verbose=False, opset_version=18
+            Search(64, 2, 1, rounds).eval(), kwargs=arguments, dynamo=True, verbose=False, opset_version=18
         )
         assert program is not None
         graph = program.model_proto
@@ -115,6 +115,6 @@ def test_the_graph_is_a_loop_and_finds_the_same(crystal: Tensor, pattern: tuple[
         if rounds == 2:
             session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
             found = session.run(None, {name: value.numpy() for name, value in arguments.items()})[0]
-    expected = Search(64, 2)(start, modulus, known).numpy()
+    expected = Search(64, 2, 1, 2)(start, modulus, known).numpy()
     assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
     assert sizes[0] == sizes[1]
