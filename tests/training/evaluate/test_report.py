@@ -53,7 +53,7 @@ def test_every_way_is_scored_against_the_truth(evaluated):
     assert way.refined.history[0][0] == 0
     assert way.refined.history[-1] == (2, way.refined.chi2)
     assert [i for i, _ in way.er] == [0, 10, 20]
-    assert way.escalates  # two iterations do not reach what noise leaves at 1e8 photons
+    assert not way.escalates  # the prediction itself is near to what noise leaves
 
 
 def test_the_control_is_the_refinement_of_the_conventional_starts(evaluated):
@@ -81,11 +81,20 @@ def test_the_network_sees_what_the_service_shows_it(evaluated):
     assert document.metrics.network.chi2 == pytest.approx(evaluated.way(MODEL, CASE).network.chi2, rel=1e-5)
 
 
-def test_automatic_takes_the_better_free_log_likelihood(evaluated):
-    """Where the service escalates, what it answers is the best of the refined start and the conventional runs."""
-    way, reference = evaluated.way(MODEL, CASE), evaluated.reference(CASE)
-    wanted = min([way.refined, *reference.conventional], key=lambda s: s.free_llk)
-    assert evaluated.automatic(MODEL, CASE) == wanted
+def test_a_poor_fit_escalates(tmp_path):
+    """A strongly strained crystal of 1e8 photons: two iterations leave fifty times what noise does."""
+    way, _ = outcomes.path(Case("strong strain", 2), MODEL, PLAN, tmp_path)
+    assert way.escalates
+
+
+@pytest.mark.parametrize("escalates", [True, False])
+def test_automatic_takes_the_better_free_log_likelihood(evaluated, escalates):
+    """Where the service escalates, what it answers is the best of the refined start and the conventional runs; else the former."""
+    (key, (way, pictures)), reference = *evaluated.paths.items(), evaluated.reference(CASE)
+    poor = replace(way.refined, free_llk=1e9)
+    changed = replace(evaluated, paths={key: (replace(way, refined=poor, escalates=escalates), pictures)})
+    wanted = min(reference.conventional, key=lambda s: s.free_llk) if escalates else poor
+    assert changed.automatic(MODEL, CASE) == wanted
 
 
 def test_the_figures_are_drawn_and_small(evaluated, tmp_path):
