@@ -101,20 +101,20 @@ def test_it_finds_the_crystal_from_a_wrong_phase(crystal: Tensor, pattern: tuple
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:# The axis name")
 def test_the_graph_is_a_loop_and_finds_the_same(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
-    """Two rounds, which amplify single precision a hundredfold: 1e-3 of the largest value. More rounds are no more nodes."""
+    """Two rounds, one of them a trial's, which amplify single precision a hundredfold: 1e-3 of the largest value. More rounds are no more nodes."""
     start, (modulus, known) = pair(crystal.abs() + 0j), pattern
     arguments = {"box": start, "modulus": modulus, "known": known}
     sizes = []
-    for rounds in (2, 6):
+    for rounds in (1, 5):
         program = torch.onnx.export(
             Search(64, 2, 1, rounds).eval(), kwargs=arguments, dynamo=True, verbose=False, opset_version=18
         )
         assert program is not None
         graph = program.model_proto
         sizes.append(len(graph.graph.node))
-        if rounds == 2:
+        if rounds == 1:
             session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
             found = session.run(None, {name: value.numpy() for name, value in arguments.items()})[0]
-    expected = Search(64, 2, 1, 2)(start, modulus, known).numpy()
+    expected = Search(64, 2, 1, 1)(start, modulus, known).numpy()
     assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
     assert sizes[0] == sizes[1]
