@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -15,7 +16,7 @@ from service.options import Options
 from service.pipeline import begin
 from tests.training.test_fit import FILTERS
 from training.data import HELD_OUT_SEED, sample
-from training.export import export, load, rounded
+from training.export import exact, export, load, rounded
 from training.features import features_of
 from training.fit import fit
 from training.networks import predict
@@ -73,6 +74,9 @@ def test_an_export_is_served(name: str, tmp_path: Path) -> None:
     hidden = torch.from_numpy(draft.problem.free)[None]
     shown = type(made)(made.intensity, made.clean, made.mask, hidden)
     module = load(checkpoint)
+    stored = {weights.name: weights.data_type for weights in onnx.load(repository.resolve(name).path).graph.initializer}
+    assert {stored[matrix] for matrix in exact(module.average)} <= {onnx.TensorProto.FLOAT}
+    assert onnx.TensorProto.FLOAT16 in stored.values()
     with torch.no_grad():
         amplitude, phase = predict(rounded(module.average), features_of(shown, module.network.inputs))
     box = slice(16, 48)

@@ -246,7 +246,7 @@ def _papers(found: Evaluated, times: Sequence[Sequence[Times]]) -> Iterator[str]
         [
             "prediction and 50 ER are about 10 times faster than 600 iterations", "AutoPhaseNN 2022",
             each([f"{_schedule_ms(t, found) / (t.prediction + t.fifty):.1f} times" for t in single]),
-            "An iteration costs ours so little that the prediction weighs as much as the refinement.",
+            "An iteration costs ours so little that the prediction weighs as much as or more than the refinement.",
         ],
         [
             "50 ER from the prediction reach the error of 600 iterations, or a lower one", "AutoPhaseNN 2022",

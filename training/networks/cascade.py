@@ -94,7 +94,7 @@ class Cascade(nn.Module):
         self,
         frame: int = 64,
         search: tuple[int, int, int] = (6, 4, 6),
-        corrections: int = 3,
+        corrections: int = 4,
         patch: int = 32,
         widths: Sequence[int] = (32, 96, 176),
         depths: Sequence[int] = (1, 1, 2),

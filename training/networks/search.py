@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch._higher_order_ops.while_loop import while_loop
 
 from training.networks.far_field import FarField, along_axes
 
@@ -52,10 +51,10 @@ class Search(nn.Module):
         """modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1."""
         known = self._centre(known)
         modulus = self._centre(modulus) * self.window * known
-        found = self._begun(box, self._each(modulus), self._each(known))
+        each = self._each(modulus), self._each(known)
+        found = self._begun(box, *each)
         if self.trials > 1:
-            found = self._rounds(found, self._each(modulus), self._each(known), self.trial_rounds)
-            found = self._best(found, self._each(modulus), self._each(known))
+            found = self._best(self._rounds(found, *each, self.trial_rounds), *each)
         coarse, support = self._rounds(found, modulus, known, self.rounds)
         for _ in range(LAST):
             coarse = support * self._projected(coarse, modulus, known)
@@ -147,13 +146,13 @@ def repeated(step: Callable[[Tensor, Tensor], State], times: int, state: State) 
             state = step(*state)
         return state
     start = torch.zeros((), dtype=torch.int64)
-    _, first, second = while_loop(
+    _, first, second = torch.while_loop(
         lambda done, *_: done < times, lambda done, *last: (done + 1, *in_order(step(*last))), (start, *in_order(state))
     )
     return first, second
 
 
 def in_order(state: State) -> State:
-    """Copies with the strides of new tensors, which `while_loop` wants to be alike before and after a step."""
+    """Copies with the strides of new tensors, which `torch.while_loop` wants to be alike before and after a step."""
     first, second = (volumes.clone(memory_format=torch.contiguous_format) for volumes in state)
     return first, second

@@ -53,7 +53,7 @@ def test_every_way_is_scored_against_the_truth(evaluated):
     assert way.refined.history[0][0] == 0
     assert way.refined.history[-1] == (2, way.refined.chi2)
     assert [i for i, _ in way.er] == [0, 10, 20]
-    assert not way.escalates  # the prediction itself is near to what noise leaves
+    assert not way.escalates  # two iterations after the prediction chi2 is within the rule's bound
 
 
 def test_the_control_is_the_refinement_of_the_conventional_starts(evaluated):
