@@ -1,4 +1,4 @@
-"""Phase retrieval inside a network: iterations on the central half of the pattern, where they cost an eighth.
+"""Phase retrieval inside a network: iterations on the centre of the pattern, where they cost little.
 
 Relaxed averaged alternating reflections (Luke, Inverse Problems 21, 37 (2005)) with shrink-wrap (Marchesini et al., Phys.
 Rev. B 68, 140101 (2003)), the words of `inphase.retrieval` LOWRES(side=0.5); nothing in it is learned, and no gradient goes through it.
@@ -15,113 +15,135 @@ BETA = 0.9  # of RAAR
 EVERY = 10  # iterations of a round, which ends with an update of the support
 LAST = 8  # iterations of error reduction in the end: RAAR leaves density outside the support
 THRESHOLD = 0.2  # of the intensity-weighted amplitude
-SMOOTHING = 0.7  # sigma of shrink-wrap's Gaussian in coarse voxels
+SMOOTHING = 1.4  # sigma of shrink-wrap's Gaussian in voxels of the frame
 TURN = 2.5  # rad, of the phases added for a trial, at NODES along each axis and linear between them
 NODES = 8
-WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of the distance from the centre to the frame's edge
+WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of the side of what is kept
 
 State = tuple[Tensor, Tensor]  # coarse objects (B, 2, n, n, n) and their supports, 0 and 1, (B, 1, n, n, n)
+Pattern = tuple[Tensor, Tensor]  # their modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, n, n, n)
 
 
 class Search(nn.Module):
     """Objects (B, 2, m, m, m) in boxes of half the frame's side -> objects that fit the centre of the measured pattern.
 
-    trials: starts, the object itself and the same with smooth phases added. Of several each runs `trial_rounds` of EVERY
-    iterations, and the one that fits best `rounds` more; one alone runs those only. The crystal has the same place on the coarse grid, and half the voxels across.
+    trials: starts, the object itself and the same with smooth phases added. Several run `trial_rounds` of EVERY iterations
+    on three eighths of the pattern along each axis; the one that fits best, or the only one, runs `rounds` on half of it.
     """
 
     def __init__(self, frame: int, trials: int, trial_rounds: int, rounds: int) -> None:
         super().__init__()
         self.trials, self.trial_rounds, self.rounds = trials, trial_rounds, rounds
-        self.side = frame // 2
-        self.box = FarField(frame // 2, frame, frame // 2)
-        self.coarse = FarField(frame // 2, frame // 2)
-        r = torch.arange(self.side, dtype=torch.float32) - self.side // 2
-        smoothing = torch.exp(-0.5 * ((r[:, None] - r) / SMOOTHING).square())
-        self.register_buffer("smoothing", smoothing / smoothing.sum(1).amax(), persistent=False)
-        window = torch.exp(-0.5 * (r / (WINDOW * self.side)).square())
-        self.register_buffer("window", window[:, None, None] * window[:, None] * window, persistent=False)
-        self.register_buffer("turns", turns(trials, self.side), persistent=False)
-        self.smoothing: Tensor
-        self.window: Tensor
+        self.coarsest = Retrieval(frame, 3 * frame // 8)
+        self.coarse = Retrieval(frame, frame // 2)
+        self.register_buffer("turns", turns(trials, frame // 2), persistent=False)
         self.turns: Tensor
 
     @torch.no_grad()
     def forward(self, box: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
         """modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1."""
-        known = self._centre(known)
-        modulus = self._centre(modulus) * self.window * known
-        each = self._each(modulus), self._each(known)
-        found = self._begun(box, *each)
         if self.trials > 1:
-            found = self._best(self._rounds(found, *each, self.trial_rounds), *each)
-        coarse, support = self._rounds(found, modulus, known, self.rounds)
-        for _ in range(LAST):
-            coarse = support * self._projected(coarse, modulus, known)
-        return self.box.adjoint(self.coarse(coarse))
+            box = self._best(box, modulus, known)
+        pattern = self.coarse.centre(modulus, known)
+        state = self.coarse.rounds(self.coarse.begun(box, pattern), pattern, self.rounds)
+        return self.coarse.box.adjoint(self.coarse.ended(state, pattern, LAST))
 
-    def _centre(self, frame: Tensor) -> Tensor:
-        """The central half of (B, N, N, N) along each axis, (B, 1, N / 2, N / 2, N / 2)."""
-        inner = slice(self.side // 2, self.side // 2 + self.side)
-        return frame[:, None, inner, inner, inner]
+    def _best(self, box: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
+        """Of the trials of each pattern the object whose far field comes nearest to the modulus."""
+        retrieval = self.coarsest
+        sought, limited = (self._each(volumes) for volumes in retrieval.centre(modulus, known))
+        state = retrieval.rounds(
+            retrieval.begun(self._turned(box), (sought, limited)), (sought, limited), self.trial_rounds
+        )
+        fields = retrieval.ended(state, (sought, limited), 1)
+        misfit = ((square(fields).sqrt() - sought) * limited).square().sum((1, 2, 3, 4))
+        chosen = nn.functional.one_hot(misfit.unflatten(0, (-1, self.trials)).argmin(1), self.trials).to(box.dtype)
+        found = (fields.unflatten(0, (-1, self.trials)) * chosen[:, :, None, None, None, None]).sum(1)
+        return retrieval.box.adjoint(found)
 
     def _each(self, volumes: Tensor) -> Tensor:
         """(B, ...) for each trial, (B trials, ...)."""
         return volumes[:, None].expand(-1, self.trials, -1, -1, -1, -1).flatten(0, 1)
 
-    def _begun(self, box: Tensor, modulus: Tensor, known: Tensor) -> State:
-        """The trials in the scale of the data."""
+    def _turned(self, box: Tensor) -> Tensor:
+        """(B, 2, m, m, m) with the phases of each trial added, (B trials, 2, m, m, m)."""
         real, imaginary = box[:, None].split(1, 2)
         cosine, sine = self.turns.split(1, 1)
-        turned = torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], 2).flatten(0, 1)
-        field = self.box(turned)
+        return torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], 2).flatten(0, 1)
+
+
+class Retrieval(nn.Module):
+    """The iterations on the central `side`^3 of the far field of frames: the crystal has side / frame of its voxels across.
+
+    In real space the grid spans as much as the frame; `box` is between the frame's objects and the kept far field,
+    `fourier` between the coarse objects and that.
+    """
+
+    def __init__(self, frame: int, side: int) -> None:
+        super().__init__()
+        self.inner = slice((frame - side) // 2, (frame + side) // 2)
+        self.box = FarField(frame // 2, frame, side)
+        self.fourier = FarField(side, side)
+        r = torch.arange(side, dtype=torch.float32) - side // 2
+        smoothing = torch.exp(-0.5 * ((r[:, None] - r) * frame / (side * SMOOTHING)).square())
+        self.register_buffer("smoothing", smoothing / smoothing.sum(1).amax(), persistent=False)
+        window = torch.exp(-0.5 * (r / (WINDOW * side)).square())
+        self.register_buffer("window", window[:, None, None] * window[:, None] * window, persistent=False)
+        self.smoothing: Tensor
+        self.window: Tensor
+
+    def centre(self, modulus: Tensor, known: Tensor) -> Pattern:
+        """What is kept of (B, N, N, N) each."""
+        inner = self.inner
+        limited = known[:, None, inner, inner, inner]
+        return modulus[:, None, inner, inner, inner] * self.window * limited, limited
+
+    def begun(self, box: Tensor, pattern: Pattern) -> State:
+        """Objects (B, 2, m, m, m) of the frame in the scale of the data, and their supports."""
+        modulus, known = pattern
+        field = self.box(box)
         size = square(field).sqrt()
         axes = (2, 3, 4)
         scale = (size * modulus).sum(axes, True) / (size * size * known).sum(axes, True).clamp_min(1e-12)
-        coarse = self.coarse.adjoint(field * scale)
-        support = self._support(coarse)
-        return coarse * support, support
+        objects = self.fourier.adjoint(field * scale)
+        support = self._support(objects)
+        return objects * support, support
 
-    def _rounds(self, state: State, modulus: Tensor, known: Tensor, times: int) -> State:
+    def rounds(self, state: State, pattern: Pattern, times: int) -> State:
         """So many rounds of RAAR."""
 
-        def one(coarse: Tensor, support: Tensor) -> State:
+        def one(objects: Tensor, support: Tensor) -> State:
             # inside the projection, outside beta x + (1 - 2 beta) projection
             carried = BETA * (1 - support)
             taken = 1 - 2 * carried
             for _ in range(EVERY):
-                projected = self._projected(coarse, modulus, known)
-                coarse = taken * projected + carried * coarse
-            return coarse, self._support(projected)
+                projected = self._projected(objects, pattern)
+                objects = taken * projected + carried * objects
+            return objects, self._support(projected)
 
         return repeated(one, times, state)
 
-    def _best(self, state: State, modulus: Tensor, known: Tensor) -> State:
-        """Of the trials of each pattern the one whose object, within its support, comes nearest to the modulus."""
-        coarse, support = state
-        size = square(self.coarse(support * self._projected(coarse, modulus, known))).sqrt()
-        misfit = ((size - modulus) * known).square().sum((1, 2, 3, 4)).unflatten(0, (-1, self.trials))
-        chosen = nn.functional.one_hot(misfit.argmin(1), self.trials).to(coarse.dtype)
+    def ended(self, state: State, pattern: Pattern, times: int) -> Tensor:
+        """The far field (B, 2, n, n, n) after so many iterations of error reduction."""
+        objects, support = state
+        for _ in range(times):
+            objects = support * self._projected(objects, pattern)
+        return self.fourier(objects)
 
-        def of(volumes: Tensor) -> Tensor:
-            each = volumes.unflatten(0, (-1, self.trials))
-            return (each * chosen[:, :, None, None, None, None]).sum(1)
-
-        return of(coarse), of(support)
-
-    def _projected(self, coarse: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
+    def _projected(self, objects: Tensor, pattern: Pattern) -> Tensor:
         """The measured modulus on the phases of the far field; what is not known stays."""
-        field = self.coarse(coarse)
+        modulus, known = pattern
+        field = self.fourier(objects)
         factor = (1 - known) + modulus * (square(field) + 1e-12).rsqrt()
-        return self.coarse.adjoint(field * factor)
+        return self.fourier.adjoint(field * factor)
 
-    def _support(self, coarse: Tensor) -> Tensor:
+    def _support(self, objects: Tensor) -> Tensor:
         """Where the smoothed amplitude reaches the threshold, as 0 and 1: (B, 1, n, n, n)."""
-        smooth = along_axes(self.smoothing, square(coarse).sqrt())
+        smooth = along_axes(self.smoothing, square(objects).sqrt())
         relative = smooth / smooth.amax((2, 3, 4), True).clamp_min(1e-12)  # lest fourth powers leave single precision
         second = relative * relative
         reference = (second * second).sum((2, 3, 4), True) / second.sum((2, 3, 4), True).clamp_min(1e-12)
-        return (second >= THRESHOLD**2 * reference).to(coarse.dtype)
+        return (second >= THRESHOLD**2 * reference).to(objects.dtype)
 
 
 def square(volumes: Tensor) -> Tensor:
