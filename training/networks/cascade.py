@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from inphase.features import KNOWN_VALID
 from training.networks.blocks import Residual, depth_to_space, space_to_depth
 from training.networks.far_field import FarField
+from training.networks.planes import convolved
 from training.networks.search import Search, square
 
 
@@ -66,7 +67,7 @@ class Correction(nn.Module):
         both = torch.cat([before, after], 1)
         far = depth_to_space(depth_to_space(self.far(space_to_depth(space_to_depth(both)))))
         sizes = [(x.square().sum(1, keepdim=True) + 1e-6).sqrt() for x in (before, after)]
-        found = self.head(F.silu(self.near(torch.cat([both, *sizes, far], 1))))
+        found = convolved(self.head, F.silu(convolved(self.near, torch.cat([both, *sizes, far], 1))))
         return head(found[:, :1], after + found[:, 1:])
 
 
