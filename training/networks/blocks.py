@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.networks.planes import convolved
+
 
 def space_to_depth(x: Tensor) -> Tensor:
     """(B, C, 2 n0, 2 n1, 2 n2) -> (B, 8 C, n0, n1, n2)."""
@@ -28,4 +30,4 @@ class Residual(nn.Module):
         self.second = nn.Conv3d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.silu(self.norm(self.first(F.silu(x)))))
+        return x + convolved(self.second, F.silu(self.norm(convolved(self.first, F.silu(x)))))

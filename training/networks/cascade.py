@@ -86,7 +86,7 @@ class Cascade(nn.Module):
     """modulus (B, N, N, N), valid (B, N, N, N), autocorrelation (B, 2, N, N, N) -> amplitude, phase (B, N/2, N/2, N/2).
 
     N is a multiple of 32. amplitude in [0, 1], phase in (-pi, pi] rad, both of the central box of the N^3 frame.
-    search: of `Search` between the U-Net and the corrections: trials, rounds of each, rounds of the best.
+    search: of `Search` between the U-Net and the corrections: trials, rounds of each, finalists, rounds of these.
     """
 
     inputs = ("modulus", "valid", "autocorrelation")
@@ -94,7 +94,7 @@ class Cascade(nn.Module):
     def __init__(
         self,
         frame: int = 64,
-        search: tuple[int, int, int] = (6, 4, 6),
+        search: tuple[int, int, int, int] = (6, 4, 2, 4),
         corrections: int = 4,
         patch: int = 32,
         widths: Sequence[int] = (32, 96, 176),

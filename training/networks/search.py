@@ -28,12 +28,13 @@ class Search(nn.Module):
     """Objects (B, 2, m, m, m) in boxes of half the frame's side -> objects that fit the centre of the measured pattern.
 
     trials: starts, the object itself and the same with smooth phases added. Several run `trial_rounds` of EVERY iterations
-    on three eighths of the pattern along each axis; the one that fits best, or the only one, runs `rounds` on half of it.
+    on three eighths of the pattern along each axis, where they cost least. As many `finalists` as fit best there, or the
+    only start, run `rounds` on half of it, which tells right from wrong much better.
     """
 
-    def __init__(self, frame: int, trials: int, trial_rounds: int, rounds: int) -> None:
+    def __init__(self, frame: int, trials: int, trial_rounds: int, finalists: int, rounds: int) -> None:
         super().__init__()
-        self.trials, self.trial_rounds, self.rounds = trials, trial_rounds, rounds
+        self.trials, self.trial_rounds, self.finalists, self.rounds = trials, trial_rounds, finalists, rounds
         self.coarsest = Retrieval(frame, 3 * frame // 8)
         self.coarse = Retrieval(frame, frame // 2)
         self.register_buffer("turns", turns(trials, frame // 2), persistent=False)
@@ -42,34 +43,31 @@ class Search(nn.Module):
     @torch.no_grad()
     def forward(self, box: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
         """modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1."""
+        boxes = box[:, None]
         if self.trials > 1:
-            box = self._best(box, modulus, known)
-        pattern = self.coarse.centre(modulus, known)
-        state = self.coarse.rounds(self.coarse.begun(box, pattern), pattern, self.rounds)
-        return self.coarse.box.adjoint(self.coarse.ended(state, pattern, LAST))
-
-    def _best(self, box: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
-        """Of the trials of each pattern the object whose far field comes nearest to the modulus."""
-        retrieval = self.coarsest
-        sought, limited = (self._each(volumes) for volumes in retrieval.centre(modulus, known))
-        state = retrieval.rounds(
-            retrieval.begun(self._turned(box), (sought, limited)), (sought, limited), self.trial_rounds
-        )
-        fields = retrieval.ended(state, (sought, limited), 1)
-        misfit = ((square(fields).sqrt() - sought) * limited).square().sum((1, 2, 3, 4))
-        chosen = nn.functional.one_hot(misfit.unflatten(0, (-1, self.trials)).argmin(1), self.trials).to(box.dtype)
-        found = (fields.unflatten(0, (-1, self.trials)) * chosen[:, :, None, None, None, None]).sum(1)
-        return retrieval.box.adjoint(found)
-
-    def _each(self, volumes: Tensor) -> Tensor:
-        """(B, ...) for each trial, (B trials, ...)."""
-        return volumes[:, None].expand(-1, self.trials, -1, -1, -1, -1).flatten(0, 1)
+            boxes = nearest(self.coarsest, self._turned(box), modulus, known, self.trial_rounds, 1, self.finalists)
+        return nearest(self.coarse, boxes, modulus, known, self.rounds, LAST, 1)[:, 0]
 
     def _turned(self, box: Tensor) -> Tensor:
-        """(B, 2, m, m, m) with the phases of each trial added, (B trials, 2, m, m, m)."""
+        """(B, 2, m, m, m) with the phases of each trial added, (B, trials, 2, m, m, m)."""
         real, imaginary = box[:, None].split(1, 2)
         cosine, sine = self.turns.split(1, 1)
-        return torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], 2).flatten(0, 1)
+        return torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], 2)
+
+
+def nearest(
+    retrieval: "Retrieval", boxes: Tensor, modulus: Tensor, known: Tensor, rounds: int, last: int, kept: int
+) -> Tensor:
+    """Of starts (B, n, 2, m, m, m), after `rounds` of RAAR and `last` iterations of error reduction, those whose far fields come nearest to the modulus, (B, kept, 2, m, m, m)."""
+    n = boxes.shape[1]
+    pattern = sought, limited = retrieval.centre(modulus, known, n)
+    state = retrieval.rounds(retrieval.begun(boxes.flatten(0, 1), pattern), pattern, rounds)
+    fields = retrieval.ended(state, pattern, last)
+    if n > kept:
+        misfit = ((square(fields).sqrt() - sought) * limited).square().sum((1, 2, 3, 4)).unflatten(0, (-1, n))
+        chosen = nn.functional.one_hot(misfit.topk(kept, dim=1, largest=False).indices, n).to(fields.dtype)
+        fields = (chosen @ fields.unflatten(0, (-1, n)).flatten(2)).unflatten(2, fields.shape[1:]).flatten(0, 1)
+    return retrieval.box.adjoint(fields).unflatten(0, (-1, kept))
 
 
 class Retrieval(nn.Module):
@@ -92,11 +90,13 @@ class Retrieval(nn.Module):
         self.smoothing: Tensor
         self.window: Tensor
 
-    def centre(self, modulus: Tensor, known: Tensor) -> Pattern:
-        """What is kept of (B, N, N, N) each."""
+    def centre(self, modulus: Tensor, known: Tensor, starts: int = 1) -> Pattern:
+        """What is kept of (B, N, N, N) each, for each of so many starts: (B starts, 1, n, n, n)."""
         inner = self.inner
-        limited = known[:, None, inner, inner, inner]
-        return modulus[:, None, inner, inner, inner] * self.window * limited, limited
+        kept, limited = (
+            x[:, None, None, inner, inner, inner].expand(-1, starts, -1, -1, -1, -1) for x in (modulus, known)
+        )
+        return (kept * self.window * limited).flatten(0, 1), limited.flatten(0, 1)
 
     def begun(self, box: Tensor, pattern: Pattern) -> State:
         """Objects (B, 2, m, m, m) of the frame in the scale of the data, and their supports."""

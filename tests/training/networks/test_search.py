@@ -104,7 +104,7 @@ def likeness(crystal: Tensor, found: Tensor) -> float:
 def test_it_finds_the_crystal_from_a_wrong_phase(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
     """From its shape without its phase, 0.87: to better than 0.95, where the truth itself, seen through the window, has 0.97."""
     start = crystal.abs() + 0j
-    found = torch.complex(*Search(64, 1, 0, 6)(pair(start), *pattern).unbind(1))
+    found = torch.complex(*Search(64, 1, 0, 1, 6)(pair(start), *pattern).unbind(1))
     assert likeness(crystal, start) < 0.9
     assert likeness(crystal, found) > 0.95
 
@@ -113,7 +113,9 @@ def test_of_several_trials_the_best_is_taken(crystal: Tensor, pattern: tuple[Ten
     """From one half of the crystal one retrieval does not find the other half in two rounds (0.75); of six one does (0.91)."""
     half = crystal.clone()
     half[:, :16] = 0
-    alone, best = (torch.complex(*Search(64, *plan)(pair(half), *pattern).unbind(1)) for plan in ((1, 0, 2), (6, 2, 2)))
+    alone, best = (
+        torch.complex(*Search(64, *plan)(pair(half), *pattern).unbind(1)) for plan in ((1, 0, 1, 2), (6, 2, 2, 2))
+    )
     assert likeness(crystal, alone) < 0.85 < likeness(crystal, best)
 
 
@@ -125,7 +127,7 @@ def test_the_graph_is_a_loop_and_finds_the_same(crystal: Tensor, pattern: tuple[
     sizes = []
     for rounds in (1, 5):
         program = torch.onnx.export(
-            Search(64, 2, 1, rounds).eval(), kwargs=arguments, dynamo=True, verbose=False, opset_version=18
+            Search(64, 3, 1, 2, rounds).eval(), kwargs=arguments, dynamo=True, verbose=False, opset_version=18
         )
         assert program is not None
         graph = program.model_proto
@@ -133,6 +135,6 @@ def test_the_graph_is_a_loop_and_finds_the_same(crystal: Tensor, pattern: tuple[
         if rounds == 1:
             session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
             found = session.run(None, {name: value.numpy() for name, value in arguments.items()})[0]
-    expected = Search(64, 2, 1, 1)(start, modulus, known).numpy()
+    expected = Search(64, 3, 1, 2, 1)(start, modulus, known).numpy()
     assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
     assert sizes[0] == sizes[1]
