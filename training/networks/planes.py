@@ -32,9 +32,8 @@ def scattered(convolution: nn.Conv3d, x: Tensor) -> Tensor:
     """What each plane gives to its neighbours and to itself, then the sum of the three in their places."""
     planes, channels = x.shape[2], convolution.out_channels
     weight = convolution.weight.permute(2, 0, 1, 3, 4).reshape(3 * channels, -1, 3, 3)
-    bias = (
-        None if convolution.bias is None else F.pad(convolution.bias, (channels, channels))
-    )  # once, with a plane's own part
+    # once, with what a plane gives to itself
+    bias = None if convolution.bias is None else F.pad(convolution.bias, (channels, channels))
     given = F.pad(_by_planes(x, weight, bias), (0, 0, 0, 0, 1, 1))
     parts = [given[:, i * channels : (i + 1) * channels, i : i + planes] for i in range(3)]
     return parts[0] + parts[1] + parts[2]

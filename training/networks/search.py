@@ -21,7 +21,9 @@ NODES = 8
 WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of the side of what is kept
 
 State = tuple[Tensor, Tensor]  # coarse objects (B, 2, n, n, n) and their supports, 0 and 1, (B, 1, n, n, n)
-Pattern = tuple[Tensor, Tensor]  # their modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, n, n, n)
+Pattern = tuple[
+    Tensor, Tensor
+]  # the modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, n, n, n) each
 
 
 class Search(nn.Module):
@@ -45,29 +47,14 @@ class Search(nn.Module):
         """modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1."""
         boxes = box[:, None]
         if self.trials > 1:
-            boxes = nearest(self.coarsest, self._turned(box), modulus, known, self.trial_rounds, 1, self.finalists)
-        return nearest(self.coarse, boxes, modulus, known, self.rounds, LAST, 1)[:, 0]
+            boxes = self.coarsest.nearest(self._turned(box), modulus, known, self.trial_rounds, 1, self.finalists)
+        return self.coarse.nearest(boxes, modulus, known, self.rounds, LAST, 1)[:, 0]
 
     def _turned(self, box: Tensor) -> Tensor:
         """(B, 2, m, m, m) with the phases of each trial added, (B, trials, 2, m, m, m)."""
         real, imaginary = box[:, None].split(1, 2)
         cosine, sine = self.turns.split(1, 1)
         return torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], 2)
-
-
-def nearest(
-    retrieval: "Retrieval", boxes: Tensor, modulus: Tensor, known: Tensor, rounds: int, last: int, kept: int
-) -> Tensor:
-    """Of starts (B, n, 2, m, m, m), after `rounds` of RAAR and `last` iterations of error reduction, those whose far fields come nearest to the modulus, (B, kept, 2, m, m, m)."""
-    n = boxes.shape[1]
-    pattern = sought, limited = retrieval.centre(modulus, known, n)
-    state = retrieval.rounds(retrieval.begun(boxes.flatten(0, 1), pattern), pattern, rounds)
-    fields = retrieval.ended(state, pattern, last)
-    if n > kept:
-        misfit = ((square(fields).sqrt() - sought) * limited).square().sum((1, 2, 3, 4)).unflatten(0, (-1, n))
-        chosen = nn.functional.one_hot(misfit.topk(kept, dim=1, largest=False).indices, n).to(fields.dtype)
-        fields = (chosen @ fields.unflatten(0, (-1, n)).flatten(2)).unflatten(2, fields.shape[1:]).flatten(0, 1)
-    return retrieval.box.adjoint(fields).unflatten(0, (-1, kept))
 
 
 class Retrieval(nn.Module):
@@ -89,6 +76,20 @@ class Retrieval(nn.Module):
         self.register_buffer("window", window[:, None, None] * window[:, None] * window, persistent=False)
         self.smoothing: Tensor
         self.window: Tensor
+
+    def nearest(self, boxes: Tensor, modulus: Tensor, known: Tensor, rounds: int, last: int, kept: int) -> Tensor:
+        """Of starts (B, n, 2, m, m, m) those whose far fields come nearest to the modulus, (B, kept, 2, m, m, m).
+
+        That is after `rounds` of RAAR and `last` iterations of error reduction. modulus, known: (B, N, N, N).
+        """
+        n = boxes.shape[1]
+        pattern = sought, limited = self.centre(modulus, known, n)
+        fields = self.ended(self.rounds(self.begun(boxes.flatten(0, 1), pattern), pattern, rounds), pattern, last)
+        if n > kept:
+            misfit = ((square(fields).sqrt() - sought) * limited).square().sum((1, 2, 3, 4)).unflatten(0, (-1, n))
+            chosen = nn.functional.one_hot(misfit.topk(kept, dim=1, largest=False).indices, n).to(fields.dtype)
+            fields = (chosen @ fields.unflatten(0, (-1, n)).flatten(2)).unflatten(2, fields.shape[1:]).flatten(0, 1)
+        return self.box.adjoint(fields).unflatten(0, (-1, kept))
 
     def centre(self, modulus: Tensor, known: Tensor, starts: int = 1) -> Pattern:
         """What is kept of (B, N, N, N) each, for each of so many starts: (B starts, 1, n, n, n)."""
