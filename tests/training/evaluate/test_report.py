@@ -117,8 +117,9 @@ def test_the_page_says_what_was_measured(evaluated):
     assert f"{score.against.clean_chi2:.3g}" in row
     assert "Something is absent." in text
     assert "`the command`" in text
-    reached = [line for line in lines if "network alone: median SSIM" in line and "1e8" in line]
-    assert reached == [line for line in reached if f"{score.against.ssim:.3g}: missed" in line] != []
+    verdict = f"{score.against.ssim:.3g}: {'reached' if score.against.ssim >= 0.95 else 'missed'}"
+    figures_to_reach = [line for line in lines if "network alone: median SSIM" in line and "1e8" in line]
+    assert figures_to_reach == [line for line in figures_to_reach if verdict in line] != []
     assert "| 55: reached |" in text  # the cost of the refinement in iterations of ER
 
 
