@@ -3,7 +3,7 @@
 The autocorrelation of a crystal is twice as long as the crystal along every axis. Patches of 4^3 of its voxels and of
 2^3 of the object's box therefore lie on one latent grid (N / 4)^3 on which the two have the same size and, for a convex
 crystal, the same outline: a plain convolutional network goes from one to the other. What it has wrong is coarse, and iterations
-on the central half of the pattern put that right (`search`). Each correction then puts the
+on the centre of the pattern put that right (`search`). Each correction then puts the
 measured modulus on the far field of the object so far (the projection of error reduction) and shows both to a small
 network, the same one every time.
 """

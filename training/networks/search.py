@@ -1,7 +1,7 @@
 """Phase retrieval inside a network: iterations on the centre of the pattern, where they cost little.
 
 Relaxed averaged alternating reflections (Luke, Inverse Problems 21, 37 (2005)) with shrink-wrap (Marchesini et al., Phys.
-Rev. B 68, 140101 (2003)), the words of `inphase.retrieval` LOWRES(side=0.5); nothing in it is learned, and no gradient goes through it.
+Rev. B 68, 140101 (2003)), the words of `inphase.retrieval` LOWRES; nothing in it is learned, and no gradient goes through it.
 """
 
 from collections.abc import Callable
