@@ -1,6 +1,6 @@
 """The warm pipeline, stage by stage, from a raw rocking curve to an image, and what an iteration costs.
 
-python -m benchmarks.first_path            # a minute on two cores
+python -m benchmarks.first_path            # some two minutes on two cores
 
 How good the images are: `inphase-train evaluate`.
 """

@@ -21,9 +21,7 @@ NODES = 8
 WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of the side of what is kept
 
 State = tuple[Tensor, Tensor]  # coarse objects (B, 2, n, n, n) and their supports, 0 and 1, (B, 1, n, n, n)
-Pattern = tuple[
-    Tensor, Tensor
-]  # the modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, n, n, n) each
+Pattern = tuple[Tensor, Tensor]  # modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, n, n, n) each
 
 
 class Search(nn.Module):
@@ -91,7 +89,7 @@ class Retrieval(nn.Module):
             fields = (chosen @ fields.unflatten(0, (-1, n)).flatten(2)).unflatten(2, fields.shape[1:]).flatten(0, 1)
         return self.box.adjoint(fields).unflatten(0, (-1, kept))
 
-    def centre(self, modulus: Tensor, known: Tensor, starts: int = 1) -> Pattern:
+    def centre(self, modulus: Tensor, known: Tensor, starts: int) -> Pattern:
         """What is kept of (B, N, N, N) each, for each of so many starts: (B starts, 1, n, n, n)."""
         inner = self.inner
         kept, limited = (

@@ -75,7 +75,7 @@ def test_a_round_is_what_numpy_makes_of_the_definition(
     generator = torch.Generator().manual_seed(2)
     start = crystal * torch.polar(torch.ones(()), torch.rand(crystal.shape, generator=generator))
     retrieval = Retrieval(64, side)
-    kept = retrieval.centre(modulus, known)
+    kept = retrieval.centre(modulus, known, 1)
     found = retrieval.box.adjoint(
         retrieval.ended(retrieval.rounds(retrieval.begun(pair(5 * start), kept), kept, 1), kept, search.LAST)
     )
