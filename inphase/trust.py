@@ -50,7 +50,7 @@ RULES = Rules()
 
 @dataclass(frozen=True)
 class Support:
-    """Figures of a support: volume over prod(N / 2), share of the largest connected part, extents over the expected ones."""
+    """Figures of a support: volume over prod(N / 2), share of the largest connected part, its extents over the expected ones."""
 
     volume: float
     largest_part: float
@@ -67,15 +67,16 @@ class Support:
             return cls(0.0, 0.0, ())
         support = np.roll(support, to_centre(support.astype(np.float32)), axis=tuple(range(support.ndim)))
         labels, parts = ndimage.label(support, ndimage.generate_binary_structure(support.ndim, support.ndim))
-        largest = int(np.bincount(labels.ravel(), minlength=parts + 1)[1:].max())
+        sizes = np.bincount(labels.ravel(), minlength=parts + 1)[1:]
+        crystal = labels == 1 + sizes.argmax()
         extents: tuple[float, ...] = ()
         if oversampling is not None:
             spans = [
-                np.ptp(np.flatnonzero(support.any(axis=_others(axis, support.ndim)))) + 1
+                np.ptp(np.flatnonzero(crystal.any(axis=_others(axis, support.ndim)))) + 1
                 for axis in range(support.ndim)
             ]
             extents = tuple(float(s * o / n) for s, o, n in zip(spans, oversampling, support.shape, strict=True))
-        return cls(voxels / float(np.prod([n / 2 for n in support.shape])), largest / voxels, extents)
+        return cls(voxels / float(np.prod([n / 2 for n in support.shape])), int(sizes.max()) / voxels, extents)
 
     def faults(self, rules: Rules = RULES) -> list[str]:
         """What is not sane about it; empty if nothing."""

@@ -35,6 +35,15 @@ def test_a_support_is_measured() -> None:
     assert support == Support(0.125, 1.0, (1.0, 1.0, 0.5))
 
 
+def test_stray_voxels_make_no_crystal_longer() -> None:
+    """A few voxels at the edge of the frame, as a network leaves them, cost their share and leave the extent alone."""
+    support = box(8)
+    support[1, 2, 3] = support[16, 30, 30] = True
+    found = Support.of(support, (4.0, 4.0, 4.0))
+    assert found.extent == (1.0, 1.0, 1.0)
+    assert found.largest_part == pytest.approx(512 / 514)
+
+
 def test_touching_corners_are_one_piece() -> None:
     """Voxels that touch at a corner belong together; distant ones do not."""
     support = np.zeros((8, 8, 8), bool)
