@@ -4,7 +4,7 @@ Relaxed averaged alternating reflections (Luke, Inverse Problems 21, 37 (2005)) 
 Rev. B 68, 140101 (2003)), the words of `inphase.retrieval` LOWRES; nothing in it is learned, and no gradient goes through it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,10 @@ BETA = 0.9  # of RAAR
 EVERY = 10  # iterations of a round, which ends with an update of the support
 LAST = 8  # iterations of error reduction in the end: RAAR leaves density outside the support
 THRESHOLD = 0.2  # of the intensity-weighted amplitude
-SMOOTHING = 1.4  # sigma of shrink-wrap's Gaussian in voxels of the frame
+WIDEST, NARROWEST = (
+    2.0,
+    1.2,
+)  # sigma of shrink-wrap's Gaussian in voxels of the frame, at the start and after the last round
 TURN = 2.5  # rad, of the phases added for a trial, at NODES along each axis and linear between them
 NODES = 8
 WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of the side of what is kept
@@ -34,9 +37,10 @@ class Search(nn.Module):
 
     def __init__(self, frame: int, trials: int, trial_rounds: int, finalists: int, rounds: int) -> None:
         super().__init__()
-        self.trials, self.trial_rounds, self.finalists, self.rounds = trials, trial_rounds, finalists, rounds
-        self.coarsest = Retrieval(frame, 3 * frame // 8)
-        self.coarse = Retrieval(frame, frame // 2)
+        self.trials, self.finalists = trials, finalists
+        sigmas = torch.linspace(WIDEST, NARROWEST, trial_rounds + rounds + 1).tolist()
+        self.coarsest = Retrieval(frame, 3 * frame // 8, sigmas[: trial_rounds + 1])
+        self.coarse = Retrieval(frame, frame // 2, sigmas[trial_rounds:])
         self.register_buffer("turns", turns(trials, frame // 2), persistent=False)
         self.turns: Tensor
 
@@ -45,8 +49,8 @@ class Search(nn.Module):
         """modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1."""
         boxes = box[:, None]
         if self.trials > 1:
-            boxes = self.coarsest.nearest(self._turned(box), modulus, known, self.trial_rounds, 1, self.finalists)
-        return self.coarse.nearest(boxes, modulus, known, self.rounds, LAST, 1)[:, 0]
+            boxes = self.coarsest.nearest(self._turned(box), modulus, known, 1, self.finalists)
+        return self.coarse.nearest(boxes, modulus, known, LAST, 1)[:, 0]
 
     def _turned(self, box: Tensor) -> Tensor:
         """(B, 2, m, m, m) with the phases of each trial added, (B, trials, 2, m, m, m)."""
@@ -59,30 +63,31 @@ class Retrieval(nn.Module):
     """The iterations on the central `side`^3 of the far field of frames: the crystal has side / frame of its voxels across.
 
     In real space the grid spans as much as the frame; `box` is between the frame's objects and the kept far field,
-    `fourier` between the coarse objects and that.
+    `fourier` between the coarse objects and that. sigmas: of shrink-wrap's Gaussian in voxels of the frame, at the start and after each round.
     """
 
-    def __init__(self, frame: int, side: int) -> None:
+    def __init__(self, frame: int, side: int, sigmas: Sequence[float]) -> None:
         super().__init__()
         self.inner = slice((frame - side) // 2, (frame + side) // 2)
         self.box = FarField(frame // 2, frame, side)
         self.fourier = FarField(side, side)
         r = torch.arange(side, dtype=torch.float32) - side // 2
-        smoothing = torch.exp(-0.5 * ((r[:, None] - r) * frame / (side * SMOOTHING)).square())
-        self.register_buffer("smoothing", smoothing / smoothing.sum(1).amax(), persistent=False)
+        widths = torch.tensor(sigmas)[:, None, None] * side / frame
+        smoothing = torch.exp(-0.5 * ((r[:, None] - r) / widths).square())
+        self.register_buffer("smoothing", smoothing / smoothing.sum(2, keepdim=True).amax(1, True), persistent=False)
         window = torch.exp(-0.5 * (r / (WINDOW * side)).square())
         self.register_buffer("window", window[:, None, None] * window[:, None] * window, persistent=False)
         self.smoothing: Tensor
         self.window: Tensor
 
-    def nearest(self, boxes: Tensor, modulus: Tensor, known: Tensor, rounds: int, last: int, kept: int) -> Tensor:
+    def nearest(self, boxes: Tensor, modulus: Tensor, known: Tensor, last: int, kept: int) -> Tensor:
         """Of starts (B, n, 2, m, m, m) those whose far fields come nearest to the modulus, (B, kept, 2, m, m, m).
 
-        That is after `rounds` of RAAR and `last` iterations of error reduction. modulus, known: (B, N, N, N).
+        That is after the rounds of RAAR and `last` iterations of error reduction. modulus, known: (B, N, N, N).
         """
         n = boxes.shape[1]
         pattern = sought, limited = self.centre(modulus, known, n)
-        fields = self.ended(self.rounds(self.begun(boxes.flatten(0, 1), pattern), pattern, rounds), pattern, last)
+        fields = self.ended(self.rounds(self.begun(boxes.flatten(0, 1), pattern), pattern), pattern, last)
         if n > kept:
             misfit = ((square(fields).sqrt() - sought) * limited).square().sum((1, 2, 3, 4)).unflatten(0, (-1, n))
             chosen = nn.functional.one_hot(misfit.topk(kept, dim=1, largest=False).indices, n).to(fields.dtype)
@@ -105,22 +110,22 @@ class Retrieval(nn.Module):
         axes = (2, 3, 4)
         scale = (size * modulus).sum(axes, True) / (size * size * known).sum(axes, True).clamp_min(1e-12)
         objects = self.fourier.adjoint(field * scale)
-        support = self._support(objects)
+        support = self._support(objects, self.smoothing[0])
         return objects * support, support
 
-    def rounds(self, state: State, pattern: Pattern, times: int) -> State:
-        """So many rounds of RAAR."""
+    def rounds(self, state: State, pattern: Pattern) -> State:
+        """Rounds of RAAR, the support of each drawn more closely than the one before."""
 
-        def one(objects: Tensor, support: Tensor) -> State:
+        def one(done: Tensor, objects: Tensor, support: Tensor) -> State:
             # inside the projection, outside beta x + (1 - 2 beta) projection
             carried = BETA * (1 - support)
             taken = 1 - 2 * carried
             for _ in range(EVERY):
                 projected = self._projected(objects, pattern)
                 objects = taken * projected + carried * objects
-            return objects, self._support(projected)
+            return objects, self._support(projected, self.smoothing.index_select(0, done.reshape(1) + 1)[0])
 
-        return repeated(one, times, state)
+        return repeated(one, len(self.smoothing) - 1, state)
 
     def ended(self, state: State, pattern: Pattern, times: int) -> Tensor:
         """The far field (B, 2, n, n, n) after so many iterations of error reduction."""
@@ -136,9 +141,9 @@ class Retrieval(nn.Module):
         factor = (1 - known) + modulus * (square(field) + 1e-12).rsqrt()
         return self.fourier.adjoint(field * factor)
 
-    def _support(self, objects: Tensor) -> Tensor:
+    def _support(self, objects: Tensor, smoothing: Tensor) -> Tensor:
         """Where the smoothed amplitude reaches the threshold, as 0 and 1: (B, 1, n, n, n)."""
-        smooth = along_axes(self.smoothing, square(objects).sqrt())
+        smooth = along_axes(smoothing, square(objects).sqrt())
         relative = smooth / smooth.amax((2, 3, 4), True).clamp_min(1e-12)  # lest fourth powers leave single precision
         second = relative * relative
         reference = (second * second).sum((2, 3, 4), True) / second.sum((2, 3, 4), True).clamp_min(1e-12)
@@ -160,15 +165,17 @@ def turns(trials: int, side: int) -> Tensor:
     return torch.cat([phase.cos(), phase.sin()], 1)
 
 
-def repeated(step: Callable[[Tensor, Tensor], State], times: int, state: State) -> State:
-    """`step` so many times, each on the result of the one before: in an exported graph a Loop, which holds it once."""
+def repeated(step: Callable[[Tensor, Tensor, Tensor], State], times: int, state: State) -> State:
+    """`step` so many times, each on its number and the result of the one before: in an exported graph a Loop, which holds it once."""
     if not torch.compiler.is_exporting():
-        for _ in range(times):
-            state = step(*state)
+        for done in torch.arange(times):
+            state = step(done, *state)
         return state
     start = torch.zeros((), dtype=torch.int64)
     _, first, second = torch.while_loop(
-        lambda done, *_: done < times, lambda done, *last: (done + 1, *in_order(step(*last))), (start, *in_order(state))
+        lambda done, *_: done < times,
+        lambda done, *last: (done + 1, *in_order(step(done, *last))),
+        (start, *in_order(state)),
     )
     return first, second
 

@@ -18,6 +18,7 @@ from training.objectives.truth import nearest, settled
 from training.transform import embed, forward
 
 FRAME = (64, 64, 64)
+SIGMAS = (2.0, 1.6, 1.2)
 Volume = NDArray[np.complex128]
 
 
@@ -38,8 +39,8 @@ def pattern(crystal: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def by_numpy(start: Volume, modulus: NDArray[np.float64], known: NDArray[np.bool_]) -> Volume:
-    """One round and the end of it by the definition of RAAR, beta / 2 (R_S R_M + 1) + (1 - beta) P_M; (n, n, n) each."""
-    smoothing = search.SMOOTHING * len(start) / FRAME[0]
+    """Two rounds and the end of them by the definition of RAAR, beta / 2 (R_S R_M + 1) + (1 - beta) P_M; (n, n, n) each."""
+    widths = [sigma * len(start) / FRAME[0] for sigma in SIGMAS]
 
     def centred(transform: Callable[..., Volume], x: Volume) -> Volume:
         return np.fft.fftshift(transform(np.fft.ifftshift(x), norm="ortho"))
@@ -48,36 +49,37 @@ def by_numpy(start: Volume, modulus: NDArray[np.float64], known: NDArray[np.bool
         field = centred(np.fft.fftn, x)
         return centred(np.fft.ifftn, np.where(known, modulus * np.exp(1j * np.angle(field)), field))
 
-    def support(x: Volume) -> NDArray[np.bool_]:
-        smooth = gaussian_filter(np.abs(x), smoothing, mode="constant", truncate=12)
+    def support(x: Volume, width: float) -> NDArray[np.bool_]:
+        smooth = gaussian_filter(np.abs(x), width, mode="constant", truncate=12)
         inside: NDArray[np.bool_] = smooth >= search.THRESHOLD * np.sqrt((smooth**4).sum() / (smooth**2).sum())
         return inside
 
-    inside = support(start)
+    inside = support(start, widths[0])
     x = start * inside
-    for _ in range(search.EVERY):
-        projected = to_modulus(x)
-        reflected = 2 * projected - x
-        onto_support = 2 * reflected * inside - reflected
-        x = search.BETA / 2 * (onto_support + x) + (1 - search.BETA) * projected
-    inside = support(projected)
+    for width in widths[1:]:
+        for _ in range(search.EVERY):
+            projected = to_modulus(x)
+            reflected = 2 * projected - x
+            onto_support = 2 * reflected * inside - reflected
+            x = search.BETA / 2 * (onto_support + x) + (1 - search.BETA) * projected
+        inside = support(projected, width)
     for _ in range(search.LAST):
         x = to_modulus(x) * inside
     return x
 
 
 @pytest.mark.parametrize("side", [24, 32])
-def test_a_round_is_what_numpy_makes_of_the_definition(
+def test_rounds_are_what_numpy_makes_of_the_definition(
     side: int, crystal: Tensor, pattern: tuple[Tensor, Tensor]
 ) -> None:
-    """From a disturbed crystal in another scale; single precision over 18 iterations: 1e-4 of the largest value."""
+    """From a disturbed crystal in another scale; single precision over 28 iterations of a chaotic map: 1e-3 of the largest value."""
     modulus, known = pattern
     generator = torch.Generator().manual_seed(2)
     start = crystal * torch.polar(torch.ones(()), torch.rand(crystal.shape, generator=generator))
-    retrieval = Retrieval(64, side)
+    retrieval = Retrieval(64, side, SIGMAS)
     kept = retrieval.centre(modulus, known, 1)
     found = retrieval.box.adjoint(
-        retrieval.ended(retrieval.rounds(retrieval.begun(pair(5 * start), kept), kept, 1), kept, search.LAST)
+        retrieval.ended(retrieval.rounds(retrieval.begun(pair(5 * start), kept), kept), kept, search.LAST)
     )
 
     inner = slice(32 - side // 2, 32 + side // 2)
@@ -93,7 +95,7 @@ def test_a_round_is_what_numpy_makes_of_the_definition(
     whole = embed(torch.from_numpy(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(coarse), norm="ortho"))), FRAME)
     box = slice(16, 48)
     expected = pair(forward(whole, inverse=True)[None, box, box, box])
-    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+    assert (found - expected).abs().max() < 1e-3 * expected.abs().max()
 
 
 def likeness(crystal: Tensor, found: Tensor) -> float:
