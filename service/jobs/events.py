@@ -38,6 +38,8 @@ async def stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline:
     block_ms: int | None = None  # at first only look; to block for 0 ms would mean for ever
     while True:
         with translated():
+            # before the events: a job that ends in between has its last one still to be read
+            state = await client.hget(job_key(job_id), "state")
             answer: Any = await client.xread({key: after}, count=64, block=block_ms)
         events = [_event(*item) for item in answer[0][1]] if answer else []
         for event in events:
@@ -47,8 +49,6 @@ async def stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline:
         if events:
             after = events[-1].event_id
             continue
-        with translated():
-            state = await client.hget(job_key(job_id), "state")
         if state is None:
             raise unknown(job_id)
         left_ms = min(_BLOCK_MS, (deadline - time.monotonic()) * 1000)
