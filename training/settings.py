@@ -1,5 +1,6 @@
 """What a training run is: one YAML file, read into data classes."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -11,6 +12,15 @@ from training.simulate.crystals import CrystalSettings
 from training.simulate.detector import DetectorSettings
 
 T = TypeVar("T")
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's, which reads 1e9 and 1.0e9 as numbers too, as YAML 1.2 has it."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ def from_dict(values: Mapping[str, Any]) -> FitSettings:
 
 def read(path: Path, changes: Iterable[str] = ()) -> FitSettings:
     """Settings from a YAML file. changes: `batch=64`, `crystals.strain_free=0`, as on the command line; ValueError on others."""
-    values = yaml.safe_load(path.read_text()) or {}
+    values = yaml.load(path.read_text(), _Loader) or {}
     for change in changes:
         name, equals, text = change.partition("=")
         if not equals:
@@ -72,5 +82,5 @@ def read(path: Path, changes: Iterable[str] = ()) -> FitSettings:
             inner = inner.setdefault(group, {})
             if not isinstance(inner, dict):
                 raise ValueError(f"{group!r} of {change!r} holds no settings")
-        inner[last] = yaml.safe_load(text)
+        inner[last] = yaml.load(text, _Loader)
     return from_dict(values)

@@ -46,12 +46,14 @@ OBJECTIVES = {"inphase-bcdi": "correlation", "autophasenn": "autophasenn", "cdin
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_an_export_is_served(name: str, tmp_path: Path) -> None:
+def test_an_export_is_served(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fitted for a step, exported, accepted with its card, and through the pipeline the same image as torch's.
 
-    The weights are rounded on both sides, so that single precision is all that differs; a tenth of the whole image,
-    where that decides whether a voxel at the edge is in the support of the search's last iterations.
+    The weights are rounded on both sides, so that single precision is all that differs. The search keeps every voxel in
+    its support: single precision would decide where the edge of an untrained network's start is. It still amplifies
+    rounding, to 0.4 % of the image.
     """
+    monkeypatch.setattr("training.networks.search.THRESHOLD", 0.0)
     settings = from_dict({
         "architecture": name, "network": NETWORKS[name], "objective": OBJECTIVES[name], "batch": 2, "validation_crystals": 2,
         "average_decay": 0.0,
@@ -85,5 +87,5 @@ def test_an_export_is_served(name: str, tmp_path: Path) -> None:
     found = draft.prediction
     image = (found.amplitude * np.exp(1j * found.phase))[box, box, box]
     expected = torch.polar(amplitude, phase)[0].numpy()
-    assert np.linalg.norm(image - expected) < 0.1 * np.linalg.norm(expected)
+    assert np.linalg.norm(image - expected) < 0.02 * np.linalg.norm(expected)
     assert not found.amplitude[:16].any()

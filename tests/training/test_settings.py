@@ -38,10 +38,10 @@ def test_time_budget() -> None:
 
 
 def test_settings_are_changed_by_name(tmp_path: Path) -> None:
-    """`a.b=c` reaches into groups; what is no change, or changes nothing known, is refused."""
+    """`a.b=c` reaches into groups, with numbers as one writes them; what is no change, or changes nothing known, is refused."""
     path = tmp_path / "run.yaml"
     path.write_text("batch: 2\ncrystals: {strain_free: 0.5}\n")
-    changed = read(path, ["batch=4", "crystals.peak_offset=0", "detector.photons=[1.0e+7, 1.0e+8]"])
+    changed = read(path, ["batch=4", "crystals.peak_offset=0", "detector.photons=[1e7, 1.0e+8]"])
     assert (changed.batch, changed.crystals.strain_free, changed.crystals.peak_offset) == (4, 0.5, 0)
     assert changed.detector.photons == (1e7, 1e8)
     for wrong in ("batch", "bach=4", "batch.size=4"):

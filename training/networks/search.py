@@ -15,10 +15,8 @@ BETA = 0.9  # of RAAR
 EVERY = 10  # iterations of a round, which ends with an update of the support
 LAST = 8  # iterations of error reduction in the end: RAAR leaves density outside the support
 THRESHOLD = 0.2  # of the intensity-weighted amplitude
-WIDEST, NARROWEST = (
-    2.0,
-    1.2,
-)  # sigma of shrink-wrap's Gaussian in voxels of the frame, at the start and after the last round
+WIDEST = 2.0  # sigma of shrink-wrap's Gaussian in voxels of the frame, at the start
+NARROWEST = 1.2  # the same after the last round
 TURN = 2.5  # rad, of the phases added for a trial, at NODES along each axis and linear between them
 NODES = 8
 WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of the side of what is kept
@@ -63,7 +61,8 @@ class Retrieval(nn.Module):
     """The iterations on the central `side`^3 of the far field of frames: the crystal has side / frame of its voxels across.
 
     In real space the grid spans as much as the frame; `box` is between the frame's objects and the kept far field,
-    `fourier` between the coarse objects and that. sigmas: of shrink-wrap's Gaussian in voxels of the frame, at the start and after each round.
+    `fourier` between the coarse objects and that. sigmas: of shrink-wrap's Gaussian in voxels of the frame, at the start
+    and after each round.
     """
 
     def __init__(self, frame: int, side: int, sigmas: Sequence[float]) -> None:
@@ -123,7 +122,9 @@ class Retrieval(nn.Module):
             for _ in range(EVERY):
                 projected = self._projected(objects, pattern)
                 objects = taken * projected + carried * objects
-            return objects, self._support(projected, self.smoothing.index_select(0, done.reshape(1) + 1)[0])
+            # by index_select: in the graph a plain index cannot be a tensor
+            smoothing = self.smoothing.index_select(0, done.reshape(1) + 1)[0]
+            return objects, self._support(projected, smoothing)
 
         return repeated(one, len(self.smoothing) - 1, state)
 

@@ -112,7 +112,7 @@ def test_it_finds_the_crystal_from_a_wrong_phase(crystal: Tensor, pattern: tuple
 
 
 def test_of_several_trials_the_best_is_taken(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
-    """From one half of the crystal one retrieval does not find the other half in two rounds (0.75); of six one does (0.91)."""
+    """From one half of the crystal one retrieval does not find the other half in two rounds (0.46); of six one does (0.93)."""
     half = crystal.clone()
     half[:, :16] = 0
     alone, best = (
