@@ -124,13 +124,7 @@ class Cascade(nn.Module):
 
         (B, 2, m, m, m) each, real and imaginary part: an exported graph has no complex numbers. Amplitudes in [0, 1].
         """
-        # square roots bring the weak fringes and the edge of the autocorrelation, where the shape is, into range
-        magnitude = (autocorrelation.square().sum(1, keepdim=True) + 1e-8).pow(0.25)
-        patterns = torch.cat([modulus.sqrt()[:, None], valid[:, None], autocorrelation / magnitude], 1)
-        patches = self.patches(patterns)
-        place = self.place.expand(patches.shape[0], -1, -1, -1, -1)
-        drawn = depth_to_space(self.first(torch.cat([patches, place], 1)))
-        result = [head(drawn[:, :1], drawn[:, 1:])]
+        result = [self.draft(self.patterns(modulus, valid, autocorrelation))]
         corrections = self.corrections if steps is None else steps - 1
         if corrections:
             known = (valid == KNOWN_VALID).to(modulus.dtype)
@@ -142,6 +136,20 @@ class Cascade(nn.Module):
             found = self.correction(before, after)
             result.append(found)
         return result
+
+    @staticmethod
+    def patterns(modulus: Tensor, valid: Tensor, autocorrelation: Tensor) -> Tensor:
+        """What the U-Net sees, (B, 4, N, N, N)."""
+        # square roots bring the weak fringes and the edge of the autocorrelation, where the shape is, into range
+        magnitude = (autocorrelation.square().sum(1, keepdim=True) + 1e-8).pow(0.25)
+        return torch.cat([modulus.sqrt()[:, None], valid[:, None], autocorrelation / magnitude], 1)
+
+    def draft(self, patterns: Tensor) -> Tensor:
+        """The object (B, 2, m, m, m) as the U-Net draws it."""
+        patches = self.patches(patterns)
+        place = self.place.expand(patches.shape[0], -1, -1, -1, -1)
+        drawn = depth_to_space(self.first(torch.cat([patches, place], 1)))
+        return head(drawn[:, :1], drawn[:, 1:])
 
     def projected(self, box: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
         """The measured modulus, in the scale of the object, on the phases of its far field; what is not known stays."""
