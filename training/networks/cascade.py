@@ -46,6 +46,14 @@ class LatentUNet(nn.Module):
         return self.leave(F.silu(x))
 
 
+def flat(last: nn.Conv3d, values: Sequence[float]) -> None:
+    """Make what an untrained network ends with nearly these values, each in an equal share of the channels."""
+    share = last.out_channels // len(values)
+    with torch.no_grad():
+        last.weight.mul_(0.1)
+        last.bias.copy_(torch.tensor(values).repeat_interleave(share))
+
+
 def residuals(width: int, depth: int) -> nn.Sequential:
     """`depth` blocks one after the other."""
     return nn.Sequential(*(Residual(width) for _ in range(depth)))
@@ -106,6 +114,8 @@ class Cascade(nn.Module):
         self.far_field = FarField(frame // 2, frame)
         self.patches = nn.Conv3d(4, patch, 4, stride=4)
         self.first = LatentUNet(patch + 3, 8 * 3, widths, depths)
+        # an even block without phase: with noise for a start, the modulus leads away from every crystal, never to return
+        flat(self.first.leave, (0, 1, 0))
         self.search = Search(frame, *search)
         self.corrections = corrections
         self.correction = Correction(correction_widths, correction_depths)

@@ -19,9 +19,10 @@ WIDEST = 2.0  # sigma of shrink-wrap's Gaussian in voxels of the frame, at the s
 NARROWEST = 1.2  # the same after the last round
 TURN = 2.5  # rad, of the phases added for a trial, at NODES along each axis and linear between them
 NODES = 8
+ROOM = 0.65  # of the frame along each axis: what the iterations keep of it, of which the crystal has half at the most
 WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of the side of what is kept
 
-State = tuple[Tensor, Tensor]  # coarse objects (B, 2, n, n, n) and their supports, 0 and 1, (B, 1, n, n, n)
+State = tuple[Tensor, Tensor]  # coarse objects (B, 2, r, r, r) and their supports, 0 and 1, (B, 1, r, r, r)
 Pattern = tuple[Tensor, Tensor]  # modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, n, n, n) each
 
 
@@ -60,21 +61,23 @@ class Search(nn.Module):
 class Retrieval(nn.Module):
     """The iterations on the central `side`^3 of the far field of frames: the crystal has side / frame of its voxels across.
 
-    In real space the grid spans as much as the frame; `box` is between the frame's objects and the kept far field,
-    `fourier` between the coarse objects and that. sigmas: of shrink-wrap's Gaussian in voxels of the frame, at the start
-    and after each round.
+    A grid of `side`^3 spans as much as the frame; the central r^3 of it, ROOM, are kept, and there is nothing around them.
+    `box` is between the frame's objects and the kept far field, `fourier` between the coarse objects and that.
+    sigmas: of shrink-wrap's Gaussian in voxels of the frame, at the start and after each round.
     """
 
     def __init__(self, frame: int, side: int, sigmas: Sequence[float]) -> None:
         super().__init__()
         self.inner = slice((frame - side) // 2, (frame + side) // 2)
+        room = 2 * round(ROOM * side / 2)
         self.box = FarField(frame // 2, frame, side)
-        self.fourier = FarField(side, side)
-        r = torch.arange(side, dtype=torch.float32) - side // 2
+        self.fourier = FarField(room, side)
+        r = torch.arange(room, dtype=torch.float32)
         widths = torch.tensor(sigmas)[:, None, None] * side / frame
         smoothing = torch.exp(-0.5 * ((r[:, None] - r) / widths).square())
         self.register_buffer("smoothing", smoothing / smoothing.sum(2, keepdim=True).amax(1, True), persistent=False)
-        window = torch.exp(-0.5 * (r / (WINDOW * side)).square())
+        q = torch.arange(side, dtype=torch.float32) - side // 2
+        window = torch.exp(-0.5 * (q / (WINDOW * side)).square())
         self.register_buffer("window", window[:, None, None] * window[:, None] * window, persistent=False)
         self.smoothing: Tensor
         self.window: Tensor

@@ -39,7 +39,13 @@ def pattern(crystal: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def by_numpy(start: Volume, modulus: NDArray[np.float64], known: NDArray[np.bool_]) -> Volume:
-    """Two rounds and the end of them by the definition of RAAR, beta / 2 (R_S R_M + 1) + (1 - beta) P_M; (n, n, n) each."""
+    """Two rounds and the end of them by the definition of RAAR, beta / 2 (R_S R_M + 1) + (1 - beta) P_M; (n, n, n) each.
+
+    Whatever is outside the room is cut away each time.
+    """
+    room = np.zeros(start.shape, dtype=bool)
+    inner = slice(*{24: (4, 20), 32: (6, 26)}[len(start)])
+    room[inner, inner, inner] = True
     widths = [sigma * len(start) / FRAME[0] for sigma in SIGMAS]
 
     def centred(transform: Callable[..., Volume], x: Volume) -> Volume:
@@ -47,14 +53,15 @@ def by_numpy(start: Volume, modulus: NDArray[np.float64], known: NDArray[np.bool
 
     def to_modulus(x: Volume) -> Volume:
         field = centred(np.fft.fftn, x)
-        return centred(np.fft.ifftn, np.where(known, modulus * np.exp(1j * np.angle(field)), field))
+        return room * centred(np.fft.ifftn, np.where(known, modulus * np.exp(1j * np.angle(field)), field))
 
     def support(x: Volume, width: float) -> NDArray[np.bool_]:
         smooth = gaussian_filter(np.abs(x), width, mode="constant", truncate=12)
-        inside: NDArray[np.bool_] = smooth >= search.THRESHOLD * np.sqrt((smooth**4).sum() / (smooth**2).sum())
-        return inside
+        seen = smooth[room]
+        inside: NDArray[np.bool_] = smooth >= search.THRESHOLD * np.sqrt((seen**4).sum() / (seen**2).sum())
+        return inside & room
 
-    inside = support(start, widths[0])
+    inside = support(start * room, widths[0])
     x = start * inside
     for width in widths[1:]:
         for _ in range(search.EVERY):
@@ -112,13 +119,14 @@ def test_it_finds_the_crystal_from_a_wrong_phase(crystal: Tensor, pattern: tuple
 
 
 def test_of_several_trials_the_best_is_taken(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
-    """From one half of the crystal one retrieval does not find the other half in two rounds (0.46); of six one does (0.93)."""
-    half = crystal.clone()
-    half[:, :16] = 0
+    """From one quarter of the crystal one retrieval does not find the rest in a round (0.83); of six one does (0.93)."""
+    quarter = crystal.clone()
+    quarter[:, :16] = 0
+    quarter[:, :, :16] = 0
     alone, best = (
-        torch.complex(*Search(64, *plan)(pair(half), *pattern).unbind(1)) for plan in ((1, 0, 1, 2), (6, 2, 2, 2))
+        torch.complex(*Search(64, *plan)(pair(quarter), *pattern).unbind(1)) for plan in ((1, 0, 1, 1), (6, 1, 2, 1))
     )
-    assert likeness(crystal, alone) < 0.85 < likeness(crystal, best)
+    assert likeness(crystal, alone) < 0.88 < likeness(crystal, best)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:# The axis name")
