@@ -226,7 +226,7 @@ def _step_s(module: PhaseRetrieval, progress: float, number: int) -> float:
     return time.process_time() - begin
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _draft_s(module: PhaseRetrieval) -> float:
     n = module.settings.frame[0]
     patterns = torch.zeros(1, 4, n, n, n)
@@ -235,7 +235,7 @@ def _draft_s(module: PhaseRetrieval) -> float:
     return time.process_time() - begin
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def quality(module: PhaseRetrieval) -> Quality:
     """Of the average of the weights, on crystals that no training sees."""
     network = module.average.eval()
