@@ -28,7 +28,6 @@ from training.fit import train
 from training.module import PhaseRetrieval
 from training.networks.blocks import depth_to_space
 from training.networks.cascade import Cascade, LatentUNet, flat, head
-from training.networks.search import Search
 from training.objectives.correlation import squared_correlation
 from training.objectives.truth import nearest, settled
 from training.settings import FitSettings
@@ -240,7 +239,7 @@ def quality(module: PhaseRetrieval) -> Quality:
     """Of the average of the weights, on crystals that no training sees."""
     network = module.average.eval()
     module.objective.prepare(network, 1.0 if module.settings.objective_options["alone"] < 1 else 0.0, 0)
-    search = Search(module.settings.frame[0], 6, 4, 2, 4)
+    search = Cascade(module.settings.frame[0]).search
     figures: list[dict[str, Tensor]] = []
     likeness: list[Tensor] = []
     for number_of in range(HELD_OUT_BATCHES):
@@ -319,7 +318,19 @@ def main(
         "", "variant", "U-Net, million weights", "U-Net, ms", "crystals seen", "likeness", "R", "chi2",
         "likeness after the search", "solved",
     )  # fmt: skip
-    text = ["# inphase-bcdi: what was tried, at equal training cost", "", header(), "", *table(columns, rows)]
+    text = [
+        "# inphase-bcdi: what was tried, at equal training cost",
+        "",
+        header(),
+        "",
+        f"{minutes:g} minutes of one core for each, from nothing, on the same crystals in the same order; judged on the same "
+        f"{HELD_OUT_BATCHES * FitSettings().batch} others by the average of the weights. Likeness: the correlation with the truth, twin and sub-voxel "
+        "shift aside. Likeness, R and chi2 are of the last step: of the U-Net, or of the corrections where there are some. "
+        "After the search: of the U-Net's object when the search of `inphase-bcdi` has run from it. Solved: that likeness is "
+        "above 0.95.",
+        "",
+        *table(columns, rows),
+    ]
     out.write_text("\n".join(text))
     typer.echo(str(out))
 

@@ -16,9 +16,8 @@ import onnx
 import onnxruntime
 import torch
 import yaml
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from inphase.features import KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID
 from training.data import HELD_OUT_SEED, sample
@@ -27,7 +26,9 @@ from training.losses import modulus_errors
 from training.module import PhaseRetrieval
 from training.networks import predict
 from training.networks.far_field import FarField
+from training.objectives.truth import nearest, settled
 from training.settings import FitSettings
+from training.transform import AXES
 
 OUTPUTS = ("amplitude", "phase")
 SMALL = 256  # elements; smaller weights stay in single precision, their size does not matter
@@ -38,7 +39,8 @@ SUPPORT_THRESHOLD = 0.1  # of the largest amplitude (AutoPhaseNN 2022, Methods)
 class Agreement:
     """Difference between the exported graph and torch: rms within the predicted support, the median of simulated patterns.
 
-    Of a few patterns: where a network iterates (training.networks.search), the last digits of single precision may decide between two solutions.
+    Twin, shift and phase offset aside: where a network iterates (training.networks.search), the last digits of single
+    precision decide on these, of a few patterns also between two solutions.
     """
 
     amplitude: float
@@ -116,16 +118,20 @@ def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: i
     measured = sample(settings, HELD_OUT_SEED + 1, 0, crystals, torch.device("cpu")).measurement
     features = features_of(measured, network.inputs)
     with torch.no_grad():
-        amplitude, phase = (t.numpy() for t in predict(network, features))
+        expected = torch.polar(*predict(network, features))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    found = session.run(OUTPUTS, {name: value.numpy() for name, value in features.items()})
-    inside = amplitude > SUPPORT_THRESHOLD * amplitude.max((1, 2, 3), keepdims=True)
-    turn = np.angle(np.exp(1j * (found[1] - phase)))
+    found = torch.polar(
+        *map(torch.from_numpy, session.run(OUTPUTS, {name: value.numpy() for name, value in features.items()}))
+    )
+    expected = settled(nearest(expected, found), found)
+    inside = expected.abs() > SUPPORT_THRESHOLD * expected.abs().amax(AXES, keepdim=True)
+    offset = (found * expected.conj()).sum(AXES, keepdim=True)
+    turn = (found * expected.conj() * offset.conj()).angle()
 
-    def typical(difference: NDArray[np.float32]) -> float:
-        return float(np.median(np.sqrt((difference**2).mean((1, 2, 3), where=inside))))
+    def typical(difference: Tensor) -> float:
+        return float(((difference.square() * inside).sum(AXES) / inside.sum(AXES)).sqrt().median())
 
-    return Agreement(typical(found[0] - amplitude), typical(turn))
+    return Agreement(typical(found.abs() - expected.abs()), typical(turn))
 
 
 def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Search(nn.Module):
     def _turned(self, box: Tensor) -> Tensor:
         """(B, 2, m, m, m) with the phases of each trial added, (B, trials, 2, m, m, m)."""
         real, imaginary = box[:, None].split(1, 2)
-        cosine, sine = self.turns.split(1, 1)
+        cosine, sine = self.turns.cos(), self.turns.sin()
         return torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], 2)
 
 
@@ -161,12 +161,11 @@ def square(volumes: Tensor) -> Tensor:
 
 
 def turns(trials: int, side: int) -> Tensor:
-    """(trials, 2, side, side, side): cosine and sine of smooth phases of up to TURN, the first of them 0; always the same."""
+    """(trials, 1, side, side, side): smooth phases of up to TURN, the first of them 0; always the same."""
     generator = torch.Generator().manual_seed(1)
     coarse = torch.rand(trials, 1, NODES, NODES, NODES, generator=generator) * 2 - 1
     coarse[0] = 0
-    phase = TURN * nn.functional.interpolate(coarse, size=(side, side, side), mode="trilinear")
-    return torch.cat([phase.cos(), phase.sin()], 1)
+    return TURN * nn.functional.interpolate(coarse, size=(side, side, side), mode="trilinear")
 
 
 def repeated(step: Callable[[Tensor, Tensor, Tensor], State], times: int, state: State) -> State:
