@@ -19,6 +19,7 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from inphase.errors import DataError
 from inphase.features import KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID
 from training.data import HELD_OUT_SEED, sample
 from training.features import features_of
@@ -39,6 +40,7 @@ SUPPORT_THRESHOLD = 0.1  # of the largest amplitude (AutoPhaseNN 2022, Methods)
 class Agreement:
     """Difference between the exported graph and torch: rms within the predicted support, the median of simulated patterns.
 
+    Patterns for which nothing is predicted do not count; nan where that is all of them.
     Twin, shift and phase offset aside: where a network iterates (training.networks.search), the last digits of single
     precision decide on these, of a few patterns also between two solutions.
     """
@@ -129,7 +131,7 @@ def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: i
     turn = (found * expected.conj() * offset.conj()).angle()
 
     def typical(difference: Tensor) -> float:
-        return float(((difference.square() * inside).sum(AXES) / inside.sum(AXES)).sqrt().median())
+        return float(((difference.square() * inside).sum(AXES) / inside.sum(AXES)).sqrt().nanmedian())
 
     return Agreement(typical(found.abs() - expected.abs()), typical(turn))
 
@@ -202,7 +204,7 @@ def export(
     """Write models/<name>/<version>/{model.onnx, card.yaml} and return the folder; a version is never overwritten.
 
     name: None for that of the architecture. metrics: reference figures on real measurements, added to those on held-out
-    simulated crystals.
+    simulated crystals. Raises DataError for a network that predicts nothing.
     """
     module = load(checkpoint)
     name = name or module.settings.architecture
@@ -219,6 +221,11 @@ def export(
         draft = Path(scratch) / "model.onnx"
         onnx.save(model, draft)
         found = agreement(draft, network, module.settings)
+        if math.isnan(found.amplitude):
+            raise DataError(
+                f"{checkpoint} predicts nothing, an amplitude of 0 everywhere, for every pattern it was tried on: not "
+                "exported; train again from another seed or at a lower learning rate"
+            )
         content = plain(card(module, name, version, found, figures))
         helper.set_model_props(model, {"card": yaml.safe_dump(content, sort_keys=False)})
         onnx.save(model, draft)

@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 
+from inphase.errors import DataError
 from inphase.formats import RawScan
 from service.clock import Clock
 from service.inference.repository import Repository
@@ -91,3 +92,18 @@ def test_an_export_is_served(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     expected = torch.polar(amplitude, phase)[0].numpy()
     assert np.linalg.norm(image - expected) < 0.02 * np.linalg.norm(expected)
     assert not found.amplitude[:16].any()
+
+
+def test_a_network_that_predicts_nothing_is_refused(tmp_path: Path) -> None:
+    """A sigmoid that has run off to 0 everywhere: an error that says what to do, and no version."""
+    settings = from_dict({
+        "architecture": "cdinn", "network": NETWORKS["cdinn"], "objective": "cdinn", "batch": 2, "validation_crystals": 2,
+    })  # fmt: skip
+    checkpoint = fit(settings, tmp_path / "run", crystals=2)
+    state = torch.load(checkpoint, weights_only=True)
+    *_, last = (name for name in state["state_dict"] if name.startswith("average.amplitude.") and name.endswith("bias"))
+    state["state_dict"][last].fill_(-1e4)
+    torch.save(state, checkpoint)
+    with pytest.raises(DataError, match=r"predicts nothing.*another seed"):
+        export(checkpoint, tmp_path / "models", None, 1)
+    assert not list(tmp_path.glob("models/cdinn/*"))
