@@ -26,6 +26,7 @@ from training.features import features_of
 from training.losses import modulus_errors
 from training.module import PhaseRetrieval
 from training.networks import predict
+from training.networks.coherence import Coherence
 from training.networks.far_field import FarField
 from training.objectives.truth import nearest, settled
 from training.settings import FitSettings
@@ -70,9 +71,9 @@ def graph(network: nn.Module, settings: FitSettings) -> onnx.ModelProto:
 
 
 def exact(network: nn.Module) -> set[str]:
-    """Names of the matrices of its Fourier transforms: rounded, they would no longer be unitary."""
-    fields = [(name, module) for name, module in network.named_modules() if isinstance(module, FarField)]
-    return {f"{name}.{buffer}" for name, module in fields for buffer, _ in module.named_buffers()}
+    """Names of the matrices of its Fourier transforms and convolutions: rounded, the bright would spill over the weak."""
+    exacting = [(name, module) for name, module in network.named_modules() if isinstance(module, FarField | Coherence)]
+    return {f"{name}.{buffer}" for name, module in exacting for buffer, _ in module.named_buffers()}
 
 
 def rounded(network: nn.Module) -> nn.Module:

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from inphase.retrieval.passes import TINY, misfit, quotient
+from inphase.retrieval.resolution import resampled
 from inphase.retrieval.terms import PartialCoherence
 from inphase.retrieval.transform import Transform
 
 WIDTHS = (0.05, 3.0)  # voxels: narrowest and widest Gaussian of the search
-STEPS = (1.5, 1.2, 1.07)  # factors by which the search changes one width at a time, from coarse to fine
+CENTRE = 0.5  # of each axis: what the search looks at, enough for three widths; the photons are there
+STEPS = (3.0, 1.7, 1.3, 1.1)  # factors by which the search changes one width at a time, from coarse to fine
 
 
 class Coherence:
@@ -44,17 +46,27 @@ class Coherence:
         return cls(clause, transform, _gaussians(widths, sides))
 
     def forward(self, intensity: Tensor) -> Tensor:
-        """The blurred intensity, (B, N, ...) float32, never negative."""
+        """The blurred intensity, (B, N, ...) float32, never less than what the kernel's centre leaves where it was."""
         shape, spectrum = intensity.shape, self._spectrum(intensity)
-        del intensity
-        return self._volume(spectrum.mul_(self._frequency_response(shape)), shape).clamp_(min=0)
+        blurred = self._volume(spectrum.mul_(self._frequency_response(shape)), shape)
+        return torch.maximum(blurred, self._centres * intensity)
+
+    @property
+    def _centres(self) -> Tensor:
+        return self._kernels[(slice(None), *(slice(side // 2, side // 2 + 1) for side in self._kernels.shape[1:]))]
 
     def update(self, intensity: Tensor, constraint: Tensor) -> None:
         """A better kernel from the intensity |F|^2 of the current iterate and the measured one (`Problem.constraint`)."""
         self._response = None
+        find = self._richardson_lucy
+        if self._clause.kernel == "gauss":
+            find = self._search
+            sides = zip(intensity.shape[1:], self._kernels.shape[1:], strict=True)
+            inner = [max(2 * round(CENTRE * n / 2), side + 1) for n, side in sides]
+            if all(m < n for m, n in zip(inner, intensity.shape[1:], strict=True)):
+                intensity, constraint = resampled(intensity, inner), resampled(constraint, inner).contiguous()
         shape, source = intensity.shape, self._spectrum(intensity)
         del intensity  # where the caller does not keep it, its memory serves the search
-        find = self._search if self._clause.kernel == "gauss" else self._richardson_lucy
         self.kernels = find(source, shape, constraint)
 
     def _frequency_response(self, shape: torch.Size) -> Tensor:

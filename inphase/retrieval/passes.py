@@ -2,7 +2,7 @@
 
 On the CPU each is one compiled sweep over memory (`sweeps`), shared between torch's threads: torch would make several, which
 cost more than the FFTs. Elsewhere they are torch expressions. `tests/inphase/retrieval/test_passes.py` holds the two equal.
-Volumes are (B, N, ...) complex64, supports (B, N, ...) bool, constraints (N, ...) float32 (`Problem.constraint`), all
+Volumes are (B, N, ...) complex64, supports (B, N, ...) bool, constraints (N, ...) or (B, N, ...) float32 (`Problem.constraint`), all
 contiguous. What changes an object does so in place: FFTs return new volumes, and whoever kept those would scatter the
 volumes that live long among those that do not.
 """
@@ -65,12 +65,16 @@ def project_modulus(field: Tensor, constraint: Tensor, out: Tensor | None = None
     return out
 
 
-def project_blurred(field: Tensor, blurred: Tensor, constraint: Tensor) -> Tensor:
-    """P_M under partial coherence, in place: F is multiplied by c / sqrt(blurred |F|^2) as `project_modulus` does by c / |F|."""
+def coherent(field: Tensor, blurred: Tensor, constraint: Tensor) -> Tensor:
+    """The modulus that coherent light would give, (B, N, ...) float32: c |F| / sqrt(blurred |F|^2) where c >= 0, c elsewhere.
+
+    Under partial coherence P_M sets |F| to this (Clark et al., Nat. Commun. 3, 993 (2012)).
+    """
     if _on_cpu(field):
-        sweeps.project_blurred(field, blurred, constraint)
-        return field
-    return field.mul_(_factor(blurred, constraint))
+        out = torch.empty(field.shape, dtype=torch.float32)
+        sweeps.coherent(field, blurred, constraint, out)
+        return out
+    return torch.where(constraint >= 0, constraint * (_power(field) / (blurred + TINY)).sqrt(), constraint)
 
 
 def intensity(field: Tensor) -> Tensor:

@@ -15,13 +15,13 @@ from inphase.retrieval.coherence import Coherence
 from inphase.retrieval.conjugate import ConjugateGradients
 from inphase.retrieval.descent import Descent
 from inphase.retrieval.passes import (
+    coherent,
     confine,
     counted,
     difference_map,
     feed_back,
     intensity,
     overlap,
-    project_blurred,
     project_modulus,
     relax,
 )
@@ -93,7 +93,7 @@ class Run:
         self._transform = far.transform
         self._recipe = recipe
         self._operations = recipe.operations
-        self._constraint = far.constraint
+        self._measured = self._constraint = far.constraint  # the latter: what coherent light would give
         self._sigma: float | None = None  # of the Gaussian that lowers it
         self._iteration = begin.iteration
         self._object: Tensor | None = far.uncentred(begin.objects)  # None while a descent holds it
@@ -123,7 +123,7 @@ class Run:
     def _scale_to_data(self) -> None:
         """Least-squares scale of every start's modulus to the visible data."""
         obj = self._current()
-        overlapping, power = overlap(self._transform.forward(obj), self._constraint).unbind(1)
+        overlapping, power = overlap(self._transform.forward(obj), self._measured).unbind(1)
         if not bool((power > 0).all()):
             raise DataError("a start has no intensity where the pattern is measured")
         obj *= (overlapping / power).float().view(-1, *(1 for _ in self._transform.dims))
@@ -134,19 +134,18 @@ class Run:
         self._resample(self._recipe.side(iteration))
         self._choose(operation, anew=self._lower(iteration))
         field = self._descent.field if self._descent else self._transform.forward(self._current())
-        blurred = self._blurred(field, iteration)
-        self._sample(iteration, field, blurred)
+        self._sample(iteration, field, self._cohere(field, iteration))
         if self._descent:
-            del field, blurred
+            del field
             wrapped = self._shrink_wrap(self._descent.projected, self._descent.scratch, iteration)
             if wrapped or self._blur_changes(iteration):
                 self._leave()
                 self._descent = self._descent_of(operation)
             self._descent.advance()
         else:
-            projected = self._transform.backward(self._project(field, blurred))
+            projected = self._transform.backward(project_modulus(field, self._constraint))
             self._shrink_wrap(lambda: projected, field, iteration)
-            del field, blurred
+            del field
             self._constrain(operation, projected, self._inside(projected, iteration))
             del projected
         self._accumulate(iteration)
@@ -158,8 +157,9 @@ class Run:
             return
         self._leave()
         self._far = self._fars[side]
-        self._constraint, self._sigma = self._far.constraint, None
-        shape = self._constraint.shape
+        self._measured = self._constraint = self._far.constraint
+        self._sigma = None
+        shape = self._measured.shape
         self._object = self._transform.backward(resampled(self._transform.forward(self._current()), shape))
         self._support = covered(self._support, shape).contiguous()
         self._voxels = self._volumes(counted(self._support))
@@ -176,7 +176,7 @@ class Run:
         if sigma == self._sigma:
             return False
         self._sigma = sigma
-        self._constraint = self._far.constraint if sigma is None else self._far.lowered(sigma)
+        self._measured = self._constraint = self._far.constraint if sigma is None else self._far.lowered(sigma)
         return True
 
     def _choose(self, operation: Operation, *, anew: bool) -> None:
@@ -193,23 +193,23 @@ class Run:
 
     def _descent_of(self, operation: Operation) -> Descent:
         """It takes the object over."""
-        about = (self._transform, self._constraint, self._current(), self._support)
+        obj, support = self._current(), self._support
         self._object = None
         blur = self._coherence.forward if self._coherence else None
         match operation:
             case ADAM(loss, rate):
-                return gradient.Adam(*about, Loss(loss), blur, rate)
+                return gradient.Adam(self._transform, self._measured, obj, support, Loss(loss), blur, rate)
             case LBFGS(loss, memory):
-                return gradient.LBFGS(*about, Loss(loss), blur, memory)
+                return gradient.LBFGS(self._transform, self._measured, obj, support, Loss(loss), blur, memory)
             case _:
-                return ConjugateGradients(*about)
+                return ConjugateGradients(self._transform, self._constraint, obj, support)
 
     def _blur_changes(self, iteration: int) -> bool:
         clause = self._recipe.coherence
         return clause is not None and clause.due(iteration)
 
-    def _blurred(self, field: Tensor, iteration: int) -> Tensor | None:
-        """|F|^2 under partial coherence, with a kernel that is updated where it is due; None where the beam is coherent."""
+    def _cohere(self, field: Tensor, iteration: int) -> Tensor | None:
+        """Renew kernel and coherent modulus where they are due; |F|^2 under partial coherence where that or a sample asks for it."""
         clause = self._recipe.coherence
         if clause is None or iteration < clause.start:
             return None
@@ -218,14 +218,16 @@ class Run:
                 clause, self._transform, len(field), tuple(field.shape[1:]), field.device
             )
         if self._blur_changes(iteration):
-            self._coherence.update(intensity(field), self._constraint)
-        return self._coherence.forward(intensity(field))
-
-    def _project(self, field: Tensor, blurred: Tensor | None) -> Tensor:
-        """P_M in reciprocal space, in place."""
-        if blurred is None:
-            return project_modulus(field, self._constraint)
-        return project_blurred(field, blurred, self._constraint)
+            self._coherence.update(intensity(field), self._measured)
+        renewed = clause.renews(iteration) or self._constraint is self._measured
+        if not renewed and iteration % SAMPLE_EVERY:
+            return None
+        blurred = self._coherence.forward(intensity(field))
+        if renewed:
+            self._constraint = coherent(field, blurred, self._measured)
+            if isinstance(self._descent, ConjugateGradients):
+                self._descent.constraint = self._constraint
+        return blurred
 
     def _sample(self, iteration: int, field: Tensor, blurred: Tensor | None) -> None:
         if iteration % SAMPLE_EVERY:
@@ -276,15 +278,16 @@ class Run:
                 # the P_M of f_S o takes the second pair of FFTs
                 relax(obj, inside, beta)
                 field = self._transform.forward(obj)
-                second = self._transform.backward(self._project(field, self._reblurred(field)))
+                second = self._transform.backward(project_modulus(field, self._reblurred(field)))
                 difference_map(obj, projected, second, inside, beta)
             case _:
                 raise AssertionError(f"{operation} is no projection")
 
-    def _reblurred(self, field: Tensor) -> Tensor | None:
+    def _reblurred(self, field: Tensor) -> Tensor:
+        """What the second projection of DM sets a far field to."""
         if self._coherence is None:
-            return None
-        return self._coherence.forward(intensity(field))
+            return self._constraint
+        return coherent(field, self._coherence.forward(intensity(field)), self._measured)
 
     def _accumulate(self, iteration: int) -> None:
         clause = self._recipe.average

@@ -98,8 +98,10 @@ def _real(words: Any, which: int) -> Any:
 
 @_helper
 def _constraint(words: Any, which: int) -> Any:
-    """Operand number `which`, float32 (voxels,)."""
-    return _rows(words, which, np.float32)[0]
+    """Operand number `which`, float32 (1, voxels) for all starts, or (B, voxels)."""
+    head = carray(words, (HEAD + 2 * which + 2,))
+    rows = head[HEAD + 2 * which + 1] // head[2]
+    return carray(_pointer(head[HEAD + 2 * which]), (rows, head[2]), np.float32)
 
 
 @_helper
@@ -194,7 +196,7 @@ def curvature(words: Any) -> None:
     fields, directions, known, parts = _volume(words, 0), _volume(words, 1), _constraint(words, 2), _sums(words, 3)
     for b, block, first, end in _blocks(words):
         part = slice(first, end)
-        f, g, c = fields[b, part], directions[b, part], known[part]
+        f, g, c = fields[b, part], directions[b, part], known[b % len(known), part]
         curve, bound = np.float32(0), np.float32(0)
         for k in range(f.size):
             modulus2 = f[k].real * f[k].real + f[k].imag * f[k].imag + TINY
@@ -223,7 +225,7 @@ def project_modulus(words: Any) -> None:
     """field, constraint: field becomes P_M F."""
     fields, known = _volume(words, 0), _constraint(words, 1)
     for b, first, end in _pieces(words):
-        f, c = fields[b, first:end], known[first:end]
+        f, c = fields[b, first:end], known[b % len(known), first:end]
         for k in range(f.size):
             scale = _factor(f[k].real * f[k].real + f[k].imag * f[k].imag, c[k])
             f[k] = complex(f[k].real * scale, f[k].imag * scale)
@@ -234,21 +236,22 @@ def project_into(words: Any) -> None:
     """field, constraint, out: out becomes P_M F."""
     fields, known, targets = _volume(words, 0), _constraint(words, 1), _volume(words, 2)
     for b, first, end in _pieces(words):
-        f, c, target = fields[b, first:end], known[first:end], targets[b, first:end]
+        f, c, target = fields[b, first:end], known[b % len(known), first:end], targets[b, first:end]
         for k in range(f.size):
             scale = _factor(f[k].real * f[k].real + f[k].imag * f[k].imag, c[k])
             target[k] = complex(f[k].real * scale, f[k].imag * scale)
 
 
-@sweep(Kind.VOLUME, Kind.REAL, Kind.CONSTRAINT)
-def project_blurred(words: Any) -> None:
-    """field, blurred, constraint: field becomes P_M F under partial coherence, `blurred` taken for |F|^2."""
-    fields, intensities, known = _volume(words, 0), _real(words, 1), _constraint(words, 2)
+@sweep(Kind.VOLUME, Kind.REAL, Kind.CONSTRAINT, Kind.REAL)
+def coherent(words: Any) -> None:
+    """field, blurred, constraint, out: out becomes c |F| / sqrt(blurred) where c >= 0, c elsewhere."""
+    fields, intensities, known, targets = _volume(words, 0), _real(words, 1), _constraint(words, 2), _real(words, 3)
     for b, first, end in _pieces(words):
-        f, power, c = fields[b, first:end], intensities[b, first:end], known[first:end]
+        f, power, c = fields[b, first:end], intensities[b, first:end], known[b % len(known), first:end]
+        target = targets[b, first:end]
         for k in range(f.size):
-            scale = _factor(power[k], c[k])
-            f[k] = complex(f[k].real * scale, f[k].imag * scale)
+            share = np.sqrt((f[k].real * f[k].real + f[k].imag * f[k].imag) / (power[k] + TINY))
+            target[k] = c[k] * share if c[k] >= 0 else c[k]
 
 
 @sweep(Kind.VOLUME, Kind.REAL)
@@ -267,7 +270,7 @@ def overlap(words: Any) -> None:
     fields, known, parts = _volume(words, 0), _constraint(words, 1), _sums(words, 2)
     for b, block, first, end in _blocks(words):
         part = slice(first, end)
-        f, c = fields[b, part], known[part]
+        f, c = fields[b, part], known[b % len(known), part]
         product, power = np.float32(0), np.float32(0)
         for k in range(f.size):
             square = f[k].real * f[k].real + f[k].imag * f[k].imag
@@ -283,7 +286,7 @@ def overlap_blurred(words: Any) -> None:
     intensities, known, parts = _real(words, 0), _constraint(words, 1), _sums(words, 2)
     for b, block, first, end in _blocks(words):
         part = slice(first, end)
-        i, c = intensities[b, part], known[part]
+        i, c = intensities[b, part], known[b % len(known), part]
         product, power = np.float32(0), np.float32(0)
         for k in range(i.size):
             square = i[k] if c[k] >= 0 else np.float32(0)
@@ -298,7 +301,7 @@ def misfit(words: Any) -> None:
     intensities, known, parts = _real(words, 0), _constraint(words, 1), _sums(words, 2)
     for b, block, first, end in _blocks(words):
         part = slice(first, end)
-        i, c = intensities[b, part], known[part]
+        i, c = intensities[b, part], known[b % len(known), part]
         total = np.float32(0)
         for k in range(i.size):
             residual = np.sqrt(max(i[k], np.float32(0))) - max(c[k], np.float32(0))
@@ -311,7 +314,7 @@ def quotient(words: Any) -> None:
     """blurred, constraint: blurred becomes c^2 / blurred where c >= 0, 0 elsewhere."""
     intensities, known = _real(words, 0), _constraint(words, 1)
     for b, first, end in _pieces(words):
-        i, c = intensities[b, first:end], known[first:end]
+        i, c = intensities[b, first:end], known[b % len(known), first:end]
         for k in range(i.size):
             seen = max(c[k], np.float32(0))
             i[k] = seen * seen / max(i[k], TINY)

@@ -34,7 +34,7 @@ class Kind(Enum):
     VOLUME = "volume"  # (B, N, ...) complex64
     SUPPORT = "support"  # (B, N, ...) bool
     REAL = "real"  # (B, N, ...) float32
-    CONSTRAINT = "constraint"  # (N, ...) float32
+    CONSTRAINT = "constraint"  # (N, ...) float32 for all starts, or (B, N, ...)
     NUMBERS = "numbers"  # any number of float32
     SUMS = "sums"  # (B, blocks, any) float64: one row for each block of each start
 
@@ -100,7 +100,7 @@ def _fits(operand: Tensor, kind: Kind, dtype: torch.dtype, starts: int, voxels: 
     if operand.dtype is not dtype or not operand.is_cpu or not operand.is_contiguous():
         return False
     if kind is Kind.CONSTRAINT:
-        return operand.numel() == voxels
+        return operand.numel() in (voxels, starts * voxels)
     if kind is Kind.NUMBERS:
         return True
     if kind is Kind.SUMS:

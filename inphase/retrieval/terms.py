@@ -261,13 +261,15 @@ class PartialCoherence(Clause):
     Clark et al., Nature Communications 3, 993 (2012).
 
     start, every: first iteration with a kernel, and iterations between its updates.
+    hold: iterations for which the modulus that coherent light would give is kept. One costs nearly two without a kernel.
     kernel: lucy, any shape by `iterations` of Richardson and Lucy on `size` voxels across; gauss, three widths by a search.
     sigma: of the Gaussian that it begins with, in voxels.
     """
 
     name: ClassVar[str] = "PC"
-    start: int = _parameter(100, Integer(1))
+    start: int = _parameter(100, Integer(0))
     every: int = _parameter(50, Integer(1))
+    hold: int = _parameter(1, Integer(1))
     kernel: str = _parameter("lucy", Choice(("lucy", "gauss")))
     iterations: int = _parameter(20, Integer(1, 1000))
     size: int = _parameter(9, Integer(3, 65))
@@ -276,6 +278,10 @@ class PartialCoherence(Clause):
     def due(self, iteration: int) -> bool:
         """Whether the kernel is updated at this iteration."""
         return iteration >= self.start and (iteration - self.start) % self.every == 0
+
+    def renews(self, iteration: int) -> bool:
+        """Whether the modulus that coherent light would give is taken anew at this iteration, not before `start`."""
+        return self.due(iteration) or (iteration - self.start) % self.hold == 0
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from torch.nn import functional as F
 
 from inphase.features import KNOWN_VALID
 from training.networks.blocks import Residual, depth_to_space, space_to_depth
-from training.networks.far_field import FarField
+from training.networks.coherence import Coherence
+from training.networks.far_field import FarField, square
 from training.networks.planes import convolved
-from training.networks.search import Search, square
+from training.networks.search import Search
 
 
 class LatentUNet(nn.Module):
@@ -94,7 +95,7 @@ class Cascade(nn.Module):
     """modulus (B, N, N, N), valid (B, N, N, N), autocorrelation (B, 2, N, N, N) -> amplitude, phase (B, N/2, N/2, N/2).
 
     N is a multiple of 32. amplitude in [0, 1], phase in (-pi, pi] rad, both of the central box of the N^3 frame.
-    search: of `Search` between the U-Net and the corrections: trials, rounds of each, finalists, rounds of these.
+    search: the stages of `Search` between the U-Net and the corrections: starts and rounds of each.
     """
 
     inputs = ("modulus", "valid", "autocorrelation")
@@ -102,7 +103,7 @@ class Cascade(nn.Module):
     def __init__(
         self,
         frame: int = 64,
-        search: tuple[int, int, int, int] = (6, 4, 2, 4),
+        search: Sequence[tuple[int, int]] = ((24, 3), (8, 2), (3, 5)),
         corrections: int = 4,
         patch: int = 32,
         widths: Sequence[int] = (32, 96, 176),
@@ -112,11 +113,12 @@ class Cascade(nn.Module):
     ) -> None:
         super().__init__()
         self.far_field = FarField(frame // 2, frame)
+        self.coherence = Coherence(frame, frame)
         self.patches = nn.Conv3d(4, patch, 4, stride=4)
         self.first = LatentUNet(patch + 3, 8 * 3, widths, depths)
         # an even block without phase: with noise for a start, the modulus leads away from every crystal, never to return
         flat(self.first.leave, (0, 1, 0))
-        self.search = Search(frame, *search)
+        self.search = Search(frame, search)
         self.corrections = corrections
         self.correction = Correction(correction_widths, correction_depths)
         n = frame // 4
@@ -138,11 +140,12 @@ class Cascade(nn.Module):
         corrections = self.corrections if steps is None else steps - 1
         if corrections:
             known = (valid == KNOWN_VALID).to(modulus.dtype)
-            found = self.search(result[0], modulus, known)
+            found, decay = self.search(result[0], modulus, known)
         for _ in range(corrections):
             with torch.no_grad():  # every step has its own share in the loss: no gradient through the projection
                 before = unit(found)
-                after = unit(self.projected(before, modulus, known))
+                projected, decay = self.projected(before, decay, modulus, known)
+                after = unit(projected)
             found = self.correction(before, after)
             result.append(found)
         return result
@@ -161,14 +164,20 @@ class Cascade(nn.Module):
         drawn = depth_to_space(self.first(torch.cat([patches, place], 1)))
         return head(drawn[:, :1], drawn[:, 1:])
 
-    def projected(self, box: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
-        """The measured modulus, in the scale of the object, on the phases of its far field; what is not known stays."""
+    def projected(self, box: Tensor, decay: Tensor, modulus: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """The modulus as coherent light would give it, in the scale of the object, on the phases of its far field, and a better decay.
+
+        What is not known stays.
+        """
         field = self.far_field(box)
-        size = (square(field)[:, 0] + 1e-8).sqrt()
-        axes = (1, 2, 3)
-        scale = (size * modulus * known).sum(axes, True) / (modulus.square() * known).sum(axes, True).clamp_min(1e-12)
-        factor = 1 + known * (scale * modulus / size - 1)
-        return self.far_field.adjoint(field * factor[:, None])
+        modulus, known = modulus[:, None], known[:, None]
+        decay = self.coherence.fitted(decay, field, modulus, known)
+        target = self.coherence.coherent(decay, field, modulus)
+        size = (square(field) + 1e-8).sqrt()
+        axes = (1, 2, 3, 4)
+        scale = (size * target * known).sum(axes, True) / (target.square() * known).sum(axes, True).clamp_min(1e-12)
+        factor = 1 + known * (scale * target / size - 1)
+        return self.far_field.adjoint(field * factor), decay
 
     def forward(self, modulus: Tensor, valid: Tensor, autocorrelation: Tensor) -> tuple[Tensor, Tensor]:
         real, imaginary = self.objects(modulus, valid, autocorrelation)[-1].unbind(1)

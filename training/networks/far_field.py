@@ -27,6 +27,12 @@ def along_axes(matrix: Tensor, volumes: Tensor) -> Tensor:
     return volumes.reshape(-1, channels, q, q, q)
 
 
+def square(volumes: Tensor) -> Tensor:
+    """|x|^2 (B, 1, n, n, n) of (B, 2, n, n, n)."""
+    real, imaginary = volumes.split(1, 1)
+    return real * real + imaginary * imaginary
+
+
 class FarField(nn.Module):
     """The transform between a box of `box`^3 voxels and the central `kept`^3 (None: all) of the far field of its frame.
 

@@ -1,7 +1,8 @@
 """Phase retrieval inside a network: iterations on the centre of the pattern, where they cost little.
 
 Relaxed averaged alternating reflections (Luke, Inverse Problems 21, 37 (2005)) with shrink-wrap (Marchesini et al., Phys.
-Rev. B 68, 140101 (2003)), the words of `inphase.retrieval` LOWRES; nothing in it is learned, and no gradient goes through it.
+Rev. B 68, 140101 (2003)), the words of `inphase.retrieval` LOWRES, under partial coherence, which is found along the
+way (`coherence`); nothing in it is learned, and no gradient goes through it.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +10,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from training.networks.far_field import FarField, along_axes
+from training.networks.coherence import TYPICAL, Coherence
+from training.networks.far_field import FarField, along_axes, square
 
 BETA = 0.9  # of RAAR
 EVERY = 10  # iterations of a round, which ends with an update of the support
@@ -19,42 +21,56 @@ WIDEST = 2.0  # sigma of shrink-wrap's Gaussian in voxels of the frame, at the s
 NARROWEST = 1.2  # the same after the last round
 TURN = 2.5  # rad, of the phases added for a trial, at NODES along each axis and linear between them
 NODES = 8
-ROOM = 0.65  # of the frame along each axis: what the iterations keep of it, of which the crystal has half at the most
+ROOM = 0.8  # of the frame along each axis: what the iterations keep of it, of which the crystal has half at the most
 WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of the side of what is kept
 
-State = tuple[Tensor, Tensor]  # coarse objects (B, 2, r, r, r) and their supports, 0 and 1, (B, 1, r, r, r)
+State = tuple[
+    Tensor, ...
+]  # coarse objects (B, 2, r, r, r), their supports, 0 and 1, (B, 1, r, r, r), and decays (B, 3)
 Pattern = tuple[Tensor, Tensor]  # modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, n, n, n) each
 
 
 class Search(nn.Module):
     """Objects (B, 2, m, m, m) in boxes of half the frame's side -> objects that fit the centre of the measured pattern.
 
-    trials: starts, the object itself and the same with smooth phases added. Several run `trial_rounds` of EVERY iterations
-    on three eighths of the pattern along each axis, where they cost least. As many `finalists` as fit best there, or the
-    only start, run `rounds` on half of it, which tells right from wrong much better.
+    stages: how many starts each has, and how many rounds of EVERY iterations these run; those that fit best go on to the
+    next. The first of several stages looks at three eighths of the pattern along each axis, where an iteration costs
+    least, the later ones and an only one at half of it, which tells right from wrong much better. The first one's
+    starts are the object itself and the same with smooth phases added.
     """
 
-    def __init__(self, frame: int, trials: int, trial_rounds: int, finalists: int, rounds: int) -> None:
+    def __init__(self, frame: int, stages: Sequence[tuple[int, int]]) -> None:
         super().__init__()
-        self.trials, self.finalists = trials, finalists
-        sigmas = torch.linspace(WIDEST, NARROWEST, trial_rounds + rounds + 1).tolist()
-        self.coarsest = Retrieval(frame, 3 * frame // 8, sigmas[: trial_rounds + 1])
-        self.coarse = Retrieval(frame, frame // 2, sigmas[trial_rounds:])
-        self.register_buffer("turns", turns(trials, frame // 2), persistent=False)
-        self.turns: Tensor
+        self.starts = [starts for starts, _ in stages] + [1]
+        sigmas = torch.linspace(WIDEST, NARROWEST, sum(rounds for _, rounds in stages) + 1).tolist()
+        self.stages = nn.ModuleList()
+        done = 0
+        for starts, rounds in stages:
+            eighths = 3 if starts > 1 and not self.stages and len(stages) > 1 else 4
+            self.stages.append(Retrieval(frame, eighths * frame // 8, sigmas[done : done + rounds + 1]))
+            done += rounds
+        nodes, between = turns(self.starts[0], frame // 2)
+        self.register_buffer("nodes", nodes, persistent=False)
+        self.register_buffer("between", between, persistent=False)
+        self.nodes: Tensor
+        self.between: Tensor
 
     @torch.no_grad()
-    def forward(self, box: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
-        """modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1."""
-        boxes = box[:, None]
-        if self.trials > 1:
-            boxes = self.coarsest.nearest(self._turned(box), modulus, known, 1, self.finalists)
-        return self.coarse.nearest(boxes, modulus, known, LAST, 1)[:, 0]
+    def forward(self, box: Tensor, modulus: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """The object and the decay (B, 3) of its light (`Coherence`). modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1."""
+        boxes = self._turned(box)
+        decays = torch.full_like(boxes[:, :, 0, 0, 0, :3], TYPICAL)
+        for stage, kept in zip(self.stages, self.starts[1:], strict=True):
+            boxes, decays = stage.nearest(boxes, decays, modulus, known, LAST if stage is self.stages[-1] else 1, kept)
+        return boxes[:, 0], decays[:, 0]
 
     def _turned(self, box: Tensor) -> Tensor:
-        """(B, 2, m, m, m) with the phases of each trial added, (B, trials, 2, m, m, m)."""
+        """(B, 2, m, m, m) with the phases of each start added, (B, starts, 2, m, m, m)."""
+        if self.starts[0] == 1:
+            return box[:, None]
+        phases = along_axes(self.between, self.nodes)
         real, imaginary = box[:, None].split(1, 2)
-        cosine, sine = self.turns.cos(), self.turns.sin()
+        cosine, sine = phases.cos(), phases.sin()
         return torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], 2)
 
 
@@ -72,6 +88,7 @@ class Retrieval(nn.Module):
         room = 2 * round(ROOM * side / 2)
         self.box = FarField(frame // 2, frame, side)
         self.fourier = FarField(room, side)
+        self.coherence = Coherence(frame, side)
         r = torch.arange(room, dtype=torch.float32)
         widths = torch.tensor(sigmas)[:, None, None] * side / frame
         smoothing = torch.exp(-0.5 * ((r[:, None] - r) / widths).square())
@@ -82,19 +99,24 @@ class Retrieval(nn.Module):
         self.smoothing: Tensor
         self.window: Tensor
 
-    def nearest(self, boxes: Tensor, modulus: Tensor, known: Tensor, last: int, kept: int) -> Tensor:
-        """Of starts (B, n, 2, m, m, m) those whose far fields come nearest to the modulus, (B, kept, 2, m, m, m).
+    def nearest(
+        self, boxes: Tensor, decays: Tensor, modulus: Tensor, known: Tensor, last: int, kept: int
+    ) -> tuple[Tensor, Tensor]:
+        """Of starts (B, n, 2, m, m, m) those whose far fields come nearest to the modulus, (B, kept, 2, m, m, m), and their decays.
 
-        That is after the rounds of RAAR and `last` iterations of error reduction. modulus, known: (B, N, N, N).
+        That is after the rounds of RAAR and `last` iterations of error reduction. decays: (B, n, 3). modulus, known: (B, N, N, N).
         """
         n = boxes.shape[1]
         pattern = sought, limited = self.centre(modulus, known, n)
-        fields = self.ended(self.rounds(self.begun(boxes.flatten(0, 1), pattern), pattern), pattern, last)
+        state = self.rounds((*self.begun(boxes.flatten(0, 1), pattern), decays.flatten(0, 1)), pattern)
+        fields, decays = self.ended(state, pattern, last)
         if n > kept:
-            misfit = ((square(fields).sqrt() - sought) * limited).square().sum((1, 2, 3, 4)).unflatten(0, (-1, n))
+            seen = self.coherence.blurred(decays, square(fields)).sqrt()
+            misfit = ((seen - sought) * limited).square().sum((1, 2, 3, 4)).unflatten(0, (-1, n))
             chosen = nn.functional.one_hot(misfit.topk(kept, dim=1, largest=False).indices, n).to(fields.dtype)
             fields = (chosen @ fields.unflatten(0, (-1, n)).flatten(2)).unflatten(2, fields.shape[1:]).flatten(0, 1)
-        return self.box.adjoint(fields).unflatten(0, (-1, kept))
+            decays = (chosen @ decays.unflatten(0, (-1, n))).flatten(0, 1)
+        return self.box.adjoint(fields).unflatten(0, (-1, kept)), decays.unflatten(0, (-1, kept))
 
     def centre(self, modulus: Tensor, known: Tensor, starts: int) -> Pattern:
         """What is kept of (B, N, N, N) each, for each of so many starts: (B starts, 1, n, n, n)."""
@@ -104,7 +126,7 @@ class Retrieval(nn.Module):
         )
         return (kept * self.window * limited).flatten(0, 1), limited.flatten(0, 1)
 
-    def begun(self, box: Tensor, pattern: Pattern) -> State:
+    def begun(self, box: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
         """Objects (B, 2, m, m, m) of the frame in the scale of the data, and their supports."""
         modulus, known = pattern
         field = self.box(box)
@@ -116,27 +138,37 @@ class Retrieval(nn.Module):
         return objects * support, support
 
     def rounds(self, state: State, pattern: Pattern) -> State:
-        """Rounds of RAAR, the support of each drawn more closely than the one before."""
+        """Rounds of RAAR, the support of each drawn more closely than the one before, the decay fitted before each."""
 
-        def one(done: Tensor, objects: Tensor, support: Tensor) -> State:
+        def one(done: Tensor, objects: Tensor, support: Tensor, decay: Tensor) -> State:
+            target, decay = self._cohered((objects, support, decay), pattern)
             # inside the projection, outside beta x + (1 - 2 beta) projection
             carried = BETA * (1 - support)
             taken = 1 - 2 * carried
             for _ in range(EVERY):
-                projected = self._projected(objects, pattern)
+                projected = self._projected(objects, target)
                 objects = taken * projected + carried * objects
             # by index_select: in the graph a plain index cannot be a tensor
             smoothing = self.smoothing.index_select(0, done.reshape(1) + 1)[0]
-            return objects, self._support(projected, smoothing)
+            return objects, self._support(projected, smoothing), decay
 
         return repeated(one, len(self.smoothing) - 1, state)
 
-    def ended(self, state: State, pattern: Pattern, times: int) -> Tensor:
-        """The far field (B, 2, n, n, n) after so many iterations of error reduction."""
-        objects, support = state
+    def ended(self, state: State, pattern: Pattern, times: int) -> tuple[Tensor, Tensor]:
+        """The far field (B, 2, n, n, n) after so many iterations of error reduction, and the decay."""
+        objects, support, _ = state
+        target, decay = self._cohered(state, pattern)
         for _ in range(times):
-            objects = support * self._projected(objects, pattern)
-        return self.fourier(objects)
+            objects = support * self._projected(objects, target)
+        return self.fourier(objects), decay
+
+    def _cohered(self, state: State, pattern: Pattern) -> tuple[Pattern, Tensor]:
+        """The pattern as coherent light would give it, and the decay that this takes."""
+        objects, support, decay = state
+        modulus, known = pattern
+        field = self.fourier(support * objects)
+        decay = self.coherence.fitted(decay, field, modulus, known)
+        return (self.coherence.coherent(decay, field, modulus), known), decay
 
     def _projected(self, objects: Tensor, pattern: Pattern) -> Tensor:
         """The measured modulus on the phases of the far field; what is not known stays."""
@@ -154,36 +186,33 @@ class Retrieval(nn.Module):
         return (second >= THRESHOLD**2 * reference).to(objects.dtype)
 
 
-def square(volumes: Tensor) -> Tensor:
-    """|x|^2 (B, 1, n, n, n) of (B, 2, n, n, n)."""
-    real, imaginary = volumes.split(1, 1)
-    return real * real + imaginary * imaginary
+def turns(starts: int, side: int) -> tuple[Tensor, Tensor]:
+    """Smooth phases of up to TURN, the first of them 0, always the same: (starts, 1, NODES, NODES, NODES) in rad, and what goes
 
-
-def turns(trials: int, side: int) -> Tensor:
-    """(trials, 1, side, side, side): smooth phases of up to TURN, the first of them 0; always the same."""
+    from one axis of these to one of `side` voxels, linear between them.
+    """
     generator = torch.Generator().manual_seed(1)
-    coarse = torch.rand(trials, 1, NODES, NODES, NODES, generator=generator) * 2 - 1
-    coarse[0] = 0
-    return TURN * nn.functional.interpolate(coarse, size=(side, side, side), mode="trilinear")
+    nodes = TURN * (torch.rand(starts, 1, NODES, NODES, NODES, generator=generator) * 2 - 1)
+    nodes[0] = 0
+    between = nn.functional.interpolate(torch.eye(NODES)[None], size=side, mode="linear")[0]
+    return nodes, between.T.contiguous()
 
 
-def repeated(step: Callable[[Tensor, Tensor, Tensor], State], times: int, state: State) -> State:
+def repeated(step: Callable[..., State], times: int, state: State) -> State:
     """`step` so many times, each on its number and the result of the one before: in an exported graph a Loop, which holds it once."""
     if not torch.compiler.is_exporting():
         for done in torch.arange(times):
             state = step(done, *state)
         return state
     start = torch.zeros((), dtype=torch.int64)
-    _, first, second = torch.while_loop(
+    _, *last = torch.while_loop(
         lambda done, *_: done < times,
         lambda done, *last: (done + 1, *in_order(step(done, *last))),
         (start, *in_order(state)),
     )
-    return first, second
+    return tuple(last)
 
 
 def in_order(state: State) -> State:
     """Copies with the strides of new tensors, which `torch.while_loop` wants to be alike before and after a step."""
-    first, second = (volumes.clone(memory_format=torch.contiguous_format) for volumes in state)
-    return first, second
+    return tuple(part.clone(memory_format=torch.contiguous_format) for part in state)

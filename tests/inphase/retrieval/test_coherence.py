@@ -88,3 +88,34 @@ def test_a_partially_coherent_pattern_is_fitted():
     valid = np.full(modulus.shape, MaskState.VALID, np.uint8)
     left, fitted = (measure(s.object, s.support, modulus, valid, kernel=s.kernel).chi2 for s in (blind, seeing))
     assert fitted < left / 5
+
+
+WIDE = "20*RAAR(beta=0.75)+10*SF+6*AER | PC(start=0,every=20,kernel=gauss"
+
+
+@pytest.mark.parametrize("hold", [1, 5, 10])
+def test_a_bright_pattern_does_not_run_away(hold):
+    """Seven decades of intensity: in single precision the blurred fringes' minima are noise of the peak, and F was divided by it."""
+    truth = _crystal()
+    counts = _measured(truth, _gaussian((0.4, 0.5, 0.4)), 1e10)
+    modulus = np.sqrt(counts).astype(np.float32)
+    start = from_prediction(np.abs(truth), np.angle(truth))
+    (found,) = retrieve(Problem(modulus, np.zeros(modulus.shape, np.uint8)), parse(f"{WIDE},hold={hold})"), start)
+    valid = np.full(modulus.shape, MaskState.VALID, np.uint8)
+    assert measure(found.object, found.support, modulus, valid, kernel=found.kernel).chi2 < 1e-3
+
+
+@pytest.mark.parametrize("hold", [1, 5])
+@pytest.mark.parametrize("operation", ["ER", "AER"])
+def test_the_coherent_modulus_may_be_kept_for_a_while(operation, hold):
+    """From a start near the truth either way comes to a tenth of the misfit that the blur leaves, conjugate gradients as well."""
+    truth = _crystal()
+    counts = _measured(truth, _gaussian((0.6, 0.6, 0.6)), 1e7)
+    modulus = np.sqrt(counts).astype(np.float32)
+    problem = Problem(modulus, np.zeros(modulus.shape, np.uint8))
+    start = from_prediction(np.abs(truth), np.angle(truth))
+    (blind,) = retrieve(problem, parse(f"60*{operation}"), start)
+    (seeing,) = retrieve(problem, parse(f"60*{operation} | PC(start=0,every=20,hold={hold},kernel=gauss)"), start)
+    valid = np.full(modulus.shape, MaskState.VALID, np.uint8)
+    left, fitted = (measure(s.object, s.support, modulus, valid, kernel=s.kernel).chi2 for s in (blind, seeing))
+    assert fitted < left / 5

@@ -68,7 +68,7 @@ def test_no_clause_no_support_update():
         ),
         (
             "ER | LOWRES() | PC(kernel=GAUSS)",
-            "1*ER | PC(start=100,every=50,kernel=gauss,iterations=20,size=9,sigma=0.5) "
+            "1*ER | PC(start=100,every=50,hold=1,kernel=gauss,iterations=20,size=9,sigma=0.5) "
             "| LOWRES(sigma=0.2..1,until=200,every=10,side=1)",
         ),
     ],

@@ -50,7 +50,7 @@ def _everything():
         "step": on(passes.step, a, b, factors),
         "project_modulus": on(passes.project_modulus, a, constraint),
         "project_into": passes.project_modulus(a, constraint, torch.empty_like(a)),
-        "project_blurred": on(passes.project_blurred, a, power, constraint),
+        "coherent": passes.coherent(a, power, constraint),
         "intensity": power,
         "overlap": passes.overlap(a, constraint),
         "overlap_blurred": passes.overlap(b, constraint, power),

@@ -18,7 +18,7 @@ def small() -> Cascade:
     """A cascade of few weights."""
     torch.manual_seed(1)
     return Cascade(
-        search=(2, 1, 1, 1), corrections=2, patch=8, widths=(8, 8, 16), depths=(1, 1, 1), correction_widths=(8, 8)
+        search=((2, 1), (1, 1)), corrections=2, patch=8, widths=(8, 8, 16), depths=(1, 1, 1), correction_widths=(8, 8)
     ).eval()
 
 
@@ -38,17 +38,19 @@ def test_projection_puts_the_measured_modulus_where_it_is_known() -> None:
     modulus = forward(embed(crystal, FRAME)).abs()
     known = (torch.rand(1, *FRAME) < 0.9).float()
     network = small()
-    left = network.projected(pair(3 * crystal), modulus * known, known)
+    decay = torch.zeros(1, 3)
+    left, light = network.projected(pair(3 * crystal), decay, modulus * known, known)
+    assert light.max() < 0.1
     assert torch.allclose(left, pair(3 * crystal), atol=1e-4)
     other = pair(torch.randn_like(crystal))
-    assert torch.allclose(network.projected(other, modulus, torch.zeros_like(known)), other, atol=1e-4)
+    assert torch.allclose(network.projected(other, decay, modulus, torch.zeros_like(known))[0], other, atol=1e-4)
 
     def chi2(box: Tensor) -> float:
         calculated = forward(embed(torch.complex(*box.unbind(1)), FRAME)).abs()
         scale = (calculated * modulus).sum() / calculated.square().sum()
         return float((scale * calculated - modulus).square().sum() / modulus.square().sum())
 
-    assert chi2(network.projected(other, modulus, known)) < 0.5 * chi2(other)  # the step of error reduction
+    assert chi2(network.projected(other, decay, modulus, known)[0]) < 0.5 * chi2(other)  # the step of error reduction
 
 
 def test_network_predicts_a_box_within_its_ranges() -> None:
