@@ -60,7 +60,7 @@ def test_the_lengths_are_found_from_the_object(side: int, field: Tensor, seen: T
 
 
 def test_in_coherent_light_nothing_is_blurred(field: Tensor) -> None:
-    """The fit comes below a tenth of what binning by two leaves, and the modulus stays to a hundredth of it on average."""
+    """The fit comes below a fifth of what it is drawn to, and the modulus stays to 3 % of its mean."""
     modulus, known = field.abs()[:, None], torch.ones_like(field.abs()[:, None])
     coherence, decay = Coherence(64, 64), torch.full((1, 3), TYPICAL)
     for _ in range(8):
@@ -71,19 +71,18 @@ def test_in_coherent_light_nothing_is_blurred(field: Tensor) -> None:
 
 
 def test_the_modulus_of_coherent_light_comes_back(field: Tensor, seen: Tensor) -> None:
-    """From the true phases and lengths: single precision, where the fringes leave a thousandth of the largest modulus."""
+    """From the true phases and lengths: to 1 % wherever a thousandth of the largest modulus is left, a millionth of the intensity."""
     found = Coherence(64, 64).coherent(DECAY, pair(field), seen[:, None])
     bright = field.abs() > 1e-3 * field.abs().max()
     assert ((found[:, 0] - field.abs()).abs()[bright] / field.abs()[bright]).max() < 0.01
 
 
 def test_binning_is_nearly_such_a_decay() -> None:
-    """By 2 to 4: a Gaussian of the typical decay is within 0.05 of what summing detector voxels leaves up to half a frame."""
+    """By 2 to 4: a Gaussian of the typical decay is within 0.09 of what summing detector voxels leaves up to half a frame, 0.65 to 0.71."""
     for bins in (2, 3, 4):
         line = binning_lines(torch.tensor([[bins] * 3]), FRAME)[0][0, 32:]
         gaussian = torch.exp(-TYPICAL * (torch.arange(32) / 32).square() / 2)
-        assert (line - gaussian).abs().max() < 0.11
-    assert torch.exp(torch.tensor(-TYPICAL / 2)) == pytest.approx(0.74, abs=0.01)
+        assert (line - gaussian).abs().max() < 0.09
 
 
 def test_three_equations_are_solved() -> None:
