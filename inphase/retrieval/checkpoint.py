@@ -18,8 +18,8 @@ class Checkpoint:
 
     iteration: how many are done. recipe: canonical text of the recipe that made them.
     objects: (B, N, ...) complex64, in the units of the data once iteration > 0. supports: (B, N, ...) bool.
-    sums: (B, N, ...) complex64, what AVERAGE has summed up so far. kernels: (B, k, ...) float32 of PC; each is None
-        unless the recipe has that clause.
+    sums: (B, N, ...) complex64, what AVERAGE has summed up so far. kernels: (B, k, ...) float32 of PC; moduli: (B, N, ...)
+        float32, the coherent modulus that it holds for several iterations. Each is None unless the recipe has that clause.
     sampled: (n,) int64, iterations of the history; chi2: (n, B) float64; voxels: (n, B) int64.
 
     A descent (AER) forgets its direction: it begins anew from the gradient. Everything else goes on exactly.
@@ -31,6 +31,7 @@ class Checkpoint:
     supports: NDArray[np.bool_]
     sums: NDArray[np.complex64] | None
     kernels: NDArray[np.float32] | None
+    moduli: NDArray[np.float32] | None
     sampled: NDArray[np.int64]
     chi2: NDArray[np.float64]
     voxels: NDArray[np.int64]
@@ -46,6 +47,7 @@ class Checkpoint:
             supports=starts.supports,
             sums=None,
             kernels=None,
+            moduli=None,
             sampled=np.zeros(0, np.int64),
             chi2=np.zeros((0, n)),
             voxels=np.zeros((0, n), np.int64),
@@ -61,6 +63,7 @@ class Checkpoint:
             supports=self.supports[one],
             sums=None if self.sums is None else self.sums[one],
             kernels=None if self.kernels is None else self.kernels[one],
+            moduli=None if self.moduli is None else self.moduli[one],
             sampled=self.sampled,
             chi2=self.chi2[:, one],
             voxels=self.voxels[:, one],
@@ -81,6 +84,7 @@ class Checkpoint:
             supports=together("supports", 0),
             sums=together("sums", 0),
             kernels=together("kernels", 0),
+            moduli=together("moduli", 0),
             sampled=parts[0].sampled,
             chi2=together("chi2", 1),
             voxels=together("voxels", 1),
@@ -102,6 +106,7 @@ class Checkpoint:
                 supports=arrays["supports"],
                 sums=arrays.get("sums"),
                 kernels=arrays.get("kernels"),
+                moduli=arrays.get("moduli"),
                 sampled=arrays["sampled"],
                 chi2=arrays["chi2"],
                 voxels=arrays["voxels"],

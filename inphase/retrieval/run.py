@@ -107,6 +107,9 @@ class Run:
             (int(i), list(chi2), list(voxels))
             for i, chi2, voxels in zip(begin.sampled, begin.chi2, begin.voxels, strict=True)
         ]
+        if begin.moduli is not None:
+            self._lower(begin.iteration - 1)
+            self._constraint = far.uncentred(begin.moduli)
         if begin.iteration == 0:
             self._resample(recipe.side(0))
             self._lower(0)
@@ -317,6 +320,8 @@ class Run:
 
     def checkpoint(self) -> Checkpoint:
         """The state between two iterations."""
+        clause = self._recipe.coherence
+        held = clause is not None and clause.hold > 1 and self._constraint is not self._measured
         return Checkpoint(
             iteration=self._iteration,
             recipe=self._recipe.text,
@@ -324,6 +329,7 @@ class Run:
             supports=self._far.centred(self._support),
             sums=None if self._sums is None else self._far.centred(self._sums),
             kernels=None if self._coherence is None else self._coherence.kernels.cpu().numpy(),
+            moduli=self._far.centred(self._constraint) if held else None,
             sampled=np.array([i for i, _, _ in self._history], np.int64),
             chi2=np.array([chi2 for _, chi2, _ in self._history]).reshape(-1, len(self)),
             voxels=np.array([voxels for _, _, voxels in self._history], np.int64).reshape(-1, len(self)),

@@ -206,10 +206,13 @@ EVERYTHING = (
 )
 
 
+HELD = "12*RAAR+12*ER | SW(every=5) | PC(start=2,every=9,hold=6,kernel=gauss) | LOWRES(sigma=0.4..0.8,until=15,every=6)"
+
+
 COARSE = "8*HIO+16*ER | SW(every=5) | LOWRES(sigma=0.4..0.8,until=11,every=3,side=0.5) | LOWRES(until=21,side=0.75)"
 
 
-@pytest.mark.parametrize("recipe", ["12*HIO+12*ER | SW(every=5)", EVERYTHING, COARSE])
+@pytest.mark.parametrize("recipe", ["12*HIO+12*ER | SW(every=5)", EVERYTHING, HELD, COARSE])
 @pytest.mark.parametrize("at", [0, 10, 20])
 def test_a_checkpoint_goes_on_where_the_run_was(recipe, at):
     """A run from the checkpoint taken at any progress call ends bit for bit as the one that was never interrupted."""
