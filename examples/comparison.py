@@ -12,12 +12,16 @@ from inphase.formats.result import Result
 
 @dataclass(frozen=True)
 class View:
-    """One object to show: complex (N0, N1, N2), aligned to the others; its support; its chi2, None for a known truth."""
+    """One object to show: complex (N0, N1, N2), aligned to the others; its support; its chi2, None for a known truth.
+
+    kernel: of partial coherence, None where the light is taken for coherent.
+    """
 
     name: str
     object: NDArray[np.complex64]
     support: NDArray[np.bool_]
     chi2: float | None
+    kernel: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def compare(results: Mapping[str, Result], truth: NDArray[np.complex64] | None) 
     views = []
     for name, result in results.items():
         obj, own = _aligned(result.object, result.support, ideal)
-        views.append(View(name, obj, own, float(result.document["metrics"]["final"]["chi2"])))
+        chi2 = float(result.document["metrics"]["final"]["chi2"])
+        views.append(View(name, obj, own, chi2, result.coherence_kernel))
     if truth is None:
         return views, []
     true_support = support(ideal)

@@ -11,7 +11,7 @@ from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from inphase import fourier
+from inphase import metrics
 from inphase.formats.result import Result
 from inphase.pattern import MaskState
 
@@ -42,7 +42,7 @@ def _patterns(figure: Figure, views: Sequence[View], result: Result) -> None:
     """The detector slice through the peak: measured, calculated, and what the last one leaves."""
     valid = result.mask == MaskState.VALID
     measured = np.where(valid, result.modulus**2, np.nan)
-    calculated = [_intensity(view.object, result.modulus, valid) for view in views]
+    calculated = [_intensity(view, result.modulus, valid) for view in views]
     middle = measured.shape[0] // 2
     brightest = float(np.nanmax(measured))
     norm = LogNorm(max(0.5, brightest * 1e-6), brightest)
@@ -132,11 +132,9 @@ def _phase(view: View, ramp: Sequence[float], reference: View) -> NDArray[np.flo
     return np.where(shown, np.angle(flat * np.exp(-1j * np.angle(common))), np.nan)
 
 
-def _intensity(
-    obj: NDArray[np.complex64], modulus: NDArray[np.float32], valid: NDArray[np.bool_]
-) -> NDArray[np.floating]:
-    """Calculated photons: |F|^2 on the least-squares scale of the measured modulus."""
-    calculated = np.abs(fourier.forward(obj))
+def _intensity(view: View, modulus: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Calculated photons: |F|^2, blurred where the light is not coherent, on the least-squares scale of the measured modulus."""
+    calculated = metrics.far_field_modulus(view.object, view.kernel)
     scale = float((calculated[valid] * modulus[valid]).sum() / (calculated[valid] ** 2).sum())
     return np.asarray((scale * calculated) ** 2)
 

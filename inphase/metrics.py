@@ -55,7 +55,7 @@ def measure(
     Free voxels are measured ones and count in chi2 and R. DataError if nothing is valid or the object is empty.
     """
     valid = mask == MaskState.VALID
-    calculated = _far_field_modulus(obj, kernel)
+    calculated = far_field_modulus(obj, kernel)
     f, m = calculated[valid], modulus[valid].astype(np.float64)
     power, measured = float(f @ f), float(m @ m)
     if not power > 0 or not measured > 0:
@@ -97,7 +97,7 @@ def amplitude_variation(obj: NDArray[np.complexfloating], support: NDArray[np.bo
     return float(amplitude.std() / amplitude.mean())
 
 
-def _far_field_modulus(
+def far_field_modulus(
     obj: NDArray[np.complexfloating], kernel: NDArray[np.floating] | None = None
 ) -> NDArray[np.float64]:
     """|F| of an object of up to three dimensions; `fourier` transforms three axes, and leaves one of a single voxel as it is.

@@ -151,6 +151,8 @@ def _write_detector(entry: h5py.Group, result: Result) -> None:
     detector["description"] = "measured intensity, preprocessed, on the grid of the object; not made to fit"
     if result.q_centre is not None:
         detector["q_centre"] = result.q_centre  # 1/m, beyond the standard
+    if result.coherence_kernel is not None:
+        detector["coherence_kernel"] = result.coherence_kernel  # beyond it too: |F|^2 is convolved with it
 
 
 def _image(entry: h5py.Group, number: int, result: Result) -> h5py.Group:

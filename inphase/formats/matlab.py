@@ -68,6 +68,8 @@ def write(path: Path, arrays: Arrays) -> None:
     content: dict[str, Any] = {name: np.moveaxis(volume, 0, 2) for name, volume in volumes.items()}
     content["document"] = str(arrays["document"])
     content["phase_sign"] = "F(q) = sum o(r) exp(-i q.r), as MATLAB's fftn"
+    if result.coherence_kernel is not None:
+        content["coherence_kernel"] = np.moveaxis(result.coherence_kernel, 0, 2)
     if result.voxel_basis_m is not None:
         content["voxel_basis_m"] = result.voxel_basis_m
     elif result.voxel_size_m is not None:

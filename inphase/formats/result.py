@@ -18,7 +18,7 @@ KEYS: Final = ("object", "amplitude", "phase", "phase_flat", "support", "modulus
 
 @dataclass(frozen=True)
 class Result:
-    """A reconstruction: anyone can check its chi2 from `object`, `modulus` and `mask` alone.
+    """A reconstruction: anyone can check its chi2 from `object`, `modulus`, `mask` and `coherence_kernel` alone.
 
     object: (N0, N1, N2) complex64, centred, in the canonical form of inphase.ambiguity.
     phase_flat: float32 radians, the phase without its linear ramp.
@@ -28,6 +28,8 @@ class Result:
     voxel_basis_m: (3, 3) metres, row a is the step along array axis a in the laboratory frame (x, y, z); None where unknown.
     q_centre: (3,) 1/m, momentum transfer at the pattern's DC voxel; None where unknown.
     sample_rotation: (3, 3), laboratory -> sample with all its circles at zero; None where unknown.
+    coherence_kernel: (k0, k1, k2) float32, what |F|^2 of the object is convolved with before it is compared with the
+        measured intensity (`inphase.metrics.far_field_modulus`); None where the light is taken for coherent.
     derived: further real volumes of the object's shape (displacement, strain, ...).
     """
 
@@ -41,6 +43,7 @@ class Result:
     voxel_basis_m: NDArray[np.float64] | None = None
     q_centre: NDArray[np.float64] | None = None
     sample_rotation: NDArray[np.float64] | None = None
+    coherence_kernel: NDArray[np.float32] | None = None
     derived: Arrays = field(default_factory=dict)
 
     @cached_property
@@ -79,10 +82,11 @@ class Result:
             voxel_basis_m=_known(arrays, "voxel_basis_m"),
             q_centre=_known(arrays, "q_centre"),
             sample_rotation=_known(arrays, "sample_rotation"),
+            coherence_kernel=arrays.get("coherence_kernel"),
             derived={
                 name: array
                 for name, array in arrays.items()
-                if name not in KEYS and name != "free" and array.shape == shape and array.dtype.kind == "f"
+                if name not in (*KEYS, "free", "coherence_kernel") and array.shape == shape and array.dtype.kind == "f"
             },
         )
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from inphase.ambiguity import align
 from inphase.errors import CancelledError, DataError, RecipeError
 from inphase.formats import RawScan
+from inphase.formats.result import Result
 from inphase.geometry import Geometry
-from inphase.metrics import phase_error
+from inphase.metrics import measure, phase_error
 from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
 from service import pipeline, refine
@@ -65,6 +66,17 @@ def test_a_sane_start_is_refined(networks: Networks, pattern: NDArray[np.uint32]
     aligned, _ = align(finished.arrays["object"], crystal())
     # radians; the noise of 3e6 photons in 7504 voxels leaves a few hundredths
     assert phase_error(aligned, crystal(), np.abs(crystal()) > 0) < 0.1
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_arrays_alone_give_the_chi2(networks: Networks, pattern: NDArray[np.uint32]) -> None:
+    """Where the refinement found how coherent the light was, the kernel is among them; to what canonical form costs in single precision."""
+    finished = run(pattern, Options(refine="10*ER | PC(start=0,kernel=gauss)"), networks.get(None))
+    result = Result.of(finished.with_document(finished.document).arrays)
+    assert result.coherence_kernel is not None
+    found = measure(result.object, result.support, result.modulus, result.mask, kernel=result.coherence_kernel)
+    assert finished.document.metrics.final is not None
+    assert found.chi2 == pytest.approx(finished.document.metrics.final.chi2, rel=1e-3)
 
 
 @pytest.mark.usefixtures("quick")

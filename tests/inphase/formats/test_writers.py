@@ -102,6 +102,20 @@ def test_npz_round_trip(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     assert np.array_equal(back.voxel_basis_m, arrays["voxel_basis_m"])
 
 
+def test_the_coherence_kernel_comes_along(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Where light was not coherent the object alone no longer gives the chi2: npz, MATLAB and CXI hold what blurs its far field."""
+    kernel = np.random.default_rng(2).random((3, 5, 7), np.float32)
+    for ending in ("npz", "mat", "cxi"):
+        write_result(tmp_path / f"r.{ending}", arrays | {"coherence_kernel": kernel})
+    back = read_result(tmp_path / "r.npz").coherence_kernel
+    assert back is not None
+    np.testing.assert_array_equal(back, kernel)
+    in_matlab = scipy.io.loadmat(tmp_path / "r.mat")["coherence_kernel"]
+    np.testing.assert_array_equal(np.moveaxis(in_matlab, 2, 0), kernel)
+    with h5py.File(tmp_path / "r.cxi") as file:
+        np.testing.assert_array_equal(file["entry_1/instrument_1/detector_1/coherence_kernel"][()], kernel)
+
+
 def test_matlab_sees_row_column_frame(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     """MATLAB's fftn of `object`, in its axis order, gives `modulus`."""
     write_result(tmp_path / "r.mat", arrays)
