@@ -24,9 +24,8 @@ def parse_time(text: str) -> float:
 
 
 def precision() -> Literal["bf16-mixed", "32-true"]:
-    """bfloat16 where the hardware multiplies in it."""
-    bf16 = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu.get_capabilities()["avx512_bf16"]
-    return "bf16-mixed" if bf16 else "32-true"
+    """bfloat16 on GPUs that multiply in it. Not on processors: torch knows it there for too few operations, and losses become nan."""
+    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
 
 
 def fit(

@@ -169,6 +169,9 @@ class Cascade(nn.Module):
 
         What is not known stays.
         """
+        if torch.is_autocast_enabled(box.device.type):  # as in `along_axes`
+            with torch.autocast(box.device.type, enabled=False):
+                return self.projected(box.float(), decay, modulus, known)
         field = self.far_field(box)
         modulus, known = modulus[:, None], known[:, None]
         decay = self.coherence.fitted(decay, field, modulus, known)

@@ -58,6 +58,9 @@ class Search(nn.Module):
     @torch.no_grad()
     def forward(self, box: Tensor, modulus: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """The object and the decay (B, 3) of its light (`Coherence`). modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1."""
+        if torch.is_autocast_enabled(box.device.type):  # as in `along_axes`
+            with torch.autocast(box.device.type, enabled=False):
+                return self.forward(box.float(), modulus, known)
         boxes = self._turned(box)
         decays = torch.full_like(boxes[:, :, 0, 0, 0, :3], TYPICAL)
         for stage, kept in zip(self.stages, self.starts[1:], strict=True):

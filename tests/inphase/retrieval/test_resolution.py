@@ -112,7 +112,9 @@ def test_afterwards_the_whole_pattern_counts() -> None:
     exact = Problem(modulus, np.zeros(modulus.shape, np.uint8))
     begin = Starts((support * np.exp(0.2j * axes[0])).astype(np.complex64)[None], support[None], "random")
     (found,) = retrieve(
-        exact, parse("60*ER | LOWRES(sigma=0.5,until=20,side=0.5) | SW(start=20,every=10,sigma=0.5)"), begin
+        exact,
+        parse("60*ER | LOWRES(sigma=0.5,until=20,side=0.5) | SW(start=20,every=10,threshold=0.4,sigma=0.3)"),
+        begin,
     )
     before, after = ({s.iteration: s.chi2 for s in found.history}[k] for k in (20, 50))
     assert after < 0.1 * before  # from an order of magnitude up, on the way to zero

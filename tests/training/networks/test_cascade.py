@@ -40,8 +40,9 @@ def test_projection_puts_the_measured_modulus_where_it_is_known() -> None:
     network = small()
     decay = torch.zeros(1, 3)
     left, light = network.projected(pair(3 * crystal), decay, modulus * known, known)
-    assert light.max() < 0.1
-    assert torch.allclose(left, pair(3 * crystal), atol=1e-4)
+    assert light.max() < 0.15
+    # 2 %: one step from coherent light goes a tenth of the way to the decay that it is drawn to
+    assert (left - pair(3 * crystal)).norm() < 0.02 * pair(3 * crystal).norm()
     other = pair(torch.randn_like(crystal))
     assert torch.allclose(network.projected(other, decay, modulus, torch.zeros_like(known))[0], other, atol=1e-4)
 

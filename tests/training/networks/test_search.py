@@ -127,6 +127,16 @@ def test_it_finds_the_crystal_from_a_wrong_phase(crystal: Tensor, pattern: tuple
     assert likeness(crystal, found) > 0.95
 
 
+def test_mixed_precision_stays_outside(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
+    """bfloat16 has too few digits for a transform and for a fit: a search is the same under autocast."""
+    search, start = Search(64, [(2, 1), (1, 1)]), pair(crystal.abs() + 0j)
+    expected, light = search(start, *pattern)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, decay = search(start, *pattern)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(decay, light)
+
+
 LENGTHS = torch.tensor([[16.0, 20.0, 18.0]])  # voxels; the crystal has 19, 17 and 15
 
 
