@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from inphase.features import KNOWN_VALID
 from training.networks.blocks import Residual, depth_to_space, space_to_depth
 from training.networks.coherence import Coherence
-from training.networks.far_field import FarField, square
+from training.networks.far_field import FarField, in_single_precision, lines, parts, square
 from training.networks.planes import convolved
 from training.networks.search import Search
 
@@ -164,23 +164,22 @@ class Cascade(nn.Module):
         drawn = depth_to_space(self.first(torch.cat([patches, place], 1)))
         return head(drawn[:, :1], drawn[:, 1:])
 
+    @in_single_precision
     def projected(self, box: Tensor, decay: Tensor, modulus: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """The modulus as coherent light would give it, in the scale of the object, on the phases of its far field, and a better decay.
 
-        What is not known stays.
+        What is not known stays; modulus is 0 there.
         """
-        if torch.is_autocast_enabled(box.device.type):  # as in `along_axes`
-            with torch.autocast(box.device.type, enabled=False):
-                return self.projected(box.float(), decay, modulus, known)
-        field = self.far_field(box)
+        field = self.far_field(lines(box))
         modulus, known = modulus[:, None], known[:, None]
-        decay = self.coherence.fitted(decay, field, modulus, known)
-        target = self.coherence.coherent(decay, field, modulus)
-        size = (square(field) + 1e-8).sqrt()
+        intensity = square(field)
+        decay = self.coherence.fitted(decay, intensity, modulus, known)
+        target = self.coherence.coherent(decay, intensity, modulus)
+        size = (intensity + 1e-8).sqrt()
         axes = (1, 2, 3, 4)
-        scale = (size * target * known).sum(axes, True) / (target.square() * known).sum(axes, True).clamp_min(1e-12)
+        scale = (size * target).sum(axes, True) / target.square().sum(axes, True).clamp_min(1e-12)
         factor = 1 + known * (scale * target / size - 1)
-        return self.far_field.adjoint(field * factor), decay
+        return parts(self.far_field.adjoint(field * factor)), decay
 
     def forward(self, modulus: Tensor, valid: Tensor, autocorrelation: Tensor) -> tuple[Tensor, Tensor]:
         real, imaginary = self.objects(modulus, valid, autocorrelation)[-1].unbind(1)

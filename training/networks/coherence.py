@@ -8,7 +8,7 @@ it is takes up what is missing: its chi2 falls, and it leaves the truth. Nothing
 import torch
 from torch import Tensor, nn
 
-from training.networks.far_field import square
+from training.networks.far_field import on_first, on_last, on_middle
 
 TYPICAL = 0.6  # decay, of sum-binning by 2 to 4: where a fit begins, and what it is drawn to
 STIFFNESS = 0.1  # of that pull, in units of the curvature of the misfit
@@ -37,57 +37,49 @@ class Coherence(nn.Module):
         self.transposed: Tensor
         self.halves: Tensor
 
-    def fitted(self, decay: Tensor, field: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
-        """A better decay: one step of Gauss and Newton on sum known (modulus - scale sqrt(blurred |F|^2))^2, F (B, 2, ...).
+    def fitted(self, decay: Tensor, intensity: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
+        """A better decay: one step of Gauss and Newton on sum known (modulus - scale sqrt(blurred |F|^2))^2, of |F|^2.
 
-        The scale is the best one throughout.
+        The scale is the best one throughout. modulus: 0 where it is not known.
         """
-        intensity = square(field)
         left = torch.exp(-decay[..., None] * self.halves)
         plain, bent = self._products(left), self._products(-self.halves * left)
-        size = self._floored(plain, intensity).sqrt() * known
+        last, last_bent = (on_last(each[2], intensity[:, 0]) for each in (plain, bent))
+        both = on_middle(plain[1], last)
+        blurred = self._floored(on_first(plain[0], both)[:, None], intensity)
+        derivatives = [
+            on_first(bent[0], both),
+            on_first(plain[0], on_middle(bent[1], last)),
+            on_first(plain[0], on_middle(plain[1], last_bent)),
+        ]
+        size = blurred.sqrt() * known
         axes = (1, 2, 3, 4)
-        scale = (size * modulus).sum(axes, True) / size.square().sum(axes, True).clamp_min(1e-12)
-        slopes = [
-            scale * _convolved([bent[a] if a == axis else plain[a] for a in range(3)], intensity) * known / (2 * size).clamp_min(1e-6)
-            for axis in range(3)
-        ]  # fmt: skip
-        rows = torch.cat(slopes, 1).flatten(2)
-        shape = size.flatten(2)
-        rest = (modulus * known - scale * size).flatten(2)
-        overlaps = rows @ shape.transpose(1, 2) / shape.square().sum(2, True).clamp_min(1e-12)
-        rows = rows - overlaps * shape
-        curvature = rows @ rows.transpose(1, 2)
+        length = size.square().sum(axes, True).clamp_min(1e-12)
+        scale = (size * modulus).sum(axes, True) / length
+        rows = (torch.stack(derivatives, 1) * (scale * known / (2 * size).clamp_min(1e-6))).flatten(2)
+        # what a row has along `size` is a change of the scale; the rest of the modulus has nothing along it
+        along, gradient = (rows @ torch.cat([size, modulus - scale * size], 1).flatten(2).transpose(1, 2)).split(1, 2)
+        curvature = rows @ rows.transpose(1, 2) - along @ along.transpose(1, 2) / length[..., 0, 0]
         pull = STIFFNESS * torch.diagonal(curvature, dim1=1, dim2=2) + 1e-6
-        step = solved(
-            curvature + torch.diag_embed(pull), (rows @ rest.transpose(1, 2))[..., 0] + pull * (TYPICAL - decay)
-        )
+        step = solved(curvature + torch.diag_embed(pull), gradient[..., 0] + pull * (TYPICAL - decay))
         return (decay + step).clamp_min(0.0).clamp_max(STRONGEST)
 
     def blurred(self, decay: Tensor, intensity: Tensor) -> Tensor:
         """The intensity that this light gives where coherent light gives `intensity`; positive."""
-        return self._floored(self._products(torch.exp(-decay[..., None] * self.halves)), intensity)
+        first, middle, last = self._products(torch.exp(-decay[..., None] * self.halves))
+        return self._floored(on_first(first, on_middle(middle, on_last(last, intensity[:, 0])))[:, None], intensity)
 
-    def coherent(self, decay: Tensor, field: Tensor, modulus: Tensor) -> Tensor:
-        """What `modulus` would be in coherent light if F (B, 2, ...) were right: modulus |F| / sqrt(blurred |F|^2)."""
-        intensity = square(field)
+    def coherent(self, decay: Tensor, intensity: Tensor, modulus: Tensor) -> Tensor:
+        """What `modulus` would be in coherent light if |F|^2 were right: modulus |F| / sqrt(blurred |F|^2)."""
         return modulus * (intensity / self.blurred(decay, intensity)).sqrt()
 
     def _products(self, left: Tensor) -> list[Tensor]:
-        """What is left of the autocorrelation (B, 3, ...) -> the convolution along each axis, (B, side, side)."""
+        """What is left of the autocorrelation (B, 3, ...) -> the convolution along each axis, symmetric, (B, side, side)."""
         return [(self.waves * along[:, None]) @ self.transposed for along in left.unbind(1)]
 
     @staticmethod
-    def _floored(products: list[Tensor], intensity: Tensor) -> Tensor:
-        return torch.maximum(_convolved(products, intensity), LEAST * intensity) + 1e-12
-
-
-def _convolved(products: list[Tensor], volume: Tensor) -> Tensor:
-    """A matrix (B, n, n) along each axis of (B, 1, n, n, n). Each takes the first axis and leaves it last."""
-    n = volume.shape[-1]
-    for product in products:
-        volume = (product @ volume.reshape(-1, n, n * n)).transpose(1, 2)
-    return volume.reshape(-1, 1, n, n, n)
+    def _floored(convolved: Tensor, intensity: Tensor) -> Tensor:
+        return torch.maximum(convolved, LEAST * intensity) + 1e-12
 
 
 def solved(matrix: Tensor, right: Tensor) -> Tensor:

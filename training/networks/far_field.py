@@ -1,36 +1,64 @@
-"""The far field of a box as products with small matrices: an ONNX graph needs nothing but MatMul and Transpose.
+"""The far field of a box as products with small matrices: an ONNX graph needs nothing but MatMul and Reshape.
 
-Complex volumes are (B, 2, n, n, n), real and imaginary part: an exported graph has no complex numbers. The convention is
-that of inphase.fourier: centred, norm "ortho".
+An exported graph has no complex numbers. Far fields are (B, 2, k, k, k), real and imaginary part; objects in their box are
+lines, (B, m, m, 2, m), the two parts of each line of voxels side by side: from these to the other no product needs a
+transposition. The convention is that of inphase.fourier: centred, norm "ortho".
 """
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-
-def along_axes(matrix: Tensor, volumes: Tensor) -> Tensor:
-    """A matrix (c q, c r) on each of the last three axes of (B, c, r, r, r), channels beside positions: (B, c, q, q, q).
-
-    Each product takes the first axis and leaves it last, so that after three they are in order again. Products from the
-    left keep the channels in front: the transpositions are of matrices, which ONNX Runtime does fastest.
-    """
-    if torch.is_autocast_enabled(volumes.device.type):  # bfloat16 has too few digits for a transform
-        with torch.autocast(volumes.device.type, enabled=False):
-            return along_axes(matrix, volumes.float())
-    channels, r = volumes.shape[1:3]
-    q = matrix.shape[0] // channels
-    sides = [r, r, r]
-    for _ in range(3):
-        mixed = matrix @ volumes.reshape(-1, channels * sides[0], sides[1] * sides[2])
-        sides = [*sides[1:], q]
-        volumes = mixed.reshape(-1, channels, q, sides[0] * sides[1]).transpose(2, 3)
-    return volumes.reshape(-1, channels, q, q, q)
+R = TypeVar("R")
 
 
-def square(volumes: Tensor) -> Tensor:
-    """|x|^2 (B, 1, n, n, n) of (B, 2, n, n, n)."""
-    real, imaginary = volumes.split(1, 1)
-    return real * real + imaginary * imaginary
+def in_single_precision(method: Callable[..., R]) -> Callable[..., R]:
+    """A module's method on tensors that mixed precision stays out of: bfloat16 has too few digits for a transform."""
+
+    @wraps(method)
+    def outside(module: nn.Module, *arguments: Tensor, **named: Tensor) -> R:
+        kind = (*arguments, *named.values())[0].device.type
+        if not torch.is_autocast_enabled(kind):
+            return method(module, *arguments, **named)
+        with torch.autocast(kind, enabled=False):
+            return method(module, *(x.float() for x in arguments), **{name: x.float() for name, x in named.items()})
+
+    return outside
+
+
+def lines(parts: Tensor) -> Tensor:
+    """(B, 2, n, n, n) -> (B, n, n, 2, n)."""
+    return parts.permute(0, 2, 3, 1, 4)
+
+
+def parts(lines: Tensor) -> Tensor:
+    """(B, n, n, 2, n) -> (B, 2, n, n, n)."""
+    return lines.permute(0, 3, 1, 2, 4)
+
+
+def square(volumes: Tensor, axis: int = 1) -> Tensor:
+    """|x|^2 of volumes whose real and imaginary parts lie along that axis, of which 1 is left."""
+    return (volumes * volumes).sum(axis, keepdim=True)
+
+
+def on_last(right: Tensor, volumes: Tensor) -> Tensor:
+    """The last axis of real volumes (B, n0, n1, r) by a matrix (r, q) from the right, or one for each (B, r, q)."""
+    n0, n1, r = volumes.shape[1:]
+    return (volumes.reshape(-1, n0 * n1, r) @ right).reshape(-1, n0, n1, right.shape[-1])
+
+
+def on_middle(left: Tensor, volumes: Tensor) -> Tensor:
+    """The middle axis of real volumes (B, n0, r, n2) by a matrix (q, r) from the left, or one for each (B, q, r)."""
+    return left.unsqueeze(-3) @ volumes
+
+
+def on_first(left: Tensor, volumes: Tensor) -> Tensor:
+    """The first axis of real volumes (B, r, n1, n2) by a matrix (q, r) from the left, or one for each (B, q, r)."""
+    r, n1, n2 = volumes.shape[1:]
+    return (left @ volumes.reshape(-1, r, n1 * n2)).reshape(-1, left.shape[-2], n1, n2)
 
 
 class FarField(nn.Module):
@@ -41,22 +69,36 @@ class FarField(nn.Module):
 
     def __init__(self, box: int, frame: int, kept: int | None = None) -> None:
         super().__init__()
-        kept = kept or frame
+        self.sizes = box, kept or frame
         r = torch.arange(box, dtype=torch.float64) - box // 2
-        q = torch.arange(kept, dtype=torch.float64) - kept // 2
+        q = torch.arange(self.sizes[1], dtype=torch.float64) - self.sizes[1] // 2
         angle = 2 * torch.pi * q[:, None] * r / frame
         c, s = angle.cos() / frame**0.5, angle.sin() / frame**0.5
-        # exp(-i q r) on (re, im); two buffers, not one and its transpose: a graph would transpose it at every use
-        matrix = torch.cat([torch.cat([c, s], 1), torch.cat([-s, c], 1)]).float()
-        self.register_buffer("matrix", matrix, persistent=False)
-        self.register_buffer("transposed", matrix.T.contiguous(), persistent=False)
-        self.matrix: Tensor
-        self.transposed: Tensor
+        # exp(-i q r) on (re, im) from the left, (part q, r part), and from the right, (part r, part q)
+        left = torch.stack([torch.stack([c, s], 2), torch.stack([-s, c], 2)]).flatten(2).flatten(0, 1).float()
+        right = torch.cat([torch.cat([c, s], 1), torch.cat([-s, c], 1)]).T.float()
+        # buffers for the adjoint, too: a graph would transpose at every use
+        for name, matrix in (("left", left), ("right", right), ("left_adjoint", left.T), ("right_adjoint", right.T)):
+            self.register_buffer(name, matrix.contiguous(), persistent=False)
+        self.left: Tensor
+        self.right: Tensor
+        self.left_adjoint: Tensor
+        self.right_adjoint: Tensor
 
+    @in_single_precision
     def forward(self, box: Tensor) -> Tensor:
-        """(B, 2, m, m, m) -> (B, 2, k, k, k)."""
-        return along_axes(self.matrix, box)
+        """Lines (B, m, m, 2, m) -> (B, 2, k, k, k)."""
+        m, k = self.sizes
+        field = box.reshape(-1, 2 * m) @ self.right
+        field = self.left @ field.reshape(-1, 2 * m, k)
+        field = self.left @ field.reshape(-1, 2 * m, k * k)
+        return field.reshape(-1, 2, k, k, k)
 
+    @in_single_precision
     def adjoint(self, field: Tensor) -> Tensor:
-        """(B, 2, k, k, k) -> (B, 2, m, m, m): the inverse transform of the field with zeros around it, cut to the box."""
-        return along_axes(self.transposed, field)
+        """(B, 2, k, k, k) -> lines (B, m, m, 2, m): the inverse transform of the field with zeros around it, cut to the box."""
+        m, k = self.sizes
+        box = self.left_adjoint @ field.reshape(-1, 2 * k, k * k)
+        box = self.left_adjoint @ box.reshape(-1, 2 * k, k)
+        box = box.reshape(-1, 2 * k) @ self.right_adjoint
+        return box.reshape(-1, m, m, 2, m)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from training.networks.coherence import TYPICAL, Coherence
-from training.networks.far_field import FarField, along_axes, square
+from training.networks.far_field import FarField, in_single_precision, on_first, on_last, on_middle, parts, square
 
 BETA = 0.9  # of RAAR
 EVERY = 10  # iterations of a round, which ends with an update of the support
@@ -24,9 +24,10 @@ NODES = 8
 ROOM = 0.8  # of the frame along each axis: what the iterations keep of it, of which the crystal has half at the most
 WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of the side of what is kept
 
-State = tuple[
-    Tensor, ...
-]  # coarse objects (B, 2, r, r, r), their supports, 0 and 1, (B, 1, r, r, r), and decays (B, 3)
+PARTS = 3  # the axis of real and imaginary part in objects, which are `lines`
+
+# coarse objects (B, r, r, 2, r), their supports, 0 and 1, (B, r, r, 1, r), and decays (B, 3)
+State = tuple[Tensor, ...]
 Pattern = tuple[Tensor, Tensor]  # modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, n, n, n) each
 
 
@@ -56,25 +57,21 @@ class Search(nn.Module):
         self.between: Tensor
 
     @torch.no_grad()
+    @in_single_precision
     def forward(self, box: Tensor, modulus: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """The object and the decay (B, 3) of its light (`Coherence`). modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1."""
-        if torch.is_autocast_enabled(box.device.type):  # as in `along_axes`
-            with torch.autocast(box.device.type, enabled=False):
-                return self.forward(box.float(), modulus, known)
         boxes = self._turned(box)
         decays = torch.full_like(boxes[:, :, 0, 0, 0, :3], TYPICAL)
         for stage, kept in zip(self.stages, self.starts[1:], strict=True):
             boxes, decays = stage.nearest(boxes, decays, modulus, known, LAST if stage is self.stages[-1] else 1, kept)
-        return boxes[:, 0], decays[:, 0]
+        return parts(boxes[:, 0]), decays[:, 0]
 
     def _turned(self, box: Tensor) -> Tensor:
-        """(B, 2, m, m, m) with the phases of each start added, (B, starts, 2, m, m, m)."""
-        if self.starts[0] == 1:
-            return box[:, None]
-        phases = along_axes(self.between, self.nodes)
-        real, imaginary = box[:, None].split(1, 2)
+        """(B, 2, m, m, m) with the phases of each start added, as lines, (B, starts, m, m, 2, m)."""
+        phases = on_first(self.between, on_middle(self.between, on_last(self.between.T, self.nodes)))
+        real, imaginary = box[:, None].unbind(2)
         cosine, sine = phases.cos(), phases.sin()
-        return torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], 2)
+        return torch.stack([real * cosine - imaginary * sine, real * sine + imaginary * cosine], -2)
 
 
 class Retrieval(nn.Module):
@@ -105,7 +102,7 @@ class Retrieval(nn.Module):
     def nearest(
         self, boxes: Tensor, decays: Tensor, modulus: Tensor, known: Tensor, last: int, kept: int
     ) -> tuple[Tensor, Tensor]:
-        """Of starts (B, n, 2, m, m, m) those whose far fields come nearest to the modulus, (B, kept, 2, m, m, m), and their decays.
+        """Of starts (B, n, m, m, 2, m) those whose far fields come nearest to the modulus, (B, kept, m, m, 2, m), and their decays.
 
         That is after the rounds of RAAR and `last` iterations of error reduction. decays: (B, n, 3). modulus, known: (B, N, N, N).
         """
@@ -130,11 +127,11 @@ class Retrieval(nn.Module):
         return (kept * self.window * limited).flatten(0, 1), limited.flatten(0, 1)
 
     def begun(self, box: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
-        """Objects (B, 2, m, m, m) of the frame in the scale of the data, and their supports."""
+        """Objects (B, m, m, 2, m) of the frame in the scale of the data, and their supports."""
         modulus, known = pattern
         field = self.box(box)
         size = square(field).sqrt()
-        axes = (2, 3, 4)
+        axes = (1, 2, 3, 4)
         scale = (size * modulus).sum(axes, True) / (size * size * known).sum(axes, True).clamp_min(1e-12)
         objects = self.fourier.adjoint(field * scale)
         support = self._support(objects, self.smoothing[0])
@@ -146,7 +143,7 @@ class Retrieval(nn.Module):
         def one(done: Tensor, objects: Tensor, support: Tensor, decay: Tensor) -> State:
             target, decay = self._cohered((objects, support, decay), pattern)
             # inside the projection, outside beta x + (1 - 2 beta) projection
-            carried = BETA * (1 - support)
+            carried = (BETA * (1 - support)).expand_as(objects)
             taken = 1 - 2 * carried
             for _ in range(EVERY):
                 projected = self._projected(objects, target)
@@ -169,33 +166,34 @@ class Retrieval(nn.Module):
         """The pattern as coherent light would give it, and the decay that this takes."""
         objects, support, decay = state
         modulus, known = pattern
-        field = self.fourier(support * objects)
-        decay = self.coherence.fitted(decay, field, modulus, known)
-        return (self.coherence.coherent(decay, field, modulus), known), decay
+        intensity = square(self.fourier(support * objects))
+        decay = self.coherence.fitted(decay, intensity, modulus, known)
+        return (self.coherence.coherent(decay, intensity, modulus), 1 - known), decay
 
     def _projected(self, objects: Tensor, pattern: Pattern) -> Tensor:
-        """The measured modulus on the phases of the far field; what is not known stays."""
-        modulus, known = pattern
+        """The modulus on the phases of the far field; what is not known, 0 or 1, stays."""
+        modulus, unknown = pattern
         field = self.fourier(objects)
-        factor = (1 - known) + modulus * (square(field) + 1e-12).rsqrt()
-        return self.fourier.adjoint(field * factor)
+        return self.fourier.adjoint(field * (unknown + modulus / (square(field) + 1e-12).sqrt()))
 
     def _support(self, objects: Tensor, smoothing: Tensor) -> Tensor:
-        """Where the smoothed amplitude reaches the threshold, as 0 and 1: (B, 1, n, n, n)."""
-        smooth = along_axes(smoothing, square(objects).sqrt())
-        relative = smooth / smooth.amax((2, 3, 4), True).clamp_min(1e-12)  # lest fourth powers leave single precision
+        """Where the smoothed amplitude reaches the threshold, as 0 and 1: (B, n, n, 1, n)."""
+        amplitude = square(objects, PARTS).sqrt().squeeze(PARTS)
+        smooth = on_first(smoothing, on_middle(smoothing, on_last(smoothing, amplitude)))
+        axes = (1, 2, 3)
+        relative = smooth / smooth.amax(axes, True).clamp_min(1e-12)  # lest fourth powers leave single precision
         second = relative * relative
-        reference = (second * second).sum((2, 3, 4), True) / second.sum((2, 3, 4), True).clamp_min(1e-12)
-        return (second >= THRESHOLD**2 * reference).to(objects.dtype)
+        reference = (second * second).sum(axes, True) / second.sum(axes, True).clamp_min(1e-12)
+        return (second >= THRESHOLD**2 * reference).to(objects.dtype).unsqueeze(PARTS)
 
 
 def turns(starts: int, side: int) -> tuple[Tensor, Tensor]:
-    """Smooth phases of up to TURN, the first of them 0, always the same: (starts, 1, NODES, NODES, NODES) in rad, and what goes
+    """Smooth phases of up to TURN, the first of them 0, always the same: (starts, NODES, NODES, NODES) in rad, and what goes
 
     from one axis of these to one of `side` voxels, linear between them.
     """
     generator = torch.Generator().manual_seed(1)
-    nodes = TURN * (torch.rand(starts, 1, NODES, NODES, NODES, generator=generator) * 2 - 1)
+    nodes = TURN * (torch.rand(starts, NODES, NODES, NODES, generator=generator) * 2 - 1)
     nodes[0] = 0
     between = nn.functional.interpolate(torch.eye(NODES)[None], size=side, mode="linear")[0]
     return nodes, between.T.contiguous()

@@ -13,6 +13,7 @@ from torch import Tensor
 from tests.training.networks.pairs import pair
 from training.networks import search
 from training.networks.coherence import TYPICAL, Coherence
+from training.networks.far_field import lines, parts
 from training.networks.search import Retrieval, Search
 from training.objectives.correlation import squared_correlation
 from training.objectives.truth import nearest, settled
@@ -95,8 +96,8 @@ def test_rounds_are_what_numpy_makes_of_the_definition(
     start = crystal * torch.polar(torch.ones(()), torch.rand(crystal.shape, generator=generator))
     retrieval = Retrieval(64, side, SIGMAS)
     kept = retrieval.centre(modulus, known, 1)
-    state = (*retrieval.begun(pair(5 * start), kept), torch.full((1, 3), TYPICAL))
-    found = retrieval.box.adjoint(retrieval.ended(retrieval.rounds(state, kept), kept, search.LAST)[0])
+    state = (*retrieval.begun(lines(pair(5 * start)), kept), torch.full((1, 3), TYPICAL))
+    found = parts(retrieval.box.adjoint(retrieval.ended(retrieval.rounds(state, kept), kept, search.LAST)[0]))
 
     inner = slice(32 - side // 2, 32 + side // 2)
     q = (np.arange(side) - side // 2) / side
@@ -148,7 +149,7 @@ def in_light(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> tuple[float, Te
 
 
 def test_it_finds_how_coherent_the_light_is(crystal: Tensor) -> None:
-    """The coherence lengths to a quarter, where a fifth of the crystal's autocorrelation is lost at its ends."""
+    """The coherence lengths to a quarter, where about half of the crystal's autocorrelation is lost at its ends."""
     modulus = forward(embed(crystal, FRAME)).abs()
     found, decay = in_light(crystal, (modulus, torch.ones_like(modulus)))
     np.testing.assert_allclose(32 / decay.sqrt(), LENGTHS, rtol=0.25)
