@@ -262,7 +262,7 @@ class PartialCoherence(Clause):
 
     start, every: first iteration with a kernel, and iterations between its updates.
     hold: iterations for which the modulus that coherent light would give is kept. One costs nearly two without a kernel.
-    kernel: lucy, any shape by `iterations` of Richardson and Lucy on `size` voxels across; gauss, three widths by a search.
+    kernel: lucy, any shape by `iterations` of Richardson and Lucy on `size` voxels across; gauss, three widths by the steps of Levenberg and Marquardt.
     sigma: of the Gaussian that it begins with, in voxels.
     """
 
