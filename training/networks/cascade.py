@@ -20,7 +20,7 @@ from training.networks.blocks import Residual, depth_to_space, space_to_depth
 from training.networks.coherence import Coherence
 from training.networks.far_field import FarField, in_single_precision, lines, parts, square
 from training.networks.planes import convolved
-from training.networks.search import Search
+from training.networks.search import Search, Stage
 
 
 class LatentUNet(nn.Module):
@@ -95,7 +95,7 @@ class Cascade(nn.Module):
     """modulus (B, N, N, N), valid (B, N, N, N), autocorrelation (B, 2, N, N, N) -> amplitude, phase (B, N/2, N/2, N/2).
 
     N is a multiple of 32. amplitude in [0, 1], phase in (-pi, pi] rad, both of the central box of the N^3 frame.
-    search: the stages of `Search` between the U-Net and the corrections: starts and rounds of each.
+    search: the stages of `Search` between the U-Net and the corrections: starts, rounds and eighths of the pattern of each.
     """
 
     inputs = ("modulus", "valid", "autocorrelation")
@@ -103,7 +103,7 @@ class Cascade(nn.Module):
     def __init__(
         self,
         frame: int = 64,
-        search: Sequence[tuple[int, int]] = ((24, 3), (8, 2), (3, 5)),
+        search: Sequence[Stage] = ((24, 3, 3), (8, 2, 4), (3, 5, 4)),
         corrections: int = 4,
         patch: int = 32,
         widths: Sequence[int] = (32, 96, 176),

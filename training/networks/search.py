@@ -26,6 +26,7 @@ WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of t
 
 PARTS = 3  # the axis of real and imaginary part in objects, which are `lines`
 
+Stage = tuple[int, int, int]  # starts, rounds, eighths of the pattern
 # coarse objects (B, r, r, 2, r), their supports, 0 and 1, (B, r, r, 1, r), and decays (B, 3)
 State = tuple[Tensor, ...]
 Pattern = tuple[Tensor, Tensor]  # modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, n, n, n) each
@@ -34,20 +35,19 @@ Pattern = tuple[Tensor, Tensor]  # modulus, 0 where it is not known, and what is
 class Search(nn.Module):
     """Objects (B, 2, m, m, m) in boxes of half the frame's side -> objects that fit the centre of the measured pattern.
 
-    stages: how many starts each has, and how many rounds of EVERY iterations these run; those that fit best go on to the
-    next. The first of several stages looks at three eighths of the pattern along each axis, where an iteration costs
-    least, the later ones and an only one at half of it, which tells right from wrong much better. The first one's
-    starts are the object itself and the same with smooth phases added.
+    stages: how many starts each has, how many rounds of EVERY iterations these run, and how many eighths of the pattern it
+    looks at along each axis; those that fit best go on to the next. An iteration on three eighths costs least, half of
+    the pattern tells right from wrong much better. The first one's starts are the object itself and the same with smooth
+    phases added.
     """
 
-    def __init__(self, frame: int, stages: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, frame: int, stages: Sequence[Stage]) -> None:
         super().__init__()
-        self.starts = [starts for starts, _ in stages] + [1]
-        sigmas = torch.linspace(WIDEST, NARROWEST, sum(rounds for _, rounds in stages) + 1).tolist()
+        self.starts = [starts for starts, *_ in stages] + [1]
+        sigmas = torch.linspace(WIDEST, NARROWEST, sum(rounds for _, rounds, _ in stages) + 1).tolist()
         self.stages = nn.ModuleList()
         done = 0
-        for starts, rounds in stages:
-            eighths = 3 if starts > 1 and not self.stages and len(stages) > 1 else 4
+        for _, rounds, eighths in stages:
             self.stages.append(Retrieval(frame, eighths * frame // 8, sigmas[done : done + rounds + 1]))
             done += rounds
         nodes, between = turns(self.starts[0], frame // 2)

@@ -18,7 +18,12 @@ def small() -> Cascade:
     """A cascade of few weights."""
     torch.manual_seed(1)
     return Cascade(
-        search=((2, 1), (1, 1)), corrections=2, patch=8, widths=(8, 8, 16), depths=(1, 1, 1), correction_widths=(8, 8)
+        search=((2, 1, 3), (1, 1, 4)),
+        corrections=2,
+        patch=8,
+        widths=(8, 8, 16),
+        depths=(1, 1, 1),
+        correction_widths=(8, 8),
     ).eval()
 
 

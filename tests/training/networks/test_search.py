@@ -123,14 +123,14 @@ def likeness(crystal: Tensor, found: Tensor) -> float:
 def test_it_finds_the_crystal_from_a_wrong_phase(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
     """From its shape without its phase, 0.87: to better than 0.95, where the truth itself, seen through the window, has 0.97."""
     start = crystal.abs() + 0j
-    found = torch.complex(*Search(64, [(1, 6)])(pair(start), *pattern)[0].unbind(1))
+    found = torch.complex(*Search(64, [(1, 6, 4)])(pair(start), *pattern)[0].unbind(1))
     assert likeness(crystal, start) < 0.9
     assert likeness(crystal, found) > 0.95
 
 
 def test_mixed_precision_stays_outside(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
     """bfloat16 has too few digits for a transform and for a fit: a search is the same under autocast."""
-    search, start = Search(64, [(2, 1), (1, 1)]), pair(crystal.abs() + 0j)
+    search, start = Search(64, [(2, 1, 3), (1, 1, 4)]), pair(crystal.abs() + 0j)
     expected, light = search(start, *pattern)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found, decay = search(start, *pattern)
@@ -144,7 +144,7 @@ LENGTHS = torch.tensor([[16.0, 20.0, 18.0]])  # voxels; the crystal has 19, 17 a
 def in_light(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> tuple[float, Tensor]:
     """How like the crystal is what a search finds from its shape in light of those coherence lengths, and the decay."""
     seen = blurred(pattern[0].square(), coherence_lines(LENGTHS, FRAME)).clamp_min(0).sqrt()
-    found, decay = Search(64, [(1, 8)])(pair(crystal.abs() + 0j), seen, torch.ones_like(seen))
+    found, decay = Search(64, [(1, 8, 4)])(pair(crystal.abs() + 0j), seen, torch.ones_like(seen))
     return likeness(crystal, torch.complex(*found.unbind(1))), decay
 
 
@@ -168,7 +168,8 @@ def test_of_several_trials_the_best_is_taken(crystal: Tensor, pattern: tuple[Ten
     half = crystal.clone()
     half[:, :16] = 0
     alone, best = (
-        torch.complex(*Search(64, stages)(pair(half), *pattern)[0].unbind(1)) for stages in ([(1, 1)], [(6, 1), (2, 1)])
+        torch.complex(*Search(64, stages)(pair(half), *pattern)[0].unbind(1))
+        for stages in ([(1, 1, 4)], [(6, 1, 3), (2, 1, 4)])
     )
     assert likeness(crystal, alone) < 0.88 < likeness(crystal, best)
 
@@ -185,7 +186,7 @@ def test_the_graph_is_a_loop_and_finds_the_same(
     monkeypatch.setattr(search, "LAST", 2)
     start, (modulus, known) = pair(crystal.abs() + 0j), pattern
     arguments = {"box": start, "modulus": modulus, "known": known}
-    stages = [(4, 1), (3, 1), (2, 2)]
+    stages = [(4, 1, 3), (3, 1, 4), (2, 2, 4)]
     program = torch.onnx.export(
         Search(64, stages).eval(), kwargs=arguments, dynamo=True, verbose=False, opset_version=18
     )
