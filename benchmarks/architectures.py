@@ -28,6 +28,8 @@ from training.fit import train
 from training.module import PhaseRetrieval
 from training.networks.blocks import depth_to_space
 from training.networks.cascade import Cascade, LatentUNet, flat, head
+from training.networks.coherence import TYPICAL
+from training.networks.far_field import parts
 from training.objectives.correlation import squared_correlation
 from training.objectives.truth import nearest, settled
 from training.settings import FitSettings
@@ -100,7 +102,7 @@ class ReciprocalPhase(Cascade):
         drawn = self.first(torch.cat([self.patches(patterns), self.place.expand(len(patterns), -1, -1, -1, -1)], 1))
         direction = depth_to_space(depth_to_space(drawn))
         length = (direction.square().sum(1, keepdim=True) + 1e-6).sqrt()
-        return self.far_field.adjoint(patterns[:, :1].square() * direction / length)
+        return parts(self.far_field.adjoint(patterns[:, :1].square() * direction / length))
 
 
 class Voxels(Cascade):
@@ -127,10 +129,10 @@ class Unsearched(Cascade):
 
 
 class Untouched(nn.Module):
-    """In the place of a search."""
+    """In the place of a search: the object as it is, in typical light."""
 
-    def forward(self, box: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
-        return box
+    def forward(self, box: Tensor, modulus: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        return box, torch.full((len(box), 3), TYPICAL, device=box.device)
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,7 @@ def quality(module: PhaseRetrieval) -> Quality:
         features = features_of(batch.measurement, network.inputs)
         known = (features["valid"] == KNOWN_VALID).float()
         draft = network.draft(network.patterns(**features))
-        found = torch.complex(*search(draft, features["modulus"], known).unbind(1))
+        found = torch.complex(*search(draft, features["modulus"], known)[0].unbind(1))
         likeness.append(squared_correlation(found, settled(nearest(batch.objects, found), found)).sqrt())
     searched = torch.cat(likeness)
     mean = {name: float(torch.stack([f[name] for f in figures]).mean()) for name in ("correlation", "R", "chi2")}

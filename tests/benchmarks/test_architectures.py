@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.architectures import VARIANTS, LogModulus, ReciprocalPhase, Variant
+from benchmarks import architectures
+from benchmarks.architectures import VARIANTS, LogModulus, ReciprocalPhase, Unsearched, Variant, module_of, quality
 from training.networks.blocks import space_to_depth
 from training.transform import embed, forward
 
@@ -50,3 +51,19 @@ def test_every_variant_draws_a_box(variant: Variant):
         drawn = network.draft(network.patterns(*features))
     assert drawn.shape == (1, 2, 32, 32, 32)
     assert drawn.isfinite().all()
+
+
+def test_corrections_follow_the_drawing_where_there_is_no_search():
+    """Two of them, each with an object."""
+    features = torch.rand(1, 64, 64, 64), torch.ones(1, 64, 64, 64), torch.rand(1, 2, 64, 64, 64)
+    with torch.no_grad():
+        found = Unsearched(corrections=2).objects(*features)
+    assert [x.shape for x in found] == 3 * [(1, 2, 32, 32, 32)]
+    assert all(x.isfinite().all() for x in found)
+
+
+def test_a_search_improves_what_an_untrained_network_draws(monkeypatch: pytest.MonkeyPatch):
+    """The likeness of one held-out batch to its crystals."""
+    monkeypatch.setattr(architectures, "HELD_OUT_BATCHES", 1)
+    found = quality(module_of(VARIANTS[0]))
+    assert 0 < found.likeness < found.searched <= 1

@@ -51,7 +51,8 @@ class Search(nn.Module):
             self.stages.append(Retrieval(frame, eighths * frame // 8, sigmas[done : done + rounds + 1]))
             done += rounds
         nodes, between = turns(self.starts[0], frame // 2)
-        self.register_buffer("nodes", nodes, persistent=False)
+        # flat: `Module.to` with a memory format for five axes refuses four
+        self.register_buffer("nodes", nodes.flatten(1), persistent=False)
         self.register_buffer("between", between, persistent=False)
         self.nodes: Tensor
         self.between: Tensor
@@ -68,7 +69,8 @@ class Search(nn.Module):
 
     def _turned(self, box: Tensor) -> Tensor:
         """(B, 2, m, m, m) with the phases of each start added, as lines, (B, starts, m, m, 2, m)."""
-        phases = on_first(self.between, on_middle(self.between, on_last(self.between.T, self.nodes)))
+        phases = on_last(self.between.T, self.nodes.unflatten(1, 3 * [NODES]))
+        phases = on_first(self.between, on_middle(self.between, phases))
         real, imaginary = box[:, None].unbind(2)
         cosine, sine = phases.cos(), phases.sin()
         return torch.stack([real * cosine - imaginary * sine, real * sine + imaginary * cosine], -2)
