@@ -54,7 +54,7 @@ def _method(found: Evaluated, command: str) -> Iterator[str]:
         "true crystal itself: what noise, partial coherence, binning and background leave. clean chi2: on the noise-free modulus of "
         "coherent, unbinned light, all voxels. SSIM: of the amplitudes in the box of both supports and 2 voxels around it, data range "
         "1. Phase error: rms over the support within the crystal. free chi2, free llk: over the hidden voxels. "
-        "A way that finds how coherent the light was has chi2, R, llk and free llk taken with its kernel, clean chi2 and free chi2 without. keeps up: share of "
+        "A way that finds how coherent the light was has chi2, R, llk and what is free of them taken with its kernel, clean chi2 without. keeps up: share of "
         f"crystals where SSIM is at most {SSIM_LOWER} lower, the phase error at most {PHASE_HIGHER} rad higher and the clean chi2 at most "
         f"{CHI2_HIGHER - 1:.0%} higher than the conventional best's. start=auto: the service's rule, `{found.plan.refine}`, and where it falls short "
         f"the better of it and the conventional runs, here those of `{found.plan.conventional}` (the service runs `{CONVENTIONAL}`). "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase import ambiguity, fourier, metrics
+from inphase import ambiguity, metrics
 from inphase.pattern import MaskState
 from inphase.retrieval.ensemble import Candidate
 from inphase.retrieval.problem import Problem
@@ -77,7 +77,7 @@ def scored(
     found, obj, against = candidate.metrics, candidate.object, None
     if truth is not None:
         against, obj = compared(obj, candidate.support, truth)
-    hidden = free_chi2(candidate.object, draft.problem)
+    hidden = free_chi2(candidate.object, draft.problem, candidate.kernel)
     score = Score(
         found.chi2, found.r_factor, found.support_voxels, found.llk, found.free_llk, hidden, against, history
     )  # fmt: skip
@@ -103,11 +103,14 @@ def compared(
     return against, aligned
 
 
-def free_chi2(obj: NDArray[np.complex64], problem: Problem) -> float | None:
-    """chi2 over the free voxels, with the scale from the others (AutoPhaseNN 2022, supplement); None where none are hidden."""
+def free_chi2(obj: NDArray[np.complex64], problem: Problem, kernel: NDArray[np.float32] | None = None) -> float | None:
+    """chi2 over the free voxels, with the scale from the others (AutoPhaseNN 2022, supplement); None where none are hidden.
+
+    kernel: of partial coherence, as `metrics.measure` has it.
+    """
     if problem.free is None or not (hidden := problem.free & (problem.mask == MaskState.VALID)).any():
         return None
-    modulus = np.abs(fourier.forward(obj)).astype(np.float64)
+    modulus = metrics.far_field_modulus(obj, kernel)
     seen, measured = modulus[problem.visible], problem.modulus[problem.visible].astype(np.float64)
     scale = float(seen @ measured) / float(seen @ seen)
     wanted = problem.modulus[hidden].astype(np.float64)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import convolve
 
 from inphase import ambiguity
 from inphase.fourier import forward
@@ -69,6 +70,18 @@ def test_free_chi2_is_the_formula_over_the_hidden_voxels():
             under += modulus[index] ** 2
     assert free_chi2(obj, Problem(modulus, mask, free)) == pytest.approx(over / under, rel=1e-5)
     assert free_chi2(obj, Problem(modulus, mask)) is None
+
+
+def test_free_chi2_of_a_blurred_pattern_is_taken_under_its_kernel():
+    """What the object gives under a lopsided kernel leaves nothing with it, to single precision, and much without."""
+    generator = np.random.default_rng(0)
+    obj = (generator.normal(size=(8, 8, 8)) + 1j * generator.normal(size=(8, 8, 8))).astype(np.complex64)
+    kernel = generator.random((3, 3, 3)).astype(np.float32)
+    kernel /= kernel.sum()
+    modulus = np.sqrt(convolve(np.abs(forward(obj)) ** 2, kernel, mode="wrap"))
+    problem = Problem(modulus.astype(np.float32), np.zeros((8, 8, 8), np.uint8), generator.random((8, 8, 8)) < 0.2)
+    assert free_chi2(obj, problem, kernel) < 1e-10
+    assert free_chi2(obj, problem) > 0.01
 
 
 @pytest.mark.parametrize(
