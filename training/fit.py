@@ -24,7 +24,7 @@ def parse_time(text: str) -> float:
 
 
 def precision() -> Literal["bf16-mixed", "32-true"]:
-    """bfloat16 on GPUs that multiply in it. Not on processors: torch knows it there for too few operations, and losses become nan."""
+    """bfloat16 on GPUs that multiply in it. Not on processors, where cdinn meets operations that take no mixture of it and single precision."""
     return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
 
 

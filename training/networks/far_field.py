@@ -41,7 +41,8 @@ def parts(lines: Tensor) -> Tensor:
 
 def square(volumes: Tensor, axis: int = 1) -> Tensor:
     """|x|^2 of volumes whose real and imaginary parts lie along that axis, of which 1 is left."""
-    return (volumes * volumes).sum(axis, keepdim=True)
+    real, imaginary = volumes.split(1, axis)
+    return real * real + imaginary * imaginary
 
 
 def on_last(right: Tensor, volumes: Tensor) -> Tensor:
