@@ -144,8 +144,7 @@ class Cascade(nn.Module):
         for _ in range(corrections):
             with torch.no_grad():  # every step has its own share in the loss: no gradient through the projection
                 before = unit(found)
-                projected, decay = self.projected(before, decay, modulus, known)
-                after = unit(projected)
+                after = unit(self.projected(before, decay, modulus, known))
             found = self.correction(before, after)
             result.append(found)
         return result
@@ -165,21 +164,20 @@ class Cascade(nn.Module):
         return head(drawn[:, :1], drawn[:, 1:])
 
     @in_single_precision
-    def projected(self, box: Tensor, decay: Tensor, modulus: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """The modulus as coherent light would give it, in the scale of the object, on the phases of its far field, and a better decay.
+    def projected(self, box: Tensor, decay: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
+        """The modulus as coherent light would give it, in the scale of the object, on the phases of its far field.
 
-        What is not known stays; modulus is 0 there.
+        decay: (B, 3) of the light. What is not known stays; modulus is 0 there.
         """
         field = self.far_field(lines(box))
         modulus, known = modulus[:, None], known[:, None]
         intensity = square(field)
-        decay = self.coherence.fitted(decay, intensity, modulus, known)
         target = self.coherence.coherent(decay, intensity, modulus)
         size = (intensity + 1e-8).sqrt()
         axes = (1, 2, 3, 4)
         scale = (size * target).sum(axes, True) / target.square().sum(axes, True).clamp_min(1e-12)
         factor = 1 + known * (scale * target / size - 1)
-        return parts(self.far_field.adjoint(field * factor)), decay
+        return parts(self.far_field.adjoint(field * factor))
 
     def forward(self, modulus: Tensor, valid: Tensor, autocorrelation: Tensor) -> tuple[Tensor, Tensor]:
         real, imaginary = self.objects(modulus, valid, autocorrelation)[-1].unbind(1)

@@ -176,7 +176,9 @@ class Retrieval(nn.Module):
         """The modulus on the phases of the far field; what is not known, 0 or 1, stays."""
         modulus, unknown = pattern
         field = self.fourier(objects)
-        squared = (field * field).sum(1, keepdim=True)  # of many small volumes ONNX Runtime does this faster than `square`
+        squared = (field * field).sum(
+            1, keepdim=True
+        )  # of many small volumes ONNX Runtime does this faster than `square`
         return self.fourier.adjoint(field * (unknown + modulus / (squared + 1e-12).sqrt()))
 
     def _support(self, objects: Tensor, smoothing: Tensor) -> Tensor:

@@ -44,19 +44,17 @@ def test_projection_puts_the_measured_modulus_where_it_is_known() -> None:
     known = (torch.rand(1, *FRAME) < 0.9).float()
     network = small()
     decay = torch.zeros(1, 3)
-    left, light = network.projected(pair(3 * crystal), decay, modulus * known, known)
-    assert light.max() < 0.15
-    # 2 %: one step from coherent light goes a tenth of the way to the decay that it is drawn to
-    assert (left - pair(3 * crystal)).norm() < 0.02 * pair(3 * crystal).norm()
+    left = network.projected(pair(3 * crystal), decay, modulus * known, known)
+    assert torch.allclose(left, pair(3 * crystal), atol=1e-3)
     other = pair(torch.randn_like(crystal))
-    assert torch.allclose(network.projected(other, decay, 0 * modulus, torch.zeros_like(known))[0], other, atol=1e-4)
+    assert torch.allclose(network.projected(other, decay, 0 * modulus, torch.zeros_like(known)), other, atol=1e-4)
 
     def chi2(box: Tensor) -> float:
         calculated = forward(embed(torch.complex(*box.unbind(1)), FRAME)).abs()
         scale = (calculated * modulus).sum() / calculated.square().sum()
         return float((scale * calculated - modulus).square().sum() / modulus.square().sum())
 
-    assert chi2(network.projected(other, decay, modulus * known, known)[0]) < 0.5 * chi2(
+    assert chi2(network.projected(other, decay, modulus * known, known)) < 0.5 * chi2(
         other
     )  # the step of error reduction
 
