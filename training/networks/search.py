@@ -22,6 +22,7 @@ NARROWEST = 1.2  # the same after the last round
 TURN = 2.5  # rad, of the phases added for a trial, at NODES along each axis and linear between them
 NODES = 8
 ROOM = 0.8  # of the frame along each axis: what the iterations keep of it, of which the crystal has half at the most
+TOGETHER = 2**17  # voxels: what iterations on these need stays in a core's cache, in three quarters of the time
 WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of the side of what is kept
 
 PARTS = 3  # the axis of real and imaginary part in objects, which are `lines`
@@ -65,13 +66,13 @@ class Search(nn.Module):
         decays = torch.full_like(boxes[:, :, 0, 0, 0, :3], TYPICAL)
         for stage, kept in zip(self.stages, self.starts[1:], strict=True):
             boxes, decays = stage.nearest(boxes, decays, modulus, known, LAST if stage is self.stages[-1] else 1, kept)
-        return parts(boxes[:, 0]), decays[:, 0]
+        return parts(boxes[0]), decays[0]
 
     def _turned(self, box: Tensor) -> Tensor:
-        """(B, 2, m, m, m) with the phases of each start added, as lines, (B, starts, m, m, 2, m)."""
+        """(B, 2, m, m, m) with the phases of each start added, as lines, (starts, B, m, m, 2, m)."""
         phases = on_last(self.between.T, self.nodes.unflatten(1, 3 * [NODES]))
-        phases = on_first(self.between, on_middle(self.between, phases))
-        real, imaginary = box[:, None].unbind(2)
+        phases = on_first(self.between, on_middle(self.between, phases))[:, None]
+        real, imaginary = box.unbind(1)
         cosine, sine = phases.cos(), phases.sin()
         return torch.stack([real * cosine - imaginary * sine, real * sine + imaginary * cosine], -2)
 
@@ -104,27 +105,37 @@ class Retrieval(nn.Module):
     def nearest(
         self, boxes: Tensor, decays: Tensor, modulus: Tensor, known: Tensor, last: int, kept: int
     ) -> tuple[Tensor, Tensor]:
-        """Of starts (B, n, m, m, 2, m) those whose far fields come nearest to the modulus, (B, kept, m, m, 2, m), and their decays.
+        """Of starts (n, B, m, m, 2, m) those whose far fields come nearest to the modulus, (kept, B, m, m, 2, m), and their decays.
 
-        That is after the rounds of RAAR and `last` iterations of error reduction. decays: (B, n, 3). modulus, known: (B, N, N, N).
+        That is after the rounds of RAAR and `last` iterations of error reduction. decays: (n, B, 3). modulus, known: (B, N, N, N).
         """
-        n = boxes.shape[1]
-        pattern = sought, limited = self.centre(modulus, known, n)
-        state = self.rounds((*self.begun(boxes.flatten(0, 1), pattern), decays.flatten(0, 1)), pattern)
-        fields, decays = self.ended(state, pattern, last)
+        n, size = boxes.shape[:2]
+        group = self.group(n)
+        pattern = self.centre(modulus, known, group)
+        begun = [self.begun(some.flatten(0, 1), pattern) for some in boxes.split(group)]
+        objects, supports = (torch.cat(some) for some in zip(*begun, strict=True))
+        states = self.rounds((objects, supports, decays.flatten(0, 1)), pattern)
+        ended = [self.ended(some, pattern, last) for some in zip(*(x.split(group * size) for x in states), strict=True)]
+        fields, decays, misfit = (
+            torch.cat(some).unflatten(0, (n, size)).transpose(0, 1) for some in zip(*ended, strict=True)
+        )
         if n > kept:
-            seen = self.coherence.blurred(decays, square(fields)).sqrt()
-            misfit = ((seen - sought) * limited).square().sum((1, 2, 3, 4)).unflatten(0, (-1, n))
             chosen = nn.functional.one_hot(misfit.topk(kept, dim=1, largest=False).indices, n).to(fields.dtype)
-            fields = (chosen @ fields.unflatten(0, (-1, n)).flatten(2)).unflatten(2, fields.shape[1:]).flatten(0, 1)
-            decays = (chosen @ decays.unflatten(0, (-1, n))).flatten(0, 1)
-        return self.box.adjoint(fields).unflatten(0, (-1, kept)), decays.unflatten(0, (-1, kept))
+            fields = (chosen @ fields.flatten(2)).unflatten(2, fields.shape[2:])
+            decays = chosen @ decays
+        boxes = self.box.adjoint(fields.transpose(0, 1).flatten(0, 1))
+        return boxes.unflatten(0, (kept, size)), decays.transpose(0, 1)
+
+    def group(self, starts: int) -> int:
+        """How many of them go through the iterations together: a divisor, for not more than TOGETHER voxels."""
+        side = self.inner.stop - self.inner.start
+        return max(d for d in range(1, starts + 1) if starts % d == 0 and (d == 1 or d * side**3 <= TOGETHER))
 
     def centre(self, modulus: Tensor, known: Tensor, starts: int) -> Pattern:
-        """What is kept of (B, N, N, N) each, for each of so many starts: (B starts, 1, n, n, n)."""
+        """What is kept of (B, N, N, N) each, for each of so many starts: (starts B, 1, n, n, n)."""
         inner = self.inner
         kept, limited = (
-            x[:, None, None, inner, inner, inner].expand(-1, starts, -1, -1, -1, -1) for x in (modulus, known)
+            x[None, :, None, inner, inner, inner].expand(starts, -1, -1, -1, -1, -1) for x in (modulus, known)
         )
         return (kept * self.window * limited).flatten(0, 1), limited.flatten(0, 1)
 
@@ -139,30 +150,47 @@ class Retrieval(nn.Module):
         support = self._support(objects, self.smoothing[0])
         return objects * support, support
 
-    def rounds(self, state: State, pattern: Pattern) -> State:
-        """Rounds of RAAR, the support of each drawn more closely than the one before, the decay fitted before each."""
+    def rounds(self, states: State, pattern: Pattern) -> State:
+        """Rounds of RAAR, the support of each drawn more closely than the one before, the decay fitted before each.
 
-        def one(done: Tensor, objects: Tensor, support: Tensor, decay: Tensor) -> State:
-            target, decay = self._cohered((objects, support, decay), pattern)
-            # inside the projection, outside beta x + (1 - 2 beta) projection
-            carried = (BETA * (1 - support)).expand_as(objects)
-            taken = 1 - 2 * carried
-            for _ in range(EVERY):
-                projected = self._projected(objects, target)
-                objects = taken * projected + carried * objects
+        pattern: of as many starts as go through a round together. These are the first ones, which come last after it.
+        """
+        together = len(pattern[0])
+        groups = len(states[0]) // together
+
+        def one(done: Tensor, *states: Tensor) -> State:
             # by index_select: in the graph a plain index cannot be a tensor
-            smoothing = self.smoothing.index_select(0, done.reshape(1) + 1)[0]
-            return objects, self._support(projected, smoothing), decay
+            smoothing = self.smoothing.index_select(0, done.reshape(1) // groups + 1)[0]
+            found = self._round(tuple(x[:together] for x in states), pattern, smoothing)
+            return (
+                found
+                if groups == 1
+                else tuple(torch.cat([x[together:], y]) for x, y in zip(states, found, strict=True))
+            )
 
-        return repeated(one, len(self.smoothing) - 1, state)
+        return repeated(one, groups * (len(self.smoothing) - 1), states)
 
-    def ended(self, state: State, pattern: Pattern, times: int) -> tuple[Tensor, Tensor]:
-        """The far field (B, 2, n, n, n) after so many iterations of error reduction, and the decay."""
+    def _round(self, state: State, pattern: Pattern, smoothing: Tensor) -> State:
+        objects, support, _ = state
+        target, decay = self._cohered(state, pattern)
+        # inside the projection, outside beta x + (1 - 2 beta) projection
+        carried = (BETA * (1 - support)).expand_as(objects)
+        taken = 1 - 2 * carried
+        for _ in range(EVERY):
+            projected = self._projected(objects, target)
+            objects = taken * projected + carried * objects
+        return objects, self._support(projected, smoothing), decay
+
+    def ended(self, state: State, pattern: Pattern, times: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The far field (B, 2, n, n, n) after so many iterations of error reduction, the decay, and the misfit in its light."""
         objects, support, _ = state
         target, decay = self._cohered(state, pattern)
         for _ in range(times):
             objects = support * self._projected(objects, target)
-        return self.fourier(objects), decay
+        field = self.fourier(objects)
+        modulus, known = pattern
+        seen = self.coherence.blurred(decay, square(field)).sqrt()
+        return field, decay, ((seen - modulus) * known).square().sum((1, 2, 3, 4))
 
     def _cohered(self, state: State, pattern: Pattern) -> tuple[Pattern, Tensor]:
         """The pattern as coherent light would give it, and the decay that this takes."""

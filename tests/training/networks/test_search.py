@@ -163,6 +163,21 @@ def test_without_it_the_object_takes_up_what_is_missing(crystal: Tensor) -> None
     assert in_light(crystal, (modulus, torch.ones_like(modulus)))[0] < 0.95
 
 
+def test_groups_of_starts_find_what_all_together_find(
+    crystal: Tensor, pattern: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two crystals with six starts each, by groups of two: to what another order of sums changes in 22 iterations."""
+    starts = pair(torch.cat([crystal.abs() + 0j, crystal.abs().flip(1) + 0j]))
+    patterns = [x.expand(2, -1, -1, -1) for x in pattern]
+    stages = [(6, 1, 3), (1, 1, 4)]
+    together, light = Search(64, stages)(starts, *patterns)
+    monkeypatch.setattr(search, "TOGETHER", 2 * 24**3)
+    assert Search(64, stages).stages[0].group(6) == 2
+    found, decay = Search(64, stages)(starts, *patterns)
+    assert (found - together).abs().max() < 1e-3 * together.abs().max()
+    torch.testing.assert_close(decay, light, atol=1e-2, rtol=0)
+
+
 def test_of_several_trials_the_best_is_taken(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
     """From half of the crystal one retrieval does not find the rest in a round (0.75); of six one does (0.93)."""
     half = crystal.clone()
