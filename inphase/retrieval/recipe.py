@@ -25,7 +25,7 @@ PRESETS = {
     "standard": "200*RAAR+280*HIO+90*ER+30*AER | SW(threshold=0.15,sigma=2..1) | SW(start=510,threshold=0.15..0.2,sigma=1)",
     "strained": "3*(100*RAAR+150*HIO+30*ER)+110*ER+50*AER | SW(threshold=0.15,sigma=2..1) | SW(start=850,threshold=0.2..0.3,sigma=1)",
     "thorough": "5*(100*RAAR+150*HIO+30*ER)+140*ER+60*AER | SW(threshold=0.15,sigma=2..1) | SW(start=1410,threshold=0.2..0.3,sigma=1)",
-    "fast": "18*RAAR(beta=0.75)+6*ER+6*AER | SW(every=8,threshold=0.15,sigma=1) | PC(start=0,every=20,hold=10,kernel=gauss)",
+    "fast": "18*RAAR(beta=0.75)+6*ER+6*AER | SW(every=8,threshold=0.15,sigma=1) | PC(start=0,hold=10,kernel=gauss)",
     "coarse": "60*HIO+10*ER+8*HIO+14*RAAR+10*RAAR(beta=0.75)+6*AER | LOWRES(until=70,side=0.5,sigma=0.55) "
     "| LOWRES(until=92,side=0.75,sigma=0.45..0.65) | SW(threshold=0.2,sigma=0.7) | SW(start=93,every=6,threshold=0.15,sigma=1)",
 }
