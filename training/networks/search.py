@@ -28,7 +28,7 @@ WINDOW = 0.55  # sigma of the Gaussian that takes off the ringing, in units of t
 PARTS = 3  # the axis of real and imaginary part in objects, which are `lines`
 
 Stage = tuple[int, int, int]  # starts, rounds, eighths of the pattern
-# coarse objects (B, r, r, 2, r), their supports, 0 and 1, (B, r, r, 1, r), and decays (B, 3)
+# coarse objects (..., B, r, r, 2, r), their supports, 0 and 1, (..., B, r, r, 1, r), and decays (..., B, 3)
 State = tuple[Tensor, ...]
 Pattern = tuple[Tensor, Tensor]  # modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, n, n, n) each
 
@@ -109,22 +109,23 @@ class Retrieval(nn.Module):
 
         That is after the rounds of RAAR and `last` iterations of error reduction. decays: (n, B, 3). modulus, known: (B, N, N, N).
         """
-        n, size = boxes.shape[:2]
+        n = boxes.shape[0]
         group = self.group(n)
         pattern = self.centre(modulus, known, group)
         begun = [self.begun(some.flatten(0, 1), pattern) for some in boxes.split(group)]
-        objects, supports = (torch.cat(some) for some in zip(*begun, strict=True))
-        states = self.rounds((objects, supports, decays.flatten(0, 1)), pattern)
-        ended = [self.ended(some, pattern, last) for some in zip(*(x.split(group * size) for x in states), strict=True)]
+        objects, supports = (torch.cat(some).unflatten(0, (n, -1)) for some in zip(*begun, strict=True))
+        states = self.rounds((objects, supports, decays), pattern, group)
+        groups = zip(*(state.split(group) for state in states), strict=True)
+        ended = [self.ended(tuple(part.flatten(0, 1) for part in some), pattern, last) for some in groups]
         fields, decays, misfit = (
-            torch.cat(some).unflatten(0, (n, size)).transpose(0, 1) for some in zip(*ended, strict=True)
+            torch.cat(some).unflatten(0, (n, -1)).transpose(0, 1) for some in zip(*ended, strict=True)
         )
         if n > kept:
             chosen = nn.functional.one_hot(misfit.topk(kept, dim=1, largest=False).indices, n).to(fields.dtype)
             fields = (chosen @ fields.flatten(2)).unflatten(2, fields.shape[2:])
             decays = chosen @ decays
         boxes = self.box.adjoint(fields.transpose(0, 1).flatten(0, 1))
-        return boxes.unflatten(0, (kept, size)), decays.transpose(0, 1)
+        return boxes.unflatten(0, (kept, -1)), decays.transpose(0, 1)
 
     def group(self, starts: int) -> int:
         """How many of them go through the iterations together: a divisor, for not more than TOGETHER voxels."""
@@ -150,22 +151,20 @@ class Retrieval(nn.Module):
         support = self._support(objects, self.smoothing[0])
         return objects * support, support
 
-    def rounds(self, states: State, pattern: Pattern) -> State:
+    def rounds(self, states: State, pattern: Pattern, group: int) -> State:
         """Rounds of RAAR, the support of each drawn more closely than the one before, the decay fitted before each.
 
-        pattern: of as many starts as go through a round together. These are the first ones, which come last after it.
+        states: of (n, B) starts and crystals. pattern: of (group B); so many starts go through a round together, the first ones,
+        which come last after it.
         """
-        together = len(pattern[0])
-        groups = len(states[0]) // together
+        groups = states[0].shape[0] // group
 
         def one(done: Tensor, *states: Tensor) -> State:
             # by index_select: in the graph a plain index cannot be a tensor
             smoothing = self.smoothing.index_select(0, done.reshape(1) // groups + 1)[0]
-            found = self._round(tuple(x[:together] for x in states), pattern, smoothing)
-            return (
-                found
-                if groups == 1
-                else tuple(torch.cat([x[together:], y]) for x, y in zip(states, found, strict=True))
+            found = self._round(tuple(x[:group].flatten(0, 1) for x in states), pattern, smoothing)
+            return tuple(
+                torch.cat([x[group:], y.unflatten(0, (group, -1))]) for x, y in zip(states, found, strict=True)
             )
 
         return repeated(one, groups * (len(self.smoothing) - 1), states)
