@@ -196,10 +196,10 @@ def test_the_graph_is_a_loop_and_finds_the_same(
 ) -> None:
     """A loop for each stage: 5e-4 of the largest value, three times what rounding leaves, which the fits of the decay amplify.
 
-    Exported with two crystals, asked with one. The first stage's starts go in two groups. Rounds of two iterations instead
+    Exported with two crystals, asked with one. The first stage's starts go in two groups. Rounds of one iteration instead
     of ten, since each is written out in the graph, and an export takes as much longer.
     """
-    monkeypatch.setattr(search, "EVERY", 2)
+    monkeypatch.setattr(search, "EVERY", 1)
     monkeypatch.setattr(search, "LAST", 2)
     monkeypatch.setattr(search, "TOGETHER", 2 * 24**3)
     start, (modulus, known) = pair(crystal.abs() + 0j), pattern
