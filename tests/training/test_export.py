@@ -32,7 +32,7 @@ pytestmark = [
 NETWORKS: dict[str, dict[str, Any]] = {
     # the search amplifies rounding: what becomes of it in a graph is its own test's matter
     "inphase-bcdi": {
-        "search": [[1, 0]],
+        "search": [[1, 0, 4]],
         "corrections": 1,
         "patch": 8,
         "widths": [8],
