@@ -16,7 +16,7 @@ from inphase.retrieval.transform import Transform
 
 WIDTHS = (0.15, 3.0)  # voxels: of the Gaussian that is found; a narrower one lies within its voxel and shows no slope
 CENTRE = 0.5  # of each axis: what the search looks at, enough for three widths; the photons are there
-STEPS = 3  # of the search: from 0.2 as from 1.2 voxels the next would change a width by less than 0.03
+STEPS = 3  # of the search: from 0.2 as from 1.2 voxels the next would change a width by less than 0.04
 FACTOR = 2.0  # between a width and the next: the slope at a narrow Gaussian says nothing of a wide one
 DAMPING = 1e-3, 10.0  # at first, in units of the curvature, and its factor from step to step
 ROUNDING = 2e-7  # of the largest intensity: what a convolution in single precision leaves where there is nothing

@@ -156,15 +156,6 @@ def overlap(field: Tensor, constraint: Tensor, blurred: Tensor | None = None) ->
     return torch.stack([_sum(power.sqrt() * constraint.clamp(min=0)), _sum(power)], 1)
 
 
-def misfit(blurred: Tensor, constraint: Tensor) -> Tensor:
-    """sum (sqrt(blurred) - m)^2 over the visible voxels, (B,) float64; what is negative counts as 0."""
-    if _on_cpu(blurred):
-        parts = _parts(blurred, 1)
-        sweeps.misfit(blurred, constraint, parts)
-        return _total(parts)[:, 0]
-    return _sum(torch.where(constraint >= 0, blurred.clamp(min=0).sqrt() - constraint, 0.0).square())
-
-
 def quotient(blurred: Tensor, constraint: Tensor) -> Tensor:
     """m^2 / blurred where m is visible, 0 elsewhere, in place; (B, N, ...) float32."""
     if _on_cpu(blurred):

@@ -295,20 +295,6 @@ def overlap_blurred(words: Any) -> None:
         parts[b, block, 0], parts[b, block, 1] = product, power
 
 
-@sweep(Kind.REAL, Kind.CONSTRAINT, Kind.SUMS)
-def misfit(words: Any) -> None:
-    """blurred, constraint, sums: (sqrt(blurred) - c)^2 where c >= 0."""
-    intensities, known, parts = _real(words, 0), _constraint(words, 1), _sums(words, 2)
-    for b, block, first, end in _blocks(words):
-        part = slice(first, end)
-        i, c = intensities[b, part], known[b % len(known), part]
-        total = np.float32(0)
-        for k in range(i.size):
-            residual = np.sqrt(max(i[k], np.float32(0))) - max(c[k], np.float32(0))
-            total += residual * residual if c[k] >= 0 else np.float32(0)
-        parts[b, block, 0] = total
-
-
 @sweep(Kind.REAL, Kind.CONSTRAINT)
 def quotient(words: Any) -> None:
     """blurred, constraint: blurred becomes c^2 / blurred where c >= 0, 0 elsewhere."""

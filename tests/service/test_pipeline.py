@@ -12,6 +12,7 @@ from inphase.ambiguity import align
 from inphase.errors import CancelledError, DataError, RecipeError
 from inphase.formats import RawScan
 from inphase.formats.result import Result
+from inphase.formats.writers import write_result
 from inphase.geometry import Geometry
 from inphase.metrics import measure, phase_error
 from inphase.pattern import Domain
@@ -26,6 +27,7 @@ from service.pipeline import Draft, Finished
 from service.runs import Runs
 from tests.service.conftest import crystal
 
+README = Path(__file__).parents[2] / "README.md"
 SHORT = "60*HIO+20*ER | SW(every=10,threshold=0.1,sigma=2..1)"  # enough from a random start at 3e6 photons
 
 
@@ -77,6 +79,22 @@ def test_the_arrays_alone_give_the_chi2(networks: Networks, pattern: NDArray[np.
     found = measure(result.object, result.support, result.modulus, result.mask, kernel=result.coherence_kernel)
     assert finished.document.metrics.final is not None
     assert found.chi2 == pytest.approx(finished.document.metrics.final.chi2, rel=1e-3)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("recipe", ["10*ER", "10*ER | PC(start=0,kernel=gauss)"])
+def test_the_lines_of_the_readme_give_the_chi2(
+    recipe: str, networks: Networks, pattern: NDArray[np.uint32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a kernel and without: numpy and scipy alone, on the file."""
+    finished = run(pattern, Options(refine=recipe), networks.get(None))
+    write_result(tmp_path / "result.npz", finished.with_document(finished.document).arrays)
+    (block,) = (b for b in README.read_text().split("```python\n")[1:] if "np.load" in b)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, float] = {}
+    exec(block.split("```")[0], names)
+    assert finished.document.metrics.final is not None
+    assert names["chi2"] == pytest.approx(finished.document.metrics.final.chi2, rel=1e-3)
 
 
 @pytest.mark.usefixtures("quick")

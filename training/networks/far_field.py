@@ -29,14 +29,14 @@ def in_single_precision(method: Callable[..., R]) -> Callable[..., R]:
     return outside
 
 
-def lines(parts: Tensor) -> Tensor:
+def lines(volumes: Tensor) -> Tensor:
     """(B, 2, n, n, n) -> (B, n, n, 2, n)."""
-    return parts.permute(0, 2, 3, 1, 4)
+    return volumes.permute(0, 2, 3, 1, 4)
 
 
-def parts(lines: Tensor) -> Tensor:
+def parts(volumes: Tensor) -> Tensor:
     """(B, n, n, 2, n) -> (B, 2, n, n, n)."""
-    return lines.permute(0, 3, 1, 2, 4)
+    return volumes.permute(0, 3, 1, 2, 4)
 
 
 def square(volumes: Tensor, axis: int = 1) -> Tensor:

@@ -54,7 +54,6 @@ def _everything():
         "intensity": power,
         "overlap": passes.overlap(a, constraint),
         "overlap_blurred": passes.overlap(b, constraint, power),
-        "misfit": passes.misfit(power, constraint),
         "quotient": on(passes.quotient, power, constraint),
         "amplitude": torch.cat([mean, smooth.real.flatten()]),
         "weigh": on(passes.weigh, a, windows),

@@ -167,7 +167,7 @@ def test_without_it_the_object_takes_up_what_is_missing(crystal: Tensor) -> None
 def test_groups_of_starts_find_what_all_together_find(
     crystal: Tensor, pattern: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two crystals with six starts each, by groups of two: to what another order of sums changes in 22 iterations."""
+    """Two crystals with six starts each, by groups of two: to what another order of sums may change in 29 iterations of a chaotic map."""
     starts = pair(torch.cat([crystal.abs() + 0j, crystal.abs().flip(1) + 0j]))
     patterns = [x.expand(2, -1, -1, -1) for x in pattern]
     stages = [(6, 1, 3), (1, 1, 4)]
@@ -176,7 +176,7 @@ def test_groups_of_starts_find_what_all_together_find(
     assert Search(64, stages).stages[0].group(6) == 2
     found, decay = Search(64, stages)(starts, *patterns)
     assert (found - together).abs().max() < 1e-3 * together.abs().max()
-    torch.testing.assert_close(decay, light, atol=1e-2, rtol=0)
+    torch.testing.assert_close(decay, light, atol=1e-3, rtol=0)
 
 
 def test_of_several_trials_the_best_is_taken(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
@@ -194,7 +194,7 @@ def test_of_several_trials_the_best_is_taken(crystal: Tensor, pattern: tuple[Ten
 def test_the_graph_is_a_loop_and_finds_the_same(
     crystal: Tensor, pattern: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A loop for each stage: 5e-4 of the largest value, three times what rounding leaves, which the fits of the decay amplify.
+    """A loop for each stage: 1e-4 of the largest value, twenty times what rounding leaves, which processors may do otherwise.
 
     Exported with two crystals, asked with one. The first stage's starts go in two groups. Rounds of one iteration instead
     of ten, since each is written out in the graph, and an export takes as much longer.
@@ -220,5 +220,5 @@ def test_the_graph_is_a_loop_and_finds_the_same(
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     found, decay = session.run(None, {name: value.numpy() for name, value in arguments.items()})
     expected, light = (x.numpy() for x in Search(64, stages)(start, modulus, known))
-    assert np.abs(found - expected).max() < 5e-4 * np.abs(expected).max()
-    np.testing.assert_allclose(decay, light, atol=5e-3)
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+    np.testing.assert_allclose(decay, light, atol=1e-4)
