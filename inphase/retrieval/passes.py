@@ -19,6 +19,8 @@ from inphase.retrieval.team import BLOCK
 
 TINY = float(sweeps.TINY)
 
+BULK = 0.7  # of the reference amplitude: less is an edge, a void or a defect, and stays as it is
+
 
 def _on_cpu(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu"
@@ -100,6 +102,18 @@ def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix:
         sweeps.feed_back(obj, projected, support, _numbers(keep, mix))
     else:
         obj.copy_(torch.where(support, projected, keep * obj + mix * projected))
+
+
+def flip_amplitude(obj: Tensor, projected: Tensor, support: Tensor) -> None:
+    """obj becomes S P_M o with its amplitude a turned into 2 r - a, not below 0, where a >= BULK r (`terms.AF`); `projected` is overwritten.
+
+    r is the amplitude in S that carries the intensity (`intensity_weighted_amplitude`).
+    """
+    confine(obj, projected, support)
+    mean = amplitude(obj, projected)
+    level = _each(intensity_weighted_amplitude(projected, mean), obj)
+    size = projected.real
+    obj *= torch.where(size >= BULK * level, 2 * level / size.clamp(min=TINY) - 1, 1.0).clamp(min=0)
 
 
 def relax(obj: Tensor, support: Tensor, beta: float) -> None:

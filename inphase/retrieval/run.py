@@ -20,6 +20,7 @@ from inphase.retrieval.passes import (
     counted,
     difference_map,
     feed_back,
+    flip_amplitude,
     intensity,
     overlap,
     project_modulus,
@@ -28,7 +29,7 @@ from inphase.retrieval.passes import (
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.resolution import covered, resampled
 from inphase.retrieval.shrinkwrap import shrink_wrap
-from inphase.retrieval.terms import ADAM, DM, ER, HIO, LBFGS, RAAR, SF, Loss, Operation, Recipe
+from inphase.retrieval.terms import ADAM, AF, DM, ER, HIO, LBFGS, RAAR, SF, Loss, Operation, Recipe
 from inphase.retrieval.transform import Transform
 
 SAMPLE_EVERY = 10  # iterations between two entries of the history and two progress calls
@@ -266,7 +267,7 @@ class Run:
         return inside
 
     def _constrain(self, operation: Operation, projected: Tensor, inside: Tensor) -> None:
-        """The real-space half of an iteration, in place."""
+        """The real-space half of an iteration, in place; what is projected may be overwritten."""
         obj = self._current()
         match operation:
             case ER():
@@ -277,6 +278,8 @@ class Run:
                 feed_back(obj, projected, inside, beta, 1 - 2 * beta)
             case SF():
                 feed_back(obj, projected, inside, 0.0, -1.0)
+            case AF():
+                flip_amplitude(obj, projected, inside)
             case DM(beta):
                 # the P_M of f_S o takes the second pair of FFTs
                 relax(obj, inside, beta)

@@ -137,6 +137,19 @@ class SF(Operation):
     name: ClassVar[str] = "SF"
 
 
+@dataclass(frozen=True)
+class AF(Operation):
+    """Amplitude flipping: 2 r - |P_S P_M o| with the phase of P_S P_M o, where that amplitude is near or above r (`passes.flip_amplitude`).
+
+    r is the amplitude of a homogeneous crystal, so this is R = 2 P - 1 for the projection onto crystals of constant density. A wrong phase
+    of a patch of the far field at q shows as a stripe 1 + e exp(i q r), at which projections stagnate (Fienup and Wackerman,
+    J. Opt. Soc. Am. A 3, 1897 (1986)); flipped it is 1 - e exp(-i q r), wrong at -q, where the phases were right. What of the
+    variation is real comes back from the data.
+    """
+
+    name: ClassVar[str] = "AF"
+
+
 class Descent(Operation):
     """A step that lowers a loss within S, guided by the steps before it; P_S P_M and the phase range play no part."""
 
@@ -176,7 +189,7 @@ class LBFGS(Descent):
     memory: int = _parameter(10, Integer(1, 100))
 
 
-OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in (ER, HIO, RAAR, DM, SF, AER, ADAM, LBFGS)}
+OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in (ER, HIO, RAAR, DM, SF, AF, AER, ADAM, LBFGS)}
 
 
 class Clause(Term):

@@ -68,6 +68,11 @@ def _reference(problem, obj, support, algorithms, beta):
                 obj = beta / 2 * (both + obj) + (1 - beta) * p
             case "SF":
                 obj = 2 * np.where(support, p, 0) - p
+            case "AF":
+                obj = np.where(support, p, 0)
+                a = np.abs(obj)
+                r = np.sqrt((a**4).sum() / (a**2).sum())
+                obj = np.where(a >= 0.7 * r, np.maximum(2 * r - a, 0), a) * np.exp(1j * np.angle(obj))
             case "DM":
                 f_m = (1 + 1 / beta) * p - obj / beta
                 f_s = (1 - 1 / beta) * np.where(support, obj, 0) + obj / beta
@@ -83,6 +88,7 @@ def _reference(problem, obj, support, algorithms, beta):
         ("5*HIO(beta=0.7)", ["HIO"] * 5),
         ("5*RAAR(beta=0.7)", ["RAAR"] * 5),
         ("5*SF", ["SF"] * 5),
+        ("2*ER+AF+2*ER", ["ER"] * 2 + ["AF"] + ["ER"] * 2),
         ("5*DM(beta=0.7)", ["DM"] * 5),
         ("2*(ER+2*HIO(beta=0.7))+ER", ["ER", "HIO", "HIO"] * 2 + ["ER"]),
     ],

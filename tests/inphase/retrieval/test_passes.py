@@ -79,6 +79,23 @@ def test_feedback(v, keep, mix):
 
 
 @pytest.mark.usefixtures("path")
+def test_the_flipped_amplitude(v):
+    """2 r - a, or 0, with the phase of the projection, where a >= 0.7 r; below that it stays, and outside is nothing. A start without any stays so."""
+    v.b[1] = 0
+    v.b[0, 1, 1, 1] = 6  # more than 2 r
+    v.support[0, 1:] = True
+    obj, projected, support = _tensors(v.a, v.b, v.support)
+    passes.flip_amplitude(obj, projected, support)
+    a = np.abs(v.b[0] * v.support[0])
+    r = np.sqrt((a**4).sum() / (a**2).sum())
+    assert 2 * r < 6
+    assert 0.1 < np.mean(a >= 0.7 * r) < 0.9
+    turned = np.where(a >= 0.7 * r, np.maximum(2 * r - a, 0), a)
+    np.testing.assert_allclose(obj[0].numpy(), turned * np.exp(1j * np.angle(v.b[0])), rtol=1e-5, atol=1e-5)
+    assert not obj[1].any()
+
+
+@pytest.mark.usefixtures("path")
 def test_difference_map(v):
     """f_S o is o / beta outside; then (1 + beta) P_M o inside, o outside, less beta times the second projection."""
     obj, projected, second, support = _tensors(v.a, v.b, v.c, v.support)

@@ -100,7 +100,7 @@ def test_short_presets_end_as_the_conventional_one(name):
     ("text", "at", "hint"),
     [
         ("", 0, "expected an algorithm"),
-        ("50*EX", 3, "known: ER, HIO, RAAR, DM, SF, AER"),
+        ("50*EX", 3, "known: ER, HIO, RAAR, DM, SF, AF, AER"),
         ("50ER", 2, "'50*ER'"),
         ("3*(20*ER", 8, "expected ')'"),
         ("20*ER)", 5, "did not expect ')'"),
