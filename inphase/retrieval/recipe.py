@@ -10,7 +10,7 @@ __all__ = ["PRESETS", "parse", "resolve"]
 
 # `autophasenn-600`, `fast` and `coarse` end with the same threshold, sigma and volume guards, so that their chi2 can be compared.
 # `fast` starts from a prediction that is right but for its details: it lets go of little, draws the edges, and finds how coherent
-# the light was (docs/decisions/0026, 0027).
+# the light was (docs/decisions/0026, 0027), and takes off the stripes first (0028).
 # `coarse` trusts its start less: most of its iterations run on the central half of the pattern, at an eighth of the cost; a
 # few on three quarters and on the whole draw the facets (docs/decisions/0025). Either takes the time of some 60 ER iterations
 # without shrink-wrap on one thread.
@@ -25,7 +25,7 @@ PRESETS = {
     "standard": "200*RAAR+280*HIO+90*ER+30*AER | SW(threshold=0.15,sigma=2..1) | SW(start=510,threshold=0.15..0.2,sigma=1)",
     "strained": "3*(100*RAAR+150*HIO+30*ER)+110*ER+50*AER | SW(threshold=0.15,sigma=2..1) | SW(start=850,threshold=0.2..0.3,sigma=1)",
     "thorough": "5*(100*RAAR+150*HIO+30*ER)+140*ER+60*AER | SW(threshold=0.15,sigma=2..1) | SW(start=1410,threshold=0.2..0.3,sigma=1)",
-    "fast": "18*RAAR(beta=0.75)+6*ER+6*AER | SW(every=8,threshold=0.15,sigma=1) | PC(start=0,hold=10,kernel=gauss)",
+    "fast": "AF+18*RAAR(beta=0.75)+6*ER+6*AER | SW(every=8,threshold=0.15,sigma=1) | PC(start=0,hold=10,kernel=gauss)",
     "coarse": "60*HIO+10*ER+8*HIO+14*RAAR+10*RAAR(beta=0.75)+6*AER | LOWRES(until=70,side=0.5,sigma=0.55) "
     "| LOWRES(until=92,side=0.75,sigma=0.45..0.65) | SW(threshold=0.2,sigma=0.7) | SW(start=93,every=6,threshold=0.15,sigma=1)",
 }

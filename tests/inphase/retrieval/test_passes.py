@@ -96,6 +96,16 @@ def test_the_flipped_amplitude(v):
 
 
 @pytest.mark.usefixtures("path")
+def test_a_stripe_changes_sides_of_the_far_field():
+    """A homogeneous crystal with a stripe, 1 + e exp(i q r), becomes 1 - e exp(-i q r) up to e^2 (r is 1 + 1.5 e^2): its phase stays, its amplitude turns."""
+    size, wave = 0.05, np.exp(2j * np.pi * np.arange(16) * 3 / 16)
+    striped = np.broadcast_to(1 + size * wave, (1, 4, 4, 16)).astype(np.complex64)
+    obj, projected = _tensors(striped, striped)
+    passes.flip_amplitude(obj, projected, torch.ones(obj.shape, dtype=torch.bool))
+    np.testing.assert_allclose(obj.numpy(), np.broadcast_to(1 - size * wave.conj(), obj.shape), atol=4 * size**2)
+
+
+@pytest.mark.usefixtures("path")
 def test_difference_map(v):
     """f_S o is o / beta outside; then (1 + beta) P_M o inside, o outside, less beta times the second projection."""
     obj, projected, second, support = _tensors(v.a, v.b, v.c, v.support)
