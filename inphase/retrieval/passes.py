@@ -16,10 +16,9 @@ from torch import Tensor
 
 from inphase.retrieval import sweeps
 from inphase.retrieval.team import BLOCK
+from inphase.retrieval.terms import BULK
 
 TINY = float(sweeps.TINY)
-
-BULK = 0.7  # of the reference amplitude: less is an edge, a void or a defect, and stays as it is
 
 
 def _on_cpu(tensor: Tensor) -> bool:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 MAX_ITERATIONS = 100_000
+BULK = 0.7  # of the reference amplitude: less is an edge, a void or a defect, and AF leaves it as it is
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Cascade(nn.Module):
     def __init__(
         self,
         frame: int = 64,
-        search: Sequence[Stage] = ((24, 3, 3), (8, 2, 4), (3, 5, 4)),
+        search: Sequence[Stage] = ((16, 3, 3), (6, 2, 4), (2, 5, 4)),
         corrections: int = 4,
         patch: int = 32,
         widths: Sequence[int] = (32, 96, 176),

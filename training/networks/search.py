@@ -2,7 +2,8 @@
 
 Relaxed averaged alternating reflections (Luke, Inverse Problems 21, 37 (2005)) with shrink-wrap (Marchesini et al., Phys.
 Rev. B 68, 140101 (2003)), the words of `inphase.retrieval` LOWRES, under partial coherence, which is found along the
-way (`coherence`); nothing in it is learned, and no gradient goes through it.
+way (`coherence`); between stages amplitudes are flipped (`inphase.retrieval.terms.AF`). Nothing in it is learned, and no
+gradient goes through it.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from inphase.retrieval.terms import BULK
 from training.networks.coherence import TYPICAL, Coherence
 from training.networks.far_field import FarField, in_single_precision, on_first, on_last, on_middle, parts, square
 
@@ -65,6 +67,8 @@ class Search(nn.Module):
         boxes = self._turned(box)
         decays = torch.full_like(boxes[:, :, 0, 0, 0, :3], TYPICAL)
         for stage, kept in zip(self.stages, self.starts[1:], strict=True):
+            if stage is not self.stages[0]:  # what the U-Net drew has no stripes
+                boxes = flipped(boxes.flatten(0, 1)).unflatten(0, boxes.shape[:2])
             boxes, decays = stage.nearest(boxes, decays, modulus, known, LAST if stage is self.stages[-1] else 1, kept)
         return parts(boxes[0]), decays[0]
 
@@ -212,11 +216,22 @@ class Retrieval(nn.Module):
         """Where the smoothed amplitude reaches the threshold, as 0 and 1: (B, n, n, 1, n)."""
         amplitude = square(objects, PARTS).sqrt().squeeze(PARTS)
         smooth = on_first(smoothing, on_middle(smoothing, on_last(smoothing, amplitude)))
-        axes = (1, 2, 3)
-        relative = smooth / smooth.amax(axes, True).clamp_min(1e-12)  # lest fourth powers leave single precision
-        second = relative * relative
-        reference = (second * second).sum(axes, True) / second.sum(axes, True).clamp_min(1e-12)
-        return (second >= THRESHOLD**2 * reference).to(objects.dtype).unsqueeze(PARTS)
+        return (relative(smooth) >= THRESHOLD).to(objects.dtype).unsqueeze(PARTS)
+
+
+def flipped(objects: Tensor) -> Tensor:
+    """Objects (B, n, n, 2, n) with their amplitude turned about that of a homogeneous crystal: a stripe changes sides of the far field (`inphase.retrieval.terms.AF`)."""
+    amplitude = relative(square(objects, PARTS).sqrt())
+    turned = (2 / amplitude.clamp_min(BULK) - 1).clamp_min(0)
+    return objects * torch.where(amplitude >= BULK, turned, 1.0)
+
+
+def relative(amplitude: Tensor) -> Tensor:
+    """Amplitudes (B, ...) in units of the one that carries the intensity, sqrt(sum a^4 / sum a^2), of each of B."""
+    axes = tuple(range(1, amplitude.ndim))
+    reduced = amplitude / amplitude.amax(axes, True).clamp_min(1e-12)  # lest fourth powers leave single precision
+    second = reduced * reduced
+    return reduced * (second.sum(axes, True) / (second * second).sum(axes, True).clamp_min(1e-12)).sqrt()
 
 
 def turns(starts: int, side: int) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from inphase.retrieval.passes import flip_amplitude
 from tests.training.networks.pairs import pair
 from training.networks import search
 from training.networks.coherence import TYPICAL, Coherence
@@ -177,6 +178,18 @@ def test_groups_of_starts_find_what_all_together_find(
     found, decay = Search(64, stages)(starts, *patterns)
     assert (found - together).abs().max() < 1e-3 * together.abs().max()
     torch.testing.assert_close(decay, light, atol=1e-3, rtol=0)
+
+
+def test_the_flipped_amplitude_is_that_of_the_recipes(crystal: Tensor) -> None:
+    """As `inphase.retrieval` AF has it, of a crystal with stripes of 40 % and one hot voxel; single precision."""
+    x = torch.arange(32.0)
+    striped = crystal * (1 + 0.4 * torch.cos(1.1 * x + 0.5))
+    striped[0, 16, 16, 16] = 3
+    expected = torch.empty_like(striped)
+    flip_amplitude(expected, striped.clone(), torch.ones(striped.shape, dtype=torch.bool))
+    found = parts(search.flipped(lines(pair(striped))))
+    torch.testing.assert_close(found, pair(expected), atol=1e-5, rtol=0)
+    assert (expected - striped).abs().max() > 0.5
 
 
 def test_of_several_trials_the_best_is_taken(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
