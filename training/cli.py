@@ -206,7 +206,7 @@ def evaluate(
 ) -> None:
     """Judge exported networks on the same held-out crystals and real measurements, through the service's own pipeline.
 
-    Example: inphase-train evaluate --model inphase-bcdi@8 --model autophasenn@1 --out benchmarks/results
+    Example: inphase-train evaluate --model inphase-bcdi@9 --model autophasenn@1 --out benchmarks/results
     """
     from inphase.errors import InphaseError
     from training.evaluate.arms import Plan

@@ -24,7 +24,7 @@ from training.evaluate.targets import keeping_up
 from training.evaluate.times import Times
 
 MODELS = Path(__file__).parents[3] / "models"
-MODEL = Model(MODELS, "inphase-bcdi@8")
+MODEL = Model(MODELS, "inphase-bcdi@9")
 PLAN = Plan(refine="2*ER", conventional="20*ER | SW()", starts=2, sampled=10, alone="20*ER")
 CASE = Case("fast", 3, curves=True)
 TIMES = Times(threads=1, prediction=100.0, iteration=2.0, fifty=100.0, sixty=120.0, refine=110.0, conventional=3.0)
@@ -112,7 +112,7 @@ def test_the_page_says_what_was_measured(evaluated):
     lines = list(page(evaluated, [[TIMES]], "the command"))
     text = "\n".join(lines)
     score = evaluated.way(MODEL, CASE).network
-    (row,) = (line for line in lines if "inphase-bcdi@8: network |" in line)
+    (row,) = (line for line in lines if "inphase-bcdi@9: network |" in line)
     assert f"{score.against.ssim:.3g} ({score.against.ssim:.3g})" in row
     assert f"{score.against.clean_chi2:.3g}" in row
     assert "Something is absent." in text
@@ -142,7 +142,7 @@ def test_a_model_without_a_usable_prediction_is_named(evaluated):
     """What is timed is a crystal with a prediction; where there is none, the reason is said."""
     assert timed(evaluated, MODEL) == CASE
     failed = replace(evaluated, paths={(MODEL.label, CASE): (Way(why="the predicted object is empty"), {})})
-    with pytest.raises(DataError, match=r"inphase-bcdi@8 predicts nothing usable.*is empty"):
+    with pytest.raises(DataError, match=r"inphase-bcdi@9 predicts nothing usable.*is empty"):
         timed(failed, MODEL)
 
 
