@@ -106,7 +106,7 @@ def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix:
 def flip_amplitude(obj: Tensor, projected: Tensor, support: Tensor) -> None:
     """obj becomes S P_M o with its amplitude a turned into 2 r - a, not below 0, where a >= BULK r (`terms.AF`); `projected` is overwritten.
 
-    r is the amplitude in S that carries the intensity (`intensity_weighted_amplitude`).
+    r is the amplitude in S that carries the intensity (`intensity_weighted_amplitude`). Not one sweep as the others are: a recipe has one such iteration.
     """
     confine(obj, projected, support)
     mean = amplitude(obj, projected)
