@@ -6,7 +6,7 @@ import pytest
 
 from inphase.errors import CancelledError
 from service.jobs.errors import KeyReusedError, UnknownSeriesError
-from service.jobs.record import Place, Records, Request
+from service.jobs.record import SeriesScan, Records, Repeatable
 from service.jobs.series import SeriesRecords
 
 
@@ -15,8 +15,8 @@ def test_scans_become_jobs_once(records: Records, series: SeriesRecords) -> None
     made = series.create(uuid4().hex, b"order", 4, "ada")
     assert (made.owner, made.total, made.order, made.cancelled) == ("ada", 4, b"order", False)
     first, second = uuid4().hex, uuid4().hex
-    assert records.create(first, b"{}", owner="ada", place=Place(made.series_id, 1)).job_id == first
-    assert records.create(second, b"{}", owner="ada", place=Place(made.series_id, 1)).job_id == first
+    assert records.create(first, b"{}", owner="ada", scan=SeriesScan(made.series_id, 1)).job_id == first
+    assert records.create(second, b"{}", owner="ada", scan=SeriesScan(made.series_id, 1)).job_id == first
     assert records.get(first).series == made.series_id
     series.fail(made.series_id, 2, "no such file")
     now = series.get(made.series_id)
@@ -29,9 +29,9 @@ def test_a_cancelled_series_takes_no_job(records: Records, series: SeriesRecords
     assert series.cancel(made)
     assert not series.cancel(made)
     assert series.open() == []
-    for place in (Place(made, 0), Place(uuid4().hex, 0)):
+    for place in (SeriesScan(made, 0), SeriesScan(uuid4().hex, 0)):
         with pytest.raises(CancelledError):
-            records.create(uuid4().hex, b"{}", place=place)
+            records.create(uuid4().hex, b"{}", scan=place)
     assert records.page().records == ()
 
 
@@ -53,11 +53,11 @@ def test_listing_and_repeating(series: SeriesRecords) -> None:
     assert end is None
     assert [record.series_id for record in series.page("ada", None, 10)[0]] == [ids[3], ids[1]]
     assert series.open() == ids
-    request = Request("k", "d")
+    request = Repeatable("k", "d")
     first = series.create(uuid4().hex, b"", 1, "ada", request).series_id
     assert series.create(uuid4().hex, b"", 1, "ada", request).series_id == first
     with pytest.raises(KeyReusedError, match=first):
-        series.create(uuid4().hex, b"", 1, "ada", Request("k", "other"))
+        series.create(uuid4().hex, b"", 1, "ada", Repeatable("k", "other"))
 
 
 def test_removing(series: SeriesRecords) -> None:
