@@ -11,7 +11,7 @@ import pytest
 from service.jobs.broker import Queue
 from service.jobs.errors import UnknownJobError, UnknownSeriesError
 from service.jobs.housekeeping import sweep
-from service.jobs.record import SeriesScan, Records
+from service.jobs.record import Records, SeriesScan
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Store
