@@ -63,7 +63,7 @@ XRAYUTILITIES = {
 def test_momentum_transfer_agrees_with_xrayutilities(beamline: str) -> None:
     """Any circle of the sample scanned, an off-centre direct beam, unequal pixels: nine digits of every component."""
     scanned, angles, step, expected = XRAYUTILITIES[beamline]
-    scan = RockingScan(BEAMLINES[beamline], 9.0, 0.5, (55e-6, 60e-6), angles, scanned, step, direct_beam=(12.5, -30.25))
+    scan = RockingScan(BEAMLINES[beamline], 9.0, 0.5, (55e-6, 60e-6), angles, {scanned: step}, direct_beam=(12.5, -30.25))
     rotation = scan.geometry().sample_rotation
     np.testing.assert_allclose(scan.momentum_transfer(VOXELS) @ rotation.T, expected, rtol=1e-9, atol=1.0)
 
@@ -141,7 +141,7 @@ def test_a_circle_inside_the_rocking_one_changes_nothing_in_the_laboratory() -> 
     other = replace(SCAN_54, angles_deg={**SCAN_54.angles_deg, "chi": 17.0, "phi": 60.0})
     np.testing.assert_allclose(other.geometry().q_steps, SCAN_54.geometry().q_steps)
     carried = replace(
-        SCAN_54, scanned="phi"
+        SCAN_54, steps_deg={"phi": 0.005}
     )  # phi is carried by theta and chi = 90: its axis lies in the horizontal plane
     axis = np.cross(carried.geometry().q_steps[0], carried.geometry().q_centre)
     assert carried.geometry().q_steps[0] @ carried.geometry().q_centre == pytest.approx(0.0, abs=1e3)
@@ -158,7 +158,7 @@ def test_a_tilted_detector_on_any_axes() -> None:
         detector=(Circle("arm", (0.3, -1.0, 0.2)),),
         row=(0.0, -np.cos(tilt), np.sin(tilt)),
     )
-    scan = RockingScan(diffractometer, 11.0, 0.7, (75e-6, 75e-6), {"omega": 3.0, "arm": 25.0}, "omega", 0.01)
+    scan = RockingScan(diffractometer, 11.0, 0.7, (75e-6, 75e-6), {"omega": 3.0, "arm": 25.0}, {"omega": 0.01})
     k = 2 * np.pi / wavelength_m(11.0)
     pixels = np.array([[0.0, 400.0, -300.0], [0.0, -500.0, 10.0]])
     out = scan.momentum_transfer(pixels) + np.array([0.0, 0.0, k])
@@ -198,8 +198,10 @@ def test_linearising_at_an_off_centre_peak_matters() -> None:
     [
         ({"angles_deg": {"theta": 0.0}}, "angle of chi, phi, delta, gamma is missing"),
         ({"angles_deg": {**SCAN_54.angles_deg, "nu": 1.0}}, "has no circle nu"),
-        ({"scanned": "delta"}, "'delta' is no circle of the sample"),
-        ({"step_deg": 0.0}, "must be above zero"),
+        ({"steps_deg": {"delta": 0.01}}, "delta of the detector moves .* turns a circle of the sample"),
+        ({"steps_deg": {}}, "nothing moves"),
+        ({"steps_deg": {"theta": 0.0}}, "must be above zero"),
+        ({"steps_deg": {"theta": 0.01, "nu": 0.01}}, "has no circle nu"),
         ({"energy_kev": -9.0}, "must be above zero"),
         ({"angles_deg": {**SCAN_54.angles_deg, "chi": float("nan")}}, "every angle finite"),
     ],

@@ -150,7 +150,7 @@ GIVEN = {"pixel_row": PIXEL, "pixel_column": PIXEL, "distance": DISTANCE}
 def expected(name: str, beam: tuple[float, float] = (0.0, 0.0)) -> RockingScan:
     """The scan as the diffractometer's own class has it."""
     return RockingScan(
-        BEAMLINES[name], ENERGY, DISTANCE, (PIXEL, PIXEL), ANGLES[name], SCANNED[name], STEP, direct_beam=beam
+        BEAMLINES[name], ENERGY, DISTANCE, (PIXEL, PIXEL), ANGLES[name], {SCANNED[name]: STEP}, direct_beam=beam
     )
 
 

@@ -49,7 +49,7 @@ def test_scan_54(real_data: Path) -> None:
     assert (found.detector, found.roi) == ("34idcTIM2", ((0, 256), (0, 256)))
     assert found.motor("del") == found.motor("Delta") == 32.174
     made = rocking_scan(found, frame_shape=(201, 256, 256))
-    assert made.step_deg == pytest.approx(0.005, rel=1e-4)
+    assert made.steps_deg == {"theta": pytest.approx(0.005, rel=1e-4)}
     assert made.angles_deg["theta"] == pytest.approx(0.2200042)
     assert made.two_theta_deg() == pytest.approx(34.31625944, abs=1e-6)  # SPEC's own figure, #G4
     with pytest.raises(DataError, match="moves 'Lab_X', no rocking curve"):
