@@ -180,6 +180,9 @@ def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) ->
         ),
         **{f"{name}_deg": f"{angle:.8g}" for name, angle in rocking.angles_deg.items()},
     }
+    if isinstance(companion, spec.SpecScan):
+        named = [quantity.motor for quantity in read_.beamline.quantities() if quantity.motor is not None]
+        remarks += tuple(f"{motor} moved as well, which is no circle here" for motor in companion.others(named))
     told = replace(scan, chosen="; ".join((scan.chosen, *remarks, *moved.remarks)))
     return replace(_without_positions(told, moved.points), geometry=geometry, metadata={**scan.metadata, **metadata})
 
@@ -287,15 +290,10 @@ class _Numbers:
 def _rocking(
     read_: _Read, circles: Diffractometer, numbers: _Numbers, companion: spec.SpecScan | FioScan | None
 ) -> tuple[Motion, RockingScan]:
-    beamline, shape, given = read_.beamline, read_.scan.array.shape, read_.request.place.given
-    described = {name: beamline.motors.get(name, []) for name in circles.circles} | {ENERGY: beamline.energy}
-    recorded = {name: numbers.all(candidates) for name, candidates in described.items()}
-    recorded |= {name: np.array([given[name]]) for name, found in recorded.items() if found is None and name in given}
-    values = {name: numbers.one(name, getattr(beamline, name)) for name in _VALUES}
+    shape = read_.scan.array.shape
     in_text = companion if isinstance(companion, spec.SpecScan) else None
-    pixel = read_.detector.pixel_m or (spec.PIXEL_M.get(in_text.detector) if in_text is not None else None)
-    for name, pitch in zip(("pixel_row", "pixel_column"), pixel or (None, None), strict=True):
-        values[name] = pitch if values[name] is None else values[name]
+    recorded = _recorded(read_, circles, numbers, in_text)
+    values = _values(read_, numbers, in_text)
     missing = [name for name, found in recorded.items() if found is None]
     missing += [name for name in ("distance", "pixel_row", "pixel_column") if values[name] is None]
     if not circles.detector:  # nothing else tells where the beam meets the detector
@@ -308,21 +306,40 @@ def _rocking(
         spec.check_region(in_text, shape)
         spec.check_rocking(in_text, moved, circles)
     elif not moved.rocks(circles):
-        what = (
-            f"{', '.join(moved.steps)} of the detector moves alone" if moved.steps else "no circle of the sample moves"
-        )
+        alone = f"{', '.join(moved.steps)} of the detector moves alone"
+        what = alone if moved.steps else "no circle of the sample moves"
         raise MissingError(f"{what} with the {shape[0]} frames, so it is no rocking curve")
-    _check_assigned(read_, numbers, {name: found for name, found in known.items() if name in moved.steps})
+    _check_assigned(numbers, {name: found for name, found in known.items() if name in moved.steps})
     row, column = values["direct_beam_row"], values["direct_beam_column"]
-    row0, column0 = (region[0] for region in (in_text.roi if in_text is not None else None) or ((0, 0), (0, 0)))
+    (row0, _), (column0, _) = (in_text.roi if in_text is not None else None) or ((0, 0), (0, 0))
     at = None if row is None or column is None else (row - row0 - shape[1] // 2, column - column0 - shape[2] // 2)
-    rocking = moved.scan(
+    return moved, moved.scan(
         circles,
         distance_m=_number(values["distance"]),
         pixel_m=(_number(values["pixel_row"]), _number(values["pixel_column"])),
         direct_beam=at or (0.0, 0.0),
     )
-    return moved, rocking
+
+
+def _recorded(
+    read_: _Read, circles: Diffractometer, numbers: _Numbers, in_text: spec.SpecScan | None
+) -> dict[str, NDArray[np.float64] | None]:
+    """Positions of every circle and of the energy; where the files have none those that are given, else None."""
+    beamline, given = read_.beamline, read_.request.place.given
+    described = {name: beamline.motors.get(name, []) for name in circles.circles} | {ENERGY: beamline.energy}
+    found = {name: numbers.all(candidates) for name, candidates in described.items()}
+    if in_text is not None and in_text.along_hkl:  # only columns tell where the circles were
+        found |= {name: None for name in circles.circles if (at := found[name]) is not None and len(at) == 1}
+    return found | {name: np.array([given[name]]) for name, at in found.items() if at is None and name in given}
+
+
+def _values(read_: _Read, numbers: _Numbers, in_text: spec.SpecScan | None) -> dict[str, float | None]:
+    """What else the geometry needs, each a single number."""
+    values = {name: numbers.one(name, getattr(read_.beamline, name)) for name in _VALUES}
+    pixel = read_.detector.pixel_m or (spec.PIXEL_M.get(in_text.detector) if in_text is not None else None)
+    for name, pitch in zip(("pixel_row", "pixel_column"), pixel or (None, None), strict=True):
+        values[name] = pitch if values[name] is None else values[name]
+    return values
 
 
 def _motion(
@@ -366,7 +383,7 @@ def _without_positions(scan: RawScan, points: int) -> RawScan:
     )
 
 
-def _check_assigned(read_: _Read, numbers: _Numbers, moving: Mapping[str, NDArray[np.float64]]) -> None:
+def _check_assigned(numbers: _Numbers, moving: Mapping[str, NDArray[np.float64]]) -> None:
     """Raises MissingError where it is not certain which circle turned.
 
     A file may name what it scanned by a number alone, so that one record could be taken for two circles, or for none.

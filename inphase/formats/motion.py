@@ -16,7 +16,7 @@ from inphase.errors import DataError
 ENERGY: Final = "energy"
 _UNEVEN = 0.5  # of the longest rocking step: further off, a frame lies nearer to where its neighbour belongs
 _REMARKABLE = 0.1  # of it: told
-_STILL = 0.1  # of it, over the whole scan: what moves less is taken to stand still
+_STILL = 1e-3  # of it: a smaller step is taken to be none
 _SIGNIFICANT = 5.0  # slope over its standard error: less is the noise of an encoder
 _FEWEST = 3  # positions that may stand for another number of frames: two may be those before and after the scan
 
@@ -115,7 +115,7 @@ def motion(
     remarks: list[str] = []
     for name, line in lines.items():
         if line.unit * line.off <= _UNEVEN * longest and name in fitting:
-            if line.significant and steps[name] * (frames - 1) > _STILL * longest:
+            if line.significant and steps[name] > _STILL * longest:
                 moving[name] = line.step
                 remarks += _remarks(line, recorded[name], frames, measured, longest)
         elif line.unit * line.range <= _UNEVEN * longest:

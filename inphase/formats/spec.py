@@ -6,7 +6,7 @@ region of it that the frames show).
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice, takewhile
 from pathlib import Path
@@ -92,21 +92,21 @@ class SpecScan:
         return found
 
     def recorded(self, name: str) -> NDArray[np.float64] | None:
-        """Positions of a motor at every point, else its one position before the scan; None where neither is known.
-
-        A scan along h, k, l turns circles that have no column of their own: where they stood is then not known.
-        """
+        """Positions of a motor at every point, else its one position before the scan; None where neither is known."""
         column = self._named(self.columns, name)
         if column is not None and np.isfinite(column).any():
             return column
         position = self._named(self.motors, name)
-        if position is None or not np.isfinite(position) or self.scanned.lower() in _MILLER:
-            return None
-        return np.array([position])
+        return None if position is None or not np.isfinite(position) else np.array([position])
+
+    @property
+    def along_hkl(self) -> bool:
+        """Whether the scan went along h, k, l: it turned circles, and those without a column stood nobody knows where."""
+        return self.scanned.lower() in _MILLER
 
     def lack(self, names: Sequence[str]) -> str:
         """That positions of these motors are not known, and why."""
-        why = "" if self.scanned.lower() not in _MILLER else f"; `{self.command}` turns circles without recording them"
+        why = f"; `{self.command}` turns circles without recording them" if self.along_hkl else ""
         known = f"; it has {', '.join(self.motors)}" if self.motors else ""
         return f"has no motor {', '.join(map(repr, names))}{why}{known}" + "".join(f"; {each}" for each in self.remarks)
 
@@ -116,6 +116,11 @@ class SpecScan:
         known = {key.lower() for key in (*self.motors, *self.mnemonics)}
         first = list(takewhile(lambda label: label.lower() in known, self.columns))
         return first or [self.scanned]
+
+    def others(self, motors: Iterable[str]) -> list[str]:
+        """What the scan moved besides these motors."""
+        known = [self.recorded(motor) for motor in motors]
+        return [label for label in self.scanned_motors if all(self.columns[label] is not column for column in known)]
 
     def _named(self, values: Mapping[str, V], name: str) -> V | None:
         """The value of a motor by its full name or mnemonic."""
@@ -202,7 +207,11 @@ def rocking_scan(
         )
     names = {ENERGY: "Energy", **{name: name for name in diffractometer.circles}}
     recorded = {name: scan.recorded(motor) for name, motor in names.items()}
-    if missing := [names[name] for name, positions in recorded.items() if positions is None]:
+    if missing := [
+        names[name]
+        for name, positions in recorded.items()
+        if positions is None or (scan.along_hkl and name != ENERGY and len(positions) == 1)
+    ]:
         raise DataError(f"{scan.where}: {scan.lack(missing)}")
     complete = {name: positions for name, positions in recorded.items() if positions is not None}
     moved = motion(complete, shape[0], diffractometer, where=scan.where)
@@ -282,7 +291,7 @@ def _columns(
     """The columns, NaN where a point has no number, and remarks on such points."""
     rows = [line.split() for line in body if _is_data(line)]
     if not rows or not headers.get("L", ""):
-        raise DataError(f"{where}: has no data points")
+        raise DataError(f"{where}: has no {'labels of its columns (#L)' if rows else 'data points'}")
     declared = re.match(r"\d{1,9}", headers.get("N", ""))
     count = int(declared[0]) if declared else len(rows[0])
     labels = _names(headers["L"])
