@@ -3,6 +3,7 @@
 import os
 import secrets
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
@@ -18,6 +19,7 @@ from pydantic_settings import (
 from inphase.errors import InphaseError
 
 MIB = 2**20
+_SET_STATE = "name one that can be written with INPHASE_STATE_DIR or --state-dir"
 
 
 class Bounds(BaseModel):
@@ -57,7 +59,10 @@ class Settings(BaseSettings):
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="folders whose files may be named in a request"
     )
-    state_dir: Path = Field(default_factory=lambda: _home("XDG_STATE_HOME", ".local/state"))
+    state_dir: Path | None = Field(
+        default_factory=lambda: _below_home("XDG_STATE_HOME", ".local/state"),
+        description="records, arrays and the embedded Redis; None where this user has no home: `state` says so",
+    )
     models_dir: Path = Field(default_factory=lambda: Path(__file__).resolve().parent.parent / "models")
     model: str = Field("inphase-bcdi", description="the model of requests that name none")
     redis_url: str | None = Field(
@@ -125,9 +130,27 @@ class Settings(BaseSettings):
         return url._replace(netloc=f"{user}:{password}@{host}").geturl()
 
     @property
+    def state(self) -> Path:
+        """The state folder. Raises InphaseError where none is set and this user has no home to keep it in."""
+        if self.state_dir is None:
+            raise InphaseError(f"this user has no home folder for the service's state: {_SET_STATE}")
+        return self.state_dir
+
+    @property
     def store_dir(self) -> Path:
-        """Where the arrays of jobs lie."""
-        return self.state_dir / "store"
+        """Where the arrays of jobs lie. Raises InphaseError as `state` does."""
+        return self.state / "store"
+
+    def check_state(self) -> None:
+        """Makes the state folder. Raises InphaseError where there is none or it cannot be written."""
+        try:
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.state):
+                pass
+        except OSError as error:
+            raise InphaseError(
+                f"the state folder {self.state} cannot be written ({error.strerror or error}): {_SET_STATE}"
+            ) from error
 
 
 def new_key() -> str:
@@ -135,6 +158,9 @@ def new_key() -> str:
     return secrets.token_hex(20)
 
 
-def _home(variable: str, fallback: str) -> Path:
-    base = os.environ.get(variable)
-    return (Path(base) if base else Path.home() / fallback) / "inphase"
+def _below_home(variable: str, fallback: str) -> Path | None:
+    """A folder for inphase in `variable`, else in the home folder; None where there is no home, as in many containers."""
+    if base := os.environ.get(variable):
+        return Path(base) / "inphase"
+    home = Path(os.path.expanduser("~"))  # stays as it is where neither HOME nor the user's entry names one
+    return home / fallback / "inphase" if home.is_absolute() else None

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -340,6 +341,69 @@ def test_serve_says_at_once_what_is_missing(inphase, tmp_path: Path, monkeypatch
     code, _, err = inphase("serve")
     assert code == 1
     assert "REDIS_URL" in err
+
+
+NAMELESS = """
+import pwd, sys
+
+def nobody(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+pwd.getpwuid = nobody
+from service.cli import main
+sys.argv = ["inphase", *sys.argv[1:]]
+main()
+"""
+
+
+def nameless(models_dir: Path, home: str | None, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run the command in a process of its own as a user whose id has no entry: in a container any id may be given."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("INPHASE_", "HOME", "XDG_", "REDIS_"))
+    }
+    for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
+        kept.pop(name, None)
+    root = str(Path(cli.__file__).parent.parent)
+    env = kept | {"INPHASE_MODELS_DIR": str(models_dir), "INPHASE_THREADS": "1", "PYTHONPATH": root}
+    return subprocess.run(
+        [sys.executable, "-c", NAMELESS, *map(str, arguments)],
+        env=env if home is None else env | {"HOME": home}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+HOMES = [None, "", "/proc/nowhere", "below-a-file"]  # no name for it, empty, where not even root may write, no folder
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_reconstruct_needs_no_home(models_dir: Path, scan: Path, tmp_path: Path, home: str | None) -> None:
+    """A reconstruction with refinement runs to its end and leaves nothing but the result."""
+    if home == "below-a-file":
+        home = str(scan / "home")
+    ended = nameless(models_dir, home, "reconstruct", scan, "-o", tmp_path / "out" / "result.npz", "--refine", "2*ER")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert read_result(tmp_path / "out" / "result.npz").object.shape == (64, 64, 64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "scan.npy"]
+
+
+@pytest.mark.parametrize("command", [("serve",), ("worker", "--redis-url", "redis://127.0.0.1:1")])
+@pytest.mark.parametrize("home", HOMES)
+def test_no_place_for_the_state_is_one_line(
+    models_dir: Path, scan: Path, home: str | None, command: tuple[str, ...]
+) -> None:
+    """What keeps a state says in one line what to set, before anything starts."""
+    ended = nameless(models_dir, str(scan / "home") if home == "below-a-file" else home, *command)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert "INPHASE_STATE_DIR or --state-dir" in line
+    assert ("no home folder" in line) == (not home)
+
+
+def test_a_state_folder_that_may_not_be_written(inphase, scan: Path) -> None:  # type: ignore[no-untyped-def]
+    """The folder is named, whoever named it."""
+    code, _, err = inphase("serve", "--state-dir", scan / "state", "--no-queue")
+    assert code == 1
+    assert f"the state folder {scan / 'state'} cannot be written (Not a directory)" in err
 
 
 def test_worker_without_redis_says_what_to_do(inphase, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
