@@ -162,5 +162,8 @@ def _below_home(variable: str, fallback: str) -> Path | None:
     """A folder for inphase in `variable`, else in the home folder; None where there is no home, as in many containers."""
     if base := os.environ.get(variable):
         return Path(base) / "inphase"
-    home = Path(os.path.expanduser("~"))  # stays as it is where neither HOME nor the user's entry names one
-    return home / fallback / "inphase" if home.is_absolute() else None
+    try:
+        home = Path.home() if os.environ.get("HOME", "~") else None  # an empty HOME would mean the root folder
+    except RuntimeError:  # neither HOME nor an entry of this user names one
+        home = None
+    return home / fallback / "inphase" if home is not None and home.is_absolute() else None

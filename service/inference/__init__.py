@@ -1,0 +1,6 @@
+"""Networks: which there are, and what they predict."""
+
+import os
+
+# some wheels of onnxruntime report on their use over the network and keep an identifier in the home folder
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
