@@ -138,7 +138,8 @@ def is_spec(path: Path) -> bool:
 
 def scan_numbers(path: Path) -> list[int]:
     """Numbers of the scans in a file, in its order; a number that was used again stands there again."""
-    return [_number(line, str(path)) for line in _lines(path) if line.startswith("#S ")]
+    numbers = (_number(line) for line in _lines(path) if line.startswith("#S "))
+    return [number for number in numbers if number is not None]
 
 
 def read_scan(path: Path, number: int) -> SpecScan:
@@ -150,15 +151,17 @@ def read_scan(path: Path, number: int) -> SpecScan:
     header: list[str] = []
     body: list[str] = []
     found: list[tuple[list[str], list[str]]] = []
-    inside = False
+    inside, strange = False, ""
     for line in _lines(path):
         if line.startswith(("#F ", "#E ")) and (inside or body):
             header, body, inside = [], [], False  # the file was opened again: motors may have changed
         if line.startswith("#S "):
             inside = True
             body = [line]
-            if _number(line, str(path)) == number:
+            if (this := _number(line)) == number:
                 found.append((header, body))
+            elif this is None:
+                strange = f"; '{line[:60]}' begins no scan: expected #S and a number"
         elif inside:
             body.append(line)
         else:
@@ -168,9 +171,10 @@ def read_scan(path: Path, number: int) -> SpecScan:
         raise DataError(
             f"{path}: has no scan {number}; "
             + (f"it has {_listing(others)}" if others else "it holds no scans: not a SPEC file?")
+            + strange
         )
     used = next((at for at in reversed(found) if any(_is_data(line) for line in at[1])), found[-1])
-    scan = _parsed(*used, source=str(path))
+    scan = _parsed(*used, number=number, source=str(path))
     if len(found) == 1:
         return scan
     again = f"number {number} was used {len(found)} times: the last with points is taken, of {scan.date or 'no date'}"
@@ -247,8 +251,8 @@ def check_rocking(scan: SpecScan, moved: Motion, diffractometer: Diffractometer)
         )
 
 
-def _parsed(header: list[str], body: list[str], source: str) -> SpecScan:
-    where = f"{source}, scan {_number(body[0], source)}"
+def _parsed(header: list[str], body: list[str], *, number: int, source: str) -> SpecScan:
+    where = f"{source}, scan {number}"
     own = [line for line in body if re.match(r"#[Oo]\d", line)]  # some programs write the names into every scan
     positions = list(chain.from_iterable(map(_value, text.split()) for _, text in _numbered(body, "P")))
     names, mnemonics, remarks = _motors(own or header, len(positions))
@@ -258,7 +262,7 @@ def _parsed(header: list[str], body: list[str], source: str) -> SpecScan:
         damaged.append(f"the scan was aborted ('{stopped[-1][2:].strip()[:80]}')")
     words = body[0].split(maxsplit=2)
     return SpecScan(
-        number=_number(body[0], source),
+        number=number,
         command=words[2].strip() if len(words) > 2 else "",
         date=headers.get("D", ""),
         motors=dict(zip(names, positions, strict=True)) if names else {},
@@ -351,11 +355,9 @@ def _is_data(line: str) -> bool:
     return bool(line.strip()) and not line.startswith("#")
 
 
-def _number(line: str, where: str) -> int:
+def _number(line: str) -> int | None:
     match = re.match(r"#S\s+(\d{1,9})\b", line)
-    if match is None:
-        raise DataError(f"{where}: '{line[:60]}' begins no scan: expected #S and a number")
-    return int(match[1])
+    return int(match[1]) if match else None
 
 
 def _numbered(lines: list[str], letter: str) -> list[tuple[int, str]]:

@@ -252,3 +252,23 @@ def test_a_scan_of_the_energy(tmp_path: Path) -> None:
     made = rocking_scan(found)
     assert (made.steps_deg, made.energy_step_kev, made.energy_kev) == ({}, pytest.approx(0.01), pytest.approx(9.0))
     assert made.angles_deg["theta"] == 0.1
+
+
+def test_other_headers_do_not_stand_in_the_way(tmp_path: Path) -> None:
+    """A scan whose header is damaged is passed over; a number with a decimal is the number before it; a file that was opened
+    three times has the names of each time."""
+    again = HEADER.replace("Gamma", "Nu").replace("gam", "nu")
+    text = (
+        HEADER + scan(6) + "#S seven ascan\n#L a\n1\n" + again + scan(5) + HEADER + scan().replace("#S 7 ", "#S 7.2  ")
+    )
+    path = written(tmp_path, text)
+    assert scan_numbers(path) == [6, 5, 7]
+    assert rocking_scan(read_scan(path, 7)).angles_deg["gamma"] == 12.0
+    assert "Nu" in read_scan(path, 5).motors
+
+
+def test_a_point_that_is_still_being_written(tmp_path: Path) -> None:
+    """The last line breaks off: its point is not used, those before it are."""
+    found = read_scan(written(tmp_path, (HEADER + scan()).rstrip()[:-6]), 7)
+    assert "point 4 has 1 numbers for 3 labels" in found.remarks[0]
+    assert rocking_scan(found).steps_deg == {"theta": pytest.approx(0.01)}
