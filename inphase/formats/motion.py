@@ -161,7 +161,7 @@ def _line(name: str, positions: NDArray[np.float64], frames: int) -> _Line:
     at = np.flatnonzero(np.isfinite(positions)).astype(np.float64)
     values = positions[np.isfinite(positions)]
     mean, varies = float(values.mean()), len(values) > 1 and np.ptp(values) > 0
-    unit = float(np.degrees(1 / mean)) if name == ENERGY else 1.0
+    unit = float(np.degrees(1 / abs(mean))) if name == ENERGY and mean else 1.0
     if not varies:
         return _Line(name, unit, float(values[0]), float(values[0]))
     spread = at - at.mean()
