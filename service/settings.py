@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from inphase.errors import InphaseError
+from inphase.models.repository import DEFAULT, default_root
 
 MIB = 2**20
 _SET_STATE = "name one that can be written with INPHASE_STATE_DIR or --state-dir"
@@ -63,8 +64,8 @@ class Settings(BaseSettings):
         default_factory=lambda: _below_home("XDG_STATE_HOME", ".local/state"),
         description="records, arrays and the embedded Redis; None where this user has no home: `state` says so",
     )
-    models_dir: Path = Field(default_factory=lambda: Path(__file__).resolve().parent.parent / "models")
-    model: str = Field("inphase-bcdi", description="the model of requests that name none")
+    models_dir: Path = Field(default_factory=default_root)
+    model: str = Field(DEFAULT, description="the model of requests that name none")
     redis_url: str | None = Field(
         default_factory=lambda: os.environ.get("REDIS_URL") or None,
         description="an own Redis is started when none is set",

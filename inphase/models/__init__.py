@@ -1,4 +1,4 @@
-"""Networks: which there are, and what they predict."""
+"""Trained networks: what a card says of one, the repository that holds them, the sessions that run them."""
 
 import os
 
