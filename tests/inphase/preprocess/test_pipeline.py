@@ -175,7 +175,7 @@ def scan_54(real_data: Path) -> tuple[np.ndarray, Corrections, RockingScan]:
         tifffile.imread(folder / "dark.tif"), tifffile.imread(folder / "whitefield.tif"), ((0, 256), (0, 256))
     )
     angles = {"theta": 0.22, "chi": 90.0, "phi": -5.0, "delta": 32.174, "gamma": 12.6346}
-    return raw, maps, RockingScan(APS_34IDC, 9.0, 0.5, (55e-6, 55e-6), angles, "theta", 0.005)
+    return raw, maps, RockingScan(APS_34IDC, 9.0, 0.5, (55e-6, 55e-6), angles, {"theta": 0.005})
 
 
 def test_scan_54(scan_54: tuple[np.ndarray, Corrections, RockingScan]) -> None:
