@@ -19,6 +19,7 @@ NEAR_END = 256.0  # counts
 DARK = 1 / 16  # of a counter: the neighbours of a voxel near its end have more, if light brought it there
 LEAST_WRAPPED = 10  # voxels
 SPARSE = 8  # every eighth row and column tells most frames from filled ones
+FEW = 64  # voxels of those, whose median would be the fill value
 LEAST_FRAMES = 8  # in which one value is no chance
 
 Array = NDArray[np.generic]
@@ -104,20 +105,17 @@ def _both(these: Flags, known: Flags | None) -> Flags:
 def _filled(data: Array) -> tuple[Flags, Flags]:
     """Frames that hold one value but for marks: a fill value, and zero."""
     sample = data[:, ::SPARSE, ::SPARSE].reshape(len(data), -1)
-    middle = np.partition(sample, sample.shape[1] // 2, axis=1)[:, sample.shape[1] // 2]
-    alike = _alike(sample, middle[:, None])
+    few = np.sort(sample[:, :: max(1, sample.shape[1] // FEW)], axis=1)
+    value = few[:, few.shape[1] // 2]
+    alike = _alike(sample, value[:, None])
+    varied = (~alike & (sample >= 0) & (sample < LEAST_MARK)).any(axis=1)
+    candidates = np.flatnonzero(~varied & (alike.mean(axis=1) > 0.5))
     filled, silent = np.zeros(len(data), bool), np.zeros(len(data), bool)
-    candidates = np.flatnonzero(alike.mean(axis=1) > 0.5)
-    if candidates.size == 0:
-        return filled, silent
-    others = np.delete(sample, candidates, axis=0)
-    counts = others[others >= 0]
-    floor = float(counts.min()) if counts.size else np.inf  # a pedestal under all frames is no fill value
+    counts = sample[varied]
+    floor = float(counts[counts >= 0].min()) if counts.size else np.inf  # a pedestal under all frames is no fill value
     for frame in candidates:
-        value = middle[frame]
-        if 0 < value == floor or not _one_value(sample[frame], value) or not _one_value(data[frame], value):
-            continue
-        (silent if value == 0 else filled)[frame] = True
+        if not 0 < value[frame] == floor and _one_value(data[frame], value[frame]):
+            (silent if value[frame] == 0 else filled)[frame] = True
     return filled, silent
 
 
