@@ -32,9 +32,7 @@ class Window:
 
     def moved(self, voxels: tuple[int, int, int]) -> "Window":
         """The same window of a larger array, in which the measured grid begins at `voxels`."""
-        start, centre = (
-            (a + voxels[0], b + voxels[1], c + voxels[2]) for a, b, c in (self.start, self.centre)
-        )
+        start, centre = ((a + voxels[0], b + voxels[1], c + voxels[2]) for a, b, c in (self.start, self.centre))
         return replace(self, start=start, centre=centre)
 
     def report(self, reference: Reference) -> StepReport:
@@ -71,8 +69,9 @@ def window(
         if min(p, n - 1 - p) < s / 2:
             in_file = tuple(a + b for a, b in zip(spot, origin, strict=True))
             raise DataError(
-                f"the Bragg peak (voxel {in_file}) lies at the border of axis {axis}, which was measured from "
-                f"{origin[axis]} to {origin[axis] + n - 1}, {min(p, n - 1 - p)} voxels from it, and a fringe is {s:.1f} voxels wide: its maximum may be outside. Measure again with the peak inside the range"
+                f"the Bragg peak (voxel {in_file}) lies at the border of axis {axis}, {min(p, n - 1 - p)} voxels from it (voxels "
+                f"{origin[axis]} to {origin[axis] + n - 1} were measured), and a fringe is {s:.1f} voxels wide: its maximum may "
+                "be outside. Measure again with the peak inside the range"
             )
     corner = _brightest(around, bins) if reference == "peak" else _mass(around, bins, sigma)
     return _laid(measured, bins, shape, corner)

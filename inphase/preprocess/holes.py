@@ -105,9 +105,7 @@ def _widths(holes: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArr
 
 def _band(full: Volume, known: NDArray[np.bool_], axis: int, peak: tuple[int, int, int], poisson: bool) -> _Band:
     """The narrowest band that explains the lines through the peak."""
-    near = tuple(
-        slice(None) if a == axis else slice(max(0, p - NEAR), p + NEAR + 1) for a, p in enumerate(peak)
-    )
+    near = tuple(slice(None) if a == axis else slice(max(0, p - NEAR), p + NEAR + 1) for a, p in enumerate(peak))
     lines = _lines(full[near], axis).astype(np.float64)
     measured = _lines(known[near], axis)
     whole = measured.all(axis=0)

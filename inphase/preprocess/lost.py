@@ -21,6 +21,7 @@ AXES = ("frames", "rows", "columns")
 DEEP = 0.2  # of the lit voxels of the planes beside it: what the darkest minimum between two fringes still has
 LOOK_BACK = 3  # planes before the last lit one: how fast they fade
 FADING = 3  # planes beyond it in which some of its light must show
+SCATTER = 0.01  # of the lit voxels of a plane that holds counts have more than one
 BRIGHT = 0.01  # of all counts: a lost frame that held more is worth a doubt
 SPARSE = 8  # every eighth row and column tells most measured planes from silent ones
 
@@ -49,8 +50,10 @@ def measured(pattern: Pattern, least: float = 20.0) -> tuple[Measured, StepRepor
         lit = _planes(pattern.intensity, axis, lambda part: part != 0)
         if not lit.any():
             raise DataError(f"none of the {len(lit)} {name} holds a valid count")
-        light = _Light.of(pattern, axis, lit)
-        span = slice(_start(known, lit, light, least), len(lit) - _start(known[::-1], lit[::-1], light.reversed, least))
+        planes = np.moveaxis(pattern.intensity, axis, 0)
+        light = _Light.of(planes, lit)
+        end = _start(planes[::-1], known[::-1], light.counts[::-1], least)
+        span = slice(_start(planes, known, light.counts, least), len(lit) - end)
         if span.stop - span.start < MIN_SIDE:
             raise DataError(
                 f"only {name} {span.start} to {span.stop - 1} of {len(lit)} were measured, the others hold nothing: each "
@@ -76,18 +79,12 @@ class _Light:
     counts: NDArray[np.float64]
 
     @classmethod
-    def of(cls, pattern: Pattern, axis: int, lit: NDArray[np.bool_]) -> "_Light":
-        """Of the planes across `axis`; not looked at where all are lit, and nothing is to be judged."""
+    def of(cls, planes: NDArray[np.float32], lit: NDArray[np.bool_]) -> "_Light":
+        """Of each plane; not looked at where all are lit, and nothing is to be judged."""
         if lit.all():
             return cls(np.ones(len(lit)), np.ones(len(lit)))
-        others = tuple(a for a in range(3) if a != axis)
-        counts = pattern.intensity.sum(axis=others, dtype=np.float64)
-        return cls(np.count_nonzero(pattern.intensity, axis=others).astype(np.float64), counts)
-
-    @property
-    def reversed(self) -> "_Light":
-        """From the other end."""
-        return _Light(self.voxels[::-1], self.counts[::-1])
+        counts = planes.sum(axis=(1, 2), dtype=np.float64)
+        return cls(np.count_nonzero(planes, axis=(1, 2)).astype(np.float64), counts)
 
     def share(self, where: NDArray[np.bool_], lit: NDArray[np.bool_]) -> float:
         """Of all counts: what the planes `where` probably held, from the lit ones beside them."""
@@ -108,23 +105,35 @@ def _planes(
     return found
 
 
-def _start(known: NDArray[np.bool_], lit: NDArray[np.bool_], light: _Light, least: float) -> int:
-    """First measured plane, from the beginning of an axis."""
-    first, first_lit = int(known.argmax()), int(lit.argmax())
-    edge, before = light.counts[first_lit], light.counts[first_lit + 1 : first_lit + 1 + LOOK_BACK]
-    fades = [(edge / counts) ** (1 / distance) for distance, counts in enumerate(before, 1) if counts > 0]
+def _start(planes: NDArray[np.float32], known: NDArray[np.bool_], counts: NDArray[np.float64], least: float) -> int:
+    """First measured plane, from the beginning of an axis.
+
+    Counted photons scatter: where hundreds of voxels have one, a few have two. A plane in which all lit voxels are at the
+    faintest level may be what rounding or a threshold left, and its neighbour may have fallen below it.
+    """
+    first, edge = int(known.argmax()), int((counts > 0).argmax())
+    if first >= edge:
+        return first
+    before = counts[edge + 1 : edge + 1 + LOOK_BACK]
+    fades = [(counts[edge] / inner) ** (1 / distance) for distance, inner in enumerate(before, 1) if inner > 0]
     fade = min(1.0, max(fades, default=0.0))
-    expected = DEEP * light.voxels[first_lit] * sum(fade**k for k in range(1, 1 + min(FADING, first_lit - first)))
-    return first_lit if expected >= least else first
+    plane = planes[edge]
+    voxels, clear = np.count_nonzero(plane), np.count_nonzero(plane >= 2 * plane[plane > 0].min())
+    if clear < max(2, SCATTER * voxels):
+        voxels = clear
+    expected = DEEP * voxels * sum(fade**k for k in range(1, 1 + min(FADING, edge - first)))
+    return edge if expected >= least else first
 
 
 def _dark_between(lit: NDArray[np.bool_], light: _Light, least: float) -> NDArray[np.bool_]:
     """Silent planes of an axis with so much light in the nearest lit planes on both sides that they cannot be dark."""
-    at, bright = np.arange(len(lit)), np.flatnonzero(lit)
-    left = np.clip(np.searchsorted(bright, at) - 1, 0, None)
-    right = np.clip(np.searchsorted(bright, at), None, bright.size - 1)
-    beside = np.minimum(light.voxels[bright[left]], light.voxels[bright[right]])
-    found: NDArray[np.bool_] = ~lit & (DEEP * beside >= least)
+    bright = np.flatnonzero(lit)
+    dark = np.flatnonzero(~lit)
+    dark = dark[(dark > bright[0]) & (dark < bright[-1])]
+    after = np.searchsorted(bright, dark)
+    beside = np.minimum(light.voxels[bright[after - 1]], light.voxels[bright[after]])
+    found = np.zeros(len(lit), bool)
+    found[dark[DEEP * beside >= least]] = True
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess import background, binning, centring, grid, lost, oversampling, pixels
+from inphase.preprocess import background, binning, centring, grid, lost, oversampling, pixels, validate
 from inphase.preprocess.core import core
 from inphase.preprocess.corrections import Corrections, correct
 from inphase.preprocess.recipe import PreprocessRecipe
@@ -96,7 +96,7 @@ def _cleaned(
     pattern: Pattern, recipe: PreprocessRecipe, corrections: Corrections | None
 ) -> tuple[Pattern, tuple[int, int, int], list[StepReport]]:
     """The steps that mask what is not known, the first voxel of the measured part that is left, and their reports."""
-    steps: list[StepReport] = []
+    steps = [validate.report(pattern)] if pattern.unknown else []
     origin = (0, 0, 0)
     if recipe.saturation is not None:
         pattern, report = pixels.saturated(pattern, recipe.saturation)

@@ -11,7 +11,7 @@ from inphase.errors import DataError
 from inphase.geometry import Geometry
 from inphase.pattern import Domain, MaskState, Pattern, digest
 from inphase.preprocess import marks
-from inphase.preprocess.report import Number
+from inphase.preprocess.report import Number, StepReport
 
 MIN_SIDE = 8  # voxels; below it no fringe fits
 MAX_UNKNOWN = 0.01  # share of voxels that may be NaN or negative outside pixels that are so in every frame
@@ -49,6 +49,19 @@ def pattern_from_array(
         identity = hashing.submit(digest, data)
         intensity, states, unknown = _measured(data, domain, mask)
     return Pattern(intensity, states, domain, geometry, dict(metadata or {}), identity.result(), unknown)
+
+
+def report(pattern: Pattern) -> StepReport:
+    """What `pattern_from_array` masked."""
+    wrapped = pattern.unknown.get("below_zero_without_sign")
+    doubts = (
+        ()
+        if wrapped is None
+        else (
+            f"{wrapped} voxels hold counts below zero that lost their sign, and are masked: subtract the dark frame in a signed type",
+        )
+    )
+    return StepReport("unknown_voxels", pattern.unknown, doubts=doubts)
 
 
 def _measured(
