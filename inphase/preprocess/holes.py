@@ -9,6 +9,7 @@ sigma 2.5 to 6 come back to within 4 %.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -136,7 +137,7 @@ def _along(
     return solved[at[axis], line].astype(np.float32)
 
 
-def _lines(volume: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
+def _lines(volume: NDArray[Any], axis: int) -> NDArray[Any]:
     """(n, lines): every line of `volume` along `axis`."""
     return np.moveaxis(volume, axis, 0).reshape(volume.shape[axis], -1)
 

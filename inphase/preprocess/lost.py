@@ -99,7 +99,7 @@ def _planes(
 ) -> NDArray[np.bool_]:
     """Whether any voxel of each plane across `axis` passes."""
     planes = np.moveaxis(volume, axis, 0)
-    found: NDArray[np.bool_] = test(planes[:, ::SPARSE, ::SPARSE]).any(axis=(1, 2))
+    found = np.asarray(test(planes[:, ::SPARSE, ::SPARSE]).any(axis=(1, 2)))
     for plane in np.flatnonzero(~found):
         found[plane] = test(planes[plane]).any()
     return found

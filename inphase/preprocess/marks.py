@@ -6,6 +6,7 @@ end of a counter in a pixel in every frame.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ SPARSE = 8  # every eighth row and column tells most frames from filled ones
 FEW = 64  # voxels of those, whose median would be the fill value
 LEAST_FRAMES = 8  # in which one value is no chance
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 
