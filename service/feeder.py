@@ -13,19 +13,19 @@ import anyio.to_thread
 
 from inphase.errors import CancelledError, InphaseError
 from inphase.formats import Limits
-from service import pipeline
-from service.clock import Clock
-from service.document import SeriesPart
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import NO_REFINEMENT
+from inphase.imaging.report import Series
+from inphase.imaging.way import begin, judge
+from inphase.models.session import Sessions
 from service.errors import kind
 from service.frame import Frame
-from service.inference.runtime import Networks
 from service.intake import Intake, Order
 from service.jobs.errors import QueueUnavailableError, UnknownSeriesError
 from service.jobs.record import Place, Records
 from service.jobs.series import SeriesRecord, SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Store
-from service.options import NO_REFINEMENT
 from service.series import SeriesOrder
 from service.settings import Settings
 from service.sources import load
@@ -43,14 +43,14 @@ class Feeder:
     def __init__(
         self,
         settings: Settings,
-        networks: Networks,
+        sessions: Sessions,
         records: Records,
         series: SeriesRecords,
         store: Store,
         intake: Intake,
     ) -> None:
         self.wake = asyncio.Event()  # set when a series comes
-        self._settings, self._networks, self._store = settings, networks, store
+        self._settings, self._sessions, self._store = settings, sessions, store
         self._records, self._series, self._intake = records, series, intake
         self._name = uuid4().hex
         self._one = anyio.CapacityLimiter(1)  # beside the slots of requests: a series never takes one
@@ -116,8 +116,9 @@ class Feeder:
     def _prepare(self, record: SeriesRecord, scan: int) -> None:
         asked = SeriesOrder.model_validate_json(record.order)
         options = asked.options()
+        imaging = options.imaging()
         clock = Clock()
-        network = self._networks.get(options.model) if options.asks_network else None
+        session = self._sessions.get(imaging.model) if imaging.asks_network else None
         with clock("decode"):
             raw, corrections = load(
                 asked.sources[scan],
@@ -125,18 +126,14 @@ class Feeder:
                 Limits(self._settings.bounds.array_bytes),
                 self._settings.data_roots,
             )
-        draft, document = pipeline.begin(raw, options, network, clock, corrections)
-        draft = replace(draft, frame=Frame(self._store, record.series_id))
-        document = document.model_copy(
-            update={
-                "owner": record.owner,
-                "priority": options.priority,
-                "series": SeriesPart(id=record.series_id, scan=scan),
-                "timings_ms": clock.rounded(),
-            }
-        )
+        prepared, report = begin(raw, imaging, session, clock, corrections)
+        report = replace(report, series=Series(record.series_id, scan), timings_ms=clock.rounded())
         order = Order(record.owner, options, place=Place(record.series_id, scan))
-        if document.recipe.refine == NO_REFINEMENT:
-            self._intake.keep(pipeline.finish(draft, document, draft.guess, clock), order)
+        document = order.document(report)
+        if report.recipe.refine == NO_REFINEMENT:
+            result = judge(
+                prepared, report, prepared.guess, clock, frame=Frame(self._store, record.series_id, document.id)
+            )
+            self._intake.keep(result, document.succeeded(result.report), order)
         else:
-            self._intake.accept(draft, document, order)
+            self._intake.accept(prepared, document, order)

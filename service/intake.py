@@ -7,11 +7,16 @@ owner takes that job's result (docs/decisions/0013).
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+from uuid import uuid4
 
+import msgspec
 import numpy as np
 
+from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.reconstruction import Reconstruction
+from inphase.imaging.report import Report
 from service.document import JobDocument
 from service.errors import ApiError
 from service.jobs.broker import Queue
@@ -22,17 +27,14 @@ from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Arrays, Store
 from service.options import JobOptions
-from service.pipeline import Draft, Finished
 from service.settings import Bounds
 
 RESULT: Final = "result-0"  # of a job that no worker has attempted
 
-# what differs from call to call without a difference in the result, or follows from what is counted already
-_INCIDENTAL: Final[dict[str, Any]] = {
-    "id": True, "state": True, "reason": True, "attempt": True, "recorded": True, "owner": True, "priority": True,
-    "reused_from": True, "series": True, "metrics": True, "trust": True, "canonical": True, "ensemble": True, "progress": True,
-    "queue_position": True, "timings_ms": True, "created": True, "started": True, "finished": True, "links": True,
-    "model": {"provider"}, "input": {"source", "chosen"}, "start": {"kind", "why"},
+# of the report: what differs from call to call without a difference in the result, or follows from what is counted already
+_INCIDENTAL: Final[dict[str, tuple[str, ...]]] = {
+    "model": ("provider",), "input": ("source", "chosen"), "start": ("kind", "why"),
+    **dict.fromkeys(("series", "metrics", "trust", "canonical", "ensemble", "timings_ms", "created"), ()),
 }  # fmt: skip
 
 
@@ -45,12 +47,28 @@ class Order:
     request: Request | None = None
     place: Place | None = None
 
+    def document(self, report: Report) -> JobDocument:
+        """A new job."""
+        return JobDocument(
+            uuid4().hex,
+            JobState.QUEUED,
+            report.created,
+            owner=self.owner,
+            priority=self.options.priority,
+            report=report,
+        )
 
-def fingerprint(draft: Draft, document: JobDocument, owner: str) -> str:
-    """Digest of everything that a refinement depends on: its arrays but the network's, and the resolved document."""
-    asked = document.model_dump(mode="json", exclude=_INCIDENTAL)
+
+def fingerprint(prepared: PreparedPattern, report: Report, owner: str) -> str:
+    """Digest of everything that a refinement depends on: its arrays but the network's, and what was resolved."""
+    asked: dict[str, Any] = msgspec.to_builtins(report)
+    for name, parts in _INCIDENTAL.items():
+        if not parts:
+            del asked[name]
+        elif asked[name] is not None:
+            asked[name] = {key: value for key, value in asked[name].items() if key not in parts}
     sha = hashlib.sha256(json.dumps([owner, asked], sort_keys=True).encode())
-    for array in (draft.problem.modulus, draft.problem.mask, draft.problem.free):
+    for array in (prepared.problem.modulus, prepared.problem.mask, prepared.problem.free):
         if array is not None:
             sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return sha.hexdigest()
@@ -65,7 +83,7 @@ class Intake:
         self._records, self._series, self._queue = records, series, queue
         self._store, self._bounds = store, bounds
 
-    def accept(self, draft: Draft, document: JobDocument, order: Order) -> JobRecord:
+    def accept(self, prepared: PreparedPattern, document: JobDocument, order: Order) -> JobRecord:
         """Accept a refinement; the record of the job that stands for it now.
 
         That is another job than the document's where the request came before. It has succeeded already where an earlier
@@ -73,7 +91,7 @@ class Intake:
         nothing was accepted.
         """
         records, queue = self._kept()
-        identity = "" if order.place else fingerprint(draft, document, order.owner)
+        identity = "" if order.place else fingerprint(prepared, document.reported, order.owner)
         if identity and order.options.reuse and (found := self._reused(identity, document, order)):
             return found
         waiting = records.count(JobState.QUEUED)
@@ -81,7 +99,7 @@ class Intake:
             raise ApiError(
                 503, f"{waiting} jobs wait for a worker already: try again in a moment, or start more workers"
             )
-        self._write(document.id, "input", draft.to_arrays())
+        self._write(document.id, "input", prepared.to_arrays())
         record = self._recorded(
             document.id,
             lambda: records.create(
@@ -96,11 +114,10 @@ class Intake:
                 return record  # recorded, so housekeeping hands it out when Redis is back
         return record
 
-    def keep(self, finished: Finished, order: Order) -> JobRecord:
+    def keep(self, result: Reconstruction, document: JobDocument, order: Order) -> JobRecord:
         """Keep what was computed at once. The record is another job's where the request came before. Raises as `accept`."""
         records, _ = self._kept()
-        document = finished.document
-        self._write(document.id, RESULT, finished.arrays)
+        self._write(document.id, RESULT, result.with_document(document.to_json().decode()))
         return self._recorded(
             document.id,
             lambda: records.add_ended(
@@ -137,18 +154,17 @@ class Intake:
             return None
         try:
             result = JobDocument.from_json(earlier.document)
+            report = replace(result.reported, input=document.reported.input, timings_ms=document.reported.timings_ms)
             self._store.link(earlier.job_id, earlier.result, document.id, RESULT)
         except (DocumentError, StoreError):
             return None  # it has expired while we looked, or is of an older version
-        taken = result.model_copy(
-            update={
-                "id": document.id,
-                "attempt": 0,
-                "reused_from": result.reused_from or result.id,
-                "input": document.input,
-                "timings_ms": document.timings_ms,
-                "created": document.created,
-            }
+        taken = replace(
+            result,
+            id=document.id,
+            attempt=0,
+            reused_from=result.reused_from or result.id,
+            created=document.created,
+            report=report,
         )
         return self._recorded(
             document.id,

@@ -8,9 +8,9 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 
+from inphase.models.repository import Repository
+from inphase.models.session import Sessions
 from service.feeder import Feeder
-from service.inference.repository import Repository
-from service.inference.runtime import Networks
 from service.intake import Intake
 from service.jobs.broker import Queue
 from service.jobs.embedded import EmbeddedRedis
@@ -39,7 +39,7 @@ class Services:
         self.settings = settings
         self.generated_key = None if settings.api_key or settings.keys_file else new_key()
         self.keyring = Keyring(self._keys())
-        self.networks = Networks(Repository(settings.models_dir, settings.model), settings.threads)
+        self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight)
         self.metrics = Metrics()
@@ -69,7 +69,7 @@ class Services:
             raise
         self._background.append(asyncio.create_task(self._keep_house()))
         if self.records is not None and self.series is not None:
-            self.feeder = Feeder(self.settings, self.networks, self.records, self.series, self.store, self.intake)
+            self.feeder = Feeder(self.settings, self.sessions, self.records, self.series, self.store, self.intake)
             self._background.append(asyncio.create_task(self.feeder.run()))
 
     async def stop(self) -> None:
@@ -86,10 +86,10 @@ class Services:
 
     def _start(self) -> None:
         self.store = Store(self.settings.store_dir, self.settings.bounds.store_bytes)
-        for refusal in self.networks.repository.refused:
+        for refusal in self.sessions.repository.refused:
             log.warning("model refused", model=refusal.folder, why=refusal.why)
-        network = self.networks.get(None)
-        log.info("model loaded", model=network.version.label, provider=network.provider)
+        session = self.sessions.get(None)
+        log.info("model loaded", model=session.version.label, provider=session.provider)
         if self.settings.queue:
             self._start_queue()
         self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)

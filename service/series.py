@@ -7,9 +7,10 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.document import AlignmentPart
+from inphase.imaging.report import Alignment
 from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecord
 from service.jobs.state import JobState, Priority
@@ -49,7 +50,7 @@ class ScanPart(BaseModel):
     trust_reasons: list[str] = Field(default_factory=list)
     start: str | None = None
     frame: bool = False
-    alignment: AlignmentPart | None = None
+    alignment: Alignment | None = None
     alignment_why: str = ""
     links: dict[str, str] = Field(default_factory=dict)
 
@@ -152,7 +153,7 @@ def _found(job: JobRecord) -> dict[str, Any]:
         "trust_reasons": trust.get("reasons", []),
         "start": (document.get("start") or {}).get("kind"),
         "frame": bool(series.get("frame")),
-        "alignment": AlignmentPart(**alignment) if alignment else None,
+        "alignment": msgspec.convert(alignment, Alignment) if alignment else None,
         "alignment_why": series.get("why", ""),
     }
 

@@ -13,9 +13,15 @@ from pydantic import Field
 
 from inphase.formats import Limits, RawScan
 from inphase.formats.scan import geometry_arrays
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import NO_REFINEMENT
+from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.reconstruction import Reconstruction
+from inphase.imaging.report import Report
+from inphase.imaging.way import begin, judge
+from inphase.models.session import Session
 from inphase.pattern import digest
 from inphase.preprocess.corrections import Corrections
-from service import pipeline
 from service.api.access import TheClock, TheServices, current, end, in_thread
 from service.api.bodies import (
     JSON,
@@ -30,18 +36,16 @@ from service.api.bodies import (
     receive_array,
 )
 from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
-from service.clock import Clock
+from service.api.schema import JOB
 from service.document import JobDocument
 from service.errors import ApiError
-from service.inference.runtime import Network
 from service.intake import Order
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.record import JobRecord
 from service.jobs.record import Request as Idempotent
 from service.jobs.state import JobState
 from service.lifecycle import Services
-from service.options import NO_REFINEMENT, JobOptions, Options
-from service.pipeline import Draft, Finished
+from service.options import JobOptions
 from service.security import Submits, TheCaller
 from service.sources import FileSource, load
 
@@ -88,7 +92,7 @@ class _Received:
     """A request whose body has come. digest: of the body, computed when asked for."""
 
     options: JobOptions
-    network: Network | None
+    session: Session | None
     read: Callable[[], tuple[RawScan, Corrections | None]]
     digest: Callable[[], str]
 
@@ -98,20 +102,20 @@ class _Answered:
     """A job that is over, or accepted: its document as it stands, and the result where it is not in the store."""
 
     document: JobDocument
-    finished: Finished | None = None
+    unkept: Reconstruction | None = None
     result: str = ""
 
 
 @router.post(
     "",
     summary="Reconstruct a pattern",
-    response_model=JobDocument,
+    response_model=JOB,
     responses={
         200: {
             "content": {media: {} for media in MEDIA.values()},
             "description": "done: the job document, or with format= (or Accept) the result itself",
         },
-        202: {"model": JobDocument, "description": "accepted, not finished within `wait`: ask at Location"},
+        202: {"model": JOB, "description": "accepted, not finished within `wait`: ask at Location"},
     },
     openapi_extra=_BODY,
     dependencies=[Submits],
@@ -139,8 +143,8 @@ async def reconstruct(
             if (earlier := await _replayed(order, services)) is not None:
                 answered = await _outcome(earlier, patience, services, clock)
                 return await _response(request, call, answered, services)
-        draft, document = await services.compute(lambda: _begin(received, clock))
-    answered = await _carried_out(draft, document, order, patience, services, clock)
+        prepared, report = await services.compute(lambda: _begin(received, clock))
+    answered = await _carried_out(prepared, order.document(report), order, patience, services, clock)
     return await _response(request, call, answered, services)
 
 
@@ -155,26 +159,26 @@ async def _received(request: Request, call: Call, services: Services, clock: Clo
         with clock("receive"):
             body = await read_json(request, settings.bounds)
         asked = _parsed(body, call)
-        network = await _checked(asked, services)
+        session = await _checked(asked, services)
 
         def read() -> tuple[RawScan, Corrections | None]:
             with clock("decode"):
                 return load(asked.source, asked.domain, Limits(settings.bounds.array_bytes), settings.data_roots)
 
-        return _Received(asked, network, read, lambda: hashlib.sha256(body).hexdigest())
+        return _Received(asked, session, read, lambda: hashlib.sha256(body).hexdigest())
     if kind not in (NPY, NPZ, OCTETS):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
-    network = await _checked(call, services)
+    session = await _checked(call, services)
     if kind == NPZ:
         with clock("receive"):
             raw = await held.enter_async_context(
                 receive_archive(request, call.domain, settings.bounds, services.budget)
             )
-        return _Received(call, network, lambda: (raw, None), lambda: _digest_of_all(raw))
+        return _Received(call, session, lambda: (raw, None), lambda: _digest_of_all(raw))
     layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
     with clock("receive"):
         raw = await held.enter_async_context(receive_array(request, layout, settings.bounds, services.budget))
-    return _Received(call, network, lambda: (raw, None), lambda: digest(raw.array))
+    return _Received(call, session, lambda: (raw, None), lambda: digest(raw.array))
 
 
 def _digest_of_all(raw: RawScan) -> str:
@@ -192,10 +196,11 @@ def _parsed(body: bytes, call: Call) -> FileCall:
     return asked.model_copy(update=over)
 
 
-async def _checked(options: Options, services: Services) -> Network | None:
+async def _checked(asked: JobOptions, services: Services) -> Session | None:
     """The network to ask; everything that can be refused before the data are read is refused here."""
+    options = asked.imaging()
     options.check()
-    return await services.compute(lambda: services.networks.get(options.model)) if options.asks_network else None
+    return await services.compute(lambda: services.sessions.get(options.model)) if options.asks_network else None
 
 
 async def _repeatable(key: str, request: Request, received: _Received, services: Services) -> Idempotent:
@@ -217,10 +222,10 @@ async def _replayed(order: Order, services: Services) -> JobRecord | None:
         return None  # whether it matters is decided when the job is to be recorded
 
 
-def _begin(received: _Received, clock: Clock) -> tuple[Draft, JobDocument]:
-    raw, corrections = received.read()
-    draft, document = pipeline.begin(raw, received.options, received.network, clock, corrections)
-    return draft, document.model_copy(update={"timings_ms": clock.rounded()})
+def _begin(received: _Received, clock: Clock) -> tuple[PreparedPattern, Report]:
+    scan, corrections = received.read()
+    prepared, report = begin(scan, received.options.imaging(), received.session, clock, corrections)
+    return prepared, replace(report, timings_ms=clock.rounded())
 
 
 def _patience(request: Request, options: JobOptions, services: Services) -> float:
@@ -230,20 +235,25 @@ def _patience(request: Request, options: JobOptions, services: Services) -> floa
 
 
 async def _carried_out(
-    draft: Draft, document: JobDocument, order: Order, patience: float, services: Services, clock: Clock
+    prepared: PreparedPattern,
+    document: JobDocument,
+    order: Order,
+    patience: float,
+    services: Services,
+    clock: Clock,
 ) -> _Answered:
-    document = document.model_copy(update={"owner": order.owner, "priority": order.options.priority})
-    if document.recipe.refine == NO_REFINEMENT:
-        return await in_thread(lambda: _at_once(draft, document, order, services, clock))
+    report = document.reported
+    if report.recipe.refine == NO_REFINEMENT:
+        return await in_thread(lambda: _at_once(prepared, document, order, services, clock))
     try:
-        record = await in_thread(lambda: services.intake.accept(draft, document, order))
+        record = await in_thread(lambda: services.intake.accept(prepared, document, order))
     except QueueUnavailableError as error:
-        if draft.prediction is None or not patience:  # who does not wait wants a job, not a guess
+        if prepared.prediction is None or not patience:  # who does not wait wants a job, not a guess
             raise
         reason = f"{error}; this is the network's prediction, not refined and not recorded"
-        recipe = document.recipe.model_copy(update={"refine": NO_REFINEMENT})
-        guess = document.model_copy(update={"recipe": recipe, "reason": reason, "recorded": False})
-        return await in_thread(lambda: _Answered(*_predicted(draft, guess, clock)))
+        guess = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
+        result = await in_thread(lambda: judge(prepared, guess, prepared.guess, clock))
+        return _Answered(replace(document.succeeded(result.report), reason=reason, recorded=False), result)
     return await _outcome(record, patience, services, clock)
 
 
@@ -253,24 +263,21 @@ async def _outcome(record: JobRecord, patience: float, services: Services, clock
         record = waited
     now = current(record)
     if now.reused_from is None:
-        clock.ms.update(now.timings_ms)
+        clock.ms.update(now.reported.timings_ms)
     return _Answered(now, result=record.result)
 
 
-def _predicted(draft: Draft, document: JobDocument, clock: Clock) -> tuple[JobDocument, Finished]:
-    finished = pipeline.finish(draft, document, draft.guess, clock)
-    return finished.document, finished
-
-
-def _at_once(draft: Draft, document: JobDocument, order: Order, services: Services, clock: Clock) -> _Answered:
-    """Finish with the prediction, and keep it where there is somewhere to keep it."""
-    _, finished = _predicted(draft, document, clock)
+def _at_once(
+    prepared: PreparedPattern, document: JobDocument, order: Order, services: Services, clock: Clock
+) -> _Answered:
+    """End with the prediction, and keep it where there is somewhere to keep it."""
+    result = judge(prepared, document.reported, prepared.guess, clock)
+    document = document.succeeded(result.report)
     try:
         with clock("encode"):
-            record = services.intake.keep(finished, order)
+            record = services.intake.keep(result, document, order)
     except QueueUnavailableError as error:
-        unrecorded = finished.document.model_copy(update={"recorded": False, "reason": f"{error}; not recorded"})
-        return _Answered(unrecorded, finished.with_document(unrecorded))
+        return _Answered(replace(document, recorded=False, reason=f"{error}; not recorded"), result)
     return _Answered(current(record), result=record.result)
 
 
@@ -307,5 +314,6 @@ async def _response(request: Request, call: Call, answered: _Answered, services:
     name = f"inphase-{document.id}"
     if answered.result:
         return await stored(services, services.store.path(document.id, answered.result), form, name, headers)
-    assert answered.finished is not None
-    return await unstored(services, answered.finished.arrays, form, name, headers)
+    assert answered.unkept is not None
+    arrays = answered.unkept.with_document(document.to_json().decode())
+    return await unstored(services, arrays, form, name, headers)

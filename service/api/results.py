@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 import zipfile
+from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -11,12 +12,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from numpy.typing import NDArray
 
+from inphase.imaging.arrays import ARRAYS, BY_NAME
 from service import png
 from service.api.access import TheClock, TheServices, in_thread, records
 from service.api.download import MEDIA, ResultFormat, accepted, stored
-from service.arrays import MAPS
 from service.document import JobDocument
-from service.ensemble import ARRAYS as ENSEMBLE
 from service.errors import ApiError
 from service.jobs.errors import StoreCorruptError, StoreError
 from service.jobs.record import JobRecord
@@ -26,24 +26,7 @@ from service.lifecycle import Services
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
-ArrayName = Literal[
-    "amplitude",
-    "phase",
-    "phase_flat",
-    "object",
-    "support",
-    "modulus",
-    "mask",
-    "free",
-    "displacement",
-    "strain",
-    "strain_with_ramp",
-    "d_spacing",
-    "average",
-    "modes",
-    "prtf",
-    "fsc",
-]
+ArrayName = StrEnum("ArrayName", [(array.name, array.name) for array in ARRAYS if array.served])  # type: ignore[misc]  # made from the table
 ArrayFormat = Literal["npy", "octet-stream", "png"]
 _MEDIA: Final = {"npy": "application/x-npy", "octet-stream": "application/octet-stream", "png": "image/png"}
 _PART: Final = re.compile(r"(-?\d{1,9})|(-?\d{1,9})?:(-?\d{1,9})?(?::(-?\d{1,9})?)?")
@@ -196,15 +179,16 @@ def cut_out(array: NDArray[Any], text: str) -> NDArray[Any]:
 
 def _missing(name: str, record: JobRecord) -> str | None:
     """Why a result has no such array; None where it has."""
-    if name not in (*MAPS, *ENSEMBLE):
+    present = BY_NAME[name].present
+    if present == "always":
         return None
-    document = JobDocument.model_validate_json(record.document)
-    if name in MAPS:
-        return document.strain_reason
-    if document.ensemble is None:
+    report = JobDocument.from_json(record.document).reported
+    if present == "strain":
+        return report.strain_reason
+    if report.ensemble is None:
         return "it had one start; ask for several with start=mixed or start=random"
-    if document.ensemble.mode_weights is None:
-        return f"of {len(document.ensemble.members)} starts {document.ensemble.accepted} led to the same solution"
+    if report.ensemble.mode_weights is None:
+        return f"of {len(report.ensemble.members)} starts {report.ensemble.accepted} led to the same solution"
     return None
 
 

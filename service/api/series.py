@@ -103,9 +103,10 @@ async def submit(
         raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
     body = await read_json(request, services.settings.bounds)
     call = parse_body(SeriesCall, body)
-    call.check()
-    if call.asks_network:
-        await services.compute(lambda: services.networks.get(call.model))
+    options = call.imaging()
+    options.check()
+    if options.asks_network:
+        await services.compute(lambda: services.sessions.get(options.model))
 
     def accept() -> SeriesDocument:
         settings = services.settings
