@@ -1,7 +1,7 @@
 """The measured pattern and what is known of each of its voxels."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
@@ -44,7 +44,7 @@ class Pattern:
     geometry: Geometry | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
-    unknown: Mapping[str, float | str | list[int] | list[float]] = field(default_factory=dict)
+    unknown: Mapping[str, int | float | str | Sequence[int | float]] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
