@@ -23,7 +23,7 @@ WIDENED = 1.05  # of the band found: its edge is where the autocorrelation's tip
 OUTSIDE = 1e-4  # of the energy: what tips and a cut-off pattern leave outside the band
 PRIOR = 1e-4  # least weight of the first value; more where noise would be amplified
 NEAR = 8  # voxels around the peak: the lines that decide the band
-WHOLE_LINES = 32  # of them without a hole are enough
+WHOLE = 0.5  # of their light in lines without a hole is enough; dim lines alone would make the band too narrow
 PASSES = 3  # what was filled along one axis helps along another
 
 Volume = NDArray[np.float32]
@@ -110,7 +110,8 @@ def _band(full: Volume, known: NDArray[np.bool_], axis: int, peak: tuple[int, in
     lines = _lines(full[near], axis).astype(np.float64)
     measured = _lines(known[near], axis)
     whole = measured.all(axis=0)
-    if np.count_nonzero(whole) >= WHOLE_LINES:
+    light = np.where(measured, lines, 0.0).sum(axis=0)
+    if light[whole].sum() > WHOLE * light.sum():
         lines, measured = lines[:, whole], measured[:, whole]
     counts = lines[measured]
     total, noise = float(np.square(counts).sum()), float(np.maximum(counts, 0).sum()) if poisson else 0.0
