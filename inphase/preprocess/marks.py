@@ -141,7 +141,8 @@ def _constant(data: Array, counting: Flags) -> tuple[Flags, NDArray[np.float64]]
         return marked.reshape(data.shape[1:]), np.empty(0)
     pixels = np.flatnonzero(same & (first >= LEAST_MARK))
     lines = data.reshape(len(data), -1)
-    pixels = pixels[(lines[np.ix_(frames, pixels)] == first[pixels]).all(axis=0)]
+    for frame in frames:
+        pixels = pixels[lines[frame, pixels] == first[pixels]]
     values = first[pixels].astype(np.float64)
     impossible = np.isin(values, COUNTER_ENDS)
     if not impossible.all():
