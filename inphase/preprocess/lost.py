@@ -7,6 +7,8 @@ between frames full of them, or an end that is silent from one plane to the next
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +19,12 @@ from inphase.preprocess.pixels import masked
 from inphase.preprocess.report import Number, StepReport
 from inphase.preprocess.validate import MIN_SIDE
 
+Flags = NDArray[np.bool_]
 AXES = ("frames", "rows", "columns")
 DEEP = 0.2  # of the lit voxels of the planes beside it: what the darkest minimum between two fringes still has
 LOOK_BACK = 3  # planes before the last lit one: how fast they fade
 FADING = 3  # planes beyond it in which some of its light must show
+FULL = 0.5  # of a plane: with so many lit voxels no light fades to silence in one step
 SCATTER = 0.01  # of the lit voxels of a plane that holds counts have more than one
 BRIGHT = 0.01  # of all counts: a lost frame that held more is worth a doubt
 SPARSE = 8  # every eighth row and column tells most measured planes from silent ones
@@ -44,96 +48,100 @@ def measured(pattern: Pattern, least: float = 20.0) -> tuple[Measured, StepRepor
 
     Raises DataError where less than 8 planes are left along an axis.
     """
-    silent, spans = np.zeros(0, bool), []
-    for axis, name in enumerate(AXES):
-        known = _planes(pattern.mask, axis, lambda part: part == MaskState.VALID)
-        lit = _planes(pattern.intensity, axis, lambda part: part != 0)
-        if not lit.any():
-            raise DataError(f"none of the {len(lit)} {name} holds a valid count")
-        planes = np.moveaxis(pattern.intensity, axis, 0)
-        light = _Light.of(planes, lit)
-        end = _start(planes[::-1], known[::-1], light.counts[::-1], least)
-        span = slice(_start(planes, known, light.counts, least), len(lit) - end)
-        if span.stop - span.start < MIN_SIDE:
-            raise DataError(
-                f"only {name} {span.start} to {span.stop - 1} of {len(lit)} were measured, the others hold nothing: each "
-                f"axis needs at least {MIN_SIDE} voxels"
-            )
-        if axis == 0:
-            silent = ~known | _dark_between(lit, light, least)
-            silent[: span.start] = silent[span.stop :] = False
-            share = light.share(silent, lit)
-        spans.append(span)
-    lost_frames = [int(frame) for frame in np.flatnonzero(silent)]
-    found = masked(pattern, silent[:, None, None]) if lost_frames else pattern
-    numbers: dict[str, Number] = {"frames": lost_frames, "counts_share": share}
+    axes = [_Planes.across(pattern, axis) for axis in range(3)]
+    spans = [planes.measured(name, least) for planes, name in zip(axes, AXES, strict=True)]
+    frames = axes[0].lost(spans[0], least)
+    share = axes[0].share(frames)
+    found = masked(pattern, frames[:, None, None]) if frames.any() else pattern
+    named = [int(frame) for frame in np.flatnonzero(frames)]
+    numbers: dict[str, Number] = {"frames": named, "counts_share": share}
     numbers |= {f"measured_{name}": [span.start, span.stop] for name, span in zip(AXES, spans, strict=True)}
-    return _cut(found, spans), StepReport("lost_frames", numbers, doubts=_doubts(lost_frames, share))
+    return _cut(found, spans), StepReport("lost_frames", numbers, doubts=_doubts(named, share))
 
 
 @dataclass(frozen=True)
-class _Light:
-    """Per plane: lit voxels, and counts."""
+class _Planes:
+    """The planes across one axis. values: (n, ., .) intensity. known: with a valid voxel. lit: with light, both (n,)."""
 
-    voxels: NDArray[np.float64]
-    counts: NDArray[np.float64]
+    values: NDArray[np.float32]
+    known: Flags
+    lit: Flags
 
     @classmethod
-    def of(cls, planes: NDArray[np.float32], lit: NDArray[np.bool_]) -> "_Light":
-        """Of each plane; not looked at where all are lit, and nothing is to be judged."""
-        if lit.all():
-            return cls(np.ones(len(lit)), np.ones(len(lit)))
-        counts = planes.sum(axis=(1, 2), dtype=np.float64)
-        return cls(np.count_nonzero(planes, axis=(1, 2)).astype(np.float64), counts)
+    def across(cls, pattern: Pattern, axis: int) -> "_Planes":
+        """Those of `axis`."""
+        values, mask = np.moveaxis(pattern.intensity, axis, 0), np.moveaxis(pattern.mask, axis, 0)
+        known = _any(mask, lambda part: part == MaskState.VALID)
+        return cls(values, known, _any(values, lambda part: part != 0))
 
-    def share(self, where: NDArray[np.bool_], lit: NDArray[np.bool_]) -> float:
+    @cached_property
+    def counts(self) -> NDArray[np.float64]:
+        """(n,) of each plane."""
+        counts: NDArray[np.float64] = self.values.sum(axis=(1, 2), dtype=np.float64)
+        return counts
+
+    def measured(self, name: str, least: float) -> slice:
+        """The planes between the ends that were not measured. Raises DataError where they are too few."""
+        if not self.lit.any():
+            raise DataError(f"none of the {len(self.lit)} {name} holds a valid count")
+        back = _Planes(self.values[::-1], self.known[::-1], self.lit[::-1])
+        span = slice(self._start(least), len(self.lit) - back._start(least))
+        if span.stop - span.start < MIN_SIDE:
+            raise DataError(
+                f"only {name} {span.start} to {span.stop - 1} of {len(self.lit)} were measured, the others hold nothing: each "
+                f"axis needs at least {MIN_SIDE} voxels"
+            )
+        return span
+
+    def lost(self, span: slice, least: float) -> Flags:
+        """Planes of the span without a valid voxel, or silent between planes with too much light for that."""
+        lit, dark = np.flatnonzero(self.lit), np.flatnonzero(~self.lit)
+        dark = dark[(dark > lit[0]) & (dark < lit[-1])]
+        found = ~self.known
+        if dark.size:
+            voxels = np.count_nonzero(self.values, axis=(1, 2))
+            after = np.searchsorted(lit, dark)
+            beside = np.minimum(voxels[lit[after - 1]], voxels[lit[after]])
+            found[dark[DEEP * beside >= least]] = True
+        found[: span.start] = found[span.stop :] = False
+        return found
+
+    def share(self, where: Flags) -> float:
         """Of all counts: what the planes `where` probably held, from the lit ones beside them."""
         if not where.any():
             return 0.0
+        lit = self.lit
         missing = float(np.interp(np.flatnonzero(where), np.flatnonzero(lit), self.counts[lit]).sum())
         return missing / (missing + float(self.counts.sum()))
 
+    def _start(self, least: float) -> int:
+        """First measured plane, from the beginning of the axis.
 
-def _planes(
-    volume: NDArray[np.generic], axis: int, test: Callable[[NDArray[np.generic]], NDArray[np.bool_]]
-) -> NDArray[np.bool_]:
-    """Whether any voxel of each plane across `axis` passes."""
-    planes = np.moveaxis(volume, axis, 0)
+        Counted photons scatter: where hundreds of voxels have one, a few have two. A plane in which all lit voxels are at
+        the faintest level may be what rounding or a threshold left, and its neighbour may have fallen below it.
+        """
+        first, edge = int(self.known.argmax()), int(self.lit.argmax())
+        if first >= edge:
+            return first
+        if np.count_nonzero(self.values[edge]) >= FULL * self.values[edge].size:
+            return edge
+        counts = np.maximum(
+            self.counts[edge : edge + 1 + LOOK_BACK], 0.0
+        )  # noise about a subtracted background may be below 0
+        light = self.values[edge][self.values[edge] > 0]
+        fades = [(counts[0] / inner) ** (1 / distance) for distance, inner in enumerate(counts[1:], 1) if inner > 0]
+        fade = min(1.0, max(fades, default=0.0))
+        clear = np.count_nonzero(light >= 2 * light.min(initial=np.inf))
+        voxels = light.size if clear >= max(2, SCATTER * light.size) else clear
+        expected = DEEP * voxels * sum(fade**k for k in range(1, 1 + min(FADING, edge - first)))
+        return edge if expected >= least else first
+
+
+def _any(planes: NDArray[Any], test: Callable[[NDArray[Any]], Flags]) -> Flags:
+    """(n,): whether any voxel of each plane passes."""
     found = np.asarray(test(planes[:, ::SPARSE, ::SPARSE]).any(axis=(1, 2)))
     for plane in np.flatnonzero(~found):
         found[plane] = test(planes[plane]).any()
-    return found
-
-
-def _start(planes: NDArray[np.float32], known: NDArray[np.bool_], counts: NDArray[np.float64], least: float) -> int:
-    """First measured plane, from the beginning of an axis.
-
-    Counted photons scatter: where hundreds of voxels have one, a few have two. A plane in which all lit voxels are at the
-    faintest level may be what rounding or a threshold left, and its neighbour may have fallen below it.
-    """
-    first, edge = int(known.argmax()), int((counts > 0).argmax())
-    if first >= edge:
-        return first
-    before = counts[edge + 1 : edge + 1 + LOOK_BACK]
-    fades = [(counts[edge] / inner) ** (1 / distance) for distance, inner in enumerate(before, 1) if inner > 0]
-    fade = min(1.0, max(fades, default=0.0))
-    plane = planes[edge]
-    voxels, clear = np.count_nonzero(plane), np.count_nonzero(plane >= 2 * plane[plane > 0].min())
-    if clear < max(2, SCATTER * voxels):
-        voxels = clear
-    expected = DEEP * voxels * sum(fade**k for k in range(1, 1 + min(FADING, edge - first)))
-    return edge if expected >= least else first
-
-
-def _dark_between(lit: NDArray[np.bool_], light: _Light, least: float) -> NDArray[np.bool_]:
-    """Silent planes of an axis with so much light in the nearest lit planes on both sides that they cannot be dark."""
-    bright = np.flatnonzero(lit)
-    dark = np.flatnonzero(~lit)
-    dark = dark[(dark > bright[0]) & (dark < bright[-1])]
-    after = np.searchsorted(bright, dark)
-    beside = np.minimum(light.voxels[bright[after - 1]], light.voxels[bright[after]])
-    found = np.zeros(len(lit), bool)
-    found[dark[DEEP * beside >= least]] = True
     return found
 
 

@@ -145,6 +145,20 @@ def test_a_steep_curve_is_dark_beside_its_peak(width: float, photons: float) -> 
     assert found(raw) == {"frames": [], "counts_share": 0.0} | FULL | {"measured_frames": [0, 96]}
 
 
+@pytest.mark.parametrize(
+    ("emptied", "left"),
+    [(slice(22, 23), ([22], [0, 48])), (slice(40, 48), ([], [0, 40])), (slice(0, 5), ([], [5, 48]))],
+)
+def test_where_noise_is_everywhere_a_silent_frame_was_not_measured(
+    curve: np.ndarray, emptied: slice, left: tuple[list[int], list[int]]
+) -> None:
+    """Background was subtracted before: noise of both signs, also in the darkest wing, but none in frames that were not measured."""
+    raw = curve + np.random.default_rng(4).normal(-0.05, 0.3, SHAPE)
+    raw[emptied] = 0
+    report = found(raw)
+    assert (report["frames"], report["measured_frames"]) == left
+
+
 def test_hits_in_the_dark_are_no_light(curve: np.ndarray) -> None:
     """Two frames of a dark wing with a cosmic ray each: what lies between and beyond them is dark, not lost."""
     raw = counts(crystal(4, SHAPE, (4.0, 4.0, 4.0)).intensity, 2e3)
