@@ -61,8 +61,8 @@ class Feeder:
             self.wake.clear()
             try:
                 fed = await anyio.to_thread.run_sync(self.feed, limiter=self._one)
-            except QueueUnavailableError:
-                log.warning("Redis is away")
+            except QueueUnavailableError as error:
+                log.warning("a series waits", why=str(error))
                 fed = False
             except Exception:
                 log.exception("a series could not be fed")
@@ -102,6 +102,7 @@ class Feeder:
             return True
         except InphaseError as error:
             if kind(error).status in (503, 507):
+                self._series.spare(record.series_id, scan)  # its reading has ended nothing
                 return False
             self._series.fail(record.series_id, scan, str(error))
         except MemoryError:

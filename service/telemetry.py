@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.clock import STAGES, Clock
 from service.jobs.errors import QueueUnavailableError
+from service.jobs.pulse import Pulse
 from service.jobs.record import Records
 from service.jobs.state import JobState
 
@@ -75,9 +76,9 @@ class Metrics:
         for stage in STAGES:
             self.stages.labels(stage)  # panels exist before the first request
 
-    def watch(self, bytes_in_flight: "Budget", records: Records | None) -> None:
+    def watch(self, bytes_in_flight: "Budget", records: Records | None, pulse: Pulse | None) -> None:
         """Add the gauges that are read at scrape time."""
-        self.registry.register(_Gauges(bytes_in_flight, records))
+        self.registry.register(_Gauges(bytes_in_flight, records, pulse))
 
 
 class Budget:
@@ -100,24 +101,23 @@ class Budget:
 
 
 class _Gauges(Collector):
-    def __init__(self, budget: Budget, records: Records | None) -> None:
-        self._budget, self._records = budget, records
+    def __init__(self, budget: Budget, records: Records | None, pulse: Pulse | None) -> None:
+        self._budget, self._records, self._pulse = budget, records, pulse
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("inphase_bytes_in_flight", "Bytes of requests at work", self._budget.used)
-        up = GaugeMetricFamily("inphase_queue_up", "1 while Redis answers")
+        up = GaugeMetricFamily("inphase_queue_up", "1 while Redis takes jobs")
         jobs = GaugeMetricFamily("inphase_jobs", "Jobs by state", labels=["state"])
         workers = GaugeMetricFamily("inphase_workers", "Workers that live")
-        alive = 0
+        alive = self._pulse is not None and self._pulse.last.up
         if self._records is not None:
             try:
                 for state in JobState:
                     jobs.add_metric([state], self._records.count(state))
                 workers.add_metric([], len(self._records.workers()))
-                alive = 1
             except QueueUnavailableError:
-                alive = 0
-        up.add_metric([], alive)
+                alive = False
+        up.add_metric([], int(alive))
         yield from (up, jobs, workers)
 
 

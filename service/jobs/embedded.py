@@ -177,7 +177,7 @@ class EmbeddedRedis:
             self._end()
             try:
                 self._run()
-            except NoRedisError as error:
+            except (NoRedisError, OSError) as error:  # also where the machine has no memory for a process
                 logger.error("%s", error)
                 self._end()
                 self._stopping.wait(_RETRY_S)

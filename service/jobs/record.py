@@ -126,8 +126,8 @@ class Records:
     """The records of all jobs.
 
     The methods block for about 0.1 ms (a few ms where Redis syncs its file); asyncio code calls them in a thread.
-    `wait` and `follow` are coroutines. Raises QueueUnavailableError where Redis does not answer, UnknownJobError for
-    an id that does not exist.
+    `wait` and `follow` are coroutines. Raises QueueUnavailableError where Redis does not answer, QueueRefusedError where it
+    refuses for now, UnknownJobError for an id that does not exist.
     """
 
     def __init__(self, url: str, *, retries: int = 2) -> None:
@@ -202,7 +202,7 @@ class Records:
 
     def replayed(self, owner: str, request: Request) -> JobRecord | None:
         """The job of the same request with the same key, where there is one. Raises KeyReusedError for another request."""
-        with translated():
+        with translated(self._client):
             digest, job_id = cast(list[bytes | None], self._client.hmget(request.slot(owner), "request", "job"))
         if digest is None or job_id is None:
             return None
@@ -216,7 +216,7 @@ class Records:
 
     def earlier(self, fingerprint: str) -> JobRecord | None:
         """The job that has the result of this fingerprint, where there is one."""
-        with translated():
+        with translated(self._client):
             job_id = cast(bytes | None, self._client.hget(f"{PREFIX}fingerprints", fingerprint))
         try:
             return self.get(job_id.decode()) if job_id else None
@@ -225,7 +225,7 @@ class Records:
 
     def get(self, job_id: str) -> JobRecord:
         """The record of a job."""
-        with translated():
+        with translated(self._client):
             fields = cast(dict[bytes, bytes], self._client.hgetall(job_key(job_id)))
         if not fields:
             raise unknown(job_id)
@@ -237,7 +237,7 @@ class Records:
         below = f"({int(cursor)}" if cursor else "+inf"
         found: list[JobRecord] = []
         for _ in range(_LOOKED_AT // limit + 1):
-            with translated():
+            with translated(self._client):
                 listed = cast(
                     Sequence[tuple[bytes, float]],
                     self._client.zrevrangebyscore(wanted.index(), below, "-inf", start=0, num=limit, withscores=True),
@@ -256,7 +256,7 @@ class Records:
 
     def position(self, job_id: str) -> int | None:
         """How many queued jobs go before this one; None where it is not queued."""
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for priority in Priority:
                 pipe.zrank(f"{PREFIX}waiting:{priority}", job_id)
@@ -271,7 +271,7 @@ class Records:
 
     def count(self, state: JobState) -> int:
         """How many jobs are in this state."""
-        with translated():
+        with translated(self._client):
             return self._client.zcard(f"{PREFIX}jobs:{state}")
 
     def request_cancel(self, job_id: str) -> JobState:
@@ -320,7 +320,7 @@ class Records:
 
     def should_stop(self, job_id: str, attempt: int) -> str:
         """Why an attempt should stop: "cancelled", "stale" (another attempt runs, or the job is gone), or "" to go on."""
-        with translated():
+        with translated(self._client):
             state, current, cancel = cast(
                 list[bytes | None], self._client.hmget(job_key(job_id), "state", "attempt", "cancel")
             )
@@ -334,19 +334,19 @@ class Records:
 
     def message_of(self, job_id: str) -> str:
         """The message that stands for the job; the first one bears the job's id."""
-        with translated():
+        with translated(self._client):
             return (cast(bytes | None, self._client.hget(job_key(job_id), "message")) or b"").decode()
 
     def unfinished(self) -> list[str]:
         """Ids of all queued and running jobs."""
-        with translated():
+        with translated(self._client):
             queued = cast(Sequence[bytes], self._client.zrange(f"{PREFIX}jobs:queued", 0, -1))
             running = cast(Sequence[bytes], self._client.zrange(f"{PREFIX}jobs:running", 0, -1))
         return [job_id.decode() for job_id in (*queued, *running)]
 
     def finished_before(self, moment: float) -> list[str]:
         """Ids of jobs that ended before this time (seconds since the epoch), the earliest first."""
-        with translated():
+        with translated(self._client):
             ids = cast(Sequence[bytes], self._client.zrangebyscore(f"{PREFIX}finished", "-inf", f"({moment}"))
         return [job_id.decode() for job_id in ids]
 
@@ -355,22 +355,17 @@ class Records:
         return bool(self._run("remove", job_id))
 
     def announce(self, worker: str) -> None:
-        """Say that a worker lives."""
-        self._run("announce", worker)
+        """Say that a worker lives, and forget those that have not said so lately."""
+        self._run("announce", worker, _PRESENT_S)
 
     def depart(self, worker: str) -> None:
         """Say that a worker has left."""
-        with translated():
+        with translated(self._client):
             self._client.zrem(f"{PREFIX}workers", worker)
 
     def workers(self) -> list[str]:
         """Names of the workers that spoke within the last seconds."""
         return [name.decode() for name in self._run("present", _PRESENT_S)]
-
-    def ping(self) -> None:
-        """Raise QueueUnavailableError unless Redis answers and accepts writes."""
-        with translated():
-            self._client.ping()
 
     def close(self) -> None:
         """Close the connections."""
@@ -399,13 +394,13 @@ class Records:
                 yield event
 
     def _run(self, name: str, *args: str | bytes | float) -> Any:
-        with translated():
+        with translated(self._client):
             return self._scripts[name](args=args)
 
     def existing(self, ids: Iterable[bytes]) -> Iterator[JobRecord]:
         """The records of these ids; one may have expired since it was listed."""
         names = [name.decode() for name in ids]
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for name in names:
                 pipe.hgetall(job_key(name))

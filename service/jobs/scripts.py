@@ -155,11 +155,10 @@ redis.call('ZREM', '{PREFIX}finished', id)
 return 1
 """,
     "announce": f"""
+redis.call('ZREMRANGEBYSCORE', '{PREFIX}workers', '-inf', '(' .. string.format('%.6f', now() - ARGV[2]))
 redis.call('ZADD', '{PREFIX}workers', now(), ARGV[1])
 """,
     "present": f"""
-local oldest = string.format('%.6f', now() - ARGV[1])
-redis.call('ZREMRANGEBYSCORE', '{PREFIX}workers', '-inf', '(' .. oldest)
-return redis.call('ZRANGE', '{PREFIX}workers', 0, -1)
+return redis.call('ZRANGEBYSCORE', '{PREFIX}workers', string.format('%.6f', now() - ARGV[1]), '+inf')
 """,
 }

@@ -56,7 +56,7 @@ class SeriesRecords:
     ) -> SeriesRecord:
         """Accept a series. The same request again gives the first one back; KeyReusedError for another with its key."""
         slot, digest = (request.slot(owner), request.digest) if request else ("", "")
-        with translated():
+        with translated(self._client):
             what, found = cast(
                 list[bytes],
                 self._scripts["create"](args=[series_id, order, total, owner, slot, digest, REMEMBERED_S]),
@@ -69,7 +69,7 @@ class SeriesRecords:
 
     def get(self, series_id: str) -> SeriesRecord:
         """The record of a series."""
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for part in ("", ":jobs", ":failed"):
                 pipe.hgetall(f"{_KEY}:{series_id}{part}")
@@ -92,7 +92,7 @@ class SeriesRecords:
         """Series, newest first, of one owner or of all; and the cursor of the next page."""
         index = f"{_KEY}:owner:{owner}" if owner is not None else _KEY
         below = f"({int(cursor)}" if cursor else "+inf"
-        with translated():
+        with translated(self._client):
             ids = cast(Sequence[bytes], self._client.zrevrangebyscore(index, below, "-inf", start=0, num=limit))
         found = []
         for name in ids:
@@ -104,12 +104,12 @@ class SeriesRecords:
 
     def exists(self, series_id: str) -> bool:
         """Whether there is such a series."""
-        with translated():
+        with translated(self._client):
             return bool(self._client.exists(f"{_KEY}:{series_id}"))
 
     def open(self) -> list[str]:
         """Series with scans left to be handed out, the oldest first."""
-        with translated():
+        with translated(self._client):
             ids = cast(set[bytes], self._client.smembers(f"{_KEY}:open"))
             pipe = self._client.pipeline(transaction=False)
             for name in ids:
@@ -119,12 +119,12 @@ class SeriesRecords:
 
     def ended_before(self, moment: float) -> list[str]:
         """Series that were created before this time, have nothing left to hand out, and whose jobs are all forgotten."""
-        with translated():
+        with translated(self._client):
             ids = cast(Sequence[bytes], self._client.zrange(_KEY, 0, -1))
             still = cast(set[bytes], self._client.smembers(f"{_KEY}:open"))
         found = []
         for name in (name.decode() for name in ids if name not in still):
-            with translated():
+            with translated(self._client):
                 left = self._client.zcard(f"{PREFIX}jobs:series:{name}")
                 created = cast(bytes | None, self._client.hget(f"{_KEY}:{name}", "created"))
             if not left and created is not None and float(created) < moment:
@@ -133,27 +133,32 @@ class SeriesRecords:
 
     def lease(self, series_id: str, feeder: str, seconds: int) -> bool:
         """Whether this feeder may hand out the scans of a series for some seconds: others may not meanwhile."""
-        with translated():
+        with translated(self._client):
             return bool(self._scripts["lease"](args=[series_id, feeder, seconds]))
 
     def begin(self, series_id: str, scan: int) -> int:
         """Note that a scan is about to be read; how often that has happened now."""
-        with translated():
+        with translated(self._client):
             return self._client.hincrby(f"{_KEY}:{series_id}:tries", str(scan), 1)
+
+    def spare(self, series_id: str, scan: int) -> None:
+        """Take back a `begin`: the scan was read, and is to be read again."""
+        with translated(self._client):
+            self._client.hincrby(f"{_KEY}:{series_id}:tries", str(scan), -1)
 
     def fail(self, series_id: str, scan: int, reason: str) -> None:
         """A scan becomes no job."""
-        with translated():
+        with translated(self._client):
             self._client.hset(f"{_KEY}:{series_id}:failed", str(scan), reason)
 
     def close_series(self, series_id: str) -> None:
         """Nothing is left to be handed out."""
-        with translated():
+        with translated(self._client):
             self._client.srem(f"{_KEY}:open", series_id)
 
     def cancel(self, series_id: str) -> bool:
         """Hand out no more scans; from here on no job joins the series. False where it was cancelled before."""
-        with translated():
+        with translated(self._client):
             return bool(self._scripts["cancel"](args=[series_id]))
 
     def remove(self, series_id: str) -> None:
@@ -165,7 +170,7 @@ class SeriesRecords:
         self._client.close()
 
     def _run(self, name: str, *args: str) -> Any:
-        with translated():
+        with translated(self._client):
             return self._scripts[name](args=args)
 
 
