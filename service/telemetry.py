@@ -20,6 +20,7 @@ from service.jobs.errors import QueueUnavailableError
 from service.jobs.pulse import Pulse
 from service.jobs.record import Records
 from service.jobs.state import JobState
+from service.presence import CLIENT_LEFT, attended
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -152,7 +153,8 @@ class TelemetryMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            if await attended(self._app, scope, receive, send_with_headers):
+                status = CLIENT_LEFT
         finally:
             self._note(scope, identity, status, time.perf_counter() - started, clock)
 
@@ -164,7 +166,7 @@ class TelemetryMiddleware:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"  # clients may invent methods, not labels
         self._metrics.requests.labels(route, method, str(status)).observe(seconds)
-        if status >= 400:
+        if status >= 400 and status != CLIENT_LEFT:
             self._metrics.refused.labels(str(status)).inc()
         for stage, ms in clock.ms.items():
             self._metrics.stages.labels(stage).observe(ms / 1e3)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
+import anyio
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
@@ -22,6 +23,7 @@ from service.api.bodies import (
     NPY,
     NPZ,
     OCTETS,
+    Uncoded,
     media_type,
     octet_layout,
     parse_body,
@@ -114,7 +116,7 @@ class _Answered:
         202: {"model": JobDocument, "description": "accepted, not finished within `wait`: ask at Location"},
     },
     openapi_extra=_BODY,
-    dependencies=[Submits],
+    dependencies=[Submits, Uncoded],
 )
 async def reconstruct(
     request: Request,
@@ -139,8 +141,11 @@ async def reconstruct(
             if (earlier := await _replayed(order, services)) is not None:
                 answered = await _outcome(earlier, patience, services, clock)
                 return await _response(request, call, answered, services)
-        draft, document = await services.compute(lambda: _begin(received, clock))
-    answered = await _carried_out(draft, document, order, patience, services, clock)
+        with anyio.CancelScope(shield=True):  # what has come whole becomes a job, also where its sender has left
+            draft, document = await services.compute(lambda: _begin(received, clock))
+            await held.aclose()
+            taken = await _taken(draft, document, order, patience, services, clock)
+    answered = taken if isinstance(taken, _Answered) else await _outcome(taken, patience, services, clock)
     return await _response(request, call, answered, services)
 
 
@@ -229,14 +234,15 @@ def _patience(request: Request, options: JobOptions, services: Services) -> floa
     return min(options.wait, services.settings.bounds.wait_s)
 
 
-async def _carried_out(
+async def _taken(
     draft: Draft, document: JobDocument, order: Order, patience: float, services: Services, clock: Clock
-) -> _Answered:
+) -> JobRecord | _Answered:
+    """The job that was accepted, or what could be answered at once."""
     document = document.model_copy(update={"owner": order.owner, "priority": order.options.priority})
     if document.recipe.refine == NO_REFINEMENT:
         return await in_thread(lambda: _at_once(draft, document, order, services, clock))
     try:
-        record = await in_thread(lambda: services.intake.accept(draft, document, order))
+        return await in_thread(lambda: services.intake.accept(draft, document, order))
     except QueueUnavailableError as error:
         if draft.prediction is None or not patience:  # who does not wait wants a job, not a guess
             raise
@@ -244,7 +250,6 @@ async def _carried_out(
         recipe = document.recipe.model_copy(update={"refine": NO_REFINEMENT})
         guess = document.model_copy(update={"recipe": recipe, "reason": reason, "recorded": False})
         return await in_thread(lambda: _Answered(*_predicted(draft, guess, clock)))
-    return await _outcome(record, patience, services, clock)
 
 
 async def _outcome(record: JobRecord, patience: float, services: Services, clock: Clock) -> _Answered:
@@ -288,8 +293,9 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
     except QueueUnavailableError:
         return None
     finally:
-        await end(waiting)
-        await end(leaving)
+        with anyio.CancelScope(shield=True):  # the caller may be gone: what was begun is ended all the same
+            await end(waiting)
+            await end(leaving)
 
 
 async def _response(request: Request, call: Call, answered: _Answered, services: Services) -> Response:
