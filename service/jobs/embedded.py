@@ -212,7 +212,7 @@ class EmbeddedRedis:
                     os.close(descriptor)
                     raise NoRedisError(
                         f"the state folder {self.state} is in use by another service: stop that one, or give this one "
-                        "its own folder (or REDIS_URL, to share its Redis)"
+                        "a folder of its own with --state-dir (or REDIS_URL, to share a Redis)"
                     ) from None
                 time.sleep(0.05)
 
