@@ -30,6 +30,8 @@ _REFUSALS: Final = {
     "TRYAGAIN": "its cluster is being rearranged",
     "UNBLOCKED": "it has just become a replica",
     "BUSY": "a script occupies it",
+    "NOAUTH": "it asks for a password (REDIS_URL or INPHASE_REDIS_PASSWORD)",
+    "WRONGPASS": "it does not know this user and password",
     "NOPERM": "its access rules do not allow it",
 }
 # Redis 7 begins the error of a script with the word, Redis 6 has it inside: "ERR Error running script ...: -READONLY ..."
@@ -88,17 +90,16 @@ def translated(client: redis.Redis | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise QueueUnavailableError(
-            f"Redis does not answer ({error}): nothing was accepted, try again later"
-        ) from error
     except redis.RedisError as error:
-        why = refusal(error)
-        if why is None:
-            raise
-        if client is not None:
-            client.connection_pool.disconnect(inuse_connections=False)
-        raise QueueRefusedError(f"Redis refuses: {why}; nothing was accepted, try again later") from error
+        if why := refusal(error):
+            if client is not None:
+                client.connection_pool.disconnect(inuse_connections=False)
+            raise QueueRefusedError(f"Redis refuses: {why}; nothing was accepted, try again later") from error
+        if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+            raise QueueUnavailableError(
+                f"Redis does not answer ({error}): nothing was accepted, try again later"
+            ) from error
+        raise
 
 
 def check_policy(memory: dict[str, Any]) -> None:

@@ -64,6 +64,8 @@ class Pulse:
             return Beat(up=False, refused=True, why=str(error))
         except QueueUnavailableError as error:
             return Beat(up=False, why=str(error))
+        except redis.RedisError as error:
+            return Beat(up=False, refused=True, why=f"Redis answers with an error that is not expected: {error}")
         return Beat(up=True)
 
     async def _memory(self) -> dict[str, object]:

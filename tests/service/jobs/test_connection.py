@@ -99,6 +99,19 @@ def test_a_url_that_cannot_be_used_is_said_at_once(url: str, word: str) -> None:
         connect(url)
 
 
+def test_a_password_that_is_not_known_is_a_refusal(redis_url: str) -> None:
+    """Redis answers, so it is not away: without a password, and with a wrong one."""
+    with redis.Redis.from_url(redis_url) as admin:
+        admin.config_set("requirepass", "secret")
+        try:
+            for url, word in ((redis_url, "NOAUTH"), (f"{redis_url}?password=wrong", "WRONGPASS")):
+                with pytest.raises(QueueRefusedError, match=word):
+                    Records(url).workers()
+            assert Records(f"{redis_url}?password=secret").workers() == []
+        finally:
+            admin.config_set("requirepass", "")
+
+
 def test_away_is_not_a_refusal(away: str) -> None:
     """Nobody answers: the two are told apart."""
     with pytest.raises(QueueUnavailableError) as caught:

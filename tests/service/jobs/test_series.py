@@ -44,6 +44,15 @@ def test_one_feeder_at_a_time(series: SeriesRecords) -> None:
     assert 0 < series._client.ttl(f"inphase:series:{made}:feeder") <= 60
 
 
+def test_a_try_is_taken_back(series: SeriesRecords) -> None:
+    """What was read and could not be accepted does not count as a reading that ended the service."""
+    made = series.create(uuid4().hex, b"", 1, "").series_id
+    for _ in range(5):
+        assert series.begin(made, 0) == 1
+        series.spare(made, 0)
+    assert [series.begin(made, 0) for _ in range(2)] == [1, 2]
+
+
 def test_listing_and_repeating(series: SeriesRecords) -> None:
     """Newest first in pages, one owner's or all; the same request again is the same series."""
     ids = [series.create(uuid4().hex, b"", 1, "ada" if n % 2 else "bob").series_id for n in range(5)]
