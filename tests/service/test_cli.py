@@ -30,7 +30,7 @@ from service.jobs.errors import NoRedisError
 from service.jobs.record import Records
 from service.security import Caller, Keyring, Scope, read_keys
 from service.server import bind, close
-from tests.service.conftest import crystal, write_model
+from tests.toy import crystal, write_model
 
 Run = tuple[int, str, str]
 

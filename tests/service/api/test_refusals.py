@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.jobs.errors import NoRedisError
 from service.settings import Settings
 from tests.service.api.test_bad_input import check
-from tests.service.api.test_jobs import client, predicted, services, submit
+from tests.service.api.test_jobs import client, services, submit
 from tests.service.conftest import AppContext
 from tests.service.refusing import WAYS, refusing
 
@@ -27,11 +27,19 @@ def url_of(client: httpx.AsyncClient) -> str:
     return own.url
 
 
+async def until_read(client: httpx.AsyncClient, job: str) -> None:
+    """Returns when a job waits for a worker."""
+    async with asyncio.timeout(20):
+        while (await client.get(f"/v1/jobs/{job}")).json()["state"] != "queued":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def until_handed_out(client: httpx.AsyncClient, series: str) -> None:
     """Returns when every scan of a series has become a job."""
     async with asyncio.timeout(20):
-        while any(scan["job"] is None for scan in (await client.get(f"/v1/series/{series}")).json()["scans"]):  # noqa: ASYNC110
+        while not (await client.get(f"/v1/series/{series}")).json()["scans"][0]["job"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+    await until_read(client, (await client.get(f"/v1/series/{series}")).json()["scans"][0]["job"])
 
 
 def answers_of_fault(metrics: str) -> list[str]:
@@ -45,8 +53,9 @@ async def test_every_call_while_redis_refuses(
 ) -> None:
     """Writes are 503 with Retry-After, reads go on where Redis reads, /readyz names the reason; then all is as before."""
     np.save(data_root / "scan.npy", pattern)
-    done = await predicted(client, pattern)
+    done = (await submit(client, pattern, refine="none", wait=30)).json()["id"]
     queued = (await submit(client, pattern, refine="2*ER")).json()["id"]
+    await until_read(client, queued)
     series = (await client.post("/v1/series", json={"scans": ["scan.npy"], "refine": "4*ER"})).json()["id"]
     await until_handed_out(client, series)
     stored = {job.job_id for job in services(client).store.jobs()}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.jobs.record import Place
+from service.jobs.record import SeriesScan
 from service.settings import Bounds, Settings
 from tests.service.api.test_bad_input import check
 from tests.service.api.test_jobs import client, records, services, work
@@ -227,7 +227,7 @@ async def test_a_full_store_delays_a_series(
     client: httpx.AsyncClient, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often there was no room for a scan, it is handed out when there is: waiting is no failure."""
-    monkeypatch.setattr("service.feeder._LOOK_S", 0.01)
+    monkeypatch.setattr("service.reader._LOOK_S", 0.01)
     store = services(client).store
     most, store.max_bytes = store.max_bytes, 1
     answer = await submit(client, "heating")
@@ -235,7 +235,11 @@ async def test_a_full_store_delays_a_series(
     document = (await client.get(answer.headers["location"])).json()
     assert document["states"]["failed"] == 0, document["scans"]
     store.max_bytes = most
-    assert (await ended(client, answer))["states"]["succeeded"] == 3
+    async with asyncio.timeout(20):
+        while not document["done"]:
+            await asyncio.sleep(0.05)
+            document = (await client.get(answer.headers["location"])).json()
+    assert document["states"]["succeeded"] == 3
 
 
 async def test_an_expired_job_of_a_series(client: httpx.AsyncClient, scans: Path) -> None:
@@ -247,4 +251,4 @@ async def test_an_expired_job_of_a_series(client: httpx.AsyncClient, scans: Path
     now = (await client.get(f"/v1/series/{document['id']}")).json()
     assert "expired" in now["scans"][1]["reason"]
     assert (await client.get(f"/v1/series/{document['id']}", params={"format": "html"})).status_code == 200
-    assert records(client).create("a" * 32, b"{}", place=Place(document["id"], 7)).job_id == "a" * 32
+    assert records(client).create("a" * 32, b"{}", scan=SeriesScan(document["id"], 7)).job_id == "a" * 32
