@@ -60,7 +60,6 @@ class Reader:
         self._records, self._series, self._intake = records, series, intake
         self._active: set[str] = set()  # tokens of the jobs that are being read
         self._one = anyio.CapacityLimiter(1)  # beside the slots of requests: what is read ahead never takes one
-        self._told_away = False
 
     async def announce(self) -> None:
         """Say which jobs are being read here, so that others leave them alone."""
