@@ -95,6 +95,27 @@ class Support:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What speaks against a result whatever its fit is: what preprocessing found in the data (the faults and doubts of its steps),
+    and how many starts came to the best one's solution (agreeing, itself included) of how many; 1 of 1 says nothing.
+    """
+
+    faults: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    agreeing: int = 1
+    starts: int = 1
+
+    def disagreement(self) -> list[str]:
+        """A doubt where no other start confirms the best one; empty where one does, or there was one start alone."""
+        if self.starts < 2 or self.agreeing > 1:
+            return []
+        return [
+            f"none of the other {self.starts - 1} starts came to this solution: it may be one of many that fit; "
+            "ask for more starts or a longer recipe"
+        ]
+
+
+@dataclass(frozen=True)
 class Trust:
     """How far a result can be relied on, and what speaks against it."""
 
@@ -124,13 +145,18 @@ def judge(
     *,
     refined: bool,
     valid_fraction: float,
+    evidence: Evidence = Evidence(),
     rules: Rules = RULES,
 ) -> Trust:
-    """The trust in a result. valid_fraction: part of the measured range whose value is known."""
-    faults = final_faults(metrics, noise_chi2, support, rules)
+    """The trust in a result. valid_fraction: part of the measured range whose value is known.
+
+    Where it is low the doubts about the data are named too: they may be the cause.
+    """
+    faults = [*evidence.faults, *final_faults(metrics, noise_chi2, support, rules)]
     if faults:
-        return Trust(Level.LOW, tuple(faults))
-    doubts = _excess(metrics.chi2, noise_chi2, rules.good_floor, rules.good_factor)
+        return Trust(Level.LOW, (*faults, *evidence.doubts))
+    doubts = [*evidence.doubts, *evidence.disagreement()]
+    doubts += _excess(metrics.chi2, noise_chi2, rules.good_floor, rules.good_factor)
     if not refined:
         doubts.append("a network's prediction, not refined")
     if valid_fraction < 0.9:

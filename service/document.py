@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inphase.geometry import PHASE_SIGN, Geometry
 from inphase.metrics import Metrics
+from inphase.preprocess.report import StepReport
 from inphase.trust import Trust
 from service.jobs.errors import DocumentError
 from service.jobs.state import JobState, Priority, Progress
@@ -48,10 +49,19 @@ class InputPart(_Part):
 
 
 class StepPart(_Part):
-    """One preprocessing step and the numbers it reports."""
+    """One preprocessing step, the numbers it reports, and what it says of the result's worth."""
 
     name: str
     numbers: dict[str, Any]
+    faults: list[str] = Field(default_factory=list, description="why a result of these data is not to be relied on")
+    doubts: list[str] = Field(default_factory=list, description="what a reader should know of it")
+
+    @classmethod
+    def of(cls, step: StepReport) -> Self:
+        """The same as JSON."""
+        return cls(
+            name=step.name, numbers=dict(step.numbers), faults=list(step.faults), doubts=list(step.doubts)
+        )
 
 
 class GeometryPart(_Part):

@@ -207,6 +207,7 @@ def finish(
             _support(draft, best.support),
             refined=refined,
             valid_fraction=draft.valid_fraction,
+            evidence=_evidence(document, ensemble),
         )
         alone = canonical = ambiguity.canonical(best.object, best.support)
         series = document.series
@@ -254,6 +255,16 @@ def finish(
 def shortfalls(draft: Draft, candidate: Candidate) -> list[str]:
     """Why a refined candidate is not good enough to stop at; empty where it is."""
     return trust.shortfalls(candidate.metrics, draft.noise_chi2, _support(draft, candidate.support))
+
+
+def _evidence(document: JobDocument, ensemble: Ensemble | None) -> trust.Evidence:
+    steps = document.preprocess.steps
+    return trust.Evidence(
+        faults=tuple(fault for step in steps for fault in step.faults),
+        doubts=tuple(doubt for step in steps for doubt in step.doubts),
+        agreeing=ensemble.agreeing if ensemble else 1,
+        starts=len(ensemble.members) if ensemble else 1,
+    )
 
 
 def _places(geometry: Geometry | None, shape: tuple[int, ...]) -> Arrays:
@@ -331,7 +342,7 @@ def _document(
         ),
         oversampling=OversamplingPart(measured=prepared.oversampling_measured, after=prepared.oversampling_after),
         preprocess=PreprocessPart(
-            steps=[StepPart(name=step.name, numbers=dict(step.numbers)) for step in prepared.steps],
+            steps=[StepPart.of(step) for step in prepared.steps],
             valid_fraction=prepared.valid_fraction,
             counts_inside=prepared.counts_inside,
             padding_bound=prepared.padding_bound,

@@ -6,7 +6,7 @@ import numpy as np
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess import background, binning, centring, grid, oversampling, pixels
+from inphase.preprocess import background, binning, centring, grid, oversampling, peaks, pixels
 from inphase.preprocess.core import core
 from inphase.preprocess.corrections import Corrections, correct
 from inphase.preprocess.recipe import PreprocessRecipe
@@ -61,6 +61,8 @@ def preprocess(
     steps.append(measured.report(bins))
     window = centring.window(clean.shape, surroundings, bins, shape, recipe.centring.reference, measured.sigma)
     steps.append(window.report(recipe.centring.reference))
+    another = peaks.second(clean, surroundings.peak, measured.sigma, level)
+    steps.append(peaks.report(another, surroundings.peak, window))
     total = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
     cut, report = grid.cut(clean, window)
     steps.append(report)
