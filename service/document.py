@@ -59,9 +59,7 @@ class StepPart(_Part):
     @classmethod
     def of(cls, step: StepReport) -> Self:
         """The same as JSON."""
-        return cls(
-            name=step.name, numbers=dict(step.numbers), faults=list(step.faults), doubts=list(step.doubts)
-        )
+        return cls(name=step.name, numbers=dict(step.numbers), faults=list(step.faults), doubts=list(step.doubts))
 
 
 class GeometryPart(_Part):

@@ -133,9 +133,7 @@ def report(found: SecondPeak | None, peak: Voxel, window: Window) -> StepReport:
 
 def _brightest(pattern: Pattern, middle: Voxel, sigma: tuple[float, float, float]) -> Voxel:
     """The brightest voxel within a fringe and a half of `middle`."""
-    box = tuple(
-        slice(max(0, m - round(1.5 * s)), m + round(1.5 * s) + 1) for m, s in zip(middle, sigma, strict=True)
-    )
+    box = tuple(slice(max(0, m - round(1.5 * s)), m + round(1.5 * s) + 1) for m, s in zip(middle, sigma, strict=True))
     part = pattern.intensity[box]
     spot = np.unravel_index(int(part.argmax()), part.shape)
     i, j, k = (int(p) + s.start for p, s in zip(spot, box, strict=True))

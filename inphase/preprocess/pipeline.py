@@ -6,7 +6,7 @@ import numpy as np
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess import background, binning, centring, grid, oversampling, peaks, pixels
+from inphase.preprocess import background, binning, centring, grid, oversampling, peaks, pixels, values
 from inphase.preprocess.core import core
 from inphase.preprocess.corrections import Corrections, correct
 from inphase.preprocess.recipe import PreprocessRecipe
@@ -52,6 +52,7 @@ def preprocess(
         raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
     level = background.estimate(clean, recipe.background.quantile) if recipe.background else 0.0
     surroundings = core(clean, level)
+    steps.append(values.examine(pattern, surroundings.peak))
     measured = oversampling.measure(surroundings)
     bins = (1, 1, 1)
     if recipe.binning:
@@ -71,6 +72,8 @@ def preprocess(
     if recipe.background:
         on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
         steps.append(report)
+    else:
+        on_grid = background.clipped(on_grid)
     if not on_grid.intensity.any():
         raise DataError(
             "no valid voxel holds a count on the model grid: all counts lie outside the window or are masked"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.geometry import Geometry
 from inphase.pattern import Domain, MaskState, Pattern, digest
+from inphase.preprocess import negatives
 
 MIN_SIDE = 8  # voxels; below it no fringe fits
 MAX_UNKNOWN = 0.01  # share of voxels that may be NaN or negative outside pixels that are so in every frame
@@ -33,7 +34,8 @@ def pattern_from_array(
 
     Masked besides: voxels at the integer type's maximum (or at 2^32 - 1 in a wider type: gaps and saturation of 32-bit
     detectors), detector pixels that are NaN or negative in every frame (a common mark for gaps), and other NaN or negative
-    voxels while they are fewer than 1 %. Moduli are squared.
+    voxels while they are fewer than 1 %. More negative counts are kept, with their sign, where they are the noise that
+    subtracting a background leaves (`negatives.noise`). Moduli are squared.
 
     Raises DataError for wrong dimensions, type or size, too many NaN or negative voxels, and a scan without any count.
     """
@@ -82,17 +84,31 @@ def _unknown(data: NDArray[Any], domain: Domain, given: NDArray[np.uint8] | None
     given: what is masked already does not count against the scan.
     """
     low, high = data.min(), data.max()  # NaN if any voxel is NaN
+    ceiling = SENTINEL if data.dtype.kind == "f" or data.dtype.itemsize > 4 else float(np.iinfo(data.dtype).max)
     broken: NDArray[np.bool_] | None = None
     if not (low >= 0 and high < np.inf):
         broken = ~((data >= 0) & (data < np.inf))
         if given is not None:
             broken &= given == MaskState.VALID
+        if domain is Domain.COUNTS:
+            broken &= ~_noise(data, broken, ceiling)
         _refuse_if_too_many(data, broken, domain)
-    ceiling = SENTINEL if data.dtype.kind == "f" or data.dtype.itemsize > 4 else float(np.iinfo(data.dtype).max)
     if data.dtype.itemsize == 1 or domain is Domain.MODULUS or high < ceiling:  # 255 counts are common
         return broken
     at_ceiling: NDArray[np.bool_] = data >= ceiling
     return at_ceiling if broken is None else broken | at_ceiling
+
+
+def _noise(data: NDArray[Any], broken: NDArray[np.bool_], ceiling: float) -> NDArray[np.bool_]:
+    """Negative counts that are noise about zero, too many to be masked; same shape, bool."""
+    loose = broken & ~broken.all(axis=0) & (data < 0) & (data > -np.inf)
+    number = int(np.count_nonzero(loose))
+    if number < MAX_UNKNOWN * data.size:
+        return np.zeros_like(loose)
+    largest = float(data.max(where=(data < ceiling) & ~broken, initial=0))
+    deviation = negatives.noise(data[loose], largest, data.size)
+    small: NDArray[np.bool_] = loose & (data >= -negatives.OUTLIER * deviation)
+    return small
 
 
 def _refuse_if_too_many(data: NDArray[Any], broken: NDArray[np.bool_], domain: Domain) -> None:
