@@ -96,22 +96,24 @@ class Support:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks against a result whatever its fit is: what preprocessing found in the data (the faults and doubts of its steps),
-    and how many starts came to the best one's solution (agreeing, itself included) of how many; 1 of 1 says nothing.
+    """What speaks against a result whatever its fit is.
+
+    faults, doubts: what the preprocessing steps found in the data. starts: retrievals that were compared. accepted: how many of
+    them are the same solution as the best one, itself included.
     """
 
     faults: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
-    agreeing: int = 1
     starts: int = 1
+    accepted: int = 1
 
     def disagreement(self) -> list[str]:
-        """A doubt where no other start confirms the best one; empty where one does, or there was one start alone."""
-        if self.starts < 2 or self.agreeing > 1:
+        """A doubt where several starts were compared and no other one confirms the best."""
+        if self.starts < 2 or self.accepted > 1:
             return []
         return [
-            f"none of the other {self.starts - 1} starts came to this solution: it may be one of many that fit; "
-            "ask for more starts or a longer recipe"
+            f"none of the other {self.starts - 1} starts confirms this solution (the ensemble says why of each): it may be one of "
+            "many that fit; take more starts, or a longer recipe"
         ]
 
 
@@ -150,11 +152,11 @@ def judge(
 ) -> Trust:
     """The trust in a result. valid_fraction: part of the measured range whose value is known.
 
-    Where it is low the doubts about the data are named too: they may be the cause.
+    evidence: what is known besides; where the trust is low its doubts about the data are named first, for they may be the cause.
     """
-    faults = [*evidence.faults, *final_faults(metrics, noise_chi2, support, rules)]
-    if faults:
-        return Trust(Level.LOW, (*faults, *evidence.doubts))
+    faults = final_faults(metrics, noise_chi2, support, rules)
+    if faults or evidence.faults:
+        return Trust(Level.LOW, (*evidence.faults, *evidence.doubts, *faults))
     doubts = [*evidence.doubts, *evidence.disagreement()]
     doubts += _excess(metrics.chi2, noise_chi2, rules.good_floor, rules.good_factor)
     if not refined:

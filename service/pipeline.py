@@ -262,8 +262,8 @@ def _evidence(document: JobDocument, ensemble: Ensemble | None) -> trust.Evidenc
     return trust.Evidence(
         faults=tuple(fault for step in steps for fault in step.faults),
         doubts=tuple(doubt for step in steps for doubt in step.doubts),
-        agreeing=ensemble.agreeing if ensemble else 1,
         starts=len(ensemble.members) if ensemble else 1,
+        accepted=ensemble.accepted if ensemble else 1,
     )
 
 

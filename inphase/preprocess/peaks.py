@@ -25,7 +25,7 @@ NEAR = 4.0  # fringes: within it a second maximum belongs to the first
 RADIUS = 2.0  # fringes: the light within it is a peak's own
 SMOOTH = 0.8  # fringes, Gaussian: wider than a speckle, so that dark lines between fringes part nothing
 RISE = 2.0  # times the brightest way down from it to the Bragg peak
-LEAST_SHARE = 0.02  # of the light of both peaks; one crystal's streaks and speckles hold 0.002 beyond NEAR
+LEAST_SHARE = 0.02  # of the light of both peaks; what rises beyond NEAR from one simulated crystal holds up to 0.001
 SIGNIFICANT = 5.0  # standard deviations of its counts
 KNOWN = 0.2  # of the kernel's weight: with less a place is unknown
 CANDIDATES = 8  # brightest maxima looked at
@@ -120,11 +120,11 @@ def report(found: SecondPeak | None, peak: Voxel, window: Window) -> StepReport:
         "distance_fringes": found.distance,
         "inside": str(inside).lower(),
     }
-    where = "inside the window" if inside else "outside of the window, where its streaks may still reach in"
+    where = "inside the window" if inside else "outside of the window that was cut out"
     text = (
         f"a second peak at voxel {found.voxel} of the measurement, {found.distance:.0f} fringes from the one at {peak} "
         f"and {where}, holds {found.share:.0%} of the light of both: another crystal in the beam, or a spot on the detector; "
-        "crop the measurement to the peak of one crystal, or mask the other"
+        "crop the measurement to the peak of the crystal that is meant, or mask the other one"
     )
     if inside and found.share >= RUINOUS:
         return StepReport("second_peak", numbers, faults=(text,))

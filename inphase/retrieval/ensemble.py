@@ -101,18 +101,13 @@ class Consensus:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """members: one per candidate, in order. best: index of the one to keep. ranked_by: what decided, and why not the free llk.
-
-    agreeing: how many are the best one's solution, itself included, however well they fit: also one that cannot be told from
-    its twin, which is not averaged, since both are alike.
-    """
+    """members: one per candidate, in order. best: index of the one to keep. ranked_by: what decided, and why not the free llk."""
 
     members: tuple[Member, ...]
     best: int
     ranked_by: Criterion
     why: str
     consensus: Consensus | None
-    agreeing: int
 
     @property
     def accepted(self) -> int:
@@ -167,8 +162,7 @@ def assess(
         shells = Shells.of(problem.modulus.shape, geometry)
         consensus = _consensus(problem, np.stack(kept), shells, best.metrics.support_voxels, rules)
     reason = "" if criterion == "free_llk" else f"no free log-likelihood: {best.metrics.free_llk_reason}"
-    agreeing = sum(member.correlation >= rules.correlation for member in members.values())
-    return Ensemble(tuple(members[i] for i in range(len(candidates))), order[0], criterion, reason, consensus, agreeing)
+    return Ensemble(tuple(members[i] for i in range(len(candidates))), order[0], criterion, reason, consensus)
 
 
 def _ranked(candidates: Sequence[Candidate], faults: Sequence[Sequence[str]]) -> tuple[Criterion, list[int]]:

@@ -59,7 +59,7 @@ def test_a_faulty_scan_comes_out_centred_binned_and_masked() -> None:
     assert np.abs(np.array(spot) - 32).max() <= 1
     assert made.counts_inside > 0.9
     assert [step.name for step in made.steps] == [
-        "dead_pixels", "hot_pixels", "oversampling", "centring", "window", "binning", "background", "grid",
+        "dead_pixels", "hot_pixels", "values", "oversampling", "centring", "second_peak", "window", "binning", "background", "grid",
     ]  # fmt: skip
     far = made.transform.place(made.pattern.intensity)[:, :12, :12]
     assert far.max() < 20  # the stuck pixel had 1000
