@@ -112,8 +112,8 @@ class Evidence:
         if self.starts < 2 or self.accepted > 1:
             return []
         return [
-            f"none of the other {self.starts - 1} starts confirms this solution (the ensemble says why of each): it may be one of "
-            "many that fit; take more starts, or a longer recipe"
+            f"of {self.starts} starts no other one confirms this solution (the ensemble says why of each): it may be one of many that "
+            "fit; take more starts, or a longer recipe"
         ]
 
 

@@ -3,7 +3,8 @@
 Photons are whole and scatter: a second difference x[i-1] - 2 x[i] + x[i+1] of Poisson counts has the variance 6 lambda, and the structure
 of the pattern only adds to it. So the scatter, its mean square over 6 times the mean, is 1 or more wherever it is looked at. Counts that
 were flat-field-corrected, normalised to a monitor near 1 or had a background subtracted are fractions and scatter alike; an amplitude, counts
-divided by a number, an average or a noise-free simulation scatter less.
+divided by a number, an average or a noise-free simulation scatter less. Not told from counts with noise of readout: a modulus that was
+scaled up to thousands.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from inphase.preprocess.report import Number, StepReport
 REACH = 32  # voxels around the peak that are looked at
 BRIGHTNESSES = 6  # parts of equal size by brightness: where the light is dim the structure adds least
 LEAST_VOXELS = 500  # of such a part
-LEAST_SCATTER = 0.3  # counts have 0.95 and more, their square roots 0.05 to 0.15 where they are bright
+LEAST_SCATTER = 0.5  # counts have 0.9 and more, their square roots 0.05 to 0.15 where they are bright
 LEAST_PEAK = 10.0  # counts: with less in its brightest voxel a pattern has no fringes
 LEAST_DISTINCT = 8  # different values that tell a step
 MOST_DISTINCT = 64  # the lowest, whose step is well above the rounding of float32
@@ -104,16 +105,20 @@ def step(frame: NDArray[np.float64]) -> float:
 def scatter(values: NDArray[np.float64]) -> float | None:
     """Mean square of second differences over 6 times the mean, the least over axes and brightnesses; 1 for Poisson counts.
 
-    values: (n0, n1, n2), 0 where unknown. None where too few of them are above zero.
+    values: (n0, n1, n2), 0 where unknown. None where too few of them are above zero. The brightness of a place is that of the
+    one beside it: sorted by its own, the dimmest part would be what fluctuates to nothing.
     """
     found: list[float] = []
     for axis in range(3):
-        lines = np.moveaxis(values, axis, 0)
+        lines = np.moveaxis(values, (axis, (axis + 1) % 3), (0, 1))
         bend, mean = lines[:-2] - 2 * lines[1:-1] + lines[2:], (lines[:-2] + lines[1:-1] + lines[2:]) / 3
-        lit = mean > 0
-        bend, mean = bend[lit], mean[lit]
-        parts = [part for part in np.array_split(np.argsort(mean), BRIGHTNESSES) if part.size >= LEAST_VOXELS]
-        found += [float(np.square(bend[part]).sum() / (6 * mean[part].sum())) for part in parts]
+        beside = mean[:, 1:]
+        lit = beside > 0
+        bend, mean = bend[:, :-1][lit], mean[:, :-1][lit]
+        for part in np.array_split(np.argsort(beside[lit]), BRIGHTNESSES):
+            light = float(mean[part].sum())
+            if part.size >= LEAST_VOXELS and light > 0:
+                found.append(float(np.square(bend[part]).sum()) / (6 * light))
     return min(found, default=None)
 
 
