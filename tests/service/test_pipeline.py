@@ -223,3 +223,33 @@ def test_cancelling_stops_the_iterations(networks: Networks, pattern: NDArray[np
     with pytest.raises(CancelledError):
         refine.refine(draft, document, Clock(), runs=Runs(cancelled=cancelled))
     assert asked == 4
+
+
+def test_a_second_crystal_is_in_the_document_and_in_the_trust(networks: Networks, pattern: NDArray[np.uint32]) -> None:
+    """Half of the light again, 21 columns and 12 rows away: the step names voxel and share, the stored document keeps its reason, and
+    the trust is low for that reason, before and after the document was stored."""
+    both = pattern + np.roll(pattern // 2, (0, 12, -21), (0, 1, 2))
+    document = run(both.astype(np.uint32), Options(refine="10*ER", start="network"), networks.get(None)).document
+    again = JobDocument.from_json(document.to_json())
+    (step,) = (step for step in again.preprocess.steps if step.name == "second_peak")
+    assert np.abs(np.array(step.numbers["voxel"]) - (32, 44, 11)).max() <= 1
+    assert step.numbers["share"] == pytest.approx(1 / 3, abs=0.02)
+    assert again.trust is not None
+    assert again.trust.level == "low"
+    assert again.trust.reasons[0] == step.faults[0]
+
+
+def test_starts_of_which_none_confirms_the_best_are_a_doubt(networks: Networks, pattern: NDArray[np.uint32]) -> None:
+    """Two random starts of a single iteration come to nothing that agrees, and the trust says so or is low."""
+    document = run(pattern, Options(refine="10*ER", start="mixed", starts=4, seed=3), networks.get(None)).document
+    assert document.ensemble is not None
+    assert document.trust is not None
+    told = any("no other one confirms" in reason for reason in document.trust.reasons)
+    assert told == (document.ensemble.accepted < 2 and document.trust.level != "low")
+
+
+def test_a_modulus_taken_for_counts_is_refused(pattern: NDArray[np.uint32]) -> None:
+    """Before anything is computed, and the way out is named."""
+    modulus = np.sqrt(pattern).astype(np.float32)
+    with pytest.raises(DataError, match="domain=modulus"):
+        run(modulus / modulus.max(), Options(start="random", refine="ER"), None)
