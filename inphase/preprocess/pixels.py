@@ -34,7 +34,8 @@ def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
     measured: NDArray[np.bool_] = np.asarray(pattern.valid.any(axis=0))
     total = pattern.intensity.sum(axis=0, dtype=np.float64)
     silent = measured & (total <= 0)
-    silent[silent] = ~pattern.intensity[:, silent].any(axis=0)  # noise may sum to nothing or less
+    if pattern.intensity.min() < 0:  # noise about zero may sum to nothing or less
+        silent[silent] = ~pattern.intensity[:, silent].any(axis=0)
     found = np.zeros(total.shape, bool)
     if silent.any():
         between = np.maximum(_lower_side(total, axis=0), _lower_side(total, axis=1))

@@ -17,7 +17,7 @@ from inphase.pattern import Domain, Pattern
 from inphase.preprocess.core import around
 from inphase.preprocess.report import Number, StepReport
 
-REACH = 32  # voxels around the peak that are looked at
+REACH = 20  # voxels around the peak that are looked at
 BRIGHTNESSES = 6  # parts of equal size by brightness: where the light is dim the structure adds least
 LEAST_VOXELS = 500  # of such a part
 LEAST_SCATTER = 0.5  # counts have 0.9 and more, their square roots 0.05 to 0.15 where they are bright
