@@ -9,6 +9,8 @@ OUTLIER = 8.0  # standard deviations: below it a value is damage
 NEAR_ZERO = 0.15  # least share within half a standard deviation: 0.38 of normal noise, 0 of a mark or an offset
 MOST = 0.85  # share of the voxels: with more the noise is not about zero
 PEAK = 20.0  # standard deviations: with less the peak is lost in it
+BRIGHT = 30.0  # standard deviations, and counts: between two such neighbours no noise reaches below zero
+AMID = 0.001  # share of the negative counts that may lie there: with more they are marks
 
 
 def noise(counts: NDArray[np.generic], largest: float, voxels: int) -> float:
@@ -23,3 +25,14 @@ def noise(counts: NDArray[np.generic], largest: float, voxels: int) -> float:
         return 0.0
     about_zero = (depth <= deviation / 2).mean() >= NEAR_ZERO and counts.size <= MOST * voxels
     return deviation if median <= TINY or about_zero else 0.0
+
+
+def amid_bright(data: NDArray[np.generic], negative: NDArray[np.bool_], deviation: float, ceiling: float) -> float:
+    """Share of the `negative` voxels (same shape as data, bool) that lie between two bright ones of their row.
+
+    Marks of voxels that were not measured lie anywhere, noise below zero only where it is dim: a fringe is two voxels wide.
+    ceiling: at and above it a value is a mark itself.
+    """
+    bright = (data > BRIGHT * max(1.0, deviation)) & (data < ceiling)  # type: ignore[operator]
+    amid = negative[..., 1:-1] & bright[..., :-2] & bright[..., 2:]
+    return float(np.count_nonzero(amid)) / max(1, int(np.count_nonzero(negative)))

@@ -107,6 +107,8 @@ def _noise(data: NDArray[Any], broken: NDArray[np.bool_], ceiling: float) -> NDA
         return np.zeros_like(loose)
     largest = float(data.max(where=(data < ceiling) & ~broken, initial=0))
     deviation = negatives.noise(data[loose], largest, data.size)
+    if negatives.amid_bright(data, loose, deviation, ceiling) > negatives.AMID:
+        return np.zeros_like(loose)
     small: NDArray[np.bool_] = loose & (data >= -negatives.OUTLIER * deviation)
     return small
 

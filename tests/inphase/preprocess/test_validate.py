@@ -163,3 +163,11 @@ def test_negative_moduli_are_refused() -> None:
     """A modulus has no noise about zero."""
     with pytest.raises(DataError, match="negative moduli"):
         pattern_from_array(subtracted(), Domain.MODULUS)
+
+
+def test_marks_in_single_voxels_are_no_noise() -> None:
+    """-1 in a tenth of the voxels, wherever they lie, also between voxels of hundreds of counts: not measured, and too many."""
+    raw = np.round(subtracted(0.0) + 0.1).astype(np.int32)
+    raw[np.random.default_rng(0).random(raw.shape) < 0.1] = -1
+    with pytest.raises(DataError, match=f"{(raw < 0).sum()} negative"):
+        pattern_from_array(raw)
