@@ -9,8 +9,8 @@ OUTLIER = 8.0  # standard deviations: below it a value is damage
 NEAR_ZERO = 0.15  # least share within half a standard deviation: 0.38 of normal noise, 0 of a mark or an offset
 MOST = 0.85  # share of the voxels: with more the noise is not about zero
 PEAK = 20.0  # standard deviations: with less the peak is lost in it
-BRIGHT = 30.0  # standard deviations, and counts: between two such neighbours no noise reaches below zero
-AMID = 0.001  # share of the negative counts that may lie there: with more they are marks
+BRIGHT = 30.0  # standard deviations, and counts: between two such neighbours only the darkest fringes reach below zero
+AMID = 0.2  # of the negative counts that would lie there by chance: with more they are marks
 
 
 def noise(counts: NDArray[np.generic], largest: float, voxels: int) -> float:
@@ -28,11 +28,13 @@ def noise(counts: NDArray[np.generic], largest: float, voxels: int) -> float:
 
 
 def amid_bright(data: NDArray[np.generic], negative: NDArray[np.bool_], deviation: float, ceiling: float) -> float:
-    """Share of the `negative` voxels (same shape as data, bool) that lie between two bright ones of their row.
+    """How often `negative` voxels (same shape as data, bool) lie between two bright ones of their row, over how often any voxel does.
 
     Marks of voxels that were not measured lie anywhere, noise below zero only where it is dim: a fringe is two voxels wide.
     ceiling: at and above it a value is a mark itself.
     """
     bright = (data > BRIGHT * max(1.0, deviation)) & (data < ceiling)  # type: ignore[operator]
-    amid = negative[..., 1:-1] & bright[..., :-2] & bright[..., 2:]
-    return float(np.count_nonzero(amid)) / max(1, int(np.count_nonzero(negative)))
+    amid = bright[..., :-2] & bright[..., 2:]
+    inner = negative[..., 1:-1]
+    by_chance = float(amid.mean()) * int(np.count_nonzero(inner))
+    return int(np.count_nonzero(amid & inner)) / by_chance if by_chance else 0.0
