@@ -146,6 +146,7 @@ def judge(
             prepared.support_of(best),
             refined=found.recipe.refine != NO_REFINEMENT,
             valid_fraction=prepared.valid_fraction,
+            evidence=_evidence(found, ensemble),
         )
         alone = canonical = ambiguity.canonical(best.object, best.support)
         series = found.series
@@ -182,6 +183,16 @@ def judge(
             strain_reason=derived.reason,
             timings_ms=clock.rounded(),
         ),
+    )
+
+
+def _evidence(found: Report, ensemble: Ensemble | None) -> trust.Evidence:
+    steps = found.preprocess.steps
+    return trust.Evidence(
+        faults=tuple(fault for step in steps for fault in step.faults),
+        doubts=tuple(doubt for step in steps for doubt in step.doubts),
+        starts=len(ensemble.members) if ensemble else 1,
+        accepted=ensemble.accepted if ensemble else 1,
     )
 
 

@@ -30,7 +30,16 @@ def estimate(pattern: Pattern, quantile: float = 0.1) -> float:
     if not enough.any():
         return 0.0
     lowest = float(np.quantile(counts[enough] / number[enough], quantile)) * volume
+    if lowest <= 0.0:  # it was subtracted before
+        return 0.0
     return (lowest - NormalDist().inv_cdf(quantile) * math.sqrt(lowest)) / volume
+
+
+def clipped(pattern: Pattern) -> Pattern:
+    """Negative sums are zero: the noise that subtracting a background leaves."""
+    if not (pattern.intensity < 0).any():
+        return pattern
+    return replace(pattern, intensity=np.maximum(pattern.intensity, np.float32(0.0)))
 
 
 def subtract(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:

@@ -38,7 +38,8 @@ def binned(
         guessed = (pattern.mask == MaskState.MASKED) & np.isfinite(expected)
         total = counts + block_sums(np.where(guessed, expected, np.float32(0.0)), bins)
         covered = known + block_sums(guessed, bins)
-    enough = (known >= LEAST_VALID * full) & (counts >= LEAST_VALID * total)
+    measured = (counts >= LEAST_VALID * total) | (total <= 0)  # noise after subtraction may sum to less than nothing
+    enough = (known >= LEAST_VALID * full) & measured
     mask = np.where(2 * padding >= full - known, np.uint8(MaskState.PADDING), np.uint8(MaskState.MASKED))
     mask[enough] = MaskState.VALID
     summed = np.where(enough, total * (full / np.maximum(covered, 1.0)), 0.0).astype(np.float32)

@@ -7,7 +7,7 @@ import numpy as np
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess import background, binning, centring, grid, lost, oversampling, pixels, validate
+from inphase.preprocess import background, binning, centring, grid, lost, oversampling, peaks, pixels, validate, values
 from inphase.preprocess.core import core
 from inphase.preprocess.corrections import Corrections, correct
 from inphase.preprocess.recipe import PreprocessRecipe
@@ -62,6 +62,8 @@ def preprocess(
         raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
     level = background.estimate(clean, recipe.background.quantile) if recipe.background else 0.0
     surroundings = core(clean, level)
+    in_file = tuple(p + o for p, o in zip(surroundings.peak, origin, strict=True))
+    steps.append(values.examine(pattern, in_file))
     measured = oversampling.measure(surroundings)
     bins = (1,) * len(shape)
     if recipe.binning:
@@ -70,8 +72,10 @@ def preprocess(
         bins = oversampling.binning_for(measured.sigma, fits, rule.target, rule.least, rule.most)
     steps.append(measured.report(bins))
     window = centring.window(clean.shape, surroundings, bins, shape, recipe.centring.reference, measured.sigma, origin)
-    in_file = window.moved(origin)
-    steps.append(in_file.report(recipe.centring.reference))
+    placed = window.moved(origin)
+    steps.append(placed.report(recipe.centring.reference))
+    another = peaks.second(clean, surroundings.peak, measured.sigma, level)
+    steps.append(peaks.report(another, surroundings.peak, window, origin))
     total = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
     cut, report = grid.cut(clean, window)
     steps.append(report)
@@ -80,6 +84,8 @@ def preprocess(
     if recipe.background:
         on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
         steps.append(report)
+    else:
+        on_grid = background.clipped(on_grid)
     if not on_grid.intensity.any():
         raise DataError(
             "no valid voxel holds a count on the model grid: all counts lie outside the window or are masked"
@@ -91,7 +97,7 @@ def preprocess(
     steps.append(StepReport("grid", {"shape": list(shape), "padding_bound": bound}))
     return Prepared(
         pattern=on_grid,
-        transform=Transform(pattern.shape, in_file.start, bins, shape),
+        transform=Transform(pattern.shape, placed.start, bins, shape),
         oversampling_measured=measured.sigma,
         oversampling_after=tuple(s / k for s, k in zip(measured.sigma, bins, strict=True)),
         padding_bound=bound,

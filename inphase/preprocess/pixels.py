@@ -34,13 +34,19 @@ def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
     measured: NDArray[np.bool_] = np.asarray(as_frames(pattern.valid).any(axis=0))
     total = as_frames(pattern.intensity).sum(axis=0, dtype=np.float64)
     silent = measured & (total <= 0)
+    if pattern.intensity.min() < 0:  # noise about zero may sum to nothing or less
+        silent[silent] = ~as_frames(pattern.intensity)[:, silent].any(axis=0)
     found = np.zeros(total.shape, bool)
     if silent.any():
         between = np.maximum(_lower_side(total, axis=0), _lower_side(total, axis=1))
         found = silent & (between >= least)
         for axis in (0, 1):
             line = total.sum(axis=1 - axis)
-            dark = (line <= 0) & measured.any(axis=1 - axis) & (_lower_side(line, axis=0) >= least)
+            dark = (
+                (silent | ~measured).all(axis=1 - axis)
+                & measured.any(axis=1 - axis)
+                & (_lower_side(line, axis=0) >= least)
+            )
             found |= silent & (dark[:, None] if axis == 0 else dark[None, :])
     mask = pattern.mask.copy()
     as_frames(mask)[:, found] = MaskState.MASKED

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.geometry import Geometry
 from inphase.pattern import Domain, MaskState, Pattern, as_frames, digest
-from inphase.preprocess import marks
+from inphase.preprocess import marks, negatives
 from inphase.preprocess.report import Number, StepReport
 
 MIN_SIDE = 8  # voxels; below it no fringe fits
@@ -34,7 +34,8 @@ def pattern_from_array(
 
     Masked besides: frames filled with one value, detector pixels with a mark in every frame, voxels at the end of a counter
     (see `marks`), detector pixels that are NaN or negative in every frame (a common mark for gaps), and other NaN or negative
-    voxels while they are fewer than 1 %. Moduli are squared.
+    voxels while they are fewer than 1 %. More negative counts are kept, with their sign, where they are the noise that
+    subtracting a background leaves (`negatives.noise`). Moduli are squared.
 
     Raises DataError for wrong dimensions, type or size, too many NaN or negative voxels, and a scan without any count.
     """
@@ -112,6 +113,8 @@ def _unknown(
         broken = ~((data >= 0) & (data < np.inf))
         if given is not None:
             broken &= given == MaskState.VALID
+        if domain is Domain.COUNTS:
+            broken &= ~_noise(data, broken, marked.counting)
         _refuse_if_too_many(data, broken, marked.counting, domain)
         numbers["not_a_number_or_negative"] = int(broken.sum())
         unknown = broken if unknown is None else unknown | broken
@@ -128,12 +131,35 @@ def _unknown(
     return unknown, numbers
 
 
+def _noise(data: NDArray[Any], broken: NDArray[np.bool_], counting: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Negative counts that are noise about zero, too many to be masked; same shape, bool. counting: frames that hold counts."""
+    loose = broken & (data < 0) & (data > -np.inf)
+    frames = as_frames(loose)
+    frames &= ~_never_measuring(broken, counting)
+    frames[~counting] = False
+    number = int(np.count_nonzero(loose))
+    if number < MAX_UNKNOWN * data.size:
+        return np.zeros_like(loose)
+    ceiling = marks.SENTINEL if data.dtype.kind == "f" or data.dtype.itemsize > 4 else float(np.iinfo(data.dtype).max)
+    largest = float(data.max(where=(data < ceiling) & ~broken, initial=0))
+    deviation = negatives.noise(data[loose], largest, data.size)
+    if negatives.amid_bright(data, loose, deviation, ceiling) > negatives.AMID:
+        return np.zeros_like(loose)
+    small: NDArray[np.bool_] = loose & (data >= -negatives.OUTLIER * deviation)
+    return small
+
+
+def _never_measuring(broken: NDArray[np.bool_], counting: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(rows, columns): pixels that are broken in every one of several frames with counts: a mark, not damage."""
+    frames = as_frames(broken)[counting]
+    return np.asarray(frames.all(axis=0) & (len(frames) > 1), bool)
+
+
 def _refuse_if_too_many(
     data: NDArray[Any], broken: NDArray[np.bool_], counting: NDArray[np.bool_], domain: Domain
 ) -> None:
     """counting: frames that hold counts; what is unknown in others does not count against the scan."""
-    frames = as_frames(broken)[counting]
-    marked = frames.all(axis=0) & (len(frames) > 1)  # a pixel that never measures: a mark, not damage
+    frames, marked = as_frames(broken)[counting], _never_measuring(broken, counting)
     kinds = f"{int(np.isnan(data).sum()) if data.dtype.kind == 'f' else 0} NaN and {int((data < 0).sum())} negative"
     where = tuple(int(i) for i in np.unravel_index(int(broken.argmax()), broken.shape))
     what = "counts" if domain is Domain.COUNTS else "moduli"
