@@ -1,0 +1,42 @@
+"""What every architecture is, and in which precision it multiplies while it learns."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+R = TypeVar("R")
+
+
+class Network(nn.Module):
+    """A network whose forward takes the features that `inputs` names and returns amplitude and phase (B, *box).
+
+    bfloat16: whether its convolutions and products are in bfloat16. What it is given and what it returns is in single
+    precision all the same: transforms, losses and sums need more digits. A matter of training: neither a checkpoint nor a
+    graph knows of it.
+    """
+
+    inputs: ClassVar[tuple[str, ...]]
+    bfloat16: bool = False
+
+
+def in_its_precision(method: Callable[..., R]) -> Callable[..., R]:
+    """A network's method on features, in the precision that the network is told to have."""
+
+    @wraps(method)
+    def within(network: Network, *features: Tensor, **named: Tensor) -> R:
+        if not network.bfloat16:
+            return method(network, *features, **named)
+        with torch.autocast(next(network.parameters()).device.type, torch.bfloat16):
+            return method(network, *features, **named)
+
+    return within
+
+
+def multiplies_in_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware does: elsewhere bfloat16 is slower than single precision."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
