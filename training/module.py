@@ -103,7 +103,7 @@ class PhaseRetrieval(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         # the average stays in single precision, in which it is exported: what is said of it is said of the version
-        self.network.bfloat16 = self.settings.precision == "bfloat16" and multiplies_in_bfloat16(self.device)
+        self.network.mixed = self.settings.precision == "bfloat16" and multiplies_in_bfloat16(self.device)
         self._since = time.monotonic()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:

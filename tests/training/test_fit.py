@@ -130,5 +130,5 @@ def test_a_network_learns_in_bfloat16_where_it_is_wanted_and_there(
     settings = small(architecture="autophasenn", network={"width": 4}, precision=precision)
     module = PhaseRetrieval(settings.as_dict(), 2)
     train(module, tmp_path)
-    assert module.network.bfloat16 is (precision == "bfloat16" and hardware)
-    assert not module.average.bfloat16
+    assert module.network.mixed is (precision == "bfloat16" and hardware)
+    assert not module.average.mixed

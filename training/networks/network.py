@@ -15,13 +15,13 @@ R = TypeVar("R")
 class Network(nn.Module):
     """A network whose forward takes the features that `inputs` names and returns amplitude and phase (B, *box).
 
-    bfloat16: whether its convolutions and products are in bfloat16. What it is given and what it returns is in single
+    mixed: whether its convolutions and products are in bfloat16. What it is given and what it returns is in single
     precision all the same: transforms, losses and sums need more digits. A matter of training: neither a checkpoint nor a
     graph knows of it.
     """
 
     inputs: ClassVar[tuple[str, ...]]
-    bfloat16: bool = False
+    mixed: bool = False
 
 
 def in_its_precision(method: Callable[..., R]) -> Callable[..., R]:
@@ -29,7 +29,7 @@ def in_its_precision(method: Callable[..., R]) -> Callable[..., R]:
 
     @wraps(method)
     def within(network: Network, *features: Tensor, **named: Tensor) -> R:
-        if not network.bfloat16:
+        if not network.mixed:
             return method(network, *features, **named)
         with torch.autocast(next(network.parameters()).device.type, torch.bfloat16), ShortSidesInSingle():
             return method(network, *features, **named)
@@ -60,5 +60,5 @@ class ShortSidesInSingle(TorchFunctionMode):
 def multiplies_in_bfloat16(device: torch.device) -> bool:
     """Whether the hardware does: elsewhere bfloat16 is slower than single precision."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))

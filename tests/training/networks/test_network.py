@@ -40,7 +40,7 @@ def test_in_bfloat16_it_predicts_and_learns_the_same_but_for_rounding(name: str)
         layer.register_forward_hook(lambda _, inputs, output: kinds.add(output.dtype))
     objects, slopes = [], []
     for bfloat16 in (False, True):
-        network.bfloat16 = bfloat16
+        network.mixed = bfloat16
         kinds.clear()
         amplitude, phase = predict(network, features)
         assert kinds == {torch.bfloat16 if bfloat16 else torch.float32}
@@ -58,7 +58,7 @@ def test_it_is_no_part_of_the_weights() -> None:
     """A checkpoint of a training in bfloat16 is one of single precision."""
     network = build("autophasenn", width=4)
     names = set(network.state_dict())
-    network.bfloat16 = True
+    network.mixed = True
     assert set(network.state_dict()) == names
     assert {value.dtype for value in network.state_dict().values()} == {torch.float32, torch.int64}
 
