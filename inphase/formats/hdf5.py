@@ -1,7 +1,9 @@
-"""HDF5 and NeXus: the largest three-dimensional dataset, or the one that is named, with the detector's pixel mask."""
+"""HDF5 and NeXus: the rocking curve of a file, or the dataset that is named, with what the detector says of its pixels."""
 
 import math
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,83 +12,196 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.formats.scan import Limits, RawScan, Request, admit, geometry_of, native, three_state
-from inphase.formats.tree import NUMBERED, Tree, opened
+from inphase.formats import detector, entries
+from inphase.formats.scan import Limits, Place, RawScan, Request, admit, geometry_of, native, three_axes
+from inphase.formats.tree import NUMBERED, Tree, is_real, name_of, names_in, opened, type_of
+from inphase.formats.written import unwritten
+from inphase.pattern import MaskState
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx5")
 # never the measurement itself, though some have its shape
 _AUXILIARY = re.compile(r"mask|flat|dark|background|white|error|weight|efficiency|support", re.IGNORECASE)
-# Eiger and NXdetector: 0 is a good pixel, every other value a reason why it is none
-PIXEL_MASKS = (
-    "entry/instrument/detector/detectorSpecific/pixel_mask",
-    "entry/instrument/detector/pixel_mask",
-)
+_DIGITS = re.compile(r"(\d+)")
+_FEWEST = 2  # images that lie apart and are put together
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read of a measurement.
+
+    array: (rocking, row, column). mask: MASKED where nothing was ever written, None where all was. planned: frames that the
+    file was laid out for, of which `array` has those up to the last one that was written. stopped: the last frames are
+    missing, for whatever reason. note: what to say of it.
+    """
+
+    array: NDArray[np.generic]
+    mask: NDArray[np.uint8] | None
+    planned: int
+    stopped: bool
+    note: str
+
+    @property
+    def where(self) -> str:
+        """Shape and type, and what is missing, for people."""
+        return f"{self.array.shape} {self.array.dtype}{self.note}"
 
 
 @dataclass(frozen=True)
 class Found:
-    """A measurement: one dataset, or the numbered pieces of one along the rocking axis."""
+    """A measurement: one dataset, or the numbered pieces or single frames of one along the rocking axis.
+
+    lost: what to say of pieces that are missing at its end.
+    """
 
     path: str
     pieces: tuple[h5py.Dataset, ...]
+    lost: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the pieces put together."""
-        first = self.pieces[0].shape
-        return (sum(piece.shape[0] for piece in self.pieces), *first[1:])
+        """Of the pieces put together, without further axes of length 1."""
+        if len(self.pieces) == 1:
+            return three_axes(self.pieces[0].shape or ())
+        sides = [_sides(piece) for piece in self.pieces]
+        return (sum(side[0] for side in sides), *sides[0][1:])
 
     @property
     def size(self) -> int:
         """Voxels."""
         return math.prod(self.shape)
 
-    def load(self, tree: Tree, limits: Limits) -> NDArray[np.generic]:
+    def load(self, tree: Tree, limits: Limits) -> Loaded:
         """The pieces in one array. Raises DataError, TooLargeError before allocating."""
-        for piece in self.pieces:
-            tree.check_sources(piece)
-        dtype = self.pieces[0].dtype
-        shape = admit(self.shape, dtype, f"{tree.path}, dataset '{self.path}'", limits)
+        label = f"{tree.path}, dataset '{self.path}'"
+        dtype = type_of(self.pieces[0])
+        if dtype is None:
+            raise DataError(f"{label}: has an element type that is not known here")
+        shape = admit(self.shape, dtype, label, limits)
         array = np.empty(shape, dtype.newbyteorder("="))
+        blank: NDArray[np.bool_] | None = None
         row = 0
         for piece in self.pieces:
-            piece.read_direct(array, dest_sel=np.s_[row : row + piece.shape[0]])
-            row += piece.shape[0]
-        return native(array)
+            part = array[row : row + (_sides(piece)[0] if len(self.pieces) > 1 else len(array))]
+            absent = unwritten(tree, piece)
+            piece.read_direct(part.reshape(piece.shape))  # a view: the axes differ by some of length 1
+            if absent is not None:
+                blank = np.zeros(shape, bool) if blank is None else blank
+                blank[row : row + len(part)] = absent.reshape(part.shape)
+            row += len(part)
+        return self._without_blanks(tree, native(array), blank, label)
+
+    def _without_blanks(
+        self, tree: Tree, array: NDArray[np.generic], blank: NDArray[np.bool_] | None, label: str
+    ) -> Loaded:
+        """Cut after the last frame that was written; masked, where nothing was written before it."""
+        planned, note, mask = len(array), self.lost, None
+        if blank is not None:
+            never = blank.all(axis=(1, 2))
+            lacking = _lacking(tree, self.pieces)
+            if never.all():
+                raise DataError(f"{label}: {lacking or f'none of its {planned} frames has been written yet'}")
+            last = int(np.flatnonzero(~never)[-1]) + 1
+            if lacking and blank[:last].any():
+                raise DataError(f"{label}: {lacking}: frames in the middle of the scan are missing with it")
+            if last < planned:
+                note += f"; frames {last} to {planned - 1} of {planned} were never written and are left out"
+                note += f" ({lacking})" if lacking else ""
+            array, blank, never = array[:last], blank[:last], never[:last]
+            if blank.any():
+                mask = np.where(blank, np.uint8(MaskState.MASKED), np.uint8(MaskState.VALID))
+                note += f"; {_in_words(never, blank)} never written and masked"
+        if tree.writing:
+            note += f"; {', '.join(tree.writing)} is still being written, or its writer died: these are the frames so far"
+        return Loaded(array, mask, planned, len(array) < planned or bool(self.lost), note)
+
+
+def _in_words(never: NDArray[np.bool_], blank: NDArray[np.bool_]) -> str:
+    frames = [str(number) for number in np.flatnonzero(never)]
+    if not frames:
+        return f"{int(np.count_nonzero(blank))} voxels were"
+    named = ", ".join(frames[:8]) + (", ..." if len(frames) > 8 else "")
+    return f"frame{'s' * (len(frames) > 1)} {named} {'were' if len(frames) > 1 else 'was'}"
+
+
+def _lacking(tree: Tree, pieces: Iterable[h5py.Dataset]) -> str:
+    """The first source of a virtual dataset that is missing, empty where none is."""
+    for piece in pieces:
+        for part in tree.parts(piece):
+            if part.source is None:
+                return part.why
+    return ""
 
 
 def read(request: Request) -> RawScan:
-    """Reads `dataset`, else the largest three-dimensional one that is not a mask or a correction.
+    """Reads `dataset`, else the rocking curve: of several entries the one that is one, of its volumes the largest one that is
+    not a mask or a correction. `place` may name scan, sample and detector.
 
-    `q_steps` (3, 3) and `q_centre` (3,), in 1/m, at the root of the file give the geometry. Pixels that the file's
-    pixel mask names are masked.
+    `q_steps` (3, 3) and `q_centre` (3,), in 1/m, at the root of the file give the geometry. Pixels that the detector's
+    pixel mask names are masked; where it stops counting goes into the scan's saturation.
     """
     where = str(request.path)
     with opened(request.path) as tree:
-        found, others = named(tree, request.dataset) if request.dataset is not None else largest(tree)
-        array = found.load(tree, request.limits)
-        geometry = geometry_of(tree.small, where)
-        mask, note = _pixel_mask(tree, array.shape, request.limits)
-    chosen = f"dataset '{found.path}' {array.shape} {array.dtype}{note}"
-    if others:
-        chosen += f"; passed over {', '.join(others)}"
-    return RawScan(array, geometry, where, chosen, mask=mask)
+        found, note = named(tree, request.dataset) if request.dataset is not None else chosen(tree, request.place)
+        loaded = found.load(tree, request.limits)
+        scan = RawScan(
+            loaded.array,
+            geometry_of(tree.small, where),
+            where,
+            f"dataset '{found.path}' {loaded.where}{note}",
+            mask=loaded.mask,
+        )
+        return detector.applied(scan, tree, detector.groups(tree, found.path, found.pieces[0]), request.limits)
 
 
-def named(tree: Tree, path: str) -> tuple[Found, list[str]]:
+def named(tree: Tree, path: str) -> tuple[Found, str]:
     """The dataset of that path."""
-    return Found(path.strip("/"), (tree.dataset(path),)), []
+    return Found(path.strip("/"), (tree.dataset(path),)), ""
 
 
-def largest(tree: Tree) -> tuple[Found, list[str]]:
-    """The largest volume, and the paths of the others that were passed over. Raises DataError."""
-    volumes = joined(
-        [(name, item) for name, item in tree.datasets() if len(item.shape or ()) == 3 and item.dtype.kind in "uif"]
-    )
-    volumes = [volume for volume in volumes if not _AUXILIARY.search(volume.path)] or volumes
+def chosen(tree: Tree, place: Place) -> tuple[Found, str]:
+    """The rocking curve, and a word on what was passed over. Raises DataError."""
+    volumes = measurements(tree)
     if not volumes:
         raise DataError(f"{tree.path}: holds no three-dimensional dataset of real numbers; {tree.listing()}")
-    volumes.sort(key=lambda volume: (-volume.size, not volume.path.endswith("data"), volume.path))
+    note = ""
+    by_entry: dict[str, list[Found]] = defaultdict(list)
+    for volume in volumes:
+        by_entry[entries.name_of_entry(volume.path)].append(volume)
+    try:
+        names = entries.named(list(by_entry), place)
+        if len(names) > 1:
+            one, note = entries.choose(tree, {name: max(volume.shape[0] for volume in by_entry[name]) for name in names})
+            names = names if one is None else [one]
+    except DataError as error:
+        raise DataError(f"{tree.path}: {error}") from error
+    volumes = [volume for name in names for volume in by_entry[name]]
+    if place.detector is not None:
+        by_name = [volume for volume in volumes if place.detector in volume.path.split("/")]
+        if not by_name:
+            paths = ", ".join(volume.path for volume in volumes[:8])
+            raise DataError(f"{tree.path}: has no frames of detector={place.detector}; it has {paths}")
+        volumes = by_name
+    best, others = largest(tree, volumes)
+    if others:
+        note = f"{f'; {note}' if note else ''}; passed over {', '.join(others)}"
+    elif note:
+        note = f"; {note}"
+    return best, note
+
+
+def measurements(tree: Tree) -> list[Found]:
+    """Every volume of the file that is no mask or correction; without any, images that lie apart, put together."""
+    real = [(name, item) for name, item in tree.datasets() if is_real(item) and len(item.shape or ()) >= _FEWEST]
+    volumes = joined(tree, [(name, item) for name, item in real if len(three_axes(item.shape)) == 3])
+    several = [volume for volume in volumes if volume.shape[0] > 1]
+    if not several:
+        several = stacked([(name, item) for name, item in real if _sides(item)[0] == 1]) or volumes
+    return [volume for volume in several if not _AUXILIARY.search(volume.path)] or several
+
+
+def largest(tree: Tree, volumes: list[Found]) -> tuple[Found, list[str]]:
+    """The largest volume, and the paths of the others that were passed over. Raises DataError."""
+    volumes = sorted(volumes, key=lambda volume: (-volume.size, not volume.path.endswith("data"), volume.path))
     best = volumes[0]
     if (
         len(volumes) > 1
@@ -99,36 +214,97 @@ def largest(tree: Tree) -> tuple[Found, list[str]]:
     return best, [volume.path for volume in volumes[1:6]]
 
 
-def joined(datasets: list[tuple[str, h5py.Dataset]]) -> list[Found]:
-    """Puts data_000001, data_000002, ... of one group together where frames and type agree."""
+def joined(tree: Tree, datasets: list[tuple[str, h5py.Dataset]]) -> list[Found]:
+    """Puts data_000001, data_000002, ... of one group together.
+
+    Pieces that are missing at the end were never written, where a run was stopped: the others are the scan, and `lost` says so.
+    Raises DataError for one that is missing before others, or of another shape or type.
+    """
     found = []
-    pieces: dict[tuple[str, tuple[int, ...], np.dtype[Any]], list[tuple[int, h5py.Dataset]]] = {}
+    groups: dict[str, dict[int, h5py.Dataset]] = defaultdict(dict)
     for path, dataset in datasets:
         parent, _, name = path.rpartition("/")
         match = NUMBERED.fullmatch(name)
         if match:
-            pieces.setdefault((parent, dataset.shape[1:], dataset.dtype), []).append((int(match[2]), dataset))
+            groups[parent][int(match[2])] = dataset
         else:
             found.append(Found(path, (dataset,)))
-    for (parent, _, _), numbered in pieces.items():
-        numbered.sort(key=lambda pair: pair[0])
-        first, last = numbered[0][0], numbered[-1][0]
-        if last - first + 1 != len(numbered):
-            missing = next(n for n, (number, _) in enumerate(numbered, first) if n != number)
-            raise DataError(f"'{parent}/data_{missing:06d}' is missing or its file is: the scan cannot be put together")
+    for parent, pieces in groups.items():
+        numbers = sorted(pieces)
+        kind = (pieces[numbers[0]].shape[1:], pieces[numbers[0]].dtype)
+        for number in numbers:
+            if (pieces[number].shape[1:], pieces[number].dtype) != kind:
+                raise DataError(
+                    f"{tree.path}: '{parent}/data_{number:06d}' holds frames {pieces[number].shape[1:]} "
+                    f"{pieces[number].dtype}, but the pieces before it {kind[0]} {kind[1]}: name one with dataset="
+                )
+        lost = _lost(tree, parent, numbers)
+        first, last = numbers[0], numbers[-1]
         span = f"data_{first:06d}" + (f"..{last:06d}" if last > first else "")
-        found.append(Found(f"{parent}/{span}".lstrip("/"), tuple(dataset for _, dataset in numbered)))
+        found.append(Found(f"{parent}/{span}".lstrip("/"), tuple(pieces[number] for number in numbers), lost))
     return found
 
 
-def _pixel_mask(tree: Tree, shape: tuple[int, ...], limits: Limits) -> tuple[NDArray[np.uint8] | None, str]:
-    """The first pixel mask of the file that fits the frames, and a word on it."""
-    for path in PIXEL_MASKS:
-        item = tree.get(path)
-        if not isinstance(item, h5py.Dataset):
+def _lost(tree: Tree, parent: str, numbers: list[int]) -> str:
+    """What to say of numbered pieces that are linked after the last one that is there."""
+    group = tree.get(parent) if parent else tree.root
+    assert isinstance(group, h5py.Group)
+    listed = {int(match[2]): name for name in names_in(group) if (match := NUMBERED.fullmatch(name)) is not None}
+    for number in range(min(listed), numbers[-1]):
+        if number not in numbers:
+            why = _why_missing(tree, group, listed.get(number), f"{parent}/data_{number:06d}")
+            raise DataError(f"{tree.path}: {why}: the scan cannot be put together; copy what is missing beside this file")
+    after = [name for number, name in sorted(listed.items()) if number > numbers[-1]]
+    if not after:
+        return ""
+    more = f" and {len(after) - 1} more" if len(after) > 1 else ""
+    return (
+        f"; {_why_missing(tree, group, after[0], f'{parent}/{after[0]}')}{more}: stopped early, or not copied; "
+        f"these are the frames of the {len(numbers)} that are there"
+    )
+
+
+def _why_missing(tree: Tree, group: h5py.Group, name: str | None, path: str) -> str:
+    if name is not None:
+        item = tree.step(group, name)
+        key = f"{name_of(group)}/{name}".lstrip("/")
+        if item is None and key in tree.missing:
+            return str(tree.missing[key])
+        if item is not None:
+            return f"'{path}' is no volume of frames like the others"
+    return f"'{path}' is missing or its file is"
+
+
+def stacked(datasets: list[tuple[str, h5py.Dataset]]) -> list[Found]:
+    """Images of one shape and type whose paths differ in one number, in the order of that number.
+
+    Raises DataError where a number is missing between the first and the last.
+    """
+    alike: dict[tuple[tuple[str, ...], tuple[int, ...], np.dtype[Any]], list[tuple[tuple[int, ...], str, h5py.Dataset]]]
+    alike = defaultdict(list)
+    for path, dataset in datasets:
+        parts = _DIGITS.split(path)
+        alike[tuple(parts[::2]), _sides(dataset), dataset.dtype].append(
+            (tuple(int(number) for number in parts[1::2]), path, dataset)
+        )
+    found = []
+    for members in alike.values():
+        varying = [place for place, numbers in enumerate(zip(*(m[0] for m in members), strict=True)) if len(set(numbers)) > 1]
+        if len(members) < _FEWEST or len(varying) != 1:
             continue
-        if item.shape != shape[1:]:
-            return None, f"; '{path}' {item.shape} does not fit the frames and is not applied"
-        mask = three_state(tree.array(item, limits) != 0, shape, f"{tree.path}, '{path}'")
-        return mask, f"; {int(np.count_nonzero(mask[0]))} pixels masked by '{path}'"
-    return None, ""
+        members.sort(key=lambda member: member[0])
+        numbers = [member[0][varying[0]] for member in members]
+        for before, after in zip(numbers, numbers[1:], strict=False):
+            if after != before + 1:
+                what = "is there twice" if after == before else f"{before + 1} is missing"
+                raise DataError(f"image {what}, beside '{members[numbers.index(before)][1]}': a rocking curve needs every step")
+        found.append(
+            Found(f"{members[0][1]}..{numbers[-1]}", tuple(dataset for _, _, dataset in members))
+        )
+    return found
+
+
+def _sides(dataset: h5py.Dataset) -> tuple[int, ...]:
+    """Frames, rows, columns of a piece; an image is one frame."""
+    sides = three_axes(dataset.shape)
+    return (1, *sides) if len(sides) == 2 else sides

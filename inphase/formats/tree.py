@@ -81,6 +81,17 @@ class Missing:
         return f"'{self.path}' lies in the file {self.file}, {self.why}"
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a virtual dataset: its place there, its place in the source, and the source; None where that is missing."""
+
+    place: h5py.h5s.SpaceID
+    place_in_source: h5py.h5s.SpaceID
+    source: h5py.Dataset | None
+    file: str
+    why: str  # it is missing
+
+
 class Tree:
     """The objects of one file, links followed by hand and only inside its folder.
 
@@ -188,35 +199,31 @@ class Tree:
 
     def check_sources(self, dataset: h5py.Dataset, depth: int = 0) -> None:
         """A virtual dataset's sources lie in the folder, exist, and are themselves acceptable."""
+        for part in self.parts(dataset, depth):
+            if part.source is None:
+                raise DataError(f"{self.path}: {part.why}")
+            self.check_sources(part.source, depth + 1)
+
+    def parts(self, dataset: h5py.Dataset, depth: int = 0) -> list[Part]:
+        """What a virtual dataset is put together from; nothing of any other. Raises DataError for what may not be read."""
         _check_storage(dataset, str(self.path))
-        if not dataset.is_virtual:
-            return
         if depth > _MAX_DEPTH:
             raise DataError(f"{self.path}: its virtual datasets form a loop")
-        home = Path(dataset.file.filename)
+        if not dataset.is_virtual:
+            return []
+        home, found = Path(dataset.file.filename), []
         for source in dataset.virtual_sources():
             target = home if source.file_name == "." else self._inside(home.parent, source.file_name)
-            if not target.exists():
-                raise DataError(
-                    f"{self.path}: '{name_of(dataset)}' needs the file {source.file_name}, which is missing; "
-                    f"{self._instead(dataset, source.dset_name)}"
-                )
-            item = self._resolve(self._open(target), source.dset_name)
-            if not isinstance(item, h5py.Dataset):
-                raise DataError(
-                    f"{self.path}: '{name_of(dataset)}' needs '{source.dset_name}' of {source.file_name}, "
-                    "which is not there: its frames were not written, or the file is another one"
-                )
-            self.check_sources(item, depth + 1)
-
-    def sources(self, dataset: h5py.Dataset) -> Iterator[tuple[h5py.h5s.SpaceID, h5py.h5s.SpaceID, h5py.Dataset]]:
-        """Of a virtual dataset that was checked: its parts, as selection in itself, selection in the source, the source."""
-        home = Path(dataset.file.filename)
-        for source in dataset.virtual_sources():
-            target = home if source.file_name == "." else self._inside(home.parent, source.file_name)
-            item = self._resolve(self._open(target), source.dset_name)
-            if isinstance(item, h5py.Dataset):
-                yield source.vspace, source.src_space, item
+            item, why = None, f"'{name_of(dataset)}' needs the file {source.file_name}, which is missing; "
+            if target.is_file():
+                item = self._resolve(self._open(target), source.dset_name)
+                why = f"'{name_of(dataset)}' needs '{source.dset_name}' of {source.file_name}, which has no such dataset"
+            else:
+                why += self._instead(dataset, source.dset_name)
+            found.append(
+                Part(source.vspace, source.src_space, item if isinstance(item, h5py.Dataset) else None, target.name, why)
+            )
+        return found
 
     def _instead(self, dataset: h5py.Dataset, wanted: str) -> str:
         """What to do where the file that a virtual dataset needs is missing."""

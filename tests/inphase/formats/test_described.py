@@ -13,6 +13,7 @@ from inphase.diffractometer import RockingScan, bragg_peak
 from inphase.errors import DataError
 from inphase.formats import Place, RawScan, read
 from inphase.formats.beamline import builtin
+from inphase.formats.scan import Saturation
 from inphase.pattern import MaskState
 
 N = 8
@@ -222,11 +223,12 @@ def test_gaps_of_a_detector_whose_frames_are_a_folder(tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir()
     for index, frame in enumerate(frames(7)):
         tifffile.imwrite(tmp_path / "frames" / f"x_{index:05d}.tif", frame)
-    mask = read(tmp_path / "frames", place=Place(tmp_path / "mine.yaml")).mask
-    assert mask is not None
+    scan = read(tmp_path / "frames", place=Place(tmp_path / "mine.yaml"))
+    assert scan.mask is not None
     wanted = np.zeros(SHAPE, np.uint8)
-    wanted[:, 3:5] = wanted[PEAK] = 1
-    assert np.array_equal(mask, wanted)
+    wanted[:, 3:5] = 1
+    assert np.array_equal(scan.mask, wanted)
+    assert scan.saturation == Saturation(900, "the description of mine")
 
 
 def test_the_direct_beam_of_the_file(tmp_path: Path) -> None:
@@ -251,19 +253,20 @@ def test_pixel_mask_and_many_data_files(tmp_path: Path) -> None:
 
 
 def test_saturation_and_gaps_of_the_detector(tmp_path: Path) -> None:
-    """A Maxipix frame of full size: its cross is masked in every frame, a voxel above a million counts in its own."""
+    """A Maxipix frame of full size: its cross is masked in every frame, and a million counts is where it saturates."""
     counts = np.ones((N, 516, 516), np.uint32)
     counts[3, 100, 100] = 2_000_000
     path = id01(tmp_path)
     with h5py.File(path, "a") as file:
         del file["S1_7.1/measurement/mpx1x4"], file["S1_7.1/instrument/mpx1x4/image"]
         file["S1_7.1/measurement/mpx1x4"] = counts
-    mask = read(path, place=Place("ID01", scan=7)).mask
-    assert mask is not None
-    assert mask[:, 255:261].all()
-    assert mask[:, :, 255:261].all()
-    assert mask.sum() == N * (6 * 516 * 2 - 36) + 1
-    assert mask[3, 100, 100] == MaskState.MASKED
+    scan = read(path, place=Place("ID01", scan=7))
+    assert scan.mask is not None
+    assert scan.mask[:, 255:261].all()
+    assert scan.mask[:, :, 255:261].all()
+    assert scan.mask.sum() == N * (6 * 516 * 2 - 36)
+    assert scan.saturation is not None
+    assert scan.saturation.level == 1e6
 
 
 def test_what_is_missing_is_told_and_can_be_given(tmp_path: Path) -> None:
