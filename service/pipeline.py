@@ -149,7 +149,7 @@ def begin(
         pattern = pattern_from_array(native(raw.array), options.domain, raw.geometry, raw.metadata, raw.mask)
     with clock("preprocess"):
         grid = network.version.card.grid if network else GRID
-        recipe = preset(options.preprocess, options.domain)
+        recipe = preset(options.preprocess, options.domain, raw.saturation.level if raw.saturation else None)
         prepared = preprocess(pattern, recipe, grid, corrections)
         draft = _drafted(prepared, options, network)
     if network is not None:
