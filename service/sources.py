@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.errors import DataError
-from inphase.formats import READERS, Limits, Place, RawScan, npy, read, tiff
+from inphase.formats import READERS, Limits, Place, RawScan, holds_frames, npy, read, tiff
 from inphase.formats import beamline as beamlines
 from inphase.pattern import Domain
 from inphase.preprocess.corrections import Corrections
@@ -173,11 +173,6 @@ def scans_in(path: Path) -> list[Path]:
         if not entry.name.startswith(".")
         and (holds_frames(entry) if entry.is_dir() else entry.suffix.lower() in READERS)
     )
-
-
-def holds_frames(folder: Path) -> bool:
-    """Whether a folder is a sequence of TIFF frames."""
-    return any(entry.suffix.lower() in tiff.SUFFIXES for entry in folder.iterdir())
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:

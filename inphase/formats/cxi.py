@@ -14,7 +14,7 @@ from inphase.errors import DataError
 from inphase.formats import detector, hdf5
 from inphase.formats.atomic import replacing
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import Limits, RawScan, Request, geometry_of, of_scan, three_state
+from inphase.formats.scan import Limits, RawScan, Request, geometry_of, masked, of_scan, three_state
 from inphase.formats.tree import Tree, opened, type_of
 from inphase.geometry import PHASE_SIGN
 from inphase.pattern import MaskState
@@ -65,7 +65,7 @@ def read(request: Request) -> RawScan:
         )
         mask = _mask(tree, loaded, request.limits)
         if mask is not None:
-            scan = detector.masked(scan, mask, f"{int(np.count_nonzero(mask))} voxels masked by '{DETECTOR}/mask'")
+            scan = masked(scan, mask, f"{int(np.count_nonzero(mask))} voxels masked by '{DETECTOR}/mask'")
         return detector.applied(scan, tree, [DETECTOR], request.limits)
 
 

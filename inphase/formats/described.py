@@ -14,7 +14,7 @@ from inphase.errors import DataError
 from inphase.formats import detector, entries, hdf5, spec, template, tiff
 from inphase.formats.beamline import UNITS, Beamline, Detector, Quantity, find, paths
 from inphase.formats.fio import FioScan, read_fio
-from inphase.formats.scan import RawScan, Reader, Request, Saturation, three_axes, three_state
+from inphase.formats.scan import RawScan, Reader, Request, Saturation, masked, three_axes, three_state, with_saturation
 from inphase.formats.tree import Tree, is_hdf5, is_real, opened
 from inphase.geometry import PLANCK_EV_M
 
@@ -121,7 +121,9 @@ def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[hd
             volumes, note = _only_curve(tree, volumes)
         if len(volumes) > 1:
             options = "; ".join(", ".join(f"{k} {v}" for k, v in key) for key in sorted(volumes)[:12])
-            raise DataError(f"{tree.path}: holds several scans: {options}; name one with scan=, sample= or detector=")
+            raise DataError(
+                f"{tree.path}: holds several scans: {options}; name one with scan=, sample= or detector={note}"
+            )
         for key, members in volumes.items():
             found = sorted(hdf5.joined(tree, members), key=lambda each: -each.size)
             others = [other.path for other in found[1:6]]
@@ -137,7 +139,10 @@ _Volumes = dict[tuple[tuple[str, str], ...], list[tuple[str, h5py.Dataset]]]
 
 
 def _only_curve(tree: Tree, volumes: _Volumes) -> tuple[_Volumes, str]:
-    """Of several scans in entries of their own the one that is a rocking curve; all where none is told from the others."""
+    """Of several scans in entries of their own the one that is a rocking curve; all where none is told from the others.
+
+    And a word on it.
+    """
     by_entry = {entries.name_of_entry(members[0][0]): key for key, members in volumes.items()}
     if len(by_entry) < len(volumes):
         return volumes, ""
@@ -145,7 +150,7 @@ def _only_curve(tree: Tree, volumes: _Volumes) -> tuple[_Volumes, str]:
     try:
         one, note = entries.choose(tree, frames)
     except DataError as error:
-        raise DataError(f"{tree.path}: {error}") from error
+        return volumes, f" (it {error})"
     return (volumes, "") if one is None else ({by_entry[one]: volumes[by_entry[one]]}, f"; {note}")
 
 
@@ -168,11 +173,11 @@ def _masked(read_: _Read, tree: Tree | None) -> RawScan:
             frame[:, first:end] = True
     if kind.saturation is not None:
         told = [Saturation(kind.saturation, f"the description of {read_.beamline.name}")]
-        scan = detector.with_saturation(scan, told if scan.saturation is None else [*told, scan.saturation])
+        scan = with_saturation(scan, told if scan.saturation is None else [*told, scan.saturation])
     if not frame.any():
         return scan
     mask = three_state(frame, shape, scan.source)
-    return detector.masked(scan, mask, f"{int(np.count_nonzero(frame))} pixels masked by the description")
+    return masked(scan, mask, f"{int(np.count_nonzero(frame))} pixels masked by the description")
 
 
 def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) -> RawScan:

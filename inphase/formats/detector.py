@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.formats.scan import Limits, RawScan, Saturation, of_scan, three_state
+from inphase.formats.scan import Limits, RawScan, Saturation, masked, of_scan, three_state, with_saturation
 from inphase.formats.tree import Tree, name_of, names_in
 from inphase.pattern import MaskState
 
@@ -37,7 +37,9 @@ def groups(tree: Tree, path: str, dataset: h5py.Dataset) -> list[str]:
     for place in places:
         entry, _, rest = place.partition("/")
         name = rest.rpartition("/")[2]
-        near += [f"{entry}/instrument/{part}" for part in (name, *rest.split("/")[:-1]) if part not in ("", "instrument")]
+        near += [
+            f"{entry}/instrument/{part}" for part in (name, *rest.split("/")[:-1]) if part not in ("", "instrument")
+        ]
     found = [group for group in dict.fromkeys(near) if isinstance(tree.get(group), h5py.Group) and _tells(tree, group)]
     if found:
         return found
@@ -98,12 +100,6 @@ def _with_pixel_mask(scan: RawScan, tree: Tree, where: Sequence[str], limits: Li
     return scan
 
 
-def masked(scan: RawScan, mask: NDArray[np.uint8], note: str) -> RawScan:
-    """The scan with more of it masked, and a word on that."""
-    both = mask if scan.mask is None else np.maximum(mask, scan.mask)
-    return replace(scan, mask=both, chosen=f"{scan.chosen}; {note}")
-
-
 def _with_underload(scan: RawScan, tree: Tree, where: Sequence[str]) -> RawScan:
     """Below it a value is no measurement. Where it would take more than single voxels, zero counts or noise are meant."""
     told = _told(tree, where, _UNDERLOAD)
@@ -138,15 +134,6 @@ def _with_saturation(scan: RawScan, tree: Tree, where: Sequence[str]) -> RawScan
         if bool((scan.array == full).any()) and not _passed(scan, full):
             levels.append(Saturation(full, depth.told_by))
     return with_saturation(replace(scan, chosen="; ".join((scan.chosen, *notes))), levels)
-
-
-def with_saturation(scan: RawScan, levels: Sequence[Saturation]) -> RawScan:
-    """The scan with the lowest of several levels, which `chosen` names; as it is where there are none."""
-    if not levels:
-        return scan
-    lowest = min(levels, key=lambda told: told.level)
-    note = f"saturated from {lowest.level:.10g} counts on ({lowest.told_by})"
-    return replace(scan, saturation=lowest, chosen=f"{scan.chosen}; {note}")
 
 
 def _ceilings(tree: Tree, where: Sequence[str]) -> Iterator[Saturation]:

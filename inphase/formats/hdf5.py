@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import h5py
@@ -62,8 +63,8 @@ class Found:
         """Of the pieces put together, without further axes of length 1."""
         if len(self.pieces) == 1:
             return three_axes(self.pieces[0].shape or ())
-        sides = [_sides(piece) for piece in self.pieces]
-        return (sum(side[0] for side in sides), *sides[0][1:])
+        each = [sides(piece) for piece in self.pieces]
+        return (sum(frames for frames, *_ in each), *each[0][1:])
 
     @property
     def size(self) -> int:
@@ -81,7 +82,7 @@ class Found:
         blank: NDArray[np.bool_] | None = None
         row = 0
         for piece in self.pieces:
-            part = array[row : row + (_sides(piece)[0] if len(self.pieces) > 1 else len(array))]
+            part = array[row : row + (sides(piece)[0] if len(self.pieces) > 1 else len(array))]
             absent = unwritten(tree, piece)
             piece.read_direct(part.reshape(piece.shape))  # a view: the axes differ by some of length 1
             if absent is not None:
@@ -104,14 +105,17 @@ class Found:
             if lacking and blank[:last].any():
                 raise DataError(f"{label}: {lacking}: frames in the middle of the scan are missing with it")
             if last < planned:
-                note += f"; frames {last} to {planned - 1} of {planned} were never written and are left out"
+                cut = f"frames {last} to {planned - 1}" if last < planned - 1 else f"frame {last}"
+                note += f"; {cut} of {planned} never written and left out"
                 note += f" ({lacking})" if lacking else ""
             array, blank, never = array[:last], blank[:last], never[:last]
             if blank.any():
                 mask = np.where(blank, np.uint8(MaskState.MASKED), np.uint8(MaskState.VALID))
                 note += f"; {_in_words(never, blank)} never written and masked"
         if tree.writing:
-            note += f"; {', '.join(tree.writing)} is still being written, or its writer died: these are the frames so far"
+            note += (
+                f"; {', '.join(tree.writing)} is still being written, or its writer died: these are the frames so far"
+            )
         return Loaded(array, mask, planned, len(array) < planned or bool(self.lost), note)
 
 
@@ -170,7 +174,9 @@ def chosen(tree: Tree, place: Place) -> tuple[Found, str]:
     try:
         names = entries.named(list(by_entry), place)
         if len(names) > 1:
-            one, note = entries.choose(tree, {name: max(volume.shape[0] for volume in by_entry[name]) for name in names})
+            one, note = entries.choose(
+                tree, {name: max(volume.shape[0] for volume in by_entry[name]) for name in names}
+            )
             names = names if one is None else [one]
     except DataError as error:
         raise DataError(f"{tree.path}: {error}") from error
@@ -195,7 +201,7 @@ def measurements(tree: Tree) -> list[Found]:
     volumes = joined(tree, [(name, item) for name, item in real if len(three_axes(item.shape)) == 3])
     several = [volume for volume in volumes if volume.shape[0] > 1]
     if not several:
-        several = stacked([(name, item) for name, item in real if _sides(item)[0] == 1]) or volumes
+        several = stacked([(name, item) for name, item in real if sides(item)[0] == 1]) or volumes
     return [volume for volume in several if not _AUXILIARY.search(volume.path)] or several
 
 
@@ -253,7 +259,9 @@ def _lost(tree: Tree, parent: str, numbers: list[int]) -> str:
     for number in range(min(listed), numbers[-1]):
         if number not in numbers:
             why = _why_missing(tree, group, listed.get(number), f"{parent}/data_{number:06d}")
-            raise DataError(f"{tree.path}: {why}: the scan cannot be put together; copy what is missing beside this file")
+            raise DataError(
+                f"{tree.path}: {why}: the scan cannot be put together; copy what is missing beside this file"
+            )
     after = [name for number, name in sorted(listed.items()) if number > numbers[-1]]
     if not after:
         return ""
@@ -284,27 +292,42 @@ def stacked(datasets: list[tuple[str, h5py.Dataset]]) -> list[Found]:
     alike = defaultdict(list)
     for path, dataset in datasets:
         parts = _DIGITS.split(path)
-        alike[tuple(parts[::2]), _sides(dataset), dataset.dtype].append(
+        alike[tuple(parts[::2]), sides(dataset), dataset.dtype].append(
             (tuple(int(number) for number in parts[1::2]), path, dataset)
         )
     found = []
     for members in alike.values():
-        varying = [place for place, numbers in enumerate(zip(*(m[0] for m in members), strict=True)) if len(set(numbers)) > 1]
+        varying = [
+            place for place, numbers in enumerate(zip(*(m[0] for m in members), strict=True)) if len(set(numbers)) > 1
+        ]
         if len(members) < _FEWEST or len(varying) != 1:
             continue
         members.sort(key=lambda member: member[0])
         numbers = [member[0][varying[0]] for member in members]
-        for before, after in zip(numbers, numbers[1:], strict=False):
+        for before, after in pairwise(numbers):
             if after != before + 1:
                 what = "is there twice" if after == before else f"{before + 1} is missing"
-                raise DataError(f"image {what}, beside '{members[numbers.index(before)][1]}': a rocking curve needs every step")
-        found.append(
-            Found(f"{members[0][1]}..{numbers[-1]}", tuple(dataset for _, _, dataset in members))
-        )
+                raise DataError(
+                    f"image {what}, beside '{members[numbers.index(before)][1]}': a rocking curve needs every step"
+                )
+        found.append(Found(f"{members[0][1]}..{numbers[-1]}", tuple(dataset for _, _, dataset in members)))
     return found
 
 
-def _sides(dataset: h5py.Dataset) -> tuple[int, ...]:
+def image(tree: Tree) -> tuple[str, h5py.Dataset]:
+    """The image of a file that holds one: the largest that is no mask or correction. Raises DataError."""
+    images = [
+        (name, item)
+        for name, item in tree.datasets()
+        if is_real(item) and len(item.shape or ()) >= 2 and sides(item)[0] == 1 and item.size
+    ]
+    images = [(name, item) for name, item in images if not _AUXILIARY.search(name)] or images
+    if not images:
+        raise DataError(f"{tree.path}: holds no image of real numbers; {tree.listing()}")
+    return min(images, key=lambda each: (-each[1].size, not each[0].endswith("data"), each[0]))
+
+
+def sides(dataset: h5py.Dataset) -> tuple[int, ...]:
     """Frames, rows, columns of a piece; an image is one frame."""
-    sides = three_axes(dataset.shape)
-    return (1, *sides) if len(sides) == 2 else sides
+    found = three_axes(dataset.shape)
+    return (1, *found) if len(found) == 2 else found

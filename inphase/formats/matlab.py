@@ -84,7 +84,9 @@ def _read_hdf5(request: Request) -> RawScan:
         shapes = {path: item.shape or () for path, item in volumes.items() if is_real(item)}
         name = _choose(shapes, request, tree.listing())
         item = volumes[name]
-        sides = admit(_turned_shape((item.shape or ())[::-1]), item.dtype, f"{where}, variable '{name}'", request.limits)
+        sides = admit(
+            _turned_shape((item.shape or ())[::-1]), item.dtype, f"{where}, variable '{name}'", request.limits
+        )
         stored = tree.array(item, Limits(request.limits.max_bytes)).reshape(sides[0], sides[2], sides[1])
         array = native(stored.transpose(0, 2, 1))
     return RawScan(array, None, where, f"variable '{name}' {item.shape[::-1]} (row, column, frame) {array.dtype}")
@@ -95,7 +97,9 @@ def _choose(shapes: dict[str, tuple[int, ...]], request: Request, listing: str) 
         if request.dataset not in shapes:
             raise DataError(f"{request.path}: has no numeric variable '{request.dataset}'; it holds {listing}")
         return request.dataset
-    volumes = {name: int(np.prod(shape, dtype=object)) for name, shape in shapes.items() if len(_turned_shape(shape)) == 3}
+    volumes = {
+        name: int(np.prod(shape, dtype=object)) for name, shape in shapes.items() if len(_turned_shape(shape)) == 3
+    }
     if not volumes:
         raise DataError(f"{request.path}: holds no three-dimensional real variable; it holds {listing}")
     for name in _PREFERRED:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -170,6 +170,21 @@ def three_state(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArr
             f"{found.dtype}, does not"
         )
     return np.broadcast_to(found.astype(np.uint8), shape)
+
+
+def masked(scan: RawScan, mask: NDArray[np.uint8], note: str) -> RawScan:
+    """The scan with more of it masked, and a word on that."""
+    both = mask if scan.mask is None else np.maximum(mask, scan.mask)
+    return replace(scan, mask=both, chosen=f"{scan.chosen}; {note}")
+
+
+def with_saturation(scan: RawScan, levels: Sequence[Saturation]) -> RawScan:
+    """The scan with the lowest of several levels, which `chosen` names; as it is where there are none."""
+    if not levels:
+        return scan
+    lowest = min(levels, key=lambda told: told.level)
+    note = f"saturated from {lowest.level:.10g} counts on ({lowest.told_by})"
+    return replace(scan, saturation=lowest, chosen=f"{scan.chosen}; {note}")
 
 
 def native(array: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -217,11 +217,15 @@ class Tree:
             item, why = None, f"'{name_of(dataset)}' needs the file {source.file_name}, which is missing; "
             if target.is_file():
                 item = self._resolve(self._open(target), source.dset_name)
-                why = f"'{name_of(dataset)}' needs '{source.dset_name}' of {source.file_name}, which has no such dataset"
+                why = (
+                    f"'{name_of(dataset)}' needs '{source.dset_name}' of {source.file_name}, which has no such dataset"
+                )
             else:
                 why += self._instead(dataset, source.dset_name)
             found.append(
-                Part(source.vspace, source.src_space, item if isinstance(item, h5py.Dataset) else None, target.name, why)
+                Part(
+                    source.vspace, source.src_space, item if isinstance(item, h5py.Dataset) else None, target.name, why
+                )
             )
         return found
 
@@ -229,7 +233,9 @@ class Tree:
         """What to do where the file that a virtual dataset needs is missing."""
         own = self._resolve(dataset.file, wanted)
         if isinstance(own, h5py.Dataset) and own.id != dataset.id:
-            return f"if this file itself had that name once, take its own dataset='{wanted}'; else copy it beside this one"
+            return (
+                f"if this file itself had that name once, take its own dataset='{wanted}'; else copy it beside this one"
+            )
         return "copy it beside this one"
 
     def _resolve(self, group: h5py.Group, path: str, depth: int = 0) -> h5py.Group | h5py.Dataset | None:

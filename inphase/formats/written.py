@@ -62,6 +62,7 @@ def _given(
     """Where the source stands in a virtual dataset, and which of these voxels it lacks: None, none."""
     if part.source is None:
         return
+    blank = unwritten(tree, part.source, depth + 1)  # which also refuses what may not be read
     place, origin = _indices(part.place, dataset.shape), _indices(part.place_in_source, part.source.shape)
     if place is not None and origin is not None and [*map(len, place[1:])] == [*map(len, origin[1:])]:
         most = min(len(place[0]), len(origin[0]))  # they differ where both have no end and one is still growing
@@ -72,7 +73,6 @@ def _given(
             "ordinary dataset (h5repack), or name the source with dataset="
         )
     there = [index < side for index, side in zip(origin, part.source.shape, strict=True)]
-    blank = unwritten(tree, part.source, depth + 1)
     missing = None
     if blank is not None and blank.size:
         inside = [np.minimum(index, side - 1) for index, side in zip(origin, blank.shape, strict=True)]
@@ -94,7 +94,7 @@ def _indices(space: h5py.h5s.SpaceID, shape: tuple[int, ...]) -> Places | None:
     """What a selection takes along each axis of a dataset of `shape`, maybe beyond its end; None where it is irregular."""
     kind = space.get_select_type()
     if kind == h5py.h5s.SEL_ALL:
-        return tuple(np.arange(side) for side in space.shape)
+        return tuple(np.arange(side) for side in shape)
     if kind != h5py.h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
         return None
     found = []
