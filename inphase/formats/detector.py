@@ -5,7 +5,7 @@ NeXus (NXdetector), NXmx, the Eiger's detectorSpecific and what writers of other
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -105,7 +105,8 @@ def _with_underload(scan: RawScan, tree: Tree, where: Sequence[str]) -> RawScan:
     told = _told(tree, where, _UNDERLOAD)
     if told is None:
         return scan
-    below = scan.array < told.level
+    counts: NDArray[Any] = scan.array
+    below = counts < told.level
     if scan.mask is not None:
         below &= scan.mask == MaskState.VALID
     everywhere = below.all(axis=0)
@@ -158,11 +159,12 @@ def _told(tree: Tree, where: Sequence[str], name: str) -> Saturation | None:
 
 def _passed(scan: RawScan, level: float) -> bool:
     """Whether counts lie above a level, beside pixels that do so in every frame and values that mark a pixel as bad."""
-    above = scan.array > level
+    counts: NDArray[Any] = scan.array
+    above = counts > level
     if not above.any():
         return False
     for mark in _MARKS:
-        above &= scan.array != mark
+        above &= counts != mark
     if scan.mask is not None:
         above &= scan.mask == MaskState.VALID
     return bool((above & ~above.all(axis=0)).any())

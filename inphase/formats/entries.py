@@ -94,7 +94,7 @@ def _kind(tree: Tree, name: str, title: str, frames: int) -> Kind:
         return Kind.OTHER
     if len(words) > 1 and words[1].lower() in _CIRCLES:
         return Kind.ROCKING
-    moving = {motor: unit for motor, unit in _moving(tree, name, frames)}
+    moving = dict(_moving(tree, name, frames))
     turning = [motor for motor, unit in moving.items() if motor.lower() in _CIRCLES or unit.startswith("deg")]
     if turning:
         return Kind.ROCKING
@@ -109,7 +109,12 @@ def _moving(tree: Tree, name: str, frames: int) -> list[tuple[str, str]]:
         group = tree.get(f"{name}/{place}")
         for motor in names_in(group) if isinstance(group, h5py.Group) else ():
             item = tree.step(group, motor)
-            if is_real(item) and item.shape == (frames,) and 1 < frames <= _MOST_POSITIONS:
+            if (
+                isinstance(item, h5py.Dataset)
+                and is_real(item)
+                and item.shape == (frames,)
+                and 1 < frames <= _MOST_POSITIONS
+            ):
                 tree.check_sources(item)
                 if np.ptp(np.asarray(item[()], np.float64)) > 0:
                     unit = item.attrs.get("units", "")

@@ -6,16 +6,9 @@ import hdf5plugin  # also registers the detectors' compression filters
 
 # the HDF Group's registered numbers beyond those that hdf5plugin knows
 _OTHERS: Final = {
-    4: "szip",
-    305: "LZO",
-    32000: "LZF",
-    32012: "JPEG-LS",
-    32019: "JPEG",
-    32021: "FPZIP",
-    32022: "LZ4HC",
-    32025: "VBZ",
-    32027: "BROTLI",
-}
+    4: "szip", 305: "LZO", 32000: "LZF", 32002: "MAFISC", 32003: "Snappy", 32006: "CBF", 32007: "JPEG-XR",
+    32010: "LPC-Rice", 32012: "JPEG-LS", 32014: "fpzip", 32016: "B3D", 32019: "JPEG",
+}  # fmt: skip
 _BUILT_IN: Final = range(1, 256)  # numbers of HDF5's own filters; 4 (szip) and others may be left out of a build
 
 

@@ -97,7 +97,7 @@ class Found:
         """Cut after the last frame that was written; masked, where nothing was written before it."""
         planned, note, mask = len(array), self.lost, None
         if blank is not None:
-            never = blank.all(axis=(1, 2))
+            never: NDArray[np.bool_] = np.asarray(blank.all(axis=(1, 2)))
             lacking = _lacking(tree, self.pieces)
             if never.all():
                 raise DataError(f"{label}: {lacking or f'none of its {planned} frames has been written yet'}")

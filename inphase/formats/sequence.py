@@ -56,7 +56,8 @@ def find(folder: Path, suffixes: Sequence[str], beginning: str | None, kind: str
 def longest(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """The files of the longest numbered sequence, whatever is missing in it; empty where there is none."""
     groups = _groups(_files(folder), suffixes, None)
-    return [path for _, path in sorted(max(groups.values(), key=len))] if groups else []
+    sizes = {prefix: len(members) for prefix, members in groups.items()}
+    return [path for _, path in sorted(groups[max(sizes, key=lambda prefix: sizes[prefix])])] if groups else []
 
 
 def _files(folder: Path) -> list[Path]:

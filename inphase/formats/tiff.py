@@ -25,6 +25,7 @@ _LOSSLESS = tuple(
     for name in ("NONE", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "LZMA", "ZSTD", "ZSTD_DEPRECATED")
 )
 _CUTOFF = re.compile(r"Count_cutoff[\s:=]+(\d{1,12})")  # in the header that a Pilatus writes into its frames
+_IMAGEJ = re.compile(r"ImageJ=[^\n]*\n(?:[^\n]*\n)*?images=(\d{1,9})")
 _THREADS = 4  # reading overlaps with decoding; more buys nothing because tifffile holds the interpreter lock
 _DAMAGED = (
     tifffile.TiffFileError,
@@ -47,6 +48,7 @@ def read_stack(request: Request) -> RawScan:
         _check_chain(tif, where)
         volumes = [series for series in tif.series if len(three_axes(series.shape)) == 3 and series.dtype is not None]
         series = max(volumes, key=lambda s: s.size) if volumes else tif.series[0]
+        _check_promise(tif, series.shape, where)
         if series.dtype is None:
             raise DataError(f"{where}: its pages have no element type that can be read")
         shape = admit(series.shape, series.dtype, where, request.limits)
@@ -154,6 +156,15 @@ def _check_compression(pages: list[tifffile.TiffPage | tifffile.TiffFrame | None
                 f"{where}: is compressed with {name} (TIFF compression {int(page.compression)}), which is not read: save it "
                 "without compression, or with LZW, deflate or zstd"
             )
+
+
+def _check_promise(tif: tifffile.TiffFile, shape: tuple[int, ...], where: str) -> None:
+    """ImageJ writes above 4 GB one page and `images=N`, the others behind it; of a truncated file only that page is left."""
+    match = _IMAGEJ.match(tif.pages.first.description or "")
+    if match is not None and len(tif.pages) == 1 and math.prod(shape[:-2]) < int(match[1]):
+        raise DataError(
+            f"{where}: truncated: its description promises {match[1]} images, and the file does not hold them"
+        )
 
 
 def _check_extent(pages: list[tifffile.TiffPage | tifffile.TiffFrame | None], where: str, size: int) -> None:

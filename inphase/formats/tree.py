@@ -58,9 +58,10 @@ def type_of(item: h5py.Group | h5py.Dataset | None) -> np.dtype[Any] | None:
     if not isinstance(item, h5py.Dataset):
         return None
     try:
-        return np.dtype(item.dtype)
+        dtype: np.dtype[Any] = item.dtype
     except (TypeError, ValueError, RuntimeError, KeyError):
         return None
+    return dtype
 
 
 def is_real(item: h5py.Group | h5py.Dataset | None) -> bool:
