@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.formats import detector, hdf5
 from inphase.formats.atomic import replacing
+from inphase.formats.pieces import Found, Loaded
 from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import Limits, RawScan, Request, geometry_of, masked, of_scan, three_state
 from inphase.formats.tree import Tree, opened, type_of
@@ -54,7 +55,7 @@ def read(request: Request) -> RawScan:
                 raise DataError(f"{request.path}: holds a reconstruction and no raw scan ({DETECTOR}/data)")
             return hdf5.read(request)
         where = str(request.path)
-        loaded = hdf5.Found(f"{DETECTOR}/data", (data,)).load(tree, request.limits)
+        loaded = Found(f"{DETECTOR}/data", (data,)).load(tree, request.limits)
         scan = RawScan(
             loaded.array,
             geometry_of(tree.small, where),
@@ -86,7 +87,7 @@ def bits_of(states: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return bits
 
 
-def _mask(tree: Tree, loaded: hdf5.Loaded, limits: Limits) -> NDArray[np.uint8] | None:
+def _mask(tree: Tree, loaded: Loaded, limits: Limits) -> NDArray[np.uint8] | None:
     item = tree.get(f"{DETECTOR}/mask")
     if not isinstance(item, h5py.Dataset):
         return None

@@ -14,6 +14,7 @@ from inphase.errors import DataError
 from inphase.formats import detector, entries, hdf5, spec, template, tiff
 from inphase.formats.beamline import UNITS, Beamline, Detector, Quantity, find, paths
 from inphase.formats.fio import FioScan, read_fio
+from inphase.formats.pieces import Found, joined
 from inphase.formats.scan import RawScan, Reader, Request, Saturation, masked, three_axes, three_state, with_saturation
 from inphase.formats.tree import Tree, is_hdf5, is_real, opened
 from inphase.geometry import PLANCK_EV_M
@@ -108,7 +109,7 @@ def _from_names(request: Request, beamline: Beamline, names: Sequence[str]) -> d
     return known
 
 
-def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[hdf5.Found, str, dict[str, str]]:
+def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[Found, str, dict[str, str]]:
     """The frames: of the first path that names volumes; all must belong to one scan, sample and detector."""
     asked = paths(beamline.frames)
     for text in asked:
@@ -125,7 +126,7 @@ def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[hd
                 f"{tree.path}: holds several scans: {options}; name one with scan=, sample= or detector={note}"
             )
         for key, members in volumes.items():
-            found = sorted(hdf5.joined(tree, members), key=lambda each: -each.size)
+            found = sorted(joined(tree, members), key=lambda each: -each.size)
             others = [other.path for other in found[1:6]]
             return found[0], note + (f"; passed over {', '.join(others)}" if others else ""), dict(key)
     stands = ", ".join(f"{key}={value}" for key, value in known.items())

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.formats import detector, hdf5, sequence
+from inphase.formats.pieces import sides
 from inphase.formats.scan import RawScan, Request, admit, native
 from inphase.formats.tree import Tree, is_hdf5, opened
 from inphase.formats.written import unwritten
@@ -25,8 +26,8 @@ def read_folder(request: Request) -> RawScan:
     first = frames.files[0]
     with opened(first) as tree:
         path, item = hdf5.image(tree)
-        sides, dtype = hdf5.sides(item)[1:], item.dtype
-        shape = admit((len(frames.files), *sides), dtype, str(request.path), request.limits)
+        dtype = item.dtype
+        shape = admit((len(frames.files), *sides(item)[1:]), dtype, str(request.path), request.limits)
         array = np.empty(shape, dtype.newbyteorder("="))
         blank: list[int] = []
         for index, file in enumerate(frames.files):
@@ -48,7 +49,7 @@ def read_folder(request: Request) -> RawScan:
 def _fill(frame: NDArray[np.generic], tree: Tree, path: str, first: h5py.Dataset) -> bool:
     """Reads the image of one file; False where it was never written."""
     item = tree.dataset(path)
-    if item.shape is None or hdf5.sides(item) != hdf5.sides(first) or item.dtype != first.dtype:
+    if item.shape is None or sides(item) != sides(first) or item.dtype != first.dtype:
         raise DataError(
             f"{tree.path}: its image '{path}' is {item.shape} {item.dtype}, but that of the first file {first.shape} "
             f"{first.dtype}; all frames of a scan must be alike"

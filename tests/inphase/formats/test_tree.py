@@ -125,7 +125,7 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert scan.chosen.encode().decode() == scan.chosen
     assert np.array_equal(read(tmp_path / "a.h5", dataset=f"{name}/{name}").array, VOLUME)
     assert np.array_equal(read(tmp_path / "a.h5", dataset="älias").array, VOLUME[:2])
-    with pytest.raises(DataError, match="holds no dataset 'no'; it holds .*Länge_µ/Länge_µ") as error:
+    with pytest.raises(DataError, match=r"holds no dataset 'no'; it holds .*Länge_µ/Länge_µ") as error:
         read(tmp_path / "a.h5", dataset="no")
     str(error.value).encode()
 
