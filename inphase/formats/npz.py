@@ -26,6 +26,7 @@ from inphase.formats.scan import (
     native,
     three_axes,
     three_state,
+    with_saturation,
 )
 from inphase.pattern import Domain
 
@@ -66,7 +67,8 @@ def decode(stream: IO[bytes], where: str, request: Request) -> RawScan:
     if others:
         chosen += f"; passed over {', '.join(others)}"
     geometry = geometry_of(small.get, where)
-    return RawScan(array, geometry, where, chosen, mask=mask, saturation=saturation)
+    scan = RawScan(array, geometry, where, chosen, mask=mask)
+    return with_saturation(scan, [] if saturation is None else [saturation])
 
 
 def declared_bytes(stream: IO[bytes], where: str, request: Request) -> int:

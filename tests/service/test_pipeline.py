@@ -12,6 +12,7 @@ from inphase.ambiguity import align
 from inphase.errors import CancelledError, DataError, RecipeError
 from inphase.formats import RawScan
 from inphase.formats.result import Result
+from inphase.formats.scan import Saturation
 from inphase.formats.writers import write_result
 from inphase.geometry import Geometry
 from inphase.metrics import measure, phase_error
@@ -223,3 +224,19 @@ def test_cancelling_stops_the_iterations(networks: Networks, pattern: NDArray[np
     with pytest.raises(CancelledError):
         refine.refine(draft, document, Clock(), runs=Runs(cancelled=cancelled))
     assert asked == 4
+
+
+def test_where_the_file_says_that_the_detector_saturates(networks: Networks, pattern: NDArray[np.uint32]) -> None:
+    """Counts clipped at the level are masked like voxels that a mask names, and recipe and report say so."""
+    level = float(np.sort(pattern, axis=None)[-60])
+    clipped = np.minimum(pattern, np.uint32(level))
+    told = replace(raw(clipped), saturation=Saturation(level, "'count_cutoff'"))
+    named = replace(raw(clipped), mask=(clipped >= level).astype(np.uint8))
+    network, options = networks.get(None), Options()
+    by_level, document = pipeline.begin(told, options, network, Clock())
+    by_mask, _ = pipeline.begin(named, options, network, Clock())
+    np.testing.assert_array_equal(by_level.problem.modulus, by_mask.problem.modulus)
+    np.testing.assert_array_equal(by_level.problem.mask, by_mask.problem.mask)
+    assert document.recipe.preprocess.startswith(f"auto: saturation({level}) ")
+    steps = {step.name: step.numbers for step in document.preprocess.steps}
+    assert steps["saturation"] == {"voxels": int((clipped >= level).sum()), "level": level}
