@@ -22,6 +22,7 @@ from inphase.preprocess.corrections import Corrections
 from service.errors import ApiError
 
 _ROI = re.compile(r"(\d{1,7}):(\d{1,7}),(\d{1,7}):(\d{1,7})")
+_MASTER, _PIECE = "_master.h5", re.compile(r"(.+)_data_\d{6}\.h5")
 _MAP_BYTES = 2**30
 
 
@@ -164,14 +165,19 @@ def expand(scans: Sequence[str | FileSource], reading: Reading, roots: tuple[Pat
 
 
 def scans_in(path: Path) -> list[Path]:
-    """The scans that a path means: itself, or what lies in it where it is a folder that holds no frames itself."""
+    """The scans that a path means: itself, or what lies in it where it is a folder that holds no frames itself.
+
+    The data files of an Eiger are pieces of the scan whose master lies beside them.
+    """
     if not path.is_dir() or holds_frames(path):
         return [path]
+    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+    masters = {entry.name.removesuffix(_MASTER) for entry in entries if entry.name.endswith(_MASTER)}
     return in_order(
         entry
-        for entry in path.iterdir()
-        if not entry.name.startswith(".")
-        and (holds_frames(entry) if entry.is_dir() else entry.suffix.lower() in READERS)
+        for entry in entries
+        if (holds_frames(entry) if entry.is_dir() else entry.suffix.lower() in READERS)
+        and not ((piece := _PIECE.fullmatch(entry.name)) is not None and piece[1] in masters)
     )
 
 

@@ -113,7 +113,7 @@ def _plain(request: Request) -> RawScan:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
-            f"{path}: unknown file type '{path.suffix}'; known are {', '.join(READERS)}, and a folder of TIFF frames"
+            f"{path}: unknown file type '{path.suffix}'; known are {', '.join(READERS)}, and a folder of frames, TIFF or HDF5"
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty")

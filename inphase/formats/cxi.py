@@ -43,14 +43,15 @@ PADDING: Final = 0x01000000  # of ours, among the bits that the standard leaves 
 
 
 def read(request: Request) -> RawScan:
-    """Reads the raw scan at entry_1/instrument_1/detector_1, or the dataset that is named, else the largest one.
+    """Reads the raw scan at entry_1/instrument_1/detector_1, or the dataset that is named, else the rocking curve as in HDF5.
 
     The mask's bits invalid, saturated, hot, dead, shadowed, bad, missing (gap) and noisy mask a voxel. Energy (J in the
     file), distance and pixel size go into the metadata; `q_steps` and `q_centre` at the root give the geometry.
     """
     with opened(request.path) as tree:
         data = tree.get(f"{DETECTOR}/data")
-        if request.dataset is not None or not isinstance(data, h5py.Dataset):
+        asked = data if request.dataset is None else tree.get(request.dataset)
+        if not isinstance(data, h5py.Dataset) or not isinstance(asked, h5py.Dataset) or asked.id != data.id:
             if request.dataset is None and isinstance(tree.get(f"{IMAGE}/data"), h5py.Dataset):
                 raise DataError(f"{request.path}: holds a reconstruction and no raw scan ({DETECTOR}/data)")
             return hdf5.read(request)

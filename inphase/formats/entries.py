@@ -90,6 +90,7 @@ def described(tree: Tree, name: str, frames: int) -> Entry:
 
 def _kind(tree: Tree, name: str, title: str, frames: int) -> Kind:
     words = title.split()
+    words = words[1:] if words and words[0].isdecimal() else words  # files made of SPEC's begin with the scan's number
     if words and _NO_CURVE.search(words[0]):
         return Kind.OTHER
     if len(words) > 1 and words[1].lower() in _CIRCLES:

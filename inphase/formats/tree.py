@@ -221,6 +221,8 @@ class Tree:
                 why = (
                     f"'{name_of(dataset)}' needs '{source.dset_name}' of {source.file_name}, which has no such dataset"
                 )
+            elif "%b" in source.file_name:
+                why = f"'{name_of(dataset)}' counts its files up ({source.file_name}), which is not followed here"
             else:
                 why += self._instead(dataset, source.dset_name)
             found.append(

@@ -137,3 +137,18 @@ def test_a_folder_of_images_is_one_scan_of_a_series(tmp_path: Path, pattern: NDA
     assert scans_in(tmp_path / "images") == [tmp_path / "images"]
     assert scans_in(tmp_path / "scans") == [tmp_path / "scans" / "x_0.h5", tmp_path / "scans" / "x_1.h5"]
     assert scans_in(tmp_path) == [tmp_path / "images"]
+
+
+def test_the_data_files_of_an_eiger_are_no_scans(tmp_path: Path, pattern: NDArray[np.uint32]) -> None:
+    """Two masters with their pieces are two scans; a piece without its master is one of its own."""
+    for name in (
+        "run_7_master",
+        "run_7_data_000001",
+        "run_7_data_000002",
+        "run_8_master",
+        "run_8_data_000001",
+        "x_data_000001",
+    ):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["entry/data/data"] = pattern[:9]
+    assert [path.name for path in scans_in(tmp_path)] == ["run_7_master.h5", "run_8_master.h5", "x_data_000001.h5"]

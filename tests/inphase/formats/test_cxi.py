@@ -97,6 +97,16 @@ def test_padding_in_types_that_have_room_for_it(tmp_path: Path, dtype: str) -> N
     assert (mask[0, 1, 2], mask[3, 4, 5]) == (MaskState.PADDING, MaskState.MASKED)
 
 
+@pytest.mark.parametrize("name", [f"{RAW}/data", f"/{RAW}/data", "entry_1/data_1/data"])
+def test_the_raw_scan_by_its_name_keeps_its_mask(tmp_path: Path, name: str) -> None:
+    """Naming what would be read anyway, or a link to it, loses nothing."""
+    bits = (VOLUME > 5).astype(np.int8)
+    scan = read(raw_file(tmp_path / "a.cxi", bits), dataset=name)
+    assert scan.mask is not None
+    assert np.array_equal(scan.mask, bits)
+    assert scan.metadata["distance_m"] == "1.2"
+
+
 def test_a_cxi_detector_tells_its_saturation(tmp_path: Path) -> None:
     """Like any NXdetector."""
     with h5py.File(raw_file(tmp_path / "a.cxi"), "a") as file:

@@ -52,6 +52,7 @@ def test_the_rocking_curve_is_taken_and_not_the_larger_mesh(tmp_path: Path, mesh
     [
         ("dscan eta -0.1 0.1 15 0.5", {}),
         ("fscan mu 0 0.01 16 0.1", {}),
+        ("7 ascan  th 0 1 15 1", {}),
         ("", turning(16)),
         ("my very own scan", {"om": np.arange(16.0)}),
     ],

@@ -154,3 +154,13 @@ def test_two_virtual_datasets_that_name_each_other(tmp_path: Path) -> None:
             file.create_virtual_dataset("data", layout)
     with pytest.raises(DataError, match="loop"):
         read(tmp_path / "a.h5")
+
+
+def test_files_that_count_up_are_named(tmp_path: Path) -> None:
+    """HDF5 may count a virtual dataset's files up by itself; what is not followed is no fill values."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        layout = h5py.VirtualLayout(VOLUME.shape, np.uint32)
+        layout[:] = h5py.VirtualSource("part_%b.h5", "data", VOLUME.shape)
+        file.create_virtual_dataset("data", layout)
+    with pytest.raises(DataError, match=r"counts its files up \(part_%b\.h5\)"):
+        read(tmp_path / "a.h5")
