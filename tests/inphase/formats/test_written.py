@@ -158,9 +158,16 @@ def test_two_virtual_datasets_that_name_each_other(tmp_path: Path) -> None:
 
 def test_files_that_count_up_are_named(tmp_path: Path) -> None:
     """HDF5 may count a virtual dataset's files up by itself; what is not followed is no fill values."""
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        layout = h5py.VirtualLayout(VOLUME.shape, np.uint32)
-        layout[:] = h5py.VirtualSource("part_%b.h5", "data", VOLUME.shape)
-        file.create_virtual_dataset("data", layout)
+    for number in range(3):
+        with h5py.File(tmp_path / f"part_{number}.h5", "w") as file:
+            file["data"] = VOLUME[4 * number : 4 * number + 4]
+    unlimited = h5py.h5s.UNLIMITED
+    with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
+        space = h5py.h5s.create_simple((12, 7, 8), (unlimited, 7, 8))
+        space.select_hyperslab((0, 0, 0), (unlimited, 1, 1), stride=(4, 1, 1), block=(4, 7, 8))
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_virtual(space, b"part_%b.h5", b"data", h5py.h5s.create_simple((4, 7, 8)))
+        space.select_all()
+        h5py.h5d.create(file.id, b"data", h5py.h5t.STD_U32LE, space, plan)
     with pytest.raises(DataError, match=r"counts its files up \(part_%b\.h5\)"):
         read(tmp_path / "a.h5")
