@@ -256,7 +256,8 @@ class Tree:
             raise DataError(f"{self.path}: its links form a loop at '{name}'")
         # the low-level call: the high-level ones open a link's target in order to say whether it exists
         links, key = group.id.links, _key(group, name)
-        assert key is not None
+        if key is None:
+            raise DataError(f"{self.path}: damaged HDF5: a group lists '{name}' and does not hold it")
         kind = links.get_info(key).type
         if kind == h5py.h5l.TYPE_SOFT:
             return self._resolve(group, _text(links.get_val(key)), depth + 1)
