@@ -17,45 +17,46 @@ import typer
 
 from benchmarks import ROOT
 from inphase import formats
+from inphase.formats.maps import corrections
+from inphase.imaging.clock import Clock
+from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.reconstruction import Reconstruction
+from inphase.imaging.refine import refine
+from inphase.imaging.way import begin
+from inphase.models.repository import Repository
+from inphase.models.session import Session, Sessions
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.memory import kept_pages
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import random
-from service import pipeline
-from service.clock import Clock
-from service.inference.repository import Repository
-from service.inference.runtime import Network, Networks
-from service.pipeline import Draft, Finished
-from service.refine import refine
-from service.sources import corrections
 from training.evaluate.machine import header
 from training.evaluate.measurements import REAL_CASES, REAL_DATA, RealCase
 from training.evaluate.tables import number, table
 
 
-def real(case: RealCase, network: Network) -> Iterator[str]:
+def real(case: RealCase, session: Session) -> Iterator[str]:
     """One measurement: how it was prepared, what the service answers by default, and the stages of the warm pipeline."""
     maps = corrections(*(REAL_DATA / name if name else None for name in (case.dark, case.flat)), case.roi)
 
-    def once() -> tuple[Draft, Finished, Clock]:
+    def once() -> tuple[PreparedPattern, Reconstruction, Clock]:
         clock = Clock()
         with clock("receive"):
             raw = formats.read(REAL_DATA / case.path, domain=case.options.domain)
-        draft, document = pipeline.begin(raw, case.options, network, clock, maps)
-        return draft, refine(draft, document, clock), clock
+        prepared, report = begin(raw, case.options, session, clock, maps)
+        return prepared, refine(prepared, report, clock), clock
 
     runs = [once() for _ in range(4)][1:]
-    draft, finished, _ = runs[-1]
-    document, clocks = finished.document, [clock for _, _, clock in runs]
-    prepared, final = document.preprocess, document.metrics.final
+    pattern, result, _ = runs[-1]
+    report, clocks = result.report, [clock for _, _, clock in runs]
+    prepared, final = report.preprocess, report.metrics.final
     assert final is not None  # refined
     yield f"## {case.title}\n"
     yield (
-        f"Oversampling {', '.join(f'{s:.2f}' for s in document.oversampling.measured)} measured, "
-        f"{', '.join(f'{s:.2f}' for s in document.oversampling.after)} after binning by {prepared.binning}; "
+        f"Oversampling {', '.join(f'{s:.2f}' for s in report.oversampling.measured)} measured, "
+        f"{', '.join(f'{s:.2f}' for s in report.oversampling.after)} after binning by {prepared.binning}; "
         f"{prepared.valid_fraction:.1%} of the measured range valid, {prepared.counts_inside:.1%} of the corrected counts inside; "
-        f"Poisson noise alone leaves chi2 {number(draft.noise_chi2)}; start: {document.start.kind} ({document.start.why}); "
+        f"Poisson noise alone leaves chi2 {number(pattern.noise_chi2)}; start: {report.start.kind} ({report.start.why}); "
         f"chi2 {number(final.chi2)} at {final.support_voxels} voxels.\n"
     )
     stages = clocks[0].ms.keys()
@@ -105,10 +106,10 @@ def main(
 
     Example: python -m benchmarks.first_path --out /tmp/first_path.md
     """
-    network = Networks(Repository(ROOT / "models", "")).get(model)
+    session = Sessions(Repository(ROOT / "models", "")).get(model)
     lines = ["# The first path: from a rocking curve to an image\n", f"{header()}\n"]
     lines.append(
-        f"Model {network.version.label} on {network.provider}. One command makes this page: `python -m benchmarks.first_path`. "
+        f"Model {session.version.label} on {session.provider}. One command makes this page: `python -m benchmarks.first_path`. "
         f"`fast` is `{recipes.resolve('fast').text}`. How good the images are: [evaluation](evaluation.md).\n"
     )
     lines.append("## One ER iteration over its two FFTs\n")
@@ -117,7 +118,7 @@ def main(
         if not case.present:
             lines.append(f"## {case.title}\n\nNot measured: {case.path} is not below INPHASE_REAL_DATA.\n")
             continue
-        lines += real(case, network)
+        lines += real(case, session)
     out.write_text("\n".join(lines))
     typer.echo(f"wrote {out}")
 

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -26,20 +26,22 @@ from rich.progress import Progress, track
 
 from benchmarks import chaos
 from inphase.formats import RawScan
-from service import pipeline
-from service.clock import Clock
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import Options
+from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.reconstruction import Reconstruction
+from inphase.imaging.refine import refine
+from inphase.imaging.way import begin
 from service.document import JobDocument
 from service.jobs.broker import Queue
 from service.jobs.embedded import EmbeddedRedis
+from service.jobs.perform import warm
 from service.jobs.record import JobRecord, Records
 from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState
 from service.jobs.state import Progress as JobProgress
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
-from service.options import Options
-from service.pipeline import Draft, Finished
-from service.refine import refine, warm
 from training.evaluate.machine import header
 
 ROOT = Path(__file__).parents[1]
@@ -61,12 +63,12 @@ LONG = "20000*HIO"
 class Case:
     """A measurement with a recipe."""
 
-    draft: Draft
+    prepared: PreparedPattern
     document: JobDocument
 
-    def direct(self) -> Finished:
+    def direct(self) -> Reconstruction:
         """Computed here."""
-        return refine(self.draft, self.document, Clock())
+        return refine(self.prepared, self.document.reported, Clock())
 
 
 class House:
@@ -100,8 +102,8 @@ class House:
     def submit(self, case: Case) -> str:
         """Accept a job as the service does: arrays, record, message."""
         job_id = uuid4().hex
-        self.store.write(job_id, "input", case.draft.to_arrays())
-        self.records.create(job_id, case.document.model_copy(update={"id": job_id}).to_json())
+        self.store.write(job_id, "input", case.prepared.to_arrays())
+        self.records.create(job_id, replace(case.document, id=job_id).to_json())
         self.queue.enqueue(job_id)
         return job_id
 
@@ -156,7 +158,8 @@ def case(number: int, recipe: str) -> Case:
     counts = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(crystal)))) ** 2
     counts = draw.poisson(1e5 * counts / counts.max()).astype(np.int32)
     options = Options(start="random", refine=recipe, starts=1, seed=number)
-    return Case(*pipeline.begin(RawScan(counts, None, "simulated", ""), options, None, Clock()))
+    prepared, report = begin(RawScan(counts, None, "simulated", ""), options, None, Clock())
+    return Case(prepared, JobDocument(uuid4().hex, JobState.QUEUED, report.created, report=report))
 
 
 def idle(house: House, supervisor: Supervisor, short: Case) -> list[str]:
@@ -170,7 +173,7 @@ def idle(house: House, supervisor: Supervisor, short: Case) -> list[str]:
     accepted, picked = [], []
     for _ in track(range(200), "an idle worker"):
         job_id, ms = uuid4().hex, time.perf_counter()
-        house.store.write(job_id, "input", short.draft.to_arrays())
+        house.store.write(job_id, "input", short.prepared.to_arrays())
         written = time.perf_counter()
         house.records.create(job_id, b"{}")  # no job document: the job fails at once, which is quick
         house.queue.enqueue(job_id)
@@ -207,7 +210,7 @@ def overhead(house: House, some: Case) -> list[str]:
     steps = parts(house, some)
     return [
         "## The job path beside direct execution\n",
-        f"`{some.document.recipe.refine}`, 40 times in turns with a direct call of the same function in this process.\n",
+        f"`{some.document.reported.recipe.refine}`, 40 times in turns with a direct call of the same function in this process.\n",
         *table(
             ["", "p50 / ms", "p99 / ms"],
             [
@@ -226,7 +229,7 @@ def overhead(house: House, some: Case) -> list[str]:
 
 def parts(house: House, some: Case) -> dict[str, list[float]]:
     """The parts of the path, one by one."""
-    arrays, result = some.draft.to_arrays(), some.direct().arrays
+    arrays, result = some.prepared.to_arrays(), some.direct().arrays
     job_id = uuid4().hex
     steps: dict[str, Callable[[], object]] = {
         "writing the input": partial(house.store.write, job_id, "input", arrays),

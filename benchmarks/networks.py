@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from benchmarks import ROOT
 from inphase import ambiguity
 from inphase.features import volume_features
+from inphase.imaging.options import Options
+from inphase.imaging.prepared import PreparedPattern
+from inphase.models.repository import Repository
+from inphase.models.session import Session
 from inphase.retrieval.memory import kept_pages
 from inphase.retrieval.starts import random
-from service.inference.repository import Repository
-from service.inference.runtime import Network
-from service.options import Options
-from service.pipeline import Draft
 from training.data import HELD_OUT_SEED
-from training.evaluate.arms import drafted, refined
+from training.evaluate.arms import prepared_by, refined
 from training.evaluate.machine import header
-from training.evaluate.measurements import REAL_CASES, draft
+from training.evaluate.measurements import REAL_CASES, measured
 from training.evaluate.scores import Score, scored
 from training.evaluate.sets import CrystalSet, specimen
 from training.evaluate.tables import number, table
@@ -60,19 +60,19 @@ def cdinn(
     """Prediction and automatic differentiation against 620 ER/HIO iterations, on one core, on the real crystals."""
     torch.set_num_threads(1)
     version = Repository(models, model).resolve(None)
-    network = Network(version, threads=1)
-    network.warm()
+    session = Session(version, threads=1)
+    session.warm()
     lines = [f"# Automatic differentiation from {version.label}, one core", "", header(), ""]
     with kept_pages():
         for case in REAL_CASES:
             if case.present:
-                lines += [f"## {case.title}", "", *_compared(draft(case, network), network, starts)]
+                lines += [f"## {case.title}", "", *_compared(measured(case, session), session, starts)]
     _write(lines, out)
 
 
-def _compared(pattern: Draft, network: Network, starts: int) -> Iterator[str]:
+def _compared(pattern: PreparedPattern, session: Session, starts: int) -> Iterator[str]:
     refined(pattern, "ER+HIO+2*ADAM | SW(every=1) | AVERAGE(last=2)", pattern.network_start())  # compiles
-    prediction = _prediction_s(network, pattern)
+    prediction = _prediction_s(session, pattern)
     alone = Arm("network alone", prediction, scored(pattern.guess, pattern, None).score)
     arms = [alone]
     for recipe in (f"100*ADAM | {SHRINK}", f"300*ADAM | {SHRINK}", f"1000*ADAM | {SHRINK}"):
@@ -102,13 +102,13 @@ def _compared(pattern: Draft, network: Network, starts: int) -> Iterator[str]:
     yield from table(columns, rows)
 
 
-def _prediction_s(network: Network, pattern: Draft) -> float:
+def _prediction_s(session: Session, pattern: PreparedPattern) -> float:
     """Seconds of one prediction with its features, median of seven."""
-    problem, card = pattern.problem, network.version.card
+    problem, card = pattern.problem, session.version.card
     found = []
     for _ in range(7):
         begin = time.perf_counter()
-        network.predict(volume_features(problem.modulus**2, problem.mask, problem.free, card.inputs))
+        session.infer(volume_features(problem.modulus**2, problem.mask, problem.free, card.inputs))
         found.append(time.perf_counter() - begin)
     return statistics.median(found)
 
@@ -129,8 +129,8 @@ def strain(
     rows = []
     for reference in model:
         version = Repository(models, reference).resolve(None)
-        network = Network(version, threads=1)
-        found = [_weak(network, i) for i in range(crystals)]
+        session = Session(version, threads=1)
+        found = [_weak(session, i) for i in range(crystals)]
         ratios = [weak.predicted / weak.true for weak in found]
         decided = [weak.twin for weak in found if weak.twin is not None]
         rows.append([
@@ -161,9 +161,9 @@ class Weak:
     twin: bool | None
 
 
-def _weak(network: Network, i: int) -> Weak:
+def _weak(session: Session, i: int) -> Weak:
     made = specimen(WEAK, i)
-    guess = drafted(made.scan, Options(), network).guess
+    guess = prepared_by(made.scan, Options(), session).guess
     aligned, alignment = ambiguity.align(guess.object, made.truth.object)
     crystal = made.truth.crystal
     true, predicted = (_rms_phase(np.where(crystal, obj, 0)) for obj in (made.truth.object, aligned))

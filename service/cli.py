@@ -110,7 +110,10 @@ def reconstruct(
     starts: Annotated[
         int | None, typer.Option(help="how many starts a conventional or a mixed retrieval takes")
     ] = None,
-    seed: Annotated[int, typer.Option(help="of the free voxels and the random starts")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(help="the same number draws the same free voxels and random starts, and gives the same result"),
+    ] = 0,
     dataset: Annotated[
         str | None, typer.Option(help="array inside a container, or beginning of the frames' names")
     ] = None,
@@ -147,13 +150,13 @@ def reconstruct(
     """
     from inphase.formats import Place
     from inphase.formats.writers import writer_for
-    from service.options import Options
+    from service.options import ImagingOptions
     from service.sources import LocalSource, parse_given
 
     chosen: dict[str, Any] = {
         "model": model, "domain": domain, "preprocess": preprocess, "refine": refine, "start": start, "seed": seed,
     }  # fmt: skip
-    options = Options(**chosen, **({} if starts is None else {"starts": starts}))
+    options = ImagingOptions(**chosen, **({} if starts is None else {"starts": starts})).imaging()
     place = Place(beamline, spec, scan, sample, detector, parse_given(given or ()))
     source = LocalSource(paths[0], dataset, place, dark, flat, roi)
     options.check()  # what is mistyped is told before anything is read
@@ -243,7 +246,7 @@ def _settings(**given: Any) -> "Settings":
 
 def _preflight(settings: "Settings") -> None:
     """What cannot work is said in one line, before anything starts."""
-    from service.inference.repository import Repository
+    from inphase.models.repository import Repository
     from service.jobs.embedded import find_server
 
     repository = Repository(settings.models_dir, settings.model)
@@ -352,16 +355,14 @@ def models(
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """List the networks that are installed, and folders that were refused."""
-    from service.inference.repository import Repository
+    from inphase.models.repository import Repository
 
     settings = _settings(models_dir=models_dir)
     repository = Repository(settings.models_dir, settings.model)
     if json:
         import json as json_module
 
-        cards = [
-            version.card.model_dump(mode="json") for name in repository.names() for version in repository.versions(name)
-        ]
+        cards = [dict(version.content) for name in repository.names() for version in repository.versions(name)]
         refused = [{"folder": refusal.folder, "why": refusal.why} for refusal in repository.refused]
         sys.stdout.write(json_module.dumps({"models": cards, "refused": refused}, indent=2) + "\n")
         return

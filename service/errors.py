@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from inphase.errors import CancelledError, DataError, InphaseError, RecipeError, TooLargeError
-from service.inference.repository import ModelError, UnknownModelError
+from inphase.models.repository import ModelError, UnknownModelError
 from service.jobs.errors import (
     DocumentError,
     KeyReusedError,

@@ -8,9 +8,8 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from service.feeder import Feeder
-from service.inference.repository import Repository
-from service.inference.runtime import Networks
+from inphase.models.repository import Repository
+from inphase.models.session import Sessions
 from service.intake import Intake
 from service.jobs.broker import Queue
 from service.jobs.embedded import EmbeddedRedis
@@ -21,6 +20,7 @@ from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
+from service.reader import Reader
 from service.security import ADMIN, Key, Keyring, Scope, read_keys
 from service.settings import Settings, new_key
 from service.telemetry import Budget, Metrics, log
@@ -39,14 +39,14 @@ class Services:
         self.settings = settings
         self.generated_key = None if settings.api_key or settings.keys_file else new_key()
         self.keyring = Keyring(self._keys())
-        self.networks = Networks(Repository(settings.models_dir, settings.model), settings.threads)
+        self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight)
         self.metrics = Metrics()
         self.records: Records | None = None
         self.series: SeriesRecords | None = None
         self.queue: Queue | None = None
-        self.feeder: Feeder | None = None
+        self.reader: Reader | None = None
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
@@ -54,6 +54,7 @@ class Services:
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None
         self._background: list[asyncio.Task[None]] = []
+        self._loose: set[asyncio.Future[object]] = set()
 
     def _keys(self) -> list[Key]:
         own = self.settings.api_key.get_secret_value() if self.settings.api_key else self.generated_key
@@ -69,8 +70,8 @@ class Services:
             raise
         self._background.append(asyncio.create_task(self._keep_house()))
         if self.records is not None and self.series is not None:
-            self.feeder = Feeder(self.settings, self.networks, self.records, self.series, self.store, self.intake)
-            self._background.append(asyncio.create_task(self.feeder.run()))
+            self.reader = Reader(self.settings, self.sessions, self.records, self.series, self.store, self.intake)
+            self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
 
     async def stop(self) -> None:
         """Bring everything down: workers first, then Redis."""
@@ -84,12 +85,18 @@ class Services:
         """Run what takes long in a thread; at most `compute_slots` at a time, the others wait."""
         return await anyio.to_thread.run_sync(work, limiter=self._compute)
 
+    def in_background(self, work: Callable[[], object]) -> None:
+        """Run a short blocking call whose end nobody waits for."""
+        task = asyncio.ensure_future(anyio.to_thread.run_sync(work))
+        self._loose.add(task)
+        task.add_done_callback(self._loose.discard)
+
     def _start(self) -> None:
         self.store = Store(self.settings.store_dir, self.settings.bounds.store_bytes)
-        for refusal in self.networks.repository.refused:
+        for refusal in self.sessions.repository.refused:
             log.warning("model refused", model=refusal.folder, why=refusal.why)
-        network = self.networks.get(None)
-        log.info("model loaded", model=network.version.label, provider=network.provider)
+        session = self.sessions.get(None)
+        log.info("model loaded", model=session.version.label, provider=session.provider)
         if self.settings.queue:
             self._start_queue()
         self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)

@@ -1,26 +1,18 @@
-"""What a caller may choose; the names are the same in JSON, in the query and on the command line."""
+"""What a caller of the service may choose: the options of a reconstruction as JSON and as a query, and how to be answered."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from inphase.errors import RecipeError
+from inphase.imaging.options import CONVENTIONAL, FAST, Options, Start
 from inphase.pattern import Domain
-from inphase.preprocess.recipe import preset
 from inphase.retrieval import recipe as recipes
-from inphase.retrieval.terms import Recipe
 from inphase.trust import RULES
 from service.jobs.state import Priority
 
-NO_REFINEMENT = "none"
-FAST = "fast"
-CONVENTIONAL = "standard"
 
-Start = Literal["auto", "network", "random", "mixed"]
-
-
-class Options(BaseModel):
-    """How to reconstruct."""
+class ImagingOptions(BaseModel):
+    """How to reconstruct (`inphase.imaging.options.Options`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,38 +39,22 @@ class Options(BaseModel):
     starts: Annotated[
         int, Field(ge=1, le=100, description="how many starts a conventional or a mixed retrieval takes")
     ] = RULES.random_starts
-    seed: Annotated[int, Field(ge=0, lt=2**32, description="of the free voxels and the random starts")] = 0
+    seed: Annotated[
+        int,
+        Field(
+            ge=0,
+            lt=2**32,
+            description="of the generator that hides the free voxels and draws the random starts; "
+            "the same seed gives the same result",
+        ),
+    ] = 0
 
-    def recipe(self) -> Recipe | None:
-        """The resolved refinement recipe, None for the network alone. Raises RecipeError."""
-        text = self.refine or (CONVENTIONAL if self.start in ("random", "mixed") else FAST)
-        if text.strip() == NO_REFINEMENT:
-            return None
-        recipe = recipes.resolve(text)
-        if recipe.needs_counts and self.domain is not Domain.COUNTS:
-            raise RecipeError(
-                "loss=poisson is a likelihood of photon counts, and the input is a modulus: use loss=amplitude"
-            )
-        return recipe
-
-    def check(self) -> None:
-        """Refuse before any data are read what cannot be carried out. Raises RecipeError, DataError."""
-        recipe = self.recipe()
-        preset(self.preprocess, self.domain)
-        if recipe is None and self.start == "random":
-            raise RecipeError(
-                "refine=none answers with the network's image, start=random asks no network: choose one of them"
-            )
-        if recipe is None and self.start == "mixed":
-            raise RecipeError("refine=none answers with the network's image, start=mixed refines: choose one of them")
-
-    @property
-    def asks_network(self) -> bool:
-        """Whether a network predicts the start, or only has to be known."""
-        return self.start != "random" or self.model is not None
+    def imaging(self) -> Options:
+        """The same for inphase.imaging."""
+        return Options(**{name: getattr(self, name) for name in ImagingOptions.model_fields})
 
 
-class JobOptions(Options):
+class JobOptions(ImagingOptions):
     """How to reconstruct, and how to be answered."""
 
     wait: Annotated[

@@ -7,28 +7,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.arrays import MAPS
+from inphase.imaging.arrays import BY_NAME
 
 _PERCENTILE = 99.9
 _PREVIEW = 128
 
 
 def encode(name: str, plane: NDArray[np.generic]) -> bytes:
-    """A plane (rows, columns) as PNG: phases on a colour circle, the diffraction pattern logarithmic, others grey.
+    """A plane (rows, columns) of an array of the result as PNG, as `inphase.imaging.arrays` says.
 
     Maps of a strained crystal go from blue through white at their median to red, black where there is none. A complex plane has its phase as hue and its amplitude as brightness.
     """
-    if np.iscomplexobj(plane):
-        amplitude = np.abs(plane)
-        image = _coloured(np.angle(plane.astype(np.complex64)), _unit(amplitude))
-    elif name.startswith("phase"):
-        image = _coloured(plane.astype(np.float32), np.ones(plane.shape, np.float32))
-    elif name == "modulus":
-        image = _grey(_unit(np.log1p(plane.astype(np.float32))))
-    elif name in MAPS:
-        image = _signed(plane.astype(np.float32))
-    else:
-        image = _grey(_unit(plane.astype(np.float32)))
+    match BY_NAME[name].shown:
+        case "complex":
+            image = _coloured(np.angle(plane.astype(np.complex64)), _unit(np.abs(plane)))
+        case "phase":
+            image = _coloured(plane.astype(np.float32), np.ones(plane.shape, np.float32))
+        case "log":
+            image = _grey(_unit(np.log1p(plane.astype(np.float32))))
+        case "signed":
+            image = _signed(plane.astype(np.float32))
+        case _:
+            image = _grey(_unit(plane.astype(np.float32)))
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()

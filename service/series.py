@@ -7,14 +7,16 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.document import AlignmentPart
+from inphase.imaging.report import Alignment
 from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecord
 from service.jobs.state import JobState, Priority
 from service.options import JobOptions
 from service.sources import FileSource
+from service.submission import Submission
 
 Title = Annotated[str, Field(max_length=200, description="what people call it")]
 
@@ -25,13 +27,14 @@ class SeriesOrder(JobOptions):
     name: Title = ""
     sources: list[FileSource]
 
-    def options(self) -> JobOptions:
-        """Of one scan."""
-        return JobOptions(**self.model_dump(include=set(JobOptions.model_fields)))
+    def submissions(self) -> list[Submission]:
+        """One for each scan."""
+        options = JobOptions(**self.model_dump(include=set(JobOptions.model_fields)))
+        return [Submission(options=options, source=source) for source in self.sources]
 
 
 class ScanPart(BaseModel):
-    """One scan. job: null as long as it has not been read, and where that failed."""
+    """One scan. job: null for the moment in which the series is being accepted."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,7 +52,7 @@ class ScanPart(BaseModel):
     trust_reasons: list[str] = Field(default_factory=list)
     start: str | None = None
     frame: bool = False
-    alignment: AlignmentPart | None = None
+    alignment: Alignment | None = None
     alignment_why: str = ""
     links: dict[str, str] = Field(default_factory=dict)
 
@@ -126,9 +129,8 @@ class SeriesDocument(SeriesSummary):
 def _scan(record: SeriesRecord, scan: int, source: FileSource, jobs: dict[str, JobRecord]) -> ScanPart:
     job_id = record.jobs.get(scan)
     if job_id is None:
-        reason = record.failed.get(scan)
-        state = JobState.FAILED if reason else JobState.CANCELLED if record.cancelled else JobState.QUEUED
-        return ScanPart(scan=scan, source=source.path, state=state, reason=reason or "")
+        state = JobState.CANCELLED if record.cancelled else JobState.ACCEPTED
+        return ScanPart(scan=scan, source=source.path, state=state)
     job = jobs.get(job_id)
     if job is None:
         return ScanPart(scan=scan, source=source.path, state=JobState.FAILED, reason="its job has expired", job=job_id)
@@ -152,7 +154,7 @@ def _found(job: JobRecord) -> dict[str, Any]:
         "trust_reasons": trust.get("reasons", []),
         "start": (document.get("start") or {}).get("kind"),
         "frame": bool(series.get("frame")),
-        "alignment": AlignmentPart(**alignment) if alignment else None,
+        "alignment": msgspec.convert(alignment, Alignment) if alignment else None,
         "alignment_why": series.get("why", ""),
     }
 

@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from inphase.errors import InphaseError
+from inphase.models.repository import DEFAULT, default_root
 
 MIB = 2**20
 
@@ -58,8 +59,8 @@ class Settings(BaseSettings):
         (), description="folders whose files may be named in a request"
     )
     state_dir: Path = Field(default_factory=lambda: _home("XDG_STATE_HOME", ".local/state"))
-    models_dir: Path = Field(default_factory=lambda: Path(__file__).resolve().parent.parent / "models")
-    model: str = Field("inphase-bcdi", description="the model of requests that name none")
+    models_dir: Path = Field(default_factory=default_root)
+    model: str = Field(DEFAULT, description="the model of requests that name none")
     redis_url: str | None = Field(
         default_factory=lambda: os.environ.get("REDIS_URL") or None,
         description="an own Redis is started when none is set",

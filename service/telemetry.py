@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.clock import STAGES, Clock
+from inphase.imaging.clock import STAGES, Clock
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.record import Records
 from service.jobs.state import JobState

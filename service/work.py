@@ -14,11 +14,7 @@ from service import batch
 
 if TYPE_CHECKING:
     from inphase.client import Client
-    from service.document import SeriesPart
-    from service.frame import Frame
-    from service.inference.runtime import Networks
-    from service.options import Options
-    from service.pipeline import Finished
+    from inphase.imaging.options import Options
     from service.settings import Settings
     from service.sources import LocalSource
 
@@ -44,65 +40,43 @@ def scans_of(paths: list[Path], beamline: str | None) -> list[Path]:
 
 def here(options: "Options", source: "LocalSource", settings: "Settings", held: ExitStack, several: bool) -> batch.Work:
     """In this process. source: of each scan but for its path."""
+    from inphase.formats import Limits
     from inphase.formats.writers import write_result
-    from service.document import SeriesPart
+    from inphase.imaging.clock import Clock
+    from inphase.imaging.reconstruct import carry_out
+    from inphase.imaging.report import Series
+    from inphase.models.repository import Repository
+    from inphase.models.session import Sessions
+    from service.document import JobDocument
     from service.frame import Frame
-    from service.inference.repository import Repository
-    from service.inference.runtime import Networks
+    from service.jobs.state import JobState
     from service.jobs.store import Store
 
-    networks = Networks(Repository(settings.models_dir, settings.model), settings.threads)
-    frame = None
-    if several:
-        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="inphase-"))
-        frame = Frame(Store(Path(folder)), uuid4().hex)
+    sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
+    store = Store(Path(held.enter_context(tempfile.TemporaryDirectory(prefix="inphase-")))) if several else None
+    series = uuid4().hex
 
     def work(number: int, scan: batch.Scan, stage: batch.Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
-        finished = compute(
-            replace(source, path=scan.path), options, settings, networks=networks, stage=stage,
-            cancelled=cancelled, frame=frame, place=SeriesPart(id=frame.series, scan=number) if frame else None,
+        clock, job = Clock(), uuid4().hex
+        advance = stage("reading")
+        with clock("decode"):
+            raw = replace(source, path=scan.path).read(options.domain, Limits(settings.bounds.array_bytes))
+            corrections = source.corrections()
+
+        def begun(name: str) -> None:
+            nonlocal advance
+            advance = stage(name)
+
+        result = carry_out(
+            raw, options, sessions, clock=clock, corrections=corrections, device=settings.device, stage=begun,
+            progress=lambda p: advance(p.iteration + 1, p.total), cancelled=cancelled,
+            frame=Frame(store, series, job) if store else None, series=Series(series, number) if store else None,
         )  # fmt: skip
-        write_result(scan.output, finished.arrays)
-        return finished.document.model_dump(mode="json")
+        document = JobDocument(job, JobState.SUCCEEDED, result.report.created, report=result.report)
+        write_result(scan.output, result.with_document(document.to_json().decode()))
+        return document.to_builtins()
 
     return work
-
-
-def compute(
-    source: "LocalSource",
-    options: "Options",
-    settings: "Settings",
-    *,
-    networks: "Networks",
-    stage: batch.Stage,
-    cancelled: Callable[[], bool] | None = None,
-    frame: "Frame | None" = None,
-    place: "SeriesPart | None" = None,
-) -> "Finished":
-    """Read, begin, refine, finish in this process."""
-    from inphase.formats import Limits
-    from service import pipeline
-    from service.clock import Clock
-
-    clock = Clock()
-    stage("loading the model")
-    network = networks.get(options.model) if options.asks_network else None
-    stage("reading")
-    with clock("decode"):
-        raw = source.read(options.domain, Limits(settings.bounds.array_bytes))
-        found = source.corrections()
-    stage("preprocessing and predicting")
-    draft, document = pipeline.begin(raw, options, network, clock, found)
-    draft, document = replace(draft, frame=frame), document.model_copy(update={"series": place})
-    if options.recipe() is None:
-        return pipeline.finish(draft, document, draft.guess, clock)
-    stage("loading torch")
-    from service.refine import refine
-    from service.runs import Runs
-
-    advance = stage("refining")
-    runs = Runs(settings.device, progress=lambda p: advance(p.iteration + 1, p.total), cancelled=cancelled)
-    return refine(draft, document, clock, runs=runs)
 
 
 def there(options: "Options", source: "LocalSource", url: str, key: str, fresh: bool, held: ExitStack) -> batch.Work:
@@ -111,7 +85,7 @@ def there(options: "Options", source: "LocalSource", url: str, key: str, fresh: 
     from inphase.formats import Limits
 
     client = held.enter_context(Client(url, key))
-    asked = options.model_dump(mode="json", exclude_none=True) | {"reuse": not fresh}
+    asked = {name: value for name, value in vars(options).items() if value is not None} | {"reuse": not fresh}
 
     def work(number: int, scan: batch.Scan, stage: batch.Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
         stage("reading")

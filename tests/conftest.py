@@ -5,7 +5,11 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from tests.toy import counts, crystal, write_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,3 +29,18 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the default model, which knows the crystal, and `blind`, which predicts a full box."""
+    root = tmp_path_factory.mktemp("models")
+    write_model(root, crystal())
+    write_model(root, np.ones_like(crystal()), name="blind")
+    return root
+
+
+@pytest.fixture(scope="session")
+def pattern() -> NDArray[np.uint32]:
+    """The crystal's counts."""
+    return counts()

@@ -1,9 +1,9 @@
 """What a step did, as numbers that go into the job document."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-Number = float | str | list[int] | list[float]
+Number = int | float | str | Sequence[int | float]
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,26 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar, cast
 
 import anyio.to_thread
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
-from service.clock import Clock
-from service.document import JobDocument, ProgressPart
+from inphase.imaging.arrays import Present, names
+from inphase.imaging.clock import Clock
+from inphase.imaging.report import Report
+from service.document import JobDocument, JobProgress, JobRevision
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.events import unknown
-from service.jobs.record import JobRecord, Records
+from service.jobs.record import JobRecord, Records, Revision
 from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.security import Scope, TheCaller
 
 T = TypeVar("T")
+JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
 
 
 def services(request: Request) -> Services:
@@ -70,35 +74,42 @@ def current(record: JobRecord, position: int | None = None) -> JobDocument:
     """A job's document as it stands now: the record is newer than what the document says of state and progress."""
     document = JobDocument.from_json(record.document)
     progress = record.progress
-    return document.model_copy(
-        update={
-            "state": record.state,
-            "reason": record.reason or document.reason,
-            "attempt": record.attempt,
-            "owner": record.owner,
-            "priority": record.priority,
-            "started": _time(record.started),
-            "finished": _time(record.finished),
-            "progress": ProgressPart.of(progress, f"/v1/jobs/{record.job_id}/preview")
-            if progress is not None and record.state is JobState.RUNNING
-            else None,
-            "queue_position": position,
-            "links": links(record.job_id, record.state),
-        }
+    running = progress is not None and record.state is JobState.RUNNING
+    return replace(
+        document,
+        state=record.state,
+        reason=record.reason or document.reason,
+        attempt=record.attempt,
+        owner=record.owner,
+        priority=record.priority,
+        started=_time(record.started),
+        finished=_time(record.finished),
+        progress=JobProgress.of(progress, f"/v1/jobs/{record.job_id}/preview") if progress and running else None,
+        queue_position=position,
+        links=links(record.job_id, record.state, document.report),
+        revisions=tuple(_revision(record.job_id, revision) for revision in record.revisions),
     )
 
 
-ARRAYS = ("amplitude", "phase", "phase_flat", "object", "support", "modulus", "mask", "free")
+def _revision(job_id: str, revision: Revision) -> JobRevision:
+    where = f"/v1/jobs/{job_id}/result?revision={revision.number}"
+    made = datetime.fromtimestamp(revision.made, UTC).isoformat(timespec="milliseconds")
+    return JobRevision(revision.number, revision.kind, revision.final, made, where)
 
 
 def _time(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def links(job_id: str, state: JobState) -> dict[str, str]:
-    """Where the job and its parts are."""
+def links(job_id: str, state: JobState, report: Report | None) -> dict[str, str]:
+    """Where the job and its parts are: every array that its result has."""
     here = f"/v1/jobs/{job_id}"
     always = {"self": here, "events": f"{here}/events", "preview": f"{here}/preview"}
     if state is not JobState.SUCCEEDED:
         return always
-    return {**always, "result": f"{here}/result", **{name: f"{here}/result/{name}" for name in ARRAYS}}
+    there: list[Present] = ["always"]
+    if report is not None and report.strain is not None:
+        there.append("strain")
+    if report is not None and report.ensemble is not None and report.ensemble.mode_weights is not None:
+        there.append("ensemble")
+    return {**always, "result": f"{here}/result", **{name: f"{here}/result/{name}" for name in names(*there)}}

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
-from service.api.access import TheServices, current, in_thread, records
-from service.api.results import JobId
+from service.api.access import JobId, TheServices, current, in_thread, records
+from service.api.schema import JOB
 from service.document import JobDocument
 from service.errors import ApiError
 from service.jobs.record import Filter, JobRecord
@@ -138,7 +138,7 @@ def _seconds(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-@router.get("/{job_id}", summary="One job", response_model=JobDocument)
+@router.get("/{job_id}", summary="One job", response_model=JOB)
 async def one(job_id: JobId, services: TheServices) -> Response:
     """The job document as it stands."""
 
@@ -153,8 +153,8 @@ async def one(job_id: JobId, services: TheServices) -> Response:
 @router.delete(
     "/{job_id}",
     summary="Cancel a job",
-    response_model=JobDocument,
-    responses={202: {"model": JobDocument}, 409: {"description": "the job has succeeded or failed already"}},
+    response_model=JOB,
+    responses={202: {"model": JOB}, 409: {"description": "the job has succeeded or failed already"}},
     dependencies=[Submits],
 )
 async def cancel(job_id: JobId, services: TheServices) -> Response:

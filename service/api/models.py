@@ -1,10 +1,11 @@
 """GET /v1/models: what is installed, and what it runs on."""
 
+from typing import Any
+
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from service.api.access import TheServices
-from service.inference.repository import Card
 from service.lifecycle import Services
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -37,13 +38,15 @@ class ModelList(BaseModel):
 class ModelDetails(ModelSummary):
     """One model with the cards of its versions."""
 
-    cards: list[Card]
+    cards: list[dict[str, Any]] = Field(
+        description="one for each version, the oldest first, as docs/reference/models says"
+    )
 
 
 @router.get("", summary="List models")
 async def index(services: TheServices) -> ModelList:
     """Models of the repository, and folders that were refused."""
-    repository = services.networks.repository
+    repository = services.sessions.repository
     return ModelList(
         models=[_summary(services, name) for name in repository.names()],
         refused=[RefusedModel(folder=refusal.folder, why=refusal.why) for refusal in repository.refused],
@@ -54,17 +57,17 @@ async def index(services: TheServices) -> ModelList:
 async def one(name: str, services: TheServices) -> ModelDetails:
     """A model with its cards."""
     summary = _summary(services, name)
-    cards = [version.card for version in services.networks.repository.versions(name)]
+    cards = [dict(version.content) for version in services.sessions.repository.versions(name)]
     return ModelDetails(**summary.model_dump(), cards=cards)
 
 
 def _summary(services: Services, name: str) -> ModelSummary:
-    repository = services.networks.repository
+    repository = services.sessions.repository
     active = repository.active(name)
     return ModelSummary(
         name=name,
         active=active.card.version,
         versions=[version.card.version for version in repository.versions(name)],
         default=name == repository.default.partition("@")[0],
-        provider=services.networks.provider(active),
+        provider=services.sessions.provider(active),
     )

@@ -15,7 +15,7 @@ from service.api.bodies import parse_body, read_json
 from service.api.events import drawn
 from service.errors import ApiError
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, UnknownSeriesError
-from service.jobs.record import Request as Idempotent
+from service.jobs.record import Repeatable
 from service.jobs.series import SeriesRecord, SeriesRecords
 from service.jobs.state import JobState, Priority
 from service.lifecycle import Services
@@ -103,27 +103,29 @@ async def submit(
         raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
     body = await read_json(request, services.settings.bounds)
     call = parse_body(SeriesCall, body)
-    call.check()
-    if call.asks_network:
-        await services.compute(lambda: services.networks.get(call.model))
+    options = call.imaging()
+    options.check()
+    if options.asks_network:
+        await services.compute(lambda: services.sessions.get(options.model))
 
     def accept() -> SeriesDocument:
         settings = services.settings
         sources = expand(call.scans, call.reading, settings.data_roots, settings.bounds.series_scans)
         order = SeriesOrder(name=call.name, sources=sources, **call.model_dump(include=set(JobOptions.model_fields)))
         repeatable = (
-            Idempotent(f"series:{idempotency_key.strip(chr(34))}", hashlib.sha256(b"series" + body).hexdigest())
+            Repeatable(f"series:{idempotency_key.strip(chr(34))}", hashlib.sha256(b"series" + body).hexdigest())
             if idempotency_key
             else None
         )
         record = kept(services).create(
             uuid4().hex, order.model_dump_json(by_alias=True).encode(), len(sources), caller.owner, repeatable
         )
-        return SeriesDocument.read(record, records(services))
+        services.intake.accept_scans(record.series_id, order.submissions(), caller.owner)
+        return SeriesDocument.read(kept(services).get(record.series_id), records(services))
 
     document = await in_thread(accept)
-    if services.feeder is not None:
-        services.feeder.wake.set()
+    if services.reader is not None:
+        services.reader.wake.set()
     response.headers["Location"] = document.link
     return document
 
@@ -178,7 +180,7 @@ async def cancel(series_id: SeriesId, services: TheServices, caller: TheCaller, 
         if before.done and not before.cancelled:
             raise ApiError(409, f"series {record.series_id} has ended already: there is nothing to cancel")
         kept(services).cancel(record.series_id)
-        now = kept(services).get(record.series_id)  # a scan may have become a job in the meantime
+        now = kept(services).get(record.series_id)
         for job_id in now.jobs.values():
             try:
                 jobs.request_cancel(job_id)
@@ -200,7 +202,7 @@ def _pictures(document: SeriesDocument, services: Services) -> dict[str, str]:
         try:
             record = records(services).get(scan.job)
             picture = (
-                drawn(services, record)
+                drawn(services, scan.job, record.result)
                 if record.state is JobState.SUCCEEDED
                 else services.store.preview(scan.job, record.attempt)
             )

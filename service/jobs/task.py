@@ -1,4 +1,4 @@
-"""What a worker hands to the code that refines, and what it gets back. service/refine.py has that code."""
+"""What a worker hands to the code that refines, and what it gets back. service.jobs.perform has that code."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Outcome:
 
 
 class Work(Protocol):
-    """A module that refines: service.refine, or a stand-in of a test."""
+    """A module that refines: service.jobs.perform, or a stand-in of a test."""
 
     def perform(self, task: Task) -> Outcome:
         """Carry out one attempt."""

@@ -41,7 +41,7 @@ from service.jobs.task import Planes, checkpoint_name, result_name
 
 logger = logging.getLogger(__name__)
 
-WORK: Final = "service.refine"  # the module that refines
+WORK: Final = "service.jobs.perform"  # the module that refines
 _WATCH_S: Final = 0.05  # from a request to cancel to the flag that the next iteration sees
 _ANNOUNCE_S: Final = 1.0
 _UNWIND_S: Final = 10.0  # a computation told to stop answers within an iteration; after this it hangs

@@ -19,7 +19,8 @@ from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import NoRedisError
 from tests.deploy.dockerfile import Build, chain, environment, last, stages
 from tests.deploy.known import ROOT, unknown
-from tests.service.conftest import KEY, counts
+from tests.service.conftest import KEY
+from tests.toy import counts
 
 TARGETS = ("api", "api-gpu", "worker", "worker-gpu")
 START_S = 300.0  # nothing is compiled beforehand here, and torch is large

@@ -28,7 +28,7 @@ from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import NoRedisError
 from service.jobs.record import Records
 from service.security import Caller, Keyring, Scope, read_keys
-from tests.service.conftest import crystal, write_model
+from tests.toy import crystal, write_model
 
 Run = tuple[int, str, str]
 

@@ -22,8 +22,9 @@ from service.jobs.record import Records
 from service.jobs.state import JobState
 from service.jobs.store import Store
 from service.settings import Settings
-from tests.service.conftest import KEY, counts, crystal, write_model
+from tests.service.conftest import KEY
 from tests.system.network import Network, NoNetworkError, network
+from tests.toy import counts, crystal, write_model
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

@@ -443,18 +443,20 @@ def test_real_refinement(house: House) -> None:
     """
     torch = pytest.importorskip("torch")
     from inphase.formats import RawScan
-    from service import pipeline
-    from service.clock import Clock
-    from service.options import Options
-    from service.refine import refine
+    from inphase.imaging.clock import Clock
+    from inphase.imaging.options import Options
+    from inphase.imaging.refine import refine
+    from inphase.imaging.way import begin
+    from service.document import JobDocument
 
     axes = np.meshgrid(*(np.arange(64) - 32,) * 3, indexing="ij", sparse=True)
     crystal = ((np.abs(axes[0]) < 9) & (np.abs(axes[1] + axes[2]) < 11) & (np.abs(axes[1]) < 8)).astype(complex)
     counts = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(crystal)))) ** 2
     counts = np.random.default_rng(1).poisson(1e5 * counts / counts.max()).astype(np.int32)
     options = Options(start="random", refine="300*HIO+10*ER | SW(every=20)", starts=1, seed=7)
-    draft, document = pipeline.begin(RawScan(counts, None, "test", ""), options, None, Clock())
-    arrays = draft.to_arrays()
+    prepared, report = begin(RawScan(counts, None, "test", ""), options, None, Clock())
+    document = JobDocument(uuid4().hex, JobState.QUEUED, report.created, report=report)
+    arrays = prepared.to_arrays()
 
     def accept(stored: bytes, **changes: NDArray[np.float32]) -> str:
         job_id = uuid4().hex
@@ -464,7 +466,7 @@ def test_real_refinement(house: House) -> None:
         return job_id
 
     whole = accept(document.to_json())
-    descent = document.model_copy(update={"recipe": document.recipe.model_copy(update={"refine": "20*AER"})})
+    descent = replace(document, report=replace(report, recipe=replace(report.recipe, refine="20*AER")))
     diverging = accept(descent.to_json(), modulus=np.float32(1e12) * arrays["modulus"])
     old = accept(json.dumps({"id": "x", "state": "queued", "recipe": "50*ER"}).encode())
     with house.workers(1, COMMAND, threads=1, checkpoint_s=0.1):
@@ -481,12 +483,12 @@ def test_real_refinement(house: House) -> None:
     assert ended["resumed_from"] > 1
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    direct = refine(draft, document, Clock())
+    direct = refine(prepared, report, Clock())
     torch.set_num_threads(threads)
     stored = house.store.read(whole, record.result)
-    assert stored.keys() == direct.arrays.keys()
+    assert stored.keys() == {*direct.arrays, "document"}
     # one thread, one library, one machine: the same operations in the same order
     np.testing.assert_array_equal(stored["object"], direct.arrays["object"])
     np.testing.assert_array_equal(stored["support"], direct.arrays["support"])
-    assert direct.document.metrics.final is not None
-    assert ended["metrics"]["final"]["chi2"] == direct.document.metrics.final.chi2
+    assert direct.report.metrics.final is not None
+    assert ended["metrics"]["final"]["chi2"] == direct.report.metrics.final.chi2

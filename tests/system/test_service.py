@@ -24,7 +24,8 @@ from inphase.client import Client, ServiceError
 from inphase.formats.npz import read_result
 from service.jobs.embedded import find_server
 from service.jobs.errors import NoRedisError
-from tests.service.conftest import GRID, KEY, counts, crystal, write_model
+from tests.service.conftest import KEY
+from tests.toy import GRID, counts, crystal, write_model
 
 pytestmark = pytest.mark.system
 

@@ -10,11 +10,11 @@ import torch
 
 from inphase.errors import DataError
 from inphase.formats import RawScan
-from service.clock import Clock
-from service.inference.repository import Repository
-from service.inference.runtime import Network
-from service.options import Options
-from service.pipeline import begin
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import Options
+from inphase.imaging.way import begin
+from inphase.models.repository import Repository
+from inphase.models.session import Session
 from tests.training.test_fit import FILTERS
 from training.data import HELD_OUT_SEED, sample
 from training.export import agreement, exact, export, load, rounded
@@ -68,16 +68,16 @@ def test_an_export_is_served(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert repository.refused == []
     card = repository.resolve(name).card
     assert card.training["crystals_seen"] == 2
-    network = Network(repository.resolve(name), threads=1)
+    session = Session(repository.resolve(name), threads=1)
 
     made = sample(settings, HELD_OUT_SEED + 5, 0, 1, torch.device("cpu")).measurement
     raw = RawScan(made.intensity[0].numpy(), None, "simulated", "simulated", mask=made.mask[0].numpy())
-    draft, document = begin(raw, Options(refine="none", preprocess="none"), network, Clock())
-    assert draft.prediction is not None
-    assert document.model is not None
-    assert document.model.name == name
-    assert draft.problem.free is not None
-    hidden = torch.from_numpy(draft.problem.free)[None]
+    prepared, report = begin(raw, Options(refine="none", preprocess="none"), session, Clock())
+    assert prepared.prediction is not None
+    assert report.model is not None
+    assert report.model.name == name
+    assert prepared.problem.free is not None
+    hidden = torch.from_numpy(prepared.problem.free)[None]
     shown = type(made)(made.intensity, made.clean, made.mask, hidden)
     module = load(checkpoint)
     stored = {weights.name: weights.data_type for weights in onnx.load(repository.resolve(name).path).graph.initializer}
@@ -88,7 +88,7 @@ def test_an_export_is_served(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     with torch.no_grad():
         amplitude, phase = predict(rounded(module.average), features_of(shown, module.network.inputs))
     box = slice(16, 48)
-    found = draft.prediction
+    found = prepared.prediction
     image = (found.amplitude * np.exp(1j * found.phase))[box, box, box]
     expected = torch.polar(amplitude, phase)[0].numpy()
     assert np.linalg.norm(image - expected) < 0.02 * np.linalg.norm(expected)

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from inphase.formats import RawScan
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import FAST, Options
+from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.way import begin
+from inphase.models.session import Session
 from inphase.preprocess.corrections import Corrections
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import Progress, retrieve
 from inphase.retrieval.ensemble import Candidate
 from inphase.retrieval.starts import Starts
 from inphase.trust import RULES
-from service import pipeline
-from service.clock import Clock
-from service.inference.runtime import Network
-from service.options import FAST, Options
-from service.pipeline import Draft
 
 ER = "50*ER"  # the refinement of the AutoPhaseNN paper
 
@@ -34,25 +34,27 @@ class Plan:
     alone: str = "600*ER"
 
 
-def drafted(
+def prepared_by(
     scan: RawScan,
     options: Options,
-    network: Network | None = None,
+    session: Session | None = None,
     corrections: Corrections | None = None,
     clock: Clock | None = None,
-) -> Draft:
-    """A pattern prepared as the service does it, with the network's guess where there is a network."""
-    return pipeline.begin(scan, options, network, clock or Clock(), corrections)[0]
+) -> PreparedPattern:
+    """A pattern prepared as `inphase.reconstruct` does it, with the network's guess where there is a network."""
+    return begin(scan, options, session, clock or Clock(), corrections)[0]
 
 
 def refined(
-    draft: Draft, recipe: str, starts: Starts, progress: Callable[[Progress], None] | None = None
+    prepared: PreparedPattern, recipe: str, starts: Starts, progress: Callable[[Progress], None] | None = None
 ) -> list[tuple[Candidate, tuple[tuple[int, float], ...]]]:
     """Run a recipe (or preset) from the given starts: each candidate with its chi2 by iteration, the last one included."""
     parsed = recipes.resolve(recipe)
     found = []
-    for s in retrieve(draft.problem, parsed, starts, progress=progress):
-        candidate = Candidate(s.object, s.support, draft.measure(s.object, s.support, s.kernel), starts.kind, s.kernel)  # type: ignore[arg-type]
+    for s in retrieve(prepared.problem, parsed, starts, progress=progress):
+        candidate = Candidate(
+            s.object, s.support, prepared.measure(s.object, s.support, s.kernel), starts.kind, s.kernel
+        )  # type: ignore[arg-type]
         history = tuple((sample.iteration, sample.chi2) for sample in s.history)
         found.append((candidate, (*history, (parsed.iterations, candidate.metrics.chi2))))
     return found

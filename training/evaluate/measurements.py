@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inphase import formats
+from inphase.formats.maps import corrections
+from inphase.imaging.options import Options
+from inphase.imaging.prepared import PreparedPattern
+from inphase.models.session import Session
 from inphase.pattern import Domain
-from service.inference.runtime import Network
-from service.options import Options
-from service.pipeline import Draft
-from service.sources import corrections
-from training.evaluate.arms import drafted
+from training.evaluate.arms import prepared_by
 
 CHECKOUT = Path(__file__).parents[2]
 REAL_DATA = Path(os.environ.get("INPHASE_REAL_DATA", CHECKOUT.parent / "shared" / "data"))
@@ -51,8 +51,8 @@ REAL_CASES = (
 )
 
 
-def draft(case: RealCase, network: Network | None = None) -> Draft:
-    """Read and preprocess as the service does, with the network's guess where there is a network."""
+def measured(case: RealCase, session: Session | None = None) -> PreparedPattern:
+    """Read and prepared as `inphase.reconstruct` does it, with the network's guess where there is a network."""
     maps = corrections(*(REAL_DATA / name if name else None for name in (case.dark, case.flat)), case.roi)
     raw = formats.read(REAL_DATA / case.path, domain=case.options.domain)
-    return drafted(raw, case.options, network, maps)
+    return prepared_by(raw, case.options, session, maps)

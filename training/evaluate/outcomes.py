@@ -9,20 +9,20 @@ import torch
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import Options
+from inphase.imaging.prepared import PreparedPattern
+from inphase.models.card import Card
+from inphase.models.repository import Repository
+from inphase.models.session import Session, Sessions
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.checkpoint import Checkpoint
 from inphase.retrieval.engine import Progress
 from inphase.retrieval.ensemble import Candidate
 from inphase.retrieval.starts import random
-from service import pipeline
-from service.clock import Clock
-from service.inference.repository import Card, Repository
-from service.inference.runtime import Network, Networks
-from service.options import Options
-from service.pipeline import Draft
-from training.evaluate.arms import ER, Plan, drafted, refined
+from training.evaluate.arms import ER, Plan, prepared_by, refined
 from training.evaluate.kept import Arrays, code, digest, kept
-from training.evaluate.measurements import REAL_CASES, draft
+from training.evaluate.measurements import REAL_CASES, measured
 from training.evaluate.scores import EDGE, Image, Score, scored
 from training.evaluate.sets import SETS, CrystalSet, Truth, specimen
 
@@ -35,7 +35,13 @@ SCORING = (
     "training/evaluate/outcomes.py",
     "training/evaluate/scores.py",
 )
-SERVED = ("service/pipeline.py", "service/inference/*.py", "inphase/features.py", "inphase/trust.py")
+SERVED = (
+    "inphase/imaging/*.py",
+    "inphase/models/*.py",
+    "inphase/models/families/*.py",
+    "inphase/features.py",
+    "inphase/trust.py",
+)
 
 
 @dataclass(frozen=True)
@@ -101,33 +107,35 @@ class Model:
     repository: Path
     label: str  # name@version
 
-    def network(self, threads: int) -> Network:
+    def session(self, threads: int) -> Session:
         """Loaded once a process."""
-        return _networks(self.repository, threads).get(self.label)
+        return _sessions(self.repository, threads).get(self.label)
 
     @property
     def card(self) -> Card:
         """What the repository says of it. Raises UnknownModelError."""
-        return _networks(self.repository, 1).repository.resolve(self.label).card
+        return _sessions(self.repository, 1).repository.resolve(self.label).card
 
     @property
     def megabytes(self) -> float:
         """Size of the graph's file."""
-        return _networks(self.repository, 1).repository.resolve(self.label).path.stat().st_size / 1e6
+        return _sessions(self.repository, 1).repository.resolve(self.label).path.stat().st_size / 1e6
 
 
 @cache
-def _networks(repository: Path, threads: int) -> Networks:
-    return Networks(Repository(repository, ""), threads)
+def _sessions(repository: Path, threads: int) -> Sessions:
+    return Sessions(Repository(repository, ""), threads)
 
 
-def loaded(case: Case, network: Network | None = None, clock: Clock | None = None) -> tuple[Draft, Truth | None]:
+def loaded(
+    case: Case, session: Session | None = None, clock: Clock | None = None
+) -> tuple[PreparedPattern, Truth | None]:
     """The pattern as the service prepares it, with the guess of the network where there is one, and the truth where it is known."""
     of = case.set
     if of is None:
-        return draft(REAL_CASES[case.number], network), None
+        return measured(REAL_CASES[case.number], session), None
     found = specimen(of, case.number)
-    prepared = drafted(found.scan, Options(preprocess="none", seed=case.number), network, clock=clock)
+    prepared = prepared_by(found.scan, Options(preprocess="none", seed=case.number), session, clock=clock)
     if not np.array_equal(prepared.problem.mask, found.scan.mask):
         raise DataError(f"{case.title}: the service has moved the pattern, so that it no longer fits the truth")
     return prepared, found.truth
@@ -146,21 +154,21 @@ def reference(case: Case, plan: Plan, folder: Path) -> tuple[Reference, Arrays]:
 def path(case: Case, model: Model, plan: Plan, folder: Path) -> tuple[Way, Arrays]:
     """From a network's start; on one thread."""
     torch.set_num_threads(1)
-    network = model.network(threads=1)
-    prepared, truth = loaded(case, network)
+    session = model.session(threads=1)
+    prepared, truth = loaded(case, session)
     used = [recipes.resolve(r).text for r in (plan.refine, plan.conventional, plan.alone)]
     source = code(*SCORING, *SERVED)
-    name = digest(case, used, network.version.card.sha256, pattern(prepared), source)
+    name = digest(case, used, session.version.card.sha256, pattern(prepared), source)
     return kept(folder, f"path-{name}", Way, lambda: _path(case, plan, prepared, truth))
 
 
-def pattern(prepared: Draft) -> str:
+def pattern(prepared: PreparedPattern) -> str:
     """Digest of what is known of a pattern, the hidden voxels included."""
     problem = prepared.problem
     return digest(problem.modulus, problem.mask, problem.free, problem.padding_bound)
 
 
-def _reference(case: Case, plan: Plan, prepared: Draft, truth: Truth | None) -> tuple[Reference, Arrays]:
+def _reference(case: Case, plan: Plan, prepared: PreparedPattern, truth: Truth | None) -> tuple[Reference, Arrays]:
     starts = random(prepared.problem, plan.starts, case.number)
     sampled: list[list[float]] = []
 
@@ -190,12 +198,12 @@ def _picture(image: Image) -> NDArray[np.complex64]:
     return image.object if image.score.against is None else image.object[image.object.shape[0] // 2]
 
 
-def _free_llks(prepared: Draft, state: Checkpoint) -> list[float]:
+def _free_llks(prepared: PreparedPattern, state: Checkpoint) -> list[float]:
     confined = zip(state.objects * state.supports, state.supports, strict=True)
     return [llk for o, s in confined if (llk := prepared.measure(o, s).free_llk) is not None]
 
 
-def _path(case: Case, plan: Plan, prepared: Draft, truth: Truth | None) -> tuple[Way, Arrays]:
+def _path(case: Case, plan: Plan, prepared: PreparedPattern, truth: Truth | None) -> tuple[Way, Arrays]:
     try:
         start, guess = prepared.network_start(), prepared.guess
     except DataError as error:
@@ -204,7 +212,7 @@ def _path(case: Case, plan: Plan, prepared: Draft, truth: Truth | None) -> tuple
     for name, recipe in (("fifty", ER), ("refined", plan.refine)):
         ((candidate, history),) = refined(prepared, recipe, start)
         images[name] = scored(candidate, prepared, truth, history)
-    escalates = bool(pipeline.shortfalls(prepared, candidate))
+    escalates = bool(prepared.shortfalls(candidate))
     curves = [refined(prepared, r, start)[0][1] for r in (plan.alone, plan.conventional)] if case.curves else [(), ()]
     scores = {name: image.score for name, image in images.items()}
     found = Way(**scores, escalates=escalates, er=curves[0], schedule=curves[1])

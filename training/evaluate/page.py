@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from inphase.imaging.options import CONVENTIONAL
 from inphase.retrieval import recipe as recipes
-from service.options import CONVENTIONAL
 from training.evaluate.arms import ER
 from training.evaluate.machine import header
 from training.evaluate.outcomes import REAL, Case, Model

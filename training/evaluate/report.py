@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inphase.errors import DataError
-from service.inference.repository import Repository
+from inphase.models.repository import Repository
 from training.evaluate import figures
 from training.evaluate.arms import Plan
 from training.evaluate.outcomes import Case, Model

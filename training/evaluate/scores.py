@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase import ambiguity, metrics
+from inphase.imaging.prepared import PreparedPattern
 from inphase.pattern import MaskState
 from inphase.retrieval.ensemble import Candidate
 from inphase.retrieval.problem import Problem
-from service.pipeline import Draft
 from training.evaluate.sets import Truth
 
 EDGE = 0.1  # of the largest amplitude: where the true support ends, and a predicted one
@@ -71,9 +71,9 @@ class Image:
 
 
 def scored(
-    candidate: Candidate, draft: Draft, truth: Truth | None, history: tuple[tuple[int, float], ...] = ()
+    candidate: Candidate, draft: PreparedPattern, truth: Truth | None, history: tuple[tuple[int, float], ...] = ()
 ) -> Image:
-    """Judge a candidate; Draft.measure has compared it with the data already."""
+    """Judge a candidate; PreparedPattern.measure has compared it with the data already."""
     found, obj, against = candidate.metrics, candidate.object, None
     if truth is not None:
         against, obj = compared(obj, candidate.support, truth)

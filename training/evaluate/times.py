@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from inphase.imaging.clock import Clock
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.starts import Starts, random
-from service.clock import Clock
 from training.evaluate.arms import ER, Plan
 from training.evaluate.outcomes import Case, Model, Reference, Way, loaded
 
@@ -47,8 +47,8 @@ class Times:
 def measured(model: Model, case: Case, plan: Plan, threads: int) -> Times:
     """Time every way on one simulated pattern, in turn, so that what else the machine does falls on all of them alike."""
     torch.set_num_threads(threads)
-    network = model.network(threads)
-    prepared, _ = loaded(case, network)
+    session = model.session(threads)
+    prepared, _ = loaded(case, session)
     network_start, one = prepared.network_start(), random(prepared.problem, 1, 0)
 
     def run(recipe: str, starts: Starts = network_start) -> float:
@@ -58,7 +58,7 @@ def measured(model: Model, case: Case, plan: Plan, threads: int) -> Times:
 
     def infer() -> float:
         clock = Clock()
-        loaded(case, network, clock)
+        loaded(case, session, clock)
         time.sleep(0.3)  # the runtime's threads spin on for a while, and the next run would share the cores with them
         return clock.ms["infer"]
 

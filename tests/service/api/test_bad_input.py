@@ -458,7 +458,7 @@ async def test_an_unexpected_error_does_not_leak(
         raise RuntimeError("secret inside")
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.pipeline.preprocess", fault)
+        patch.setattr("inphase.imaging.way.preprocess", fault)
         answer = await client.post(URL, params={"refine": "none"}, content=npy(pattern), headers=NPY)
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
@@ -474,7 +474,7 @@ async def test_out_of_memory_is_an_answer(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.pipeline.preprocess", no_memory)
+        patch.setattr("inphase.imaging.way.preprocess", no_memory)
         answer = await client.post(URL, params={"refine": "none"}, content=npy(pattern), headers=NPY)
     assert answer.status_code == 503
     assert "memory" in answer.json()["detail"]

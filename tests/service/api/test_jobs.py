@@ -74,7 +74,7 @@ async def predicted(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> s
 
 async def work(client: httpx.AsyncClient, job_id: str) -> None:
     """Do what a worker does with a job, through the same function."""
-    from service.refine import perform  # loads torch
+    from service.jobs.perform import perform  # loads torch
 
     kept, store = records(client), services(client).store
     attempt = kept.claim(job_id, kept.message_of(job_id), "test")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from inphase import fourier
 from tests.service.api.conftest import NPY, OCTETS, npy
-from tests.service.conftest import crystal
+from tests.toy import crystal
 
 URL = "/v1/reconstructions"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.jobs.record import Place
+from service.jobs.record import SeriesScan
 from service.settings import Bounds, Settings
 from tests.service.api.test_bad_input import check
 from tests.service.api.test_jobs import client, records, services, work
@@ -232,4 +232,4 @@ async def test_an_expired_job_of_a_series(client: httpx.AsyncClient, scans: Path
     now = (await client.get(f"/v1/series/{document['id']}")).json()
     assert "expired" in now["scans"][1]["reason"]
     assert (await client.get(f"/v1/series/{document['id']}", params={"format": "html"})).status_code == 200
-    assert records(client).create("a" * 32, b"{}", place=Place(document["id"], 7)).job_id == "a" * 32
+    assert records(client).create("a" * 32, b"{}", scan=SeriesScan(document["id"], 7)).job_id == "a" * 32

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from service.jobs.errors import KeyReusedError, QueueUnavailableError, UnknownJobError
-from service.jobs.record import MAX_DELIVERIES, Filter, Records, Request
+from service.jobs.record import MAX_DELIVERIES, Filter, Records, Repeatable
 from service.jobs.state import JobState, Priority, Progress
 
 
@@ -237,24 +237,24 @@ def test_a_page_looks_at_so_many_jobs(records: Records, monkeypatch: pytest.Monk
 
 def test_a_repeated_request_is_the_first_job(records: Records) -> None:
     """The same key with the same request gives the first job back and makes none; with another request it is refused."""
-    request = Request("k1", "digest")
-    first = new(records, owner="ada", request=request)
+    request = Repeatable("k1", "digest")
+    first = new(records, owner="ada", repeatable=request)
     other = uuid4().hex
-    assert records.create(other, b"{}", owner="ada", request=request).job_id == first
+    assert records.create(other, b"{}", owner="ada", repeatable=request).job_id == first
     assert records.replayed("ada", request) == records.get(first)
     with pytest.raises(UnknownJobError):
         records.get(other)
     with pytest.raises(KeyReusedError, match=first):
-        records.create(other, b"{}", owner="ada", request=Request("k1", "another"))
+        records.create(other, b"{}", owner="ada", repeatable=Repeatable("k1", "another"))
     with pytest.raises(KeyReusedError, match=first):
-        records.replayed("ada", Request("k1", "another"))
+        records.replayed("ada", Repeatable("k1", "another"))
     assert records.replayed("bob", request) is None
-    assert records.create(other, b"{}", owner="bob", request=request).job_id == other  # keys of others are others
+    assert records.create(other, b"{}", owner="bob", repeatable=request).job_id == other  # keys of others are others
     records.request_cancel(first)
     records.remove(first)
     assert records.replayed("ada", request) is None
     again = uuid4().hex
-    assert records.create(again, b"{}", owner="ada", request=request).job_id == again
+    assert records.create(again, b"{}", owner="ada", repeatable=request).job_id == again
 
 
 def test_concurrent_duplicates_make_one_job(records: Records, redis_url: str) -> None:
@@ -266,7 +266,7 @@ def test_concurrent_duplicates_make_one_job(records: Records, redis_url: str) ->
         own = Records(redis_url)
         job_id = uuid4().hex
         gate.wait()
-        found.append(own.create(job_id, b"{}", request=Request("k", "d")).job_id)
+        found.append(own.create(job_id, b"{}", repeatable=Repeatable("k", "d")).job_id)
         own.close()
 
     threads = [threading.Thread(target=send) for _ in range(20)]

@@ -70,15 +70,15 @@ def test_the_control_is_the_refinement_of_the_conventional_starts(evaluated):
 
 def test_the_network_sees_what_the_service_shows_it(evaluated):
     """The score of the prediction is that of the job document of the same pattern."""
-    from service import pipeline
-    from service.clock import Clock
-    from service.options import Options
+    from inphase.imaging.clock import Clock
+    from inphase.imaging.options import Options
+    from inphase.imaging.way import begin
     from training.evaluate.sets import specimen
 
     scan = specimen(SETS[0], CASE.number).scan
     options = Options(preprocess="none", seed=CASE.number)
-    _, document = pipeline.begin(scan, options, MODEL.network(1), Clock())
-    assert document.metrics.network.chi2 == pytest.approx(evaluated.way(MODEL, CASE).network.chi2, rel=1e-5)
+    _, report = begin(scan, options, MODEL.session(1), Clock())
+    assert report.metrics.network.chi2 == pytest.approx(evaluated.way(MODEL, CASE).network.chi2, rel=1e-5)
 
 
 def test_a_poor_fit_escalates(tmp_path):

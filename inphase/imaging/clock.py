@@ -1,4 +1,4 @@
-"""Where the time of a request goes, by stage."""
+"""Where the time of a reconstruction goes, by stage."""
 
 import time
 from collections.abc import Iterator

@@ -1,18 +1,21 @@
-"""The model repository: models/<name>/<version>/{model.onnx, card.yaml}. A model without a valid card is refused (DESIGN 4)."""
+"""The model repository: models/<name>/<version>/{model.onnx, card.yaml}. A model without a valid card is refused."""
 
 import hashlib
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final
 
+import msgspec
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inphase.errors import InphaseError
-from inphase.features import FEATURES
+from inphase.models.card import Card, card_of
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+DEFAULT: Final = "inphase-bcdi"  # the model of requests that name none
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class UnknownModelError(InphaseError):
@@ -23,47 +26,13 @@ class ModelError(InphaseError):
     """A model's files are not acceptable: no card, a wrong card, a wrong checksum, a graph that does not run."""
 
 
-class Card(BaseModel):
-    """What a model expects and what is known of it. Keys beyond these are kept for its readers."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str
-    version: int = Field(ge=1)
-    family: Literal["volume"]
-    domain: list[Literal["counts", "modulus"]] = Field(min_length=1)
-    features: Literal["inphase.features.volume_features"]
-    dc: Literal["N//2"]
-    grid: tuple[int, int, int]
-    box: tuple[int, int, int]
-    oversampling: tuple[float, float]
-    inputs: list[str] = Field(min_length=1)
-    outputs: dict[str, tuple[float, float]]
-    support_threshold: float = Field(gt=0, lt=1)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    licence: str
-    training: dict[str, Any]
-    metrics: dict[str, Any]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if any(n < 2 or n % 2 for n in (*self.grid, *self.box)) or any(
-            b > g for b, g in zip(self.box, self.grid, strict=True)
-        ):
-            raise ValueError("grid and box have even sides, and the box lies inside the grid")
-        if unknown := sorted(set(self.inputs) - set(FEATURES)):
-            raise ValueError(f"inputs are {', '.join(FEATURES)}; {', '.join(unknown)} is not known")
-        if not {"amplitude", "phase"} <= self.outputs.keys():
-            raise ValueError("outputs must name amplitude and phase")
-        return self
-
-
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version whose files were checked."""
+    """One version whose files were checked. content: all that its card's file says, further keys included."""
 
     card: Card
     path: Path
+    content: Mapping[str, Any]
 
     @property
     def label(self) -> str:
@@ -79,10 +48,16 @@ class Refusal:
     why: str
 
 
+def default_root() -> Path:
+    """The folder that INPHASE_MODELS_DIR names, else the one beside the package."""
+    named = os.environ.get("INPHASE_MODELS_DIR")
+    return Path(named) if named else Path(__file__).resolve().parents[2] / "models"
+
+
 class Repository:
     """All models of a folder, read and checked once. The newest version of a name is its active one."""
 
-    def __init__(self, root: Path, default: str) -> None:
+    def __init__(self, root: Path, default: str = DEFAULT) -> None:
         self.root = root
         self.default = default
         self.refused: list[Refusal] = []
@@ -134,9 +109,9 @@ def _load(folder: Path) -> ModelVersion:
         raise ModelError("it has no model.onnx")
     try:
         content = yaml.safe_load(card_file.read_text())
-        card = Card.model_validate(content)
-    except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
-        raise ModelError(f"its card.yaml is not acceptable: {_brief(error)}") from error
+        card = card_of(content)
+    except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise ModelError(f"its card.yaml is not acceptable: {str(error).partition(chr(10))[0]}") from error
     if card.name != folder.parent.name or str(card.version) != folder.name:
         raise ModelError(f"its card is of {card.name} version {card.version}, the folder is not")
     with model.open("rb") as stream:
@@ -145,10 +120,4 @@ def _load(folder: Path) -> ModelVersion:
         raise ModelError(
             f"model.onnx has the sha256 {found[:12]}..., its card says {card.sha256[:12]}...: the file was changed"
         )
-    return ModelVersion(card, model)
-
-
-def _brief(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors()[:5])
-    return str(error).split("\n", 1)[0]
+    return ModelVersion(card, model, content)

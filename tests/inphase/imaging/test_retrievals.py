@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inphase.imaging.retrievals import Arrays, Retrievals
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import Progress, Solution
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import random
-from service.jobs.store import Arrays
-from service.runs import Runs
 
 FIRST = recipes.parse("25*HIO+15*ER | SW(every=10)")
 SECOND = recipes.parse("30*RAAR+10*ER")
@@ -40,9 +39,12 @@ class Diary:
         self.kept.append({name: np.array(array) for name, array in made.items()})
 
 
-def refine(runs: Runs, problem: Problem) -> list[list[Solution]]:
+def refine(retrievals: Retrievals, problem: Problem) -> list[list[Solution]]:
     """Two retrievals in a row, the second with three starts."""
-    return [runs(problem, FIRST, random(problem, 2, seed=1)), runs(problem, SECOND, random(problem, 3, seed=2))]
+    return [
+        retrievals(problem, FIRST, random(problem, 2, seed=1)),
+        retrievals(problem, SECOND, random(problem, 3, seed=2)),
+    ]
 
 
 def check(found: list[list[Solution]], expected: list[list[Solution]]) -> None:
@@ -56,13 +58,13 @@ def check(found: list[list[Solution]], expected: list[list[Solution]]) -> None:
 def test_every_checkpoint_leads_to_the_same_result(problem: Problem) -> None:
     """From whichever checkpoint an attempt goes on, both retrievals end as they do without an interruption."""
     diary, seen = Diary(), []
-    expected = refine(Runs(keep=diary, progress=seen.append), problem)
+    expected = refine(Retrievals(keep=diary, progress=seen.append), problem)
     assert len(diary.kept) == 8  # iterations 0, 10, 20, 30 of each
     for number, kept in enumerate(diary.kept):
         again: list[Progress] = []
-        runs = Runs(resume=kept, progress=again.append)
-        check(refine(runs, problem), expected)
-        assert runs.resumed_from == 10 * (number % 4) + 1
+        retrievals = Retrievals(resume=kept, progress=again.append)
+        check(refine(retrievals, problem), expected)
+        assert retrievals.resumed_from == 10 * (number % 4) + 1
         assert len(again) == len(seen) - number - 1  # what was done is not done again
 
 
@@ -80,14 +82,14 @@ def test_a_checkpoint_that_does_not_fit_is_left(
 ) -> None:
     """Of other code or another recipe, or damaged: the refinement begins anew, says so, and ends right."""
     diary = Diary()
-    expected = refine(Runs(keep=diary), problem)
+    expected = refine(Retrievals(keep=diary), problem)
     with caplog.at_level(logging.WARNING):
-        runs = Runs(resume=diary.kept[2] | damage)
-        check(refine(runs, problem), expected)
-    assert runs.resumed_from is None
+        retrievals = Retrievals(resume=diary.kept[2] | damage)
+        check(refine(retrievals, problem), expected)
+    assert retrievals.resumed_from is None
     assert why in caplog.text
 
 
 def test_nothing_is_needed() -> None:
     """In the command line there is neither an earlier attempt nor a later one."""
-    assert Runs(resume={}).resumed_from is None
+    assert Retrievals(resume={}).resumed_from is None

@@ -11,19 +11,20 @@ from inphase.diffractometer import bragg_peak
 from inphase.formats import RawScan
 from inphase.formats.spec import read_scan, rocking_scan
 from inphase.geometry import Geometry
+from inphase.imaging.arrays import names
+from inphase.imaging.clock import Clock
+from inphase.imaging.maps import maps
+from inphase.imaging.options import Options
+from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.refine import refine
+from inphase.imaging.report import GridGeometry, Report
+from inphase.imaging.way import begin, judge
+from inphase.models.repository import Repository
+from inphase.models.session import Sessions
 from inphase.orthogonal import orthogonal
 from inphase.strain import crystal_voxels, strain
-from service import pipeline, refine
-from service.arrays import MAPS
-from service.clock import Clock
-from service.document import GeometryPart, JobDocument
-from service.inference.repository import Repository
-from service.inference.runtime import Networks
-from service.options import Options
-from service.pipeline import Draft
-from service.strain import maps
 from tests.inphase.scans import SCAN_54
-from tests.service.conftest import crystal
+from tests.toy import crystal
 
 GEOMETRY = SCAN_54.geometry().binned((3, 4, 4))
 
@@ -33,14 +34,14 @@ def test_maps_are_those_of_the_stored_object() -> None:
     canonical = ambiguity.canonical(crystal(), np.abs(crystal()) > 0)
     made = maps(canonical, GEOMETRY)
     expected = strain(canonical.object, canonical.support, GEOMETRY)
-    assert tuple(made.arrays) == MAPS
+    assert tuple(made.arrays) == names("strain")
     np.testing.assert_array_equal(made.arrays["strain"], expected.strain)
     np.testing.assert_array_equal(made.arrays["displacement"], expected.displacement_m)
-    assert made.part is not None
-    assert made.part.q_length_per_m == pytest.approx(2 * np.pi / 2.335e-10, rel=1e-4)
-    assert made.part.d_spacing_m == pytest.approx(2.335e-10, rel=1e-3)
-    assert made.part.voxels == expected.inside.sum()
-    assert made.part.strain_rms == pytest.approx(np.nanstd(expected.strain), rel=0.05)
+    assert made.strain is not None
+    assert made.strain.q_length_per_m == pytest.approx(2 * np.pi / 2.335e-10, rel=1e-4)
+    assert made.strain.d_spacing_m == pytest.approx(2.335e-10, rel=1e-3)
+    assert made.strain.voxels == expected.inside.sum()
+    assert made.strain.strain_rms == pytest.approx(np.nanstd(expected.strain), rel=0.05)
     assert made.reason is None
 
 
@@ -55,25 +56,25 @@ def test_maps_are_those_of_the_stored_object() -> None:
 def test_what_is_missing_is_named(geometry: Geometry | None, missing: str) -> None:
     """No maps, and the reason that the document and the API give."""
     made = maps(ambiguity.canonical(crystal(), np.abs(crystal()) > 0), geometry)
-    assert (made.arrays, made.part) == ({}, None)
+    assert (made.arrays, made.strain) == ({}, None)
     assert made.reason is not None
     assert missing in made.reason
 
 
 def test_the_geometry_travels(models_dir: Path, pattern: NDArray[np.uint32]) -> None:
-    """From the reader through the queue into the file: the draft that a worker reads back has the same geometry, and the
+    """From the reader through the queue into the file: the pattern that a worker reads back has the same geometry, and the
     result holds where its voxels lie."""
-    network = Networks(Repository(models_dir, "inphase-bcdi"), threads=1).get(None)
+    session = Sessions(Repository(models_dir, "inphase-bcdi"), threads=1).get(None)
     raw = RawScan(pattern, GEOMETRY, "test", "all")
-    draft, document = pipeline.begin(raw, Options(refine="none"), network, Clock())
-    document = JobDocument.model_validate_json(document.to_json())
-    again = Draft.from_arrays(draft.to_arrays(), document)
-    assert draft.geometry is not None
+    prepared, report = begin(raw, Options(refine="none"), session, Clock())
+    report = Report.from_json(report.to_json())
+    again = PreparedPattern.from_arrays(prepared.to_arrays(), report)
+    assert prepared.geometry is not None
     assert again.geometry is not None
     for name in ("q_steps", "q_centre", "sample_rotation"):
-        np.testing.assert_array_equal(getattr(again.geometry, name), getattr(draft.geometry, name))
-    finished = pipeline.finish(again, document, again.guess, Clock())
-    arrays, grid = finished.arrays, draft.problem.modulus.shape
+        np.testing.assert_array_equal(getattr(again.geometry, name), getattr(prepared.geometry, name))
+    finished = judge(again, report, again.guess, Clock())
+    arrays, grid = finished.arrays, prepared.problem.modulus.shape
     np.testing.assert_allclose(arrays["voxel_basis_m"], again.geometry.voxel_basis_m(grid))
     np.testing.assert_allclose(arrays["voxel_size_m"], np.linalg.norm(arrays["voxel_basis_m"], axis=1))
     np.testing.assert_array_equal(arrays["q_centre"], again.geometry.q_centre)
@@ -81,8 +82,8 @@ def test_the_geometry_travels(models_dir: Path, pattern: NDArray[np.uint32]) -> 
     inside = np.isfinite(arrays["strain"])
     assert inside.sum() > 0.9 * (np.abs(crystal()) > 0).sum()
     assert not (inside & ~arrays["support"]).any()
-    assert finished.document.strain is not None
-    assert finished.document.preprocess.geometry == GeometryPart.of(again.geometry, grid)
+    assert finished.report.strain is not None
+    assert finished.report.preprocess.geometry == GridGeometry.of(again.geometry, grid)
 
 
 def test_scan_54_in_nanometres(real_data: Path) -> None:
@@ -95,9 +96,9 @@ def test_scan_54_in_nanometres(real_data: Path) -> None:
     scan = rocking_scan(read_scan(folder / "scan54.spec", 54), frame_shape=counts.shape)
     raw = RawScan(counts, scan.geometry(bragg_peak(counts)), "scan 54", "all")
     options = Options(refine="200*RAAR+40*ER | SW(every=10,threshold=0.2,sigma=2..1)", start="random", starts=1, seed=1)
-    draft, document = pipeline.begin(raw, options, None, Clock())
-    arrays = refine.refine(draft, document, Clock()).arrays
-    geometry = Geometry.of_voxels(arrays["voxel_basis_m"], draft.problem.modulus.shape, arrays["q_centre"])
+    prepared, report = begin(raw, options, None, Clock())
+    arrays = refine(prepared, report, Clock()).arrays
+    geometry = Geometry.of_voxels(arrays["voxel_basis_m"], prepared.problem.modulus.shape, arrays["q_centre"])
     inside = np.isfinite(arrays["d_spacing"])
     volume = inside.sum() * abs(np.linalg.det(arrays["voxel_basis_m"]))
     assert (6 * volume / np.pi) ** (1 / 3) == pytest.approx(315e-9, rel=0.05)

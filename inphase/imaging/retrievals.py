@@ -14,18 +14,16 @@ from inphase.retrieval.engine import Progress, Solution, retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import Starts
 from inphase.retrieval.terms import Recipe
-from service.jobs.store import Arrays
-from service.jobs.task import Keep
 
 logger = logging.getLogger(__name__)
 
-Report = Callable[[Progress], None]
-Cancelled = Callable[[], bool]
+Arrays = dict[str, NDArray[Any]]
+Keep = Callable[[Callable[[], Arrays]], None]  # takes what makes a checkpoint, and makes it where one is due
 
 CODE: Final = importlib.metadata.version("inphase")
 
 
-class Runs:
+class Retrievals:
     """Call it for every retrieval. The same refinement makes the same calls, so a number names a retrieval.
 
     keep: takes what another attempt needs. resume: what an earlier attempt gave to `keep`; ignored where it is of other
@@ -36,8 +34,8 @@ class Runs:
         self,
         device: str = "cpu",
         *,
-        progress: Report | None = None,
-        cancelled: Cancelled | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
         keep: Keep | None = None,
         resume: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:

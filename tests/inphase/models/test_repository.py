@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from service.inference.repository import Repository, UnknownModelError
-from tests.service.conftest import GRID, write_model
+from inphase.models.repository import Repository, UnknownModelError
+from tests.toy import GRID, write_model
 
 OBJECT = np.ones(GRID, np.complex64)
 

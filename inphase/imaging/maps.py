@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from inphase.ambiguity import Canonical
 from inphase.errors import DataError
 from inphase.geometry import Geometry
+from inphase.imaging import report
 from inphase.strain import ISOSURFACE, strain
-from service.document import StrainPart
 
 
 @dataclass(frozen=True)
 class Maps:
-    """arrays: MAPS, or nothing; then `reason` says why, and `part` is None."""
+    """arrays: those that a result has with a geometry (`inphase.imaging.arrays`), or none; then `reason` says why, and `strain` is None."""
 
     arrays: dict[str, NDArray[Any]]
-    part: StrainPart | None
+    strain: report.Strain | None
     reason: str | None
 
 
@@ -30,13 +30,14 @@ def maps(result: Canonical, geometry: Geometry | None) -> Maps:
         )
     if geometry.q_centre is None:
         return Maps({}, None, "the momentum transfer is unknown: give q_centre (1/m) beside q_steps")
+    if result.object.ndim != 3:
+        return Maps({}, None, "strain is that of a volume, and this is the projection of one: measure a rocking curve")
     try:
         made = strain(result.object, result.support, geometry)
     except DataError as error:
         return Maps({}, None, str(error))
-    x, y, z = (float(component) for component in made.q_per_m)
-    part = StrainPart(
-        q_per_m=(x, y, z),
+    summary = report.Strain(
+        q_per_m=tuple(made.q_per_m.tolist()),
         q_length_per_m=float(np.linalg.norm(made.q_per_m)),
         isosurface=ISOSURFACE,
         voxels=int(made.inside.sum()),
@@ -51,7 +52,7 @@ def maps(result: Canonical, geometry: Geometry | None) -> Maps:
             "strain_with_ramp": made.strain_with_ramp,
             "d_spacing": made.d_spacing_m,
         },
-        part,
+        summary,
         None,
     )
 

@@ -1,0 +1,67 @@
+"""Detector maps: bad pixels (dark) and flat field, from TIFF or npy files, and the region of them that the frames show."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from inphase.errors import DataError
+from inphase.formats import npy, tiff
+from inphase.preprocess.corrections import Corrections
+
+_ROI: Final = re.compile(r"(\d{1,7}):(\d{1,7}),(\d{1,7}):(\d{1,7})")
+_MAP_BYTES: Final = 2**30
+
+
+def corrections(dark: Path | None, flat: Path | None, roi: str | None) -> Corrections | None:
+    """Detector maps from files; None where there are none."""
+    if dark is None and flat is None:
+        return None
+    return Corrections(
+        dark=None if dark is None else read_map(dark),
+        flat=None if flat is None else read_map(flat),
+        roi=None if roi is None else parse_roi(roi),
+    )
+
+
+def parse_roi(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """`r0:r1,c0:c1` as ((r0, r1), (c0, c1)). Raises DataError."""
+    match = _ROI.fullmatch(text.replace(" ", ""))
+    if match is None:
+        raise DataError(
+            f"the region {text!r} is not understood: write rows and columns as r0:r1,c0:c1, for example 0:256,0:256"
+        )
+    top, bottom, left, right = (int(part) for part in match.groups())
+    if top >= bottom or left >= right:
+        raise DataError(f"the region {text!r} is empty: each end lies above its beginning")
+    return (top, bottom), (left, right)
+
+
+def read_map(path: Path) -> NDArray[np.generic]:
+    """A detector map (rows, columns) from a TIFF or npy file. Raises DataError."""
+    try:
+        if path.suffix.lower() in tiff.SUFFIXES:
+            with tifffile.TiffFile(path) as file:
+                series = file.series[0]
+                if series.nbytes > _MAP_BYTES:
+                    raise DataError(f"{path}: the detector map declares {series.nbytes} bytes")
+                found = series.asarray()
+        elif path.suffix.lower() == ".npy":
+            with path.open("rb") as stream:
+                shape, dtype, _ = npy.header(stream, str(path))
+            if int(np.prod(shape, dtype=object)) * dtype.itemsize > _MAP_BYTES:
+                raise DataError(f"{path}: the detector map declares {shape} of {dtype}")
+            found = np.load(path, allow_pickle=False)
+        else:
+            raise DataError(f"{path}: a detector map is a TIFF or npy file")
+    except DataError:
+        raise
+    except Exception as error:  # tifffile raises whatever its parsing meets
+        raise DataError(f"{path}: the detector map cannot be read: {npy.first_line(error)}") from error
+    if found.ndim != 2 or found.dtype.kind not in "uif":
+        raise DataError(f"{path}: a detector map is two-dimensional and real, this is {found.shape} {found.dtype}")
+    array: NDArray[np.generic] = found
+    return array

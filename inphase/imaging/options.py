@@ -1,0 +1,70 @@
+"""What a caller may choose; the names are the same in Python, in JSON, in the query and on the command line."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from inphase.errors import DataError, RecipeError
+from inphase.pattern import Domain
+from inphase.preprocess.recipe import preset
+from inphase.retrieval import recipe as recipes
+from inphase.retrieval.terms import Recipe
+from inphase.trust import RULES
+
+NO_REFINEMENT: Final = "none"
+FAST: Final = "fast"
+CONVENTIONAL: Final = "standard"
+
+Start = Literal["auto", "network", "random", "mixed"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to reconstruct.
+
+    model: name or name@version, None for the default one. domain: what the numbers are.
+    preprocess: a preset. refine: a recipe, a preset, or "none" for the network's image alone; None takes `fast`, and
+        `standard` with start "random" or "mixed".
+    start: "auto" takes the network's start where it is sane, else random ones and the conventional recipe; "mixed" the
+        network's, disturbed, flat and random ones side by side. starts: how many a conventional or a mixed retrieval takes.
+    seed: of the generator that hides the free voxels and draws the random starts: the same seed gives the same result.
+    """
+
+    model: str | None = None
+    domain: Domain = Domain.COUNTS
+    preprocess: str = "auto"
+    refine: str | None = None
+    start: Start = "auto"
+    starts: int = RULES.random_starts
+    seed: int = 0
+
+    def recipe(self) -> Recipe | None:
+        """The resolved refinement recipe, None for the network alone. Raises RecipeError."""
+        text = self.refine or (CONVENTIONAL if self.start in ("random", "mixed") else FAST)
+        if text.strip() == NO_REFINEMENT:
+            return None
+        recipe = recipes.resolve(text)
+        if recipe.needs_counts and self.domain is not Domain.COUNTS:
+            raise RecipeError(
+                "loss=poisson is a likelihood of photon counts, and the input is a modulus: use loss=amplitude"
+            )
+        return recipe
+
+    def check(self) -> None:
+        """Refuse before any data are read what cannot be carried out. Raises RecipeError, DataError."""
+        if self.start not in get_args(Start):
+            raise DataError(f"start is one of {', '.join(get_args(Start))}, not {self.start!r}")
+        if self.starts < 1:
+            raise DataError(f"starts is {self.starts}: a retrieval needs at least one start")
+        recipe = self.recipe()
+        preset(self.preprocess, self.domain)
+        if recipe is None and self.start == "random":
+            raise RecipeError(
+                "refine=none answers with the network's image, start=random asks no network: choose one of them"
+            )
+        if recipe is None and self.start == "mixed":
+            raise RecipeError("refine=none answers with the network's image, start=mixed refines: choose one of them")
+
+    @property
+    def asks_network(self) -> bool:
+        """Whether a network predicts the start, or only has to be known."""
+        return self.start != "random" or self.model is not None

@@ -1,0 +1,249 @@
+"""The way of one pattern: prepare -> predict -> choose the start -> (refine) -> judge.
+
+The library, the service and the evaluation of networks all take it. The refinement itself is in `inphase.imaging.refine`,
+which loads torch; nothing here does.
+"""
+
+import importlib.metadata
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase import ambiguity, trust
+from inphase.errors import DataError
+from inphase.formats import RawScan
+from inphase.formats.scan import native
+from inphase.free import free_voxels
+from inphase.geometry import Geometry
+from inphase.imaging import consensus, report
+from inphase.imaging.clock import Clock
+from inphase.imaging.maps import maps
+from inphase.imaging.options import CONVENTIONAL, NO_REFINEMENT, Options
+from inphase.imaging.prepared import SUPPORT_THRESHOLD, PreparedPattern
+from inphase.imaging.reconstruction import Reconstruction
+from inphase.imaging.report import Report
+from inphase.metrics import noise_chi2
+from inphase.models.card import Card
+from inphase.models.families import family
+from inphase.pattern import Domain, Pattern
+from inphase.preprocess.corrections import Corrections
+from inphase.preprocess.pipeline import Prepared, preprocess
+from inphase.preprocess.recipe import preset
+from inphase.preprocess.validate import pattern_from_array
+from inphase.retrieval.ensemble import Candidate, Ensemble
+from inphase.retrieval.problem import Problem
+
+if TYPE_CHECKING:
+    from inphase.models.session import Session
+
+SIDE: Final = 64  # voxels along each axis of a reconstruction without a network
+
+
+class CommonFrame(Protocol):
+    """Where the results of a series are brought to, so that they can be compared voxel by voxel."""
+
+    def join(
+        self, form: ambiguity.Canonical, report: Report, trusted: trust.Level
+    ) -> tuple[ambiguity.Canonical, report.Series]:
+        """Bring a result into the frame, or make it the frame where it is the first that can be trusted."""
+        ...
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What `prepare` made. pattern: on the grid, from which a network's inputs are taken."""
+
+    prepared: PreparedPattern
+    report: Report
+    pattern: Pattern
+
+
+def begin(
+    scan: RawScan, options: Options, session: "Session | None", clock: Clock, corrections: Corrections | None = None
+) -> tuple[PreparedPattern, Report]:
+    """prepare -> predict -> choose the start. Nothing is refined yet. session: None where no network is asked."""
+    preparation = prepare(scan, options, session.version.card if session else None, clock, corrections)
+    if session is not None:
+        preparation = predict(preparation, session, clock)
+    with clock("score"):
+        return preparation.prepared, choose_start(preparation.prepared, preparation.report)
+
+
+def prepare(
+    scan: RawScan, options: Options, card: Card | None, clock: Clock, corrections: Corrections | None = None
+) -> Preparation:
+    """Check the scan, clean it, bring it onto the grid of the card and hide the free voxels. Raises DataError, RecipeError."""
+    with clock("decode"):
+        measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
+    with clock("preprocess"):
+        recipe = preset(options.preprocess, options.domain, scan.saturation.level if scan.saturation else None)
+        found = preprocess(measured, recipe, card.grid if card else (SIDE, SIDE, SIDE), corrections)  # type: ignore[arg-type]
+        prepared = _prepared(found, options, card)
+    return Preparation(prepared, _report(scan, measured, found, recipe.text, options, prepared), found.pattern)
+
+
+def predict(preparation: Preparation, session: "Session", clock: Clock) -> Preparation:
+    """Ask a network for its image of a prepared pattern. Raises DataError where it was not made for such patterns."""
+    version, prepared = session.version, preparation.prepared
+    card, kind = version.card, family(version.card)
+    with clock("infer"):
+        features = kind.features(card, preparation.pattern, prepared.problem.free)
+        prediction = kind.decode(card, session.infer(features))[0]
+    model = report.part(report.Model, card, provider=session.provider)
+    return replace(
+        preparation,
+        prepared=replace(prepared, prediction=prediction),
+        report=replace(preparation.report, model=model),
+    )
+
+
+def choose_start(prepared: PreparedPattern, found: Report) -> Report:
+    """Score the network's guess and settle where the refinement begins; with start=auto by the rules of inphase.trust."""
+    start, metrics = found.start, found.metrics
+    refined = found.recipe.refine != NO_REFINEMENT
+    obeyed = start.requested in ("network", "mixed")
+    if prepared.prediction is None:
+        return replace(found, start=replace(start, kind="random", why="as requested"))
+    faults: list[str]
+    try:
+        guess = prepared.guess
+    except DataError as error:
+        if obeyed or not refined:
+            raise
+        faults = [str(error)]
+    else:
+        faults = trust.start_faults(guess.metrics, prepared.noise_chi2, prepared.support_of(guess))
+        metrics = replace(metrics, network=report.part(report.Score, guess.metrics))
+    insane = f"the network's start is not sane: {'; '.join(faults)}"
+    if obeyed:
+        start = replace(start, kind="network", why="as requested")
+    elif not faults:
+        start = replace(start, kind="network", why="the network's start is sane")
+    elif not refined:
+        start = replace(start, kind="network", why=f"not refined, though {insane}")
+    else:
+        start = replace(start, kind="random", why=f"{insane}; conventional recipe {CONVENTIONAL} instead")
+    return replace(found, metrics=metrics, start=start)
+
+
+def judge(
+    prepared: PreparedPattern,
+    found: Report,
+    best: Candidate,
+    clock: Clock,
+    ensemble: Ensemble | None = None,
+    frame: CommonFrame | None = None,
+) -> Reconstruction:
+    """Bring the best candidate into canonical form, say how far it can be trusted, and put the result together.
+
+    ensemble: of all candidates, where there were several. frame: of the series whose scan this is.
+    """
+    with clock("encode"):
+        verdict = trust.judge(
+            best.metrics,
+            prepared.noise_chi2,
+            prepared.support_of(best),
+            refined=found.recipe.refine != NO_REFINEMENT,
+            valid_fraction=prepared.valid_fraction,
+        )
+        alone = canonical = ambiguity.canonical(best.object, best.support)
+        series = found.series
+        if frame is not None:
+            canonical, series = frame.join(alone, found, verdict.level)
+        derived = maps(canonical, prepared.geometry)
+        problem = prepared.problem
+        arrays: dict[str, NDArray[Any]] = {
+            "object": canonical.object,
+            "amplitude": np.abs(canonical.object),
+            "phase": np.angle(canonical.object),
+            "phase_flat": canonical.phase_flat,
+            "support": canonical.support,
+            "modulus": problem.modulus,
+            "mask": problem.mask,
+            "free": problem.free if problem.free is not None else np.zeros(problem.mask.shape, bool),
+            **_places(prepared.geometry, canonical.object.shape),
+            **derived.arrays,
+            **consensus.arrays(ensemble, alone, canonical),
+        }
+        if best.kernel is not None:
+            arrays["coherence_kernel"] = best.kernel
+    return Reconstruction(
+        arrays,
+        replace(
+            found,
+            metrics=replace(found.metrics, final=report.part(report.Score, best.metrics)),
+            trust=verdict,
+            series=series,
+            start=replace(found.start, kind=best.origin),
+            canonical=report.part(report.Canonical, canonical),
+            ensemble=consensus.reported(ensemble),
+            strain=derived.strain,
+            strain_reason=derived.reason,
+            timings_ms=clock.rounded(),
+        ),
+    )
+
+
+def _places(geometry: Geometry | None, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+    """Where the voxels lie, as arrays of the result; NaN where it is unknown."""
+    basis = np.full((len(shape), 3), np.nan) if geometry is None else geometry.voxel_basis_m(shape)
+    centre = None if geometry is None else geometry.q_centre
+    rotation = None if geometry is None else geometry.sample_rotation
+    return {
+        "voxel_size_m": np.linalg.norm(basis, axis=1),
+        "voxel_basis_m": basis,
+        "q_centre": np.full(3, np.nan) if centre is None else centre,
+        "sample_rotation": np.full((3, 3), np.nan) if rotation is None else rotation,
+    }
+
+
+def _prepared(found: Prepared, options: Options, card: Card | None) -> PreparedPattern:
+    pattern = found.pattern
+    counts = options.domain is Domain.COUNTS
+    free = free_voxels(pattern.mask, options.seed) if counts else None
+    return PreparedPattern(
+        problem=Problem(pattern.modulus, pattern.mask, free, found.padding_bound),
+        domain=options.domain,
+        prediction=None,
+        support_threshold=card.support_threshold if card else SUPPORT_THRESHOLD,
+        oversampling=found.oversampling_after,
+        valid_fraction=found.valid_fraction,
+        noise_chi2=noise_chi2(pattern.intensity, pattern.mask) if counts else None,
+        geometry=pattern.geometry,
+    )
+
+
+def _report(
+    scan: RawScan, measured: Pattern, found: Prepared, recipe: str, options: Options, prepared: PreparedPattern
+) -> Report:
+    refine, geometry, shape = options.recipe(), prepared.geometry, found.pattern.shape
+    return Report(
+        model=None,
+        recipe=report.Recipes(preprocess=recipe, refine=refine.text if refine else NO_REFINEMENT),
+        input=report.Input(
+            digest=measured.digest,
+            shape=scan.array.shape,
+            dtype=str(scan.array.dtype),
+            domain=options.domain.value,
+            source=scan.source,
+            chosen=scan.chosen,
+        ),
+        oversampling=report.Oversampling(found.oversampling_measured, found.oversampling_after),
+        preprocess=report.part(
+            report.Preprocessing,
+            found,
+            binning=found.transform.bins,
+            offset=found.transform.offset,
+            shape=shape,
+            voxel_size_m=geometry.voxel_size_m(shape) if geometry else None,
+            geometry=report.GridGeometry.of(geometry, shape) if geometry else None,
+        ),
+        metrics=report.Scores(noise_chi2=prepared.noise_chi2),
+        start=report.Beginning(options.start, "network", "", options.starts, options.seed),
+        timings_ms={},
+        code_version=importlib.metadata.version("inphase"),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )

@@ -1,0 +1,95 @@
+"""onnxruntime sessions: prediction in the frame, provider as reported, errors."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import yaml
+
+from inphase.models.families import family
+from inphase.models.repository import ModelError, Repository
+from inphase.models.session import Session, Sessions
+from inphase.pattern import Pattern
+from tests.toy import GRID, counts, crystal, write_model
+
+PATTERN = Pattern(counts().astype(np.float32), np.zeros(GRID, np.uint8))
+
+
+@pytest.fixture(scope="module")
+def session(models_dir: Path) -> Session:
+    """The toy model, loaded."""
+    return Session(Repository(models_dir, "inphase-bcdi").resolve(None), threads=1)
+
+
+def test_the_box_lies_centre_on_centre_in_the_frame(session: Session) -> None:
+    """The model's 32^3 box comes back in 64^3 where the crystal is, to float32."""
+    card = session.version.card
+    (prediction,) = family(card).decode(card, session.infer(family(card).features(card, PATTERN, None)))
+    assert prediction.amplitude.shape == GRID
+    np.testing.assert_allclose(prediction.amplitude, np.abs(crystal()), atol=1e-6)
+    inside = np.abs(crystal()) > 0
+    np.testing.assert_allclose(prediction.phase[inside], np.angle(crystal())[inside], atol=1e-6)
+
+
+def test_the_provider_is_the_one_in_use(session: Session) -> None:
+    """Without an accelerator's wheel it is one of those that onnxruntime has, and not a wish."""
+    assert session.provider in onnxruntime.get_available_providers()
+
+
+def test_a_model_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
+    """A file with the right checksum that onnxruntime cannot load gives one clear error."""
+    folder = write_model(tmp_path, crystal(), name="a")
+    (folder / "model.onnx").write_bytes(b"not a graph")
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    card["sha256"] = hashlib.sha256(b"not a graph").hexdigest()
+    (folder / "card.yaml").write_text(yaml.safe_dump(card))
+    with pytest.raises(ModelError, match="a@1 does not load"):
+        Sessions(Repository(tmp_path, "a")).get(None)
+
+
+def test_a_card_with_other_inputs_than_the_graph_is_refused(tmp_path: Path) -> None:
+    """Card and graph must name the same inputs."""
+    write_model(tmp_path, crystal(), name="a", inputs=["modulus"])
+    with pytest.raises(ModelError, match="its card says"):
+        Sessions(Repository(tmp_path, "a")).get(None)
+
+
+def test_a_session_is_loaded_once(models_dir: Path) -> None:
+    """Threads that ask at the same time get one and the same session."""
+    sessions = Sessions(Repository(models_dir, "inphase-bcdi"), threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: sessions.get("inphase-bcdi@1"), range(8)))
+    assert len(found) == 1
+    assert sessions.provider(found.pop().version) is not None
+    assert sessions.provider(sessions.repository.resolve("blind")) is None
+
+
+def test_a_session_gets_its_own_inputs_only(session: Session) -> None:
+    """Features that a card does not name are left out, so that sessions with different inputs share one service."""
+    card = session.version.card
+    features = family(card).features(card, PATTERN, None)
+    alone = session.infer(features)
+    beside = session.infer({**features, "other": np.zeros(3, np.float32)})
+    np.testing.assert_array_equal(alone["amplitude"], beside["amplitude"])
+
+
+def test_a_batch_is_answered_pattern_by_pattern(session: Session) -> None:
+    """Three patterns in one call: three predictions, each the one that it gets alone."""
+    card, kind = session.version.card, family(session.version.card)
+    features = kind.features(card, PATTERN, None)
+    batch = {name: np.concatenate([tensor] * 3) for name, tensor in features.items()}
+    (alone,) = kind.decode(card, session.infer(features))
+    together = kind.decode(card, session.infer(batch))
+    assert len(together) == 3
+    for one in together:
+        np.testing.assert_array_equal(one.amplitude, alone.amplitude)
+
+
+def test_a_card_with_an_unknown_input_is_refused(tmp_path: Path) -> None:
+    """No feature of that name can be made: the card says so, and what there is."""
+    write_model(tmp_path, crystal(), name="a", inputs=["modulus", "phase"])
+    repository = Repository(tmp_path, "a")
+    assert "inputs are modulus, valid, autocorrelation" in repository.refused[0].why
