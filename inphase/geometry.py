@@ -77,5 +77,4 @@ class Geometry:
 
 def _inverse(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of three steps, or the pseudo-inverse of the two of a frame."""
-    inverse: NDArray[np.float64] = np.linalg.inv(steps) if len(steps) == 3 else np.linalg.pinv(steps)
-    return inverse
+    return np.asarray(np.linalg.inv(steps) if len(steps) == 3 else np.linalg.pinv(steps), np.float64)

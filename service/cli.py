@@ -253,6 +253,7 @@ def _preflight(settings: "Settings") -> None:
     for refusal in repository.refused:
         err.print(f"model {refusal.folder} is refused: {refusal.why}", style="yellow", markup=False)
     repository.resolve(None)
+    settings.check_state()
     if settings.queue and settings.redis_url is None:
         find_server()
 
@@ -286,6 +287,8 @@ def worker(
     given = {"redis_url": redis_url, "state_dir": state_dir, "device": device, "threads": threads}
     settings = _settings(**given)
     url = _redis_of(settings)
+    if store is None:
+        settings.check_state()
     configure_logging()
     work(
         WorkerSettings(
@@ -339,11 +342,9 @@ def _redis_of(settings: "Settings") -> str:
     """The address of the Redis that a service uses: the one that is set, or the embedded one of a service on this machine."""
     from service.jobs.embedded import url_of
 
-    url = settings.redis_address or url_of(settings.state_dir / "redis")
+    url = settings.redis_address or url_of(settings.state / "redis")
     if url is None:
-        raise InphaseError(
-            f"no Redis: start `inphase serve` with the state folder {settings.state_dir}, or set REDIS_URL"
-        )
+        raise InphaseError(f"no Redis: start `inphase serve` with the state folder {settings.state}, or set REDIS_URL")
     return url
 
 

@@ -107,7 +107,7 @@ class Services:
         settings = self.settings
         url = settings.redis_address
         if url is None:
-            self._redis = EmbeddedRedis(settings.state_dir / "redis")
+            self._redis = EmbeddedRedis(settings.state / "redis")
             url = self._redis.start()
         self.records = Records(url)
         self.series = SeriesRecords(url)

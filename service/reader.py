@@ -117,6 +117,7 @@ class Reader:
 
     def _read(self, record: JobRecord, token: str, clock: Clock, scan: RawScan | None) -> JobRecord:
         submission = Submission.model_validate_json(record.asked)
+        clock.ms.setdefault("receive", submission.receive_ms)
         prepared, report = self._begin(record, submission, clock, scan)
         if report.recipe.refine == NO_REFINEMENT:
             frame = Frame(self._store, record.series, record.job_id) if record.series else None

@@ -26,12 +26,13 @@ class Upload(BaseModel):
 
 
 class Submission(BaseModel):
-    """One pattern to be reconstructed."""
+    """One pattern to be reconstructed. receive_ms: how long the body took to come."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     options: JobOptions
     source: Annotated[FileSource | Upload, Field(discriminator="kind")]
+    receive_ms: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,8 @@ async def _received(request: Request, call: Call, services: Services, clock: Clo
             body = await read_json(request, settings.bounds)
         asked = _parsed(body, call)
         await _check(asked, services)
-        return _Received(Submission(options=_options(asked), source=asked.source), None, body)
+        submission = Submission(options=_options(asked), source=asked.source, receive_ms=clock.ms["receive"])
+        return _Received(submission, None, body)
     if kind not in (NPY, NPZ, OCTETS):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
     await _check(call, services)
@@ -174,7 +175,7 @@ async def _received(request: Request, call: Call, services: Services, clock: Clo
         else:
             coming = receive_array(request, layout, settings.bounds, services.budget)
         scan = await held.enter_async_context(coming)
-    return _Received(Submission(options=_options(call), source=Upload()), scan)
+    return _Received(Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"]), scan)
 
 
 def _options(asked: JobOptions) -> JobOptions:
@@ -207,7 +208,7 @@ async def _check(asked: JobOptions, services: Services) -> None:
 async def _repeatable(key: str, request: Request, received: _Received, services: Services) -> Repeatable:
     """The request as Redis remembers it: everything that was asked, but not how long to wait for the answer."""
     body = await services.compute(received.digest)
-    asked = received.submission.model_dump(mode="json", exclude={"options": {"wait"}})
+    asked = received.submission.model_dump(mode="json", exclude={"options": {"wait"}, "receive_ms": True})
     text = json.dumps([media_type(request), asked, body], sort_keys=True)
     return Repeatable(key.strip('"'), hashlib.sha256(text.encode()).hexdigest())
 

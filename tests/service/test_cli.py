@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -340,6 +341,75 @@ def test_serve_says_at_once_what_is_missing(inphase, tmp_path: Path, monkeypatch
     code, _, err = inphase("serve")
     assert code == 1
     assert "REDIS_URL" in err
+
+
+NAMELESS = """
+import pwd, sys
+
+def nobody(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+pwd.getpwuid = nobody
+from service.cli import main
+sys.argv = ["inphase", *sys.argv[1:]]
+main()
+"""
+
+
+def nameless(models_dir: Path, home: str | None, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run the command in a process of its own as a user whose id has no entry: in a container any id may be given."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("INPHASE_", "HOME", "XDG_", "REDIS_"))
+    }
+    for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
+        kept.pop(name, None)
+    root = str(Path(cli.__file__).parent.parent)
+    env = kept | {"INPHASE_MODELS_DIR": str(models_dir), "INPHASE_THREADS": "1", "PYTHONPATH": root}
+    return subprocess.run(
+        [sys.executable, "-c", NAMELESS, *map(str, arguments)],
+        env=env if home is None else env | {"HOME": home}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+NO_STATE = "INPHASE_STATE_DIR or --state-dir"
+
+
+@pytest.mark.parametrize("home", [None, "/proc/nowhere"])  # no home at all, and one where not even root may write
+def test_reconstruct_needs_no_home(models_dir: Path, scan: Path, tmp_path: Path, home: str | None) -> None:
+    """A reconstruction with refinement runs to its end and leaves nothing but the result."""
+    output = tmp_path / "out.npz"
+    ended = nameless(models_dir, home, "reconstruct", scan, "-o", output, "--refine", "2*ER", "--start", "network")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert read_result(output).object.shape == (64, 64, 64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npz", "scan.npy"]
+
+
+@pytest.mark.parametrize(
+    ("home", "word"), [(None, "no home folder"), ("", "no home folder"), ("/proc/nowhere", "written (No such")]
+)
+def test_serve_without_a_home_is_one_line(models_dir: Path, home: str | None, word: str) -> None:
+    """What keeps a state says in one line what to set, before anything starts."""
+    ended = nameless(models_dir, home, "serve")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert word in line
+    assert NO_STATE in line
+
+
+def test_worker_without_a_home_is_one_line(inphase, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """A worker whose store is not named either."""
+    monkeypatch.delenv("INPHASE_STATE_DIR")
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    code, _, err = inphase("worker", "--redis-url", "redis://127.0.0.1:1")
+    assert code == 1
+    assert NO_STATE in err
+
+
+def test_a_state_folder_that_may_not_be_written(inphase, scan: Path) -> None:  # type: ignore[no-untyped-def]
+    """The folder is named, whoever named it."""
+    code, _, err = inphase("serve", "--state-dir", scan / "state", "--no-queue")
+    assert code == 1
+    assert f"the state folder {scan / 'state'} cannot be written (Not a directory)" in err
 
 
 def test_worker_without_redis_says_what_to_do(inphase, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

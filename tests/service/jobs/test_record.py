@@ -20,6 +20,14 @@ def new(records: Records, **options: object) -> str:
     return job_id
 
 
+def read(records: Records, fingerprint: str) -> str:
+    """A job that is queued when its data have been read."""
+    job_id = new(records, asked="this")
+    assert records.take(job_id, job_id)
+    assert records.queue(job_id, job_id, b"{}", fingerprint=fingerprint)
+    return job_id
+
+
 def claim(records: Records, job_id: str, worker: str = "w") -> int | None:
     """An attempt by the message that stands for the job."""
     return records.claim(job_id, records.message_of(job_id), worker)
@@ -43,12 +51,86 @@ def test_creation_repeated_by_the_client_is_one_job(records: Records) -> None:
         records.create(job_id, b"{}")
 
 
-def test_ended_job_needs_no_queue(records: Records) -> None:
-    """A job answered at once is recorded as succeeded, with its result, and never waits."""
-    record = records.add_ended(uuid4().hex, b"{}", result="result-0", owner="ada")
+def test_what_needs_no_worker_ends_from_reading(records: Records) -> None:
+    """A job answered at once is recorded as succeeded, with its result as the only revision, and never waits."""
+    job_id = new(records, owner="ada", asked="this")
+    assert (records.get(job_id).state, records.get(job_id).asked) == (JobState.ACCEPTED, "this")
+    assert records.take(job_id, "reader")
+    assert records.conclude(job_id, "reader", JobState.SUCCEEDED, document=b"{}", result="result-0")
+    record = records.get(job_id)
     assert (record.state, record.result, record.owner) == (JobState.SUCCEEDED, "result-0", "ada")
+    assert [(r.number, r.kind, r.result, r.final) for r in record.revisions] == [(1, "network", "result-0", True)]
     assert record.finished is not None
-    assert records.position(record.job_id) is None
+    assert records.position(job_id) is None
+
+
+def test_only_its_reader_gets_a_job_on(records: Records) -> None:
+    """What is being read is nobody else's: taken once, queued or ended by its reader alone; taking again after a lost answer is the same."""
+    job_id = new(records, asked="this")
+    assert records.unread() == job_id
+    assert records.take(job_id, "a")
+    assert records.take(job_id, "a")
+    assert not records.take(job_id, "b")
+    assert records.unread() is None
+    assert not records.queue(job_id, "b", b"{}")
+    assert not records.conclude(job_id, "b", JobState.FAILED, reason="no")
+    assert records.get(job_id).state is JobState.READING
+    assert records.queue(job_id, "a", b"{}", fingerprint="f", first="revision-1")
+    assert records.queue(job_id, "a", b"{}", fingerprint="f", first="revision-1")
+    record = records.get(job_id)
+    assert (record.state, record.document, record.fingerprint) == (JobState.QUEUED, b"{}", "f")
+    assert [(r.kind, r.final) for r in record.revisions] == [("network", False)]
+
+
+def test_a_reader_that_says_no_more_loses_its_job(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it read is accepted again, and given up after MAX_DELIVERIES readers; one that speaks keeps it."""
+    job_id = new(records, asked="this")
+    for attempt in range(MAX_DELIVERIES):
+        assert records.take(job_id, str(attempt))
+        records.announce_readers([str(attempt)])
+        assert records.reclaim() == 0
+        with monkeypatch.context() as patch:
+            patch.setattr("service.jobs.record._PRESENT_S", -1.0)
+            assert records.reclaim() == 1
+        assert records.get(job_id).state is JobState.ACCEPTED
+    assert not records.take(job_id, "last")
+    assert records.get(job_id).state is JobState.FAILED
+    assert "ended the service 3 times" in records.get(job_id).reason
+
+
+def test_given_back_is_not_held_against_a_job(records: Records) -> None:
+    """A full store is not the job's doing: it may be read as often as it takes."""
+    job_id = new(records, asked="this")
+    for attempt in range(MAX_DELIVERIES + 2):
+        assert records.take(job_id, str(attempt))
+        assert records.give_back(job_id, str(attempt))
+    assert records.get(job_id).state is JobState.ACCEPTED
+
+
+def test_a_job_cancelled_while_it_is_read_is_not_queued(records: Records) -> None:
+    """An accepted one is cancelled at once."""
+    reading, accepted = new(records, asked="this"), new(records, asked="that")
+    assert records.take(reading, "a")
+    assert records.request_cancel(reading) is JobState.READING
+    assert not records.queue(reading, "a", b"{}")
+    assert records.get(reading).state is JobState.CANCELLED
+    assert records.request_cancel(accepted) is JobState.CANCELLED
+    assert not records.take(accepted, "a")
+
+
+def test_a_discarded_job_leaves_nothing(records: Records, redis_url: str) -> None:
+    """Neither in a list nor as a key."""
+    job_id = new(records, asked="this", owner="ada")
+    assert records.take(job_id, "a")
+    records.discard(job_id, "b")
+    assert records.get(job_id).state is JobState.READING
+    records.discard(job_id, "a")
+    with pytest.raises(UnknownJobError):
+        records.get(job_id)
+    assert records.page().records == ()
+    with redis.Redis.from_url(redis_url) as client:
+        assert not [key for key in client.scan_iter() if job_id.encode() in key]
+        assert not client.zscore("inphase:jobs:reading", job_id)
 
 
 def test_path_to_success(records: Records) -> None:
@@ -281,7 +363,7 @@ def test_concurrent_duplicates_make_one_job(records: Records, redis_url: str) ->
 
 def test_a_result_is_found_by_its_fingerprint(records: Records) -> None:
     """Only a succeeded job stands for its fingerprint, the latest one, and none that was removed."""
-    first, second = new(records, fingerprint="f"), new(records, fingerprint="f")
+    first, second = read(records, "f"), read(records, "f")
     assert records.earlier("f") is None
     claim(records, first)
     records.finish(first, 1, JobState.SUCCEEDED, result="r")
@@ -289,7 +371,9 @@ def test_a_result_is_found_by_its_fingerprint(records: Records) -> None:
     claim(records, second)
     records.finish(second, 1, JobState.FAILED)
     assert records.earlier("f") == records.get(first)
-    third = records.add_ended(uuid4().hex, b"{}", result="r", fingerprint="f").job_id
+    third = new(records, asked="this")
+    records.take(third, "a")
+    records.conclude(third, "a", JobState.SUCCEEDED, result="r", fingerprint="f")
     assert records.earlier("f") == records.get(third)
     records.remove(first)
     assert records.earlier("f") == records.get(third)
