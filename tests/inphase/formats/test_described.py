@@ -619,3 +619,37 @@ def test_a_motor_that_is_no_circle_is_told(tmp_path: Path) -> None:
     )
     named.write_text(text + rows)
     assert "nu moved as well, which is no circle here" in read(path, place=Place("P10", spec=named)).chosen
+
+
+def test_positions_of_frames_that_were_never_written(tmp_path: Path) -> None:
+    """A run that was stopped after six of eight frames: the positions of the planned ones are cut with the frames."""
+    path = id01(tmp_path)
+    with h5py.File(path, "a") as file:
+        del file["S1_7.1/measurement/mpx1x4"], file["S1_7.1/instrument/mpx1x4/image"]
+        file.create_dataset("S1_7.1/measurement/mpx1x4", SHAPE, "u4", chunks=(1, *SHAPE[1:]))[:6] = frames(7)[:6]
+    scan = read(path, place=Place("ID01", scan=7))
+    assert scan.array.shape == (6, *SHAPE[1:])
+    assert "frames 6 to 7 of 8 never written and left out" in scan.chosen
+    assert scan.geometry is not None
+    (tmp_path / "whole").mkdir()
+    whole = read(id01(tmp_path / "whole"), place=Place("ID01", scan=7)).geometry
+    assert whole is not None
+    # the step is the same; the middle frame is 3 and not 4, one step of a hundredth of a degree away
+    assert np.allclose(scan.geometry.q_steps, whole.q_steps, rtol=0, atol=3e-4 * np.abs(whole.q_steps).max())
+
+
+@pytest.mark.parametrize("shape", [SHAPE[1:], (1, *SHAPE[1:]), SHAPE])
+@pytest.mark.parametrize("dtype", ["?", "i1", "u8"])
+def test_a_described_mask_of_any_type_and_axes(tmp_path: Path, shape: tuple[int, ...], dtype: str) -> None:
+    """Of the frames or of the scan; what is not zero is masked."""
+    path = p10(tmp_path)
+    bad = np.zeros(shape, dtype)
+    bad[..., 4, 5] = 1
+    if shape == SHAPE:
+        bad[2, 6, 7] = 1
+    with h5py.File(path, "a") as file:
+        del file["entry/instrument/detector/detectorSpecific/pixel_mask"]
+        file["entry/instrument/detector/pixel_mask"] = bad
+    mask = read(path, place=Place("P10")).mask
+    assert mask is not None
+    assert np.array_equal(mask, np.broadcast_to(bad != 0, SHAPE))
