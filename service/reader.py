@@ -8,7 +8,6 @@ asked meanwhile. What is being read stands in Redis: a service that dies leaves 
 import asyncio
 import os
 import socket
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 from uuid import uuid4
@@ -61,14 +60,17 @@ class Reader:
         self._records, self._series, self._intake = records, series, intake
         self._active: set[str] = set()  # tokens of the jobs that are being read
         self._one = anyio.CapacityLimiter(1)  # beside the slots of requests: what is read ahead never takes one
-        self._told_away = False
 
     async def announce(self) -> None:
         """Say which jobs are being read here, so that others leave them alone."""
         while True:
             if tokens := tuple(self._active):
-                with suppress(QueueUnavailableError):  # the others cannot look either
+                try:
                     await anyio.to_thread.run_sync(self._records.announce_readers, tokens)
+                except QueueUnavailableError as error:  # the others cannot look either
+                    log.warning("Redis does not hear what is read here", why=str(error))
+                except Exception:  # without this task what is read counts as lost
+                    log.exception("Redis does not hear what is read here")
             await asyncio.sleep(_ANNOUNCE_S)
 
     async def run(self) -> None:
@@ -77,8 +79,8 @@ class Reader:
             self.wake.clear()
             try:
                 read = await anyio.to_thread.run_sync(self.read_next, limiter=self._one)
-            except QueueUnavailableError:
-                log.warning("Redis is away")
+            except QueueUnavailableError as error:
+                log.warning("accepted jobs wait to be read", why=str(error))
                 read = False
             except Exception:
                 log.exception("a job could not be read")

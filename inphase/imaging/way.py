@@ -7,7 +7,7 @@ which loads torch; nothing here does.
 import importlib.metadata
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,6 @@ from inphase.retrieval.problem import Problem
 
 if TYPE_CHECKING:
     from inphase.models.session import Session
-
-SIDE: Final = 64  # voxels along each axis of a reconstruction without a network
 
 
 class CommonFrame(Protocol):
@@ -80,7 +78,7 @@ def prepare(
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
     with clock("preprocess"):
         recipe = preset(options.preprocess, options.domain, scan.saturation.level if scan.saturation else None)
-        found = preprocess(measured, recipe, card.grid if card else (SIDE, SIDE, SIDE), corrections)  # type: ignore[arg-type]
+        found = preprocess(measured, recipe, card.grid if card else None, corrections)
         prepared = _prepared(found, options, card)
     return Preparation(prepared, _report(scan, measured, found, recipe.text, options, prepared), found.pattern)
 

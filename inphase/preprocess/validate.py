@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.geometry import Geometry
-from inphase.pattern import Domain, MaskState, Pattern, digest
+from inphase.pattern import Domain, MaskState, Pattern, as_frames, digest
 from inphase.preprocess import marks
 from inphase.preprocess.report import Number, StepReport
 
@@ -26,7 +26,9 @@ def pattern_from_array(
     metadata: Mapping[str, str] | None = None,
     mask: NDArray[np.uint8] | None = None,
 ) -> Pattern:
-    """Check an array (rocking, row, column) of counts or moduli and make a Pattern of it.
+    """Check an array of counts or moduli, (rocking, row, column) or a single frame (row, column), and make a Pattern of it.
+
+    A stack of one frame is that frame.
 
     mask: uint8 of MaskState, the array's shape: what the file itself says of its voxels; their values are not looked at.
 
@@ -37,9 +39,12 @@ def pattern_from_array(
     Raises DataError for wrong dimensions, type or size, too many NaN or negative voxels, and a scan without any count.
     """
     data: NDArray[Any] = np.asarray(array)
-    if data.ndim != 3:
+    if data.ndim == 3 and len(data) == 1:
+        data, mask = data[0], None if mask is None else mask[0]
+    if data.ndim not in (2, 3):
         raise DataError(
-            f"the array has {data.ndim} dimensions {data.shape}; a rocking curve has 3: (frame, row, column)"
+            f"the array has {data.ndim} dimensions {data.shape}; a rocking curve has 3, (frame, row, column), and a single "
+            "frame 2, (row, column)"
         )
     if data.dtype.kind not in "uif":
         raise DataError(f"the array holds {data.dtype}; counts or moduli must be real numbers (integer or float)")
@@ -96,8 +101,8 @@ def _unknown(
     given: what is masked already does not count against the scan. Raises DataError where there are too many.
     """
     low, high = data.min(), data.max()  # NaN if any voxel is NaN
-    marked = marks.find(data, float(high))
-    unknown = marked.voxels if marked.any else None
+    marked = marks.find(as_frames(data), float(high))
+    unknown = marked.voxels.reshape(data.shape) if marked.any else None
     numbers: dict[str, Number] = {
         "filled_frames": [int(frame) for frame in np.flatnonzero(marked.frames)],
         "marked_pixels": int(marked.pixels.sum()),
@@ -127,7 +132,8 @@ def _refuse_if_too_many(
     data: NDArray[Any], broken: NDArray[np.bool_], counting: NDArray[np.bool_], domain: Domain
 ) -> None:
     """counting: frames that hold counts; what is unknown in others does not count against the scan."""
-    marked = broken[counting].all(axis=0)  # a pixel that never measures: a mark, not damage
+    frames = as_frames(broken)[counting]
+    marked = frames.all(axis=0) & (len(frames) > 1)  # a pixel that never measures: a mark, not damage
     kinds = f"{int(np.isnan(data).sum()) if data.dtype.kind == 'f' else 0} NaN and {int((data < 0).sum())} negative"
     where = tuple(int(i) for i in np.unravel_index(int(broken.argmax()), broken.shape))
     what = "counts" if domain is Domain.COUNTS else "moduli"
@@ -136,7 +142,7 @@ def _refuse_if_too_many(
             f"{kinds} {what}: {marked.mean():.0%} of the detector's pixels never measure (the first is voxel {where}); "
             "check the file and how it was saved"
         )
-    loose = int(broken[counting].sum()) - int(marked.sum()) * int(counting.sum())
+    loose = int(frames.sum()) - int(marked.sum()) * len(frames)
     if loose >= MAX_UNKNOWN * data.size:
         raise DataError(
             f"{kinds} {what} among {data.size} voxels, the first at {where}: more than {MAX_UNKNOWN:.0%} of the scan "

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
+import anyio
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
@@ -25,6 +26,7 @@ from service.api.bodies import (
     NPY,
     NPZ,
     OCTETS,
+    Uncoded,
     media_type,
     octet_layout,
     parse_body,
@@ -119,7 +121,7 @@ class _Answered:
         202: {"model": JOB, "description": "accepted, not finished within `wait`: ask at Location"},
     },
     openapi_extra=_BODY,
-    dependencies=[Submits],
+    dependencies=[Submits, Uncoded],
 )
 async def reconstruct(
     request: Request,
@@ -248,7 +250,8 @@ async def _carried_out(
 ) -> _Answered:
     """Record the job, read its data while the caller waits, and wait for its end."""
     try:
-        record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan))
+        with anyio.CancelScope(shield=True):  # what has come whole becomes a job, also where its sender has left
+            record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan))
     except QueueUnavailableError as error:
         why = error
         return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
@@ -352,8 +355,9 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
     except QueueUnavailableError:
         return None
     finally:
-        await end(waiting)
-        await end(leaving)
+        with anyio.CancelScope(shield=True):  # the caller may be gone: what was begun is ended all the same
+            await end(waiting)
+            await end(leaving)
 
 
 async def _response(request: Request, call: Call, answered: _Answered, services: Services) -> Response:
