@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from demo import Service
 from numpy.typing import NDArray
 
 import inphase
@@ -22,6 +23,7 @@ from inphase.retrieval import recipe as recipes
 from service import cli
 from service.sources import FileSource
 from tests.docs.examples import PAGES, ROOT, URL, Command, blocks, code, commands, with_blocks
+from tests.toy import counts
 from training import cli as training
 
 # pages whose calls of `inphase reconstruct` are carried out; elsewhere they name files of real beamlines
@@ -56,18 +58,18 @@ def test_python_runs(
     assert [name for name in written(source) if not Path(name).exists()] == []
 
 
-@pytest.fixture
-def job(service: Any, pattern: NDArray[np.uint32]) -> str:
+@pytest.fixture(scope="module")
+def job(service: Service) -> str:
     """A job that has succeeded."""
     with Client(service.url, service.key) as client:
-        document = client.reconstruct(pattern, refine="2*ER", wait=60)
+        document = client.reconstruct(counts(), refine="2*ER", wait=60)
     assert document["state"] == "succeeded"
     return str(document["id"])
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the examples use curl, which this machine does not have")
 @pytest.mark.parametrize("page", with_blocks("sh"))
-def test_shell_runs(page: str, service: Any, workplace: Path, job: str, tmp_path: Path) -> None:
+def test_shell_runs(page: str, service: Service, workplace: Path, job: str, tmp_path: Path) -> None:
     """The blocks of a page in one shell that stops at the first fault, an answer of 400 and more being one."""
     script = "\n".join(blocks(page, "sh"))
     (tmp_path / ".curlrc").write_text("fail-with-body\n")
