@@ -1,7 +1,7 @@
 """The measured pattern and what is known of each of its voxels."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
@@ -35,6 +35,7 @@ class Pattern:
     mask: (n0, n1, n2) uint8 of MaskState.
     geometry: None where nothing is known of the beam and the detector: results then have no voxel size.
     digest: sha256 of the input bytes, for provenance.
+    unknown: what was masked when the array was checked, by kind: numbers of voxels, pixels, frames; empty where nothing was.
     """
 
     intensity: NDArray[np.float32]
@@ -43,6 +44,7 @@ class Pattern:
     geometry: Geometry | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
+    unknown: Mapping[str, int | float | str | Sequence[int | float]] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:

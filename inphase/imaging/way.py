@@ -189,21 +189,14 @@ def judge(
 
 def _places(geometry: Geometry | None, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
     """Where the voxels lie, as arrays of the result; NaN where it is unknown."""
-    unknown = np.full((3, 3), np.nan)
-    if geometry is None:
-        return {
-            "voxel_size_m": unknown[0],
-            "voxel_basis_m": unknown,
-            "q_centre": unknown[0],
-            "sample_rotation": unknown,
-        }
-    n0, n1, n2 = shape
-    basis = geometry.voxel_basis_m((n0, n1, n2))
+    basis = np.full((len(shape), 3), np.nan) if geometry is None else geometry.voxel_basis_m(shape)
+    centre = None if geometry is None else geometry.q_centre
+    rotation = None if geometry is None else geometry.sample_rotation
     return {
         "voxel_size_m": np.linalg.norm(basis, axis=1),
         "voxel_basis_m": basis,
-        "q_centre": unknown[0] if geometry.q_centre is None else geometry.q_centre,
-        "sample_rotation": unknown if geometry.sample_rotation is None else geometry.sample_rotation,
+        "q_centre": np.full(3, np.nan) if centre is None else centre,
+        "sample_rotation": np.full((3, 3), np.nan) if rotation is None else rotation,
     }
 
 

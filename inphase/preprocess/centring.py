@@ -1,6 +1,6 @@
 """Where the Bragg peak is, and the window of the detector that brings it to the centre of the model grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +30,11 @@ class Window:
     centre: tuple[int, int, int]
     measured: tuple[float, float, float]
 
+    def moved(self, voxels: tuple[int, int, int]) -> "Window":
+        """The same window of a larger array, in which the measured grid begins at `voxels`."""
+        start, centre = ((a + voxels[0], b + voxels[1], c + voxels[2]) for a, b, c in (self.start, self.centre))
+        return replace(self, start=start, centre=centre)
+
     def report(self, reference: Reference) -> StepReport:
         """The numbers of the step."""
         numbers: dict[str, Number] = {"reference": reference, "centre": list(self.centre), "start": list(self.start)}
@@ -43,6 +48,7 @@ def window(
     shape: tuple[int, int, int],
     reference: Reference = "peak",
     sigma: tuple[float, float, float] = (2.0, 2.0, 2.0),
+    origin: tuple[int, int, int] = (0, 0, 0),
 ) -> Window:
     """The window of shape * bins measured voxels that brings the reference to the DC voxel N // 2 of the binned grid.
 
@@ -51,7 +57,7 @@ def window(
     or by gaps, and a neighbour's tail moves the centre of mass. "mass" takes the centre of mass of what is above 5 % of the
     maximum around the peak: a smaller ramp for strongly strained crystals whose peak is split. "array" keeps the centre.
     measured: shape of the measurement. around: the surroundings of its peak. shape: of the model grid. sigma: oversampling;
-    the first minimum lies that many voxels from the peak.
+    the first minimum lies that many voxels from the peak. origin: of the measurement in its file, for the message.
 
     Nothing wraps: the window may reach beyond the measurement. Raises DataError where less than half of the
     central fringe's half-width lies between peak and border: then the true maximum may lie outside.
@@ -61,9 +67,11 @@ def window(
     spot = around.peak
     for axis, (p, n, s) in enumerate(zip(spot, measured, sigma, strict=True)):
         if min(p, n - 1 - p) < s / 2:
+            in_file = tuple(a + b for a, b in zip(spot, origin, strict=True))
             raise DataError(
-                f"the Bragg peak (voxel {spot}) lies at the border of axis {axis}, {min(p, n - 1 - p)} voxels from it, and a "
-                f"fringe is {s:.1f} voxels wide: its maximum may be outside. Measure again with the peak inside the range"
+                f"the Bragg peak (voxel {in_file}) lies at the border of axis {axis}, {min(p, n - 1 - p)} voxels from it (voxels "
+                f"{origin[axis]} to {origin[axis] + n - 1} were measured), and a fringe is {s:.1f} voxels wide: its maximum may "
+                "be outside. Measure again with the peak inside the range"
             )
     corner = _brightest(around, bins) if reference == "peak" else _mass(around, bins, sigma)
     return _laid(measured, bins, shape, corner)

@@ -6,7 +6,7 @@ import numpy as np
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess import background, binning, centring, grid, oversampling, pixels
+from inphase.preprocess import background, binning, centring, grid, lost, oversampling, pixels, validate
 from inphase.preprocess.core import core
 from inphase.preprocess.corrections import Corrections, correct
 from inphase.preprocess.recipe import PreprocessRecipe
@@ -47,7 +47,7 @@ def preprocess(
 
     Raises DataError where the data cannot be used: nothing valid left, peak at the border, maps that do not fit.
     """
-    clean, steps = _cleaned(pattern, recipe, corrections)
+    clean, origin, steps = _cleaned(pattern, recipe, corrections)
     if not clean.intensity.any():
         raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
     level = background.estimate(clean, recipe.background.quantile) if recipe.background else 0.0
@@ -59,8 +59,9 @@ def preprocess(
         rule = recipe.binning
         bins = oversampling.binning_for(measured.sigma, fits, rule.target, rule.least, rule.most)
     steps.append(measured.report(bins))
-    window = centring.window(clean.shape, surroundings, bins, shape, recipe.centring.reference, measured.sigma)
-    steps.append(window.report(recipe.centring.reference))
+    window = centring.window(clean.shape, surroundings, bins, shape, recipe.centring.reference, measured.sigma, origin)
+    in_file = window.moved(origin)
+    steps.append(in_file.report(recipe.centring.reference))
     total = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
     cut, report = grid.cut(clean, window)
     steps.append(report)
@@ -81,7 +82,7 @@ def preprocess(
     a, b, c = (s / k for s, k in zip(measured.sigma, bins, strict=True))
     return Prepared(
         pattern=on_grid,
-        transform=Transform(pattern.shape, window.start, bins, shape),
+        transform=Transform(pattern.shape, in_file.start, bins, shape),
         oversampling_measured=measured.sigma,
         oversampling_after=(a, b, c),
         padding_bound=bound,
@@ -93,14 +94,19 @@ def preprocess(
 
 def _cleaned(
     pattern: Pattern, recipe: PreprocessRecipe, corrections: Corrections | None
-) -> tuple[Pattern, list[StepReport]]:
-    """The steps on the full measurement, which mask what is not known."""
-    steps: list[StepReport] = []
+) -> tuple[Pattern, tuple[int, int, int], list[StepReport]]:
+    """The steps that mask what is not known, the first voxel of the measured part that is left, and their reports."""
+    steps = [validate.report(pattern)] if pattern.unknown else []
+    origin = (0, 0, 0)
     if recipe.saturation is not None:
         pattern, report = pixels.saturated(pattern, recipe.saturation)
         steps.append(report)
     if corrections is not None:
         pattern, report = correct(pattern, corrections)
+        steps.append(report)
+    if recipe.lost_frames is not None:
+        measured, report = lost.measured(pattern, recipe.lost_frames.least)
+        pattern, origin = measured.pattern, measured.start
         steps.append(report)
     if recipe.dead_pixels is not None:
         pattern, report = pixels.dead(pattern, recipe.dead_pixels.least)
@@ -108,4 +114,4 @@ def _cleaned(
     if recipe.hot_pixels is not None:
         pattern, report = pixels.hot(pattern, recipe.hot_pixels.ratio, recipe.hot_pixels.least)
         steps.append(report)
-    return pattern, steps
+    return pattern, origin, steps

@@ -8,6 +8,13 @@ from inphase.preprocess.centring import Reference
 
 
 @dataclass(frozen=True)
+class LostFrames:
+    """Frames, and ends of any axis, that were not measured; see lost.measured."""
+
+    least: float = 20.0
+
+
+@dataclass(frozen=True)
 class DeadPixels:
     """Detector pixels silent in every frame; see pixels.dead."""
 
@@ -54,6 +61,7 @@ class PreprocessRecipe:
 
     name: str
     saturation: float | None = None
+    lost_frames: LostFrames | None = None
     dead_pixels: DeadPixels | None = None
     hot_pixels: HotPixels | None = None
     centring: Centring = Centring()
@@ -75,9 +83,14 @@ class PreprocessRecipe:
 
 PRESETS: dict[str, PreprocessRecipe] = {
     "auto": PreprocessRecipe(
-        "auto", dead_pixels=DeadPixels(), hot_pixels=HotPixels(), binning=Binning(), background=Background()
+        "auto",
+        lost_frames=LostFrames(),
+        dead_pixels=DeadPixels(),
+        hot_pixels=HotPixels(),
+        binning=Binning(),
+        background=Background(),
     ),
-    "modulus": PreprocessRecipe("modulus", binning=Binning()),
+    "modulus": PreprocessRecipe("modulus", lost_frames=LostFrames(), binning=Binning()),
     "none": PreprocessRecipe("none", centring=Centring("array")),
 }
 

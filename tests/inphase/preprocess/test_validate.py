@@ -96,7 +96,7 @@ def test_what_the_file_masks_is_not_looked_at() -> None:
     mask = np.zeros(counts.shape, np.uint8)
     mask[2:4], mask[:, :, 11] = MaskState.MASKED, MaskState.PADDING
     spoilt = counts.copy()
-    spoilt[2], spoilt[3] = np.nan, -5.0
+    spoilt[2, :, :6], spoilt[3, 4:] = np.nan, -5.0
     with pytest.raises(DataError, match="NaN"):
         pattern_from_array(spoilt)
     pattern = pattern_from_array(spoilt, mask=mask)

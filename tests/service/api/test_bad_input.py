@@ -329,6 +329,38 @@ async def test_other_bodies_are_not_taken(client: httpx.AsyncClient, kind: str) 
     check(await client.post(URL, content=b"x", headers={"Content-Type": kind}), 415, "application/x-npy")
 
 
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "deflate, gzip", "identity, zstd", "nonesuch"])
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (URL, "application/x-npy"),
+        (URL, "application/x-npz"),
+        (f"{URL}?dtype=uint32&shape=64,64,64", "application/octet-stream"),
+        (URL, "application/json"),
+        ("/v1/series", "application/json"),
+    ],
+)
+async def test_compressed_bodies_are_not_taken(client: httpx.AsyncClient, path: str, kind: str, coding: str) -> None:
+    """415 with the coding, and Accept-Encoding with what is taken (RFC 9110, 12.5.3); nothing of the body is read."""
+
+    async def never() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    answer = await client.post(path, content=never(), headers={"Content-Type": kind, "Content-Encoding": coding})
+    check(answer, 415, coding.lower().removeprefix("identity, "), "without compression")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+async def test_the_coding_that_is_none(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
+    """identity says that nothing is coded; no Accept-Encoding where another thing is wrong (RFC 9110, 12.5.3)."""
+    headers = NPY | {"Content-Encoding": "identity"}
+    answer = await client.post(URL, params={"refine": "none"}, content=npy(pattern), headers=headers)
+    assert answer.status_code == 200, answer.text
+    other = await client.post(URL, content=b"x", headers={"Content-Type": "text/plain"})
+    assert (other.status_code, "accept-encoding" in other.headers) == (415, False)
+
+
 async def test_bodies_above_the_bound(serving: AppContext, settings: Settings, pattern: NDArray[np.uint32]) -> None:
     """A longer body than allowed is 413, by its length or by its header."""
     small = settings.model_copy(update={"bounds": Bounds(body_bytes=100_000)})
