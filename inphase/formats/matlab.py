@@ -65,17 +65,22 @@ def write(path: Path, arrays: Arrays) -> None:
         "mask": result.mask,
         **result.derived,
     }
-    content: dict[str, Any] = {name: np.moveaxis(volume, 0, 2) for name, volume in volumes.items()}
+    content: dict[str, Any] = {name: _turned(volume) for name, volume in volumes.items()}
     content["document"] = str(arrays["document"])
     content["phase_sign"] = "F(q) = sum o(r) exp(-i q.r), as MATLAB's fftn"
     if result.coherence_kernel is not None:
-        content["coherence_kernel"] = np.moveaxis(result.coherence_kernel, 0, 2)
+        content["coherence_kernel"] = _turned(result.coherence_kernel)
     if result.voxel_basis_m is not None:
         content["voxel_basis_m"] = result.voxel_basis_m
     elif result.voxel_size_m is not None:
         content["voxel_size_m"] = np.asarray(result.voxel_size_m)
     with replacing(path) as partial:
         scipy.io.savemat(partial, content, appendmat=False)
+
+
+def _turned(array: NDArray[Any]) -> NDArray[Any]:
+    """(frame, row, column) -> (row, column, frame); an image as it is."""
+    return np.moveaxis(array, 0, 2) if array.ndim == 3 else array
 
 
 def _read_hdf5(request: Request) -> RawScan:
