@@ -77,7 +77,7 @@ def prepare(
     with clock("decode"):
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
     with clock("preprocess"):
-        recipe = preset(options.preprocess, options.domain)
+        recipe = preset(options.preprocess, options.domain, scan.saturation.level if scan.saturation else None)
         found = preprocess(measured, recipe, card.grid if card else None, corrections)
         prepared = _prepared(found, options, card)
     return Preparation(prepared, _report(scan, measured, found, recipe.text, options, prepared), found.pattern)

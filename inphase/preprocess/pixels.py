@@ -20,7 +20,7 @@ LEAST_STUCK = 20.0  # counts over the whole scan
 
 def saturated(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
     """Mask voxels at or above `level` counts per frame, where the detector no longer counts."""
-    found = (pattern.intensity >= level) & pattern.valid
+    found = (pattern.intensity >= np.float32(level)) & pattern.valid  # the counts have been rounded to float32, too
     return masked(pattern, found), StepReport("saturation", {"voxels": int(found.sum()), "level": level})
 
 

@@ -12,6 +12,7 @@ from inphase.ambiguity import align
 from inphase.errors import CancelledError, DataError, RecipeError
 from inphase.formats import RawScan
 from inphase.formats.result import Result
+from inphase.formats.scan import Saturation
 from inphase.geometry import Geometry
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import CONVENTIONAL, Options
@@ -257,3 +258,18 @@ def test_a_modulus_taken_for_counts_is_refused(pattern: NDArray[np.uint32]) -> N
     modulus = np.sqrt(pattern).astype(np.float32)
     with pytest.raises(DataError, match="domain=modulus"):
         run(modulus / modulus.max(), Options(start="random", refine="ER"), None)
+
+
+def test_where_the_file_says_that_the_detector_saturates(pattern: NDArray[np.uint32]) -> None:
+    """Counts clipped at the level are masked like voxels that a mask names, and recipe and report say so."""
+    level = float(np.sort(pattern, axis=None)[-60])
+    clipped = np.minimum(pattern, np.uint32(level))
+    told = replace(raw(clipped), saturation=Saturation(level, "'count_cutoff'"))
+    named = replace(raw(clipped), mask=(clipped >= level).astype(np.uint8))
+    by_level, report = begin(told, Options(start="random"), None, Clock())
+    by_mask, _ = begin(named, Options(start="random"), None, Clock())
+    np.testing.assert_array_equal(by_level.problem.modulus, by_mask.problem.modulus)
+    np.testing.assert_array_equal(by_level.problem.mask, by_mask.problem.mask)
+    assert report.recipe.preprocess.startswith(f"auto: saturation({level}) ")
+    steps = {step.name: step.numbers for step in report.preprocess.steps}
+    assert steps["saturation"] == {"voxels": int((clipped >= level).sum()), "level": level}

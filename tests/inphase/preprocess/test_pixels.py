@@ -103,3 +103,11 @@ def test_noise_that_sums_to_less_than_nothing_is_not_dead(clean: np.ndarray) -> 
     done, report = pixels.dead(pattern(raw))
     assert masked_pixels(done) == {(36, 30)}
     assert report.numbers["pixels"] == 1
+
+
+def test_a_level_that_float32_does_not_hold(clean: np.ndarray) -> None:
+    """Counts of 2^24 + 1 are rounded as the pattern is made, and so is the level: they are found."""
+    raw = clean.copy()
+    raw[5, 6, 7] = 2**24 + 1
+    done, _ = pixels.saturated(pattern(raw.astype(np.float32)), 2.0**24 + 1)
+    assert np.array_equal(np.argwhere(done.mask == MaskState.MASKED), [[5, 6, 7]])
