@@ -26,7 +26,7 @@ READERS: dict[str, Reader] = {
 
 
 def read(
-    path: Path,
+    path: Path | str,
     *,
     dataset: str | None = None,
     domain: Domain = Domain.COUNTS,
@@ -43,6 +43,7 @@ def read(
     Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow; nothing
     else, whatever a library makes of the file.
     """
+    path = Path(path)
     try:
         guessed = place.beamline is None and path.is_dir() and any(path.glob("*.spec"))
         if guessed or (place.beamline is None and place.spec is not None):

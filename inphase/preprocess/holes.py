@@ -8,8 +8,8 @@ a lost frame from the frames beside it, a gap between modules from both sides. F
 sigma 2.5 to 6 come back to within 4 %.
 
 A compact hole that is much wider along every axis, such as the saturated core of a peak, is no matter of sampling any more: it keeps
-the Gaussian mean. On a simulated crystal whose central fringe is saturated the peak is found within a voxel and sigma within 8 %, with
-a dome fitted to the shell around the hole within 45 %.
+the Gaussian mean. On a simulated crystal whose central fringe is saturated sigma is found within 8 % so, and within 45 % with a dome
+fitted to the shell around the hole.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from inphase.pattern import as_frames
 FILL = 2.0  # voxels, Gaussian
 FILL_REACH = 6  # voxels: where it ends
 WIDEST = 0.25  # share of an axis that a hole may take and still be filled from the band
-HARDEST = 1.8  # of a hole's width times the band's half-width: beyond it the values would be invented
+HARDEST = 2.2  # of a hole's width times the band's half-width: beyond it the values would be invented
 COMPACT = 0.5  # of every axis: a hole that reaches farther is a gap, or a frame
 BANDS = np.geomspace(1 / 15, 0.46, 32)  # of the box: the half-widths 1 / sigma that are tried
 WIDENED = 1.05  # of the band found: its edge is where the autocorrelation's tip disappears
