@@ -37,7 +37,8 @@ from training.evaluate.tables import number, table
 
 def real(case: RealCase, session: Session) -> Iterator[str]:
     """One measurement: how it was prepared, what the service answers by default, and the stages of the warm pipeline."""
-    maps = corrections(*(REAL_DATA / name if name else None for name in (case.dark, case.flat)), case.roi)
+    dark, flat = (REAL_DATA / name if name else None for name in (case.dark, case.flat))
+    maps = corrections(dark, flat, case.roi)
 
     def once() -> tuple[PreparedPattern, Reconstruction, Clock]:
         clock = Clock()

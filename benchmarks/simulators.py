@@ -84,7 +84,7 @@ def figures(obj: Objects) -> Figures:
     edges = np.array(
         [np.ptp(np.flatnonzero(inside.any(tuple(a for a in range(3) if a != axis)))) + 1 for axis in range(3)]
     )
-    deep = density[binary_erosion(inside, np.ones((3, 3, 3)), iterations=2)]
+    deep = density[binary_erosion(inside, np.ones((3, 3, 3), np.bool_), iterations=2)]
     steps = [_steps(obj, inside, axis) for axis in range(3)]
     mean = np.array([np.angle(s.sum()) for s in steps])  # of neighbours, weighted by density: the ramp
     points = np.indices(obj.shape).reshape(3, -1).T - np.array(obj.shape) // 2

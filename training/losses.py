@@ -45,7 +45,8 @@ def outside_extent(amplitude: Tensor, extent: Tensor, margin: float = 1.5) -> Te
     The support constraint of phase retrieval; `margin` voxels on each side allow for a centre between two voxels.
     """
     inside = ones_like(amplitude)
-    distance = grid(tuple(amplitude.shape[1:]), amplitude.device).abs()
+    _, m0, m1, m2 = amplitude.shape
+    distance = grid((m0, m1, m2), amplitude.device).abs()
     for axis in range(3):
         inside = inside * (distance[axis] <= extent[:, axis].view(-1, 1, 1, 1) / 2 + margin)
     intensity = amplitude.square()

@@ -16,13 +16,14 @@ from benchmarks import ROOT
 from benchmarks.retrieval import rival
 from benchmarks.retrieval.crystals import KINDS, crystal
 from inphase import ambiguity
+from inphase.imaging.prepared import PreparedPattern
 from inphase.metrics import measure
 from inphase.pattern import Domain, MaskState
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import random
-from training.evaluate.measurements import REAL_CASES, draft
+from training.evaluate.measurements import REAL_CASES, measured
 
 KEPT = ROOT / "build" / "benchmarks" / "retrieval"
 COHERE = "cohere"  # the arm's name; every other one is a preset or a recipe
@@ -126,14 +127,16 @@ def _digest(task: Task) -> str:
 
 def _target(task: Task) -> Target:
     if task.seed is None:
-        draft = _measured(task.number)
-        return Target(draft.problem, draft.domain)
+        prepared = _measured(task.number)
+        return Target(prepared.problem, prepared.domain)
     made = crystal(KINDS[task.number], task.seed + task.number)
     everywhere = np.full(made.counts.shape, int(MaskState.VALID), np.uint8)
     return Target(Problem(np.sqrt(made.counts), everywhere), Domain.COUNTS, made.truth, made.volume)
 
 
-_measured = cache(lambda number: draft(REAL_CASES[number]))
+@cache
+def _measured(number: int) -> PreparedPattern:
+    return measured(REAL_CASES[number])
 
 
 def _ours(target: Target, task: Task) -> Images:

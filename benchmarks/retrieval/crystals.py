@@ -97,7 +97,7 @@ def _flat(field: Tensor, density: Tensor) -> Tensor:
     design = torch.cat([torch.ones(1, points.shape[1]), points / N]).T.double()
     weight = density.flatten().double()
     moments, values = design.T * weight, field.flatten().double()
-    fit = design @ torch.linalg.solve(moments @ design, moments @ values)
+    fit: Tensor = design @ torch.linalg.solve(moments @ design, moments @ values)
     return (values - fit).float().view_as(field)
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -195,7 +196,7 @@ def _per_run(threads: int) -> Iterator[str]:
         for repeat in range(3):
             for name in presets:
                 recipe = recipes.resolve(name)
-                times[name].append(seconds(lambda recipe=recipe: retrieve(data.problem, recipe, starts)))
+                times[name].append(seconds(partial(retrieve, data.problem, recipe, starts)))
             for name, values in settings.items():
                 times[name] += process.run(rival.Request(file, settings=values))
             if repeat == 0:

@@ -21,6 +21,7 @@ from training.export import agreement, exact, export, load, rounded
 from training.features import features_of
 from training.fit import fit
 from training.networks import predict
+from training.networks.network import Network
 from training.settings import from_dict
 
 pytestmark = [
@@ -95,10 +96,10 @@ def test_an_export_is_served(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert not found.amplitude[:16].any()
 
 
-class Moved(torch.nn.Module):
+class Moved(Network):
     """A network whose answer stands a voxel beside, with another phase offset."""
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network, self.inputs = network, network.inputs
 

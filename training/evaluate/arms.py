@@ -52,9 +52,8 @@ def refined(
     parsed = recipes.resolve(recipe)
     found = []
     for s in retrieve(prepared.problem, parsed, starts, progress=progress):
-        candidate = Candidate(
-            s.object, s.support, prepared.measure(s.object, s.support, s.kernel), starts.kind, s.kernel
-        )  # type: ignore[arg-type]
+        metrics = prepared.measure(s.object, s.support, s.kernel)
+        candidate = Candidate(s.object, s.support, metrics, starts.kind, s.kernel)
         history = tuple((sample.iteration, sample.chi2) for sample in s.history)
         found.append((candidate, (*history, (parsed.iterations, candidate.metrics.chi2))))
     return found

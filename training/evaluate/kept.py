@@ -36,7 +36,8 @@ def kept(folder: Path, name: str, kind: type[T], compute: Callable[[], tuple[T, 
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
         with partial.open("wb") as stream:
-            np.savez_compressed(stream, values=np.frombuffer(msgspec.json.encode(values), np.uint8), **arrays)
+            stored: dict[str, Any] = {"values": np.frombuffer(msgspec.json.encode(values), np.uint8), **arrays}
+            np.savez_compressed(stream, **stored)
         partial.rename(path)
     with np.load(path) as found:
         return msgspec.json.decode(found["values"].tobytes(), type=kind), {k: found[k] for k in found if k != "values"}

@@ -136,7 +136,7 @@ def loaded(
         return measured(REAL_CASES[case.number], session), None
     found = specimen(of, case.number)
     prepared = prepared_by(found.scan, Options(preprocess="none", seed=case.number), session, clock=clock)
-    if not np.array_equal(prepared.problem.mask, found.scan.mask):
+    if found.scan.mask is None or not np.array_equal(prepared.problem.mask, found.scan.mask):
         raise DataError(f"{case.title}: the service has moved the pattern, so that it no longer fits the truth")
     return prepared, found.truth
 
@@ -190,7 +190,7 @@ def _reference(case: Case, plan: Plan, prepared: PreparedPattern, truth: Truth |
     llks = [[s.free_llk for s in (i.score for i in images)]]
     samples = [*sampled, *(row for row in llks if None not in row)] if prepared.problem.free is not None else []
     free = tuple(tuple(row) for row in zip(*samples, strict=True))
-    return Reference(prepared.noise_chi2, true, tuple(i.score for i in images), free, alone), arrays  # type: ignore[arg-type]
+    return Reference(prepared.noise_chi2, true, tuple(i.score for i in images), free, alone), arrays
 
 
 def _picture(image: Image) -> NDArray[np.complex64]:
@@ -214,6 +214,6 @@ def _path(case: Case, plan: Plan, prepared: PreparedPattern, truth: Truth | None
         images[name] = scored(candidate, prepared, truth, history)
     escalates = bool(prepared.shortfalls(candidate))
     curves = [refined(prepared, r, start)[0][1] for r in (plan.alone, plan.conventional)] if case.curves else [(), ()]
-    scores = {name: image.score for name, image in images.items()}
-    found = Way(**scores, escalates=escalates, er=curves[0], schedule=curves[1])
+    network, fifty, final = (images[name].score for name in ("network", "fifty", "refined"))
+    found = Way(network, fifty, final, escalates, er=curves[0], schedule=curves[1])
     return found, {name: _picture(image) for name, image in images.items()}

@@ -5,27 +5,28 @@ Their forward takes the features that `inputs` names, as keywords, and returns a
 
 from collections.abc import Callable, Mapping
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.networks.autophasenn import AutoPhaseNN
 from training.networks.cascade import Cascade
 from training.networks.cdinn import CDINN
+from training.networks.network import Network
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+ARCHITECTURES: dict[str, Callable[..., Network]] = {
     "inphase-bcdi": Cascade,
     "autophasenn": AutoPhaseNN,
     "cdinn": CDINN,
 }
 
 
-def build(name: str, **options: object) -> nn.Module:
+def build(name: str, **options: object) -> Network:
     """A freshly initialised network of this architecture; KeyError names the known ones."""
     if name not in ARCHITECTURES:
         raise KeyError(f"unknown architecture {name!r}; known: {', '.join(sorted(ARCHITECTURES))}")
     return ARCHITECTURES[name](**options)
 
 
-def predict(network: nn.Module, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def predict(network: Network, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Amplitude and phase (B, *box) in single precision; the network gets its own of the features."""
     amplitude, phase = network(**{name: features[name] for name in network.inputs})
     return amplitude.float(), phase.float()

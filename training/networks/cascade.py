@@ -19,6 +19,7 @@ from inphase.features import KNOWN_VALID
 from training.networks.blocks import Residual, depth_to_space, space_to_depth
 from training.networks.coherence import Coherence
 from training.networks.far_field import FarField, in_single_precision, lines, parts, square
+from training.networks.network import Network
 from training.networks.planes import convolved
 from training.networks.search import Search, Stage
 
@@ -44,7 +45,8 @@ class LatentUNet(nn.Module):
             x = encode(down(F.silu(x)))
         for up, decode in zip(reversed(self.up), reversed(self.decode), strict=True):
             x = decode(up(F.silu(x)) + skipped.pop())
-        return self.leave(F.silu(x))
+        left: Tensor = self.leave(F.silu(x))
+        return left
 
 
 def flat(last: nn.Conv3d, values: Sequence[float]) -> None:
@@ -52,6 +54,7 @@ def flat(last: nn.Conv3d, values: Sequence[float]) -> None:
     share = last.out_channels // len(values)
     with torch.no_grad():
         last.weight.mul_(0.1)
+        assert last.bias is not None
         last.bias.copy_(torch.tensor(values).repeat_interleave(share))
 
 
@@ -91,7 +94,7 @@ def head(amplitude: Tensor, direction: Tensor) -> Tensor:
     return torch.sigmoid(amplitude) * direction / length
 
 
-class Cascade(nn.Module):
+class Cascade(Network):
     """modulus (B, N, N, N), valid (B, N, N, N), autocorrelation (B, 2, N, N, N) -> amplitude, phase (B, N/2, N/2, N/2).
 
     N is a multiple of 32. amplitude in [0, 1], phase in (-pi, pi] rad, both of the central box of the N^3 frame.

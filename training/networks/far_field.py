@@ -42,7 +42,8 @@ def parts(volumes: Tensor) -> Tensor:
 def square(volumes: Tensor, axis: int = 1) -> Tensor:
     """|x|^2 of volumes whose real and imaginary parts lie along that axis, of which 1 is left."""
     real, imaginary = volumes.split(1, axis)
-    return real * real + imaginary * imaginary
+    squared: Tensor = real * real + imaginary * imaginary
+    return squared
 
 
 def on_last(right: Tensor, volumes: Tensor) -> Tensor:

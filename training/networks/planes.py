@@ -49,4 +49,5 @@ def _by_planes(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, outer))
         bias = None if bias is None else F.pad(bias, (0, outer))
     found = F.conv2d(planes, weight, bias, padding=1)
-    return found.unflatten(0, (-1, x.shape[2])).transpose(1, 2)
+    volumes: Tensor = found.unflatten(0, (-1, x.shape[2])).transpose(1, 2)
+    return volumes

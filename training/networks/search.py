@@ -67,6 +67,7 @@ class Search(nn.Module):
         boxes = self._turned(box)
         decays = torch.full_like(boxes[:, :, 0, 0, 0, :3], TYPICAL)
         for stage, kept in zip(self.stages, self.starts[1:], strict=True):
+            assert isinstance(stage, Retrieval)
             if stage is not self.stages[0]:  # what the U-Net drew has no stripes
                 boxes = flipped(boxes.flatten(0, 1)).unflatten(0, boxes.shape[:2])
             boxes, decays = stage.nearest(boxes, decays, modulus, known, LAST if stage is self.stages[-1] else 1, kept)

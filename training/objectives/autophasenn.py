@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn, polar
+from torch import Tensor, polar
 
 from inphase.pattern import MaskState
 from training.data import Sample
 from training.losses import modulus_errors, over_maximum
 from training.networks import predict
+from training.networks.network import Network
 from training.objectives.objective import Objective
 from training.transform import far_modulus
 
@@ -27,7 +28,7 @@ class MeanAbsoluteError(Objective):
     threshold: float = 0.1
 
     def __call__(
-        self, network: nn.Module, features: dict[str, Tensor], batch: Sample
+        self, network: Network, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]:
         amplitude, phase = predict(network, features)
         objects = polar(within_support(amplitude, self.threshold), phase)

@@ -6,12 +6,13 @@ from enum import IntEnum
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn, polar
+from torch import Tensor, polar
 
 from training.data import Sample
 from training.features import reduce
 from training.losses import modulus_errors, over_maximum
 from training.networks import predict
+from training.networks.network import Network
 from training.objectives.objective import Objective
 from training.objectives.truth import nearest
 from training.transform import AXES, far_intensity
@@ -53,14 +54,14 @@ class ShapePhaseFourier(Objective):
     either_twin: bool = False
     step: Step = field(default=Step.SHAPE, init=False)
 
-    def prepare(self, network: nn.Module, progress: float, step: int) -> None:
+    def prepare(self, network: Network, progress: float, step: int) -> None:
         ends = [sum(self.shares[: i + 1]) / sum(self.shares) for i in range(len(Step))]
         self.step = Step(min(sum(progress >= end for end in ends), len(Step) - 1))
         for name, part in network.named_children():
             part.requires_grad_(name in LEARNING[self.step])
 
     def __call__(
-        self, network: nn.Module, features: dict[str, Tensor], batch: Sample
+        self, network: Network, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]:
         amplitude, phase = predict(network, features)
         objects = polar(amplitude, phase)

@@ -1,16 +1,24 @@
 """Likeness to the true crystal, whichever twin, wherever it stands, whatever its phase offset; after every step of a cascade."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.data import Sample
 from training.losses import modulus_errors
+from training.networks.network import Network
 from training.objectives.objective import Objective
 from training.objectives.truth import nearest, settled
 from training.transform import AXES
+
+
+@runtime_checkable
+class Stepwise(Protocol):
+    """A network that has an object (B, 2, m, m, m) after each of its steps; `steps`: after the first ones alone."""
+
+    def objects(self, *features: Any, **named: Any) -> list[Tensor]: ...
 
 
 @dataclass
@@ -29,13 +37,14 @@ class Correlation(Objective):
     steps: int | None = field(default=None, init=False)  # of the cascade that are trained now; None: all
     turn: int = field(default=0, init=False)  # the training step
 
-    def prepare(self, network: nn.Module, progress: float, step: int) -> None:
+    def prepare(self, network: Network, progress: float, step: int) -> None:
         self.steps = 1 if progress < self.alone else None
         self.turn = step
 
     def __call__(
-        self, network: nn.Module, features: dict[str, Tensor], batch: Sample
+        self, network: Network, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        assert isinstance(network, Stepwise), "this objective is for cascades"
         found = network.objects(**{name: features[name] for name in network.inputs}, steps=self.steps)
         objects = [torch.complex(step[:, 0].float(), step[:, 1].float()) for step in found]
         likeness = torch.stack(

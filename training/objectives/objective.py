@@ -2,9 +2,10 @@
 
 from typing import ClassVar, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.data import Sample
+from training.networks.network import Network
 
 
 class Objective(Protocol):
@@ -17,8 +18,8 @@ class Objective(Protocol):
     supervised: ClassVar[bool] = False  # whether it looks at the truth: a measured pattern has none
 
     def __call__(
-        self, network: nn.Module, features: dict[str, Tensor], batch: Sample
+        self, network: Network, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
 
-    def prepare(self, network: nn.Module, progress: float, step: int) -> None:
+    def prepare(self, network: Network, progress: float, step: int) -> None:
         """Called before every step with its number and the share of the budget that is spent: for what changes on the way."""

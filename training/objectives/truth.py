@@ -50,4 +50,5 @@ def settled(truth: Tensor, prediction: Tensor) -> Tensor:
     for axis, index in zip(AXES, place, strict=True):
         ramp = waves[index].conj()
         spectrum = spectrum * ramp.view([len(truth)] + [-1 if a == axis else 1 for a in AXES])
-    return torch.fft.ifftn(spectrum, dim=AXES)
+    moved: Tensor = torch.fft.ifftn(spectrum, dim=AXES)
+    return moved

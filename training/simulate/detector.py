@@ -77,7 +77,8 @@ def blurred(intensity: Tensor, lines: list[Tensor]) -> Tensor:
     first, second, third = lines
     half = torch.fft.rfftn(intensity * signs, dim=(1, 2, 3))
     half *= (first[:, :, None] * second[:, None, :])[..., None] * third[:, None, None, : n2 // 2 + 1]
-    return torch.fft.irfftn(half, s=(n0, n1, n2), dim=(1, 2, 3)) * signs
+    found: Tensor = torch.fft.irfftn(half, s=(n0, n1, n2), dim=(1, 2, 3)) * signs
+    return found
 
 
 def islands(batch: int, frame: Shape, fraction: float, generator: torch.Generator) -> Tensor:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -89,5 +90,6 @@ def crystals(path: Path) -> list[Crystal]:
 def settings(path: Path) -> AtomisticSettings:
     """What the crystals of a shard were made of."""
     with h5py.File(path) as file:
-        values = json.loads(file.attrs[SETTINGS])
-    return AtomisticSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        stored: dict[str, Any] = json.loads(file.attrs[SETTINGS])
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    return AtomisticSettings(**values)
