@@ -92,7 +92,9 @@ class Angle(Cascade):
 
 
 class ReciprocalPhase(Cascade):
-    """The phase of the far field at every voxel of the frame: the object is the inverse transform with the measured modulus."""
+    """The phase of the far field at every voxel of the frame:
+    the object is the inverse transform with the measured modulus.
+    """
 
     def __init__(self, frame: int = 64) -> None:
         super().__init__(frame)
@@ -180,7 +182,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Quality:
-    """Over the held-out crystals: likeness to the truth (means), R (mean) and chi2 (median) of the network's last step."""
+    """Over the held-out crystals: likeness to the truth (means), R (mean) and chi2 (median)
+    of the network's last step.
+    """
 
     likeness: float
     r_factor: float
@@ -309,7 +313,8 @@ def main(
     ),
     out: Annotated[Path, typer.Option(help="Markdown file.")] = RESULTS / "architectures.md",
 ) -> None:
-    """Train every variant for the same time from the same start, on the same crystals, and judge all on the same others.
+    """Train every variant for the same time from the same start, on the same crystals,
+    and judge all on the same others.
 
     Example: python -m benchmarks.architectures --minutes 5
     """
@@ -334,11 +339,11 @@ def main(
         "",
         header(),
         "",
-        f"{minutes:g} minutes of one core for each, from nothing, on the same crystals in the same order; judged on the same "
-        f"{HELD_OUT_BATCHES * FitSettings().batch} others by the average of the weights. Likeness: the correlation with the truth, twin and sub-voxel "
-        "shift aside. Likeness, R and chi2 are of the last step: of the U-Net, or of the corrections where there are some. "
-        "After the search: of the U-Net's object when the search of `inphase-bcdi` has run from it. Solved: that likeness is "
-        "above 0.95.",
+        f"{minutes:g} minutes of one core for each, from nothing, on the same crystals in the same order; judged on "
+        f"the same {HELD_OUT_BATCHES * FitSettings().batch} others by the average of the weights. Likeness: the "
+        "correlation with the truth, twin and sub-voxel shift aside. Likeness, R and chi2 are of the last step: of the "
+        "U-Net, or of the corrections where there are some. After the search: of the U-Net's object when the search of "
+        "`inphase-bcdi` has run from it. Solved: that likeness is above 0.95.",
         "",
         *table(columns, rows),
     ]

@@ -40,7 +40,8 @@ SUPPORT_THRESHOLD = 0.1  # of the largest amplitude (AutoPhaseNN 2022, Methods)
 
 @dataclass(frozen=True)
 class Agreement:
-    """Difference between the exported graph and torch: rms within the predicted support, the median of simulated patterns.
+    """Difference between the exported graph and torch:
+    rms within the predicted support, the median of simulated patterns.
 
     Patterns for which nothing is predicted do not count; nan where that is all of them.
     Twin, shift and phase offset aside: where a network iterates (training.networks.search), the last digits of single
@@ -72,7 +73,9 @@ def graph(network: Network, settings: FitSettings) -> onnx.ModelProto:
 
 
 def exact(network: nn.Module) -> set[str]:
-    """Names of the matrices of its Fourier transforms and convolutions: rounded, the bright would spill over the weak."""
+    """Names of the matrices of its Fourier transforms and convolutions:
+    rounded, the bright would spill over the weak.
+    """
     exacting = [(name, module) for name, module in network.named_modules() if isinstance(module, FarField | Coherence)]
     return {f"{name}.{buffer}" for name, module in exacting for buffer, _ in module.named_buffers()}
 

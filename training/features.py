@@ -1,4 +1,6 @@
-"""The network inputs of inphase.features for a batch of tensors on the training device (a test holds the two together)."""
+"""The network inputs of inphase.features for a batch of tensors on the training device (a test holds the two
+together).
+"""
 
 from collections.abc import Collection
 

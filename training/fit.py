@@ -24,7 +24,9 @@ def parse_time(text: str) -> float:
 
 
 def precision() -> Literal["bf16-mixed", "32-true"]:
-    """bfloat16 on GPUs that multiply in it. Not on processors, where cdinn meets operations that take no mixture of it and single precision."""
+    """bfloat16 on GPUs that multiply in it. Not on processors, where cdinn meets operations that take no mixture of
+    it and single precision.
+    """
     return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
 
 
@@ -44,8 +46,8 @@ def fit(
 def train(module: PhaseRetrieval, run: Path, devices: int | None = None) -> Path:
     """Train into the folder `run` until the module's budget is spent and return the last checkpoint.
 
-    devices: processes, each with a GPU or on the CPU; None: all GPUs, or one process on the CPU. An interrupted run of the
-    same folder goes on. Logs: CSV, and TensorBoard where it is installed. Raises ValueError without a budget.
+    devices: processes, each with a GPU or on the CPU; None: all GPUs, or one process on the CPU. An interrupted run of
+    the same folder goes on. Logs: CSV, and TensorBoard where it is installed. Raises ValueError without a budget.
     """
     if math.isinf(module.budget_s) and math.isinf(module.budget_crystals):
         raise ValueError("a fit needs a budget: a time, or a number of crystals")

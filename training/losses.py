@@ -33,7 +33,9 @@ def modulus_error(calculated: Tensor, measured: Tensor, known: Tensor) -> tuple[
 
 
 def modulus_errors(objects: Tensor, measurement: Measurement) -> tuple[Tensor, Tensor]:
-    """`modulus_error` of predicted objects (B, m, m, m) complex against what the network was shown: R and chi2, each (B,)."""
+    """`modulus_error` of predicted objects (B, m, m, m) complex against what the network was shown:
+    R and chi2, each (B,).
+    """
     _, n0, n1, n2 = measurement.intensity.shape
     known = (measurement.mask == int(MaskState.VALID)) & ~measurement.hidden
     return modulus_error(far_modulus(objects, (n0, n1, n2)), measurement.intensity.sqrt(), known)

@@ -32,7 +32,9 @@ SUCCESS = 0.95  # twin-aligned complex correlation
 
 @dataclass(frozen=True)
 class Task:
-    """One arm on one pattern. number: of the crystal within the set of `seed`, or of the real case where `seed` is None."""
+    """One arm on one pattern. number: of the crystal within the set of `seed`,
+    or of the real case where `seed` is None.
+    """
 
     number: int
     seed: int | None
@@ -47,7 +49,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Score:
-    """One start. correlation with the truth and support over true volume: None for measurements; free_llk: None for a modulus.
+    """One start. correlation with the truth and support over true volume: None for measurements; free_llk:
+    None for a modulus.
 
     cohere has no free voxels: it has seen those that its free_llk is taken over.
     """
@@ -150,7 +153,9 @@ def _ours(target: Target, task: Task) -> Images:
 
 
 def _rival(target: Target, task: Task) -> Images:
-    """The same modulus, with zeros where it is not known: cohere has no mask and enforces them. It sees the free voxels."""
+    """The same modulus, with zeros where it is not known: cohere has no mask and enforces them.
+    It sees the free voxels.
+    """
     modulus = np.where(target.problem.mask == MaskState.VALID, target.problem.modulus, 0).astype(np.float32)
     with TemporaryDirectory() as folder, rival.Rival(threads=1) as process:
         data, out = Path(folder) / "modulus.npy", Path(folder) / "out.npz"

@@ -86,7 +86,9 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.system
 def test_the_api_image(tmp_path: Path, redis_url: str) -> None:
-    """Installed as the Dockerfile says, started as it says: healthy by its own check, without torch, and it predicts."""
+    """Installed as the Dockerfile says, started as it says:
+    healthy by its own check, without torch, and it predicts.
+    """
     build = Build("api", tmp_path)
     assert build.python("import service.app, sys; print('torch' in sys.modules)") == "False"
     assert build.python("import importlib.util as u; print(u.find_spec('torch'))") == "None"

@@ -44,7 +44,9 @@ def test_the_whole_grid_is_the_truth_itself() -> None:
 
 
 def test_binning_halves_the_field_of_view() -> None:
-    """Every second voxel of the far field, at the middle of its bin, is the crystal times half a voxel's ramp, folded into half the field."""
+    """Every second voxel of the far field, at the middle of its bin, is the crystal times half a voxel's ramp,
+    folded into half the field.
+    """
     truth = crystal()
     ideal = comparison.on_grid(truth, (0, 0, 0), (2, 1, 1), (N // 2, N, N))
     ramped = truth * np.exp(-2j * np.pi * 0.5 / N * (np.arange(N) - N // 2))[:, None, None]

@@ -78,8 +78,10 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         here = stack.enter_context(lan.on("api"))
         url = f"redis://{lan.addresses['redis']}:6379"
         settings = {
-            "INPHASE_API_KEY": KEY, "INPHASE_STATE_DIR": str(folder / "shared"), "INPHASE_MODELS_DIR": str(folder / "models"),
-            "INPHASE_THREADS": "1", "INPHASE_DRAIN_S": "1", "INPHASE_REDIS_URL": url, "INPHASE_REDIS_PASSWORD": PASSWORD,
+            "INPHASE_API_KEY": KEY, "INPHASE_STATE_DIR": str(folder / "shared"),
+            "INPHASE_MODELS_DIR": str(folder / "models"),
+            "INPHASE_THREADS": "1", "INPHASE_DRAIN_S": "1", "INPHASE_REDIS_URL": url,
+            "INPHASE_REDIS_PASSWORD": PASSWORD,
         }  # fmt: skip
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("INPHASE_", "REDIS_"))}
         redis = ["--bind", lan.addresses["redis"], "--requirepass", PASSWORD, "--dir", folder / "redis"]
@@ -127,7 +129,9 @@ def answers(client: Client) -> bool:
 
 
 def test_a_cut_cable_costs_no_job(hosts: Hosts) -> None:
-    """A worker is cut off in mid-job: the other ends the job, once; the first one's late result is refused; it works on."""
+    """A worker is cut off in mid-job: the other ends the job, once; the first one's late result is refused;
+    it works on.
+    """
     here, until, client, records, store = hosts.here, hosts.until, hosts.client, hosts.records, hosts.store
     submitted = here(lambda: client.reconstruct(counts(), wait=0, refine=RECIPE, start="network"))
     job_id = submitted["id"]

@@ -1,4 +1,6 @@
-"""The whole house as processes: `inphase serve` with its own Redis and worker, the client, the command line, signals."""
+"""The whole house as processes: `inphase serve` with its own Redis and worker, the client,
+the command line, signals.
+"""
 
 import json
 import os
@@ -92,8 +94,8 @@ def running(state: Path, models: Path, *options: str, **environment: str | None)
     port = free_port()
     log = state.parent / f"service-{port}.log"
     settings: dict[str, str | None] = {
-        "INPHASE_API_KEY": KEY, "INPHASE_STATE_DIR": str(state), "INPHASE_MODELS_DIR": str(models), "INPHASE_DRAIN_S": "2",
-        "INPHASE_THREADS": "1", **environment,
+        "INPHASE_API_KEY": KEY, "INPHASE_STATE_DIR": str(state), "INPHASE_MODELS_DIR": str(models),
+        "INPHASE_DRAIN_S": "2", "INPHASE_THREADS": "1", **environment,
     }  # fmt: skip
     clean = {
         name: value for name, value in os.environ.items() if name != "REDIS_URL" and not name.startswith("INPHASE_")
@@ -101,7 +103,8 @@ def running(state: Path, models: Path, *options: str, **environment: str | None)
     with log.open("w") as stream:
         process = subprocess.Popen(
             [*INPHASE, "serve", "--port", str(port), *options],
-            env=clean | {name: value for name, value in settings.items() if value is not None}, stdout=subprocess.PIPE, stderr=stream, text=True,
+            env=clean | {name: value for name, value in settings.items() if value is not None},
+            stdout=subprocess.PIPE, stderr=stream, text=True,
         )  # fmt: skip
     service = Service(process, f"http://127.0.0.1:{port}", state, log, [])
 
@@ -313,7 +316,9 @@ def test_a_generated_key_is_printed_once(tmp_path: Path, models: Path) -> None:
 
 
 def test_a_port_in_use_and_a_folder_in_use(service: Service, models: Path, tmp_path: Path) -> None:
-    """A second service on the port or the state folder of a running one ends with a message, and leaves that one alone."""
+    """A second service on the port or the state folder of a running one ends with a message,
+    and leaves that one alone.
+    """
     environment = os.environ | {"INPHASE_MODELS_DIR": str(models), "INPHASE_API_KEY": KEY}
     port = service.url.rpartition(":")[2]
     for options, word in (
@@ -374,7 +379,9 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, models: Path, pattern: NDAr
 def test_waiting_calls_are_answered_when_the_service_leaves(
     tmp_path: Path, models: Path, pattern: NDArray[np.uint32]
 ) -> None:
-    """A call that waits for a long job gets 202 and where to ask, not a broken connection; who watches it is told to ask again."""
+    """A call that waits for a long job gets 202 and where to ask, not a broken connection;
+    who watches it is told to ask again.
+    """
     with running(tmp_path / "state", models) as service:
         service.until_workers()
         answers: list[dict[str, Any]] = []

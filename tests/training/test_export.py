@@ -53,14 +53,15 @@ def test_an_export_is_served(name: str, tmp_path: Path, monkeypatch: pytest.Monk
 
     The weights are rounded on both sides, so that single precision is all that differs. The search keeps every voxel in
     its support: single precision would decide where the edge of an untrained network's start is. Its rounds have one
-    iteration, since each is written out in the graph. Where an untrained network draws next to nothing the phase amplifies
-    rounding, to 0.7 % of the image.
+    iteration, since each is written out in the graph. Where an untrained network draws next to nothing the phase
+    amplifies rounding, to 0.7 % of the image.
     """
     monkeypatch.setattr("training.networks.search.THRESHOLD", 0.0)
     monkeypatch.setattr("training.networks.search.EVERY", 1)
     monkeypatch.setattr("training.networks.search.LAST", 1)
     settings = from_dict({
-        "architecture": name, "network": NETWORKS[name], "objective": OBJECTIVES[name], "batch": 2, "validation_crystals": 2,
+        "architecture": name, "network": NETWORKS[name], "objective": OBJECTIVES[name],
+        "batch": 2, "validation_crystals": 2,
         "average_decay": 0.0,
     })  # fmt: skip
     checkpoint = fit(settings, tmp_path / "run", crystals=2)
@@ -126,7 +127,8 @@ def test_agreement_leaves_shift_and_offset_aside(tmp_path: Path) -> None:
 def test_a_network_that_predicts_nothing_is_refused(tmp_path: Path) -> None:
     """A sigmoid that has run off to 0 everywhere: an error that says what to do, and no version."""
     settings = from_dict({
-        "architecture": "cdinn", "network": NETWORKS["cdinn"], "objective": "cdinn", "batch": 2, "validation_crystals": 2,
+        "architecture": "cdinn", "network": NETWORKS["cdinn"], "objective": "cdinn", "batch": 2,
+        "validation_crystals": 2,
     })  # fmt: skip
     checkpoint = fit(settings, tmp_path / "run", crystals=2)
     state = torch.load(checkpoint, weights_only=True)

@@ -68,7 +68,9 @@ def test_the_cosine_ends_with_the_budget(tmp_path: Path) -> None:
 
 
 def test_a_cascade_learns_from_nothing(tmp_path: Path) -> None:
-    """Forty steps bring crystals that it has not seen to a likeness of 0.73; where it starts from noise, 0.41 or nothing at all."""
+    """Forty steps bring crystals that it has not seen to a likeness of 0.73;
+    where it starts from noise, 0.41 or nothing at all.
+    """
     settings = small(
         batch=4, validation_crystals=16, warmup_steps=5, learning_rate=3e-3,
         objective="correlation", objective_options={"alone": 1.1},

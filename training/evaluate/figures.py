@@ -34,7 +34,9 @@ History = Sequence[tuple[int, float]]
 
 
 def histograms(found: Evaluated, out: Path) -> None:
-    """chi2 of the noise-free modulus and SSIM of the amplitude over the first set (figure 2 a, b of AutoPhaseNN 2022)."""
+    """chi2 of the noise-free modulus and SSIM of the amplitude over the first set (figure 2 a,
+    b of AutoPhaseNN 2022).
+    """
     cases = found.of(SETS[0].name)
     figure = Figure((10, 2.6 * len(found.models)), layout="constrained")
     grid = figure.subplots(len(found.models), 2, squeeze=False)
@@ -72,7 +74,9 @@ def _histogram(
 
 
 def convergence(found: Evaluated, out: Path) -> None:
-    """chi2 against the iteration from the network's start and from random ones (figure 4 and supplement 5 of AutoPhaseNN 2022)."""
+    """chi2 against the iteration from the network's start and from random ones (figure 4 and supplement 5 of
+    AutoPhaseNN 2022).
+    """
     panels = [(case.short, [case]) for case in found.of(REAL) if case.curves]
     simulated = [case for case in found.of(SETS[0].name) if case.curves]
     if simulated:

@@ -1,4 +1,6 @@
-"""Results on disk, so that a run goes on where it was stopped: one file per result, named by a digest of what decides it."""
+"""Results on disk, so that a run goes on where it was stopped:
+one file per result, named by a digest of what decides it.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -29,7 +31,9 @@ def code(*patterns: str) -> str:
 
 
 def kept(folder: Path, name: str, kind: type[T], compute: Callable[[], tuple[T, Arrays]]) -> tuple[T, Arrays]:
-    """The data class and the arrays of this name: read, or computed and written. A file is there whole or not at all."""
+    """The data class and the arrays of this name: read, or computed and written.
+    A file is there whole or not at all.
+    """
     path = folder / f"{name}.npz"
     if not path.exists():
         values, arrays = compute()

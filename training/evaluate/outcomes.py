@@ -46,7 +46,9 @@ SERVED = (
 
 @dataclass(frozen=True)
 class Case:
-    """One pattern: crystal `number` of the set of that name, or a real measurement. curves: also for the convergence figure."""
+    """One pattern: crystal `number` of the set of that name, or a real measurement. curves:
+    also for the convergence figure.
+    """
 
     of: str
     number: int
@@ -71,7 +73,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Reference:
-    """What needs no network. conventional: the score of every start; truth: of the true object; er: ER alone, chi2 by iteration.
+    """What needs no network. conventional: the score of every start; truth: of the true object; er:
+    ER alone, chi2 by iteration.
 
     free_llks: of every start, sampled along the way (`Plan.sampled`) and at the end; empty for a modulus.
     """
@@ -87,8 +90,8 @@ class Reference:
 class Way:
     """What a network's start leads to. why: the prediction could not be used, and the scores are None.
 
-    escalates: the service would compare with random starts (start=auto). er, schedule: chi2 by iteration of ER alone and of the
-    conventional schedule from the network's start.
+    escalates: the service would compare with random starts (start=auto). er, schedule: chi2 by iteration of ER alone
+    and of the conventional schedule from the network's start.
     """
 
     network: Score | None = None
@@ -130,7 +133,9 @@ def _sessions(repository: Path, threads: int) -> Sessions:
 def loaded(
     case: Case, session: Session | None = None, clock: Clock | None = None
 ) -> tuple[PreparedPattern, Truth | None]:
-    """The pattern as the service prepares it, with the guess of the network where there is one, and the truth where it is known."""
+    """The pattern as the service prepares it, with the guess of the network where there is one,
+    and the truth where it is known.
+    """
     of = case.set
     if of is None:
         return measured(REAL_CASES[case.number], session), None

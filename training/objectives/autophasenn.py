@@ -20,7 +20,8 @@ def within_support(amplitude: Tensor, threshold: float) -> Tensor:
 
 @dataclass(frozen=True)
 class MeanAbsoluteError(Objective):
-    """Unsupervised: mean |Fe - Fm| over the measured voxels, both moduli over their maximum; Fe of the object in its support.
+    """Unsupervised: mean |Fe - Fm| over the measured voxels, both moduli over their maximum;
+    Fe of the object in its support.
 
     The support is the contour of the predicted amplitude at `threshold` of its maximum, anew for every pattern.
     """

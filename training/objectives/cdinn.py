@@ -37,14 +37,16 @@ LEARNING = {
 
 @dataclass
 class ShapePhaseFourier(Objective):
-    """Supervised: mean absolute errors of the amplitude, of the phase in turns, and of the reduced modulus over its maximum.
+    """Supervised: mean absolute errors of the amplitude, of the phase in turns,
+    and of the reduced modulus over its maximum.
 
-    A step asks for what it trains: the shape, the phase, in the last step the sum of all three. shares: of the budget, for the
-    four steps. The network has the parts `encoder`, `amplitude`, `phase`.
+    A step asks for what it trains: the shape, the phase, in the last step the sum of all three. shares: of the budget,
+    for the four steps. The network has the parts `encoder`, `amplitude`, `phase`.
 
-    As in the paper where `balanced` and `either_twin` are off. Most of a box is empty, so that nothing at all is a fair guess of
-    the mean error, and half and half of both twins another: a short training stays there. balanced: crystal and surroundings
-    weigh the same. either_twin: the target is the twin, and the place, that the prediction comes nearest to.
+    As in the paper where `balanced` and `either_twin` are off. Most of a box is empty, so that nothing at all is a fair
+    guess of the mean error, and half and half of both twins another: a short training stays there. balanced: crystal
+    and surroundings weigh the same. either_twin: the target is the twin, and the place, that the prediction comes
+    nearest to.
     """
 
     supervised: ClassVar[bool] = True

@@ -1,4 +1,6 @@
-"""Likeness to the true crystal, whichever twin, wherever it stands, whatever its phase offset; after every step of a cascade."""
+"""Likeness to the true crystal, whichever twin, wherever it stands, whatever its phase offset;
+after every step of a cascade.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -23,11 +25,13 @@ class Stepwise(Protocol):
 
 @dataclass
 class Correlation(Objective):
-    """Supervised: 1 - |<o, t>|^2 / (|o|^2 |t|^2) and the R factor, the mean of both over the steps of a cascade (its `objects`).
+    """Supervised: 1 - |<o, t>|^2 / (|o|^2 |t|^2) and the R factor, the mean of both over the steps of a cascade (its
+    `objects`).
 
-    t is the truth or its twin conj(t(-r)), shifted, also by parts of a voxel: whichever of them a step comes nearest to. The corrections join when
-    `alone` of the budget is spent: they learn from what the first network has become by then. In training R is taken of
-    one step of the cascade in turn: the same in the mean, without a large transform for each of them.
+    t is the truth or its twin conj(t(-r)), shifted, also by parts of a voxel: whichever of them a step comes nearest
+    to. The corrections join when `alone` of the budget is spent: they learn from what the first network has become by
+    then. In training R is taken of one step of the cascade in turn: the same in the mean, without a large transform for
+    each of them.
     """
 
     supervised: ClassVar[bool] = True

@@ -43,7 +43,9 @@ def evaluated(tmp_path_factory):
 
 
 def test_every_way_is_scored_against_the_truth(evaluated):
-    """The truth fits best; refinement improves on the prediction; histories begin with the start and end with the result."""
+    """The truth fits best; refinement improves on the prediction;
+    histories begin with the start and end with the result.
+    """
     reference, way = evaluated.reference(CASE), evaluated.way(MODEL, CASE)
     assert reference.truth.against.clean_chi2 < 1e-6
     assert reference.truth.against.ssim == pytest.approx(1, abs=1e-3)
@@ -89,7 +91,9 @@ def test_a_poor_fit_escalates(tmp_path):
 
 @pytest.mark.parametrize("escalates", [True, False])
 def test_automatic_takes_the_better_free_log_likelihood(evaluated, escalates):
-    """Where the service escalates, what it answers is the best of the refined start and the conventional runs; else the former."""
+    """Where the service escalates, what it answers is the best of the refined start and the conventional runs;
+    else the former.
+    """
     (key, (way, pictures)), reference = *evaluated.paths.items(), evaluated.reference(CASE)
     poor = replace(way.refined, free_llk=1e9)
     changed = replace(evaluated, paths={key: (replace(way, refined=poor, escalates=escalates), pictures)})
