@@ -3,7 +3,6 @@
 import asyncio
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,11 +23,11 @@ from service.jobs.store import Store
 from service.settings import Settings
 from tests.service.conftest import KEY
 from tests.system.network import Network, NoNetworkError, network
+from tests.system.serving import INPHASE
 from tests.toy import counts, crystal, write_model
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
-INPHASE = (sys.executable, "-m", "service.cli")
 PASSWORD = "between/hosts@only"
 START_S = 180.0  # two processes load torch at once, perhaps on a busy machine
 RECIPE = "1000*ER"  # some seconds: long enough to pull a cable in the middle

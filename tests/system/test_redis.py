@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from inphase.client import Client, Event, ServiceError
 from service.jobs.embedded import find_server
 from tests.service.conftest import KEY
-from tests.system.test_service import Service, free_port, models, pattern, redis_there, running, until
-
-__all__ = ["models", "pattern", "redis_there"]  # fixtures
+from tests.system.serving import Service, free_port, running, until
 
 pytestmark = pytest.mark.system
 
