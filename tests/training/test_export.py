@@ -15,7 +15,7 @@ from inphase.imaging.options import Options
 from inphase.imaging.way import begin
 from inphase.models.repository import Repository
 from inphase.models.session import Session
-from tests.training.test_fit import FILTERS
+from tests.training.small import FILTERS
 from training.data import HELD_OUT_SEED, sample
 from training.export import agreement, exact, export, load, rounded
 from training.features import features_of

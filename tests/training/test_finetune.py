@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.test_fit import FILTERS, small
+from tests.training.small import FILTERS, small
 from training.data import sample
 from training.experiment import Experiment
 from training.finetune import finetune
