@@ -33,7 +33,9 @@ def until(condition: Callable[[], Any], seconds: float = START_S) -> Any:
 
 
 def free_port() -> int:
-    """A port that nobody uses now, of a range that no other process of a parallel run takes, nor the system by itself."""
+    """A port that nobody uses now, of a range that no other process of a parallel run takes,
+    nor the system by itself.
+    """
     first = 20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     return next(port for port in random.sample(range(first, first + 1_000), 1_000) if is_free(port))
 
