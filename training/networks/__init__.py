@@ -27,6 +27,6 @@ def build(name: str, **options: object) -> Network:
 
 
 def predict(network: Network, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Amplitude and phase (B, *box) in single precision; the network gets its own of the features."""
+    """Amplitude and phase (B, *box); the network gets its own of the features."""
     amplitude, phase = network(**{name: features[name] for name in network.inputs})
-    return amplitude.float(), phase.float()
+    return amplitude, phase

@@ -9,7 +9,7 @@ import math
 
 from torch import Tensor, nn, sigmoid, tanh
 
-from training.networks.network import Network
+from training.networks.network import Network, in_its_precision
 
 
 class Block(nn.Sequential):
@@ -49,7 +49,8 @@ class AutoPhaseNN(Network):
         self.amplitude = decoder(w)
         self.phase = decoder(w)
 
+    @in_its_precision
     def forward(self, modulus: Tensor) -> tuple[Tensor, Tensor]:
         code = self.encoder(modulus[:, None])
         amplitude, phase = self.amplitude(code), self.phase(code)
-        return sigmoid(amplitude)[:, 0], math.pi * tanh(phase)[:, 0]
+        return sigmoid(amplitude.float())[:, 0], math.pi * tanh(phase.float())[:, 0]

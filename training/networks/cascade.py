@@ -20,7 +20,7 @@ from inphase.features import KNOWN_VALID
 from training.networks.blocks import Residual, depth_to_space, space_to_depth
 from training.networks.coherence import Coherence
 from training.networks.far_field import FarField, in_single_precision, lines, parts, square
-from training.networks.network import Network
+from training.networks.network import Network, in_its_precision
 from training.networks.planes import convolved
 from training.networks.search import Search, Stage
 
@@ -91,6 +91,7 @@ def unit(x: Tensor) -> Tensor:
 
 def head(amplitude: Tensor, direction: Tensor) -> Tensor:
     """Objects (B, 2, ...) from logits (B, 1, ...) of the amplitude and (cosine, sine) of the phase of any length."""
+    amplitude, direction = amplitude.float(), direction.float()  # the last convolution may have been in bfloat16
     length = (direction.square().sum(1, keepdim=True) + 1e-6).sqrt()
     return torch.sigmoid(amplitude) * direction / length
 
@@ -135,6 +136,7 @@ class Cascade(Network):
         )
         self.place: Tensor
 
+    @in_its_precision
     def objects(
         self, modulus: Tensor, valid: Tensor, autocorrelation: Tensor, steps: int | None = None
     ) -> list[Tensor]:

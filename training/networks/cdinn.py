@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from training.networks.network import Network
+from training.networks.network import Network, in_its_precision
 
 
 class Level(nn.Sequential):
@@ -56,8 +56,9 @@ class CDINN(Network):
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
 
+    @in_its_precision
     def forward(self, reduced: Tensor) -> tuple[Tensor, Tensor]:
         code = self.encoder(reduced[:, None])
-        amplitude = torch.sigmoid(self.amplitude(code))
-        phase = 2 * math.pi * (torch.sigmoid(self.phase(code)) - 0.5)
+        amplitude = torch.sigmoid(self.amplitude(code).float())
+        phase = 2 * math.pi * (torch.sigmoid(self.phase(code).float()) - 0.5)
         return amplitude[:, 0], phase[:, 0]
