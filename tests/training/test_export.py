@@ -64,6 +64,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return cache(lambda name: fit(settings_of(name), folder / name, crystals=2))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # a cascade's graph takes half a minute of a free core
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_export_is_served(
     name: str, fitted: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
