@@ -4,7 +4,7 @@ Laboratory frame: x outboard, y up, z along the beam (right-handed; CXI's and Ne
 ordered chain of rotation axes, as in NXtransformations, so that a beamline is a table entry (inphase.beamlines).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from inphase.geometry import Geometry, wavelength_m
 
 Vector = tuple[float, float, float]
 BEAM = np.array([0.0, 0.0, 1.0])
+_FLAT = 1e-4  # volume that the unit steps of a grid span; less is a plane
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,9 @@ class Circle:
     name: str
     axis: Vector
 
-    def rotation(self, angle_deg: float) -> Rotation:
-        """What the circle does to whatever it carries."""
-        unit = np.asarray(self.axis, float) / np.linalg.norm(self.axis)
-        return Rotation.from_rotvec(np.deg2rad(angle_deg) * unit)
+    def rotation(self, angles_deg: NDArray[np.float64]) -> Rotation:
+        """What the circle does to whatever it carries, at each of the angles (M,)."""
+        return Rotation.from_rotvec(np.multiply.outer(np.deg2rad(angles_deg), _unit(np.asarray(self.axis, float))))
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,17 @@ class Diffractometer:
 
 @dataclass(frozen=True)
 class RockingScan:
-    """Frames taken while one circle of the sample turns in equal steps.
+    """Frames taken while circles turn in equal steps: one of the sample, or several of sample and detector together.
 
-    angles_deg: of every circle; for the scanned one its angle at the frame N // 2.
-    scanned, step_deg: the circle that turns, and by how much per frame.
+    angles_deg: of every circle, at the frame N // 2. energy_kev: at that frame as well.
+    steps_deg: the circles that turn, and by how much per frame. energy_step_kev: by how much the energy grows per frame.
     pixel_m: (row, column) pitch. distance_m: from the sample to the detector, along the nominal direction.
     direct_beam: (row, column), in pixels from the frames' centre pixel N // 2: where the direct beam falls, or would fall
         on the extended detector, with all detector circles at zero. (0, 0) takes the frames' centre to be at the nominal
         detector angles; a region of interest of a larger detector generally is not.
 
-    Raises DataError for an angle that is missing, unknown or not finite, and for impossible numbers.
+    Raises DataError for an angle that is missing, unknown or not finite, for impossible numbers, and where neither a circle
+    of the sample nor the energy moves: a detector that turns about a crystal at rest records one surface, no volume.
     """
 
     diffractometer: Diffractometer
@@ -75,8 +76,8 @@ class RockingScan:
     distance_m: float
     pixel_m: tuple[float, float]
     angles_deg: Mapping[str, float]
-    scanned: str
-    step_deg: float
+    steps_deg: Mapping[str, float]
+    energy_step_kev: float = 0.0
     direct_beam: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
@@ -85,51 +86,65 @@ class RockingScan:
             raise DataError(
                 f"{where}: the angle of {', '.join(missing)} is missing; each of {', '.join(known)} is needed"
             )
-        if unknown := [name for name in self.angles_deg if name not in known]:
+        if unknown := [name for name in (*self.angles_deg, *self.steps_deg) if name not in known]:
             raise DataError(f"{where}: has no circle {', '.join(unknown)}; it has {', '.join(known)}")
-        if self.scanned not in [circle.name for circle in self.diffractometer.sample]:
-            raise DataError(
-                f"{where}: '{self.scanned}' is no circle of the sample, so turning it makes no rocking curve"
-            )
-        numbers = (*self.angles_deg.values(), self.step_deg, *self.direct_beam)
+        numbers = (*self.angles_deg.values(), *self.steps_deg.values(), self.energy_step_kev, *self.direct_beam)
         lengths = (self.energy_kev, self.distance_m, *self.pixel_m)
-        if not np.isfinite([*numbers, *lengths]).all() or min(lengths) <= 0 or self.step_deg == 0:
+        if not np.isfinite([*numbers, *lengths]).all() or min(lengths) <= 0 or 0 in self.steps_deg.values():
             raise DataError(
-                f"{where}: energy, distance and pixel size must be above zero, the step not zero, and every angle finite; "
-                f"found {self.energy_kev} keV, {self.distance_m} m, {self.pixel_m} m, step {self.step_deg} deg"
+                f"{where}: energy, distance and pixel size must be above zero, the steps not zero, and every angle finite; "
+                f"found {self.energy_kev} keV, {self.distance_m} m, {self.pixel_m} m, steps {dict(self.steps_deg)} deg"
+            )
+        sample = [circle.name for circle in self.diffractometer.sample]
+        if self.energy_step_kev == 0 and not any(name in sample for name in self.steps_deg):
+            moved = f"{', '.join(self.steps_deg)} of the detector" if self.steps_deg else "nothing"
+            raise DataError(
+                f"{where}: {moved} moves from frame to frame; a rocking curve turns a circle of the sample "
+                f"({', '.join(sample)})"
             )
 
     def momentum_transfer(self, voxels: NDArray[np.floating]) -> NDArray[np.float64]:
         """Q = k_out - k_in, (..., 3) in 1/m, at voxels (..., 3): (frame, row, column) counted from N // 2.
 
         Exact: on the Ewald sphere, pixel by pixel. In the laboratory, as the crystal stands at frame N // 2: the crystal
-        that has turned on by `angle` meets Q turned back by it.
+        that has turned on since meets Q turned back.
         """
         at: NDArray[np.float64] = np.asarray(voxels, np.float64)
-        q = self._k * (_unit(self._position(at[..., 1:])) - BEAM)
-        back = np.multiply.outer(-np.deg2rad(self.step_deg) * at[..., 0], self._rocking_axis)
-        turned = Rotation.from_rotvec(back.reshape(-1, 3)).apply(q.reshape(-1, 3))
-        result: NDArray[np.float64] = turned.reshape(at.shape)
+        flat = at.reshape(-1, 3)
+        out = _unit(self._position(flat))
+        q = self._k(flat[:, 0])[:, None] * (out - BEAM)
+        result: NDArray[np.float64] = self._turned_back(flat[:, 0]).apply(q).reshape(at.shape)
         return result
 
     def geometry(self, peak: Vector = (0.0, 0.0, 0.0)) -> Geometry:
         """The uniform grid that touches the exact one at `peak`, (frame, row, column) counted from N // 2.
 
-        At the peak, and near it, q is exact; docs/reference/geometry.md says how far off it is elsewhere.
+        At the peak, and near it, q is exact; docs/reference/geometry.md says how far off it is elsewhere. Raises DataError
+        where the frames follow each other within the detector's own surface, so that the three steps span no volume.
         """
-        position = self._position(np.asarray(peak[1:]))
+        at = np.asarray(peak, np.float64)[None]
+        frame = at[:, 0]
+        position, k = self._position(at)[0], float(self._k(frame)[0])
         out, length = _unit(position), float(np.linalg.norm(position))
-        q = self.momentum_transfer(np.asarray(peak))
-        back = Rotation.from_rotvec(-np.deg2rad(self.step_deg) * peak[0] * self._rocking_axis)
+        q = k * (out - BEAM)
         # d(p / |p|) = (dp - out (out . dp)) / |p|
-        pixels = [self._k / length * back.apply(edge - out * (out @ edge)) for edge in self._pixel_edges]
-        steps = np.stack([-np.deg2rad(self.step_deg) * np.cross(self._rocking_axis, q), *pixels])
-        sample = self._chain(self.diffractometer.sample).inv().as_matrix()
-        return Geometry(steps, q - np.asarray(peak) @ steps, sample)
+        pixels = [k / length * (edge - out * (out @ edge)) for edge in self._pixel_edges(frame)[0]]
+        sample, detector = self.diffractometer.sample, self.diffractometer.detector
+        frames = k * np.cross(self._turning(detector, frame), out) - np.cross(self._turning(sample, frame), q)
+        frames += self.energy_step_kev / self._energy_kev(frame)[0] * q
+        back = self._turned_back(frame)
+        steps = np.concatenate([back.apply(step[None]) for step in (frames, *pixels)])
+        if abs(np.linalg.det(steps)) <= _FLAT * np.prod(np.linalg.norm(steps, axis=1)):
+            raise DataError(
+                f"rocking scan at {self.diffractometer.name}: what moves leads the frames along the detector's own surface, so "
+                "that they span no volume of reciprocal space"
+            )
+        at_rest = self._chain(sample, np.zeros(1)).inv().as_matrix()[0]
+        return Geometry(steps, back.apply(q[None])[0] - at[0] @ steps, at_rest)
 
     def two_theta_deg(self, row: float = 0.0, column: float = 0.0) -> float:
-        """Scattering angle of a pixel counted from the frames' centre pixel."""
-        return float(np.degrees(np.arccos(_unit(self._position(np.array([row, column]))) @ BEAM)))
+        """Scattering angle of a pixel counted from the frames' centre pixel, at the frame N // 2."""
+        return float(np.degrees(np.arccos(_unit(self._position(np.array([[0.0, row, column]])))[0] @ BEAM)))
 
     def corrected_angles_deg(self, row: float = 0.0, column: float = 0.0) -> dict[str, float]:
         """Angles of the detector circles that would bring the direct-beam pixel to where this pixel is.
@@ -137,11 +152,11 @@ class RockingScan:
         The nearest ones to the nominal angles. DataError where no angles do (a single circle, a pixel off its plane).
         """
         circles = self.diffractometer.detector
-        wanted = _unit(self._position(np.array([row, column])))
+        wanted = _unit(self._position(np.array([[0.0, row, column]])))[0]
         nominal = np.array([self.angles_deg[circle.name] for circle in circles])
 
         def off(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.asarray(_combined(circles, angles).apply(BEAM) - wanted)
+            return np.asarray(_combined(circles, list(angles[:, None]), 1).apply(BEAM[None])[0] - wanted)
 
         found = least_squares(off, nominal, xtol=1e-15, ftol=1e-15, gtol=1e-15)
         if np.linalg.norm(found.fun) > 1e-9:
@@ -151,37 +166,46 @@ class RockingScan:
             )
         return {circle.name: float(angle) for circle, angle in zip(circles, found.x, strict=True)}
 
-    @property
-    def _k(self) -> float:
-        return 2 * np.pi / wavelength_m(self.energy_kev)
+    def _energy_kev(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.energy_kev + self.energy_step_kev * frames
 
-    @property
-    def _rocking_axis(self) -> NDArray[np.float64]:
-        """Unit axis of the scanned circle in the laboratory: turned by the circles that carry it, and by those alone."""
-        names = [circle.name for circle in self.diffractometer.sample]
-        place = names.index(self.scanned)
-        carried = self._chain(self.diffractometer.sample[:place])
-        return np.asarray(carried.apply(_unit(np.asarray(self.diffractometer.sample[place].axis, float))))
+    def _k(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(M,) 1/m at frames (M,) counted from N // 2, as everywhere below."""
+        return 2 * np.pi / wavelength_m(1.0) * self._energy_kev(frames)
 
-    @property
-    def _pixel_edges(self) -> NDArray[np.float64]:
-        """(2, 3) metres: from a pixel to the next along the rows' and the columns' index, in the laboratory."""
-        at_zero = [
-            pitch * _unit(np.asarray(direction, float))
-            for pitch, direction in zip(
-                self.pixel_m, (self.diffractometer.row, self.diffractometer.column), strict=True
-            )
-        ]
-        return np.asarray(self._chain(self.diffractometer.detector).apply(np.stack(at_zero)))
+    def _turned_back(self, frames: NDArray[np.float64]) -> Rotation:
+        """From the laboratory at each frame to the laboratory in which the crystal stands as at frame N // 2."""
+        sample = self.diffractometer.sample
+        return self._chain(sample, np.zeros(1)) * self._chain(sample, frames).inv()
 
-    def _position(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(..., 3) metres from the sample to pixels (..., 2) counted from the frames' centre pixel."""
-        nominal = self.distance_m * self._chain(self.diffractometer.detector).apply(BEAM)
-        position: NDArray[np.float64] = nominal + (pixels - np.asarray(self.direct_beam)) @ self._pixel_edges
+    def _turning(self, circles: tuple[Circle, ...], frame: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(3,) angular velocity of what the innermost circle carries, rad per frame: the sum over the circles that turn, each
+        about its axis as the outer ones have turned it."""
+        total = np.zeros(3)
+        for place, circle in enumerate(circles):
+            axis = self._chain(circles[:place], frame).apply(_unit(np.asarray(circle.axis, float))[None])[0]
+            total += np.deg2rad(self.steps_deg.get(circle.name, 0.0)) * axis
+        return total
+
+    def _pixel_edges(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(M, 2, 3) metres: from a pixel to the next along the rows' and the columns' index, in the laboratory."""
+        arm, described = self._chain(self.diffractometer.detector, frames), self.diffractometer
+        at_zero = zip(self.pixel_m, (described.row, described.column), strict=True)
+        return np.stack([arm.apply(pitch * _unit(np.asarray(way, float))[None]) for pitch, way in at_zero], axis=1)
+
+    def _position(self, voxels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(M, 3) metres from the sample to the pixels of voxels (M, 3)."""
+        arm = self._chain(self.diffractometer.detector, voxels[:, 0])
+        pixels = voxels[:, 1:] - np.asarray(self.direct_beam)
+        off = np.einsum("mp,mpx->mx", pixels, self._pixel_edges(voxels[:, 0]))
+        position: NDArray[np.float64] = self.distance_m * arm.apply(BEAM[None]) + off
         return position
 
-    def _chain(self, circles: tuple[Circle, ...]) -> Rotation:
-        return _combined(circles, np.array([self.angles_deg[circle.name] for circle in circles]))
+    def _chain(self, circles: tuple[Circle, ...], frames: NDArray[np.float64]) -> Rotation:
+        """Of all circles together, at each of the frames (M,)."""
+        return _combined(
+            circles, [self.angles_deg[c.name] + self.steps_deg.get(c.name, 0.0) * frames for c in circles], len(frames)
+        )
 
 
 def bragg_peak(counts: NDArray[np.generic], mask: NDArray[np.uint8] | None = None) -> Vector:
@@ -201,11 +225,11 @@ def bragg_peak(counts: NDArray[np.generic], mask: NDArray[np.uint8] | None = Non
     return f0, r0, c0
 
 
-def _combined(circles: tuple[Circle, ...], angles_deg: NDArray[np.float64]) -> Rotation:
-    """An outer circle carries the inner ones: v -> R_outer R_inner v."""
-    turned = Rotation.identity()
-    for circle, angle in zip(circles, angles_deg, strict=True):
-        turned = turned * circle.rotation(float(angle))
+def _combined(circles: tuple[Circle, ...], angles_deg: Sequence[NDArray[np.float64]], count: int) -> Rotation:
+    """An outer circle carries the inner ones: v -> R_outer R_inner v. angles_deg: (count,) of each circle."""
+    turned = Rotation.identity(count)
+    for circle, angles in zip(circles, angles_deg, strict=True):
+        turned = turned * circle.rotation(angles)
     return turned
 
 

@@ -38,8 +38,10 @@ def reduced_modulus(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
 
     The range in reciprocal space stays, the oversampling is halved: the frame in real space, not the voxel.
     """
-    a, b, c = (halving(n) for n in intensity.shape)
-    halved: NDArray[np.float32] = np.einsum("ai,bj,ck,ijk->abc", a, b, c, intensity, optimize=True).clip(0.0)
+    halved = intensity
+    for axis, n in enumerate(intensity.shape):
+        halved = np.moveaxis(np.tensordot(halving(n), halved, axes=(1, axis)), 0, axis)
+    halved = halved.clip(0.0)
     return np.asarray(np.sqrt(halved / halved.max()))
 
 
@@ -51,12 +53,12 @@ def volume_features(
 ) -> dict[str, NDArray[np.float32]]:
     """Network inputs of one centred pattern, with a batch axis of one; `names` are those that are wanted.
 
-    intensity: (n0, n1, n2) float32 >= 0; mask: three-state, same shape; free: voxels to hide from the network.
+    intensity: (N, ...) float32 >= 0; mask: three-state, same shape; free: voxels to hide from the network.
     Raises ValueError where nothing was counted.
 
-    modulus: (1, n0, n1, n2), sqrt(I) over its maximum, 0 where not known. valid: (1, n0, n1, n2), 1 valid, 0.5 padding,
-    0 masked or hidden. autocorrelation: (1, 2, n0, n1, n2), real and imaginary part of the inverse transform of the
-    known intensity over its value at the centre. reduced: (1, n0 / 2, n1 / 2, n2 / 2), see reduced_modulus.
+    modulus: (1, N, ...), sqrt(I) over its maximum, 0 where not known. valid: (1, N, ...), 1 valid, 0.5 padding,
+    0 masked or hidden. autocorrelation: (1, 2, N, ...), real and imaginary part of the inverse transform of the
+    known intensity over its value at the centre. reduced: (1, N / 2, ...), see reduced_modulus.
     """
     known = mask == MaskState.VALID
     if free is not None:

@@ -2,7 +2,7 @@
 
 F(q) = fftshift(fftn(ifftshift(o))) with exp(-i q.r) and norm "ortho", so that sum |o|^2 = sum |F|^2:
 an object scaled to its measurement holds the photons of the pattern. The DC voxel is N // 2.
-The last three axes are transformed unless `axes` says otherwise; the others are a batch.
+The last three axes are transformed unless `axes` says otherwise, or both of an image; the others are a batch.
 """
 
 import numpy as np
@@ -13,14 +13,16 @@ AXES = (-3, -2, -1)
 WORKERS = -1
 
 
-def forward(obj: NDArray[np.complexfloating], axes: tuple[int, ...] = AXES) -> NDArray[np.complexfloating]:
-    """Far field of a centred object: (..., N, N, N) complex -> the same shape, centred; complex64 stays complex64."""
+def forward(obj: NDArray[np.complexfloating], axes: tuple[int, ...] | None = None) -> NDArray[np.complexfloating]:
+    """Far field of a centred object: (..., N, N, N) or (N, N) complex -> the same shape, centred; complex64 stays complex64."""
+    axes = AXES[-obj.ndim :] if axes is None else axes
     shifted = scipy.fft.ifftshift(obj, axes=axes)
     return scipy.fft.fftshift(scipy.fft.fftn(shifted, axes=axes, norm="ortho", workers=WORKERS), axes=axes)
 
 
-def backward(field: NDArray[np.complexfloating], axes: tuple[int, ...] = AXES) -> NDArray[np.complexfloating]:
+def backward(field: NDArray[np.complexfloating], axes: tuple[int, ...] | None = None) -> NDArray[np.complexfloating]:
     """Adjoint and inverse of `forward`: centred far field -> centred object, same shape and precision."""
+    axes = AXES[-field.ndim :] if axes is None else axes
     shifted = scipy.fft.ifftshift(field, axes=axes)
     return scipy.fft.fftshift(scipy.fft.ifftn(shifted, axes=axes, norm="ortho", workers=WORKERS), axes=axes)
 

@@ -100,12 +100,8 @@ def amplitude_variation(obj: NDArray[np.complexfloating], support: NDArray[np.bo
 def far_field_modulus(
     obj: NDArray[np.complexfloating], kernel: NDArray[np.floating] | None = None
 ) -> NDArray[np.float64]:
-    """|F| of an object of up to three dimensions; `fourier` transforms three axes, and leaves one of a single voxel as it is.
-
-    With a kernel: the root of |F|^2 convolved with it, periodic.
-    """
-    field = forward(obj.reshape((1,) * (3 - obj.ndim) + obj.shape))
-    modulus: NDArray[np.float64] = np.abs(field).reshape(obj.shape).astype(np.float64)
+    """|F| of an object of up to three dimensions. With a kernel: the root of |F|^2 convolved with it, periodic."""
+    modulus: NDArray[np.float64] = np.abs(forward(obj)).astype(np.float64)
     if kernel is None:
         return modulus
     placed = np.zeros(obj.shape)

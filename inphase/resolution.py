@@ -167,7 +167,7 @@ def half_bit(curve: Curve, independent: float) -> NDArray[np.float64]:
 
 def _far_field(obj: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
     """Far field of up to three dimensions (`fourier.forward` leaves an axis of one voxel as it is)."""
-    return forward(obj.reshape((1,) * (3 - obj.ndim) + obj.shape)).reshape(obj.shape)
+    return forward(obj)
 
 
 def _curve(shells: Shells, sums: NDArray[np.float64], counted: NDArray[np.float64], known: NDArray[np.bool_]) -> Curve:

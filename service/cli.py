@@ -84,7 +84,7 @@ def reconstruct(
         list[Path],
         typer.Argument(
             metavar="SCAN...",
-            help="HDF5, npy, npz, TIFF stack, a folder of TIFF frames; several, a folder of scans, or a pattern: a series",
+            help="HDF5, npy, npz, TIFF stack, a folder of frames; several, a folder of scans, or a pattern: a series",
         ),
     ],
     output: Annotated[
@@ -218,7 +218,7 @@ def serve(
 ) -> None:
     """Run the service. INPHASE_* in the environment sets what is not given here."""
     from service.app import create_app
-    from service.server import Server
+    from service.server import Server, bind, close
     from service.telemetry import configure_logging
 
     given = {
@@ -227,14 +227,16 @@ def serve(
     }  # fmt: skip
     settings = _settings(**given)
     _preflight(settings)
-    configure_logging()
-    web = create_app(settings)
-    if key := web.state.services.generated_key:
-        out.print(f"API key of this run (INPHASE_API_KEY sets a lasting one): {key}")
-    server = Server(web, settings, lambda url: out.print(f"inphase is ready on {url} (documentation at {url}/docs)"))
-    server.run()
-    if not server.started:
-        raise InphaseError("the service did not start: the reason stands above")
+    sockets = bind(settings.host, settings.port)
+    try:
+        configure_logging()
+        web = create_app(settings)
+        if key := web.state.services.generated_key:
+            out.print(f"API key of this run (INPHASE_API_KEY sets a lasting one): {key}")
+        ready = "inphase is ready on {0} (documentation at {0}/docs)"
+        Server(web, settings, lambda url: out.print(ready.format(url))).run(sockets)
+    finally:
+        close(sockets)
 
 
 def _settings(**given: Any) -> "Settings":
@@ -253,6 +255,7 @@ def _preflight(settings: "Settings") -> None:
     for refusal in repository.refused:
         err.print(f"model {refusal.folder} is refused: {refusal.why}", style="yellow", markup=False)
     repository.resolve(None)
+    settings.check_state()
     if settings.queue and settings.redis_url is None:
         find_server()
 
@@ -277,6 +280,7 @@ def worker(
 
     It finishes the jobs at hand on SIGTERM (INPHASE_DRAIN_S) and gives back what takes longer.
     """
+    from service.jobs.connection import refuse_eviction
     from service.jobs.settings import WorkerSettings
     from service.jobs.worker import main as work
     from service.telemetry import configure_logging
@@ -286,6 +290,9 @@ def worker(
     given = {"redis_url": redis_url, "state_dir": state_dir, "device": device, "threads": threads}
     settings = _settings(**given)
     url = _redis_of(settings)
+    if store is None:
+        settings.check_state()
+    refuse_eviction(url)
     configure_logging()
     work(
         WorkerSettings(
@@ -339,11 +346,9 @@ def _redis_of(settings: "Settings") -> str:
     """The address of the Redis that a service uses: the one that is set, or the embedded one of a service on this machine."""
     from service.jobs.embedded import url_of
 
-    url = settings.redis_address or url_of(settings.state_dir / "redis")
+    url = settings.redis_address or url_of(settings.state / "redis")
     if url is None:
-        raise InphaseError(
-            f"no Redis: start `inphase serve` with the state folder {settings.state_dir}, or set REDIS_URL"
-        )
+        raise InphaseError(f"no Redis: start `inphase serve` with the state folder {settings.state}, or set REDIS_URL")
     return url
 
 

@@ -5,7 +5,7 @@ a job that has no report yet says null where the report's parts will be.
 """
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -34,6 +34,20 @@ class JobProgress:
 
 
 @dataclass(frozen=True)
+class JobRevision:
+    """One of the results that the job has had; it never changes. kind: "network" is its image, not refined.
+
+    final: none follows. made: UTC, ISO 8601. result: where it is.
+    """
+
+    number: int
+    kind: Literal["network", "refined"]
+    final: bool
+    made: str
+    result: str
+
+
+@dataclass(frozen=True)
 class JobDocument:
     """Everything about one job but its arrays.
 
@@ -56,6 +70,7 @@ class JobDocument:
     started: str | None = None
     finished: str | None = None
     links: dict[str, str] = field(default_factory=dict)
+    revisions: tuple[JobRevision, ...] = ()
     report: Report | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""How a job is accepted: arrays on disk, then the record, then the message. Nothing is accepted by halves.
+"""How a job is accepted, and how it gets on when its data are read. Nothing is accepted by halves.
 
 What was computed before is not computed again: a refinement whose fingerprint is that of a succeeded job of the same
 owner takes that job's result (docs/decisions/0013).
@@ -6,14 +6,18 @@ owner takes that job's result (docs/decisions/0013).
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
 import numpy as np
 
+from inphase.errors import CancelledError
+from inphase.formats import RawScan
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
@@ -22,41 +26,21 @@ from service.errors import ApiError
 from service.jobs.broker import Queue
 from service.jobs.errors import DocumentError, QueueUnavailableError, StoreError
 from service.jobs.housekeeping import make_room
-from service.jobs.record import JobRecord, Place, Records, Request
+from service.jobs.record import JobRecord, NewScan, Records, SeriesScan
 from service.jobs.series import SeriesRecords
-from service.jobs.state import JobState
+from service.jobs.state import JobState, Priority
 from service.jobs.store import Arrays, Store
-from service.options import JobOptions
 from service.settings import Bounds
+from service.submission import UPLOAD, Sender, Submission, Upload, upload_arrays
 
 RESULT: Final = "result-0"  # of a job that no worker has attempted
+FIRST: Final = "revision-1"  # the network's image of a job that a worker refines; made when somebody asks for it
 
 # of the report: what differs from call to call without a difference in the result, or follows from what is counted already
 _INCIDENTAL: Final[dict[str, tuple[str, ...]]] = {
     "model": ("provider",), "input": ("source", "chosen"), "start": ("kind", "why"),
     **dict.fromkeys(("series", "metrics", "trust", "canonical", "ensemble", "timings_ms", "created"), ()),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is asked beside the data. request: where the sender may repeat it. place: where it is a scan of a series."""
-
-    owner: str
-    options: JobOptions
-    request: Request | None = None
-    place: Place | None = None
-
-    def document(self, report: Report) -> JobDocument:
-        """A new job."""
-        return JobDocument(
-            uuid4().hex,
-            JobState.QUEUED,
-            report.created,
-            owner=self.owner,
-            priority=self.options.priority,
-            report=report,
-        )
 
 
 def fingerprint(prepared: PreparedPattern, report: Report, owner: str) -> str:
@@ -74,6 +58,13 @@ def fingerprint(prepared: PreparedPattern, report: Report, owner: str) -> str:
     return sha.hexdigest()
 
 
+def new_document(submission: Submission, owner: str, job_id: str | None = None) -> JobDocument:
+    """The document of a job whose data nobody has looked at."""
+    created = datetime.now(UTC).isoformat(timespec="milliseconds")
+    priority = submission.options.priority
+    return JobDocument(job_id or uuid4().hex, JobState.ACCEPTED, created, owner=owner, priority=priority)
+
+
 class Intake:
     """Accepts jobs. records, series, queue: None where the service runs without a queue."""
 
@@ -83,81 +74,116 @@ class Intake:
         self._records, self._series, self._queue = records, series, queue
         self._store, self._bounds = store, bounds
 
-    def accept(self, prepared: PreparedPattern, document: JobDocument, order: Order) -> JobRecord:
-        """Accept a refinement; the record of the job that stands for it now.
+    def accept(self, submission: Submission, sender: Sender, scan: RawScan | None = None) -> JobRecord:
+        """Record a job whose data are still to be read; the record of the job that stands for it now.
 
-        That is another job than the document's where the request came before. It has succeeded already where an earlier
-        result was taken. Raises QueueUnavailableError, StoreFullError, ApiError 503, KeyReusedError, CancelledError:
-        nothing was accepted.
+        scan: what was sent, where the submission says so; in the store before the job is recorded, but not forced to the
+        disk (`secure`). The job is another one's where the request came before.
+        Raises QueueUnavailableError, StoreFullError, ApiError 503, KeyReusedError, CancelledError: nothing was accepted.
         """
-        records, queue = self._kept()
-        identity = "" if order.place else fingerprint(prepared, document.reported, order.owner)
-        if identity and order.options.reuse and (found := self._reused(identity, document, order)):
-            return found
-        waiting = records.count(JobState.QUEUED)
-        if waiting >= self._bounds.queued_jobs:
-            raise ApiError(
-                503, f"{waiting} jobs wait for a worker already: try again in a moment, or start more workers"
-            )
-        self._write(document.id, "input", prepared.to_arrays())
-        record = self._recorded(
-            document.id,
-            lambda: records.create(
-                document.id, document.to_json(), priority=order.options.priority, owner=order.owner,
-                fingerprint=identity, request=order.request, place=order.place,
-            ),
-        )  # fmt: skip
-        if record.job_id == document.id:
-            try:
-                queue.enqueue(document.id, order.options.priority)
-            except QueueUnavailableError:
-                return record  # recorded, so housekeeping hands it out when Redis is back
-        return record
-
-    def keep(self, result: Reconstruction, document: JobDocument, order: Order) -> JobRecord:
-        """Keep what was computed at once. The record is another job's where the request came before. Raises as `accept`."""
         records, _ = self._kept()
-        self._write(document.id, RESULT, result.with_document(document.to_json().decode()))
-        return self._recorded(
-            document.id,
-            lambda: records.add_ended(
-                document.id, document.to_json(), result=RESULT, priority=order.options.priority, owner=order.owner,
-                request=order.request, place=order.place,
-            ),
-        )  # fmt: skip
+        waiting = records.count(JobState.QUEUED) + sum(
+            records.count_unread(priority) for priority in (Priority.HIGH, Priority.NORMAL)
+        )
+        if waiting >= self._bounds.queued_jobs:
+            raise ApiError(503, f"{waiting} jobs wait already: try again in a moment, or start more workers")
+        document = new_document(submission, sender.owner)
+        if isinstance(submission.source, Upload):
+            assert scan is not None
+            self._write(document.id, UPLOAD, upload_arrays(scan), durable=False)
+        try:
+            found = records.create(
+                document.id, document.to_json(), asked=submission.model_dump_json(by_alias=True),
+                priority=submission.options.priority, owner=sender.owner, repeatable=sender.repeatable, scan=sender.scan,
+            )  # fmt: skip
+        except BaseException:
+            self._store.delete(document.id)
+            raise
+        if found.job_id != document.id:
+            self._store.delete(document.id)
+        return found
+
+    def accept_scans(self, series_id: str, submissions: Sequence[Submission], owner: str) -> None:
+        """Make jobs of the scans of a series that are none yet. Raises QueueUnavailableError; may be repeated."""
+        records, _ = self._kept()
+        assert self._series is not None
+        jobs = []
+        for number in self._series.get(series_id).waiting():
+            submission = submissions[number]
+            document = new_document(submission, owner)
+            asked = submission.model_dump_json(by_alias=True)
+            jobs.append(NewScan(document.id, document.to_json(), asked, SeriesScan(series_id, number)))
+        records.create_all(jobs, priority=submissions[0].options.priority, owner=owner)
+        self._series.close_series(series_id)
+
+    def secure(self, job_id: str) -> None:
+        """Force what was sent to the disk: its sender is told that the job is accepted before it has been read."""
+        self._store.sync(job_id, UPLOAD)
+
+    def hand_out(
+        self, record: JobRecord, reader: str, prepared: PreparedPattern, report: Report, *, reuse: bool
+    ) -> JobRecord:
+        """Queue a job whose data are read, or give it the result of an earlier one. Raises as `accept`."""
+        records, queue = self._kept()
+        document = self._document(record, report)
+        identity = "" if record.series else fingerprint(prepared, report, record.owner)
+        if identity and reuse and self._reused(identity, document, reader):
+            return records.get(record.job_id)
+        self._write(record.job_id, "input", prepared.to_arrays())
+        first = FIRST if prepared.prediction is not None else ""
+        if records.queue(record.job_id, reader, document.to_json(), fingerprint=identity, first=first):
+            with suppress(QueueUnavailableError):  # recorded, so housekeeping hands it out when Redis is back
+                queue.enqueue(record.job_id, record.priority)
+        self._store.delete(record.job_id, UPLOAD)
+        return records.get(record.job_id)
+
+    def keep(self, record: JobRecord, reader: str, result: Reconstruction) -> JobRecord:
+        """Keep what was computed at once. Raises as `accept`."""
+        records, _ = self._kept()
+        document = self._document(record, result.report).succeeded(result.report)
+        stored = document.to_json()
+        self._write(record.job_id, RESULT, result.with_document(stored.decode()))
+        records.conclude(record.job_id, reader, JobState.SUCCEEDED, document=stored, result=RESULT)
+        self._store.delete(record.job_id, UPLOAD)
+        return records.get(record.job_id)
+
+    def fail(self, job_id: str, reader: str, reason: str) -> None:
+        """The data cannot be used, and nobody waits to be told."""
+        records, _ = self._kept()
+        if records.conclude(job_id, reader, JobState.FAILED, reason=reason):
+            self._store.delete(job_id, UPLOAD)
+
+    def discard(self, job_id: str, reader: str) -> None:
+        """The data cannot be used, and the sender is told so at once: nothing stays."""
+        records, _ = self._kept()
+        records.discard(job_id, reader)
+        self._store.delete(job_id)
+
+    def _document(self, record: JobRecord, report: Report) -> JobDocument:
+        """The accepted job with its report."""
+        return replace(JobDocument.from_json(record.document), state=JobState.QUEUED, report=report)
 
     def _kept(self) -> tuple[Records, Queue]:
         if self._records is None or self._queue is None:
             raise QueueUnavailableError("this service runs without a queue")
         return self._records, self._queue
 
-    def _write(self, job_id: str, name: str, arrays: Arrays) -> None:
+    def _write(self, job_id: str, name: str, arrays: Arrays, *, durable: bool = True) -> None:
         make_room(self._records, self._series, self._store, sum(array.nbytes for array in arrays.values()))
-        self._store.write(job_id, name, arrays)
+        self._store.write(job_id, name, arrays, durable=durable)
 
-    def _recorded(self, job_id: str, record: Callable[[], JobRecord]) -> JobRecord:
-        """Record what lies in the store; where that is refused, or another job stands for it, the store forgets it."""
-        try:
-            found = record()
-        except BaseException:
-            self._store.delete(job_id)
-            raise
-        if found.job_id != job_id:
-            self._store.delete(job_id)
-        return found
-
-    def _reused(self, identity: str, document: JobDocument, order: Order) -> JobRecord | None:
-        """A job that takes the result of an earlier one: a second name for its file, which either may lose."""
+    def _reused(self, identity: str, document: JobDocument, reader: str) -> bool:
+        """Give a job the result of an earlier one: a second name for its file, which either may lose."""
         records, _ = self._kept()
         earlier = records.earlier(identity)
-        if earlier is None or earlier.owner != order.owner:
-            return None
+        if earlier is None or earlier.owner != document.owner:
+            return False
         try:
             result = JobDocument.from_json(earlier.document)
             report = replace(result.reported, input=document.reported.input, timings_ms=document.reported.timings_ms)
             self._store.link(earlier.job_id, earlier.result, document.id, RESULT)
         except (DocumentError, StoreError):
-            return None  # it has expired while we looked, or is of an older version
+            return False  # it has expired while we looked, or is of an older version
         taken = replace(
             result,
             id=document.id,
@@ -166,10 +192,11 @@ class Intake:
             created=document.created,
             report=report,
         )
-        return self._recorded(
-            document.id,
-            lambda: records.add_ended(
-                document.id, taken.to_json(), result=RESULT, priority=order.options.priority, owner=order.owner,
-                fingerprint=identity, request=order.request,
-            ),
+        ended = records.conclude(
+            document.id, reader, JobState.SUCCEEDED, document=taken.to_json(), fingerprint=identity, kind="refined",
+            result=RESULT,
         )  # fmt: skip
+        self._store.delete(document.id, UPLOAD)
+        if not ended:
+            raise CancelledError(f"job {document.id} was cancelled")
+        return True

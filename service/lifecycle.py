@@ -10,17 +10,19 @@ import anyio.to_thread
 
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
-from service.feeder import Feeder
 from service.intake import Intake
 from service.jobs.broker import Queue
+from service.jobs.connection import refuse_eviction
 from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.housekeeping import sweep
+from service.jobs.pulse import Pulse
 from service.jobs.record import Records
 from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
+from service.reader import Reader
 from service.security import ADMIN, Key, Keyring, Scope, read_keys
 from service.settings import Settings, new_key
 from service.telemetry import Budget, Metrics, log
@@ -46,7 +48,8 @@ class Services:
         self.records: Records | None = None
         self.series: SeriesRecords | None = None
         self.queue: Queue | None = None
-        self.feeder: Feeder | None = None
+        self.reader: Reader | None = None
+        self.pulse: Pulse | None = None
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
@@ -54,6 +57,7 @@ class Services:
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None
         self._background: list[asyncio.Task[None]] = []
+        self._loose: set[asyncio.Future[object]] = set()
 
     def _keys(self) -> list[Key]:
         own = self.settings.api_key.get_secret_value() if self.settings.api_key else self.generated_key
@@ -69,8 +73,8 @@ class Services:
             raise
         self._background.append(asyncio.create_task(self._keep_house()))
         if self.records is not None and self.series is not None:
-            self.feeder = Feeder(self.settings, self.sessions, self.records, self.series, self.store, self.intake)
-            self._background.append(asyncio.create_task(self.feeder.run()))
+            self.reader = Reader(self.settings, self.sessions, self.records, self.series, self.store, self.intake)
+            self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
 
     async def stop(self) -> None:
         """Bring everything down: workers first, then Redis."""
@@ -78,11 +82,19 @@ class Services:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        if self.pulse is not None:
+            await self.pulse.close()
         await anyio.to_thread.run_sync(self._stop)
 
     async def compute(self, work: Callable[[], T]) -> T:
         """Run what takes long in a thread; at most `compute_slots` at a time, the others wait."""
         return await anyio.to_thread.run_sync(work, limiter=self._compute)
+
+    def in_background(self, work: Callable[[], object]) -> None:
+        """Run a short blocking call whose end nobody waits for."""
+        task = asyncio.ensure_future(anyio.to_thread.run_sync(work))
+        self._loose.add(task)
+        task.add_done_callback(self._loose.discard)
 
     def _start(self) -> None:
         self.store = Store(self.settings.store_dir, self.settings.bounds.store_bytes)
@@ -93,15 +105,17 @@ class Services:
         if self.settings.queue:
             self._start_queue()
         self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)
-        self.metrics.watch(self.budget, self.records)
+        self.metrics.watch(self.budget, self.records, self.pulse)
         self.warm = True
 
     def _start_queue(self) -> None:
         settings = self.settings
         url = settings.redis_address
         if url is None:
-            self._redis = EmbeddedRedis(settings.state_dir / "redis")
+            self._redis = EmbeddedRedis(settings.state / "redis")
             url = self._redis.start()
+        refuse_eviction(url)
+        self.pulse = Pulse(url)
         self.records = Records(url)
         self.series = SeriesRecords(url)
         self.queue = Queue(url, self.records)
@@ -133,10 +147,10 @@ class Services:
         while True:
             try:
                 await anyio.to_thread.run_sync(self._sweep)
-            except QueueUnavailableError:
-                log.warning("Redis is away")
-            except OSError as error:
+            except (QueueUnavailableError, OSError) as error:
                 log.warning("housekeeping failed", error=str(error))
+            except Exception:  # this task is the only one that hands out what was forgotten
+                log.exception("housekeeping failed")
             await asyncio.sleep(_HOUSEKEEPING_S)
 
     def _sweep(self) -> None:

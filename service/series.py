@@ -16,6 +16,7 @@ from service.jobs.series import SeriesRecord
 from service.jobs.state import JobState, Priority
 from service.options import JobOptions
 from service.sources import FileSource
+from service.submission import Submission
 
 Title = Annotated[str, Field(max_length=200, description="what people call it")]
 
@@ -26,13 +27,14 @@ class SeriesOrder(JobOptions):
     name: Title = ""
     sources: list[FileSource]
 
-    def options(self) -> JobOptions:
-        """Of one scan."""
-        return JobOptions(**self.model_dump(include=set(JobOptions.model_fields)))
+    def submissions(self) -> list[Submission]:
+        """One for each scan."""
+        options = JobOptions(**self.model_dump(include=set(JobOptions.model_fields)))
+        return [Submission(options=options, source=source) for source in self.sources]
 
 
 class ScanPart(BaseModel):
-    """One scan. job: null as long as it has not been read, and where that failed."""
+    """One scan. job: null for the moment in which the series is being accepted."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -127,9 +129,8 @@ class SeriesDocument(SeriesSummary):
 def _scan(record: SeriesRecord, scan: int, source: FileSource, jobs: dict[str, JobRecord]) -> ScanPart:
     job_id = record.jobs.get(scan)
     if job_id is None:
-        reason = record.failed.get(scan)
-        state = JobState.FAILED if reason else JobState.CANCELLED if record.cancelled else JobState.QUEUED
-        return ScanPart(scan=scan, source=source.path, state=state, reason=reason or "")
+        state = JobState.CANCELLED if record.cancelled else JobState.ACCEPTED
+        return ScanPart(scan=scan, source=source.path, state=state)
     job = jobs.get(job_id)
     if job is None:
         return ScanPart(scan=scan, source=source.path, state=JobState.FAILED, reason="its job has expired", job=job_id)

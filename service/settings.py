@@ -3,6 +3,7 @@
 import os
 import secrets
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +20,7 @@ from inphase.errors import InphaseError
 from inphase.models.repository import DEFAULT, default_root
 
 MIB = 2**20
+_SET_STATE = "name one that can be written with INPHASE_STATE_DIR or --state-dir"
 
 
 class Bounds(BaseModel):
@@ -58,7 +60,10 @@ class Settings(BaseSettings):
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="folders whose files may be named in a request"
     )
-    state_dir: Path = Field(default_factory=lambda: _home("XDG_STATE_HOME", ".local/state"))
+    state_dir: Path | None = Field(
+        default_factory=lambda: _below_home("XDG_STATE_HOME", ".local/state"),
+        description="records, arrays and the embedded Redis; None where this user has no home: `state` says so",
+    )
     models_dir: Path = Field(default_factory=default_root)
     model: str = Field(DEFAULT, description="the model of requests that name none")
     redis_url: str | None = Field(
@@ -126,9 +131,27 @@ class Settings(BaseSettings):
         return url._replace(netloc=f"{user}:{password}@{host}").geturl()
 
     @property
+    def state(self) -> Path:
+        """The state folder. Raises InphaseError where none is set and this user has no home to keep it in."""
+        if self.state_dir is None:
+            raise InphaseError(f"this user has no home folder for the service's state: {_SET_STATE}")
+        return self.state_dir
+
+    @property
     def store_dir(self) -> Path:
-        """Where the arrays of jobs lie."""
-        return self.state_dir / "store"
+        """Where the arrays of jobs lie. Raises InphaseError as `state` does."""
+        return self.state / "store"
+
+    def check_state(self) -> None:
+        """Makes the state folder. Raises InphaseError where there is none or it cannot be written."""
+        try:
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.state):
+                pass
+        except OSError as error:
+            raise InphaseError(
+                f"the state folder {self.state} cannot be written ({error.strerror or error}): {_SET_STATE}"
+            ) from error
 
 
 def new_key() -> str:
@@ -136,6 +159,12 @@ def new_key() -> str:
     return secrets.token_hex(20)
 
 
-def _home(variable: str, fallback: str) -> Path:
-    base = os.environ.get(variable)
-    return (Path(base) if base else Path.home() / fallback) / "inphase"
+def _below_home(variable: str, fallback: str) -> Path | None:
+    """A folder for inphase in `variable`, else in the home folder; None where there is no home, as in many containers."""
+    if base := os.environ.get(variable):
+        return Path(base) / "inphase"
+    try:
+        home = Path.home() if os.environ.get("HOME", "~") else None  # an empty HOME would mean the root folder
+    except RuntimeError:  # neither HOME nor an entry of this user names one
+        home = None
+    return home / fallback / "inphase" if home is not None and home.is_absolute() else None

@@ -95,6 +95,7 @@ class Beamline(_Part, frozen=True):
     companion: Companion | None = None
     diffractometer: str | Circles | None = None
     motors: dict[str, list[Quantity]] = {}
+    unassigned: list[str] = []  # datasets of scanned motors whose names the file does not tell
     energy: list[Quantity] = []
     distance: list[Quantity] = []
     pixel_row: list[Quantity] = []
@@ -124,6 +125,7 @@ class Beamline(_Part, frozen=True):
         yield from paths(self.frames)
         yield from self.names
         yield from self.masks
+        yield from self.unassigned
         yield from self.companion.files if self.companion else ()
         for quantity in self.quantities():
             yield from paths(quantity.dataset)

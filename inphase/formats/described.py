@@ -1,7 +1,8 @@
 """Reading a scan by the description of its beamline: frames, mask, and the geometry from motors and detector."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,30 @@ from numpy.typing import NDArray
 
 from inphase.diffractometer import Diffractometer, RockingScan, bragg_peak
 from inphase.errors import DataError
-from inphase.formats import hdf5, spec, template, tiff
+from inphase.formats import detector, entries, hdf5, spec, template, tiff
 from inphase.formats.beamline import UNITS, Beamline, Detector, Quantity, find, paths
 from inphase.formats.fio import FioScan, read_fio
-from inphase.formats.scan import RawScan, Reader, Request, three_state
-from inphase.formats.tree import Tree, opened
+from inphase.formats.motion import ENERGY, MismatchError, Motion, motion
+from inphase.formats.pieces import Found, joined
+from inphase.formats.scan import (
+    RawScan,
+    Reader,
+    Request,
+    Saturation,
+    masked,
+    of_scan,
+    three_axes,
+    three_state,
+    with_saturation,
+)
+from inphase.formats.tree import Tree, is_hdf5, is_real, opened
 from inphase.geometry import PLANCK_EV_M
+from inphase.pattern import MaskState
 
 _MOST_POSITIONS = 10**6
+_MARKS = tuple(2**bits - 1 for bits in (16, 20, 31, 32, 63, 64))  # what detectors write for no value
 _VALUES = (
-    "energy", "distance", "pixel_row", "pixel_column", "direct_beam_row", "direct_beam_column",
+    "distance", "pixel_row", "pixel_column", "direct_beam_row", "direct_beam_column",
 )  # fmt: skip
 
 
@@ -43,7 +58,7 @@ def read(request: Request, plain: Reader, *, guessed: bool = False) -> RawScan:
     _check_given(beamline, request.place.given)
     if beamline.frames == "folder":
         return _with_geometry(_from_frames(request, beamline, plain), None, excused)
-    if not request.path.is_file() or not h5py.is_hdf5(request.path):
+    if not request.path.is_file() or not is_hdf5(request.path):
         raise DataError(f"{request.path}: {beamline.name} writes HDF5 files, and this is none")
     with opened(request.path) as tree:
         return _with_geometry(_from_tree(request, beamline, tree), tree, excused)
@@ -51,12 +66,16 @@ def read(request: Request, plain: Reader, *, guessed: bool = False) -> RawScan:
 
 @dataclass(frozen=True)
 class _Read:
-    """Frames as read, and what is known for the geometry. known: what the placeholders stand for."""
+    """Frames as read, and what is known for the geometry.
+
+    known: what the placeholders stand for. stopped: the last frames are missing, so that motors may have more positions.
+    """
 
     request: Request
     beamline: Beamline
     scan: RawScan
     known: Mapping[str, str]
+    stopped: bool = False
 
     @property
     def detector(self) -> Detector:
@@ -81,16 +100,16 @@ def _from_frames(request: Request, beamline: Beamline, plain: Reader) -> _Read:
 def _from_tree(request: Request, beamline: Beamline, tree: Tree) -> _Read:
     known = _from_names(request, beamline, [request.path.name])
     if request.dataset is not None:
-        found, others = hdf5.named(tree, request.dataset)
+        found, note = hdf5.named(tree, request.dataset)
         bound = [template.matched_path(text, found.path, known) for text in paths(beamline.frames)]
         known = next((each for each in bound if each is not None), known)
     else:
-        found, others, known = _found(tree, beamline, known)
-    array = found.load(tree, request.limits)
-    chosen = f"{beamline.name}: dataset '{found.path}' {array.shape} {array.dtype}"
-    if others:
-        chosen += f"; passed over {', '.join(others)}"
-    read_ = _Read(request, beamline, RawScan(array, None, str(request.path), chosen), known)
+        found, note, known = _found(tree, beamline, known)
+    loaded = found.load(tree, request.limits)
+    chosen = f"{beamline.name}: dataset '{found.path}' {loaded.where}{note}"
+    scan = RawScan(loaded.array, None, str(request.path), chosen, mask=loaded.mask)
+    scan = detector.applied(scan, tree, detector.groups(tree, found.path, found.pieces[0]), request.limits)
+    read_ = _Read(request, beamline, scan, known, stopped=loaded.stopped)
     return replace(read_, scan=_masked(read_, tree))
 
 
@@ -104,20 +123,26 @@ def _from_names(request: Request, beamline: Beamline, names: Sequence[str]) -> d
     return known
 
 
-def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[hdf5.Found, list[str], dict[str, str]]:
+def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[Found, str, dict[str, str]]:
     """The frames: of the first path that names volumes; all must belong to one scan, sample and detector."""
     asked = paths(beamline.frames)
     for text in asked:
-        volumes: dict[tuple[tuple[str, str], ...], list[tuple[str, h5py.Dataset]]] = {}
+        volumes: _Volumes = {}
         for path, bound, item in template.expanded(tree, text, known):
-            if isinstance(item, h5py.Dataset) and len(item.shape or ()) == 3 and item.dtype.kind in "uif":
+            if is_real(item) and len(three_axes(item.shape or ())) == 3:
                 volumes.setdefault(tuple(sorted(bound.items())), []).append((path, item))
+        note = ""
+        if len(volumes) > 1:
+            volumes, note = _only_curve(tree, volumes)
         if len(volumes) > 1:
             options = "; ".join(", ".join(f"{k} {v}" for k, v in key) for key in sorted(volumes)[:12])
-            raise DataError(f"{tree.path}: holds several scans: {options}; name one with scan=, sample= or detector=")
+            raise DataError(
+                f"{tree.path}: holds several scans: {options}; name one with scan=, sample= or detector={note}"
+            )
         for key, members in volumes.items():
-            found = sorted(hdf5.joined(members), key=lambda each: -each.size)
-            return found[0], [other.path for other in found[1:6]], dict(key)
+            found = sorted(joined(tree, members), key=lambda each: -each.size)
+            others = [other.path for other in found[1:6]]
+            return found[0], note + (f"; passed over {', '.join(others)}" if others else ""), dict(key)
     stands = ", ".join(f"{key}={value}" for key, value in known.items())
     raise DataError(
         f"{tree.path}: has no frames of {beamline.name} at {' or '.join(asked)}{f' with {stands}' if stands else ''}; "
@@ -125,32 +150,50 @@ def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[hd
     )
 
 
+_Volumes = dict[tuple[tuple[str, str], ...], list[tuple[str, h5py.Dataset]]]
+
+
+def _only_curve(tree: Tree, volumes: _Volumes) -> tuple[_Volumes, str]:
+    """Of several scans in entries of their own the one that is a rocking curve; all where none is told from the others.
+
+    And a word on it.
+    """
+    by_entry = {entries.name_of_entry(members[0][0]): key for key, members in volumes.items()}
+    if len(by_entry) < len(volumes):
+        return volumes, ""
+    frames = {entry: three_axes(volumes[key][0][1].shape)[0] for entry, key in by_entry.items()}
+    try:
+        one, note = entries.choose(tree, frames)
+    except DataError as error:
+        return volumes, f" (it {error})"
+    return (volumes, "") if one is None else ({by_entry[one]: volumes[by_entry[one]]}, f"; {note}")
+
+
 def _masked(read_: _Read, tree: Tree | None) -> RawScan:
     """The scan with what file and description say of its pixels."""
-    scan, detector = read_.scan, read_.detector
+    scan, kind = read_.scan, read_.detector
     shape = scan.array.shape
     frame = np.zeros(shape[1:], bool)
     for text in read_.beamline.masks if tree is not None else ():
         assert tree is not None
         for path, _, item in template.expanded(tree, text, read_.known):
             if isinstance(item, h5py.Dataset):
-                if item.shape != shape[1:]:
-                    raise DataError(f"{tree.path}: the mask '{path}' {item.shape} does not fit the frames {shape[1:]}")
-                frame |= tree.array(item, read_.request.limits) != 0
-    if detector.shape is not None and tuple(detector.shape) == shape[1:]:
-        for first, end in detector.gap_rows:
+                bad = of_scan(tree.array(item, read_.request.limits) != 0, shape, f"{tree.path}, '{path}'")
+                frame |= bad if bad.ndim == 2 else bad.all(axis=0)
+                if bad.ndim == 3:
+                    scan = masked(scan, three_state(bad, shape, scan.source), f"voxels masked by '{path}'")
+    if kind.shape is not None and tuple(kind.shape) == shape[1:]:
+        for first, end in kind.gap_rows:
             frame[first:end] = True
-        for first, end in detector.gap_columns:
+        for first, end in kind.gap_columns:
             frame[:, first:end] = True
-    bad: NDArray[np.bool_] = frame
-    counts: NDArray[Any] = scan.array
-    if detector.saturation is not None and counts.max() >= detector.saturation:
-        bad = frame | (counts >= detector.saturation)
-    if not bad.any():
+    if kind.saturation is not None:
+        told = [Saturation(kind.saturation, f"the description of {read_.beamline.name}")]
+        scan = with_saturation(scan, told if scan.saturation is None else [*told, scan.saturation])
+    if not frame.any():
         return scan
-    note = f"; {int(np.count_nonzero(frame))} pixels masked"
-    mask = three_state(bad, shape, scan.source)
-    return replace(scan, mask=mask if scan.mask is None else np.maximum(mask, scan.mask), chosen=scan.chosen + note)
+    mask = three_state(frame, shape, scan.source)
+    return masked(scan, mask, f"{int(np.count_nonzero(frame))} pixels masked by the description")
 
 
 def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) -> RawScan:
@@ -158,25 +201,29 @@ def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) ->
     scan, circles = read_.scan, read_.beamline.circles
     if circles is None:
         return scan
+    remarks: tuple[str, ...] = ()
     try:
         companion = _companion(read_)
-        if isinstance(companion, spec.SpecScan):
-            rocking = _from_spec(read_, companion, circles)
-        else:
-            rocking = _rocking(read_, circles, _Numbers(read_, tree, companion))
+        remarks = companion.remarks if companion is not None else ()
+        moved, rocking = _rocking(read_, circles, _Numbers(read_, tree, companion), companion)
+        geometry = rocking.geometry(bragg_peak(scan.array, scan.mask))
     except excused as error:
-        return replace(scan, chosen=f"{scan.chosen}; no geometry: {error}")
+        return replace(scan, chosen="; ".join((scan.chosen, *remarks, f"no geometry: {error}")))
     metadata = {
         "beamline": read_.beamline.name,
         **read_.known,
         "energy_kev": f"{rocking.energy_kev:.8g}",
         "distance_m": f"{rocking.distance_m:.8g}",
-        "scanned": f"{rocking.scanned}, {rocking.step_deg:.6g} deg per frame",
+        "scanned": ", ".join(
+            f"{name}, {step:.6g} {'keV' if name == ENERGY else 'deg'} per frame" for name, step in moved.steps.items()
+        ),
         **{f"{name}_deg": f"{angle:.8g}" for name, angle in rocking.angles_deg.items()},
     }
-    return replace(
-        scan, geometry=rocking.geometry(bragg_peak(scan.array, scan.mask)), metadata={**scan.metadata, **metadata}
-    )
+    if isinstance(companion, spec.SpecScan):
+        named = [quantity.motor for quantity in read_.beamline.quantities() if quantity.motor is not None]
+        remarks += tuple(f"{motor} moved as well, which is no circle here" for motor in companion.others(named))
+    told = replace(scan, chosen="; ".join((scan.chosen, *remarks, *moved.remarks)))
+    return replace(_without_positions(told, moved.points), geometry=geometry, metadata={**scan.metadata, **metadata})
 
 
 def _companion(read_: _Read) -> spec.SpecScan | FioScan | None:
@@ -189,7 +236,7 @@ def _companion(read_: _Read) -> spec.SpecScan | FioScan | None:
     path = place.spec or _beside(read_)
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    if companion.kind == "fio":
+    if companion.kind == "fio" and not spec.is_spec(path):  # some beamlines write both
         return read_fio(path)
     if "scan" not in read_.known:
         raise MissingError(f"which scan of {path.name} this is does not follow from the names: give scan=")
@@ -221,40 +268,25 @@ def _beside(read_: _Read) -> Path:
     )
 
 
-def _from_spec(read_: _Read, scan: spec.SpecScan, circles: Diffractometer) -> RockingScan:
-    given = read_.request.place.given
-    beam = (given["direct_beam_row"], given["direct_beam_column"]) if "direct_beam_row" in given else None
-    pixel = (given["pixel_row"], given["pixel_column"]) if "pixel_row" in given else None
-    n0, n1, n2 = read_.scan.array.shape
-    rocking = spec.rocking_scan(scan, frame_shape=(n0, n1, n2), direct_beam=beam, pixel_m=pixel, diffractometer=circles)
-    angles = {name: given.get(name, angle) for name, angle in rocking.angles_deg.items()}
-    return replace(
-        rocking,
-        energy_kev=given.get("energy", rocking.energy_kev),
-        distance_m=given.get("distance", rocking.distance_m),
-        angles_deg=angles,
-    )
-
-
 class _Numbers:
     """Numbers of a scan by the description's names: given by the user, else the first source that has them."""
 
-    def __init__(self, read_: _Read, tree: Tree | None, companion: FioScan | None) -> None:
+    def __init__(self, read_: _Read, tree: Tree | None, companion: spec.SpecScan | FioScan | None) -> None:
         self._read, self._tree, self._companion = read_, tree, companion
 
     def one(self, name: str, candidates: Sequence[Quantity]) -> float | None:
         """A single number, None where nothing has it; of several the first."""
-        found = self.all(name, candidates)
-        return None if found is None else float(found[0])
-
-    def all(self, name: str, candidates: Sequence[Quantity]) -> NDArray[np.float64] | None:
-        """All numbers of the first source that has any, in degrees, metres, keV, pixels."""
         given = self._read.request.place.given.get(name)
         if given is not None:
-            return np.array([given])
+            return given
+        found = self.all(candidates)
+        return None if found is None else float(found[np.isfinite(found)][0])
+
+    def all(self, candidates: Sequence[Quantity]) -> NDArray[np.float64] | None:
+        """All numbers of the first source that has any, in degrees, metres, keV, pixels; what is given does not count."""
         for quantity in candidates:
             raw = self._raw(quantity)
-            if raw is not None and raw.size and np.isfinite(raw).all():
+            if raw is not None and np.isfinite(raw).any():
                 if quantity.unit == "angstrom":
                     return PLANCK_EV_M * 1e10 / raw / 1e3
                 return raw * UNITS[quantity.unit]
@@ -264,13 +296,7 @@ class _Numbers:
         if quantity.constant is not None:
             return np.array([quantity.constant])
         if quantity.motor is not None:
-            if self._companion is None:
-                return None
-            column = self._companion.columns.get(quantity.motor)
-            if column is not None and column.size:
-                return column
-            position = self._companion.positions.get(quantity.motor)
-            return None if position is None else np.array([position])
+            return None if self._companion is None else self._companion.recorded(quantity.motor)
         tree = self._tree
         if tree is None or not self._holds(quantity, tree):
             return None
@@ -284,6 +310,14 @@ class _Numbers:
                     return np.asarray(numbers, np.float64).reshape(-1)
         return None
 
+    def unassigned(self) -> Iterator[tuple[str, NDArray[np.float64]]]:
+        """Paths and numbers of what the scan moved, whatever that was."""
+        for text in self._read.beamline.unassigned if self._tree is not None else ():
+            assert self._tree is not None
+            for path, _, _ in template.expanded(self._tree, text, self._read.known):
+                if (found := self._tree.small(path, _MOST_POSITIONS)) is not None:
+                    yield path, np.asarray(found, np.float64).reshape(-1)
+
     def _holds(self, quantity: Quantity, tree: Tree) -> bool:
         if quantity.when is None:
             return True
@@ -292,44 +326,121 @@ class _Numbers:
         return text is not None and quantity.when.contains in text
 
 
-def _rocking(read_: _Read, circles: Diffractometer, numbers: _Numbers) -> RockingScan:
-    beamline, shape = read_.beamline, read_.scan.array.shape
-    angles: dict[str, float] = {}
-    moving: dict[str, NDArray[np.float64]] = {}
-    missing: list[str] = []
-    for name in circles.circles:
-        positions = numbers.all(name, beamline.motors.get(name, []))
-        if positions is None:
-            missing.append(name)
-            continue
-        angles[name] = float(positions[len(positions) // 2])
-        if len(positions) == shape[0] > 1 and np.ptp(positions) > 0:
-            moving[name] = positions
-    values = {name: numbers.one(name, getattr(beamline, name)) for name in _VALUES}
-    pixel = read_.detector.pixel_m
-    for name, pitch in zip(("pixel_row", "pixel_column"), pixel or (None, None), strict=True):
-        values[name] = pitch if values[name] is None else values[name]
-    missing += [name for name in ("energy", "distance", "pixel_row", "pixel_column") if values[name] is None]
+def _rocking(
+    read_: _Read, circles: Diffractometer, numbers: _Numbers, companion: spec.SpecScan | FioScan | None
+) -> tuple[Motion, RockingScan]:
+    shape = read_.scan.array.shape
+    in_text = companion if isinstance(companion, spec.SpecScan) else None
+    recorded = _recorded(read_, circles, numbers, in_text)
+    values = _values(read_, numbers, in_text)
+    missing = [name for name, found in recorded.items() if found is None]
+    missing += [name for name in ("distance", "pixel_row", "pixel_column") if values[name] is None]
     if not circles.detector:  # nothing else tells where the beam meets the detector
         missing += [name for name in ("direct_beam_row", "direct_beam_column") if values[name] is None]
     if missing:
         raise MissingError(f"the file does not have {', '.join(missing)}: set them (--set {missing[0]}=...)")
-    scanned = [circle.name for circle in circles.sample if circle.name in moving]
-    if len(scanned) != 1:
-        what = f"{', '.join(scanned)} move" if scanned else "no circle of the sample moves"
-        raise MissingError(f"{what} with the {shape[0]} frames, so it is no rocking curve of one circle")
+    known = {name: found for name, found in recorded.items() if found is not None}
+    moved = _motion(read_, circles, known, in_text)
+    if in_text is not None:
+        spec.check_region(in_text, shape)
+        spec.check_rocking(in_text, moved, circles)
+    elif not moved.rocks(circles):
+        alone = f"{', '.join(moved.steps)} of the detector moves alone"
+        what = alone if moved.steps else "no circle of the sample moves"
+        raise MissingError(f"{what} with the {shape[0]} frames, so it is no rocking curve")
+    _check_assigned(numbers, {name: found for name, found in known.items() if name in moved.steps})
     row, column = values["direct_beam_row"], values["direct_beam_column"]
-    beam = (0.0, 0.0) if row is None or column is None else (row - shape[1] // 2, column - shape[2] // 2)
-    return RockingScan(
-        diffractometer=circles,
-        energy_kev=_number(values["energy"]),
+    (row0, _), (column0, _) = (in_text.roi if in_text is not None else None) or ((0, 0), (0, 0))
+    at = None if row is None or column is None else (row - row0 - shape[1] // 2, column - column0 - shape[2] // 2)
+    return moved, moved.scan(
+        circles,
         distance_m=_number(values["distance"]),
         pixel_m=(_number(values["pixel_row"]), _number(values["pixel_column"])),
-        angles_deg=angles,
-        scanned=scanned[0],
-        step_deg=spec.even_step(moving[scanned[0]], f"{read_.scan.source}: '{scanned[0]}'"),
-        direct_beam=beam,
+        direct_beam=at or (0.0, 0.0),
     )
+
+
+def _recorded(
+    read_: _Read, circles: Diffractometer, numbers: _Numbers, in_text: spec.SpecScan | None
+) -> dict[str, NDArray[np.float64] | None]:
+    """Positions of every circle and of the energy; where the files have none those that are given, else None."""
+    beamline, given = read_.beamline, read_.request.place.given
+    described = {name: beamline.motors.get(name, []) for name in circles.circles} | {ENERGY: beamline.energy}
+    found = {name: _of_frames(read_, numbers.all(candidates)) for name, candidates in described.items()}
+    if in_text is not None and in_text.along_hkl:  # only columns tell where the circles were
+        found |= {name: None for name in circles.circles if (at := found[name]) is not None and len(at) == 1}
+    return found | {name: np.array([given[name]]) for name, at in found.items() if at is None and name in given}
+
+
+def _of_frames(read_: _Read, positions: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """Positions without those of frames that were planned and never written."""
+    return positions[: len(read_.scan.array)] if read_.stopped and positions is not None else positions
+
+
+def _values(read_: _Read, numbers: _Numbers, in_text: spec.SpecScan | None) -> dict[str, float | None]:
+    """What else the geometry needs, each a single number."""
+    values = {name: numbers.one(name, getattr(read_.beamline, name)) for name in _VALUES}
+    pixel = read_.detector.pixel_m or (spec.PIXEL_M.get(in_text.detector) if in_text is not None else None)
+    for name, pitch in zip(("pixel_row", "pixel_column"), pixel or (None, None), strict=True):
+        values[name] = pitch if values[name] is None else values[name]
+    return values
+
+
+def _motion(
+    read_: _Read, circles: Diffractometer, known: Mapping[str, NDArray[np.float64]], in_text: spec.SpecScan | None
+) -> Motion:
+    scan = read_.scan
+    given = {name: value for name, value in read_.request.place.given.items() if name in known}
+    where = in_text.where if in_text is not None else scan.source
+    empty = next((number for number, frame in _backwards(scan) if frame.any()), -1) + 1
+    try:
+        return motion(known, len(scan.array), circles, measured=empty or len(scan.array), given=given, where=where)
+    except MismatchError as error:
+        if in_text is not None:  # it was named, or picked by a number: another scan is meant
+            raise
+        raise MissingError(str(error)) from error
+
+
+def _backwards(scan: RawScan) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """From the last frame on: its number, and where it holds counts: neither masked, nor a detector's mark."""
+    dtype: np.dtype[Any] = scan.array.dtype
+    top = np.iinfo(dtype).max if dtype.kind in "ui" else _MARKS[-1]
+    marks = np.array([mark for mark in _MARKS if mark <= top], dtype)
+    for number in range(len(scan.array) - 1, -1, -1):
+        counts = (scan.array[number] > 0) & ~np.isin(scan.array[number], marks)
+        yield number, counts if scan.mask is None else counts & (scan.mask[number] == MaskState.VALID)
+
+
+def _without_positions(scan: RawScan, points: int) -> RawScan:
+    """The scan, its frames beyond those that have positions masked where they hold no counts: they were not measured."""
+    empty = [
+        number for number, counts in takewhile(lambda each: each[0] >= points, _backwards(scan)) if not counts.any()
+    ]
+    if not empty:
+        return scan
+    mask = np.zeros(scan.array.shape, np.uint8) if scan.mask is None else scan.mask.copy()
+    mask[empty] = np.maximum(mask[empty], MaskState.MASKED)
+    return replace(
+        scan,
+        mask=mask,
+        chosen=f"{scan.chosen}; {len(empty)} frames from {min(empty)} on have neither position nor counts",
+    )
+
+
+def _check_assigned(numbers: _Numbers, moving: Mapping[str, NDArray[np.float64]]) -> None:
+    """Raises MissingError where it is not certain which circle turned.
+
+    A file may name what it scanned by a number alone, so that one record could be taken for two circles, or for none.
+    """
+    names = list(moving)
+    for place, name in enumerate(names):
+        for other in names[place + 1 :]:
+            if np.array_equal(moving[name], moving[other], equal_nan=True):
+                raise MissingError(f"{name} and {other} have the same positions: it is not certain which of them moved")
+    for path, positions in numbers.unassigned():
+        known = any(np.array_equal(positions, each, equal_nan=True) for each in moving.values())
+        if len(positions) > 1 and np.ptp(positions) > 0 and not known:
+            raise MissingError(f"'{path}' moves as well, and the file does not say which circle it is")
 
 
 def _number(value: Any) -> float:
@@ -339,7 +450,7 @@ def _number(value: Any) -> float:
 
 def _check_given(beamline: Beamline, given: Mapping[str, float]) -> None:
     circles = beamline.circles
-    known = [*(circles.circles if circles else ()), *_VALUES]
+    known = [*(circles.circles if circles else ()), ENERGY, *_VALUES]
     for name, value in given.items():
         if name not in known:
             raise DataError(f"{beamline.name}: there is no '{name}' to set; known are {', '.join(known)}")

@@ -20,7 +20,7 @@ KEYS: Final = ("object", "amplitude", "phase", "phase_flat", "support", "modulus
 class Result:
     """A reconstruction: anyone can check its chi2 from `object`, `modulus`, `mask` and `coherence_kernel` alone.
 
-    object: (N0, N1, N2) complex64, centred, in the canonical form of inphase.ambiguity.
+    object: (N0, N1, N2) complex64, or (N0, N1) of a single frame, centred, in the canonical form of inphase.ambiguity.
     phase_flat: float32 radians, the phase without its linear ramp.
     support: bool. modulus: float32, the measured square root of intensity, preprocessed but not made to fit.
     mask: uint8 of MaskState. voxel_size_m: metres per axis, None where no geometry is known.
@@ -38,7 +38,7 @@ class Result:
     phase_flat: NDArray[np.float32]
     modulus: NDArray[np.float32]
     mask: NDArray[np.uint8]
-    voxel_size_m: tuple[float, float, float] | None
+    voxel_size_m: tuple[float, ...] | None
     document: Mapping[str, Any]
     voxel_basis_m: NDArray[np.float64] | None = None
     q_centre: NDArray[np.float64] | None = None
@@ -63,8 +63,7 @@ class Result:
         """Of the object's grid: what inphase.strain and inphase.orthogonal want; None where unknown."""
         if self.voxel_basis_m is None:
             return None
-        n0, n1, n2 = self.object.shape
-        return Geometry.of_voxels(self.voxel_basis_m, (n0, n1, n2), self.q_centre, self.sample_rotation)
+        return Geometry.of_voxels(self.voxel_basis_m, self.object.shape, self.q_centre, self.sample_rotation)
 
     @classmethod
     def of(cls, arrays: Arrays) -> "Result":
@@ -77,7 +76,7 @@ class Result:
             phase_flat=arrays["phase_flat"],
             modulus=arrays["modulus"],
             mask=arrays["mask"],
-            voxel_size_m=None if np.isnan(size).any() else (float(size[0]), float(size[1]), float(size[2])),
+            voxel_size_m=None if np.isnan(size).any() else tuple(float(length) for length in size),
             document=json.loads(str(arrays["document"])),
             voxel_basis_m=_known(arrays, "voxel_basis_m"),
             q_centre=_known(arrays, "q_centre"),

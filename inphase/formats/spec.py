@@ -1,14 +1,16 @@
 """SPEC data files: where the motors stood and how a scan moved them. The frames lie elsewhere, as TIFFs.
 
-The format (Certified Scientific Software): a file header `#F #E #D #O #o`, then scans `#S ... #P ... #L ... data`. 34-ID-C
-adds `#UIMDET` (the detector) and `#UIMR5 x0 dx y0 dy` (the region of it that the frames show).
+The format (Certified Scientific Software): a file header `#F #E #D #O #o`, then scans `#S ... #P ... #L ... data`; some
+programs repeat the motors' names (#O, #o) in every scan. 34-ID-C adds `#UIMDET` (the detector) and `#UIMR5 x0 dx y0 dy` (the
+region of it that the frames show).
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice, takewhile
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +18,16 @@ from numpy.typing import NDArray
 from inphase.beamlines import APS_34IDC
 from inphase.diffractometer import Diffractometer, RockingScan
 from inphase.errors import DataError, TooLargeError
+from inphase.formats.motion import ENERGY, Motion, motion
 
+V = TypeVar("V")
 SUFFIXES = (".spec",)
 PIXEL_M = {"34idcTIM1": (55e-6, 55e-6), "34idcTIM2": (55e-6, 55e-6)}  # by the name in #UIMDET
 _MAX_LINE = 2**20
 _MAX_POINTS = 10**6
-_UNEVEN = 0.5  # of a step: further off, a frame lies nearer to where its neighbour belongs
+_MOST_NAMED = 3  # damaged points in a message
+_FIRST = 50  # lines, within which a SPEC file says what it is
+_MILLER = {"h", "k", "l"}  # first columns of scans that move whatever circles they need
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,9 @@ class SpecScan:
     command: as typed, `ascan  th -0.28 0.72  200 0.25`. date: as the file has it.
     motors: positions before the scan, by the motors' full names, in the file's units (deg, mm, keV).
     mnemonics: short name -> full name.
-    columns: (points,) float64 per label; the first is the scanned motor, by its full name.
+    columns: (points,) float64 per label, NaN where a number is missing; the first is the scanned motor, by its full name.
     headers: the scan's other header lines, `#UIMR5 0 256 0 256 1` as {"UIMR5": "0 256 0 256 1"}.
+    remarks: what of the scan is damaged, and so was not used.
     """
 
     number: int
@@ -43,6 +50,7 @@ class SpecScan:
     columns: Mapping[str, NDArray[np.float64]]
     headers: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -78,49 +86,99 @@ class SpecScan:
 
     def motor(self, name: str) -> float:
         """Position of a motor before the scan, by its full name or mnemonic, in any case. DataError where it is unknown."""
-        known = {key.lower(): value for key, value in self.motors.items()}
-        mnemonics = {short.lower(): full.lower() for short, full in self.mnemonics.items()}
-        key = name.lower()
-        found = known.get(key, known.get(mnemonics.get(key, "")))
+        found = self._named(self.motors, name)
         if found is None:
-            raise DataError(f"{self.where}: has no motor '{name}'; it has {', '.join(self.motors) or 'none'}")
+            raise DataError(f"{self.where}: {self.lack([name])}")
         return found
+
+    def recorded(self, name: str) -> NDArray[np.float64] | None:
+        """Positions of a motor at every point, else its one position before the scan; None where neither is known."""
+        column = self._named(self.columns, name)
+        if column is not None and np.isfinite(column).any():
+            return column
+        position = self._named(self.motors, name)
+        return None if position is None or not np.isfinite(position) else np.array([position])
+
+    @property
+    def along_hkl(self) -> bool:
+        """Whether the scan went along h, k, l: it turned circles, and those without a column stood nobody knows where."""
+        return self.scanned.lower() in _MILLER
+
+    def lack(self, names: Sequence[str]) -> str:
+        """That positions of these motors are not known, and why."""
+        why = f"; `{self.command}` turns circles without recording them" if self.along_hkl else ""
+        known = f"; it has {', '.join(self.motors)}" if self.motors else ""
+        return f"has no motor {', '.join(map(repr, names))}{why}{known}" + "".join(f"; {each}" for each in self.remarks)
+
+    @property
+    def scanned_motors(self) -> list[str]:
+        """Labels of the first columns: the motors that the scan moved, up to the first that is none."""
+        known = {key.lower() for key in (*self.motors, *self.mnemonics)}
+        first = list(takewhile(lambda label: label.lower() in known, self.columns))
+        return first or [self.scanned]
+
+    def others(self, motors: Iterable[str]) -> list[str]:
+        """What the scan moved besides these motors."""
+        known = [self.recorded(motor) for motor in motors]
+        return [label for label in self.scanned_motors if all(self.columns[label] is not column for column in known)]
+
+    def _named(self, values: Mapping[str, V], name: str) -> V | None:
+        """The value of a motor by its full name or mnemonic."""
+        full = {short.lower(): full.lower() for short, full in self.mnemonics.items()}
+        short = {name: mnemonic for mnemonic, name in full.items()}
+        known, key = {label.lower(): value for label, value in values.items()}, name.lower()
+        candidates = (key, full.get(key), short.get(key))
+        return next((known[each] for each in candidates if each in known), None)
+
+
+def is_spec(path: Path) -> bool:
+    """Whether a text file is a SPEC file: begins with #F, or has a scan. Raises DataError where it cannot be read."""
+    return any(line.startswith(("#F ", "#S ")) for line in islice(_lines(path), _FIRST))
 
 
 def scan_numbers(path: Path) -> list[int]:
     """Numbers of the scans in a file, in its order; a number that was used again stands there again."""
-    return [_number(line, str(path)) for line in _lines(path) if line.startswith("#S ")]
+    numbers = (_number(line) for line in _lines(path) if line.startswith("#S "))
+    return [number for number in numbers if number is not None]
 
 
 def read_scan(path: Path, number: int) -> SpecScan:
-    """One scan of a SPEC file; of several with this number the last, which is the one whose frames were not overwritten.
+    """One scan of a SPEC file; of several with this number the last that has points, whose frames were not overwritten.
 
-    Raises DataError where the file is no SPEC file, has no such scan, or the scan is damaged.
+    What of it is damaged is left out and told in `remarks`. Raises DataError where the file is no SPEC file, has no such
+    scan, or the scan has no points.
     """
     header: list[str] = []
     body: list[str] = []
-    at_scan: tuple[list[str], list[str]] | None = None
-    inside = False
+    found: list[tuple[list[str], list[str]]] = []
+    inside, strange = False, ""
     for line in _lines(path):
         if line.startswith(("#F ", "#E ")) and (inside or body):
             header, body, inside = [], [], False  # the file was opened again: motors may have changed
         if line.startswith("#S "):
             inside = True
             body = [line]
-            wanted = _number(line, str(path)) == number
-            if wanted:
-                at_scan = (header, body)
+            if (this := _number(line)) == number:
+                found.append((header, body))
+            elif this is None:
+                strange = f"; '{line[:60]}' begins no scan: expected #S and a number"
         elif inside:
             body.append(line)
         else:
             header.append(line)
-    if at_scan is None:
-        found = scan_numbers(path)
+    if not found:
+        others = scan_numbers(path)
         raise DataError(
             f"{path}: has no scan {number}; "
-            + (f"it has {_listing(found)}" if found else "it holds no scans: not a SPEC file?")
+            + (f"it has {_listing(others)}" if others else "it holds no scans: not a SPEC file?")
+            + strange
         )
-    return _parsed(*at_scan, source=str(path))
+    used = next((at for at in reversed(found) if any(_is_data(line) for line in at[1])), found[-1])
+    scan = _parsed(*used, number=number, source=str(path))
+    if len(found) == 1:
+        return scan
+    again = f"number {number} was used {len(found)} times: the last with points is taken, of {scan.date or 'no date'}"
+    return replace(scan, remarks=(again, *scan.remarks))
 
 
 def rocking_scan(
@@ -144,110 +202,135 @@ def rocking_scan(
     """
     roi = scan.roi
     shape = frame_shape or (scan.points, *((r[1] - r[0] for r in roi) if roi else (0, 0)))
-    _check_frames(scan, frame_shape)
+    check_region(scan, shape)
     pixel = pixel_m or PIXEL_M.get(scan.detector)
     if pixel is None:
         known = ", ".join(PIXEL_M)
         raise DataError(
             f"{scan.where}: the pixel size of detector '{scan.detector}' is unknown (known: {known}); give it"
         )
-    circle = _scanned_circle(scan, diffractometer)
-    positions = scan.columns[scan.scanned]
-    angles = {c.name: scan.motor(c.name) for c in diffractometer.sample + diffractometer.detector if c.name != circle}
+    names = {ENERGY: "Energy", **{name: name for name in diffractometer.circles}}
+    recorded = {name: scan.recorded(motor) for name, motor in names.items()}
+    if missing := [
+        names[name]
+        for name, positions in recorded.items()
+        if positions is None or (scan.along_hkl and name != ENERGY and len(positions) == 1)
+    ]:
+        raise DataError(f"{scan.where}: {scan.lack(missing)}")
+    complete = {name: positions for name, positions in recorded.items() if positions is not None}
+    moved = motion(complete, shape[0], diffractometer, where=scan.where)
+    check_rocking(scan, moved, diffractometer)
     beam = (0.0, 0.0)
     if direct_beam is not None:
         if roi is None and frame_shape is None:
             raise DataError(f"{scan.where}: says no region of interest (#UIMR5): give the shape of the frames")
         row0, column0 = (roi[0][0], roi[1][0]) if roi else (0, 0)
         beam = (direct_beam[0] - row0 - shape[1] // 2, direct_beam[1] - column0 - shape[2] // 2)
-    return RockingScan(
-        diffractometer=diffractometer,
-        energy_kev=scan.motor("Energy"),
-        distance_m=scan.motor("camdist") / 1e3,
-        pixel_m=pixel,
-        angles_deg=angles | {circle: float(positions[len(positions) // 2])},
-        scanned=circle,
-        step_deg=even_step(positions, f"{scan.where}: '{scan.scanned}'"),
-        direct_beam=beam,
-    )
+    return moved.scan(diffractometer, distance_m=scan.motor("camdist") / 1e3, pixel_m=pixel, direct_beam=beam)
 
 
-def _check_frames(scan: SpecScan, frame_shape: tuple[int, int, int] | None) -> None:
-    if frame_shape is None:
-        return
-    if frame_shape[0] != scan.points:
-        raise DataError(
-            f"{scan.where}: has {scan.points} points, the measurement {frame_shape[0]} frames; "
-            "name the scan that these frames belong to"
-        )
+def check_region(scan: SpecScan, shape: tuple[int, ...]) -> None:
+    """Raises DataError where the frames do not show the region that the scan names (#UIMR5)."""
     roi = scan.roi
-    if roi is not None and frame_shape[1:] != (roi[0][1] - roi[0][0], roi[1][1] - roi[1][0]):
+    if roi is not None and shape[1:] != (roi[0][1] - roi[0][0], roi[1][1] - roi[1][0]):
         raise DataError(
             f"{scan.where}: its frames show rows {roi[0][0]}:{roi[0][1]}, columns {roi[1][0]}:{roi[1][1]} (#UIMR5), "
-            f"the measurement has {frame_shape[1]} x {frame_shape[2]} pixels"
+            f"the measurement has {shape[1]} x {shape[2]} pixels"
         )
 
 
-def _scanned_circle(scan: SpecScan, diffractometer: Diffractometer) -> str:
-    moved = {scan.scanned.lower()} | {s.lower() for s, full in scan.mnemonics.items() if full == scan.scanned}
-    for circle in diffractometer.sample:
-        if circle.name.lower() in moved:
-            return circle.name
-    names = ", ".join(circle.name for circle in diffractometer.sample)
-    raise DataError(
-        f"{scan.where}: `{scan.command}` moves '{scan.scanned}', no rocking curve; the circles of "
-        f"{diffractometer.name} are {names}"
-    )
-
-
-def even_step(positions: NDArray[np.float64], label: str) -> float:
-    """Mean step. A line through the first and last point must pass each other one within half a step; else DataError."""
-    if len(positions) < 2:
-        raise DataError(f"{label}: has {len(positions)} points; a rocking curve needs at least two")
-    step = float(positions[-1] - positions[0]) / (len(positions) - 1)
-    off = np.abs(positions - (positions[0] + step * np.arange(len(positions))))
-    if step == 0 or off.max() > _UNEVEN * abs(step):
+def check_rocking(scan: SpecScan, moved: Motion, diffractometer: Diffractometer) -> None:
+    """Raises DataError where the scan turned no circle of the sample and kept the energy."""
+    if scan.points < 2:
+        raise DataError(f"{scan.where}: has {scan.points} point; a rocking curve needs at least two")
+    if not moved.rocks(diffractometer):
+        names = ", ".join(circle.name for circle in diffractometer.sample)
         raise DataError(
-            f"{label} does not move in equal steps: point {int(off.argmax())} is "
-            f"{off.max():.3g} deg off where {step:.3g} deg per point would bring it"
+            f"{scan.where}: `{scan.command}` moves {', '.join(map(repr, scan.scanned_motors))}, no rocking curve; the circles "
+            f"of the sample at {diffractometer.name} are {names}"
         )
-    return step
 
 
-def _parsed(header: list[str], body: list[str], source: str) -> SpecScan:
-    number = _number(body[0], source)
+def _parsed(header: list[str], body: list[str], *, number: int, source: str) -> SpecScan:
     where = f"{source}, scan {number}"
-    names = list(chain.from_iterable(_names(text) for _, text in _numbered(header, "O")))
-    mnemonics = list(chain.from_iterable(text.split() for _, text in _numbered(header, "o")))
-    positions = list(chain.from_iterable(_floats(text, where) for _, text in _numbered(body, "P")))
-    if len(positions) != len(names):
-        raise DataError(f"{where}: has {len(positions)} motor positions (#P) for {len(names)} names (#O)")
-    headers = dict(_split(line) for line in body[1:] if line.startswith("#") and not re.match(r"#P\d", line))
+    own = [line for line in body if re.match(r"#[Oo]\d", line)]  # some programs write the names into every scan
+    positions = list(chain.from_iterable(map(_value, text.split()) for _, text in _numbered(body, "P")))
+    names, mnemonics, remarks = _motors(own or header, len(positions))
+    headers = dict(_split(line) for line in body[1:] if line.startswith("#") and not re.match(r"#[PO]\d", line))
+    columns, damaged = _columns(body, headers, where)
+    if stopped := [line for line in body if line.startswith("#C") and "abort" in line.lower()]:
+        damaged.append(f"the scan was aborted ('{stopped[-1][2:].strip()[:80]}')")
+    words = body[0].split(maxsplit=2)
     return SpecScan(
         number=number,
-        command=body[0].split(maxsplit=2)[2].strip() if len(body[0].split(maxsplit=2)) > 2 else "",
+        command=words[2].strip() if len(words) > 2 else "",
         date=headers.get("D", ""),
-        motors=dict(zip(names, positions, strict=True)),
+        motors=dict(zip(names, positions, strict=True)) if names else {},
         mnemonics=dict(zip(mnemonics, names, strict=True)) if len(mnemonics) == len(names) else {},
-        columns=_columns(body, headers, where),
+        columns=columns,
         headers=headers,
         source=source,
+        remarks=(*remarks, *damaged),
     )
 
 
-def _columns(body: list[str], headers: Mapping[str, str], where: str) -> dict[str, NDArray[np.float64]]:
-    labels = _names(headers.get("L", ""))
-    rows = [_floats(line, where) for line in body if line.strip() and not line.startswith("#")]
-    if not labels or not rows:
-        raise DataError(f"{where}: has no data points")
-    if wrong := [index for index, row in enumerate(rows) if len(row) != len(labels)]:
-        raise DataError(f"{where}: point {wrong[0]} has {len(rows[wrong[0]])} numbers for {len(labels)} labels (#L)")
-    return dict(zip(labels, np.array(rows).T, strict=True))
+def _motors(lines: list[str], positions: int) -> tuple[list[str], list[str], list[str]]:
+    """Full names, mnemonics, and a remark where the names are not as many as the positions: no one knows whose is which."""
+    texts = [text for _, text in _numbered(lines, "O")]
+    mnemonics = list(chain.from_iterable(text.split() for _, text in _numbered(lines, "o")))
+    names = list(chain.from_iterable(map(_names, texts)))
+    if len(names) != positions and not any("  " in text.strip() for text in texts):
+        names = list(chain.from_iterable(map(str.split, texts)))  # one blank between them
+    if not texts:
+        names = mnemonics
+    if len(names) == positions:
+        return names, mnemonics, []
+    many = f"{positions} motor positions (#P) for {len(names)} names (#O)"
+    return [], [], [f"the scan has {many}, so that none of them can be told from another"]
+
+
+def _columns(
+    body: list[str], headers: Mapping[str, str], where: str
+) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
+    """The columns, NaN where a point has no number, and remarks on such points."""
+    rows = [line.split() for line in body if _is_data(line)]
+    if not rows or not headers.get("L", ""):
+        raise DataError(f"{where}: has no {'labels of its columns (#L)' if rows else 'data points'}")
+    declared = re.match(r"\d{1,9}", headers.get("N", ""))
+    count = int(declared[0]) if declared else len(rows[0])
+    labels = _names(headers["L"])
+    if len(labels) != count and "  " not in headers["L"]:
+        labels = headers["L"].split()  # one blank between them
+    points = _points(rows, len(labels))
+    table = np.array(
+        [[_value(part) for part in row] if len(row) == len(labels) else [np.nan] * len(labels) for row in points]
+    )
+    remarks = [
+        f"point {index} has {len(row)} numbers for {len(labels)} labels (#L) and is not used"
+        for index, row in enumerate(points)
+        if len(row) != len(labels)
+    ]
+    if len(remarks) == len(points):
+        raise DataError(f"{where}: has no usable points: {remarks[0]}")
+    if len(remarks) > _MOST_NAMED:
+        remarks[_MOST_NAMED:] = [f"{len(remarks) - _MOST_NAMED} more such points"]
+    return dict(zip(labels, table.T, strict=True)), remarks
+
+
+def _points(rows: list[list[str]], length: int) -> list[list[str]]:
+    """The points of a scan: lines, or several lines together where a long point was folded."""
+    points: list[list[str]] = []
+    for row in rows:
+        if points and len(points[-1]) < length and len(points[-1]) + len(row) <= length:
+            points[-1] = points[-1] + row
+        else:
+            points.append(row)
+    return points
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Lines of the file, one at a time: beamtimes fill hundreds of megabytes."""
-    points = 0
+    """Lines of the file, one at a time: beamtimes fill hundreds of megabytes. Lines that end in \\ go on in the next."""
+    points, held, spectrum = 0, "", False
     try:
         with path.open("rb") as file:
             while line := file.readline(_MAX_LINE):
@@ -256,17 +339,25 @@ def _lines(path: Path) -> Iterator[str]:
                 points = 0 if line.startswith(b"#") else points + 1
                 if points > _MAX_POINTS:
                     raise TooLargeError(f"{path}: has a scan of more than {_MAX_POINTS} points")
-                if not line.startswith(b"@"):  # spectra of a multi-channel analyser
-                    yield line.decode("latin-1").rstrip("\r\n")
+                text = line.decode("latin-1").strip("\r\n")
+                if spectrum or line.startswith(b"@"):  # of a multi-channel analyser
+                    spectrum = text.rstrip().endswith("\\")
+                elif text.rstrip().endswith("\\") and not text.startswith("#C"):
+                    held += text.rstrip().removesuffix("\\") + " "
+                else:
+                    yield held + text
+                    held = ""
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _number(line: str, where: str) -> int:
+def _is_data(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith("#")
+
+
+def _number(line: str) -> int | None:
     match = re.match(r"#S\s+(\d{1,9})\b", line)
-    if match is None:
-        raise DataError(f"{where}: '{line[:60]}' begins no scan: expected #S and a number")
-    return int(match[1])
+    return int(match[1]) if match else None
 
 
 def _numbered(lines: list[str], letter: str) -> list[tuple[int, str]]:
@@ -285,11 +376,12 @@ def _split(line: str) -> tuple[str, str]:
     return key, text.strip()
 
 
-def _floats(text: str, where: str) -> list[float]:
+def _value(text: str) -> float:
+    """NaN for what is not a number: programs write nan, None or ---- where a counter failed."""
     try:
-        return [float(part) for part in text.split()]
+        return float(text)
     except ValueError:
-        raise DataError(f"{where}: '{text[:60]}' holds something that is not a number") from None
+        return np.nan
 
 
 def _listing(numbers: list[int]) -> str:

@@ -41,7 +41,7 @@ def write_vts(path: Path, arrays: Arrays) -> None:
 
     Without geometry the grid is the array's, one unit per voxel. Raises OSError.
     """
-    result = Result.of(arrays)
+    result = _as_volume(Result.of(arrays))
     shape, basis = result.object.shape, _basis_nm(result)
     points = _Array("points", "Float32", 3, 12 * result.object.size, _points(shape, basis))
     blocks = [*_point_data(result), points]
@@ -62,7 +62,7 @@ def write_vti(path: Path, arrays: Arrays) -> None:
 
     Raises DataError where that cannot be done: an empty support, more than 512^3 voxels.
     """
-    result = Result.of(arrays)
+    result = _as_volume(Result.of(arrays))
     cubic = not _right_angled(_basis_nm(result))
     if cubic:
         result = _on_cubic_voxels(result)
@@ -88,6 +88,28 @@ def write_vti(path: Path, arrays: Arrays) -> None:
         _append(stream, blocks)
 
 
+def _as_volume(result: Result) -> Result:
+    """An image as the single slice that VTK has for one, as thick as its voxels are long on average; a volume as it is."""
+    if result.object.ndim == 3:
+        return result
+    basis, size = result.voxel_basis_m, result.voxel_size_m
+    thick = 1.0 if size is None else float(np.mean(size))
+    if basis is not None:
+        normal = np.cross(basis[0], basis[1])
+        basis = np.stack([normal * (thick / np.linalg.norm(normal)), *basis])
+    return replace(
+        result,
+        object=result.object[None],
+        support=result.support[None],
+        phase_flat=result.phase_flat[None],
+        modulus=result.modulus[None],
+        mask=result.mask[None],
+        voxel_size_m=None if size is None else (thick, *size),
+        voxel_basis_m=basis,
+        derived={name: array[None] for name, array in result.derived.items()},
+    )
+
+
 def _right_angled(basis: NDArray[np.float64]) -> bool:
     axes = basis / np.linalg.norm(basis, axis=1, keepdims=True)
     return bool(np.abs(axes @ axes.T - np.eye(3)).max() <= ORTHOGONAL)
@@ -95,10 +117,8 @@ def _right_angled(basis: NDArray[np.float64]) -> bool:
 
 def _on_cubic_voxels(result: Result) -> Result:
     assert result.voxel_basis_m is not None
-    n0, n1, n2 = result.object.shape
-    made = orthogonal(
-        result.object, result.support, Geometry.of_voxels(result.voxel_basis_m, (n0, n1, n2), result.q_centre)
-    )
+    grid = Geometry.of_voxels(result.voxel_basis_m, result.object.shape, result.q_centre)
+    made = orthogonal(result.object, result.support, grid)
     geometry, field = made.geometry(), made.with_ramp()
     maps: dict[str, NDArray[Any]] = {}
     if "strain" in result.derived and geometry.q_centre is not None:

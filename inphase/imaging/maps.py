@@ -30,6 +30,8 @@ def maps(result: Canonical, geometry: Geometry | None) -> Maps:
         )
     if geometry.q_centre is None:
         return Maps({}, None, "the momentum transfer is unknown: give q_centre (1/m) beside q_steps")
+    if result.object.ndim != 3:
+        return Maps({}, None, "strain is that of a volume, and this is the projection of one: measure a rocking curve")
     try:
         made = strain(result.object, result.support, geometry)
     except DataError as error:

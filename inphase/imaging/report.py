@@ -80,7 +80,7 @@ class GridGeometry:
     frame: Literal["laboratory"] = "laboratory"
 
     @classmethod
-    def of(cls, geometry: Geometry, shape: tuple[int, int, int]) -> Self:
+    def of(cls, geometry: Geometry, shape: tuple[int, ...]) -> Self:
         """The geometry of the grid with `shape` voxels."""
         rotation, q = geometry.sample_rotation, geometry.q_centre
         return cls(

@@ -7,7 +7,7 @@ which loads torch; nothing here does.
 import importlib.metadata
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,6 @@ from inphase.retrieval.problem import Problem
 
 if TYPE_CHECKING:
     from inphase.models.session import Session
-
-SIDE: Final = 64  # voxels along each axis of a reconstruction without a network
 
 
 class CommonFrame(Protocol):
@@ -79,8 +77,8 @@ def prepare(
     with clock("decode"):
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
     with clock("preprocess"):
-        recipe = preset(options.preprocess, options.domain)
-        found = preprocess(measured, recipe, card.grid if card else (SIDE, SIDE, SIDE), corrections)  # type: ignore[arg-type]
+        recipe = preset(options.preprocess, options.domain, scan.saturation.level if scan.saturation else None)
+        found = preprocess(measured, recipe, card.grid if card else None, corrections)
         prepared = _prepared(found, options, card)
     return Preparation(prepared, _report(scan, measured, found, recipe.text, options, prepared), found.pattern)
 
@@ -148,6 +146,7 @@ def judge(
             prepared.support_of(best),
             refined=found.recipe.refine != NO_REFINEMENT,
             valid_fraction=prepared.valid_fraction,
+            evidence=_evidence(found, ensemble),
         )
         alone = canonical = ambiguity.canonical(best.object, best.support)
         series = found.series
@@ -187,23 +186,26 @@ def judge(
     )
 
 
+def _evidence(found: Report, ensemble: Ensemble | None) -> trust.Evidence:
+    steps = found.preprocess.steps
+    return trust.Evidence(
+        faults=tuple(fault for step in steps for fault in step.faults),
+        doubts=tuple(doubt for step in steps for doubt in step.doubts),
+        starts=len(ensemble.members) if ensemble else 1,
+        accepted=ensemble.accepted if ensemble else 1,
+    )
+
+
 def _places(geometry: Geometry | None, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
     """Where the voxels lie, as arrays of the result; NaN where it is unknown."""
-    unknown = np.full((3, 3), np.nan)
-    if geometry is None:
-        return {
-            "voxel_size_m": unknown[0],
-            "voxel_basis_m": unknown,
-            "q_centre": unknown[0],
-            "sample_rotation": unknown,
-        }
-    n0, n1, n2 = shape
-    basis = geometry.voxel_basis_m((n0, n1, n2))
+    basis = np.full((len(shape), 3), np.nan) if geometry is None else geometry.voxel_basis_m(shape)
+    centre = None if geometry is None else geometry.q_centre
+    rotation = None if geometry is None else geometry.sample_rotation
     return {
         "voxel_size_m": np.linalg.norm(basis, axis=1),
         "voxel_basis_m": basis,
-        "q_centre": unknown[0] if geometry.q_centre is None else geometry.q_centre,
-        "sample_rotation": unknown if geometry.sample_rotation is None else geometry.sample_rotation,
+        "q_centre": np.full(3, np.nan) if centre is None else centre,
+        "sample_rotation": np.full((3, 3), np.nan) if rotation is None else rotation,
     }
 
 

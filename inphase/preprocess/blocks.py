@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def block_sums(volume: NDArray[np.generic], sides: tuple[int, int, int]) -> NDArray[np.float32]:
+def block_sums(volume: NDArray[np.generic], sides: tuple[int, ...]) -> NDArray[np.float32]:
     """Sums over consecutive boxes of `sides` voxels, float32; a last box that is cut off sums what there is."""
     total = np.asarray(volume)
     for axis, side in enumerate(sides):

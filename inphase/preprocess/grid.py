@@ -26,8 +26,8 @@ def cut(pattern: Pattern, window: Window) -> tuple[Pattern, StepReport]:
     mask[target] = pattern.mask[source]
     geometry = pattern.geometry
     if geometry is not None:
-        a, b, c = (s + n // 2 - full // 2 for s, n, full in zip(window.start, size, pattern.shape, strict=True))
-        geometry = geometry.moved((a, b, c))
+        step = tuple(s + n // 2 - full // 2 for s, n, full in zip(window.start, size, pattern.shape, strict=True))
+        geometry = geometry.moved(step)
     before, inside = pattern.intensity.sum(dtype=np.float64), intensity.sum(dtype=np.float64)
     numbers: dict[str, Number] = {"size": list(size), "counts_share": float(inside / before) if before else 0.0}
     return replace(pattern, intensity=intensity, mask=mask, geometry=geometry), StepReport("window", numbers)
@@ -46,7 +46,7 @@ def expected(around: Core, window: Window, background: float) -> NDArray[np.floa
     return counts
 
 
-def counts_kept(pattern: Pattern, mask: NDArray[np.uint8], bins: tuple[int, int, int], background: float) -> float:
+def counts_kept(pattern: Pattern, mask: NDArray[np.uint8], bins: tuple[int, ...], background: float) -> float:
     """Measured counts above background in a window's valid voxels whose bin is VALID in `mask` (the binned one)."""
     kept = mask == MaskState.VALID
     for axis, b in enumerate(bins):
@@ -65,8 +65,8 @@ def padding_bound(pattern: Pattern) -> float:
     if measured.all() or not measured.any():
         return 0.0
     edge = np.zeros(pattern.shape, bool)
-    for axis in range(3):
-        lines = np.flatnonzero(measured.any(axis=tuple(a for a in range(3) if a != axis)))
+    for axis in range(edge.ndim):
+        lines = np.flatnonzero(measured.any(axis=tuple(a for a in range(edge.ndim) if a != axis)))
         first, last = int(lines[0]), int(lines[-1])
         along = np.moveaxis(edge, axis, 0)
         if first > 0:

@@ -40,11 +40,11 @@ NOISE_FACTOR = (
 class Oversampling:
     """sigma per axis with what it was read from. noise: median |AC| over its maximum; levels: where it was cut, per axis."""
 
-    sigma: tuple[float, float, float]
+    sigma: tuple[float, ...]
     noise: float
-    levels: tuple[float, float, float]
+    levels: tuple[float, ...]
 
-    def report(self, bins: tuple[int, int, int]) -> StepReport:
+    def report(self, bins: tuple[int, ...]) -> StepReport:
         """The numbers of the step."""
         after = [s / b for s, b in zip(self.sigma, bins, strict=True)]
         numbers: dict[str, Number] = {
@@ -56,7 +56,7 @@ class Oversampling:
         return StepReport("oversampling", {**numbers, "levels": list(self.levels)})
 
 
-def estimate(pattern: Pattern, background: float = 0.0) -> tuple[float, float, float]:
+def estimate(pattern: Pattern, background: float = 0.0) -> tuple[float, ...]:
     """sigma per axis of a pattern of any size, uncentred, with gaps and a flat background (counts per voxel)."""
     return measure(core(pattern, background)).sigma
 
@@ -68,10 +68,10 @@ def measure(around: Core) -> Oversampling:
     """
     correlation = np.abs(scipy.fft.rfftn(around.intensity, workers=-1))
     correlation /= correlation.max()
-    noise = float(np.median(correlation[::2, ::2, ::2]))
-    shape = around.intensity.shape
-    (a, at_a), (b, at_b), (c, at_c) = (_sigma(_profile(correlation, axis), shape[axis], noise) for axis in range(3))
-    return Oversampling((a, b, c), noise, (at_a, at_b, at_c))
+    noise = float(np.median(correlation[(slice(None, None, 2),) * correlation.ndim]))
+    sides = enumerate(around.intensity.shape)
+    sigma, levels = zip(*(_sigma(_profile(correlation, axis), side, noise) for axis, side in sides), strict=True)
+    return Oversampling(sigma, noise, levels)
 
 
 def overestimate(level: float) -> float:
@@ -80,28 +80,27 @@ def overestimate(level: float) -> float:
 
 
 def binning_for(
-    sigma: tuple[float, float, float],
-    fits: tuple[bool, bool, bool] = (False, False, False),
+    sigma: tuple[float, ...],
+    fits: tuple[bool, ...] | None = None,
     target: float = 3.0,
     least: float = 2.3,
     most: float = 5.4,
-) -> tuple[int, int, int]:
+) -> tuple[int, ...]:
     """Integer bin per axis whose sigma / bin lies nearest to `target` and is never below `least` (unless sigma itself is).
 
     fits: axes whose measured range fits the model's grid as it is. Binning them gains no range, so they are binned only
     above `most`, the largest sigma that models are trained for.
     """
-    a, b, c = (
+    return tuple(
         1 if fit and s <= most else min(range(1, max(1, int(s / least)) + 1), key=lambda bin_: abs(s / bin_ - target))
-        for s, fit in zip(sigma, fits, strict=True)
+        for s, fit in zip(sigma, fits or (False,) * len(sigma), strict=True)
     )
-    return a, b, c
 
 
 def _profile(correlation: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """Largest |AC| at each distance from the centre along an axis. correlation: uncentred, half of it (rfftn): |AC| is even."""
-    profile: NDArray[np.float32] = correlation.max(axis=tuple(a for a in range(3) if a != axis))
-    if axis == 2:
+    profile: NDArray[np.float32] = correlation.max(axis=tuple(a for a in range(correlation.ndim) if a != axis))
+    if axis == correlation.ndim - 1:
         return profile
     return np.maximum(profile, np.roll(profile[::-1], 1))[: len(profile) // 2 + 1]
 

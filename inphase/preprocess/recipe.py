@@ -1,10 +1,17 @@
 """What is done to a measurement before a network or a retrieval sees it."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from inphase.errors import RecipeError
 from inphase.pattern import Domain
 from inphase.preprocess.centring import Reference
+
+
+@dataclass(frozen=True)
+class LostFrames:
+    """Frames, and ends of any axis, that were not measured; see lost.measured."""
+
+    least: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class PreprocessRecipe:
 
     name: str
     saturation: float | None = None
+    lost_frames: LostFrames | None = None
     dead_pixels: DeadPixels | None = None
     hot_pixels: HotPixels | None = None
     centring: Centring = Centring()
@@ -75,18 +83,25 @@ class PreprocessRecipe:
 
 PRESETS: dict[str, PreprocessRecipe] = {
     "auto": PreprocessRecipe(
-        "auto", dead_pixels=DeadPixels(), hot_pixels=HotPixels(), binning=Binning(), background=Background()
+        "auto",
+        lost_frames=LostFrames(),
+        dead_pixels=DeadPixels(),
+        hot_pixels=HotPixels(),
+        binning=Binning(),
+        background=Background(),
     ),
-    "modulus": PreprocessRecipe("modulus", binning=Binning()),
+    "modulus": PreprocessRecipe("modulus", lost_frames=LostFrames(), binning=Binning()),
     "none": PreprocessRecipe("none", centring=Centring("array")),
 }
 
 
-def preset(name: str, domain: Domain) -> PreprocessRecipe:
+def preset(name: str, domain: Domain, saturation: float | None = None) -> PreprocessRecipe:
     """A preset by name; `auto` on a modulus is `modulus`, whose numbers are not counts.
 
+    saturation: counts at and above which the detector no longer counts, where the file tells it; of no use for a modulus.
     Raises RecipeError for an unknown name.
     """
     if name not in PRESETS:
         raise RecipeError(f"unknown preprocessing preset '{name}'; there are {', '.join(PRESETS)}")
-    return PRESETS["modulus" if name == "auto" and domain is Domain.MODULUS else name]
+    found = PRESETS["modulus" if name == "auto" and domain is Domain.MODULUS else name]
+    return found if saturation is None or domain is Domain.MODULUS else replace(found, saturation=saturation)

@@ -17,16 +17,16 @@ class Transform:
     bins: measured voxels per grid voxel. shape_out: model grid.
     """
 
-    shape_in: tuple[int, int, int]
-    offset: tuple[int, int, int]
-    bins: tuple[int, int, int]
-    shape_out: tuple[int, int, int]
+    shape_in: tuple[int, ...]
+    offset: tuple[int, ...]
+    bins: tuple[int, ...]
+    shape_out: tuple[int, ...]
 
     def voxel_basis(self, geometry: Geometry) -> NDArray[np.float64]:
         """(3, 3) metres: real-space steps of the object on the model grid. geometry: of the MEASURED grid."""
         return geometry.binned(self.bins).voxel_basis_m(self.shape_out)
 
-    def voxel_size_m(self, geometry: Geometry) -> tuple[float, float, float]:
+    def voxel_size_m(self, geometry: Geometry) -> tuple[float, ...]:
         """Lengths of the real-space steps, d = 2 pi / (n b dq) where the axes are orthogonal. geometry: of the MEASURED grid."""
         return geometry.binned(self.bins).voxel_size_m(self.shape_out)
 
@@ -38,7 +38,7 @@ class Transform:
         measured: the object therefore carries the phase ramp of an off-centre peak. One axis at a time, so that memory
         stays at a few arrays of the result's size.
         """
-        for axis in range(3):
+        for axis in range(obj.ndim):
             obj = self._axis_to_measured(obj, axis)
         return obj
 
@@ -47,10 +47,10 @@ class Transform:
 
         Raises ValueError where the other one is binned, or of another measurement.
         """
-        if other.bins != (1, 1, 1) or other.shape_in != self.shape_in:
+        if any(b != 1 for b in other.bins) or other.shape_in != self.shape_in:
             raise ValueError(f"{other} is no unbinned grid of a measurement of {self.shape_in} voxels")
-        a, b, c = (mine - its for mine, its in zip(self.offset, other.offset, strict=True))
-        return Transform(other.shape_out, (a, b, c), self.bins, self.shape_out)
+        offset = tuple(mine - its for mine, its in zip(self.offset, other.offset, strict=True))
+        return Transform(other.shape_out, offset, self.bins, self.shape_out)
 
     def support_to_measured(self, support: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The same part of real space on the finer voxels of `to_measured`, (shape_in) bool: the nearest model voxel decides.
@@ -61,7 +61,7 @@ class Transform:
             nearest = np.rint((np.arange(full) - full // 2) * (n * b / full)).astype(np.intp) + n // 2
             inside = (nearest >= 0) & (nearest < n)
             support = np.take(support, np.clip(nearest, 0, n - 1), axis=axis)
-            support &= inside.reshape([-1 if a == axis else 1 for a in range(3)])
+            support &= inside.reshape([-1 if a == axis else 1 for a in range(support.ndim)])
         return support
 
     def place(self, volume: NDArray[np.generic], fill: float = 0) -> NDArray[np.generic]:
@@ -72,7 +72,7 @@ class Transform:
         placed = np.full(self.shape_in, fill, volume.dtype)
         for axis, b in enumerate(self.bins):
             volume = np.repeat(volume, b, axis=axis)
-        source, target = zip(*(self._overlap(axis) for axis in range(3)), strict=True)
+        source, target = zip(*(self._overlap(axis) for axis in range(volume.ndim)), strict=True)
         placed[target] = volume[source]
         return placed
 

@@ -318,7 +318,7 @@ class Run:
         obj, support = self._current()[b], self._support[b]
         if obj.ndim < 3:
             return (np.fft.fftshift((obj * support).cpu().numpy()),)
-        planes = (obj.select(axis, 0) * support.select(axis, 0) for axis in range(3))
+        planes = (obj.select(axis, 0) * support.select(axis, 0) for axis in range(obj.ndim))
         return tuple(np.fft.fftshift(plane.cpu().numpy()) for plane in planes)
 
     def checkpoint(self) -> Checkpoint:

@@ -135,8 +135,7 @@ def autocorrelation_support(problem: Problem, threshold: float = AUTOCORRELATION
     An object fits into half its autocorrelation's support if it is convex and has a centre; for others it is a fair start.
     """
     intensity = np.where(problem.visible, problem.modulus, 0).astype(np.float32) ** 2
-    leading = (1,) * (3 - intensity.ndim)  # `fourier` transforms three axes; an axis of one voxel is left as it is
-    ac = np.abs(autocorrelation(intensity.reshape(leading + intensity.shape))).reshape(intensity.shape)
+    ac = np.abs(autocorrelation(intensity))
     inside: NDArray[np.bool_] = ac > threshold * ac.max()
     halved: NDArray[np.bool_] = np.zeros_like(inside)
     here = tuple(slice(n // 2 - n // 4, n // 2 - n // 4 + n // 2) for n in inside.shape)

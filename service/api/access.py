@@ -7,20 +7,21 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar, cast
 
 import anyio.to_thread
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
 from inphase.imaging.arrays import Present, names
 from inphase.imaging.clock import Clock
 from inphase.imaging.report import Report
-from service.document import JobDocument, JobProgress
+from service.document import JobDocument, JobProgress, JobRevision
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.events import unknown
-from service.jobs.record import JobRecord, Records
+from service.jobs.record import JobRecord, Records, Revision
 from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.security import Scope, TheCaller
 
 T = TypeVar("T")
+JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
 
 
 def services(request: Request) -> Services:
@@ -86,7 +87,14 @@ def current(record: JobRecord, position: int | None = None) -> JobDocument:
         progress=JobProgress.of(progress, f"/v1/jobs/{record.job_id}/preview") if progress and running else None,
         queue_position=position,
         links=links(record.job_id, record.state, document.report),
+        revisions=tuple(_revision(record.job_id, revision) for revision in record.revisions),
     )
+
+
+def _revision(job_id: str, revision: Revision) -> JobRevision:
+    where = f"/v1/jobs/{job_id}/result?revision={revision.number}"
+    made = datetime.fromtimestamp(revision.made, UTC).isoformat(timespec="milliseconds")
+    return JobRevision(revision.number, revision.kind, revision.final, made, where)
 
 
 def _time(seconds: float | None) -> str | None:

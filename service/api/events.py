@@ -13,12 +13,12 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service import png
-from service.api.access import TheServices, end, in_thread, records
-from service.api.results import JobId, known, read_array, tag
+from service.api.access import JobId, TheServices, end, in_thread, records
+from service.api.results import known, read_array, tag
+from service.api.revisions import materialised
 from service.errors import ApiError
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
 from service.jobs.events import Event
-from service.jobs.record import JobRecord
 from service.jobs.state import JobState
 from service.lifecycle import Services
 
@@ -48,7 +48,7 @@ async def follow(
     services: TheServices,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events `state` and `progress`, from the first one or the one after Last-Event-ID, up to the job's end.
+    """Server-sent events `state`, `revision` and `progress`, from the first one or the one after Last-Event-ID, up to the job's end.
 
     A comment about every two silent seconds. `leaving` says that the service shuts down: ask again, the rest is kept.
     """
@@ -81,8 +81,11 @@ _END: Final = object()
 
 def _sent(job_id: str, event: Event) -> ServerSentEvent:
     data: dict[str, Any] = event.data
-    if event.kind == "progress":
-        data = data | {"preview": f"/v1/jobs/{job_id}/preview" if data.get("preview") else None}
+    match event.kind:
+        case "progress":
+            data = data | {"preview": f"/v1/jobs/{job_id}/preview" if data.get("preview") else None}
+        case "revision":
+            data = data | {"result": f"/v1/jobs/{job_id}/result?revision={data['number']}"}
     return ServerSentEvent(event=event.kind, id=event.event_id, data=data)
 
 
@@ -93,15 +96,19 @@ def _sent(job_id: str, event: Event) -> ServerSentEvent:
     responses={200: {"content": {"image/png": {}}}, 404: {"description": "no picture yet"}},
 )
 async def preview(job_id: JobId, request: Request, services: TheServices) -> Response:
-    """Three central slices (PNG): amplitudes above, phases below. Of the result, or of the iterate while the job runs."""
+    """Three central slices (PNG): amplitudes above, phases below. Of the newest image: the result, the iterate, the network's."""
     record = await in_thread(lambda: records(services).get(job_id))
     if record.state is JobState.SUCCEEDED:
         etag = tag(job_id, record.result, "preview")
         if known(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        picture = await services.compute(lambda: drawn(services, record))
+        picture = await services.compute(lambda: drawn(services, job_id, record.result))
     else:
         found = await in_thread(lambda: services.store.preview(job_id, record.attempt))
+        if found is None and record.revisions and not record.state.final:
+            first = record.revisions[-1]
+            await materialised(services, record, first)
+            found = await services.compute(lambda: drawn(services, job_id, first.result))
         if found is None:
             raise ApiError(404, f"job {job_id} is {record.state} and has no picture yet")
         picture, etag = found, tag(found.hex())
@@ -110,7 +117,7 @@ async def preview(job_id: JobId, request: Request, services: TheServices) -> Res
     return Response(picture, media_type="image/png", headers={"ETag": etag, "Cache-Control": "private, no-cache"})
 
 
-def drawn(services: Services, record: JobRecord) -> bytes:
+def drawn(services: Services, job_id: str, result: str) -> bytes:
     """The slices of a result."""
-    obj = read_array(services, record.job_id, record.result, "object")
+    obj = read_array(services, job_id, result, "object")
     return png.preview([obj.take(obj.shape[axis] // 2, axis) for axis in range(obj.ndim)])

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
-from service.api.access import TheServices, current, in_thread, records
-from service.api.results import JobId
+from service.api.access import JobId, TheServices, current, in_thread, records
 from service.api.schema import JOB
 from service.document import JobDocument
 from service.errors import ApiError

@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
+import anyio
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
@@ -15,11 +16,8 @@ from inphase.formats import Limits, RawScan
 from inphase.formats.scan import geometry_arrays
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import NO_REFINEMENT
-from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
-from inphase.imaging.report import Report
 from inphase.imaging.way import begin, judge
-from inphase.models.session import Session
 from inphase.pattern import digest
 from inphase.preprocess.corrections import Corrections
 from service.api.access import TheClock, TheServices, current, end, in_thread
@@ -28,6 +26,7 @@ from service.api.bodies import (
     NPY,
     NPZ,
     OCTETS,
+    Uncoded,
     media_type,
     octet_layout,
     parse_body,
@@ -39,15 +38,16 @@ from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.api.schema import JOB
 from service.document import JobDocument
 from service.errors import ApiError
-from service.intake import Order
+from service.intake import new_document
 from service.jobs.errors import QueueUnavailableError
-from service.jobs.record import JobRecord
-from service.jobs.record import Request as Idempotent
+from service.jobs.record import JobRecord, Repeatable
 from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.options import JobOptions
+from service.reader import Reader
 from service.security import Submits, TheCaller
 from service.sources import FileSource, load
+from service.submission import Sender, Submission, Upload
 
 router = APIRouter(prefix="/v1/reconstructions", tags=["reconstructions"])
 
@@ -89,12 +89,15 @@ _BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
 
 @dataclass(frozen=True)
 class _Received:
-    """A request whose body has come. digest: of the body, computed when asked for."""
+    """A request whose body has come. scan: what was sent, None where a file is named. digest: of the body."""
 
-    options: JobOptions
-    session: Session | None
-    read: Callable[[], tuple[RawScan, Corrections | None]]
-    digest: Callable[[], str]
+    submission: Submission
+    scan: RawScan | None
+    body: bytes = b""
+
+    def digest(self) -> str:
+        """Of everything that was sent."""
+        return hashlib.sha256(self.body).hexdigest() if self.scan is None else _digest_of_all(self.scan)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class _Answered:
         202: {"model": JOB, "description": "accepted, not finished within `wait`: ask at Location"},
     },
     openapi_extra=_BODY,
-    dependencies=[Submits],
+    dependencies=[Submits, Uncoded],
 )
 async def reconstruct(
     request: Request,
@@ -131,20 +134,22 @@ async def reconstruct(
         Header(min_length=1, max_length=255, description="repeat a call with the same key, and it is one job"),
     ] = None,
 ) -> Response:
-    """Clean, predict, refine. Send a file's path as JSON, or the array as npy, npz (with geometry and mask) or octets."""
+    """Clean, predict, refine. Send a file's path as JSON, or the array as npy, npz (with geometry and mask) or octets.
+
+    Data that cannot be used are answered with 422 while the call waits; with `wait=0` the job fails with the reason.
+    """
     if services.draining.is_set():
         raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
     async with AsyncExitStack() as held:
         received = await _received(request, call, services, clock, held)
-        patience = _patience(request, received.options, services)
-        order = Order(caller.owner, received.options)
+        patience = _Patience(_seconds(request, received.submission.options, services))
+        sender = Sender(caller.owner)
         if idempotency_key is not None:
-            order = replace(order, request=await _repeatable(idempotency_key, request, received, services))
-            if (earlier := await _replayed(order, services)) is not None:
+            sender = replace(sender, repeatable=await _repeatable(idempotency_key, request, received, services))
+            if (earlier := await _replayed(sender, services)) is not None:
                 answered = await _outcome(earlier, patience, services, clock)
                 return await _response(request, call, answered, services)
-        prepared, report = await services.compute(lambda: _begin(received, clock))
-    answered = await _carried_out(prepared, order.document(report), order, patience, services, clock)
+        answered = await _carried_out(received, sender, patience, services, clock, held)
     return await _response(request, call, answered, services)
 
 
@@ -159,31 +164,29 @@ async def _received(request: Request, call: Call, services: Services, clock: Clo
         with clock("receive"):
             body = await read_json(request, settings.bounds)
         asked = _parsed(body, call)
-        session = await _checked(asked, services)
-
-        def read() -> tuple[RawScan, Corrections | None]:
-            with clock("decode"):
-                return load(asked.source, asked.domain, Limits(settings.bounds.array_bytes), settings.data_roots)
-
-        return _Received(asked, session, read, lambda: hashlib.sha256(body).hexdigest())
+        await _check(asked, services)
+        submission = Submission(options=_options(asked), source=asked.source, receive_ms=clock.ms["receive"])
+        return _Received(submission, None, body)
     if kind not in (NPY, NPZ, OCTETS):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
-    session = await _checked(call, services)
-    if kind == NPZ:
-        with clock("receive"):
-            raw = await held.enter_async_context(
-                receive_archive(request, call.domain, settings.bounds, services.budget)
-            )
-        return _Received(call, session, lambda: (raw, None), lambda: _digest_of_all(raw))
+    await _check(call, services)
     layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
     with clock("receive"):
-        raw = await held.enter_async_context(receive_array(request, layout, settings.bounds, services.budget))
-    return _Received(call, session, lambda: (raw, None), lambda: digest(raw.array))
+        if kind == NPZ:
+            coming = receive_archive(request, call.domain, settings.bounds, services.budget)
+        else:
+            coming = receive_array(request, layout, settings.bounds, services.budget)
+        scan = await held.enter_async_context(coming)
+    return _Received(Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"]), scan)
+
+
+def _options(asked: JobOptions) -> JobOptions:
+    return JobOptions(**{name: getattr(asked, name) for name in JobOptions.model_fields})
 
 
 def _digest_of_all(raw: RawScan) -> str:
-    """Of array, mask and geometry: the same counts under another mask are another request."""
-    sha = hashlib.sha256(digest(raw.array).encode())
+    """Of array, mask, geometry and saturation: the same counts under another mask are another request."""
+    sha = hashlib.sha256(f"{digest(raw.array)}{raw.saturation.level if raw.saturation else ''}".encode())
     for array in (*geometry_arrays(raw.geometry).values(), *(() if raw.mask is None else (raw.mask,))):
         sha.update(digest(array).encode())
     return sha.hexdigest()
@@ -196,89 +199,146 @@ def _parsed(body: bytes, call: Call) -> FileCall:
     return asked.model_copy(update=over)
 
 
-async def _checked(asked: JobOptions, services: Services) -> Session | None:
-    """The network to ask; everything that can be refused before the data are read is refused here."""
+async def _check(asked: JobOptions, services: Services) -> None:
+    """Everything that can be refused before the data are read is refused here; the network is loaded."""
     options = asked.imaging()
     options.check()
-    return await services.compute(lambda: services.sessions.get(options.model)) if options.asks_network else None
+    if options.asks_network:
+        await services.compute(lambda: services.sessions.get(options.model))
 
 
-async def _repeatable(key: str, request: Request, received: _Received, services: Services) -> Idempotent:
+async def _repeatable(key: str, request: Request, received: _Received, services: Services) -> Repeatable:
     """The request as Redis remembers it: everything that was asked, but not how long to wait for the answer."""
     body = await services.compute(received.digest)
-    asked = received.options.model_dump(mode="json", exclude={"wait", "format"})
+    asked = received.submission.model_dump(mode="json", exclude={"options": {"wait"}, "receive_ms": True})
     text = json.dumps([media_type(request), asked, body], sort_keys=True)
-    return Idempotent(key.strip('"'), hashlib.sha256(text.encode()).hexdigest())
+    return Repeatable(key.strip('"'), hashlib.sha256(text.encode()).hexdigest())
 
 
-async def _replayed(order: Order, services: Services) -> JobRecord | None:
+async def _replayed(sender: Sender, services: Services) -> JobRecord | None:
     """The job that this request has become before."""
-    kept, request = services.records, order.request
-    if kept is None or request is None:
+    kept, repeatable = services.records, sender.repeatable
+    if kept is None or repeatable is None:
         return None
     try:
-        return await in_thread(lambda: kept.replayed(order.owner, request))
+        return await in_thread(lambda: kept.replayed(sender.owner, repeatable))
     except QueueUnavailableError:
         return None  # whether it matters is decided when the job is to be recorded
 
 
-def _begin(received: _Received, clock: Clock) -> tuple[PreparedPattern, Report]:
-    scan, corrections = received.read()
-    prepared, report = begin(scan, received.options.imaging(), received.session, clock, corrections)
-    return prepared, replace(report, timings_ms=clock.rounded())
-
-
-def _patience(request: Request, options: JobOptions, services: Services) -> float:
+def _seconds(request: Request, options: JobOptions, services: Services) -> float:
     if "respond-async" in request.headers.get("prefer", ""):
         return 0.0
     return min(options.wait, services.settings.bounds.wait_s)
 
 
+class _Patience:
+    """How long the caller still waits."""
+
+    def __init__(self, seconds: float) -> None:
+        self.any = seconds > 0
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds, never below 0."""
+        return max(0.0, self._end - time.monotonic())
+
+
 async def _carried_out(
-    prepared: PreparedPattern,
-    document: JobDocument,
-    order: Order,
-    patience: float,
-    services: Services,
-    clock: Clock,
+    received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
 ) -> _Answered:
-    report = document.reported
-    if report.recipe.refine == NO_REFINEMENT:
-        return await in_thread(lambda: _at_once(prepared, document, order, services, clock))
+    """Record the job, read its data while the caller waits, and wait for its end."""
     try:
-        record = await in_thread(lambda: services.intake.accept(prepared, document, order))
+        with anyio.CancelScope(shield=True):  # what has come whole becomes a job, also where its sender has left
+            record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan))
     except QueueUnavailableError as error:
-        if prepared.prediction is None or not patience:  # who does not wait wants a job, not a guess
-            raise
-        reason = f"{error}; this is the network's prediction, not refined and not recorded"
-        guess = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
-        result = await in_thread(lambda: judge(prepared, guess, prepared.guess, clock))
-        return _Answered(replace(document.succeeded(result.report), reason=reason, recorded=False), result)
-    return await _outcome(record, patience, services, clock)
+        why = error
+        return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
+    reader = services.reader
+    assert reader is not None  # what records jobs reads them
+    if record.state is not JobState.ACCEPTED:
+        return await _outcome(record, patience, services, clock)
+    if not patience.any or (token := await in_thread(lambda: reader.take(record.job_id))) is None:
+        await in_thread(lambda: services.intake.secure(record.job_id))
+        reader.wake.set()
+        return await _outcome(record, patience, services, clock)
+    reading = asyncio.ensure_future(_read(record, token, received, services, clock, held.pop_all()))
+    try:
+        await asyncio.wait({reading}, timeout=patience.left)
+    finally:  # the caller may have gone
+        if not reading.done():
+            reading.add_done_callback(lambda task: _told_too_late(task, record.job_id, token, reader, services))
+    if not reading.done():
+        await in_thread(lambda: services.intake.secure(record.job_id))
+        return await _outcome(record, patience, services, clock)
+    try:
+        read = reading.result()
+    except Exception:
+        await in_thread(lambda: services.intake.discard(record.job_id, token))
+        raise
+    return await _outcome(read, patience, services, clock)
 
 
-async def _outcome(record: JobRecord, patience: float, services: Services, clock: Clock) -> _Answered:
+async def _read(
+    record: JobRecord, token: str, received: _Received, services: Services, clock: Clock, held: AsyncExitStack
+) -> JobRecord:
+    """Read the data; the body's share of the memory is held until that is done, whoever waits."""
+    reader = services.reader
+    assert reader is not None
+    async with held:
+        return await services.compute(lambda: reader.read(record.job_id, token, clock, received.scan))
+
+
+def _told_too_late(
+    reading: "asyncio.Future[JobRecord]", job_id: str, token: str, reader: Reader, services: Services
+) -> None:
+    """The caller has its 202: what goes wrong with the data becomes the job's reason."""
+    error = None if reading.cancelled() else reading.exception()
+    if error is not None:
+        services.in_background(lambda: reader.give_up(job_id, token, error))
+
+
+def _unrecorded(
+    received: _Received, patience: _Patience, services: Services, clock: Clock, why: QueueUnavailableError
+) -> _Answered:
+    """The network's prediction, where there is nowhere to keep a job and the caller waits. Raises QueueUnavailableError."""
+    options = received.submission.options.imaging()
+    asked = options.recipe()
+    if not options.asks_network or options.start == "random" or (asked is not None and not patience.any):
+        raise why  # who does not wait wants a job, not a guess
+    session = services.sessions.get(options.model)
+    with clock("decode"):
+        scan, corrections = _data(received, services)
+    prepared, report = begin(scan, options, session, clock, corrections)
+    unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
+    result = judge(prepared, unrefined, prepared.guess, clock)
+    reason = (
+        f"{why}; not recorded"
+        if asked is None
+        else f"{why}; this is the network's prediction, not refined and not recorded"
+    )
+    document = replace(new_document(received.submission, ""), reason=reason, recorded=False)
+    return _Answered(document.succeeded(result.report), result)
+
+
+def _data(received: _Received, services: Services) -> tuple[RawScan, Corrections | None]:
+    source = received.submission.source
+    if isinstance(source, Upload):
+        assert received.scan is not None
+        return received.scan, None
+    settings = services.settings
+    return load(source, received.submission.options.domain, Limits(settings.bounds.array_bytes), settings.data_roots)
+
+
+async def _outcome(record: JobRecord, patience: _Patience, services: Services, clock: Clock) -> _Answered:
     """The job as it is when it has ended or the time is up."""
-    if not record.state.final and (waited := await _waited(record.job_id, patience, services)) is not None:
+    if not record.state.final and (waited := await _waited(record.job_id, patience.left, services)) is not None:
         record = waited
     now = current(record)
-    if now.reused_from is None:
-        clock.ms.update(now.reported.timings_ms)
+    if now.reused_from is None and now.report is not None:
+        clock.ms.update(now.report.timings_ms)
     return _Answered(now, result=record.result)
-
-
-def _at_once(
-    prepared: PreparedPattern, document: JobDocument, order: Order, services: Services, clock: Clock
-) -> _Answered:
-    """End with the prediction, and keep it where there is somewhere to keep it."""
-    result = judge(prepared, document.reported, prepared.guess, clock)
-    document = document.succeeded(result.report)
-    try:
-        with clock("encode"):
-            record = services.intake.keep(result, document, order)
-    except QueueUnavailableError as error:
-        return _Answered(replace(document, recorded=False, reason=f"{error}; not recorded"), result)
-    return _Answered(current(record), result=record.result)
 
 
 async def _waited(job_id: str, patience: float, services: Services) -> JobRecord | None:
@@ -295,8 +355,9 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
     except QueueUnavailableError:
         return None
     finally:
-        await end(waiting)
-        await end(leaving)
+        with anyio.CancelScope(shield=True):  # the caller may be gone: what was begun is ended all the same
+            await end(waiting)
+            await end(leaving)
 
 
 async def _response(request: Request, call: Call, answered: _Answered, services: Services) -> Response:

@@ -8,24 +8,23 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from numpy.typing import NDArray
 
 from inphase.imaging.arrays import ARRAYS, BY_NAME
 from service import png
-from service.api.access import TheClock, TheServices, in_thread, records
+from service.api.access import JobId, TheClock, TheServices
 from service.api.download import MEDIA, ResultFormat, accepted, stored
+from service.api.revisions import RevisionNumber, materialised, revision_of, told
 from service.document import JobDocument
 from service.errors import ApiError
 from service.jobs.errors import StoreCorruptError, StoreError
-from service.jobs.record import JobRecord
-from service.jobs.state import JobState
+from service.jobs.record import JobRecord, Revision
 from service.lifecycle import Services
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 
-JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
 ArrayName = StrEnum("ArrayName", [(array.name, array.name) for array in ARRAYS if array.served])  # type: ignore[misc]  # made from the table
 ArrayFormat = Literal["npy", "octet-stream", "png"]
 _MEDIA: Final = {"npy": "application/x-npy", "octet-stream": "application/octet-stream", "png": "image/png"}
@@ -52,17 +51,20 @@ async def whole(
     form: Annotated[
         ResultFormat | None, Query(alias="format", description="by default what Accept asks for, else npz")
     ] = None,
+    revision: RevisionNumber = None,
 ) -> Response:
-    """The whole result as one file (docs/reference/formats)."""
+    """The whole result as one file (docs/reference/formats): the newest revision, also while the job runs, or the one asked for."""
     form = form or accepted(request) or "npz"
-    record = await _finished(services, job_id)
-    etag = tag(job_id, record.result, form)
+    record, found = await revision_of(services, job_id, revision)
+    etag = tag(job_id, found.result, form)
     if known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    path = services.store.path(job_id, record.result)
+    with clock("encode"):
+        await materialised(services, record, found)
+    path = services.store.path(job_id, found.result)
     if not path.is_file():
         raise StoreError(f"the result of job {job_id} has expired")
-    headers = {"ETag": etag, "Cache-Control": "private", "Vary": "Accept"}
+    headers = {"ETag": etag, "Cache-Control": "private", "Vary": "Accept", **told(found)}
     with clock("encode"):
         return await stored(services, path, form, f"inphase-{job_id}", headers)
 
@@ -91,18 +93,21 @@ async def one(
     form: Annotated[
         ArrayFormat | None, Query(alias="format", description="by default what Accept asks for, else npy")
     ] = None,
+    revision: RevisionNumber = None,
 ) -> Response:
-    """One array of the result. A PNG shows a plane: the middle one of the first axis where `slice` names none."""
+    """One array of the result, of its newest revision or the one asked for. A PNG shows a plane: the middle one of the first axis where `slice` names none."""
     form = form or _accepted(request)
-    record = await _finished(services, job_id)
-    etag = tag(job_id, record.result, name, cut or "", form)
+    record, found = await revision_of(services, job_id, revision)
+    etag = tag(job_id, found.result, name, cut or "", form)
     if known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
+    with clock("encode"):
+        await materialised(services, record, found)
 
     def encode() -> tuple[bytes, NDArray[np.generic]]:
-        if why := _missing(name, record):
+        if why := _missing(name, record, found):
             raise ApiError(404, f"job {job_id} has no {name}: {why}")
-        array = read_array(services, job_id, record.result, name)
+        array = read_array(services, job_id, found.result, name)
         part = cut_out(array, cut or (f"{array.shape[0] // 2},:,:" if form == "png" else ""))
         if form == "png":
             if part.ndim != 2:
@@ -123,18 +128,9 @@ async def one(
         "Cache-Control": "private",
         "X-Inphase-Dtype": part.dtype.name,
         "X-Inphase-Shape": ",".join(str(side) for side in part.shape),
+        **told(found),
     }
     return Response(body, media_type=_MEDIA[form], headers=headers)
-
-
-async def _finished(services: Services, job_id: str) -> JobRecord:
-    """The record of a job that has a result. Raises ApiError 409 where it has none."""
-    record = await in_thread(lambda: records(services).get(job_id))
-    if record.state is JobState.SUCCEEDED:
-        return record
-    why = f": {record.reason}" if record.reason else ""
-    hint = "" if record.state.final else f"; ask /v1/jobs/{job_id} until it has succeeded"
-    raise ApiError(409, f"job {job_id} has no result, it is {record.state}{why}{hint}")
 
 
 def read_array(services: Services, job_id: str, result: str, name: str) -> NDArray[Any]:
@@ -177,11 +173,13 @@ def cut_out(array: NDArray[Any], text: str) -> NDArray[Any]:
     return np.asarray(array[tuple(index)])
 
 
-def _missing(name: str, record: JobRecord) -> str | None:
+def _missing(name: str, record: JobRecord, revision: Revision) -> str | None:
     """Why a result has no such array; None where it has."""
     present = BY_NAME[name].present
     if present == "always":
         return None
+    if not revision.final:
+        return f"revision {revision.number} is the network's image; the refined one may have it"
     report = JobDocument.from_json(record.document).reported
     if present == "strain":
         return report.strain_reason

@@ -11,11 +11,11 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from service.api.access import TheServices, in_thread, records
-from service.api.bodies import parse_body, read_json
+from service.api.bodies import Uncoded, parse_body, read_json
 from service.api.events import drawn
 from service.errors import ApiError
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, UnknownSeriesError
-from service.jobs.record import Request as Idempotent
+from service.jobs.record import Repeatable
 from service.jobs.series import SeriesRecord, SeriesRecords
 from service.jobs.state import JobState, Priority
 from service.lifecycle import Services
@@ -87,7 +87,7 @@ _BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)
     "",
     status_code=202,
     summary="Reconstruct many scans",
-    dependencies=[Submits],
+    dependencies=[Submits, Uncoded],
     openapi_extra=_BODY,
     responses={202: {"model": SeriesDocument}},
 )
@@ -113,18 +113,19 @@ async def submit(
         sources = expand(call.scans, call.reading, settings.data_roots, settings.bounds.series_scans)
         order = SeriesOrder(name=call.name, sources=sources, **call.model_dump(include=set(JobOptions.model_fields)))
         repeatable = (
-            Idempotent(f"series:{idempotency_key.strip(chr(34))}", hashlib.sha256(b"series" + body).hexdigest())
+            Repeatable(f"series:{idempotency_key.strip(chr(34))}", hashlib.sha256(b"series" + body).hexdigest())
             if idempotency_key
             else None
         )
         record = kept(services).create(
             uuid4().hex, order.model_dump_json(by_alias=True).encode(), len(sources), caller.owner, repeatable
         )
-        return SeriesDocument.read(record, records(services))
+        services.intake.accept_scans(record.series_id, order.submissions(), caller.owner)
+        return SeriesDocument.read(kept(services).get(record.series_id), records(services))
 
     document = await in_thread(accept)
-    if services.feeder is not None:
-        services.feeder.wake.set()
+    if services.reader is not None:
+        services.reader.wake.set()
     response.headers["Location"] = document.link
     return document
 
@@ -179,7 +180,7 @@ async def cancel(series_id: SeriesId, services: TheServices, caller: TheCaller, 
         if before.done and not before.cancelled:
             raise ApiError(409, f"series {record.series_id} has ended already: there is nothing to cancel")
         kept(services).cancel(record.series_id)
-        now = kept(services).get(record.series_id)  # a scan may have become a job in the meantime
+        now = kept(services).get(record.series_id)
         for job_id in now.jobs.values():
             try:
                 jobs.request_cancel(job_id)
@@ -201,7 +202,7 @@ def _pictures(document: SeriesDocument, services: Services) -> dict[str, str]:
         try:
             record = records(services).get(scan.job)
             picture = (
-                drawn(services, record)
+                drawn(services, scan.job, record.result)
                 if record.state is JobState.SUCCEEDED
                 else services.store.preview(scan.job, record.attempt)
             )

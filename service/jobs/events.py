@@ -23,7 +23,7 @@ class Event:
     """Something that happened to a job. `event_id` is what Last-Event-ID sends back."""
 
     event_id: str
-    kind: str  # "state" or "progress"
+    kind: str  # "state", "progress" or "revision"
     data: dict[str, Any]
 
     @property
@@ -66,6 +66,6 @@ def unknown(job_id: str) -> UnknownJobError:
 
 def _event(event_id: bytes, fields: dict[bytes, bytes]) -> Event:
     kind = fields[b"kind"].decode()
-    if kind == "progress":
+    if kind != "state":
         return Event(event_id.decode(), kind, json.loads(fields[b"data"]))
     return Event(event_id.decode(), kind, {"state": fields[b"data"].decode(), "reason": fields[b"reason"].decode()})

@@ -1,15 +1,17 @@
 """A job's state in Redis: what was asked, how far it is, how it ended. Every change is one script, so it happens whole.
 
 Keys, all below `inphase:`; times are the Redis server's, so hosts need not agree on a clock:
-    job:<id>             hash: state, reason, attempt, deliveries, ..., document (the JSON of service.document.JobDocument)
+    job:<id>             hash: state, reason, attempt, deliveries, ..., document (the JSON of service.document.JobDocument),
+                         asked (what its sender asked for, until its data are read), revisions (JSON)
     job:<id>:events      stream of state changes and progress, the last few hundred: server-sent events replay from it
     jobs, jobs:<state>, jobs:owner:<owner>, jobs:series:<id>
                          sorted sets of ids by `sequence`, the order in which jobs came
     fingerprints         hash: what was asked, as a digest -> the job that has the result, see `JobRecord.fingerprint`
     idempotency:<digest> hash: the request that came with an Idempotency-Key and its job, for a day
+    unread:<priority>    accepted jobs of this priority by sequence: what is read next
     waiting:<priority>   queued jobs of this priority by sequence: the position in the queue
     finished             ended jobs by the time they ended: what expires
-    workers              names of living workers by the time they last spoke
+    workers, readers     names of the living ones by the time they last spoke
 """
 
 import hashlib
@@ -18,7 +20,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from inphase.errors import CancelledError
 from service.jobs.connection import connect, connect_async, translated
@@ -34,11 +36,27 @@ _PRESENT_S: Final = 5.0  # a worker says every second that it lives
 
 
 @dataclass(frozen=True)
+class Revision:
+    """One of the results that a job has had, from first to last; it never changes.
+
+    kind: "network" is its image, not refined. result: name of the group of arrays in the store. final: none follows.
+    made: seconds since the epoch.
+    """
+
+    number: int
+    kind: Literal["network", "refined"]
+    result: str
+    final: bool
+    made: float
+
+
+@dataclass(frozen=True)
 class JobRecord:
     """One job as Redis knows it. Times are seconds since the epoch.
 
     document: the JSON as it was last written, at acceptance or at the end; state, reason, attempt and progress here are
         newer than those inside it.
+    asked: JSON of what the sender asked for, empty where there was nothing to be read.
     result: name of the group of arrays in the store, empty until the job has succeeded.
     fingerprint: digest of everything that decides the result; a later job with the same one need not be computed.
     """
@@ -60,10 +78,12 @@ class JobRecord:
     document: bytes
     series: str = ""
     fingerprint: str = ""
+    asked: str = ""
+    revisions: tuple[Revision, ...] = ()
 
 
 @dataclass(frozen=True)
-class Request:
+class Repeatable:
     """A submission that its sender may repeat. key: of the header Idempotency-Key. digest: of everything that was asked."""
 
     key: str
@@ -75,11 +95,21 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A job's place in a series."""
+class SeriesScan:
+    """Which scan of which series a job is."""
 
     series: str
     scan: int
+
+
+@dataclass(frozen=True)
+class NewScan:
+    """A scan of a series that becomes a job."""
+
+    job_id: str
+    document: bytes
+    asked: str
+    scan: SeriesScan
 
 
 @dataclass(frozen=True)
@@ -126,8 +156,8 @@ class Records:
     """The records of all jobs.
 
     The methods block for about 0.1 ms (a few ms where Redis syncs its file); asyncio code calls them in a thread.
-    `wait` and `follow` are coroutines. Raises QueueUnavailableError where Redis does not answer, UnknownJobError for
-    an id that does not exist.
+    `wait` and `follow` are coroutines. Raises QueueUnavailableError where Redis does not answer, QueueRefusedError where it
+    refuses for now, UnknownJobError for an id that does not exist.
     """
 
     def __init__(self, url: str, *, retries: int = 2) -> None:
@@ -141,82 +171,121 @@ class Records:
         job_id: str,
         document: bytes,
         *,
+        asked: str = "",
         priority: Priority = Priority.NORMAL,
         owner: str = "",
-        fingerprint: str = "",
-        request: Request | None = None,
-        place: Place | None = None,
+        repeatable: Repeatable | None = None,
+        scan: SeriesScan | None = None,
     ) -> JobRecord:
-        """Accept a job as queued; on disk when this returns (appendfsync always). `broker.enqueue` then hands it out.
+        """Record a job; on disk when this returns (appendfsync always).
 
-        Where the request came before, or the place has its job, that job is returned instead and nothing is changed:
+        asked: what its data are, for `take`: it is ACCEPTED. Without it there is nothing to be read and it is QUEUED;
+        `broker.enqueue` then hands it out.
+
+        Where the request came before, or the scan has its job, that job is returned instead and nothing is changed:
         compare the id. Raises KeyReusedError where the key came with another request, CancelledError where the series
         was cancelled.
         """
-        return self._create(job_id, document, JobState.QUEUED, "", "", priority, owner, fingerprint, request, place)
+        return self.get(
+            self._created(
+                self._run("create", *_new(job_id, document, asked, priority, owner, repeatable, scan)), job_id
+            )
+        )
 
-    def add_ended(
-        self,
-        job_id: str,
-        document: bytes,
-        *,
-        result: str = "",
-        state: JobState = JobState.SUCCEEDED,
-        reason: str = "",
-        priority: Priority = Priority.NORMAL,
-        owner: str = "",
-        fingerprint: str = "",
-        request: Request | None = None,
-        place: Place | None = None,
-    ) -> JobRecord:
-        """Record a job that never waited: it was answered at once. Otherwise as `create`."""
-        return self._create(job_id, document, state, reason, result, priority, owner, fingerprint, request, place)
+    def create_all(self, jobs: Sequence[NewScan], *, priority: Priority, owner: str) -> None:
+        """Record the scans of a series as ACCEPTED, all in one go; those that have their job already are left alone."""
+        script = self._scripts["create"]
+        with translated(self._client):
+            pipe = self._client.pipeline(transaction=False)
+            for job in jobs:
+                script(args=_new(job.job_id, job.document, job.asked, priority, owner, None, job.scan), client=pipe)
+            pipe.execute()
 
-    def _create(
-        self,
-        job_id: str,
-        document: bytes,
-        state: JobState,
-        reason: str,
-        result: str,
-        priority: Priority,
-        owner: str,
-        fingerprint: str,
-        request: Request | None,
-        place: Place | None,
-    ) -> JobRecord:
-        slot, digest = (request.slot(owner), request.digest) if request else ("", "")
-        series, scan = (place.series, place.scan) if place else ("", 0)
-        what, found = self._run(
-            "create", job_id, document, priority.value, owner, state.value, reason, result, fingerprint,
-            slot, digest, REMEMBERED_S, series, scan,
-        )  # fmt: skip
+    def _created(self, answer: tuple[bytes, bytes], job_id: str) -> str:
+        what, found = answer
         match what:
             case b"exists":
                 raise ValueError(f"job {job_id} exists already")
             case b"conflict":
                 raise _reused(found.decode())
             case b"cancelled":
-                raise CancelledError(f"series {series} was cancelled, or has expired")
-        return self.get(found.decode())
+                raise CancelledError("the series was cancelled, or has expired")
+        return found.decode()
 
-    def replayed(self, owner: str, request: Request) -> JobRecord | None:
+    def unread(self, priorities: Iterable[Priority] = Priority) -> str | None:
+        """The accepted job that is to be read next, the most urgent first; None where there is none."""
+        with translated(self._client):
+            pipe = self._client.pipeline(transaction=False)
+            for priority in priorities:
+                pipe.zrange(f"{PREFIX}unread:{priority}", 0, 0)
+            answers = pipe.execute()
+        return next((found[0].decode() for found in answers if found), None)
+
+    def count_unread(self, priority: Priority) -> int:
+        """How many accepted jobs of this priority wait to be read."""
+        with translated(self._client):
+            return self._client.zcard(f"{PREFIX}unread:{priority}")
+
+    def take(self, job_id: str, reader: str) -> bool:
+        """Begin to read the data of an accepted job. False where it is not accepted any more, or has ended its readers too often.
+
+        reader: new for every call, so that two threads never read the same job; whoever reads for long says so
+        (`announce_readers`), else the job is taken for lost (`reclaim`).
+        """
+        return bool(self._run("take", job_id, reader, MAX_DELIVERIES))
+
+    def give_back(self, job_id: str, reader: str) -> bool:
+        """Read it later: the job is accepted again."""
+        return bool(self._run("give_back", job_id, reader))
+
+    def reclaim(self) -> int:
+        """Let what dead readers were reading be read again; how many."""
+        return int(self._run("reclaim", _PRESENT_S))
+
+    def queue(self, job_id: str, reader: str, document: bytes, *, fingerprint: str = "", first: str = "") -> bool:
+        """The data are read and the job is QUEUED. False where it was cancelled or is not this reader's any more.
+
+        first: name in the store of the network's image, its first revision.
+        """
+        return bool(self._run("queue", job_id, reader, document, fingerprint, first))
+
+    def conclude(
+        self,
+        job_id: str,
+        reader: str,
+        state: JobState,
+        *,
+        reason: str = "",
+        document: bytes | None = None,
+        fingerprint: str = "",
+        kind: str = "network",
+        result: str = "",
+    ) -> bool:
+        """End a job that needs no worker, or cannot be read. kind: of its only revision. False where it is not this reader's."""
+        args = (job_id, reader, state.value, reason, document or b"", fingerprint, kind, result)
+        return bool(self._run("conclude", *args))
+
+    def discard(self, job_id: str, reader: str) -> None:
+        """Forget a job whose sender is told at once that its data cannot be used."""
+        self._run("discard", job_id, reader)
+
+    def replayed(self, owner: str, repeatable: Repeatable) -> JobRecord | None:
         """The job of the same request with the same key, where there is one. Raises KeyReusedError for another request."""
-        with translated():
-            digest, job_id = cast(list[bytes | None], self._client.hmget(request.slot(owner), "request", "job"))
+        with translated(self._client):
+            digest, job_id = cast(list[bytes | None], self._client.hmget(repeatable.slot(owner), "request", "job"))
         if digest is None or job_id is None:
             return None
         try:
             record = self.get(job_id.decode())
         except UnknownJobError:
             return None
-        if digest.decode() != request.digest:
+        if digest.decode() != repeatable.digest:
             raise _reused(record.job_id)
         return record
 
     def earlier(self, fingerprint: str) -> JobRecord | None:
         """The job that has the result of this fingerprint, where there is one."""
-        with translated():
+        with translated(self._client):
             job_id = cast(bytes | None, self._client.hget(f"{PREFIX}fingerprints", fingerprint))
         try:
             return self.get(job_id.decode()) if job_id else None
@@ -225,7 +294,7 @@ class Records:
 
     def get(self, job_id: str) -> JobRecord:
         """The record of a job."""
-        with translated():
+        with translated(self._client):
             fields = cast(dict[bytes, bytes], self._client.hgetall(job_key(job_id)))
         if not fields:
             raise unknown(job_id)
@@ -237,7 +306,7 @@ class Records:
         below = f"({int(cursor)}" if cursor else "+inf"
         found: list[JobRecord] = []
         for _ in range(_LOOKED_AT // limit + 1):
-            with translated():
+            with translated(self._client):
                 listed = cast(
                     Sequence[tuple[bytes, float]],
                     self._client.zrevrangebyscore(wanted.index(), below, "-inf", start=0, num=limit, withscores=True),
@@ -256,7 +325,7 @@ class Records:
 
     def position(self, job_id: str) -> int | None:
         """How many queued jobs go before this one; None where it is not queued."""
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for priority in Priority:
                 pipe.zrank(f"{PREFIX}waiting:{priority}", job_id)
@@ -271,7 +340,7 @@ class Records:
 
     def count(self, state: JobState) -> int:
         """How many jobs are in this state."""
-        with translated():
+        with translated(self._client):
             return self._client.zcard(f"{PREFIX}jobs:{state}")
 
     def request_cancel(self, job_id: str) -> JobState:
@@ -320,7 +389,7 @@ class Records:
 
     def should_stop(self, job_id: str, attempt: int) -> str:
         """Why an attempt should stop: "cancelled", "stale" (another attempt runs, or the job is gone), or "" to go on."""
-        with translated():
+        with translated(self._client):
             state, current, cancel = cast(
                 list[bytes | None], self._client.hmget(job_key(job_id), "state", "attempt", "cancel")
             )
@@ -334,19 +403,19 @@ class Records:
 
     def message_of(self, job_id: str) -> str:
         """The message that stands for the job; the first one bears the job's id."""
-        with translated():
+        with translated(self._client):
             return (cast(bytes | None, self._client.hget(job_key(job_id), "message")) or b"").decode()
 
     def unfinished(self) -> list[str]:
-        """Ids of all queued and running jobs."""
-        with translated():
+        """Ids of all queued and running jobs: those that a message stands for."""
+        with translated(self._client):
             queued = cast(Sequence[bytes], self._client.zrange(f"{PREFIX}jobs:queued", 0, -1))
             running = cast(Sequence[bytes], self._client.zrange(f"{PREFIX}jobs:running", 0, -1))
         return [job_id.decode() for job_id in (*queued, *running)]
 
     def finished_before(self, moment: float) -> list[str]:
         """Ids of jobs that ended before this time (seconds since the epoch), the earliest first."""
-        with translated():
+        with translated(self._client):
             ids = cast(Sequence[bytes], self._client.zrangebyscore(f"{PREFIX}finished", "-inf", f"({moment}"))
         return [job_id.decode() for job_id in ids]
 
@@ -355,22 +424,25 @@ class Records:
         return bool(self._run("remove", job_id))
 
     def announce(self, worker: str) -> None:
-        """Say that a worker lives."""
-        self._run("announce", worker)
+        """Say that a worker lives, and forget those that have not said so lately."""
+        self._run("announce", worker, "workers", _PRESENT_S)
+
+    def announce_readers(self, readers: Iterable[str]) -> None:
+        """Say that these jobs are still being read."""
+        with translated(self._client):
+            pipe = self._client.pipeline(transaction=False)
+            for reader in readers:
+                self._scripts["announce"](args=[reader, "readers"], client=pipe)
+            pipe.execute()
 
     def depart(self, worker: str) -> None:
         """Say that a worker has left."""
-        with translated():
+        with translated(self._client):
             self._client.zrem(f"{PREFIX}workers", worker)
 
     def workers(self) -> list[str]:
         """Names of the workers that spoke within the last seconds."""
         return [name.decode() for name in self._run("present", _PRESENT_S)]
-
-    def ping(self) -> None:
-        """Raise QueueUnavailableError unless Redis answers and accepts writes."""
-        with translated():
-            self._client.ping()
 
     def close(self) -> None:
         """Close the connections."""
@@ -399,13 +471,13 @@ class Records:
                 yield event
 
     def _run(self, name: str, *args: str | bytes | float) -> Any:
-        with translated():
+        with translated(self._client):
             return self._scripts[name](args=args)
 
     def existing(self, ids: Iterable[bytes]) -> Iterator[JobRecord]:
         """The records of these ids; one may have expired since it was listed."""
         names = [name.decode() for name in ids]
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for name in names:
                 pipe.hgetall(job_key(name))
@@ -440,4 +512,30 @@ def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
         document=fields[b"document"],
         series=text.get("series", ""),
         fingerprint=text.get("fingerprint", ""),
+        asked=text.get("asked", ""),
+        revisions=_revisions(text),
     )
+
+
+def _revisions(text: dict[str, str]) -> tuple[Revision, ...]:
+    """Of a record; one of an older version knows its result only."""
+    if stored := text.get("revisions"):
+        return tuple(Revision(**revision) for revision in json.loads(stored))
+    if result := text.get("result"):
+        return (Revision(1, "refined", result, True, float(text.get("finished", 0))),)
+    return ()
+
+
+def _new(
+    job_id: str,
+    document: bytes,
+    asked: str,
+    priority: Priority,
+    owner: str,
+    repeatable: Repeatable | None,
+    scan: SeriesScan | None,
+) -> tuple[str | bytes | int, ...]:
+    """The arguments of the script that creates a job."""
+    slot, digest = (repeatable.slot(owner), repeatable.digest) if repeatable else ("", "")
+    series, number = (scan.series, scan.scan) if scan else ("", 0)
+    return job_id, document, priority.value, owner, asked, slot, digest, REMEMBERED_S, series, number

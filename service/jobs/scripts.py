@@ -24,11 +24,14 @@ local function move(id, to, reason)
     local old = redis.call('HMGET', job(id), 'state', 'sequence', 'priority')
     if old[1] then redis.call('ZREM', '{PREFIX}jobs:' .. old[1], id) end
     redis.call('ZREM', '{PREFIX}waiting:' .. old[3], id)
+    redis.call('ZREM', '{PREFIX}unread:' .. old[3], id)
     redis.call('ZADD', '{PREFIX}jobs:' .. to, old[2], id)
     redis.call('HSET', job(id), 'state', to, 'reason', reason)
     if to == 'queued' then
         redis.call('ZADD', '{PREFIX}waiting:' .. old[3], old[2], id)
-    elseif to ~= 'running' then
+    elseif to == 'accepted' then
+        redis.call('ZADD', '{PREFIX}unread:' .. old[3], old[2], id)
+    elseif to ~= 'running' and to ~= 'reading' then
         local t = now()
         redis.call('HSET', job(id), 'finished', t)
         redis.call('ZADD', '{PREFIX}finished', t, id)
@@ -43,12 +46,36 @@ local function is_current(id, attempt)
     local held = redis.call('HMGET', job(id), 'state', 'attempt')
     return held[1] == 'running' and held[2] == attempt
 end
+local function is_read_by(id, reader)
+    local held = redis.call('HMGET', job(id), 'state', 'reader')
+    return held[1] == 'reading' and held[2] == reader
+end
+local function revise(id, kind, result, final)
+    local held = redis.call('HGET', job(id), 'revisions')
+    local list = held and cjson.decode(held) or {{}}
+    list[#list + 1] = {{number = #list + 1, kind = kind, result = result, final = final, made = tonumber(now())}}
+    redis.call('HSET', job(id), 'revisions', cjson.encode(list))
+    event(id, 'revision', cjson.encode({{number = #list, kind = kind, final = final}}), '')
+end
+local function forget(id)
+    local held = redis.call('HMGET', job(id), 'state', 'owner', 'series', 'fingerprint', 'priority')
+    redis.call('DEL', job(id), job(id) .. ':events')
+    redis.call('ZREM', '{PREFIX}jobs', id)
+    redis.call('ZREM', '{PREFIX}jobs:owner:' .. held[2], id)
+    if held[3] and held[3] ~= '' then redis.call('ZREM', '{PREFIX}jobs:series:' .. held[3], id) end
+    if held[4] and redis.call('HGET', '{PREFIX}fingerprints', held[4]) == id then
+        redis.call('HDEL', '{PREFIX}fingerprints', held[4])
+    end
+    redis.call('ZREM', '{PREFIX}jobs:' .. held[1], id)
+    redis.call('ZREM', '{PREFIX}unread:' .. held[5], id)
+    redis.call('ZREM', '{PREFIX}finished', id)
+end
 """
 
 # create and finish answer as before when they are sent again: redis-py repeats a call whose answer was lost.
 SCRIPTS: Final = {
     "create": f"""
-local id, document, priority, owner, state, reason, result, fingerprint, slot, request, kept_s, series, scan = unpack(ARGV)
+local id, document, priority, owner, asked, slot, request, kept_s, series, scan = unpack(ARGV)
 local held = redis.call('HMGET', job(id), 'document', 'attempt')
 if held[1] then
     if held[1] == document and held[2] == '0' then return {{'created', id}} else return {{'exists', id}} end
@@ -72,13 +99,81 @@ if series ~= '' then
 end
 local sequence = redis.call('INCR', '{PREFIX}sequence')
 redis.call('HSET', job(id), 'document', document, 'priority', priority, 'owner', owner, 'sequence', sequence,
-    'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'result', result,
-    'fingerprint', fingerprint, 'series', series)
+    'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'series', series)
 redis.call('ZADD', '{PREFIX}jobs', sequence, id)
 redis.call('ZADD', '{PREFIX}jobs:owner:' .. owner, sequence, id)
 if series ~= '' then redis.call('ZADD', '{PREFIX}jobs:series:' .. series, sequence, id) end
-move(id, state, reason)
+if asked ~= '' then
+    redis.call('HSET', job(id), 'asked', asked)
+    move(id, 'accepted', '')
+else
+    move(id, 'queued', '')
+end
 return {{'created', id}}
+""",
+    "take": f"""
+local id, reader, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if is_read_by(id, reader) then return 1 end
+if redis.call('HGET', job(id), 'state') ~= 'accepted' then return 0 end
+local reads = redis.call('HINCRBY', job(id), 'reads', 1)
+if reads > most then
+    move(id, 'failed', 'reading it has ended the service ' .. most .. ' times: the file may be damaged; it is not tried again')
+    return 0
+end
+redis.call('HSET', job(id), 'reader', reader)
+redis.call('ZADD', '{PREFIX}readers', now(), reader)
+move(id, 'reading', '')
+return 1
+""",
+    "give_back": """
+local id, reader = ARGV[1], ARGV[2]
+if not is_read_by(id, reader) then return 0 end
+redis.call('HINCRBY', job(id), 'reads', -1)
+move(id, 'accepted', '')
+return 1
+""",
+    "reclaim": f"""
+local oldest = string.format('%.6f', now() - ARGV[1])
+local found = 0
+for _, id in ipairs(redis.call('ZRANGE', '{PREFIX}jobs:reading', 0, -1)) do
+    local reader = redis.call('HGET', job(id), 'reader')
+    local spoke = redis.call('ZSCORE', '{PREFIX}readers', reader)
+    if not spoke or tonumber(spoke) < tonumber(oldest) then
+        move(id, 'accepted', '')
+        found = found + 1
+    end
+end
+redis.call('ZREMRANGEBYSCORE', '{PREFIX}readers', '-inf', '(' .. oldest)
+return found
+""",
+    "queue": """
+local id, reader, document, fingerprint, first = unpack(ARGV)
+if not is_read_by(id, reader) then
+    return redis.call('HGET', job(id), 'document') == document and 1 or 0
+end
+redis.call('HSET', job(id), 'document', document, 'fingerprint', fingerprint)
+if redis.call('HGET', job(id), 'cancel') then
+    move(id, 'cancelled', 'cancelled on request')
+    return 0
+end
+if first ~= '' then revise(id, 'network', first, false) end
+move(id, 'queued', '')
+return 1
+""",
+    "conclude": """
+local id, reader, to, reason, document, fingerprint, kind, result = unpack(ARGV)
+if not is_read_by(id, reader) then
+    local held = redis.call('HMGET', job(id), 'state', 'result')
+    if held[1] == to and (held[2] or '') == result then return 1 else return 0 end
+end
+redis.call('HSET', job(id), 'result', result, 'fingerprint', fingerprint)
+if document ~= '' then redis.call('HSET', job(id), 'document', document) end
+if result ~= '' then revise(id, kind, result, true) end
+move(id, to, reason)
+return 1
+""",
+    "discard": """
+if is_read_by(ARGV[1], ARGV[2]) then forget(ARGV[1]) end
 """,
     "assign": """
 if redis.call('EXISTS', job(ARGV[1])) == 1 then redis.call('HSET', job(ARGV[1]), 'message', ARGV[2]) end
@@ -118,6 +213,7 @@ if not is_current(id, attempt) then
 end
 redis.call('HSET', job(id), 'result', result)
 if document ~= '' then redis.call('HSET', job(id), 'document', document) end
+if result ~= '' then revise(id, 'refined', result, true) end
 move(id, to, reason)
 return 1
 """,
@@ -131,35 +227,26 @@ return 1
     "cancel": """
 local id = ARGV[1]
 local state = redis.call('HGET', job(id), 'state')
-if state == 'queued' then
+if state == 'queued' or state == 'accepted' then
     move(id, 'cancelled', 'cancelled on request')
     return 'cancelled'
-elseif state == 'running' then
+elseif state == 'running' or state == 'reading' then
     redis.call('HSETNX', job(id), 'cancel', now())
 end
 return state
 """,
-    "remove": f"""
-local id = ARGV[1]
-local held = redis.call('HMGET', job(id), 'state', 'owner', 'series', 'fingerprint')
-if not held[1] or held[1] == 'queued' or held[1] == 'running' then return 0 end
-redis.call('DEL', job(id), job(id) .. ':events')
-redis.call('ZREM', '{PREFIX}jobs', id)
-redis.call('ZREM', '{PREFIX}jobs:owner:' .. held[2], id)
-if held[3] and held[3] ~= '' then redis.call('ZREM', '{PREFIX}jobs:series:' .. held[3], id) end
-if held[4] and redis.call('HGET', '{PREFIX}fingerprints', held[4]) == id then
-    redis.call('HDEL', '{PREFIX}fingerprints', held[4])
-end
-redis.call('ZREM', '{PREFIX}jobs:' .. held[1], id)
-redis.call('ZREM', '{PREFIX}finished', id)
+    "remove": """
+local state = redis.call('HGET', job(ARGV[1]), 'state')
+if state ~= 'succeeded' and state ~= 'failed' and state ~= 'cancelled' then return 0 end
+forget(ARGV[1])
 return 1
 """,
     "announce": f"""
-redis.call('ZADD', '{PREFIX}workers', now(), ARGV[1])
+local names = '{PREFIX}' .. ARGV[2]
+if ARGV[3] then redis.call('ZREMRANGEBYSCORE', names, '-inf', '(' .. string.format('%.6f', now() - ARGV[3])) end
+redis.call('ZADD', names, now(), ARGV[1])
 """,
     "present": f"""
-local oldest = string.format('%.6f', now() - ARGV[1])
-redis.call('ZREMRANGEBYSCORE', '{PREFIX}workers', '-inf', '(' .. oldest)
-return redis.call('ZRANGE', '{PREFIX}workers', 0, -1)
+return redis.call('ZRANGEBYSCORE', '{PREFIX}workers', string.format('%.6f', now() - ARGV[1]), '+inf')
 """,
 }

@@ -1,13 +1,10 @@
-"""A series of scans in Redis: which scans, which became which job, which could not be read.
+"""A series of scans in Redis: which scans, and which became which job.
 
 Keys, all below `inphase:`:
     series, series:owner:<owner>  sorted sets of ids by `sequence`
-    series:open                   set of ids that have scans left to be handed out
+    series:open                   set of ids whose scans have not all become jobs yet
     series:<id>                   hash: owner, created, sequence, total, order (JSON of what was asked), cancelled
     series:<id>:jobs              hash: scan -> its job, written by the script that creates the job
-    series:<id>:failed            hash: scan -> why it became no job
-    series:<id>:tries             hash: scan -> how often somebody began to read it
-    series:<id>:feeder            who hands out its scans now; ends by itself
 """
 
 from collections.abc import Sequence
@@ -16,7 +13,7 @@ from typing import Any, Final, cast
 
 from service.jobs.connection import connect, translated
 from service.jobs.errors import KeyReusedError, UnknownSeriesError
-from service.jobs.record import REMEMBERED_S, Request
+from service.jobs.record import REMEMBERED_S, Repeatable
 from service.jobs.scripts import COMMON, PREFIX
 
 _KEY: Final = f"{PREFIX}series"
@@ -26,7 +23,7 @@ _KEY: Final = f"{PREFIX}series"
 class SeriesRecord:
     """One series as Redis knows it. created: seconds since the epoch. order: JSON of what was asked, its scans included.
 
-    jobs: scan -> job id. failed: scan -> why it became no job.
+    jobs: scan -> job id.
     """
 
     series_id: str
@@ -37,11 +34,10 @@ class SeriesRecord:
     order: bytes
     cancelled: bool
     jobs: dict[int, str]
-    failed: dict[int, str]
 
     def waiting(self) -> list[int]:
-        """Scans that are still to be handed out, in order."""
-        return [scan for scan in range(self.total) if scan not in self.jobs and scan not in self.failed]
+        """Scans that are no job yet, in order."""
+        return [scan for scan in range(self.total) if scan not in self.jobs]
 
 
 class SeriesRecords:
@@ -52,11 +48,11 @@ class SeriesRecords:
         self._scripts = {name: self._client.register_script(COMMON + body) for name, body in _SCRIPTS.items()}
 
     def create(
-        self, series_id: str, order: bytes, total: int, owner: str, request: Request | None = None
+        self, series_id: str, order: bytes, total: int, owner: str, repeatable: Repeatable | None = None
     ) -> SeriesRecord:
         """Accept a series. The same request again gives the first one back; KeyReusedError for another with its key."""
-        slot, digest = (request.slot(owner), request.digest) if request else ("", "")
-        with translated():
+        slot, digest = (repeatable.slot(owner), repeatable.digest) if repeatable else ("", "")
+        with translated(self._client):
             what, found = cast(
                 list[bytes],
                 self._scripts["create"](args=[series_id, order, total, owner, slot, digest, REMEMBERED_S]),
@@ -69,11 +65,11 @@ class SeriesRecords:
 
     def get(self, series_id: str) -> SeriesRecord:
         """The record of a series."""
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
-            for part in ("", ":jobs", ":failed"):
+            for part in ("", ":jobs"):
                 pipe.hgetall(f"{_KEY}:{series_id}{part}")
-            fields, jobs, failed = cast(list[dict[bytes, bytes]], pipe.execute())
+            fields, jobs = cast(list[dict[bytes, bytes]], pipe.execute())
         if not fields:
             raise UnknownSeriesError(f"there is no series {series_id}: the id is wrong, or the series has expired")
         return SeriesRecord(
@@ -85,14 +81,13 @@ class SeriesRecords:
             order=fields[b"order"],
             cancelled=b"cancelled" in fields,
             jobs={int(scan): job.decode() for scan, job in jobs.items()},
-            failed={int(scan): why.decode() for scan, why in failed.items()},
         )
 
     def page(self, owner: str | None, cursor: str | None, limit: int) -> tuple[list[SeriesRecord], str | None]:
         """Series, newest first, of one owner or of all; and the cursor of the next page."""
         index = f"{_KEY}:owner:{owner}" if owner is not None else _KEY
         below = f"({int(cursor)}" if cursor else "+inf"
-        with translated():
+        with translated(self._client):
             ids = cast(Sequence[bytes], self._client.zrevrangebyscore(index, below, "-inf", start=0, num=limit))
         found = []
         for name in ids:
@@ -104,12 +99,12 @@ class SeriesRecords:
 
     def exists(self, series_id: str) -> bool:
         """Whether there is such a series."""
-        with translated():
+        with translated(self._client):
             return bool(self._client.exists(f"{_KEY}:{series_id}"))
 
     def open(self) -> list[str]:
-        """Series with scans left to be handed out, the oldest first."""
-        with translated():
+        """Series whose scans have not all become jobs, the oldest first."""
+        with translated(self._client):
             ids = cast(set[bytes], self._client.smembers(f"{_KEY}:open"))
             pipe = self._client.pipeline(transaction=False)
             for name in ids:
@@ -118,42 +113,27 @@ class SeriesRecords:
         return [name.decode() for _, name in sorted(zip((score or 0.0 for score in order), ids, strict=True))]
 
     def ended_before(self, moment: float) -> list[str]:
-        """Series that were created before this time, have nothing left to hand out, and whose jobs are all forgotten."""
-        with translated():
+        """Series that were created before this time, whose scans all became jobs, and whose jobs are all forgotten."""
+        with translated(self._client):
             ids = cast(Sequence[bytes], self._client.zrange(_KEY, 0, -1))
             still = cast(set[bytes], self._client.smembers(f"{_KEY}:open"))
         found = []
         for name in (name.decode() for name in ids if name not in still):
-            with translated():
+            with translated(self._client):
                 left = self._client.zcard(f"{PREFIX}jobs:series:{name}")
                 created = cast(bytes | None, self._client.hget(f"{_KEY}:{name}", "created"))
             if not left and created is not None and float(created) < moment:
                 found.append(name)
         return found
 
-    def lease(self, series_id: str, feeder: str, seconds: int) -> bool:
-        """Whether this feeder may hand out the scans of a series for some seconds: others may not meanwhile."""
-        with translated():
-            return bool(self._scripts["lease"](args=[series_id, feeder, seconds]))
-
-    def begin(self, series_id: str, scan: int) -> int:
-        """Note that a scan is about to be read; how often that has happened now."""
-        with translated():
-            return self._client.hincrby(f"{_KEY}:{series_id}:tries", str(scan), 1)
-
-    def fail(self, series_id: str, scan: int, reason: str) -> None:
-        """A scan becomes no job."""
-        with translated():
-            self._client.hset(f"{_KEY}:{series_id}:failed", str(scan), reason)
-
     def close_series(self, series_id: str) -> None:
-        """Nothing is left to be handed out."""
-        with translated():
+        """All scans have become jobs."""
+        with translated(self._client):
             self._client.srem(f"{_KEY}:open", series_id)
 
     def cancel(self, series_id: str) -> bool:
-        """Hand out no more scans; from here on no job joins the series. False where it was cancelled before."""
-        with translated():
+        """From here on no job joins the series. False where it was cancelled before."""
+        with translated(self._client):
             return bool(self._scripts["cancel"](args=[series_id]))
 
     def remove(self, series_id: str) -> None:
@@ -165,7 +145,7 @@ class SeriesRecords:
         self._client.close()
 
     def _run(self, name: str, *args: str) -> Any:
-        with translated():
+        with translated(self._client):
             return self._scripts[name](args=args)
 
 
@@ -189,13 +169,6 @@ redis.call('ZADD', '{_KEY}:owner:' .. owner, sequence, id)
 redis.call('SADD', '{_KEY}:open', id)
 return {{'created', id}}
 """,
-    "lease": f"""
-local key = '{_KEY}:' .. ARGV[1] .. ':feeder'
-local held = redis.call('GET', key)
-if held and held ~= ARGV[2] then return 0 end
-redis.call('SET', key, ARGV[2], 'EX', ARGV[3])
-return 1
-""",
     "cancel": f"""
 local key = '{_KEY}:' .. ARGV[1]
 redis.call('SREM', '{_KEY}:open', ARGV[1])
@@ -204,7 +177,7 @@ return redis.call('HSETNX', key, 'cancelled', now())
     "remove": f"""
 local key = '{_KEY}:' .. ARGV[1]
 local owner = redis.call('HGET', key, 'owner')
-redis.call('DEL', key, key .. ':jobs', key .. ':failed', key .. ':tries', key .. ':feeder')
+redis.call('DEL', key, key .. ':jobs')
 redis.call('ZREM', '{_KEY}', ARGV[1])
 if owner then redis.call('ZREM', '{_KEY}:owner:' .. owner, ARGV[1]) end
 redis.call('SREM', '{_KEY}:open', ARGV[1])

@@ -5,8 +5,14 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """queued -> running -> succeeded, failed or cancelled. A running job whose worker dies runs again, as a new attempt."""
+    """accepted -> reading -> queued -> running -> succeeded, failed or cancelled.
 
+    A job is recorded before its data are read. One whose reader dies is read again; a running one whose worker dies runs
+    again, as a new attempt. What needs no worker ends from reading.
+    """
+
+    ACCEPTED = "accepted"
+    READING = "reading"
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"

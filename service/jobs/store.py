@@ -98,6 +98,17 @@ class Store:
             raise
         return path
 
+    def sync(self, job_id: str, name: str) -> None:
+        """Force a group to the disk that was written without waiting for it. One that is gone is no error."""
+        path = self.path(job_id, name)
+        try:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            _sync_folder(path.parent)
+            _sync_folder(self.root)
+        except FileNotFoundError:
+            return
+
     def read(self, job_id: str, name: str) -> Arrays:
         """All arrays of a group, checked against their checksums.
 

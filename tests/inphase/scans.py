@@ -10,6 +10,5 @@ SCAN_54 = RockingScan(
     distance_m=0.5,
     pixel_m=(55e-6, 55e-6),
     angles_deg={"theta": 0.2200042, "chi": 90.0, "phi": -5.0, "delta": 32.174, "gamma": 12.6346},
-    scanned="theta",
-    step_deg=0.005,
+    steps_deg={"theta": 0.005},
 )

@@ -9,6 +9,7 @@ from inphase.beamlines import BEAMLINES
 from inphase.diffractometer import Circle, Diffractometer, RockingScan, bragg_peak
 from inphase.errors import DataError
 from inphase.geometry import wavelength_m
+from tests.inphase.rotations import brute_q, brute_steps
 from tests.inphase.scans import SCAN_54
 
 # Momentum transfer in the frame of the sample, 1/m, at VOXELS, from xrayutilities 1.8.0:
@@ -64,7 +65,9 @@ XRAYUTILITIES = {
 def test_momentum_transfer_agrees_with_xrayutilities(beamline: str) -> None:
     """Any circle of the sample scanned, an off-centre direct beam, unequal pixels: nine digits of every component."""
     scanned, angles, step, expected = XRAYUTILITIES[beamline]
-    scan = RockingScan(BEAMLINES[beamline], 9.0, 0.5, (55e-6, 60e-6), angles, scanned, step, direct_beam=(12.5, -30.25))
+    scan = RockingScan(
+        BEAMLINES[beamline], 9.0, 0.5, (55e-6, 60e-6), angles, {scanned: step}, direct_beam=(12.5, -30.25)
+    )
     rotation = scan.geometry().sample_rotation
     np.testing.assert_allclose(scan.momentum_transfer(VOXELS) @ rotation.T, expected, rtol=1e-9, atol=1.0)
 
@@ -146,7 +149,7 @@ def test_a_circle_inside_the_rocking_one_changes_nothing_in_the_laboratory() -> 
     other = replace(SCAN_54, angles_deg={**SCAN_54.angles_deg, "chi": 17.0, "phi": 60.0})
     np.testing.assert_allclose(other.geometry().q_steps, SCAN_54.geometry().q_steps)
     carried = replace(
-        SCAN_54, scanned="phi"
+        SCAN_54, steps_deg={"phi": 0.005}
     )  # phi is carried by theta and chi = 90: its axis lies in the horizontal plane
     axis = np.cross(carried.geometry().q_steps[0], carried.geometry().q_centre)
     assert carried.geometry().q_steps[0] @ carried.geometry().q_centre == pytest.approx(0.0, abs=1e3)
@@ -164,7 +167,7 @@ def test_a_tilted_detector_on_any_axes() -> None:
         detector=(Circle("arm", (0.3, -1.0, 0.2)),),
         row=(0.0, -np.cos(tilt), np.sin(tilt)),
     )
-    scan = RockingScan(diffractometer, 11.0, 0.7, (75e-6, 75e-6), {"omega": 3.0, "arm": 25.0}, "omega", 0.01)
+    scan = RockingScan(diffractometer, 11.0, 0.7, (75e-6, 75e-6), {"omega": 3.0, "arm": 25.0}, {"omega": 0.01})
     k = 2 * np.pi / wavelength_m(11.0)
     pixels = np.array([[0.0, 400.0, -300.0], [0.0, -500.0, 10.0]])
     out = scan.momentum_transfer(pixels) + np.array([0.0, 0.0, k])
@@ -202,13 +205,75 @@ def test_linearising_at_an_off_centre_peak_matters() -> None:
     assert abs(np.linalg.norm(SCAN_54.geometry().q(np.array(peak))) / exact - 1) > 2e-4
 
 
+MOVING = {  # at every beamline: sample and detector together, two circles of the sample, all at once
+    "34-ID-C": [
+        {"theta": 0.004, "delta": 0.008},
+        {"theta": 0.004, "phi": -0.003},
+        {"chi": 0.01, "phi": 0.02, "gamma": 0.01},
+    ],
+    "ID01": [
+        {"eta": 0.01, "delta": 0.02},
+        {"mu": 0.01, "phi": 0.02},
+        {"mu": 0.01, "eta": 0.02, "nu": 0.01, "delta": -0.03},
+    ],
+    "P10": [{"om": 0.01, "del": 0.02}, {"om": 0.01, "chi": 0.02, "phi": -0.01}, {"mu": 0.01, "gam": 0.02, "del": 0.02}],
+    "NanoMAX": [
+        {"gontheta": 0.02, "delta": 0.04},
+        {"gontheta": 0.02, "gonphi": 0.01},
+        {"gonphi": 0.01, "gamma": -0.02},
+    ],
+    "SIXS": [{"mu": 0.01, "delta": 0.02}, {"mu": 0.01, "omega": 0.02}, {"omega": 0.01, "gamma": 0.02, "delta": 0.01}],
+    "CRISTAL": [{"omega": 0.01, "delta": 0.02}, {"omega": 0.01, "phi": 0.02}, {"phi": 0.01, "gamma": 0.02}],
+}
+
+
+@pytest.mark.parametrize(("beamline", "which"), [(name, which) for name in MOVING for which in range(3)])
+@pytest.mark.parametrize("energy_step", [0.0, 0.002])
+def test_circles_that_move_together(beamline: str, which: int, energy_step: float) -> None:
+    """Any number of circles, of sample and detector, and the energy as well: q of far voxels, and the steps at a peak off the
+    middle, against matrices that are multiplied out frame by frame."""
+    described, steps = BEAMLINES[beamline], MOVING[beamline][which]
+    angles = {name: 5.0 + 7.0 * number for number, name in enumerate(described.circles)}
+    detector = {"energy_kev": 9.0, "distance": 0.8, "pixel": (55e-6, 60e-6), "beam": (12.5, -30.25)}
+    scan = RockingScan(
+        described, 9.0, 0.8, (55e-6, 60e-6), angles, steps, energy_step_kev=energy_step, direct_beam=(12.5, -30.25)
+    )
+    expected = [brute_q(described, angles, steps, v, energy_step=energy_step, **detector) for v in VOXELS]
+    np.testing.assert_allclose(scan.momentum_transfer(VOXELS), expected, rtol=1e-10, atol=1.0)
+    peak = np.array([9.0, -40.0, 25.0])
+    geometry = scan.geometry((9.0, -40.0, 25.0))
+    wanted = brute_steps(peak, described, angles, steps, energy_step=energy_step, **detector)
+    np.testing.assert_allclose(geometry.q_steps, wanted, atol=1e-7 * np.linalg.norm(wanted, axis=1).max())
+    np.testing.assert_allclose(geometry.q(peak), scan.momentum_transfer(peak), rtol=1e-12)
+
+
+def test_an_energy_scan_steps_along_q() -> None:
+    """Nothing turns: Q grows in proportion to the energy, so the step is Q dE / E, along Q."""
+    scan = replace(SCAN_54, steps_deg={}, energy_step_kev=0.003)
+    geometry = scan.geometry()
+    np.testing.assert_allclose(geometry.q_steps[0], geometry.q_centre * 0.003 / 9.0, rtol=1e-12)
+
+
+def test_a_scan_within_the_detector_has_no_grid() -> None:
+    """A crystal that turns about Q shows the same in every frame: no volume, and no voxel size is made of it."""
+    about_q = Diffractometer(
+        "q", sample=(Circle("omega", (0.0, np.cos(0.15), -np.sin(0.15))),), detector=(Circle("arm", (-1, 0, 0)),)
+    )
+    angles = {"omega": 0.0, "arm": np.degrees(0.3)}
+    scan = RockingScan(about_q, 9.0, 0.5, (55e-6, 55e-6), angles, {"omega": 0.01})
+    with pytest.raises(DataError, match="span no volume"):
+        scan.geometry()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"angles_deg": {"theta": 0.0}}, "angle of chi, phi, delta, gamma is missing"),
         ({"angles_deg": {**SCAN_54.angles_deg, "nu": 1.0}}, "has no circle nu"),
-        ({"scanned": "delta"}, "'delta' is no circle of the sample"),
-        ({"step_deg": 0.0}, "must be above zero"),
+        ({"steps_deg": {"delta": 0.01}}, "delta of the detector moves .* turns a circle of the sample"),
+        ({"steps_deg": {}}, "nothing moves"),
+        ({"steps_deg": {"theta": 0.0}}, "must be above zero"),
+        ({"steps_deg": {"theta": 0.01, "nu": 0.01}}, "has no circle nu"),
         ({"energy_kev": -9.0}, "must be above zero"),
         ({"angles_deg": {**SCAN_54.angles_deg, "chi": float("nan")}}, "every angle finite"),
     ],

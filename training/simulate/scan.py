@@ -40,8 +40,7 @@ class ScanSettings:
         distance_m=0.85,
         pixel_m=(55e-6, 55e-6),
         angles_deg={"theta": 0.0, "chi": 90.0, "phi": 0.0, "delta": 32.0, "gamma": 12.6},
-        scanned="theta",
-        step_deg=0.004,
+        steps_deg={"theta": 0.004},
     )
 
 

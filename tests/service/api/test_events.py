@@ -122,7 +122,12 @@ async def test_a_job_from_queue_to_end(house: House, pattern: NDArray[np.uint32]
         house.records.finish(job_id, 1, JobState.FAILED, reason="diverged")
         async with asyncio.timeout(5):
             found += [event async for event in events]
-    queued, running, progress, failed = named(found)
+    before = [event["data"]["state"] for event in named(found)[:2]]
+    revision, queued, running, progress, failed = named(found)[2:]
+    assert before == ["accepted", "reading"]
+    assert (revision["event"], revision["data"]) == (
+        "revision", {"number": 1, "kind": "network", "final": False, "result": f"/v1/jobs/{job_id}/result?revision=1"},
+    )  # fmt: skip
     assert (queued["event"], queued["data"]["state"]) == ("state", "queued")
     assert running["data"]["state"] == "running"
     preview = f"/v1/jobs/{job_id}/preview"

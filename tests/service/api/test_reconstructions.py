@@ -13,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from inphase import fourier
+from inphase.pattern import digest
 from tests.service.api.conftest import NPY, OCTETS, npy
 from tests.toy import crystal
 
@@ -113,9 +114,26 @@ async def test_octets(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) ->
     assert answer.json()["input"]["digest"] == same.json()["input"]["digest"]
 
 
-async def test_a_body_in_many_small_pieces(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """Chunks that cut the header and the numbers anywhere are put together (no Content-Length)."""
-    body = npy(pattern[:, :, :])
+def npz(array: NDArray[np.generic]) -> bytes:
+    """The array as an npz file."""
+    stream = io.BytesIO()
+    np.savez(stream, data=array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "octets", "json"])
+async def test_a_body_in_many_small_pieces(
+    client: httpx.AsyncClient, pattern: NDArray[np.uint32], data_root: Path, kind: str
+) -> None:
+    """Chunks that cut the header and the numbers anywhere are put together (no Content-Length), for every type of body."""
+    np.save(data_root / "scan.npy", pattern)
+    asked = {"source": {"kind": "file", "path": "scan.npy"}}
+    body, headers, query = {
+        "npy": (npy(pattern), NPY, {}),
+        "npz": (npz(pattern), {"Content-Type": "application/x-npz"}, {}),
+        "octets": (pattern.tobytes(), OCTETS, {"dtype": "uint32", "shape": "64,64,64"}),
+        "json": (json.dumps(asked).encode(), {"Content-Type": "application/json"}, {}),
+    }[kind]
 
     async def pieces() -> Any:
         for begin in range(0, 200, 7):
@@ -123,8 +141,10 @@ async def test_a_body_in_many_small_pieces(client: httpx.AsyncClient, pattern: N
         yield b""
         yield body[203:]  # 29 pieces of 7 bytes came before
 
-    answer = await client.post(URL, params={"refine": "none"}, content=pieces(), headers=NPY)
+    answer = await client.post(URL, params={"refine": "none", **query}, content=pieces(), headers=headers)
     assert answer.status_code == 200, answer.text
+    assert "content-length" not in answer.request.headers
+    assert answer.json()["input"]["digest"] == digest(pattern)
 
 
 async def test_modulus(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:

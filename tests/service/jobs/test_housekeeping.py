@@ -11,7 +11,7 @@ import pytest
 from service.jobs.broker import Queue
 from service.jobs.errors import UnknownJobError, UnknownSeriesError
 from service.jobs.housekeeping import sweep
-from service.jobs.record import Place, Records
+from service.jobs.record import Records, SeriesScan
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Store
@@ -72,7 +72,7 @@ def test_a_frame_lives_as_long_as_its_series(
     kept = series.create(uuid4().hex, b"{}", 1, "ada").series_id
     os.utime(store.write(kept, "frame", {"object": np.zeros(1000)}), (0, time.time() - 9999))
     scan = uuid4().hex
-    records.create(scan, b"{}", place=Place(kept, 0))
+    records.create(scan, b"{}", scan=SeriesScan(kept, 0))
     series.close_series(kept)
     sweep(records, series, queue, store, max_age_s=0)
     assert store.has(kept, "frame")

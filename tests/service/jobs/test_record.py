@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from service.jobs.errors import KeyReusedError, QueueUnavailableError, UnknownJobError
-from service.jobs.record import MAX_DELIVERIES, Filter, Records, Request
+from service.jobs.record import MAX_DELIVERIES, Filter, Records, Repeatable
 from service.jobs.state import JobState, Priority, Progress
 
 
@@ -17,6 +17,14 @@ def new(records: Records, **options: object) -> str:
     """A queued job."""
     job_id = uuid4().hex
     records.create(job_id, b'{"x": 1}', **options)  # type: ignore[arg-type]
+    return job_id
+
+
+def read(records: Records, fingerprint: str) -> str:
+    """A job that is queued when its data have been read."""
+    job_id = new(records, asked="this")
+    assert records.take(job_id, job_id)
+    assert records.queue(job_id, job_id, b"{}", fingerprint=fingerprint)
     return job_id
 
 
@@ -43,12 +51,86 @@ def test_creation_repeated_by_the_client_is_one_job(records: Records) -> None:
         records.create(job_id, b"{}")
 
 
-def test_ended_job_needs_no_queue(records: Records) -> None:
-    """A job answered at once is recorded as succeeded, with its result, and never waits."""
-    record = records.add_ended(uuid4().hex, b"{}", result="result-0", owner="ada")
+def test_what_needs_no_worker_ends_from_reading(records: Records) -> None:
+    """A job answered at once is recorded as succeeded, with its result as the only revision, and never waits."""
+    job_id = new(records, owner="ada", asked="this")
+    assert (records.get(job_id).state, records.get(job_id).asked) == (JobState.ACCEPTED, "this")
+    assert records.take(job_id, "reader")
+    assert records.conclude(job_id, "reader", JobState.SUCCEEDED, document=b"{}", result="result-0")
+    record = records.get(job_id)
     assert (record.state, record.result, record.owner) == (JobState.SUCCEEDED, "result-0", "ada")
+    assert [(r.number, r.kind, r.result, r.final) for r in record.revisions] == [(1, "network", "result-0", True)]
     assert record.finished is not None
-    assert records.position(record.job_id) is None
+    assert records.position(job_id) is None
+
+
+def test_only_its_reader_gets_a_job_on(records: Records) -> None:
+    """What is being read is nobody else's: taken once, queued or ended by its reader alone; taking again after a lost answer is the same."""
+    job_id = new(records, asked="this")
+    assert records.unread() == job_id
+    assert records.take(job_id, "a")
+    assert records.take(job_id, "a")
+    assert not records.take(job_id, "b")
+    assert records.unread() is None
+    assert not records.queue(job_id, "b", b"{}")
+    assert not records.conclude(job_id, "b", JobState.FAILED, reason="no")
+    assert records.get(job_id).state is JobState.READING
+    assert records.queue(job_id, "a", b"{}", fingerprint="f", first="revision-1")
+    assert records.queue(job_id, "a", b"{}", fingerprint="f", first="revision-1")
+    record = records.get(job_id)
+    assert (record.state, record.document, record.fingerprint) == (JobState.QUEUED, b"{}", "f")
+    assert [(r.kind, r.final) for r in record.revisions] == [("network", False)]
+
+
+def test_a_reader_that_says_no_more_loses_its_job(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it read is accepted again, and given up after MAX_DELIVERIES readers; one that speaks keeps it."""
+    job_id = new(records, asked="this")
+    for attempt in range(MAX_DELIVERIES):
+        assert records.take(job_id, str(attempt))
+        records.announce_readers([str(attempt)])
+        assert records.reclaim() == 0
+        with monkeypatch.context() as patch:
+            patch.setattr("service.jobs.record._PRESENT_S", -1.0)
+            assert records.reclaim() == 1
+        assert records.get(job_id).state is JobState.ACCEPTED
+    assert not records.take(job_id, "last")
+    assert records.get(job_id).state is JobState.FAILED
+    assert "ended the service 3 times" in records.get(job_id).reason
+
+
+def test_given_back_is_not_held_against_a_job(records: Records) -> None:
+    """A full store is not the job's doing: it may be read as often as it takes."""
+    job_id = new(records, asked="this")
+    for attempt in range(MAX_DELIVERIES + 2):
+        assert records.take(job_id, str(attempt))
+        assert records.give_back(job_id, str(attempt))
+    assert records.get(job_id).state is JobState.ACCEPTED
+
+
+def test_a_job_cancelled_while_it_is_read_is_not_queued(records: Records) -> None:
+    """An accepted one is cancelled at once."""
+    reading, accepted = new(records, asked="this"), new(records, asked="that")
+    assert records.take(reading, "a")
+    assert records.request_cancel(reading) is JobState.READING
+    assert not records.queue(reading, "a", b"{}")
+    assert records.get(reading).state is JobState.CANCELLED
+    assert records.request_cancel(accepted) is JobState.CANCELLED
+    assert not records.take(accepted, "a")
+
+
+def test_a_discarded_job_leaves_nothing(records: Records, redis_url: str) -> None:
+    """Neither in a list nor as a key."""
+    job_id = new(records, asked="this", owner="ada")
+    assert records.take(job_id, "a")
+    records.discard(job_id, "b")
+    assert records.get(job_id).state is JobState.READING
+    records.discard(job_id, "a")
+    with pytest.raises(UnknownJobError):
+        records.get(job_id)
+    assert records.page().records == ()
+    with redis.Redis.from_url(redis_url) as client:
+        assert not [key for key in client.scan_iter() if job_id.encode() in key]
+        assert not client.zscore("inphase:jobs:reading", job_id)
 
 
 def test_path_to_success(records: Records) -> None:
@@ -237,24 +319,24 @@ def test_a_page_looks_at_so_many_jobs(records: Records, monkeypatch: pytest.Monk
 
 def test_a_repeated_request_is_the_first_job(records: Records) -> None:
     """The same key with the same request gives the first job back and makes none; with another request it is refused."""
-    request = Request("k1", "digest")
-    first = new(records, owner="ada", request=request)
+    request = Repeatable("k1", "digest")
+    first = new(records, owner="ada", repeatable=request)
     other = uuid4().hex
-    assert records.create(other, b"{}", owner="ada", request=request).job_id == first
+    assert records.create(other, b"{}", owner="ada", repeatable=request).job_id == first
     assert records.replayed("ada", request) == records.get(first)
     with pytest.raises(UnknownJobError):
         records.get(other)
     with pytest.raises(KeyReusedError, match=first):
-        records.create(other, b"{}", owner="ada", request=Request("k1", "another"))
+        records.create(other, b"{}", owner="ada", repeatable=Repeatable("k1", "another"))
     with pytest.raises(KeyReusedError, match=first):
-        records.replayed("ada", Request("k1", "another"))
+        records.replayed("ada", Repeatable("k1", "another"))
     assert records.replayed("bob", request) is None
-    assert records.create(other, b"{}", owner="bob", request=request).job_id == other  # keys of others are others
+    assert records.create(other, b"{}", owner="bob", repeatable=request).job_id == other  # keys of others are others
     records.request_cancel(first)
     records.remove(first)
     assert records.replayed("ada", request) is None
     again = uuid4().hex
-    assert records.create(again, b"{}", owner="ada", request=request).job_id == again
+    assert records.create(again, b"{}", owner="ada", repeatable=request).job_id == again
 
 
 def test_concurrent_duplicates_make_one_job(records: Records, redis_url: str) -> None:
@@ -266,7 +348,7 @@ def test_concurrent_duplicates_make_one_job(records: Records, redis_url: str) ->
         own = Records(redis_url)
         job_id = uuid4().hex
         gate.wait()
-        found.append(own.create(job_id, b"{}", request=Request("k", "d")).job_id)
+        found.append(own.create(job_id, b"{}", repeatable=Repeatable("k", "d")).job_id)
         own.close()
 
     threads = [threading.Thread(target=send) for _ in range(20)]
@@ -281,7 +363,7 @@ def test_concurrent_duplicates_make_one_job(records: Records, redis_url: str) ->
 
 def test_a_result_is_found_by_its_fingerprint(records: Records) -> None:
     """Only a succeeded job stands for its fingerprint, the latest one, and none that was removed."""
-    first, second = new(records, fingerprint="f"), new(records, fingerprint="f")
+    first, second = read(records, "f"), read(records, "f")
     assert records.earlier("f") is None
     claim(records, first)
     records.finish(first, 1, JobState.SUCCEEDED, result="r")
@@ -289,7 +371,9 @@ def test_a_result_is_found_by_its_fingerprint(records: Records) -> None:
     claim(records, second)
     records.finish(second, 1, JobState.FAILED)
     assert records.earlier("f") == records.get(first)
-    third = records.add_ended(uuid4().hex, b"{}", result="r", fingerprint="f").job_id
+    third = new(records, asked="this")
+    records.take(third, "a")
+    records.conclude(third, "a", JobState.SUCCEEDED, result="r", fingerprint="f")
     assert records.earlier("f") == records.get(third)
     records.remove(first)
     assert records.earlier("f") == records.get(third)
@@ -389,7 +473,7 @@ async def test_redis_away_is_said_soon(away: str) -> None:
     """Without Redis every call raises QueueUnavailableError, well within a second."""
     records = Records(away)
     begun = time.monotonic()
-    for call in (records.ping, records.workers, records.page, lambda: records.get("0" * 32)):
+    for call in (records.workers, records.page, lambda: records.get("0" * 32)):
         with pytest.raises(QueueUnavailableError, match="does not answer"):
             call()
     with pytest.raises(QueueUnavailableError):

@@ -5,22 +5,22 @@ from uuid import uuid4
 import pytest
 
 from inphase.errors import CancelledError
-from service.jobs.errors import KeyReusedError, UnknownSeriesError
-from service.jobs.record import Place, Records, Request
+from service.jobs.errors import KeyReusedError, UnknownJobError, UnknownSeriesError
+from service.jobs.record import NewScan, Records, Repeatable, SeriesScan
 from service.jobs.series import SeriesRecords
+from service.jobs.state import JobState, Priority
 
 
 def test_scans_become_jobs_once(records: Records, series: SeriesRecords) -> None:
-    """Whoever comes second with a scan gets the first one's job; a failed scan says why; what is left is known."""
+    """Whoever comes second with a scan gets the first one's job; what is left is known."""
     made = series.create(uuid4().hex, b"order", 4, "ada")
     assert (made.owner, made.total, made.order, made.cancelled) == ("ada", 4, b"order", False)
     first, second = uuid4().hex, uuid4().hex
-    assert records.create(first, b"{}", owner="ada", place=Place(made.series_id, 1)).job_id == first
-    assert records.create(second, b"{}", owner="ada", place=Place(made.series_id, 1)).job_id == first
+    assert records.create(first, b"{}", owner="ada", scan=SeriesScan(made.series_id, 1)).job_id == first
+    assert records.create(second, b"{}", owner="ada", scan=SeriesScan(made.series_id, 1)).job_id == first
     assert records.get(first).series == made.series_id
-    series.fail(made.series_id, 2, "no such file")
     now = series.get(made.series_id)
-    assert (now.jobs, now.failed, now.waiting()) == ({1: first}, {2: "no such file"}, [0, 3])
+    assert (now.jobs, now.waiting()) == ({1: first}, [0, 2, 3])
 
 
 def test_a_cancelled_series_takes_no_job(records: Records, series: SeriesRecords) -> None:
@@ -29,19 +29,26 @@ def test_a_cancelled_series_takes_no_job(records: Records, series: SeriesRecords
     assert series.cancel(made)
     assert not series.cancel(made)
     assert series.open() == []
-    for place in (Place(made, 0), Place(uuid4().hex, 0)):
+    for place in (SeriesScan(made, 0), SeriesScan(uuid4().hex, 0)):
         with pytest.raises(CancelledError):
-            records.create(uuid4().hex, b"{}", place=place)
+            records.create(uuid4().hex, b"{}", scan=place)
     assert records.page().records == ()
 
 
-def test_one_feeder_at_a_time(series: SeriesRecords) -> None:
-    """A lease keeps others out, can be renewed, and ends by itself."""
-    made = series.create(uuid4().hex, b"", 2, "").series_id
-    assert series.lease(made, "a", 60)
-    assert not series.lease(made, "b", 60)
-    assert series.lease(made, "a", 60)
-    assert 0 < series._client.ttl(f"inphase:series:{made}:feeder") <= 60
+def test_all_scans_at_once(records: Records, series: SeriesRecords) -> None:
+    """They are accepted in their order, with what is to be read; those that are jobs already stay as they are."""
+    made = series.create(uuid4().hex, b"", 3, "ada").series_id
+    earlier = records.create(uuid4().hex, b"{}", asked="b", owner="ada", scan=SeriesScan(made, 1)).job_id
+    ids = [uuid4().hex for _ in range(3)]
+    scans = [NewScan(ids[n], b"{}", f"scan {n}", SeriesScan(made, n)) for n in range(3)]
+    records.create_all(scans, priority=Priority.LOW, owner="ada")
+    assert series.get(made).jobs == {0: ids[0], 1: earlier, 2: ids[2]}
+    assert [records.get(ids[n]).asked for n in (0, 2)] == ["scan 0", "scan 2"]
+    assert records.get(ids[0]).state is JobState.ACCEPTED
+    assert records.count_unread(Priority.LOW) == 2
+    assert records.unread() == earlier  # of normal priority
+    with pytest.raises(UnknownJobError):
+        records.get(ids[1])
 
 
 def test_listing_and_repeating(series: SeriesRecords) -> None:
@@ -53,19 +60,16 @@ def test_listing_and_repeating(series: SeriesRecords) -> None:
     assert end is None
     assert [record.series_id for record in series.page("ada", None, 10)[0]] == [ids[3], ids[1]]
     assert series.open() == ids
-    request = Request("k", "d")
+    request = Repeatable("k", "d")
     first = series.create(uuid4().hex, b"", 1, "ada", request).series_id
     assert series.create(uuid4().hex, b"", 1, "ada", request).series_id == first
     with pytest.raises(KeyReusedError, match=first):
-        series.create(uuid4().hex, b"", 1, "ada", Request("k", "other"))
+        series.create(uuid4().hex, b"", 1, "ada", Repeatable("k", "other"))
 
 
 def test_removing(series: SeriesRecords) -> None:
     """Nothing of a series is left."""
     made = series.create(uuid4().hex, b"", 1, "ada").series_id
-    series.lease(made, "a", 60)
-    series.begin(made, 0)
-    series.fail(made, 0, "no")
     series.remove(made)
     with pytest.raises(UnknownSeriesError, match="expired"):
         series.get(made)

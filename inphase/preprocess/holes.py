@@ -1,0 +1,185 @@
+"""Unknown voxels filled for measuring only: no filled value enters a result, but as the small rest of a bin.
+
+Every hole first takes the Gaussian mean of its neighbours in the frame. Then it is filled by what sampling allows: the
+pattern is oversampled, so along every axis its autocorrelation is empty beyond 1 / sigma of the box. The filled values are
+those that leave the least there (Papoulis 1975, solved directly; Tikhonov term towards the first value), with the narrowest
+band that explains the measured values. Each hole is filled along the axis on which it is narrowest, in units of that band:
+a lost frame from the frames beside it, a gap between modules from both sides. Four voxels across the peak of a crystal with
+sigma 2.5 to 6 come back to within 4 %.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from inphase.pattern import as_frames
+
+FILL = 2.0  # voxels, Gaussian
+FILL_REACH = 6  # voxels: where it ends
+WIDEST = 0.25  # share of an axis that a hole may take and still be filled from the band
+BANDS = np.geomspace(1 / 15, 0.46, 32)  # of the box: the half-widths 1 / sigma that are tried
+WIDENED = 1.05  # of the band found: its edge is where the autocorrelation's tip disappears
+OUTSIDE = 1e-4  # of the energy: what tips and a cut-off pattern leave outside the band
+PRIOR = 1e-4  # least weight of the first value; more where noise would be amplified
+NEAR = 8  # voxels around the peak: the lines that decide the band
+WHOLE = 0.5  # of their light in lines without a hole is enough; dim lines alone would make the band too narrow
+PASSES = 3  # what was filled along one axis helps along another
+
+Volume = NDArray[np.float32]
+Lines = NDArray[np.float64]  # (voxels, lines)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """What the lines along an axis are made of. half_width: 1 / sigma of the box. prior: weight of the first value."""
+
+    half_width: float
+    prior: float
+
+
+def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, ...], poisson: bool) -> Volume:
+    """`intensity` (N, ...) with a value in every voxel that is not valid. peak: its brightest spot, roughly."""
+    full, known = _bridged(intensity, valid), valid.copy()
+    bands: dict[int, _Band] = {}
+    for _ in range(PASSES):
+        holes = np.flatnonzero(~known)
+        hardness = np.full((known.ndim, holes.size), np.inf)
+        for axis, n in enumerate(known.shape):
+            width = _widths(holes, known.shape, axis)
+            narrow = width <= WIDEST * n
+            if narrow.any():
+                band = bands.setdefault(axis, _band(full, known, axis, peak, poisson))
+                hardness[axis, narrow] = band.half_width * width[narrow]
+        easiest = np.where(np.isfinite(hardness).any(axis=0), hardness.argmin(axis=0), -1)
+        chosen = {axis: holes[easiest == axis] for axis in bands}
+        values = {axis: _along(full, known, axis, where, bands[axis]) for axis, where in chosen.items() if where.size}
+        for axis, value in values.items():
+            full.reshape(-1)[chosen[axis]] = value
+            known.reshape(-1)[chosen[axis]] = True
+        if not values or known.all():
+            break
+    return full
+
+
+def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
+    """Holes filled with the Gaussian mean of the valid voxels of their frame; computed for the holes alone, which are few."""
+    frames, rows, columns = as_frames(intensity).shape
+    weight = np.zeros((frames, rows + 2 * FILL_REACH, columns + 2 * FILL_REACH), np.float32)
+    counts = np.zeros_like(weight)
+    inner = (slice(None), slice(FILL_REACH, -FILL_REACH), slice(FILL_REACH, -FILL_REACH))
+    weight[inner] = as_frames(valid)
+    counts[inner] = np.where(weight[inner] > 0, as_frames(intensity), np.float32(0.0))
+    frame, row, column = np.nonzero(~as_frames(valid))
+    width = weight.shape[2]
+    index = (frame * weight.shape[1] + row + FILL_REACH) * width + column + FILL_REACH
+    spread, share = np.zeros(index.size, np.float32), np.full(index.size, 1e-6, np.float32)
+    for down in range(-FILL_REACH, FILL_REACH + 1):
+        for right in range(-FILL_REACH, FILL_REACH + 1):
+            near = index + (down * width + right)
+            factor = np.float32(np.exp(-(down**2 + right**2) / (2 * FILL**2)))
+            spread += factor * counts.reshape(-1)[near]
+            share += factor * weight.reshape(-1)[near]
+    bridged = intensity.copy()
+    as_frames(bridged)[frame, row, column] = spread / share
+    return bridged
+
+
+def _widths(holes: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArray[np.intp]:
+    """Voxels along `axis` of the run of holes that each hole (flat index) lies in; of one that ends at the border, the axis."""
+    n = shape[axis]
+    line, position = _on_lines(holes, shape, axis)
+    key = line * n + position
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    start = np.flatnonzero(np.diff(key, prepend=-2) != 1)
+    start = np.union1d(start, np.flatnonzero(key % n == 0))
+    length = np.diff(np.append(start, key.size))
+    begin = key[start] % n
+    run = np.repeat(np.arange(start.size), length)
+    width = np.where((begin == 0) | (begin + length == n), n, length)
+    widths = np.empty(holes.size, np.intp)
+    widths[order] = width[run]
+    return widths
+
+
+def _band(full: Volume, known: NDArray[np.bool_], axis: int, peak: tuple[int, ...], poisson: bool) -> _Band:
+    """The narrowest band that explains the lines through the peak."""
+    near = tuple(slice(None) if a == axis else slice(max(0, p - NEAR), p + NEAR + 1) for a, p in enumerate(peak))
+    lines = _lines(full[near], axis).astype(np.float64)
+    measured = _lines(known[near], axis)
+    whole = measured.all(axis=0)
+    light = np.where(measured, lines, 0.0).sum(axis=0)
+    if light[whole].sum() > WHOLE * light.sum():
+        lines, measured = lines[:, whole], measured[:, whole]
+    counts = lines[measured]
+    total, noise = float(np.square(counts).sum()), float(np.maximum(counts, 0).sum()) if poisson else 0.0
+    prior = max(PRIOR, noise / total) if total > 0 else PRIOR
+    low, high = 0, len(BANDS) - 1  # the energy left outside falls as the band grows
+    while low < high:
+        middle = (low + high) // 2
+        band = float(BANDS[middle])
+        left = _energy_outside(_solved(lines, measured, _Band(band, prior)), band)
+        low, high = (low, middle) if left < 2 * noise * (1 - 2 * band) + OUTSIDE * total else (middle + 1, high)
+    return _Band(min(0.49, WIDENED * float(BANDS[low])), prior)
+
+
+def _along(
+    full: Volume, known: NDArray[np.bool_], axis: int, holes: NDArray[np.intp], band: _Band
+) -> NDArray[np.float32]:
+    """Values of `holes` (flat indices) from the lines along `axis` that cross them."""
+    across, position = _on_lines(holes, full.shape, axis)
+    crossing, line = np.unique(across, return_inverse=True)
+    values, measured = (_lines(volume, axis)[:, crossing] for volume in (full, known))
+    solved = _solved(values.astype(np.float64), measured, band)
+    return solved[position, line].astype(np.float32)
+
+
+def _on_lines(voxels: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For flat indices: the line of `_lines` along `axis` that each lies on, and its position there."""
+    at = np.unravel_index(voxels, shape)
+    others = [a for a in range(len(shape)) if a != axis]
+    line = np.ravel_multi_index([at[a] for a in others], [shape[a] for a in others])
+    return np.asarray(line, np.intp), np.asarray(at[axis], np.intp)
+
+
+def _lines(volume: NDArray[Any], axis: int) -> NDArray[Any]:
+    """(n, lines): every line of `volume` along `axis`."""
+    return np.moveaxis(volume, axis, 0).reshape(volume.shape[axis], -1)
+
+
+def _solved(lines: Lines, known: NDArray[np.bool_], band: _Band) -> Lines:
+    """Lines whose unknown voxels have the values, not below zero, that leave the least energy outside the band."""
+    full = lines.copy()
+    projector = _outside(len(lines), band.half_width)
+    patterns, which = np.unique(np.packbits(known, axis=0), axis=1, return_inverse=True)
+    order = np.argsort(which.reshape(-1), kind="stable")
+    for members in np.split(order, np.cumsum(np.bincount(which.reshape(-1), minlength=patterns.shape[1]))[:-1]):
+        gap = np.flatnonzero(~known[:, members[0]])
+        if gap.size == 0:
+            continue
+        mine = lines[:, members]
+        inner = projector[np.ix_(gap, gap)] + band.prior * np.eye(gap.size)
+        beside = mine.copy()
+        beside[gap] = 0.0
+        right = band.prior * mine[gap] - projector[gap] @ beside
+        full[np.ix_(gap, members)] = np.maximum(np.linalg.solve(inner, right), 0.0)
+    return full
+
+
+def _energy_outside(lines: Lines, band: float) -> float:
+    """What lies beyond `band` * n in the Fourier transform of the lines."""
+    n = len(lines)
+    energy = np.square(np.abs(scipy.fft.rfft(lines, axis=0))).sum(axis=1) * (2.0 / n)
+    return float(energy[scipy.fft.rfftfreq(n) > band].sum())
+
+
+def _outside(n: int, band: float) -> Lines:
+    """(n, n) projector onto what lies beyond `band` * n in the Fourier transform of a line."""
+    beyond = (np.abs(np.fft.fftfreq(n)) > band).astype(np.float64)
+    row = np.fft.ifft(beyond).real
+    index = np.arange(n)
+    projector: Lines = row[(index[:, None] - index[None, :]) % n]
+    return projector

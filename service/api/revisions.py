@@ -1,0 +1,65 @@
+"""The revisions of a job's result: the network's image as soon as there is one, then the refined image."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import Query
+
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import NO_REFINEMENT
+from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.way import judge
+from service.api.access import in_thread, records
+from service.document import JobDocument
+from service.errors import ApiError
+from service.jobs.record import JobRecord, Revision
+from service.jobs.state import JobState
+from service.lifecycle import Services
+
+RevisionNumber = Annotated[int | None, Query(ge=1, le=10**6, description="of the result; by default the newest one")]
+
+
+async def revision_of(services: Services, job_id: str, number: int | None) -> tuple[JobRecord, Revision]:
+    """The record of a job and a revision of its result, the newest where none is named.
+
+    Raises ApiError 409 where there is none yet, or the job has failed or was cancelled and no revision is named; 404
+    where there is no such revision.
+    """
+    record = await in_thread(lambda: records(services).get(job_id))
+    if number is not None:
+        found = next((revision for revision in record.revisions if revision.number == number), None)
+        if found is None:
+            there = ", ".join(str(revision.number) for revision in record.revisions) or "none yet"
+            raise ApiError(404, f"job {job_id} has no revision {number}: it has {there}")
+        return record, found
+    if record.revisions and (record.state is JobState.SUCCEEDED or not record.state.final):
+        return record, record.revisions[-1]
+    why = f": {record.reason}" if record.reason else ""
+    hint = "" if record.state.final else f"; ask /v1/jobs/{job_id} until it has succeeded"
+    raise ApiError(409, f"job {job_id} has no result, it is {record.state}{why}{hint}")
+
+
+async def materialised(services: Services, record: JobRecord, revision: Revision) -> None:
+    """Put the network's image of a job that a worker refines into the store, where nobody has asked for it before.
+
+    It follows from what the worker has: so a job whose first revision nobody looks at pays nothing for it.
+    """
+    store, job_id = services.store, record.job_id
+    if revision.final or store.has(job_id, revision.result):
+        return
+
+    def make() -> None:
+        document = JobDocument.from_json(record.document)
+        report = document.reported
+        prepared = PreparedPattern.from_arrays(store.read(job_id, "input"), report)
+        unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
+        result = judge(prepared, unrefined, prepared.guess, Clock())
+        told = replace(document, report=result.report).to_json().decode()
+        store.write(job_id, revision.result, result.with_document(told), durable=False)
+
+    await services.compute(make)
+
+
+def told(revision: Revision) -> dict[str, str]:
+    """The headers that say which revision an answer is of, and whether a better one follows."""
+    return {"Inphase-Revision": str(revision.number), "Inphase-Final": "true" if revision.final else "false"}

@@ -1,0 +1,196 @@
+"""Reads the data of accepted jobs, asks the network for a first image, and lets a worker refine it.
+
+A request that waits has its job read at once, by its own thread. Everything else, the scans of series above all, is read
+by `run`, one job after the other, and only so far ahead of the workers that it neither fills the store nor delays what is
+asked meanwhile. What is being read stands in Redis: a service that dies leaves it to the next one.
+"""
+
+import asyncio
+import os
+import socket
+from dataclasses import replace
+from typing import Final
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+
+from inphase.errors import CancelledError, InphaseError
+from inphase.formats import Limits, RawScan
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import NO_REFINEMENT
+from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.report import Report, Series
+from inphase.imaging.way import begin, judge
+from inphase.models.session import Sessions
+from inphase.preprocess.corrections import Corrections
+from service.errors import kind
+from service.frame import Frame
+from service.intake import Intake
+from service.jobs.errors import QueueUnavailableError, UnknownSeriesError
+from service.jobs.record import JobRecord, Records
+from service.jobs.series import SeriesRecords
+from service.jobs.state import JobState
+from service.jobs.store import Store
+from service.series import SeriesOrder
+from service.settings import Settings
+from service.sources import load
+from service.submission import UPLOAD, Submission, Upload, uploaded
+from service.telemetry import log
+
+_AHEAD: Final = 8  # queued jobs beyond which nothing more is read ahead
+_LOOK_S: Final = 0.5
+_ANNOUNCE_S: Final = 1.0
+
+
+class Reader:
+    """One a service. `run` and `announce` never end by themselves."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        records: Records,
+        series: SeriesRecords,
+        store: Store,
+        intake: Intake,
+    ) -> None:
+        self.wake = asyncio.Event()  # set when a job comes that no request reads
+        self._settings, self._sessions, self._store = settings, sessions, store
+        self._records, self._series, self._intake = records, series, intake
+        self._active: set[str] = set()  # tokens of the jobs that are being read
+        self._one = anyio.CapacityLimiter(1)  # beside the slots of requests: what is read ahead never takes one
+
+    async def announce(self) -> None:
+        """Say which jobs are being read here, so that others leave them alone."""
+        while True:
+            if tokens := tuple(self._active):
+                try:
+                    await anyio.to_thread.run_sync(self._records.announce_readers, tokens)
+                except QueueUnavailableError as error:  # the others cannot look either
+                    log.warning("Redis does not hear what is read here", why=str(error))
+                except Exception:  # without this task what is read counts as lost
+                    log.exception("Redis does not hear what is read here")
+            await asyncio.sleep(_ANNOUNCE_S)
+
+    async def run(self) -> None:
+        """Read accepted jobs until cancelled."""
+        while True:
+            self.wake.clear()
+            try:
+                read = await anyio.to_thread.run_sync(self.read_next, limiter=self._one)
+            except QueueUnavailableError as error:
+                log.warning("accepted jobs wait to be read", why=str(error))
+                read = False
+            except Exception:
+                log.exception("a job could not be read")
+                read = False
+            if not read:
+                try:
+                    async with asyncio.timeout(_LOOK_S):
+                        await self.wake.wait()
+                except TimeoutError:
+                    continue
+
+    def read_next(self) -> bool:
+        """Read one accepted job, the most urgent first; whether there was one and room for it."""
+        self._records.reclaim()
+        self._complete_series()
+        if self._records.count(JobState.QUEUED) >= _AHEAD or (job_id := self._records.unread()) is None:
+            return False
+        token = self.take(job_id)
+        return token is not None and self._read_alone(job_id, token)
+
+    def take(self, job_id: str) -> str | None:
+        """Begin to read a job: the token that stands for this attempt, None where another was quicker or it has ended."""
+        token = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
+        return token if self._records.take(job_id, token) else None
+
+    def read(self, job_id: str, token: str, clock: Clock, scan: RawScan | None = None) -> JobRecord:
+        """Read a job that was taken, and hand it out or end it; its record then.
+
+        scan: what was sent, where it is still in memory. Whatever is raised leaves the job to the caller: see `kind`.
+        """
+        self._active.add(token)
+        try:
+            return self._read(self._records.get(job_id), token, clock, scan)
+        finally:
+            self._active.discard(token)
+
+    def _read(self, record: JobRecord, token: str, clock: Clock, scan: RawScan | None) -> JobRecord:
+        submission = Submission.model_validate_json(record.asked)
+        clock.ms.setdefault("receive", submission.receive_ms)
+        prepared, report = self._begin(record, submission, clock, scan)
+        if report.recipe.refine == NO_REFINEMENT:
+            frame = Frame(self._store, record.series, record.job_id) if record.series else None
+            result = judge(prepared, report, prepared.guess, clock, frame=frame)
+            with clock("encode"):
+                return self._intake.keep(record, token, result)
+        return self._intake.hand_out(record, token, prepared, report, reuse=submission.options.reuse)
+
+    def give_up(self, job_id: str, token: str, error: BaseException) -> bool:
+        """What becomes of a job whose sender is not there to be told. False where it is to be read again later."""
+        if isinstance(error, InphaseError) and kind(error).status in (503, 507):
+            self._records.give_back(job_id, token)
+            return False
+        self._intake.fail(job_id, token, _reason(error))
+        return True
+
+    def _read_alone(self, job_id: str, token: str) -> bool:
+        try:
+            self.read(job_id, token, Clock())
+        except CancelledError:
+            return True
+        except Exception as error:
+            if not isinstance(error, InphaseError | MemoryError | OSError):
+                log.exception("a job could not be read", job=job_id)
+            return self.give_up(job_id, token, error)
+        return True
+
+    def _begin(
+        self, record: JobRecord, submission: Submission, clock: Clock, scan: RawScan | None
+    ) -> tuple[PreparedPattern, Report]:
+        options = submission.options.imaging()
+        session = self._sessions.get(options.model) if options.asks_network else None
+        with clock("decode"):
+            scan, corrections = self._data(record.job_id, submission, scan)
+        prepared, report = begin(scan, options, session, clock, corrections)
+        if record.series:
+            report = replace(report, series=Series(record.series, self._number(record)))
+        return prepared, replace(report, timings_ms=clock.rounded())
+
+    def _data(self, job_id: str, submission: Submission, scan: RawScan | None) -> tuple[RawScan, Corrections | None]:
+        source = submission.source
+        if isinstance(source, Upload):
+            return scan or uploaded(self._store.read(job_id, UPLOAD)), None
+        limits = Limits(self._settings.bounds.array_bytes)
+        return load(source, submission.options.domain, limits, self._settings.data_roots)
+
+    def _number(self, record: JobRecord) -> int:
+        jobs = self._series.get(record.series).jobs
+        return next(scan for scan, job_id in jobs.items() if job_id == record.job_id)
+
+    def _complete_series(self) -> None:
+        """Make jobs of what a service that died has left undone."""
+        for series_id in self._series.open():
+            try:
+                record = self._series.get(series_id)
+            except UnknownSeriesError:
+                self._series.close_series(series_id)
+                continue
+            if record.cancelled:
+                self._series.close_series(series_id)
+            else:
+                order = SeriesOrder.model_validate_json(record.order)
+                self._intake.accept_scans(series_id, order.submissions(), record.owner)
+
+
+def _reason(error: BaseException) -> str:
+    """Why a job failed, for people."""
+    if isinstance(error, InphaseError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory: the scan is too large for this service"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'system'}: {error.strerror or error}"
+    return f"internal error: {type(error).__name__}: {error}"
