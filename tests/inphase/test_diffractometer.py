@@ -230,8 +230,9 @@ MOVING = {  # at every beamline: sample and detector together, two circles of th
 @pytest.mark.parametrize(("beamline", "which"), [(name, which) for name in MOVING for which in range(3)])
 @pytest.mark.parametrize("energy_step", [0.0, 0.002])
 def test_circles_that_move_together(beamline: str, which: int, energy_step: float) -> None:
-    """Any number of circles, of sample and detector, and the energy as well: q of far voxels, and the steps at a peak off the
-    middle, against matrices that are multiplied out frame by frame."""
+    """Any number of circles, of sample and detector, and the energy as well: q of far voxels, and the steps at a peak
+    off the middle, against matrices that are multiplied out frame by frame.
+    """
     described, steps = BEAMLINES[beamline], MOVING[beamline][which]
     angles = {name: 5.0 + 7.0 * number for number, name in enumerate(described.circles)}
     detector = {"energy_kev": 9.0, "distance": 0.8, "pixel": (55e-6, 60e-6), "beam": (12.5, -30.25)}

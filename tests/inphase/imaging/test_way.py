@@ -237,8 +237,9 @@ def test_cancelling_stops_the_iterations(sessions: Sessions, pattern: NDArray[np
 
 
 def test_a_second_crystal_is_in_the_report_and_in_the_trust(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
-    """Half of the light again, 21 columns and 12 rows away: the step names voxel and share, the stored report keeps its reason, and
-    the trust is low for that reason, before and after the report was stored."""
+    """Half of the light again, 21 columns and 12 rows away: the step names voxel and share, the stored report keeps its
+    reason, and the trust is low for that reason, before and after the report was stored.
+    """
     both = pattern + np.roll(pattern // 2, (0, 12, -21), (0, 1, 2))
     report = run(both.astype(np.uint32), Options(refine="10*ER", start="network"), sessions.get(None)).report
     again = Report.from_json(report.to_json())
