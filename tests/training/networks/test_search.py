@@ -213,7 +213,7 @@ def test_of_several_trials_the_best_is_taken(crystal: Tensor, pattern: tuple[Ten
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:# The axis name")
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # an export takes half a minute of a free core
+@pytest.mark.timeout(900)  # the export takes more than a minute of a free core
 def test_the_graph_is_a_loop_and_finds_the_same(
     crystal: Tensor, pattern: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
