@@ -25,14 +25,14 @@ from inphase.imaging.way import begin, judge
 from inphase.models.session import Sessions
 from inphase.preprocess.corrections import Corrections
 from service.errors import kind
-from service.frame import Frame
 from service.intake import Intake
 from service.jobs.errors import QueueUnavailableError, UnknownSeriesError
 from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Store
-from service.series import SeriesOrder
+from service.series.document import SeriesOrder
+from service.series.frame import Frame
 from service.settings import Settings
 from service.sources import load
 from service.submission import UPLOAD, Submission, Upload, uploaded

@@ -48,9 +48,9 @@ def here(options: "Options", source: "LocalSource", settings: "Settings", held: 
     from inphase.models.repository import Repository
     from inphase.models.session import Sessions
     from service.document import JobDocument
-    from service.frame import Frame
     from service.jobs.state import JobState
     from service.jobs.store import Store
+    from service.series.frame import Frame
 
     sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
     store = Store(Path(held.enter_context(tempfile.TemporaryDirectory(prefix="inphase-")))) if several else None

@@ -20,9 +20,9 @@ from service.jobs.series import SeriesRecord, SeriesRecords
 from service.jobs.state import JobState, Priority
 from service.lifecycle import Services
 from service.options import JobOptions
-from service.page import series_page
 from service.security import Caller, Scope, Submits, TheCaller
-from service.series import SeriesDocument, SeriesOrder, SeriesSummary, Title
+from service.series.document import SeriesDocument, SeriesOrder, SeriesSummary, Title
+from service.series.page import series_page
 from service.sources import FileSource, Reading, expand
 
 router = APIRouter(prefix="/v1/series", tags=["series"])
