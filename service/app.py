@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from service import errors, lifecycle
 from service.api import docs, events, jobs, models, reconstructions, results, series, status
 from service.api.access import OwnJob
+from service.intake.sources import FileSource, Reading
 from service.security import Authorised
 from service.settings import Settings
-from service.sources import FileSource, Reading
 from service.telemetry import TelemetryMiddleware
 
 DESCRIPTION = """

@@ -150,8 +150,8 @@ def reconstruct(
     """
     from inphase.formats import Place
     from inphase.formats.writers import writer_for
-    from service.options import ImagingOptions
-    from service.sources import LocalSource, parse_given
+    from service.intake.options import ImagingOptions
+    from service.intake.sources import LocalSource, parse_given
 
     chosen: dict[str, Any] = {
         "model": model, "domain": domain, "preprocess": preprocess, "refine": refine, "start": start, "seed": seed,

@@ -15,13 +15,13 @@ from service import batch
 if TYPE_CHECKING:
     from inphase.client import Client
     from inphase.imaging.options import Options
+    from service.intake.sources import LocalSource
     from service.settings import Settings
-    from service.sources import LocalSource
 
 
 def scans_of(paths: list[Path], beamline: str | None) -> list[Path]:
     """What the arguments mean: patterns are for shells that leave them as they are, a beamline's folder is one scan."""
-    from service.sources import in_order, scans_in
+    from service.intake.sources import in_order, scans_in
 
     found: list[Path] = []
     for path in paths:

@@ -38,16 +38,16 @@ from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.api.schema import JOB
 from service.document import JobDocument
 from service.errors import ApiError
-from service.intake import new_document
+from service.intake.acceptance import new_document
+from service.intake.options import JobOptions
+from service.intake.reader import Reader
+from service.intake.sources import FileSource, load
+from service.intake.submission import Sender, Submission, Upload
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.record import JobRecord, Repeatable
 from service.jobs.state import JobState
 from service.lifecycle import Services
-from service.options import JobOptions
-from service.reader import Reader
 from service.security import Submits, TheCaller
-from service.sources import FileSource, load
-from service.submission import Sender, Submission, Upload
 
 router = APIRouter(prefix="/v1/reconstructions", tags=["reconstructions"])
 

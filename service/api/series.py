@@ -14,16 +14,16 @@ from service.api.access import TheServices, in_thread, records
 from service.api.bodies import Uncoded, parse_body, read_json
 from service.api.events import drawn
 from service.errors import ApiError
+from service.intake.options import JobOptions
+from service.intake.sources import FileSource, Reading, expand
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, UnknownSeriesError
 from service.jobs.record import Repeatable
 from service.jobs.series import SeriesRecord, SeriesRecords
 from service.jobs.state import JobState, Priority
 from service.lifecycle import Services
-from service.options import JobOptions
 from service.security import Caller, Scope, Submits, TheCaller
 from service.series.document import SeriesDocument, SeriesOrder, SeriesSummary, Title
 from service.series.page import series_page
-from service.sources import FileSource, Reading, expand
 
 router = APIRouter(prefix="/v1/series", tags=["series"])
 

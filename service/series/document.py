@@ -11,12 +11,12 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.imaging.report import Alignment
+from service.intake.options import JobOptions
+from service.intake.sources import FileSource
+from service.intake.submission import Submission
 from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecord
 from service.jobs.state import JobState, Priority
-from service.options import JobOptions
-from service.sources import FileSource
-from service.submission import Submission
 
 Title = Annotated[str, Field(max_length=200, description="what people call it")]
 

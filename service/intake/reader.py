@@ -25,7 +25,9 @@ from inphase.imaging.way import begin, judge
 from inphase.models.session import Sessions
 from inphase.preprocess.corrections import Corrections
 from service.errors import kind
-from service.intake import Intake
+from service.intake.acceptance import Intake
+from service.intake.sources import load
+from service.intake.submission import UPLOAD, Submission, Upload, uploaded
 from service.jobs.errors import QueueUnavailableError, UnknownSeriesError
 from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecords
@@ -34,8 +36,6 @@ from service.jobs.store import Store
 from service.series.document import SeriesOrder
 from service.series.frame import Frame
 from service.settings import Settings
-from service.sources import load
-from service.submission import UPLOAD, Submission, Upload, uploaded
 from service.telemetry import log
 
 _AHEAD: Final = 8  # queued jobs beyond which nothing more is read ahead

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.formats import RawScan
 from inphase.formats.scan import GEOMETRY, geometry_arrays, geometry_of
+from service.intake.options import JobOptions
+from service.intake.sources import FileSource
 from service.jobs.record import Repeatable, SeriesScan
-from service.options import JobOptions
-from service.sources import FileSource
 
 UPLOAD: Final = "upload"  # name in the store of an array that was sent
 

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from service.sources import parse_given
+from service.intake.sources import parse_given
 from tests.service.api.test_bad_input import check
 from tests.service.api.test_reconstructions import URL
 from tests.service.test_cli import inphase  # noqa: F401  # a fixture
