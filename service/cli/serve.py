@@ -44,9 +44,9 @@ def serve(
         "models_dir": models_dir, "redis_url": redis_url, "workers": workers, "threads": threads, "queue": queue,
     }  # fmt: skip
     settings = configured(**given)
-    _preflight(settings)
     sockets = bind(settings.host, settings.port)
     try:
+        _preflight(settings)
         configure_logging()
         web = create_app(settings)
         if key := web.state.services.generated_key:
