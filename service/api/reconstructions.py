@@ -185,8 +185,8 @@ def _options(asked: JobOptions) -> JobOptions:
 
 
 def _digest_of_all(raw: RawScan) -> str:
-    """Of array, mask and geometry: the same counts under another mask are another request."""
-    sha = hashlib.sha256(digest(raw.array).encode())
+    """Of array, mask, geometry and saturation: the same counts under another mask are another request."""
+    sha = hashlib.sha256(f"{digest(raw.array)}{raw.saturation.level if raw.saturation else ''}".encode())
     for array in (*geometry_arrays(raw.geometry).values(), *(() if raw.mask is None else (raw.mask,))):
         sha.update(digest(array).encode())
     return sha.hexdigest()

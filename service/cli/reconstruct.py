@@ -34,7 +34,7 @@ def reconstruct(
         list[Path],
         typer.Argument(
             metavar="SCAN...",
-            help="HDF5, npy, npz, TIFF stack, a folder of TIFF frames; several, a folder of scans, or a pattern: a series",
+            help="HDF5, npy, npz, TIFF stack, a folder of frames; several, a folder of scans, or a pattern: a series",
         ),
     ],
     output: Annotated[
