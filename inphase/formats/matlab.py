@@ -98,10 +98,10 @@ def _read_hdf5(request: Request) -> RawScan:
 
 
 def _choose(shapes: dict[str, tuple[int, ...]], request: Request, listing: str) -> str:
-    if request.dataset is not None:
-        if request.dataset not in shapes:
-            raise DataError(f"{request.path}: has no numeric variable '{request.dataset}'; it holds {listing}")
-        return request.dataset
+    if request.reading.dataset is not None:
+        if request.reading.dataset not in shapes:
+            raise DataError(f"{request.path}: has no numeric variable '{request.reading.dataset}'; it holds {listing}")
+        return request.reading.dataset
     volumes = {
         name: int(np.prod(shape, dtype=object)) for name, shape in shapes.items() if len(_turned_shape(shape)) == 3
     }

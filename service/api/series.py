@@ -15,7 +15,7 @@ from service.api.bodies import Uncoded, parse_body, read_json
 from service.api.events import drawn
 from service.errors import ApiError
 from service.intake.options import JobOptions
-from service.intake.sources import FileSource, Reading, expand
+from service.intake.sources import CommonReading, FileSource, expand
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, UnknownSeriesError
 from service.jobs.record import Repeatable
 from service.jobs.series import SeriesRecord, SeriesRecords
@@ -43,7 +43,9 @@ class SeriesCall(JobOptions):
         ),
     ]
     name: Title = ""
-    reading: Annotated[Reading, Field(description="how scans are read that are named by their path alone")] = Reading()
+    reading: Annotated[CommonReading, Field(description="how scans are read that are named by their path alone")] = (
+        CommonReading()
+    )
     priority: Priority = Priority.LOW
 
 

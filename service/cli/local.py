@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -12,14 +11,14 @@ from service.cli.batch import Scan, Work
 from service.cli.terminal import Stage
 
 if TYPE_CHECKING:
+    from inphase.formats.reading import Reading
     from inphase.imaging.options import Options
-    from service.intake.sources import LocalSource
     from service.settings import Settings
 
 
-def work(options: "Options", source: "LocalSource", settings: "Settings", held: ExitStack, several: bool) -> Work:
-    """What reconstructs one scan. source: of each scan but for its path."""
-    from inphase.formats import Limits
+def work(options: "Options", reading: "Reading", settings: "Settings", held: ExitStack, several: bool) -> Work:
+    """What reconstructs one scan. reading: of each scan."""
+    from inphase.formats import Limits, read_as
     from inphase.formats.writers import write_result
     from inphase.imaging.clock import Clock
     from inphase.imaging.reconstruct import carry_out
@@ -39,15 +38,14 @@ def work(options: "Options", source: "LocalSource", settings: "Settings", held: 
         clock, job = Clock(), uuid4().hex
         advance = stage("reading")
         with clock("decode"):
-            raw = replace(source, path=scan.path).read(options.domain, Limits(settings.bounds.array_bytes))
-            corrections = source.corrections()
+            raw = read_as(scan.path, reading, options.domain, Limits(settings.bounds.array_bytes))
 
         def begun(name: str) -> None:
             nonlocal advance
             advance = stage(name)
 
         result = carry_out(
-            raw, options, sessions, clock=clock, corrections=corrections, device=settings.device, stage=begun,
+            raw, options, sessions, clock=clock, device=settings.device, stage=begun,
             progress=lambda p: advance(p.iteration + 1, p.total), cancelled=cancelled,
             frame=Frame(store, series, job) if store else None, series=Series(series, number) if store else None,
         )  # fmt: skip

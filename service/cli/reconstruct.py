@@ -8,9 +8,11 @@ import typer
 from rich.table import Table
 
 from inphase.errors import InphaseError
+from inphase.formats.reading import Reading
 from inphase.retrieval.recipe import PRESETS
 from service.cli import batch, local, remote
 from service.cli.configuration import configured
+from service.cli.reading import reads
 from service.cli.scans import scans_of
 from service.cli.terminal import FAILED, INTERRUPTED, err, out, print_json, progress, stages
 
@@ -29,6 +31,7 @@ Refine = Annotated[
 @commands.command(
     epilog="Example: inphase reconstruct scan_0054/ -o scan54.cxi --dark dark.tif --flat flat.tif --roi 0:256,0:256"
 )
+@reads
 def reconstruct(
     paths: Annotated[
         list[Path],
@@ -64,30 +67,8 @@ def reconstruct(
         int,
         typer.Option(help="the same number draws the same free voxels and random starts, and gives the same result"),
     ] = 0,
-    dataset: Annotated[
-        str | None, typer.Option(help="array inside a container, or beginning of the frames' names")
-    ] = None,
-    dark: Annotated[Path | None, typer.Option(help="bad-pixel map (TIFF, npy): above 1 is bad")] = None,
-    flat: Annotated[Path | None, typer.Option(help="flat field (TIFF, npy)")] = None,
-    roi: Annotated[
-        str | None, typer.Option(help="rows and columns of the maps that the frames show: r0:r1,c0:c1")
-    ] = None,
-    beamline: Annotated[
-        str | None,
-        typer.Option(help="where it was measured: 34-ID-C, ID01, ID27, P10, NanoMAX, SIXS, CRISTAL, or a YAML file"),
-    ] = None,
-    spec: Annotated[
-        Path | None, typer.Option(help="SPEC or FIO file with the motors [default: the one beside]")
-    ] = None,
-    scan: Annotated[int | None, typer.Option(min=0, help="number of the scan in a file of several")] = None,
-    sample: Annotated[str | None, typer.Option(help="the sample's name in the beamline's paths")] = None,
-    detector: Annotated[str | None, typer.Option(help="the detector's name in the beamline's paths")] = None,
-    given: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="a number that the file lacks, distance=1.83 (m), energy=9 (keV), a motor (deg); repeat"
-        ),
-    ] = None,
+    *,
+    reading: Reading,
     url: Annotated[
         str | None, typer.Option(envvar="INPHASE_URL", help="send it to this service instead of computing here")
     ] = None,
@@ -98,28 +79,22 @@ def reconstruct(
 
     Several scans are a series: every result takes the twin, place and phase of the first good one (not with --url).
     """
-    from inphase.formats import Place
     from inphase.formats.writers import writer_for
     from service.intake.options import ImagingOptions
-    from service.intake.sources import LocalSource, parse_given
 
     chosen: dict[str, Any] = {
         "model": model, "domain": domain, "preprocess": preprocess, "refine": refine, "start": start, "seed": seed,
     }  # fmt: skip
     options = ImagingOptions(**chosen, **({} if starts is None else {"starts": starts})).imaging()
-    place = Place(beamline, spec, scan, sample, detector, parse_given(given or ()))
-    source = LocalSource(paths[0], dataset, place, dark, flat, roi)
     options.check()  # what is mistyped is told before anything is read
-    scans = scans_of(paths, beamline)
+    scans = scans_of(paths, reading.beamline)
     several = len(scans) > 1
     writer_for(f"scan{ending}" if several else output)
-    if url is not None and (dark or flat):
-        raise InphaseError("--dark and --flat are applied by the machine that reads the files: use them without --url")
     with ExitStack() as held:
         if url is None:
-            do = local.work(options, source, configured(), held, several)
+            do = local.work(options, reading, configured(), held, several)
         else:
-            do = remote.work(options, source, url, api_key, fresh, held)
+            do = remote.work(options, reading, url, api_key, fresh, held)
         if not several:
             with progress() as bars, stages(bars) as stage:
                 document = do(0, batch.Scan(scans[0], output), stage, lambda: False)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,21 +11,21 @@ from service.cli.terminal import Stage
 
 if TYPE_CHECKING:
     from inphase.client import Client
+    from inphase.formats.reading import Reading
     from inphase.imaging.options import Options
-    from service.intake.sources import LocalSource
 
 
-def work(options: "Options", source: "LocalSource", url: str, key: str, fresh: bool, held: ExitStack) -> Work:
-    """What lets the service at a URL reconstruct one scan. source: of each scan but for its path."""
+def work(options: "Options", reading: "Reading", url: str, key: str, fresh: bool, held: ExitStack) -> Work:
+    """What lets the service at a URL reconstruct one scan. reading: of each scan."""
     from inphase.client import Client
-    from inphase.formats import Limits
+    from inphase.formats import read_as
 
     client = held.enter_context(Client(url, key))
     asked = {name: value for name, value in vars(options).items() if value is not None} | {"reuse": not fresh}
 
     def reconstruct(number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
         stage("reading")
-        raw = replace(source, path=scan.path).read(options.domain, Limits())
+        raw = read_as(scan.path, reading, options.domain)
         document = client.reconstruct(raw, wait=0.5, sent=stage("sending"), key=uuid4().hex, **asked)
         if document["state"] in ("queued", "running"):
             document = _followed(client, document["id"], stage, cancelled)

@@ -8,7 +8,9 @@ from rich.table import Table
 
 from inphase.client import Client
 from inphase.errors import InphaseError
+from inphase.formats.reading import Reading
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
+from service.cli.reading import reads
 from service.cli.terminal import out, print_json
 
 commands = typer.Typer(help="Series of scans on a running service.", no_args_is_help=True, rich_markup_mode=None)
@@ -17,6 +19,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="32 hexadecimal digits")]
 
 
 @commands.command(epilog="Example: inphase series submit 'hc5001/scan_*.h5' --refine standard --name 'heating'")
+@reads
 def submit(
     scans: Annotated[
         list[str], typer.Argument(metavar="SCAN...", help="paths or patterns below the service's data roots")
@@ -24,8 +27,8 @@ def submit(
     name: Annotated[str, typer.Option(help="what people call it")] = "",
     refine: Annotated[str | None, typer.Option(help="recipe, preset, or none")] = None,
     model: Annotated[str | None, typer.Option(help="name or name@version")] = None,
-    dataset: Annotated[str | None, typer.Option(help="array inside each container")] = None,
-    beamline: Annotated[str | None, typer.Option(help="where they were measured, as of reconstruct")] = None,
+    *,
+    reading: Reading,
     priority: Annotated[str, typer.Option(help="high, normal, low")] = "low",
     url: Url = LOCAL,
     api_key: ApiKey = "",
@@ -38,7 +41,7 @@ def submit(
             refine=refine,
             model=model,
             priority=priority,
-            reading={part: given for part, given in (("dataset", dataset), ("beamline", beamline)) if given},
+            reading={name: value for name, value in vars(reading).items() if value not in (None, {})},
         )
     out.print(made["id"])
 

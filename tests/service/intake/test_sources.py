@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from inphase.pattern import digest
-from service.intake.sources import parse_given, scans_in
+from service.intake.sources import scans_in
 from tests.service.api.test_bad_input import check
 from tests.service.api.test_reconstructions import URL
 
@@ -83,11 +83,6 @@ def test_the_command_line_takes_the_same(inphase, scan: Path, data_root: Path, t
     code, _, err = inphase("reconstruct", scan, "-o", tmp_path / "r.cxi", "--set", "distance=far")
     assert code == 1
     assert "distance=1.83" in err
-
-
-def test_numbers_set_by_hand() -> None:
-    """name=number pairs, blanks allowed."""
-    assert parse_given(["distance=1.83", "energy = 9"]) == {"distance": 1.83, "energy": 9.0}
 
 
 @pytest.fixture
