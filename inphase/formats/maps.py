@@ -13,7 +13,8 @@ from inphase.errors import DataError
 from inphase.formats import npy, tiff
 from inphase.preprocess.corrections import Corrections
 
-MAPS: Final = ("dark", "flat", "roi")  # names of its arrays in a container file
+ROI: Final = "roi"
+MAPS: Final = ("dark", "flat", ROI)  # names of its arrays in a container file
 MOST_BYTES: Final = 2**30  # of one map
 _ROI: Final = re.compile(r"(\d{1,7}):(\d{1,7}),(\d{1,7}):(\d{1,7})")
 

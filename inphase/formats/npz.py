@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy
 from inphase.formats.atomic import replacing
-from inphase.formats.maps import MAPS, MOST_BYTES, corrections_of, map_arrays
+from inphase.formats.maps import MAPS, MOST_BYTES, ROI, corrections_of, map_arrays
 from inphase.formats.result import KEYS, Arrays, Result
 from inphase.formats.scan import (
     GEOMETRY,
@@ -215,8 +215,8 @@ def _mask(
 
 def _maps(headers: dict[str, _Header], key: str) -> list[str]:
     """The members that are detector maps: dark and flat of two axes, and the region of them where there is one."""
-    found = [name for name in MAPS[:2] if name in headers and name != key and len(headers[name][0]) == 2]
-    return [*found, MAPS[2]] if found and MAPS[2] in headers and key != MAPS[2] else found
+    present: list[str] = [name for name in MAPS if name in headers and name != key and len(headers[name][0]) == 2]
+    return [] if present == [ROI] else present
 
 
 def _map(archive: zipfile.ZipFile, header: _Header, name: str, where: str, limits: Limits) -> NDArray[np.generic]:
