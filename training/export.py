@@ -138,7 +138,7 @@ def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: i
 
 
 def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any]) -> dict[str, Any]:
-    """What the service needs to know of the model, and what its users should (DESIGN 4)."""
+    """What the service needs to know of the model, and what its users should (docs/reference/models.md)."""
     s = module.settings
     return {
         "name": name,

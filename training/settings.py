@@ -26,7 +26,7 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class FitSettings:
-    """A training run. Figures in DESIGN conventions."""
+    """A training run, in the units and conventions of docs/architecture.md."""
 
     architecture: str = "inphase-bcdi"
     network: dict[str, Any] = field(default_factory=dict)  # options of the architecture

@@ -6,20 +6,28 @@ those that leave the least there (Papoulis 1975, solved directly; Tikhonov term 
 band that explains the measured values. Each hole is filled along the axis on which it is narrowest, in units of that band:
 a lost frame from the frames beside it, a gap between modules from both sides. Four voxels across the peak of a crystal with
 sigma 2.5 to 6 come back to within 4 %.
+
+A compact hole that is much wider along every axis, such as the saturated core of a peak, is no matter of sampling any more: it keeps
+the Gaussian mean. On a simulated crystal whose central fringe is saturated sigma is found within 8 % so, and within 45 % with a dome
+fitted to the shell around the hole.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from inphase.pattern import as_frames
 
 FILL = 2.0  # voxels, Gaussian
 FILL_REACH = 6  # voxels: where it ends
 WIDEST = 0.25  # share of an axis that a hole may take and still be filled from the band
+HARDEST = 2.2  # of a hole's width times the band's half-width: beyond it the values would be invented
+COMPACT = 0.5  # of every axis: a hole that reaches farther is a gap, or a frame
 BANDS = np.geomspace(1 / 15, 0.46, 32)  # of the box: the half-widths 1 / sigma that are tried
 WIDENED = 1.05  # of the band found: its edge is where the autocorrelation's tip disappears
 OUTSIDE = 1e-4  # of the energy: what tips and a cut-off pattern leave outside the band
@@ -44,6 +52,13 @@ def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, ...], p
     """`intensity` (N, ...) with a value in every voxel that is not valid. peak: its brightest spot, roughly."""
     full, known = _bridged(intensity, valid), valid.copy()
     bands: dict[int, _Band] = {}
+
+    def band_of(axis: int) -> _Band:
+        if axis not in bands:
+            bands[axis] = _band(full, known, axis, peak, poisson)
+        return bands[axis]
+
+    _leave_cores(known, band_of)
     for _ in range(PASSES):
         holes = np.flatnonzero(~known)
         hardness = np.full((known.ndim, holes.size), np.inf)
@@ -51,8 +66,7 @@ def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, ...], p
             width = _widths(holes, known.shape, axis)
             narrow = width <= WIDEST * n
             if narrow.any():
-                band = bands.setdefault(axis, _band(full, known, axis, peak, poisson))
-                hardness[axis, narrow] = band.half_width * width[narrow]
+                hardness[axis, narrow] = band_of(axis).half_width * width[narrow]
         easiest = np.where(np.isfinite(hardness).any(axis=0), hardness.argmin(axis=0), -1)
         chosen = {axis: holes[easiest == axis] for axis in bands}
         values = {axis: _along(full, known, axis, where, bands[axis]) for axis, where in chosen.items() if where.size}
@@ -62,6 +76,17 @@ def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, ...], p
         if not values or known.all():
             break
     return full
+
+
+def _leave_cores(known: NDArray[np.bool_], band_of: Callable[[int], _Band]) -> None:
+    """Call the compact holes known that are too wide along all axes: they keep the values that bridge them."""
+    labels, _ = ndimage.label(~known, ndimage.generate_binary_structure(known.ndim, known.ndim))
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        sides = [part.stop - part.start for part in box]
+        if min(sides) <= 2 or any(side > COMPACT * n for side, n in zip(sides, known.shape, strict=True)):
+            continue
+        if min(band_of(axis).half_width * side for axis, side in enumerate(sides)) > HARDEST:
+            known[box] |= labels[box] == number
 
 
 def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:

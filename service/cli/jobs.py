@@ -89,7 +89,7 @@ def follow(job_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: Json = F
                     task, completed=told["iteration"] + 1, total=told["total"],
                     description=f"{told['stage']}{chi2} support {told['support_voxels']}",
                 )  # fmt: skip
-            else:
+            elif event.kind == "state":
                 state, reason = event.data["state"], event.data["reason"]
                 bars.update(task, description=state)
     if not as_json:

@@ -270,7 +270,7 @@ def test_cancel_a_running_job(service: Service, pattern: NDArray[np.uint32]) -> 
 def test_the_event_loop_is_free(service: Service) -> None:
     """While big volumes are received, decoded, preprocessed and predicted, readiness is answered within half a second.
 
-    DESIGN 6 says 50 ms on an idle machine; here two cores are shared with the work itself and with other tests.
+    The aim is 50 ms on an idle machine (docs/architecture.md); here two cores are shared with the work and other tests.
     """
     scan = np.zeros((150, 200, 200), np.uint16)  # 12 MB
     scan[75 - 32 : 75 + 32, 100 - 32 : 100 + 32, 100 - 32 : 100 + 32] = np.minimum(counts(), 60_000)

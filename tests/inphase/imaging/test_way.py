@@ -29,7 +29,7 @@ from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
 from tests.toy import crystal
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs/how-to/check-a-result.md"
 SHORT = "60*HIO+20*ER | SW(every=10,threshold=0.1,sigma=2..1)"  # enough from a random start at 3e6 photons
 
 
@@ -84,13 +84,13 @@ def test_the_arrays_alone_give_the_chi2(sessions: Sessions, pattern: NDArray[np.
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("recipe", ["10*ER", "10*ER | PC(start=0,kernel=gauss)"])
-def test_the_lines_of_the_readme_give_the_chi2(
+def test_the_lines_of_the_documentation_give_the_chi2(
     recipe: str, sessions: Sessions, pattern: NDArray[np.uint32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a kernel and without: numpy and scipy alone, on the file."""
     finished = run(pattern, Options(refine=recipe), sessions.get(None))
     write(finished, tmp_path / "result.npz")
-    (block,) = (b for b in README.read_text().split("```python\n")[1:] if "np.load" in b)
+    (block,) = (b for b in PAGE.read_text().split("```python\n")[1:] if "np.load" in b)
     monkeypatch.chdir(tmp_path)
     names: dict[str, float] = {}
     exec(block.split("```")[0], names)

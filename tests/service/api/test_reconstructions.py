@@ -61,7 +61,7 @@ async def test_server_timing_names_the_stages(client: httpx.AsyncClient, pattern
 
 
 async def test_the_result_itself(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """format=npz answers with the file of DESIGN 5, from which anyone can compute the chi2 that the document states."""
+    """format=npz answers with the result file, from which anyone can compute the chi2 that the document states."""
     answer = await client.post(URL, params={"refine": "none", "format": "npz"}, content=npy(pattern), headers=NPY)
     assert answer.headers["content-type"] == "application/x-npz"
     arrays = load(answer)
@@ -74,7 +74,7 @@ async def test_the_result_itself(client: httpx.AsyncClient, pattern: NDArray[np.
     assert chi2 == pytest.approx(document["metrics"]["final"]["chi2"], rel=1e-4)  # single precision
     np.testing.assert_allclose(arrays["amplitude"], np.abs(arrays["object"]), rtol=1e-6)
     assert arrays["free"].dtype == bool
-    # about 5 % of the voxels are hidden, as DESIGN 3 says
+    # about 5 % of the voxels are hidden (docs/decisions/0003)
     assert 0.03 < arrays["free"].mean() < 0.06
     assert arrays["object"].dtype == np.complex64
     assert np.isnan(arrays["voxel_size_m"]).all()
@@ -232,7 +232,7 @@ async def test_the_query_goes_before_the_json(
 async def test_without_a_queue_the_default_recipe_becomes_a_prediction(
     client: httpx.AsyncClient, pattern: NDArray[np.uint32]
 ) -> None:
-    """DESIGN 5: when Redis is away, prediction only, not recorded, and the document says so."""
+    """When Redis is away the answer is a prediction only, which is not recorded, and the document says so."""
     answer = await client.post(URL, content=npy(pattern), headers=NPY)
     assert answer.status_code == 200
     document = answer.json()
