@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inphase.retrieval.passes import TINY, quotient
-from inphase.retrieval.resolution import resampled
+from inphase.retrieval.resampling import resampled
 from inphase.retrieval.terms import PartialCoherence
 from inphase.retrieval.transform import Transform
 

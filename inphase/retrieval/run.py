@@ -27,7 +27,7 @@ from inphase.retrieval.passes import (
     relax,
 )
 from inphase.retrieval.problem import Problem
-from inphase.retrieval.resolution import covered, resampled
+from inphase.retrieval.resampling import covered, resampled
 from inphase.retrieval.shrinkwrap import shrink_wrap
 from inphase.retrieval.terms import ADAM, AF, DM, ER, HIO, LBFGS, RAAR, SF, Loss, Operation, Recipe
 from inphase.retrieval.transform import Transform
