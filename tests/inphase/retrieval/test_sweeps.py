@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from inphase.retrieval import passes, sweeps, team
+from inphase.retrieval import passes, sweeps, threads
 from inphase.retrieval.engine import _single_threads
 
 SHAPE = (2, 30, 32, 34)  # two starts of two pieces each, the second unfinished, as is the last block
@@ -64,7 +64,7 @@ def _everything():
 
 def test_any_number_of_threads_gives_the_same_bits(threads):
     """Every sweep there is, its sums included, on one, two and three threads."""
-    assert set(_everything()) == {name for name, value in vars(sweeps).items() if isinstance(value, team.Sweep)}
+    assert set(_everything()) == {name for name, value in vars(sweeps).items() if isinstance(value, threads.Sweep)}
     threads(1)
     alone = _everything()
     for count in (2, 3):
@@ -79,9 +79,9 @@ def test_torch_lends_its_threads(threads, monkeypatch):
     """
     entered = []
     monkeypatch.setattr(team, "_parallel", lambda *arguments: entered.append(arguments))
-    volume = torch.ones(1, 2 * team.PIECE, dtype=torch.complex64)
+    volume = torch.ones(1, 2 * threads.PIECE, dtype=torch.complex64)
     threads(2)
-    passes.intensity(volume[:, : team.PIECE].contiguous())
+    passes.intensity(volume[:, : threads.PIECE].contiguous())
     with _single_threads(2) as pool:
         assert pool.submit(passes.intensity, volume).result().sum() == volume.numel()
     assert not entered
@@ -116,5 +116,5 @@ def test_a_read_only_installation_compiles_without_a_cache(monkeypatch):
 
     monkeypatch.setattr(numba, "cfunc", refusing)
     power = torch.zeros(1, 4)
-    team.Sweep(sweeps.intensity._body, sweeps.intensity._kinds)(torch.full((1, 4), 2j), power)
+    threads.Sweep(sweeps.intensity._body, sweeps.intensity._kinds)(torch.full((1, 4), 2j), power)
     assert power.tolist() == [[4.0] * 4]
