@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from inphase.pattern import MaskState, Pattern
 from inphase.preprocess.corrections import Corrections
 from inphase.preprocess.pipeline import Prepared, preprocess
+from inphase.preprocess.placement import Placement
 from inphase.preprocess.recipe import PreprocessRecipe
-from inphase.preprocess.transform import Transform
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import Kind, Starts
 
@@ -28,7 +28,7 @@ class Whole:
 
     problem: Problem
     prepared: Prepared
-    way: Transform
+    way: Placement
 
     @classmethod
     def of(
@@ -62,7 +62,7 @@ class Whole:
         return Starts(np.where(here, self.way.to_measured(obj), 0).astype(np.complex64)[None], here[None], kind)
 
 
-def _sides(model: Transform) -> tuple[int, int, int]:
+def _sides(model: Placement) -> tuple[int, int, int]:
     """Even sides, quick to transform, of a grid around the model grid's DC voxel that reaches to both ends of the measurement."""
     sides = []
     for offset, n, b, full in zip(model.offset, model.shape_out, model.bins, model.shape_in, strict=True):

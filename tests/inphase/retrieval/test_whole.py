@@ -11,8 +11,8 @@ from inphase.free import free_voxels
 from inphase.metrics import measure
 from inphase.pattern import Domain
 from inphase.preprocess.pipeline import Prepared, preprocess
+from inphase.preprocess.placement import Placement
 from inphase.preprocess.recipe import preset
-from inphase.preprocess.transform import Transform
 from inphase.preprocess.validate import pattern_from_array
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.problem import Problem
@@ -88,7 +88,7 @@ def test_the_start_predicts_the_measurement_and_refinement_resolves_more(case):
     assert _score(whole, further, start.supports[0]).chi2 > 2 * before.chi2
     assert after.chi2 < 0.6 * before.chi2
     assert after.free_llk < 0.6 * before.free_llk
-    full = Transform(
+    full = Placement(
         whole.prepared.transform.shape_out,
         tuple(-o for o in whole.prepared.transform.offset),
         (1, 1, 1),
@@ -104,7 +104,7 @@ def test_the_support_covers_the_same_part_of_real_space():
     the same ball in units of the object, to a voxel at its surface.
     """
     shape, bins, full = (16, 20, 18), (2, 1, 3), (50, 30, 64)
-    way = Transform(full, (3, -2, 5), bins, shape)
+    way = Placement(full, (3, -2, 5), bins, shape)
     size = [n * b for n, b in zip(shape, bins, strict=True)]  # model voxels measure 1 / size, measured ones 1 / full
 
     def ball(sides, steps):
@@ -124,11 +124,11 @@ def test_the_support_covers_the_same_part_of_real_space():
 
 def test_another_grid_must_be_unbinned_and_of_the_same_measurement():
     """`onto` maps between two windows of one measurement: what it cannot map it refuses."""
-    model = Transform((64, 64, 64), (8, 8, 8), (2, 2, 2), (24, 24, 24))
+    model = Placement((64, 64, 64), (8, 8, 8), (2, 2, 2), (24, 24, 24))
     with pytest.raises(ValueError, match="unbinned"):
         model.onto(replace(model, offset=(0, 0, 0)))
     with pytest.raises(ValueError, match="unbinned"):
-        model.onto(Transform((60, 64, 64), (0, 0, 0), (1, 1, 1), (64, 64, 64)))
+        model.onto(Placement((60, 64, 64), (0, 0, 0), (1, 1, 1), (64, 64, 64)))
 
 
 def test_scan_54(real_data: Path) -> None:
