@@ -9,10 +9,10 @@ from math import prod
 import torch
 from torch import Tensor
 
+from inphase.retrieval.fft import Transform
 from inphase.retrieval.passes import TINY, quotient
 from inphase.retrieval.resampling import resampled
 from inphase.retrieval.terms import PartialCoherence
-from inphase.retrieval.transform import Transform
 
 WIDTHS = (0.15, 3.0)  # voxels: of the Gaussian that is found; a narrower one lies within its voxel and shows no slope
 CENTRE = 0.5  # of each axis: what the search looks at, enough for three widths; the photons are there
