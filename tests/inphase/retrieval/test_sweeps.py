@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from inphase.retrieval import passes, sweeps, threads
+from inphase.retrieval import passes, sweeps
+from inphase.retrieval import threads as team
 from inphase.retrieval.engine import _single_threads
 
 SHAPE = (2, 30, 32, 34)  # two starts of two pieces each, the second unfinished, as is the last block
@@ -64,7 +65,7 @@ def _everything():
 
 def test_any_number_of_threads_gives_the_same_bits(threads):
     """Every sweep there is, its sums included, on one, two and three threads."""
-    assert set(_everything()) == {name for name, value in vars(sweeps).items() if isinstance(value, threads.Sweep)}
+    assert set(_everything()) == {name for name, value in vars(sweeps).items() if isinstance(value, team.Sweep)}
     threads(1)
     alone = _everything()
     for count in (2, 3):
@@ -79,9 +80,9 @@ def test_torch_lends_its_threads(threads, monkeypatch):
     """
     entered = []
     monkeypatch.setattr(team, "_parallel", lambda *arguments: entered.append(arguments))
-    volume = torch.ones(1, 2 * threads.PIECE, dtype=torch.complex64)
+    volume = torch.ones(1, 2 * team.PIECE, dtype=torch.complex64)
     threads(2)
-    passes.intensity(volume[:, : threads.PIECE].contiguous())
+    passes.intensity(volume[:, : team.PIECE].contiguous())
     with _single_threads(2) as pool:
         assert pool.submit(passes.intensity, volume).result().sum() == volume.numel()
     assert not entered

@@ -18,7 +18,7 @@ from inphase.retrieval.engine import retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.recipe import parse
 from inphase.retrieval.starts import random
-from inphase.retrieval.whole import Whole
+from inphase.retrieval.whole_measurement import WholeMeasurement
 from tests.inphase.preprocess.simulated import counts, crystal, pattern
 
 AUTO = preset("auto", Domain.COUNTS)
@@ -35,7 +35,7 @@ def _best(prepared: Prepared, free, recipe: str):
     return min(solutions, key=misfit)
 
 
-def _score(whole: Whole, obj, support):
+def _score(whole: WholeMeasurement, obj, support):
     problem = whole.problem
     return measure(obj, support, problem.modulus, problem.mask, free=problem.free)
 
@@ -59,7 +59,7 @@ def test_the_grid_holds_the_whole_measurement_with_the_peak_in_its_middle(case):
     what was hidden on the model grid is hidden here, and no more.
     """
     _, measured, model, free, _ = case
-    whole = Whole.of(measured, AUTO, model, free)
+    whole = WholeMeasurement.of(measured, AUTO, model, free)
     assert all(n % 2 == 0 for n in whole.problem.modulus.shape)
     assert whole.prepared.transform.bins == (1, 1, 1)
     assert whole.prepared.counts_inside == pytest.approx(1, abs=1e-3)
@@ -77,7 +77,7 @@ def test_the_start_predicts_the_measurement_and_refinement_resolves_more(case):
     either grid, and the object is nearer to the truth at full resolution.
     """
     truth, measured, model, free, found = case
-    whole = Whole.of(measured, AUTO, model, free)
+    whole = WholeMeasurement.of(measured, AUTO, model, free)
     start = whole.start(found.object, found.support)
     recipe = parse("20*AER + 10*LBFGS(loss=poisson) | SW(every=10,threshold=0.2,sigma=1)")
     (refined,) = retrieve(whole.problem, recipe, start)
@@ -148,7 +148,7 @@ def test_scan_54(real_data: Path) -> None:
     model = preprocess(measured, AUTO, (32, 32, 32))
     free = free_voxels(model.pattern.mask, 0)
     found = _best(model, free, "3*(20*ER+60*HIO)+20*ER+15*AER | SW(every=10,threshold=0.2,sigma=1.5..1)")
-    whole = Whole.of(measured, AUTO, model, free)
+    whole = WholeMeasurement.of(measured, AUTO, model, free)
     start = whole.start(found.object, found.support)
     recipe = parse("30*HIO+20*AER | SW(every=10,threshold=0.15,sigma=1.5..1)")
     (refined,) = retrieve(whole.problem, recipe, start)

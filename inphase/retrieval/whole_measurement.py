@@ -20,7 +20,7 @@ from inphase.retrieval.starts import Kind, Starts
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeMeasurement:
     """A measurement on its own voxels, its peak at the DC voxel N // 2.
 
     problem: what a refinement there must fit. prepared: how the measurement came there. way: from the model grid to this one.
@@ -38,7 +38,7 @@ class Whole:
         model: Prepared,
         free: NDArray[np.bool_] | None = None,
         corrections: Corrections | None = None,
-    ) -> "Whole":
+    ) -> "WholeMeasurement":
         """Prepare `pattern` with the steps of `recipe` but the binning, on the smallest even grid that holds all of it.
 
         model: the same measurement on the model grid. free: that grid's free voxels; what was hidden there stays hidden.
