@@ -58,8 +58,8 @@ class WholeMeasurement:
         As it was refined, or in its canonical form: both have the far field's modulus. Its voxels become finer by binning
         undone outside the object, and by far field beyond the window that begins as zero.
         """
-        here = self.way.support_to_measured(support)
-        return Starts(np.where(here, self.way.to_measured(obj), 0).astype(np.complex64)[None], here[None], kind)
+        finer = self.way.support_to_measured(support)
+        return Starts(np.where(finer, self.way.to_measured(obj), 0).astype(np.complex64)[None], finer[None], kind)
 
 
 def _sides(model: Placement) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from service.api.access import TheServices, in_thread, records
 from service.api.bodies import Uncoded, parse_body, read_json
-from service.api.events import drawn
+from service.api.events import preview_of
 from service.errors import ApiError
 from service.intake.options import JobOptions
 from service.intake.sources import CommonReading, FileSource, expand
@@ -204,7 +204,7 @@ def _pictures(document: SeriesDocument, services: Services) -> dict[str, str]:
         try:
             record = records(services).get(scan.job)
             picture = (
-                drawn(services, scan.job, record.result)
+                preview_of(services, scan.job, record.result)
                 if record.state is JobState.SUCCEEDED
                 else services.store.preview(scan.job, record.attempt)
             )

@@ -117,5 +117,5 @@ def test_a_read_only_installation_compiles_without_a_cache(monkeypatch):
 
     monkeypatch.setattr(numba, "cfunc", refusing)
     power = torch.zeros(1, 4)
-    threads.Sweep(sweeps.intensity._body, sweeps.intensity._kinds)(torch.full((1, 4), 2j), power)
+    team.Sweep(sweeps.intensity._body, sweeps.intensity._kinds)(torch.full((1, 4), 2j), power)
     assert power.tolist() == [[4.0] * 4]
