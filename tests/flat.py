@@ -10,10 +10,7 @@ PEAK = (70, 75)  # where the Bragg peak lies on the detector
 
 
 def crystal(shape: tuple[int, ...] = SHAPE, scale: tuple[float, ...] = (1.0, 1.0)) -> NDArray[np.complex64]:
-    """A polygon without a centre of symmetry with a smooth phase, complex64.
-
-    scale: voxels per voxel of the grid SHAPE.
-    """
+    """A polygon without a centre of symmetry, with a smooth phase. scale: voxels per voxel of the grid SHAPE."""
     y, x = (
         (np.arange(n) - n // 2).reshape((-1, 1) if axis == 0 else (1, -1)) / s
         for axis, (n, s) in enumerate(zip(shape, scale, strict=True))
