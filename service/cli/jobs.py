@@ -22,7 +22,9 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="32 hexadecimal 
 
 @commands.command("list", epilog="Example: inphase jobs list --state running --since 2026-05-01")
 def list_jobs(
-    state: Annotated[str | None, typer.Option(help="queued, running, succeeded, failed, cancelled")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="accepted, reading, queued, running, succeeded, failed, cancelled")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="name or name@version")] = None,
     trust: Annotated[str | None, typer.Option(help="high, medium, low")] = None,
     owner: Annotated[str | None, typer.Option(help="of others: with an admin's key")] = None,
@@ -70,12 +72,12 @@ def cancel(job_ids: Ids, url: Url = LOCAL, api_key: ApiKey = "") -> None:
 @commands.command(epilog="Example: inphase jobs follow 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
 def follow(job_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: Json = False) -> None:
     """Watch a job to its end; --json prints every event as a line. Exit code 1 where it fails, 130 where it is cancelled."""
-    state, reason = "queued", ""
+    state, reason = "accepted", ""
     with (
         Client(url, api_key) as client,
         progress(silent=as_json) as bars,
     ):
-        task = bars.add_task("queued", total=None)
+        task = bars.add_task(state, total=None)
         for event in client.follow(job_id):
             if event.kind == "waiting":
                 continue

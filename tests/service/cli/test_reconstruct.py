@@ -114,7 +114,7 @@ def test_bad_input_is_one_message_and_no_file(inphase, scan: Path, tmp_path: Pat
         file["note"] = 1
     cases = [
         (["nothing.npy"], "no such file"),
-        ([tmp_path / "flat.npy"], "three"),
+        ([tmp_path / "flat.npy"], "takes no single frame"),
         ([tmp_path / "zero.npy"], "empty"),
         ([tmp_path / "cut.npy"], "truncated"),
         ([tmp_path / "cut.tif"], "cut.tif"),
