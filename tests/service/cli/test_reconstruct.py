@@ -118,7 +118,7 @@ def test_bad_input_is_one_message_and_no_file(inphase, scan: Path, tmp_path: Pat
         ([tmp_path / "zero.npy"], "empty"),
         ([tmp_path / "cut.npy"], "truncated"),
         ([tmp_path / "cut.tif"], "cut.tif"),
-        ([tmp_path / "empty.h5"], "three-dimensional"),
+        ([tmp_path / "empty.h5"], "no image of real numbers"),
         ([scan, "--model", "nonesuch"], "nonesuch"),
         ([scan, "--refine", "50*EX"], "EX"),
         ([scan, "--preprocess", "magic"], "magic"),
