@@ -92,7 +92,8 @@ class Client:
         """Send a pattern (rocking, row, column); the job document, finished or not after `wait` seconds.
 
         An array, or what numpy makes one of (nested lists, a dataset of h5py), of real numbers; of a masked array the mask
-        goes too. A scan that was read from a file goes with its geometry and its mask, as npz; a plain array as npy.
+        goes too. A scan that was read from a file goes with all that is known of it, its geometry, mask and detector maps, as npz;
+        a plain array as npy.
         Raises TypeError for what is no such array.
         options: model, domain, preprocess, refine, start, starts, seed, priority, reuse. sent: told bytes sent and bytes
         in all. key: any text that is new for each measurement; a call repeated with it, after an answer that did not
@@ -101,11 +102,11 @@ class Client:
         from inphase.formats import RawScan, npz
 
         scan = pattern if isinstance(pattern, RawScan) else _scan(pattern)
-        if scan.geometry is not None or scan.mask is not None:
+        if npz.is_plain(scan):
+            kind, size, content = "application/x-npy", _npy_size(scan.array), _npy_chunks(scan.array, sent)
+        else:
             body = npz.encode(scan)
             kind, size, content = "application/x-npz", len(body), _chunks(memoryview(body), sent)
-        else:
-            kind, size, content = "application/x-npy", _npy_size(scan.array), _npy_chunks(scan.array, sent)
         query = {name: value for name, value in options.items() if value is not None} | {"wait": wait}
         return self._json(
             "POST",
@@ -125,7 +126,7 @@ class Client:
         key: str | None = None,
         **options: Any,
     ) -> Document:
-        """Name a file below the service's data roots. source: dataset, dark, flat, roi. key: as in `reconstruct`."""
+        """Name a file below the service's data roots. source: how it is read, by the names of `inphase.read`. key: as in `reconstruct`."""
         body = {"source": {"kind": "file", "path": path, **(source or {})}, "wait": wait, **options}
         return self._json("POST", "/v1/reconstructions", **_as_json(body, key), timeout=wait + _MARGIN_S)
 
@@ -200,7 +201,7 @@ class Client:
     ) -> Document:
         """Name files, folders or patterns (or one) below the service's data roots: one job each, in one frame.
 
-        options: name, those of `reconstruct`, and reading: a mapping of dataset, dark, flat, roi, beamline and so on.
+        options: name, those of `reconstruct`, and reading: how all are read, a mapping with the names of `inphase.read`.
         """
         named = [scans] if isinstance(scans, str | os.PathLike) else list(scans)
         body = {"scans": named} | {name: value for name, value in options.items() if value is not None}

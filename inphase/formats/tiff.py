@@ -71,7 +71,7 @@ def read_folder(request: Request) -> RawScan:
     Where the folder holds several numbered sequences, `dataset` names the beginning of the wanted one.
     Raises DataError naming the first missing, repeated, damaged or differently shaped frame.
     """
-    found = sequence.find(request.path, SUFFIXES, request.dataset, "TIFF")
+    found = sequence.find(request.path, SUFFIXES, request.reading.dataset, "TIFF")
     frames = found.files
     with _open(frames[0]) as tif:
         page = tif.pages.first

@@ -13,13 +13,13 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
 from inphase.formats import Limits, RawScan
+from inphase.formats.maps import map_arrays
 from inphase.formats.scan import geometry_arrays
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import NO_REFINEMENT
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.way import begin, judge
 from inphase.pattern import digest
-from inphase.preprocess.corrections import Corrections
 from service.api.access import TheClock, TheServices, current, end, in_thread
 from service.api.bodies import (
     JSON,
@@ -38,16 +38,16 @@ from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.api.schema import JOB
 from service.document import JobDocument
 from service.errors import ApiError
-from service.intake import new_document
+from service.intake.acceptance import new_document
+from service.intake.options import JobOptions
+from service.intake.reader import Reader
+from service.intake.sources import FileSource, load
+from service.intake.submission import Sender, Submission, Upload
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.record import JobRecord, Repeatable
 from service.jobs.state import JobState
 from service.lifecycle import Services
-from service.options import JobOptions
-from service.reader import Reader
 from service.security import Submits, TheCaller
-from service.sources import FileSource, load
-from service.submission import Sender, Submission, Upload
 
 router = APIRouter(prefix="/v1/reconstructions", tags=["reconstructions"])
 
@@ -185,10 +185,13 @@ def _options(asked: JobOptions) -> JobOptions:
 
 
 def _digest_of_all(raw: RawScan) -> str:
-    """Of array, mask, geometry and saturation: the same counts under another mask are another request."""
+    """Of array, mask, geometry, saturation and detector maps: the same counts under another mask are another request."""
     sha = hashlib.sha256(f"{digest(raw.array)}{raw.saturation.level if raw.saturation else ''}".encode())
-    for array in (*geometry_arrays(raw.geometry).values(), *(() if raw.mask is None else (raw.mask,))):
-        sha.update(digest(array).encode())
+    arrays = (
+        geometry_arrays(raw.geometry) | map_arrays(raw.corrections) | ({} if raw.mask is None else {"mask": raw.mask})
+    )
+    for name, array in arrays.items():
+        sha.update(f"{name}{digest(array)}".encode())
     return sha.hexdigest()
 
 
@@ -309,8 +312,8 @@ def _unrecorded(
         raise why  # who does not wait wants a job, not a guess
     session = services.sessions.get(options.model)
     with clock("decode"):
-        scan, corrections = _data(received, services)
-    prepared, report = begin(scan, options, session, clock, corrections)
+        scan = _data(received, services)
+    prepared, report = begin(scan, options, session, clock)
     unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
     result = judge(prepared, unrefined, prepared.guess, clock)
     reason = (
@@ -322,13 +325,13 @@ def _unrecorded(
     return _Answered(document.succeeded(result.report), result)
 
 
-def _data(received: _Received, services: Services) -> tuple[RawScan, Corrections | None]:
+def _data(received: _Received, services: Services) -> RawScan:
     source = received.submission.source
     if isinstance(source, Upload):
         assert received.scan is not None
-        return received.scan, None
-    settings = services.settings
-    return load(source, received.submission.options.domain, Limits(settings.bounds.array_bytes), settings.data_roots)
+        return received.scan
+    limits = Limits(services.settings.bounds.array_bytes, services.settings.data_roots)
+    return load(source, received.submission.options.domain, limits)
 
 
 async def _outcome(record: JobRecord, patience: _Patience, services: Services, clock: Clock) -> _Answered:

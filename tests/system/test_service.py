@@ -102,6 +102,27 @@ def test_the_command_line_sends_bytes(service: Service, pattern: NDArray[np.uint
     assert "API key" in wrong.stderr
 
 
+def test_the_command_line_computes_the_same_here_and_there(
+    service: Service, models: Path, pattern: NDArray[np.uint32], tmp_path: Path
+) -> None:
+    """Detector maps are read by the machine that has them: with --url the result has the same bits as without."""
+    dark, flat = np.zeros((64, 64)), np.linspace(0.8, 1.2, 4096).reshape(64, 64)
+    dark[12, 20:30] = 7
+    for name, array in {"scan": pattern, "dark": dark, "flat": flat}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    given = ["--dark", str(tmp_path / "dark.npy"), "--flat", str(tmp_path / "flat.npy"), "--refine", "6*ER"]
+    environment = os.environ | {"INPHASE_API_KEY": KEY, "INPHASE_MODELS_DIR": str(models)}
+    for name, place in (("service.npz", ["--url", service.url]), ("process.npz", [])):
+        command = [*INPHASE, "reconstruct", str(tmp_path / "scan.npy"), "-o", str(tmp_path / name), *given, *place]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    sent, computed = read_result(tmp_path / "service.npz"), read_result(tmp_path / "process.npz")
+    steps = {step["name"]: step["numbers"] for step in sent.document["preprocess"]["steps"]}
+    assert steps["corrections"]["bad_pixels"] == 10
+    assert np.array_equal(sent.object, computed.object)
+    assert np.array_equal(sent.modulus, computed.modulus)
+
+
 def test_an_insane_start_escalates_in_the_worker(service: Service, pattern: NDArray[np.uint32]) -> None:
     """`blind` is refused, the conventional recipe runs, and the document says so."""
     with service.client() as client:

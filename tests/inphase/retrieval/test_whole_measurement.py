@@ -11,14 +11,14 @@ from inphase.free import free_voxels
 from inphase.metrics import measure
 from inphase.pattern import Domain
 from inphase.preprocess.pipeline import Prepared, preprocess
+from inphase.preprocess.placement import Placement
 from inphase.preprocess.recipe import preset
-from inphase.preprocess.transform import Transform
 from inphase.preprocess.validate import pattern_from_array
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.recipe import parse
 from inphase.retrieval.starts import random
-from inphase.retrieval.whole import Whole
+from inphase.retrieval.whole_measurement import WholeMeasurement
 from tests.inphase.preprocess.simulated import counts, crystal, pattern
 
 AUTO = preset("auto", Domain.COUNTS)
@@ -35,7 +35,7 @@ def _best(prepared: Prepared, free, recipe: str):
     return min(solutions, key=misfit)
 
 
-def _score(whole: Whole, obj, support):
+def _score(whole: WholeMeasurement, obj, support):
     problem = whole.problem
     return measure(obj, support, problem.modulus, problem.mask, free=problem.free)
 
@@ -59,7 +59,7 @@ def test_the_grid_holds_the_whole_measurement_with_the_peak_in_its_middle(case):
     what was hidden on the model grid is hidden here, and no more.
     """
     _, measured, model, free, _ = case
-    whole = Whole.of(measured, AUTO, model, free)
+    whole = WholeMeasurement.of(measured, AUTO, model, free)
     assert all(n % 2 == 0 for n in whole.problem.modulus.shape)
     assert whole.prepared.transform.bins == (1, 1, 1)
     assert whole.prepared.counts_inside == pytest.approx(1, abs=1e-3)
@@ -77,7 +77,7 @@ def test_the_start_predicts_the_measurement_and_refinement_resolves_more(case):
     either grid, and the object is nearer to the truth at full resolution.
     """
     truth, measured, model, free, found = case
-    whole = Whole.of(measured, AUTO, model, free)
+    whole = WholeMeasurement.of(measured, AUTO, model, free)
     start = whole.start(found.object, found.support)
     recipe = parse("20*AER + 10*LBFGS(loss=poisson) | SW(every=10,threshold=0.2,sigma=1)")
     (refined,) = retrieve(whole.problem, recipe, start)
@@ -88,7 +88,7 @@ def test_the_start_predicts_the_measurement_and_refinement_resolves_more(case):
     assert _score(whole, further, start.supports[0]).chi2 > 2 * before.chi2
     assert after.chi2 < 0.6 * before.chi2
     assert after.free_llk < 0.6 * before.free_llk
-    full = Transform(
+    full = Placement(
         whole.prepared.transform.shape_out,
         tuple(-o for o in whole.prepared.transform.offset),
         (1, 1, 1),
@@ -104,7 +104,7 @@ def test_the_support_covers_the_same_part_of_real_space():
     the same ball in units of the object, to a voxel at its surface.
     """
     shape, bins, full = (16, 20, 18), (2, 1, 3), (50, 30, 64)
-    way = Transform(full, (3, -2, 5), bins, shape)
+    way = Placement(full, (3, -2, 5), bins, shape)
     size = [n * b for n, b in zip(shape, bins, strict=True)]  # model voxels measure 1 / size, measured ones 1 / full
 
     def ball(sides, steps):
@@ -124,11 +124,11 @@ def test_the_support_covers_the_same_part_of_real_space():
 
 def test_another_grid_must_be_unbinned_and_of_the_same_measurement():
     """`onto` maps between two windows of one measurement: what it cannot map it refuses."""
-    model = Transform((64, 64, 64), (8, 8, 8), (2, 2, 2), (24, 24, 24))
+    model = Placement((64, 64, 64), (8, 8, 8), (2, 2, 2), (24, 24, 24))
     with pytest.raises(ValueError, match="unbinned"):
         model.onto(replace(model, offset=(0, 0, 0)))
     with pytest.raises(ValueError, match="unbinned"):
-        model.onto(Transform((60, 64, 64), (0, 0, 0), (1, 1, 1), (64, 64, 64)))
+        model.onto(Placement((60, 64, 64), (0, 0, 0), (1, 1, 1), (64, 64, 64)))
 
 
 def test_scan_54(real_data: Path) -> None:
@@ -148,7 +148,7 @@ def test_scan_54(real_data: Path) -> None:
     model = preprocess(measured, AUTO, (32, 32, 32))
     free = free_voxels(model.pattern.mask, 0)
     found = _best(model, free, "3*(20*ER+60*HIO)+20*ER+15*AER | SW(every=10,threshold=0.2,sigma=1.5..1)")
-    whole = Whole.of(measured, AUTO, model, free)
+    whole = WholeMeasurement.of(measured, AUTO, model, free)
     start = whole.start(found.object, found.support)
     recipe = parse("30*HIO+20*AER | SW(every=10,threshold=0.15,sigma=1.5..1)")
     (refined,) = retrieve(whole.problem, recipe, start)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import jinja2
 
-from service.series import SeriesDocument
+from service.series.document import SeriesDocument
 
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ series.name or series.id }}</title><style>

@@ -1,4 +1,4 @@
-"""inphase.retrieval.resolution, and recipes that begin on a smaller grid, against the same done by hand."""
+"""inphase.retrieval.resampling, and recipes that begin on a smaller grid, against the same done by hand."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from inphase.pattern import MaskState
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.recipe import parse
-from inphase.retrieval.resolution import covered, resampled
+from inphase.retrieval.resampling import covered, resampled
 from inphase.retrieval.starts import Starts
 
 SHAPE, SMALL = (8, 12, 16), (4, 6, 8)

@@ -23,19 +23,18 @@ from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.report import Report, Series
 from inphase.imaging.way import begin, judge
 from inphase.models.session import Sessions
-from inphase.preprocess.corrections import Corrections
 from service.errors import kind
-from service.frame import Frame
-from service.intake import Intake
+from service.intake.acceptance import Intake
+from service.intake.sources import load
+from service.intake.submission import UPLOAD, Submission, Upload, uploaded
 from service.jobs.errors import QueueUnavailableError, UnknownSeriesError
 from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Store
-from service.series import SeriesOrder
+from service.series.document import SeriesOrder
+from service.series.frame import Frame
 from service.settings import Settings
-from service.sources import load
-from service.submission import UPLOAD, Submission, Upload, uploaded
 from service.telemetry import log
 
 _AHEAD: Final = 8  # queued jobs beyond which nothing more is read ahead
@@ -153,18 +152,18 @@ class Reader:
         options = submission.options.imaging()
         session = self._sessions.get(options.model) if options.asks_network else None
         with clock("decode"):
-            scan, corrections = self._data(record.job_id, submission, scan)
-        prepared, report = begin(scan, options, session, clock, corrections)
+            scan = self._data(record.job_id, submission, scan)
+        prepared, report = begin(scan, options, session, clock)
         if record.series:
             report = replace(report, series=Series(record.series, self._number(record)))
         return prepared, replace(report, timings_ms=clock.rounded())
 
-    def _data(self, job_id: str, submission: Submission, scan: RawScan | None) -> tuple[RawScan, Corrections | None]:
+    def _data(self, job_id: str, submission: Submission, scan: RawScan | None) -> RawScan:
         source = submission.source
         if isinstance(source, Upload):
-            return scan or uploaded(self._store.read(job_id, UPLOAD)), None
-        limits = Limits(self._settings.bounds.array_bytes)
-        return load(source, submission.options.domain, limits, self._settings.data_roots)
+            return scan or uploaded(self._store.read(job_id, UPLOAD))
+        limits = Limits(self._settings.bounds.array_bytes, self._settings.data_roots)
+        return load(source, submission.options.domain, limits)
 
     def _number(self, record: JobRecord) -> int:
         jobs = self._series.get(record.series).jobs

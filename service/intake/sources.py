@@ -4,56 +4,28 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
-from inphase.errors import DataError
-from inphase.formats import READERS, Limits, Place, RawScan, holds_frames, read
+from inphase.formats import READERS, Limits, RawScan, Reading, holds_frames, read_as
 from inphase.formats import beamline as beamlines
-from inphase.formats.maps import corrections
 from inphase.pattern import Domain
-from inphase.preprocess.corrections import Corrections
 from service.errors import ApiError
 
 _MASTER, _PIECE = "_master.h5", re.compile(r"(.+)_data_\d{6}\.h5")
 
 
-class Reading(BaseModel):
-    """How a file or folder is read, beside its path."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    dataset: Annotated[
-        str | None, Field(max_length=1024, description="array inside a container, or beginning of the frames' names")
-    ] = None
-    dark: Annotated[str | None, Field(max_length=4096, description="bad-pixel map (TIFF, npy), above 1 is bad")] = None
-    flat: Annotated[str | None, Field(max_length=4096, description="flat field (TIFF, npy)")] = None
-    roi: Annotated[
-        str | None, Field(examples=["0:256,0:256"], description="rows and columns of the maps that the frames show")
-    ] = None
-    beamline: Annotated[
-        str | None, Field(max_length=4096, description="a built-in beamline, or a YAML file that describes one")
-    ] = None
-    spec: Annotated[str | None, Field(max_length=4096, description="SPEC or FIO file with the motors")] = None
-    scan: Annotated[int | None, Field(ge=0, description="number of the scan in a file of several")] = None
-    sample: Annotated[str | None, Field(max_length=200, description="the name in the beamline's paths")] = None
-    detector: Annotated[str | None, Field(max_length=200, description="the name in the beamline's paths")] = None
-    given: Annotated[
-        dict[str, float],
-        Field(
-            alias="set",
-            max_length=50,
-            examples=[{"distance": 1.83}],
-            description="numbers that the file lacks: motors (deg), energy (keV), distance, pixel_row, pixel_column (m), "
-            "direct_beam_row, direct_beam_column (pixels)",
-        ),
-    ] = {}
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class CommonReading(Reading):
+    """How files are read that are named by their path alone."""
 
 
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class FileSource(Reading):
     """A file or a folder of frames that the service itself can read."""
 
@@ -66,52 +38,20 @@ class FileSource(Reading):
     @classmethod
     def of(cls, path: Path, reading: Reading) -> "FileSource":
         """A path, read like others."""
-        return cls.model_validate(reading.model_dump(by_alias=True) | {"path": str(path)})
+        return cls(path=str(path), **{part.name: getattr(reading, part.name) for part in fields(Reading)})
 
 
-@dataclass(frozen=True)
-class LocalSource:
-    """A file or a folder of frames that this process reads for its own user: any path, no roots."""
-
-    path: Path
-    dataset: str | None = None
-    place: Place = field(default_factory=Place)
-    dark: Path | None = None
-    flat: Path | None = None
-    roi: str | None = None
-
-    def read(self, domain: Domain, limits: Limits) -> RawScan:
-        """The measurement. Raises DataError."""
-        return read(self.path, dataset=self.dataset, domain=domain, limits=limits, place=self.place)
-
-    def corrections(self) -> Corrections | None:
-        """Its detector maps. Raises DataError."""
-        return corrections(self.dark, self.flat, self.roi)
-
-
-def load(
-    source: FileSource, domain: Domain, limits: Limits, roots: tuple[Path, ...]
-) -> tuple[RawScan, Corrections | None]:
-    """Read a measurement and its detector maps from below the data roots."""
-    path = resolve(source.path, roots)
-    maps = [resolve(name, roots) if name else None for name in (source.dark, source.flat)]
-    raw = read(path, dataset=source.dataset, domain=domain, limits=limits, place=_place(source, roots))
-    return raw, corrections(maps[0], maps[1], source.roi)
-
-
-def _place(source: FileSource, roots: tuple[Path, ...]) -> Place:
-    beamline: str | Path | None = source.beamline
-    if beamline is not None and str(beamline).lower().endswith(beamlines.SUFFIXES):
-        beamline = resolve(str(beamline), roots)
-    return Place(
-        beamline=beamline,
-        spec=None if source.spec is None else resolve(source.spec, roots),
-        scan=source.scan,
-        sample=source.sample,
-        detector=source.detector,
-        given=source.given,
-        roots=roots,
+def load(source: FileSource, domain: Domain, limits: Limits) -> RawScan:
+    """Read a measurement from below the data roots, which the limits name, and its detector maps too."""
+    roots = limits.roots
+    beamline = source.beamline
+    if beamline is not None and beamline.lower().endswith(beamlines.SUFFIXES):
+        beamline = str(resolve(beamline, roots))
+    dark, flat, spec = (
+        None if path is None else resolve(str(path), roots) for path in (source.dark, source.flat, source.spec)
     )
+    found = replace(source, beamline=beamline, dark=dark, flat=flat, spec=spec)
+    return read_as(resolve(source.path, roots), found, domain, limits)
 
 
 def resolve(name: str, roots: tuple[Path, ...]) -> Path:
@@ -145,7 +85,7 @@ def expand(scans: Sequence[str | FileSource], reading: Reading, roots: tuple[Pat
     found: list[FileSource] = []
     for scan in scans:
         if isinstance(scan, FileSource):
-            found.append(scan.model_copy(update={"path": str(resolve(scan.path, roots))}))
+            found.append(replace(scan, path=str(resolve(scan.path, roots))))
             continue
         if glob.has_magic(scan):
             named = _matching(scan, roots, most)
@@ -216,17 +156,3 @@ def _refuse_links_out(path: Path, name: str, roots: tuple[Path, ...]) -> None:
                 raise ApiError(
                     403, f"{name!r} holds the link {entry.name!r}, which leads outside the data roots of this service"
                 )
-
-
-def parse_given(pairs: Sequence[str]) -> dict[str, float]:
-    """`distance=1.83` as {"distance": 1.83}. Raises DataError."""
-    found = {}
-    for pair in pairs:
-        name, _, number = pair.partition("=")
-        try:
-            found[name.strip()] = float(number)
-        except ValueError:
-            raise DataError(
-                f"{pair!r} is not understood: write a name and a number, for example distance=1.83"
-            ) from None
-    return found

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from inphase.fourier import forward
-from inphase.retrieval.transform import Transform
+from inphase.retrieval.fft import Transform
 
 
 def _random(shape, seed):

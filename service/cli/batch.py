@@ -1,18 +1,17 @@
 """Many scans at the terminal: one bar for each running job, the summary at the end, Ctrl-C cancels what is left."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from inphase.errors import CancelledError, InphaseError
+from service.cli.terminal import Stage, progress, stages
 
 _LOOK_S: Final = 0.2  # how soon Ctrl-C is seen
 
@@ -35,10 +34,6 @@ class Ended:
     reason: str = ""
 
 
-Advance = Callable[[int, int], None]
-Stage = Callable[[str], Advance]
-
-
 class Work(Protocol):
     """Reconstructs one scan, writes its result and gives the document. Raises CancelledError soon after `cancelled` says so."""
 
@@ -59,9 +54,8 @@ def outputs(paths: Sequence[Path], folder: Path, ending: str) -> list[Scan]:
 def run(scans: Sequence[Scan], work: Work, parallel: int, console: Console) -> list[Ended]:
     """Reconstruct all, `parallel` at a time; in the order of the scans. Never raises for a scan: the others go on."""
     stop = threading.Event()
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with (
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+        progress(console) as bars,
         ThreadPoolExecutor(parallel, thread_name_prefix="scan") as threads,
     ):
         all_of_them = bars.add_task("scans", total=len(scans))
@@ -69,7 +63,7 @@ def run(scans: Sequence[Scan], work: Work, parallel: int, console: Console) -> l
         def one(number: int, scan: Scan) -> Ended:
             if stop.is_set():
                 return Ended(scan, "cancelled")
-            with _bar(bars, scan.path.name) as stage:
+            with stages(bars, scan.path.name) as stage:
                 ended = _attempt(work, number, scan, stage, stop.is_set)
             bars.advance(all_of_them)
             if ended.state == "failed":
@@ -101,21 +95,6 @@ def _attempt(work: Work, number: int, scan: Scan, stage: Stage, cancelled: Calla
         return Ended(scan, "failed", reason="this machine has no memory left for it")
     except OSError as error:
         return Ended(scan, "failed", reason=f"{error.filename or 'system'}: {error.strerror or error}")
-
-
-@contextmanager
-def _bar(bars: Progress, name: str) -> Iterator[Stage]:
-    """A bar for one job, gone when it has ended."""
-    task = bars.add_task(name, total=None)
-
-    def stage(what: str) -> Advance:
-        bars.reset(task, description=f"{name}: {what}", total=None)
-        return lambda done, total: bars.update(task, completed=done, total=total)
-
-    try:
-        yield stage
-    finally:
-        bars.remove_task(task)
 
 
 def summary(ended: Sequence[Ended]) -> Table:

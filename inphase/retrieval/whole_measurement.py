@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from inphase.pattern import MaskState, Pattern
 from inphase.preprocess.corrections import Corrections
 from inphase.preprocess.pipeline import Prepared, preprocess
+from inphase.preprocess.placement import Placement
 from inphase.preprocess.recipe import PreprocessRecipe
-from inphase.preprocess.transform import Transform
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import Kind, Starts
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeMeasurement:
     """A measurement on its own voxels, its peak at the DC voxel N // 2.
 
     problem: what a refinement there must fit. prepared: how the measurement came there. way: from the model grid to this one.
@@ -28,7 +28,7 @@ class Whole:
 
     problem: Problem
     prepared: Prepared
-    way: Transform
+    way: Placement
 
     @classmethod
     def of(
@@ -38,7 +38,7 @@ class Whole:
         model: Prepared,
         free: NDArray[np.bool_] | None = None,
         corrections: Corrections | None = None,
-    ) -> "Whole":
+    ) -> "WholeMeasurement":
         """Prepare `pattern` with the steps of `recipe` but the binning, on the smallest even grid that holds all of it.
 
         model: the same measurement on the model grid. free: that grid's free voxels; what was hidden there stays hidden.
@@ -58,11 +58,11 @@ class Whole:
         As it was refined, or in its canonical form: both have the far field's modulus. Its voxels become finer by binning
         undone outside the object, and by far field beyond the window that begins as zero.
         """
-        here = self.way.support_to_measured(support)
-        return Starts(np.where(here, self.way.to_measured(obj), 0).astype(np.complex64)[None], here[None], kind)
+        finer = self.way.support_to_measured(support)
+        return Starts(np.where(finer, self.way.to_measured(obj), 0).astype(np.complex64)[None], finer[None], kind)
 
 
-def _sides(model: Transform) -> tuple[int, int, int]:
+def _sides(model: Placement) -> tuple[int, int, int]:
     """Even sides, quick to transform, of a grid around the model grid's DC voxel that reaches to both ends of the measurement."""
     sides = []
     for offset, n, b, full in zip(model.offset, model.shape_out, model.bins, model.shape_in, strict=True):

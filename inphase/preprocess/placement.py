@@ -10,7 +10,7 @@ from inphase.geometry import Geometry
 
 
 @dataclass(frozen=True)
-class Transform:
+class Placement:
     """How the model grid lies on the measured one: grid voxel i along an axis holds measured voxels offset + i b ... + b - 1.
 
     shape_in: measured voxels. offset: first measured voxel of the window, in measured (unbinned) voxels, may be negative.
@@ -42,7 +42,7 @@ class Transform:
             obj = self._axis_to_measured(obj, axis)
         return obj
 
-    def onto(self, other: "Transform") -> "Transform":
+    def onto(self, other: "Placement") -> "Placement":
         """The way to another grid of the same measurement that has its voxels unbinned, instead of to all of it.
 
         Raises ValueError where the other one is binned, or of another measurement.
@@ -50,7 +50,7 @@ class Transform:
         if any(b != 1 for b in other.bins) or other.shape_in != self.shape_in:
             raise ValueError(f"{other} is no unbinned grid of a measurement of {self.shape_in} voxels")
         offset = tuple(mine - its for mine, its in zip(self.offset, other.offset, strict=True))
-        return Transform(other.shape_out, offset, self.bins, self.shape_out)
+        return Placement(other.shape_out, offset, self.bins, self.shape_out)
 
     def support_to_measured(self, support: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The same part of real space on the finer voxels of `to_measured`, (shape_in) bool: the nearest model voxel decides.

@@ -23,6 +23,7 @@ from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
 from service.document import JobDocument
 from service.errors import ApiError
+from service.intake.submission import UPLOAD, Sender, Submission, Upload, upload_arrays
 from service.jobs.broker import Queue
 from service.jobs.errors import DocumentError, QueueUnavailableError, StoreError
 from service.jobs.housekeeping import make_room
@@ -31,7 +32,6 @@ from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState, Priority
 from service.jobs.store import Arrays, Store
 from service.settings import Bounds
-from service.submission import UPLOAD, Sender, Submission, Upload, upload_arrays
 
 RESULT: Final = "result-0"  # of a job that no worker has attempted
 FIRST: Final = "revision-1"  # the network's image of a job that a worker refines; made when somebody asks for it

@@ -11,10 +11,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from inphase.pattern import digest
-from service.sources import parse_given, scans_in
+from service.intake.sources import scans_in
 from tests.service.api.test_bad_input import check
 from tests.service.api.test_reconstructions import URL
-from tests.service.test_cli import inphase  # noqa: F401  # a fixture
 
 
 def spec_text(points: int) -> str:
@@ -73,7 +72,7 @@ async def test_what_may_not_be_named(client: httpx.AsyncClient, scan: Path, data
     check(await post(client, beamline="mine.yaml"), 422, "mine.yaml", "title")
 
 
-def test_the_command_line_takes_the_same(inphase, scan: Path, data_root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+def test_the_command_line_takes_the_same(inphase, scan: Path, data_root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """--spec, --scan, --set: the document has the voxel size."""
     code, out, err = inphase(
         "reconstruct", scan, "-o", tmp_path / "r.cxi", "--refine", "none", "--json",
@@ -84,11 +83,6 @@ def test_the_command_line_takes_the_same(inphase, scan: Path, data_root: Path, t
     code, _, err = inphase("reconstruct", scan, "-o", tmp_path / "r.cxi", "--set", "distance=far")
     assert code == 1
     assert "distance=1.83" in err
-
-
-def test_numbers_set_by_hand() -> None:
-    """name=number pairs, blanks allowed."""
-    assert parse_given(["distance=1.83", "energy = 9"]) == {"distance": 1.83, "energy": 9.0}
 
 
 @pytest.fixture
@@ -118,7 +112,7 @@ async def test_the_scan_of_a_file_of_several(
     assert "several rocking curves: 2.1 (ascan eta 17 18 63 1), 64 frames; 3.1" in answer.json()["detail"]
 
 
-def test_the_command_line_picks_a_scan(inphase, bliss: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+def test_the_command_line_picks_a_scan(inphase, bliss: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """--scan reaches the reader without a beamline."""
     code, out, err = inphase(
         "reconstruct", bliss, "-o", tmp_path / "r.npz", "--scan", "3", "--refine", "none", "--json"

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.formats import RawScan
-from inphase.formats.scan import GEOMETRY, geometry_arrays, geometry_of
+from inphase.formats.maps import corrections_of, map_arrays
+from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays, geometry_of
+from service.intake.options import JobOptions
+from service.intake.sources import FileSource
 from service.jobs.record import Repeatable, SeriesScan
-from service.options import JobOptions
-from service.sources import FileSource
 
 UPLOAD: Final = "upload"  # name in the store of an array that was sent
 
@@ -44,15 +45,34 @@ class Sender:
     scan: SeriesScan | None = None
 
 
+@dataclass(frozen=True)
+class Told:
+    """What is known of a scan that was sent beside its arrays, as RawScan has it."""
+
+    source: str
+    chosen: str
+    metadata: dict[str, str]
+    saturation: Saturation | None = None
+
+
 def upload_arrays(scan: RawScan) -> dict[str, NDArray[Any]]:
     """A scan that was sent, for the store."""
-    told = {"source": scan.source, "chosen": scan.chosen, "metadata": dict(scan.metadata)}
-    arrays = {"data": scan.array, "told": np.array(msgspec.json.encode(told).decode())} | geometry_arrays(scan.geometry)
+    told = Told(scan.source, scan.chosen, dict(scan.metadata), scan.saturation)
+    arrays = {"data": scan.array, "told": np.array(msgspec.json.encode(told).decode())}
+    arrays |= geometry_arrays(scan.geometry) | map_arrays(scan.corrections)
     return arrays if scan.mask is None else arrays | {"mask": scan.mask}
 
 
 def uploaded(arrays: dict[str, NDArray[Any]]) -> RawScan:
     """The inverse of upload_arrays."""
-    told = msgspec.json.decode(str(arrays["told"]))
-    geometry = geometry_of({name: arrays.get(name) for name in GEOMETRY}.get, told["source"])
-    return RawScan(arrays["data"], geometry, told["source"], told["chosen"], told["metadata"], arrays.get("mask"))
+    told = msgspec.json.decode(str(arrays["told"]), type=Told)
+    return RawScan(
+        arrays["data"],
+        geometry_of({name: arrays.get(name) for name in GEOMETRY}.get, told.source),
+        told.source,
+        told.chosen,
+        told.metadata,
+        arrays.get("mask"),
+        told.saturation,
+        corrections_of(arrays, told.source),
+    )

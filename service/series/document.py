@@ -11,12 +11,12 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.imaging.report import Alignment
+from service.intake.options import JobOptions
+from service.intake.sources import FileSource
+from service.intake.submission import Submission
 from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecord
 from service.jobs.state import JobState, Priority
-from service.options import JobOptions
-from service.sources import FileSource
-from service.submission import Submission
 
 Title = Annotated[str, Field(max_length=200, description="what people call it")]
 
@@ -99,7 +99,7 @@ class SeriesDocument(SeriesSummary):
         order = SeriesOrder.model_validate_json(record.order)
         jobs = {job.job_id: job for job in records.existing(job_id.encode() for job_id in record.jobs.values())}
         scans = [_scan(record, scan, source, jobs) for scan, source in enumerate(order.sources)]
-        here = f"/v1/series/{record.series_id}"
+        address = f"/v1/series/{record.series_id}"
         return cls(
             **SeriesSummary.of(record).model_dump(),
             done=all(scan.state.final for scan in scans),
@@ -108,7 +108,7 @@ class SeriesDocument(SeriesSummary):
             refine=order.refine,
             frame=next((scan.job for scan in scans if scan.frame), None),
             scans=scans,
-            links={"self": here, "csv": f"{here}?format=csv", "page": f"{here}?format=html"},
+            links={"self": address, "csv": f"{address}?format=csv", "page": f"{address}?format=html"},
         )
 
     def to_csv(self) -> str:
@@ -160,6 +160,6 @@ def _found(job: JobRecord) -> dict[str, Any]:
 
 
 def _links(job: JobRecord) -> dict[str, str]:
-    here = f"/v1/jobs/{job.job_id}"
-    links = {"self": here, "preview": f"{here}/preview"}
-    return links | ({"result": f"{here}/result"} if job.state is JobState.SUCCEEDED else {})
+    address = f"/v1/jobs/{job.job_id}"
+    links = {"self": address, "preview": f"{address}/preview"}
+    return links | ({"result": f"{address}/result"} if job.state is JobState.SUCCEEDED else {})
