@@ -30,7 +30,7 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="32 hexadecimal 
 
 @jobs.command("list", epilog="Example: inphase jobs list --state running --since 2026-05-01")
 def list_jobs(
-    state: Annotated[str | None, typer.Option(help="queued, running, succeeded, failed, cancelled")] = None,
+    state: Annotated[str | None, typer.Option(help="accepted, reading, queued, running, succeeded, failed, cancelled")] = None,
     model: Annotated[str | None, typer.Option(help="name or name@version")] = None,
     trust: Annotated[str | None, typer.Option(help="high, medium, low")] = None,
     owner: Annotated[str | None, typer.Option(help="of others: with an admin's key")] = None,
@@ -79,12 +79,12 @@ def cancel(job_ids: Ids, url: Url = _LOCAL, api_key: ApiKey = "") -> None:
 def follow(job_id: Id, url: Url = _LOCAL, api_key: ApiKey = "", as_json: Json = False) -> None:
     """Watch a job to its end; --json prints every event as a line. Exit code 1 where it fails, 130 where it is cancelled."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    state, reason = "queued", ""
+    state, reason = "accepted", ""
     with (
         Client(url, api_key) as client,
         Progress(*columns, console=err, transient=True, disable=as_json or not err.is_terminal) as bars,
     ):
-        task = bars.add_task("queued", total=None)
+        task = bars.add_task(state, total=None)
         for event in client.follow(job_id):
             if event.kind == "waiting":
                 continue
@@ -98,7 +98,7 @@ def follow(job_id: Id, url: Url = _LOCAL, api_key: ApiKey = "", as_json: Json = 
                     task, completed=told["iteration"] + 1, total=told["total"],
                     description=f"{told['stage']}{chi2} support {told['support_voxels']}",
                 )  # fmt: skip
-            else:
+            elif event.kind == "state":
                 state, reason = event.data["state"], event.data["reason"]
                 bars.update(task, description=state)
     if not as_json:

@@ -81,7 +81,7 @@ def here(options: "Options", source: "LocalSource", settings: "Settings", held: 
 
 def there(options: "Options", source: "LocalSource", url: str, key: str, fresh: bool, held: ExitStack) -> batch.Work:
     """On a service: the bytes are sent, so it need not see this machine's files."""
-    from inphase.client import Client
+    from inphase.client import FINAL, Client
     from inphase.formats import Limits
 
     client = held.enter_context(Client(url, key))
@@ -91,7 +91,7 @@ def there(options: "Options", source: "LocalSource", url: str, key: str, fresh: 
         stage("reading")
         raw = replace(source, path=scan.path).read(options.domain, Limits())
         document = client.reconstruct(raw, wait=0.5, sent=stage("sending"), key=uuid4().hex, **asked)
-        if document["state"] in ("queued", "running"):
+        if document["state"] not in FINAL:
             document = _followed(client, document["id"], stage, cancelled)
         if document["state"] == "cancelled":
             raise CancelledError(f"job {document['id']} was cancelled")
