@@ -30,7 +30,11 @@ _SERVED = ("npz", "cxi", "vti", "vts", "mat")  # by the service; everything else
 _CHUNK = 2**20
 _POLL_S = 0.5
 _AWAY_S = 60.0  # how long `follow` waits for a service that is gone
-FINAL = ("succeeded", "failed", "cancelled")  # states after which nothing comes; before: accepted, reading, queued, running
+FINAL = (
+    "succeeded",
+    "failed",
+    "cancelled",
+)  # states after which nothing comes; before: accepted, reading, queued, running
 _MARGIN_S = 60.0  # beyond `wait`, for the stages that it does not count
 
 

@@ -30,7 +30,9 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="32 hexadecimal 
 
 @jobs.command("list", epilog="Example: inphase jobs list --state running --since 2026-05-01")
 def list_jobs(
-    state: Annotated[str | None, typer.Option(help="accepted, reading, queued, running, succeeded, failed, cancelled")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="accepted, reading, queued, running, succeeded, failed, cancelled")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="name or name@version")] = None,
     trust: Annotated[str | None, typer.Option(help="high, medium, low")] = None,
     owner: Annotated[str | None, typer.Option(help="of others: with an admin's key")] = None,

@@ -347,7 +347,7 @@ def _data(received: _Received, services: Services) -> tuple[RawScan, Corrections
 
 async def _outcome(record: JobRecord, patience: _Patience, services: Services, clock: Clock) -> _Answered:
     """The job as it is when it has ended or the time is up. Raises UnknownJobError where it was discarded meanwhile."""
-    if not record.state.final and (waited := await _waited(record.job_id, patience.left, services)) is not None:
+    if not record.state.final and patience.left and (waited := await _waited(record.job_id, patience.left, services)):
         record = waited
     if record.state in (JobState.ACCEPTED, JobState.READING):
         with suppress(QueueUnavailableError):  # then nobody can discard it either

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -53,10 +53,10 @@ def gate(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.fixture
-async def idle(client: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
+async def idle(client: httpx.AsyncClient) -> httpx.AsyncClient:
     """A service that reads only for callers that wait."""
     await end_background(services(client))
-    yield client
+    return client
 
 
 def reader_of(found: Services) -> Reader:
@@ -97,9 +97,9 @@ def keys_left(client: httpx.AsyncClient) -> set[str]:
 @pytest.mark.parametrize("refine", ["none", "5*ER"])
 async def test_who_waits_is_told_and_nothing_stays(client: httpx.AsyncClient, refine: str) -> None:
     """422 for one call, and for three equal ones at the same moment; no record, no key of it, no array, no share of memory."""
-    check(await submit(client, DARK, refine=refine, wait=20), 422, "photons")
+    check(await submit(client, DARK, refine=refine, wait=20), 422, "scan is empty")
     for task in [post(client, DARK, refine=refine, wait=20) for _ in range(3)]:
-        check(await task, 422, "photons")
+        check(await task, 422, "scan is empty")
     assert keys_left(client) == set()
     assert services(client).store.jobs() == []
     assert (await client.get("/v1/jobs")).json()["jobs"] == []
@@ -128,7 +128,7 @@ async def test_who_waited_too_short_finds_it_there_too(client: httpx.AsyncClient
     await read(client, answer.json()["id"])
     document = (await client.get(answer.headers["location"])).json()
     assert document["state"] == "failed"
-    assert "photons" in document["reason"]
+    assert "scan is empty" in document["reason"]
 
 
 async def test_a_job_that_another_call_was_promised_stays(client: httpx.AsyncClient, gate: Gate) -> None:
@@ -138,7 +138,7 @@ async def test_a_job_that_another_call_was_promised_stays(client: httpx.AsyncCli
     promised = await post(client, DARK, wait=0)
     assert (promised.status_code, promised.json()["state"]) == (202, "reading")
     gate.open.set()
-    told = check(await waits, 422, "photons")["detail"]
+    told = check(await waits, 422, "scan is empty")["detail"]
     document = (await client.get(promised.headers["location"])).json()
     assert (document["state"], document["reason"]) == ("failed", told)
     assert services(client).store.names(document["id"]) == []
@@ -232,16 +232,20 @@ async def test_a_reading_that_waits_for_its_turn_is_announced(
     client: httpx.AsyncClient, pattern: NDArray[np.uint32]
 ) -> None:
     """A job whose caller waits for a compute slot is nobody else's, however long that takes."""
-    busy = services(client)
-    with busy._compute.tokens and pytest.MonkeyPatch.context() as patch:  # all slots are taken
-        patch.setattr(busy._compute, "total_tokens", busy._compute.total_tokens)
-        for slot in range(int(busy._compute.total_tokens)):
-            busy._compute.acquire_on_behalf_of_nowait(slot)
-        call = asyncio.create_task(client.post(URL, params={"wait": 30}, content=npy(pattern), headers=NPY))
-        await until(lambda: reader_of(busy)._active)
-        call.cancel()
-        for slot in range(int(busy._compute.total_tokens)):
-            busy._compute.release_on_behalf_of(slot)
+    slots = services(client)._compute  # start=random: without a network to be checked, only its reading takes a slot
+    takers = [object() for _ in range(int(slots.total_tokens))]
+    for taker in takers:
+        slots.acquire_on_behalf_of_nowait(taker)
+    call = asyncio.create_task(
+        client.post(URL, params={"wait": 2, "start": "random"}, content=npy(pattern), headers=NPY)
+    )
+    await until(lambda: reader_of(services(client))._active)
+    (job,) = records(client).page().records
+    assert reader_of(services(client))._active == {job.reader}  # those of whom `announce` speaks
+    for taker in takers:
+        slots.release_on_behalf_of(taker)
+    assert (await call).json()["state"] == "queued"
+    assert reader_of(services(client))._active == set()
 
 
 async def test_a_job_is_cancelled_while_it_is_read(
