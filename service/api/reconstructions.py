@@ -377,8 +377,9 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
 async def _or_leaving(task: asyncio.Future[JobRecord], services: Services, seconds: float | None = None) -> None:
     """Returns when the task is done, the time is up or the service leaves."""
     leaving = asyncio.ensure_future(services.draining.wait())
+    either: set[asyncio.Future[Any]] = {task, leaving}
     try:
-        await asyncio.wait({task, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await end(leaving)
 
