@@ -44,7 +44,7 @@ from service.telemetry import log
 _AHEAD: Final = 8  # queued jobs beyond which nothing more is read ahead
 _LOOK_S: Final = 0.5
 _ANNOUNCE_S: Final = 1.0
-_STOP_LOOK_S: Final = 0.05
+_STOP_S, _STOP_LOOK_S = 5.0, 0.05
 
 
 class Reader:
@@ -94,11 +94,14 @@ class Reader:
                     continue
 
     async def stop(self) -> None:
-        """Let what is being read come to its end; what takes longer than `drain_s` is left to the next service."""
-        end = time.monotonic() + self._settings.drain_s
+        """Let what is being read come to its end, for a few seconds; the rest is left to the next service."""
+        end = time.monotonic() + min(_STOP_S, self._settings.drain_s)
+        announcing = asyncio.create_task(self.announce())
         while self._active and time.monotonic() < end:  # noqa: ASYNC110  # threads set no event
             await asyncio.sleep(_STOP_LOOK_S)
         self._leaving = True
+        announcing.cancel()
+        await asyncio.gather(announcing, return_exceptions=True)
 
     def read_next(self) -> bool:
         """Read one accepted job, the most urgent first; whether there was one and room for it."""

@@ -151,7 +151,9 @@ async def test_a_file_that_is_not_there_leaves_no_job(client: httpx.AsyncClient)
     answer = await post_file(client, "nonesuch.npy", wait=0)
     assert answer.status_code == 202
     await read(client, answer.json()["id"])
-    assert "nonesuch.npy" in records(client).get(answer.json()["id"]).reason
+    (line,) = (await client.get("/v1/jobs")).json()["jobs"]
+    assert (line["state"], line["source"]) == ("failed", "nonesuch.npy")
+    assert "nonesuch.npy" in line["reason"]
 
 
 # ---- callers and services that go
