@@ -30,8 +30,7 @@ from training.networks.blocks import depth_to_space
 from training.networks.cascade import Cascade, LatentUNet, flat, head
 from training.networks.coherence import TYPICAL
 from training.networks.far_field import parts
-from training.objectives.correlation import squared_correlation
-from training.objectives.truth import nearest, settled
+from training.objectives.truth import nearest, settled, squared_correlation
 from training.settings import FitSettings
 
 RESULTS = ROOT / "benchmarks" / "results"

@@ -8,6 +8,7 @@ with Client("http://127.0.0.1:8000", key) as client:
 import contextlib
 import io
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from inphase.errors import InphaseError
 
@@ -86,7 +87,7 @@ class Client:
 
     def reconstruct(
         self,
-        pattern: "NDArray[np.generic] | RawScan",
+        pattern: "ArrayLike | RawScan",
         *,
         wait: float = 10.0,
         sent: Callable[[int, int], None] | None = None,
@@ -95,19 +96,21 @@ class Client:
     ) -> Document:
         """Send a pattern (rocking, row, column); the job document, finished or not after `wait` seconds.
 
-        A scan that was read from a file goes with its geometry and its mask, as npz; a plain array as npy.
+        An array, or what numpy makes one of (nested lists, a dataset of h5py), of real numbers; of a masked array the mask
+        goes too. A scan that was read from a file goes with its geometry and its mask, as npz; a plain array as npy.
+        Raises TypeError for what is no such array.
         options: model, domain, preprocess, refine, start, starts, seed, priority, reuse. sent: told bytes sent and bytes
         in all. key: any text that is new for each measurement; a call repeated with it, after an answer that did not
         come, is one job.
         """
-        if not isinstance(pattern, np.ndarray) and (pattern.geometry is not None or pattern.mask is not None):
-            from inphase.formats import npz
+        from inphase.formats import RawScan, npz
 
-            body = npz.encode(pattern)
+        scan = pattern if isinstance(pattern, RawScan) else _scan(pattern)
+        if scan.geometry is not None or scan.mask is not None:
+            body = npz.encode(scan)
             kind, size, content = "application/x-npz", len(body), _chunks(memoryview(body), sent)
         else:
-            array = pattern if isinstance(pattern, np.ndarray) else pattern.array
-            kind, size, content = "application/x-npy", _npy_size(array), _npy_chunks(array, sent)
+            kind, size, content = "application/x-npy", _npy_size(scan.array), _npy_chunks(scan.array, sent)
         query = {name: value for name, value in options.items() if value is not None} | {"wait": wait}
         return self._json(
             "POST",
@@ -120,16 +123,16 @@ class Client:
 
     def reconstruct_file(
         self,
-        path: str,
+        path: str | os.PathLike[str],
         *,
         wait: float = 10.0,
-        source: Mapping[str, str] | None = None,
+        source: Mapping[str, str | os.PathLike[str]] | None = None,
         key: str | None = None,
         **options: Any,
     ) -> Document:
         """Name a file below the service's data roots. source: dataset, dark, flat, roi. key: as in `reconstruct`."""
         body = {"source": {"kind": "file", "path": path, **(source or {})}, "wait": wait, **options}
-        return self._json("POST", "/v1/reconstructions", json=body, headers=_repeatable(key), timeout=wait + _MARGIN_S)
+        return self._json("POST", "/v1/reconstructions", **_as_json(body, key), timeout=wait + _MARGIN_S)
 
     def job(self, job_id: str) -> Document:
         """The job document as it stands."""
@@ -179,8 +182,11 @@ class Client:
                     yield Event("", "waiting", {})
                 fields = {}
 
-    def submit(self, pattern: "NDArray[np.generic] | RawScan", *, key: str | None = None, **options: Any) -> Document:
-        """Send a pattern and do not wait: the document of the accepted job, which fails where its data cannot be used. key: as in `reconstruct`."""
+    def submit(self, pattern: "ArrayLike | RawScan", *, key: str | None = None, **options: Any) -> Document:
+        """Send a pattern and do not wait: the document of the accepted job, which fails where its data cannot be used.
+
+        key: as in `reconstruct`.
+        """
         return self.reconstruct(pattern, wait=0.0, key=key, **options)
 
     def jobs(self, **filters: str | int | None) -> Iterator[Document]:
@@ -193,13 +199,20 @@ class Client:
                 return
             query["cursor"] = page["cursor"]
 
-    def submit_series(self, scans: Sequence[str], *, key: str | None = None, **options: Any) -> Document:
-        """Name files, folders or patterns below the service's data roots: one job each, in one frame.
+    def submit_series(
+        self,
+        scans: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]",
+        *,
+        key: str | None = None,
+        **options: Any,
+    ) -> Document:
+        """Name files, folders or patterns (or one) below the service's data roots: one job each, in one frame.
 
         options: name, those of `reconstruct`, and reading: a mapping of dataset, dark, flat, roi, beamline and so on.
         """
-        body = {"scans": list(scans)} | {name: value for name, value in options.items() if value is not None}
-        return self._json("POST", "/v1/series", json=body, headers=_repeatable(key))
+        named = [scans] if isinstance(scans, str | os.PathLike) else list(scans)
+        body = {"scans": named} | {name: value for name, value in options.items() if value is not None}
+        return self._json("POST", "/v1/series", **_as_json(body, key))
 
     def series(self, series_id: str) -> Document:
         """A series with all its scans as they stand."""
@@ -304,6 +317,44 @@ def _numbered(revision: int | None) -> dict[str, str]:
 
 def _repeatable(key: str | None) -> dict[str, str]:
     return {} if key is None else {"Idempotency-Key": key}
+
+
+def _as_json(body: Document, key: str | None) -> dict[str, Any]:
+    """A JSON body that may hold paths and numbers of numpy."""
+    headers = {"Content-Type": "application/json"} | _repeatable(key)
+    return {"content": json.dumps(body, default=_plain), "headers": headers}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} cannot be sent as an option: {value!r}"[:200])
+
+
+def _scan(pattern: ArrayLike) -> "RawScan":
+    """What was given as a measurement. Raises TypeError for what is none."""
+    from inphase.formats import RawScan
+
+    if isinstance(pattern, str | bytes | os.PathLike):
+        raise TypeError(
+            "a pattern is an array: name a file of the service with reconstruct_file, or read one with inphase.formats.read"
+        )
+    try:
+        array = np.asanyarray(pattern) if isinstance(pattern, np.ma.MaskedArray) else np.asarray(pattern)
+    except (ValueError, RuntimeError) as error:
+        raise TypeError(f"a pattern is an array (rocking, row, column), its rows of one length: {error}") from None
+    if array.dtype.kind not in "uif":
+        raise TypeError(
+            f"a pattern holds real numbers; {type(pattern).__name__} became an array of {array.dtype}, shape {array.shape}"
+        )
+    if array.ndim != 3:
+        raise TypeError(f"a pattern has three axes (rocking, row, column), this one has the shape {array.shape}")
+    if isinstance(array, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(array).astype(np.uint8)  # True is masked, as in MaskState
+        return RawScan(np.asarray(array.data), None, "masked array", f"{array.shape} {array.dtype}", mask=mask)
+    return RawScan(array, None, "array", f"{array.shape} {array.dtype}")
 
 
 def _check(answer: httpx.Response) -> None:

@@ -1,4 +1,4 @@
-"""The one place that knows FFT centring, normalisation and sign (DESIGN 3).
+"""The one place that knows FFT centring, normalisation and sign (docs/architecture.md).
 
 F(q) = fftshift(fftn(ifftshift(o))) with exp(-i q.r) and norm "ortho", so that sum |o|^2 = sum |F|^2:
 an object scaled to its measurement holds the photons of the pattern. The DC voxel is N // 2.

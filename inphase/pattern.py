@@ -4,11 +4,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inphase.geometry import Geometry
+
+T = TypeVar("T", bound=np.generic)
 
 
 class MaskState(IntEnum):
@@ -28,11 +31,12 @@ class Domain(StrEnum):
 
 @dataclass(frozen=True)
 class Pattern:
-    """A 3D diffraction pattern, axes (rocking, detector row, detector column).
+    """A diffraction pattern: a rocking curve with the axes (rocking, detector row, detector column), or a single frame (row, column).
 
-    intensity: (n0, n1, n2) float32, photon counts (domain COUNTS) or squared modulus (domain MODULUS); finite, >= 0
-        where valid, 0 where masked or padded.
-    mask: (n0, n1, n2) uint8 of MaskState.
+    intensity: (n0, n1, n2) or (n1, n2) float32, photon counts (domain COUNTS) or squared modulus (domain MODULUS); finite
+        where valid, 0 where masked or padded; >= 0 but for the noise of counts whose background was subtracted, which is
+        clipped once bins are summed.
+    mask: uint8 of MaskState, of the same shape.
     geometry: None where nothing is known of the beam and the detector: results then have no voxel size.
     digest: sha256 of the input bytes, for provenance.
     unknown: what was masked when the array was checked, by kind: numbers of voxels, pixels, frames; empty where nothing was.
@@ -47,10 +51,9 @@ class Pattern:
     unknown: Mapping[str, int | float | str | Sequence[int | float]] = field(default_factory=dict)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Voxels along (rocking, row, column)."""
-        n0, n1, n2 = self.intensity.shape
-        return n0, n1, n2
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along (rocking, row, column), or along (row, column)."""
+        return self.intensity.shape
 
     @property
     def modulus(self) -> NDArray[np.float32]:
@@ -62,6 +65,11 @@ class Pattern:
         """Voxels whose value is known."""
         known: NDArray[np.bool_] = self.mask == MaskState.VALID
         return known
+
+
+def as_frames(array: NDArray[T]) -> NDArray[T]:
+    """A view of a pattern's array as a stack of frames (n, rows, columns): of a single frame one of one."""
+    return array.reshape(-1, *array.shape[-2:])
 
 
 def digest(data: NDArray[np.generic]) -> str:

@@ -1,7 +1,7 @@
 """From the phase of a reconstruction to displacement, strain and d-spacing.
 
-With F(q) = sum o exp(-i q.r) (DESIGN 3) and planes displaced by u, o(r) = s(r) exp(-i [G.u(r) + (Q - G).r]): Q is the
-momentum transfer at the array's DC voxel, G the reference reciprocal lattice vector. Therefore, in the laboratory frame,
+With F(q) = sum o exp(-i q.r) (inphase.fourier) and planes displaced by u, o(r) = s(r) exp(-i [G.u(r) + (Q - G).r]): Q is
+the momentum transfer at the array's DC voxel, G the reference reciprocal lattice vector. Therefore, in the laboratory frame,
 
     phase            = -G.u                              for Q = G
     local lattice    G(r) = Q + grad phase               whatever reference is chosen
@@ -72,8 +72,8 @@ def strain(
 
     support: of the retrieval; a voxel counts where it also has at least `isosurface` of the amplitude's 99.9th percentile
         within the support. Its surface is where the maps end: gradients there are one-sided and never reach across.
-    The sign is that of DESIGN 3; conjugate what a program of the other sign (cohere) has made. The twin of an object gives
-    the mirrored strain and the mirrored, negated displacement: which one is real, geometry and facets must say.
+    The sign is that of inphase.fourier; conjugate what a program of the other sign (cohere) has made. The twin of an object
+    gives the mirrored strain and the mirrored, negated displacement: which one is real, geometry and facets must say.
 
     Raises DataError where Q is unknown or nothing is left inside.
     """

@@ -95,6 +95,29 @@ class Support:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What speaks against a result whatever its fit is.
+
+    faults, doubts: what the preprocessing steps found in the data. starts: retrievals that were compared. accepted: how many of
+    them are the same solution as the best one, itself included.
+    """
+
+    faults: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    starts: int = 1
+    accepted: int = 1
+
+    def disagreement(self) -> list[str]:
+        """A doubt where several starts were compared and no other one confirms the best."""
+        if self.starts < 2 or self.accepted > 1:
+            return []
+        return [
+            f"of {self.starts} starts no other one confirms this solution (the ensemble says why of each): it may be one of many that "
+            "fit; take more starts, or a longer recipe"
+        ]
+
+
+@dataclass(frozen=True)
 class Trust:
     """How far a result can be relied on, and what speaks against it."""
 
@@ -124,13 +147,18 @@ def judge(
     *,
     refined: bool,
     valid_fraction: float,
+    evidence: Evidence = Evidence(),
     rules: Rules = RULES,
 ) -> Trust:
-    """The trust in a result. valid_fraction: part of the measured range whose value is known."""
+    """The trust in a result. valid_fraction: part of the measured range whose value is known.
+
+    evidence: what is known besides; where the trust is low its doubts about the data are named first, for they may be the cause.
+    """
     faults = final_faults(metrics, noise_chi2, support, rules)
-    if faults:
-        return Trust(Level.LOW, tuple(faults))
-    doubts = _excess(metrics.chi2, noise_chi2, rules.good_floor, rules.good_factor)
+    if faults or evidence.faults:
+        return Trust(Level.LOW, (*evidence.faults, *evidence.doubts, *faults))
+    doubts = [*evidence.doubts, *evidence.disagreement()]
+    doubts += _excess(metrics.chi2, noise_chi2, rules.good_floor, rules.good_factor)
     if not refined:
         doubts.append("a network's prediction, not refined")
     if valid_fraction < 0.9:

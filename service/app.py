@@ -18,7 +18,7 @@ from service.telemetry import TelemetryMiddleware
 DESCRIPTION = """
 A measured coherent diffraction pattern in, the complex image of the sample out.
 
-Send `Authorization: Apikey <key>`. Errors are problem documents (RFC 9457) that say what is wrong, where, and what to do.
+Send `Authorization: Apikey <key>` (or `Bearer <key>`). Errors are problem documents (RFC 9457) that say what is wrong, where, and what to do.
 """
 _PROBLEM: dict[int | str, dict[str, Any]] = {
     code: {"description": text, "content": {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
@@ -28,7 +28,7 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {
         403: "a path outside the data roots, or a key that may not do this",
         404: "no such job, model or file",
         413: "above a configured bound; nothing was allocated",
-        415: "a body of this type is not taken",
+        415: "a body of this type, or with this Content-Encoding, is not taken",
         422: "the options or the data cannot be used",
         503: "overloaded, leaving, or without a queue: try again after Retry-After",
         507: "no room for the arrays",

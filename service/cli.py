@@ -84,7 +84,7 @@ def reconstruct(
         list[Path],
         typer.Argument(
             metavar="SCAN...",
-            help="HDF5, npy, npz, TIFF stack, a folder of TIFF frames; several, a folder of scans, or a pattern: a series",
+            help="HDF5, npy, npz, TIFF stack, a folder of frames; several, a folder of scans, or a pattern: a series",
         ),
     ],
     output: Annotated[
@@ -218,7 +218,7 @@ def serve(
 ) -> None:
     """Run the service. INPHASE_* in the environment sets what is not given here."""
     from service.app import create_app
-    from service.server import Server
+    from service.server import Server, bind, close
     from service.telemetry import configure_logging
 
     given = {
@@ -227,14 +227,16 @@ def serve(
     }  # fmt: skip
     settings = _settings(**given)
     _preflight(settings)
-    configure_logging()
-    web = create_app(settings)
-    if key := web.state.services.generated_key:
-        out.print(f"API key of this run (INPHASE_API_KEY sets a lasting one): {key}")
-    server = Server(web, settings, lambda url: out.print(f"inphase is ready on {url} (documentation at {url}/docs)"))
-    server.run()
-    if not server.started:
-        raise InphaseError("the service did not start: the reason stands above")
+    sockets = bind(settings.host, settings.port)
+    try:
+        configure_logging()
+        web = create_app(settings)
+        if key := web.state.services.generated_key:
+            out.print(f"API key of this run (INPHASE_API_KEY sets a lasting one): {key}")
+        ready = "inphase is ready on {0} (documentation at {0}/docs)"
+        Server(web, settings, lambda url: out.print(ready.format(url))).run(sockets)
+    finally:
+        close(sockets)
 
 
 def _settings(**given: Any) -> "Settings":
@@ -278,6 +280,7 @@ def worker(
 
     It finishes the jobs at hand on SIGTERM (INPHASE_DRAIN_S) and gives back what takes longer.
     """
+    from service.jobs.connection import refuse_eviction
     from service.jobs.settings import WorkerSettings
     from service.jobs.worker import main as work
     from service.telemetry import configure_logging
@@ -289,6 +292,7 @@ def worker(
     url = _redis_of(settings)
     if store is None:
         settings.check_state()
+    refuse_eviction(url)
     configure_logging()
     work(
         WorkerSettings(

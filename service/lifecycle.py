@@ -12,9 +12,11 @@ from inphase.models.repository import Repository
 from inphase.models.session import Sessions
 from service.intake import Intake
 from service.jobs.broker import Queue
+from service.jobs.connection import refuse_eviction
 from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.housekeeping import sweep
+from service.jobs.pulse import Pulse
 from service.jobs.record import Records
 from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
@@ -47,6 +49,7 @@ class Services:
         self.series: SeriesRecords | None = None
         self.queue: Queue | None = None
         self.reader: Reader | None = None
+        self.pulse: Pulse | None = None
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
@@ -81,6 +84,8 @@ class Services:
         await asyncio.gather(*self._background, return_exceptions=True)
         if self.reader is not None:
             await self.reader.stop()
+        if self.pulse is not None:
+            await self.pulse.close()
         await anyio.to_thread.run_sync(self._stop)
 
     async def compute(self, work: Callable[[], T]) -> T:
@@ -102,7 +107,7 @@ class Services:
         if self.settings.queue:
             self._start_queue()
         self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)
-        self.metrics.watch(self.budget, self.records)
+        self.metrics.watch(self.budget, self.records, self.pulse)
         self.warm = True
 
     def _start_queue(self) -> None:
@@ -111,6 +116,8 @@ class Services:
         if url is None:
             self._redis = EmbeddedRedis(settings.state / "redis")
             url = self._redis.start()
+        refuse_eviction(url)
+        self.pulse = Pulse(url)
         self.records = Records(url)
         self.series = SeriesRecords(url)
         self.queue = Queue(url, self.records)
@@ -142,10 +149,10 @@ class Services:
         while True:
             try:
                 await anyio.to_thread.run_sync(self._sweep)
-            except QueueUnavailableError:
-                log.warning("Redis is away")
-            except OSError as error:
+            except (QueueUnavailableError, OSError) as error:
                 log.warning("housekeeping failed", error=str(error))
+            except Exception:  # this task is the only one that hands out what was forgotten
+                log.exception("housekeeping failed")
             await asyncio.sleep(_HOUSEKEEPING_S)
 
     def _sweep(self) -> None:

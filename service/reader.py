@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 from uuid import uuid4
@@ -70,8 +70,12 @@ class Reader:
         """Say which jobs are being read here, so that others leave them alone."""
         while True:
             if tokens := tuple(self._active):
-                with suppress(QueueUnavailableError):  # the others cannot look either
+                try:
                     await anyio.to_thread.run_sync(self._records.announce_readers, tokens)
+                except QueueUnavailableError as error:  # the others cannot look either
+                    log.warning("Redis does not hear what is read here", why=str(error))
+                except Exception:  # without this task what is read counts as lost
+                    log.exception("Redis does not hear what is read here")
             await asyncio.sleep(_ANNOUNCE_S)
 
     async def run(self) -> None:
@@ -80,8 +84,8 @@ class Reader:
             self.wake.clear()
             try:
                 read = await anyio.to_thread.run_sync(self.read_next, limiter=self._one)
-            except QueueUnavailableError:
-                log.warning("Redis is away")
+            except QueueUnavailableError as error:
+                log.warning("accepted jobs wait to be read", why=str(error))
                 read = False
             except Exception:
                 log.exception("a job could not be read")

@@ -1,4 +1,4 @@
-"""Who may call: `Authorization: Apikey <key>`. Only the keys' hashes are kept, and compared in constant time."""
+"""Who may call: `Authorization: Apikey <key>`, or Bearer. Only the keys' hashes are kept, and compared in constant time."""
 
 import hashlib
 import hmac
@@ -16,7 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from inphase.errors import InphaseError
 from service.errors import ApiError
 
-_header = APIKeyHeader(name="Authorization", scheme_name="Apikey", description="`Apikey <key>`", auto_error=False)
+_header = APIKeyHeader(
+    name="Authorization", scheme_name="Apikey", description="`Apikey <key>` or `Bearer <key>`", auto_error=False
+)
+
+
+_SCHEMES: Final = ("apikey", "bearer")  # compared without case (RFC 9110, 11.1)
+_CHALLENGE: Final = 'Apikey realm="inphase", Bearer realm="inphase"'  # Bearer has a parameter at least (RFC 6750, 3)
 
 
 class Scope(StrEnum):
@@ -95,15 +101,24 @@ async def caller(request: Request, authorization: Annotated[str | None, Security
     """Who calls. Refuses a request without a key: 401."""
     scheme, _, key = (authorization or "").partition(" ")
     keyring: Keyring = request.app.state.services.keyring
-    found = keyring.caller(key.strip()) if scheme.lower() == "apikey" else None
+    found = keyring.caller(key.strip()) if scheme.lower() in _SCHEMES else None
     if found is None:
-        what = "the API key is wrong" if authorization else "an API key is needed"
         raise ApiError(
             401,
-            f"{what}: send the header 'Authorization: Apikey <key>' with the key that `inphase serve` printed or INPHASE_API_KEY holds",
-            headers={"WWW-Authenticate": "Apikey"},
+            f"{_fault(authorization, scheme, key)}: send the header 'Authorization: Apikey <key>' (or Bearer) with the key "
+            "that `inphase serve` printed or INPHASE_API_KEY holds",
+            headers={"WWW-Authenticate": _CHALLENGE},
         )
     return found
+
+
+def _fault(authorization: str | None, scheme: str, key: str) -> str:
+    """What is wrong with the header. It may hold a key, so nothing of it is repeated."""
+    if not authorization:
+        return "an API key is needed"
+    if scheme.lower() in _SCHEMES:
+        return "the API key is wrong" if key.strip() else "the API key is missing after the scheme"
+    return "this scheme is not taken" if key else "the scheme is missing before the key"
 
 
 TheCaller = Annotated[Caller, Depends(caller)]

@@ -12,12 +12,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.errors import DataError
-from inphase.formats import READERS, Limits, Place, RawScan, read, tiff
+from inphase.formats import READERS, Limits, Place, RawScan, holds_frames, read
 from inphase.formats import beamline as beamlines
 from inphase.formats.maps import corrections
 from inphase.pattern import Domain
 from inphase.preprocess.corrections import Corrections
 from service.errors import ApiError
+
+_MASTER, _PIECE = "_master.h5", re.compile(r"(.+)_data_\d{6}\.h5")
 
 
 class Reading(BaseModel):
@@ -159,20 +161,20 @@ def expand(scans: Sequence[str | FileSource], reading: Reading, roots: tuple[Pat
 
 
 def scans_in(path: Path) -> list[Path]:
-    """The scans that a path means: itself, or what lies in it where it is a folder that holds no frames itself."""
+    """The scans that a path means: itself, or what lies in it where it is a folder that holds no frames itself.
+
+    The data files of an Eiger are pieces of the scan whose master lies beside them.
+    """
     if not path.is_dir() or holds_frames(path):
         return [path]
+    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+    masters = {entry.name.removesuffix(_MASTER) for entry in entries if entry.name.endswith(_MASTER)}
     return in_order(
         entry
-        for entry in path.iterdir()
-        if not entry.name.startswith(".")
-        and (holds_frames(entry) if entry.is_dir() else entry.suffix.lower() in READERS)
+        for entry in entries
+        if (holds_frames(entry) if entry.is_dir() else entry.suffix.lower() in READERS)
+        and not ((piece := _PIECE.fullmatch(entry.name)) is not None and piece[1] in masters)
     )
-
-
-def holds_frames(folder: Path) -> bool:
-    """Whether a folder is a sequence of TIFF frames."""
-    return any(entry.suffix.lower() in tiff.SUFFIXES for entry in folder.iterdir())
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.formats import RawScan
-from inphase.formats.scan import GEOMETRY, geometry_arrays, geometry_of
+from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays, geometry_of
 from service.jobs.record import Repeatable, SeriesScan
 from service.options import JobOptions
 from service.sources import FileSource
@@ -44,15 +44,27 @@ class Sender:
     scan: SeriesScan | None = None
 
 
+@dataclass(frozen=True)
+class _Told:
+    """Of a scan: what is no array."""
+
+    source: str
+    chosen: str
+    metadata: dict[str, str]
+    saturation: Saturation | None
+
+
 def upload_arrays(scan: RawScan) -> dict[str, NDArray[Any]]:
     """A scan that was sent, for the store."""
-    told = {"source": scan.source, "chosen": scan.chosen, "metadata": dict(scan.metadata)}
+    told = _Told(scan.source, scan.chosen, dict(scan.metadata), scan.saturation)
     arrays = {"data": scan.array, "told": np.array(msgspec.json.encode(told).decode())} | geometry_arrays(scan.geometry)
     return arrays if scan.mask is None else arrays | {"mask": scan.mask}
 
 
 def uploaded(arrays: dict[str, NDArray[Any]]) -> RawScan:
     """The inverse of upload_arrays."""
-    told = msgspec.json.decode(str(arrays["told"]))
-    geometry = geometry_of({name: arrays.get(name) for name in GEOMETRY}.get, told["source"])
-    return RawScan(arrays["data"], geometry, told["source"], told["chosen"], told["metadata"], arrays.get("mask"))
+    told = msgspec.json.decode(str(arrays["told"]), type=_Told)
+    geometry = geometry_of({name: arrays.get(name) for name in GEOMETRY}.get, told.source)
+    return RawScan(
+        arrays["data"], geometry, told.source, told.chosen, told.metadata, arrays.get("mask"), told.saturation
+    )

@@ -17,8 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inphase.imaging.clock import STAGES, Clock
 from service.jobs.errors import QueueUnavailableError
+from service.jobs.pulse import Pulse
 from service.jobs.record import Records
 from service.jobs.state import JobState
+from service.presence import CLIENT_LEFT, attended
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -75,9 +77,9 @@ class Metrics:
         for stage in STAGES:
             self.stages.labels(stage)  # panels exist before the first request
 
-    def watch(self, bytes_in_flight: "Budget", records: Records | None) -> None:
+    def watch(self, bytes_in_flight: "Budget", records: Records | None, pulse: Pulse | None) -> None:
         """Add the gauges that are read at scrape time."""
-        self.registry.register(_Gauges(bytes_in_flight, records))
+        self.registry.register(_Gauges(bytes_in_flight, records, pulse))
 
 
 class Budget:
@@ -100,24 +102,23 @@ class Budget:
 
 
 class _Gauges(Collector):
-    def __init__(self, budget: Budget, records: Records | None) -> None:
-        self._budget, self._records = budget, records
+    def __init__(self, budget: Budget, records: Records | None, pulse: Pulse | None) -> None:
+        self._budget, self._records, self._pulse = budget, records, pulse
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("inphase_bytes_in_flight", "Bytes of requests at work", self._budget.used)
-        up = GaugeMetricFamily("inphase_queue_up", "1 while Redis answers")
+        up = GaugeMetricFamily("inphase_queue_up", "1 while Redis takes jobs")
         jobs = GaugeMetricFamily("inphase_jobs", "Jobs by state", labels=["state"])
         workers = GaugeMetricFamily("inphase_workers", "Workers that live")
-        alive = 0
+        alive = self._pulse is not None and self._pulse.last.up
         if self._records is not None:
             try:
                 for state in JobState:
                     jobs.add_metric([state], self._records.count(state))
                 workers.add_metric([], len(self._records.workers()))
-                alive = 1
             except QueueUnavailableError:
-                alive = 0
-        up.add_metric([], alive)
+                alive = False
+        up.add_metric([], int(alive))
         yield from (up, jobs, workers)
 
 
@@ -152,7 +153,8 @@ class TelemetryMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            if await attended(self._app, scope, receive, send_with_headers):
+                status = CLIENT_LEFT
         finally:
             self._note(scope, identity, status, time.perf_counter() - started, clock)
 
@@ -164,7 +166,7 @@ class TelemetryMiddleware:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"  # clients may invent methods, not labels
         self._metrics.requests.labels(route, method, str(status)).observe(seconds)
-        if status >= 400:
+        if status >= 400 and status != CLIENT_LEFT:
             self._metrics.refused.labels(str(status)).inc()
         for stage, ms in clock.ms.items():
             self._metrics.stages.labels(stage).observe(ms / 1e3)

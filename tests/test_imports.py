@@ -1,4 +1,4 @@
-"""Imports run one way: training -> inphase <- service; torch stays out of the API process (DESIGN: the house)."""
+"""Imports run one way: training -> inphase <- service; torch stays out of the API process (docs/architecture.md)."""
 
 import ast
 import subprocess

@@ -35,6 +35,10 @@ def fit(
     devices: Annotated[
         int | None, typer.Option(min=1, help="Processes, one per GPU or on the CPU; default: all GPUs, or one process.")
     ] = None,
+    begin: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Checkpoint whose weights the run begins with."),
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting: batch=64, crystals.strain_free=0."),
@@ -57,9 +61,11 @@ def fit(
         crystals = settings.budget
     if max_time is None and crystals is None:
         raise typer.BadParameter(f"{config} states no budget: give --max-time or --crystals")
-    found = run_fit(
-        settings, run or Path("runs") / config.stem, seconds=seconds, crystals=crystals or math.inf, devices=devices
-    )
+    folder = run or Path("runs") / config.stem
+    try:
+        found = run_fit(settings, folder, seconds=seconds, crystals=crystals or math.inf, devices=devices, begin=begin)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     typer.echo(f"checkpoint: {found}")
 
 

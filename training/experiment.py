@@ -38,7 +38,8 @@ class Experiment:
         """As the service prepares it without maps. Raises DataError where it cannot be read or used."""
         raw = formats.read(path, domain=domain)
         pattern = pattern_from_array(native(raw.array), domain, raw.geometry, raw.metadata, raw.mask)
-        prepared = preprocess(pattern, preset("auto", domain), frame)
+        recipe = preset("auto", domain, raw.saturation.level if raw.saturation else None)
+        prepared = preprocess(pattern, recipe, frame)
         return cls(
             torch.from_numpy(prepared.pattern.intensity),
             torch.from_numpy(prepared.pattern.mask),

@@ -138,7 +138,7 @@ def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: i
 
 
 def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any]) -> dict[str, Any]:
-    """What the service needs to know of the model, and what its users should (DESIGN 4)."""
+    """What the service needs to know of the model, and what its users should (docs/reference/models.md)."""
     s = module.settings
     return {
         "name": name,
@@ -163,9 +163,8 @@ def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metr
         "weights": "float16",
         "training": {
             "data": f"training.simulate (fast simulator), objective {s.objective} (training.objectives)",
-            "settings": s.as_dict() | {"crystals": asdict(s.crystals), "detector": asdict(s.detector)},
-            "crystals_seen": module.seen,
-            "wall_time_s": round(module.elapsed),
+            **module.record,
+            "earlier": module.earlier,  # the runs that its weights have been through before
             "code_version": importlib.metadata.version("inphase"),
             "torch": str(torch.__version__),
         },

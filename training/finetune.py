@@ -60,11 +60,8 @@ def finetune(
     settings = replace(given.settings, learning_rate=rate, schedule="plateau")
     if given.objective.supervised:
         settings = replace(settings, objective="modulus", objective_options={})
-    module = FineTuning(settings.as_dict(), crystals, seconds)
+    module = FineTuning.after(given, settings, crystals, seconds)
     module.patterns, module.held_out = patterns, held_out
-    # the average is what was judged and exported: it goes on from there
-    module.network.load_state_dict(given.average.state_dict())
-    module.average.load_state_dict(given.average.state_dict())
     before = judged(module, held_out)
     return Outcome(train(module, run), before, judged(module.cpu(), held_out))
 

@@ -1,17 +1,21 @@
 """Fit a network within a budget, from a checkpoint where there is one."""
 
 import math
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
+from training.curve import LearningCurve
+from training.memory import keep_freed
 from training.module import PhaseRetrieval
 from training.settings import FitSettings
+
+CHECKPOINT_EVERY = timedelta(minutes=5)  # what a run that is killed may lose
 
 
 def parse_time(text: str) -> float:
@@ -23,11 +27,6 @@ def parse_time(text: str) -> float:
     return float(sum(int(p) * w for p, w in zip(reversed(parts), weights, strict=False)))
 
 
-def precision() -> Literal["bf16-mixed", "32-true"]:
-    """bfloat16 on GPUs that multiply in it. Not on processors, where cdinn meets operations that take no mixture of it and single precision."""
-    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
-
-
 def fit(
     settings: FitSettings,
     run: Path,
@@ -35,36 +34,44 @@ def fit(
     seconds: float = math.inf,
     crystals: float = math.inf,
     devices: int | None = None,
+    begin: Path | None = None,
 ) -> Path:
-    """Train a fresh network into the folder `run` until a budget is spent and return the last checkpoint."""
+    """Train a network into the folder `run` until a budget is spent and return the last checkpoint.
+
+    begin: checkpoint whose weights it begins with, those of another run of the same network; None: a fresh one. ValueError
+    where they do not fit.
+    """
     lightning.seed_everything(settings.seed)
-    return train(PhaseRetrieval(settings.as_dict(), crystals, seconds), run, devices)
+    if begin is None:
+        return train(PhaseRetrieval(settings.as_dict(), crystals, seconds), run, devices)
+    given = PhaseRetrieval.load_from_checkpoint(begin, map_location="cpu", weights_only=True)
+    return train(PhaseRetrieval.after(given, settings, crystals, seconds), run, devices)
 
 
 def train(module: PhaseRetrieval, run: Path, devices: int | None = None) -> Path:
     """Train into the folder `run` until the module's budget is spent and return the last checkpoint.
 
     devices: processes, each with a GPU or on the CPU; None: all GPUs, or one process on the CPU. An interrupted run of the
-    same folder goes on. Logs: CSV, and TensorBoard where it is installed. Raises ValueError without a budget.
+    same folder goes on. Logs: `learning_curve.tsv`, CSV, and TensorBoard where it is installed. Raises ValueError without a budget.
     """
     if math.isinf(module.budget_s) and math.isinf(module.budget_crystals):
         raise ValueError("a fit needs a budget: a time, or a number of crystals")
     checkpoints = ModelCheckpoint(
         dirpath=run,
         filename="last",
-        every_n_train_steps=100,
+        train_time_interval=CHECKPOINT_EVERY,
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
+    keep_freed()
     several = (devices or torch.cuda.device_count()) > 1
     trainer = lightning.Trainer(
         max_epochs=-1,
         devices=devices or "auto",
         # objectives that train one part after the other leave the rest without a gradient
         strategy="ddp_find_unused_parameters_true" if several else "auto",
-        precision=precision(),
         gradient_clip_val=module.settings.gradient_norm,
-        callbacks=[checkpoints],
+        callbacks=[checkpoints, LearningCurve(run / "learning_curve.tsv")],
         logger=loggers(run),
         val_check_interval=module.settings.validation_every,
         check_val_every_n_epoch=None,

@@ -3,7 +3,8 @@
 import copy
 import math
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import lightning
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 from training import networks, objectives
 from training.data import HELD_OUT_SEED, BatchNumbers, Sample, sample
 from training.features import features_of
+from training.networks.network import multiplies_in_bfloat16
 from training.schedule import SCHEDULES
 from training.settings import FitSettings, from_dict
 
@@ -22,20 +24,49 @@ class PhaseRetrieval(lightning.LightningModule):
 
     The budget is a number of crystals, seconds of training, or whichever is spent first; schedules follow it. What is
     spent (`elapsed` seconds, crystals `seen`) travels in the checkpoint: a resumed run goes on along the same schedule.
+    earlier: the `record` of each run that its weights have been through before.
     """
 
-    def __init__(self, settings: dict[str, Any], budget_crystals: float = math.inf, budget_s: float = math.inf) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        budget_crystals: float = math.inf,
+        budget_s: float = math.inf,
+        earlier: Sequence[dict[str, Any]] = (),
+    ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.settings: FitSettings = from_dict(settings)
         self.budget_crystals, self.budget_s = budget_crystals, budget_s
         self.elapsed, self.seen = 0.0, 0
+        self.earlier = list(earlier)
         self._schedule_state: dict[str, Any] | None = None
         self.objective = objectives.build(self.settings.objective, **self.settings.objective_options)
         self.network = networks.build(self.settings.architecture, **self.settings.network)
         self.network.to(memory_format=torch.channels_last_3d)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self._since = time.monotonic()
+
+    @classmethod
+    def after(cls, given: "PhaseRetrieval", settings: FitSettings, budget_crystals: float, budget_s: float) -> Self:
+        """A run of these settings that begins with the weights that `given` came to. ValueError where the networks differ."""
+        networks_of = [(s.architecture, s.network) for s in (given.settings, settings)]
+        if networks_of[0] != networks_of[1]:
+            raise ValueError(f"weights of {networks_of[0]} do not fit a network of {networks_of[1]}")
+        module = cls(settings.as_dict(), budget_crystals, budget_s, [*given.earlier, given.record])
+        # the average is what was judged and exported: it goes on from there
+        module.network.load_state_dict(given.average.state_dict())
+        module.average.load_state_dict(given.average.state_dict())
+        return module
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What this run was, for the card: its settings, and what was spent."""
+        return {
+            "settings": self.settings.as_dict(),
+            "crystals_seen": self.seen,
+            "wall_time_s": round(self.elapsed),
+        }
 
     def pursue(self, network: torch.nn.Module, batch: Sample) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and figures of a network on a batch."""
@@ -71,6 +102,8 @@ class PhaseRetrieval(lightning.LightningModule):
         self.objective.prepare(self.network, self.progress, self.global_step)
 
     def on_train_start(self) -> None:
+        # the average stays in single precision, in which it is exported: what is said of it is said of the version
+        self.network.mixed = self.settings.precision == "bfloat16" and multiplies_in_bfloat16(self.device)
         self._since = time.monotonic()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -12,6 +12,7 @@ from training.simulate.crystals import CrystalSettings
 from training.simulate.detector import DetectorSettings
 
 T = TypeVar("T")
+PRECISIONS = ("bfloat16", "single")
 
 
 class _Loader(yaml.SafeLoader):
@@ -25,7 +26,7 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class FitSettings:
-    """A training run. Figures in DESIGN conventions."""
+    """A training run, in the units and conventions of docs/architecture.md."""
 
     architecture: str = "inphase-bcdi"
     network: dict[str, Any] = field(default_factory=dict)  # options of the architecture
@@ -42,12 +43,17 @@ class FitSettings:
     warmup_steps: int = 40
     gradient_norm: float = 1.0
     average_decay: float = 0.998  # exponential average of the weights, which is what gets evaluated and exported; 0: the weights themselves
+    precision: str = "bfloat16"  # of the network's products, where the hardware multiplies in it; or "single"
     budget: int | None = None  # crystals to learn from, where the command names no time
     seed: int = 1
     validation_crystals: int = 64
     validation_every: int = 250  # steps
     crystals: CrystalSettings = field(default_factory=CrystalSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints and cards."""

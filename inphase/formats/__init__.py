@@ -1,14 +1,15 @@
-"""Readers and writers of files, picked by the name's ending. A folder is a sequence of TIFF frames."""
+"""Readers and writers of files, picked by the name's ending. A folder is a sequence of frames, TIFF or HDF5."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from inphase.errors import DataError
-from inphase.formats import cxi, described, hdf5, matlab, npy, npz, tiff
+from inphase.formats import cxi, described, hdf5, images, matlab, npy, npz, tiff
+from inphase.formats.npy import first_line
 from inphase.formats.scan import Limits, Place, RawScan, Reader, Request
 from inphase.pattern import Domain
 
-__all__ = ["READERS", "Limits", "Place", "RawScan", "Request", "read"]
+__all__ = ["READERS", "Limits", "Place", "RawScan", "Request", "holds_frames", "read"]
 
 _DEFAULT_LIMITS = Limits()
 _ANYWHERE = Place()
@@ -25,47 +26,95 @@ READERS: dict[str, Reader] = {
 
 
 def read(
-    path: Path,
+    path: Path | str,
     *,
     dataset: str | None = None,
     domain: Domain = Domain.COUNTS,
     limits: Limits = _DEFAULT_LIMITS,
     place: Place = _ANYWHERE,
 ) -> RawScan:
-    """Reads a measurement: a file of a known suffix, or a folder of TIFF frames.
+    """Reads a measurement: a file of a known suffix, or a folder of frames.
 
     dataset: HDF5 path, .npz key, or the beginning of the frames' names; None takes the largest volume and says which.
     place: the beamline whose description says where frames, mask and motors are. A folder of TIFF frames with a SPEC file
         in it, or named by `place.spec`, is read as one of 34-ID-C.
     domain: with MODULUS a .npz that has an array `modulus` gives that one, so that a result file can be read back.
 
-    Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow.
+    Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow; nothing
+    else, whatever a library makes of the file.
     """
+    path = Path(path)
     try:
         guessed = place.beamline is None and path.is_dir() and any(path.glob("*.spec"))
         if guessed or (place.beamline is None and place.spec is not None):
             place = replace(place, beamline=_WITH_SPEC)
         request = Request(path, dataset, domain, limits, place)
         if place.beamline is not None and (path.is_dir() or path.is_file()):
-            return described.read(request, _plain, guessed=guessed and place.spec is None)
-        return _plain(request)
+            return _printable(described.read(request, _plain, guessed=guessed and place.spec is None))
+        return _printable(_plain(request))
+    except DataError as error:
+        if _is_text(str(error)):
+            raise
+        raise type(error)(_as_text(str(error))) from error
     except PermissionError as error:
         raise DataError(f"{path}: may not be read by this user: {error.strerror}") from error
     except MemoryError as error:
         raise DataError(f"{path}: does not fit into this machine's memory") from error
+    except Exception as error:  # the last resort: a file can be wrong in ways that nobody has thought of
+        named = f", dataset '{dataset}'" if dataset is not None else ""
+        raise DataError(
+            _as_text(
+                f"{path}{named}: the reader of inphase failed with {type(error).__name__}: {first_line(error)}. This is a "
+                "fault of inphase, not of the request: please report it with this message and, if it may be shared, the file"
+            )
+        ) from error
+
+
+def holds_frames(folder: Path) -> bool:
+    """Whether a folder is a sequence of frames and not one of scans: TIFF, or HDF5 files with one image each."""
+    if any(entry.suffix.lower() in tiff.SUFFIXES for entry in folder.iterdir()):
+        return True
+    return images.are_frames(folder)
+
+
+def _printable(scan: RawScan) -> RawScan:
+    """With texts that every encoding takes: names of files and groups need not be UTF-8."""
+    if all(_is_text(text) for text in (scan.source, scan.chosen, *scan.metadata.values())):
+        return scan
+    metadata = {key: _as_text(text) for key, text in scan.metadata.items()}
+    return replace(scan, source=_as_text(scan.source), chosen=_as_text(scan.chosen), metadata=metadata)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _as_text(text: str) -> str:
+    """What is no text in a name of the system's shows as Latin-1 has it."""
+    raw = text.encode("utf-8", "surrogateescape") if not _is_text(text) else text.encode()
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _plain(request: Request) -> RawScan:
     """By the name's ending alone."""
     path = request.path
     if path.is_dir():
+        if not any(entry.suffix.lower() in tiff.SUFFIXES for entry in path.iterdir()) and images.are_frames(path):
+            return images.read_folder(request)
         return tiff.read_folder(request)
     if not path.is_file():
         raise DataError(f"{path}: {'is not a regular file' if path.exists() else 'no such file or folder'}")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
-            f"{path}: unknown file type '{path.suffix}'; known are {', '.join(READERS)}, and a folder of TIFF frames"
+            f"{path}: unknown file type '{path.suffix}'; known are {', '.join(READERS)}, and a folder of frames, TIFF or HDF5"
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty")

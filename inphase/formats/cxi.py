@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.formats import hdf5
+from inphase.formats import detector, hdf5
 from inphase.formats.atomic import replacing
+from inphase.formats.pieces import Found, Loaded
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import Limits, RawScan, Request, geometry_of, three_state
-from inphase.formats.tree import Tree, opened
+from inphase.formats.scan import Limits, RawScan, Request, geometry_of, masked, of_scan, three_state
+from inphase.formats.tree import Tree, opened, type_of
 from inphase.geometry import PHASE_SIGN
 from inphase.pattern import MaskState
 
@@ -42,33 +43,40 @@ PADDING: Final = 0x01000000  # of ours, among the bits that the standard leaves 
 
 
 def read(request: Request) -> RawScan:
-    """Reads the raw scan at entry_1/instrument_1/detector_1, or the dataset that is named, else the largest one.
+    """Reads the raw scan at entry_1/instrument_1/detector_1, or the dataset that is named, else the rocking curve as in HDF5.
 
     The mask's bits invalid, saturated, hot, dead, shadowed, bad, missing (gap) and noisy mask a voxel. Energy (J in the
     file), distance and pixel size go into the metadata; `q_steps` and `q_centre` at the root give the geometry.
     """
     with opened(request.path) as tree:
         data = tree.get(f"{DETECTOR}/data")
-        if request.dataset is not None or not isinstance(data, h5py.Dataset):
+        asked = data if request.dataset is None else tree.get(request.dataset)
+        if not isinstance(data, h5py.Dataset) or not isinstance(asked, h5py.Dataset) or asked.id != data.id:
             if request.dataset is None and isinstance(tree.get(f"{IMAGE}/data"), h5py.Dataset):
                 raise DataError(f"{request.path}: holds a reconstruction and no raw scan ({DETECTOR}/data)")
             return hdf5.read(request)
         where = str(request.path)
-        array = hdf5.Found(f"{DETECTOR}/data", (data,)).load(tree, request.limits)
-        mask = _mask(tree, array.shape, request.limits)
-        geometry = geometry_of(tree.small, where)
-        metadata = _metadata(tree)
-    chosen = f"dataset '{DETECTOR}/data' {array.shape} {array.dtype}"
-    if mask is not None:
-        chosen += f"; {int(np.count_nonzero(mask))} voxels masked by '{DETECTOR}/mask'"
-    return RawScan(array, geometry, where, chosen, metadata, mask)
+        loaded = Found(f"{DETECTOR}/data", (data,)).load(tree, request.limits)
+        scan = RawScan(
+            loaded.array,
+            geometry_of(tree.small, where),
+            where,
+            f"dataset '{DETECTOR}/data' {loaded.where}",
+            _metadata(tree),
+            loaded.mask,
+        )
+        mask = _mask(tree, loaded, request.limits)
+        if mask is not None:
+            scan = masked(scan, mask, f"{int(np.count_nonzero(mask))} voxels masked by '{DETECTOR}/mask'")
+        return detector.applied(scan, tree, [DETECTOR], request.limits)
 
 
 def states_of(bits: NDArray[Any]) -> NDArray[np.uint8]:
-    """CXI mask bits -> MaskState."""
+    """CXI mask bits in an integer type of any width, or bool -> MaskState. What a narrow type has no room for is not set."""
+    unsigned = bits.view(f"u{bits.dtype.itemsize}")
     states = np.zeros(bits.shape, np.uint8)
-    states[bits & PADDING != 0] = MaskState.PADDING
-    states[bits & UNKNOWN != 0] = MaskState.MASKED
+    for flags, state in ((PADDING, MaskState.PADDING), (UNKNOWN, MaskState.MASKED)):
+        states[unsigned & (flags & np.iinfo(unsigned.dtype).max) != 0] = state
     return states
 
 
@@ -80,16 +88,20 @@ def bits_of(states: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return bits
 
 
-def _mask(tree: Tree, shape: tuple[int, ...], limits: Limits) -> NDArray[np.uint8] | None:
+def _mask(tree: Tree, loaded: Loaded, limits: Limits) -> NDArray[np.uint8] | None:
     item = tree.get(f"{DETECTOR}/mask")
     if not isinstance(item, h5py.Dataset):
         return None
     where = f"{tree.path}, '{DETECTOR}/mask'"
-    if item.dtype.kind not in "ui":
-        raise DataError(f"{where}: a CXI mask holds 32 bits for each voxel, this is {item.dtype}")
-    if item.shape not in (shape, shape[1:]):
-        raise DataError(f"{where}: the mask {item.shape} fits neither the scan {shape} nor its frames {shape[1:]}")
-    return three_state(states_of(tree.array(item, limits)), shape, where)
+    dtype = type_of(item)
+    if dtype is None or dtype.kind not in "uib" or not item.shape:
+        raise DataError(
+            f"{where}: a CXI mask holds bits for each voxel, in an integer type or bool; this is {item.shape} "
+            f"{dtype or 'of a type that is not known here'}"
+        )
+    shape = loaded.array.shape
+    states = of_scan(states_of(tree.array(item, limits)), (loaded.planned, *shape[1:]), where)
+    return three_state(states[: shape[0]] if states.ndim == 3 else states, shape, where)
 
 
 def _metadata(tree: Tree) -> dict[str, str]:

@@ -12,12 +12,23 @@ from numpy.typing import NDArray
 
 from inphase.diffractometer import Diffractometer, RockingScan, bragg_peak
 from inphase.errors import DataError
-from inphase.formats import hdf5, spec, template, tiff
+from inphase.formats import detector, entries, hdf5, spec, template, tiff
 from inphase.formats.beamline import UNITS, Beamline, Detector, Quantity, find, paths
 from inphase.formats.fio import FioScan, read_fio
 from inphase.formats.motion import ENERGY, MismatchError, Motion, motion
-from inphase.formats.scan import RawScan, Reader, Request, three_state
-from inphase.formats.tree import Tree, opened
+from inphase.formats.pieces import Found, joined
+from inphase.formats.scan import (
+    RawScan,
+    Reader,
+    Request,
+    Saturation,
+    masked,
+    of_scan,
+    three_axes,
+    three_state,
+    with_saturation,
+)
+from inphase.formats.tree import Tree, is_hdf5, is_real, opened
 from inphase.geometry import PLANCK_EV_M
 from inphase.pattern import MaskState
 
@@ -47,7 +58,7 @@ def read(request: Request, plain: Reader, *, guessed: bool = False) -> RawScan:
     _check_given(beamline, request.place.given)
     if beamline.frames == "folder":
         return _with_geometry(_from_frames(request, beamline, plain), None, excused)
-    if not request.path.is_file() or not h5py.is_hdf5(request.path):
+    if not request.path.is_file() or not is_hdf5(request.path):
         raise DataError(f"{request.path}: {beamline.name} writes HDF5 files, and this is none")
     with opened(request.path) as tree:
         return _with_geometry(_from_tree(request, beamline, tree), tree, excused)
@@ -55,12 +66,16 @@ def read(request: Request, plain: Reader, *, guessed: bool = False) -> RawScan:
 
 @dataclass(frozen=True)
 class _Read:
-    """Frames as read, and what is known for the geometry. known: what the placeholders stand for."""
+    """Frames as read, and what is known for the geometry.
+
+    known: what the placeholders stand for. stopped: the last frames are missing, so that motors may have more positions.
+    """
 
     request: Request
     beamline: Beamline
     scan: RawScan
     known: Mapping[str, str]
+    stopped: bool = False
 
     @property
     def detector(self) -> Detector:
@@ -85,16 +100,16 @@ def _from_frames(request: Request, beamline: Beamline, plain: Reader) -> _Read:
 def _from_tree(request: Request, beamline: Beamline, tree: Tree) -> _Read:
     known = _from_names(request, beamline, [request.path.name])
     if request.dataset is not None:
-        found, others = hdf5.named(tree, request.dataset)
+        found, note = hdf5.named(tree, request.dataset)
         bound = [template.matched_path(text, found.path, known) for text in paths(beamline.frames)]
         known = next((each for each in bound if each is not None), known)
     else:
-        found, others, known = _found(tree, beamline, known)
-    array = found.load(tree, request.limits)
-    chosen = f"{beamline.name}: dataset '{found.path}' {array.shape} {array.dtype}"
-    if others:
-        chosen += f"; passed over {', '.join(others)}"
-    read_ = _Read(request, beamline, RawScan(array, None, str(request.path), chosen), known)
+        found, note, known = _found(tree, beamline, known)
+    loaded = found.load(tree, request.limits)
+    chosen = f"{beamline.name}: dataset '{found.path}' {loaded.where}{note}"
+    scan = RawScan(loaded.array, None, str(request.path), chosen, mask=loaded.mask)
+    scan = detector.applied(scan, tree, detector.groups(tree, found.path, found.pieces[0]), request.limits)
+    read_ = _Read(request, beamline, scan, known, stopped=loaded.stopped)
     return replace(read_, scan=_masked(read_, tree))
 
 
@@ -108,20 +123,26 @@ def _from_names(request: Request, beamline: Beamline, names: Sequence[str]) -> d
     return known
 
 
-def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[hdf5.Found, list[str], dict[str, str]]:
+def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[Found, str, dict[str, str]]:
     """The frames: of the first path that names volumes; all must belong to one scan, sample and detector."""
     asked = paths(beamline.frames)
     for text in asked:
-        volumes: dict[tuple[tuple[str, str], ...], list[tuple[str, h5py.Dataset]]] = {}
+        volumes: _Volumes = {}
         for path, bound, item in template.expanded(tree, text, known):
-            if isinstance(item, h5py.Dataset) and len(item.shape or ()) == 3 and item.dtype.kind in "uif":
+            if is_real(item) and len(three_axes(item.shape or ())) == 3:
                 volumes.setdefault(tuple(sorted(bound.items())), []).append((path, item))
+        note = ""
+        if len(volumes) > 1:
+            volumes, note = _only_curve(tree, volumes)
         if len(volumes) > 1:
             options = "; ".join(", ".join(f"{k} {v}" for k, v in key) for key in sorted(volumes)[:12])
-            raise DataError(f"{tree.path}: holds several scans: {options}; name one with scan=, sample= or detector=")
+            raise DataError(
+                f"{tree.path}: holds several scans: {options}; name one with scan=, sample= or detector={note}"
+            )
         for key, members in volumes.items():
-            found = sorted(hdf5.joined(members), key=lambda each: -each.size)
-            return found[0], [other.path for other in found[1:6]], dict(key)
+            found = sorted(joined(tree, members), key=lambda each: -each.size)
+            others = [other.path for other in found[1:6]]
+            return found[0], note + (f"; passed over {', '.join(others)}" if others else ""), dict(key)
     stands = ", ".join(f"{key}={value}" for key, value in known.items())
     raise DataError(
         f"{tree.path}: has no frames of {beamline.name} at {' or '.join(asked)}{f' with {stands}' if stands else ''}; "
@@ -129,32 +150,50 @@ def _found(tree: Tree, beamline: Beamline, known: Mapping[str, str]) -> tuple[hd
     )
 
 
+_Volumes = dict[tuple[tuple[str, str], ...], list[tuple[str, h5py.Dataset]]]
+
+
+def _only_curve(tree: Tree, volumes: _Volumes) -> tuple[_Volumes, str]:
+    """Of several scans in entries of their own the one that is a rocking curve; all where none is told from the others.
+
+    And a word on it.
+    """
+    by_entry = {entries.name_of_entry(members[0][0]): key for key, members in volumes.items()}
+    if len(by_entry) < len(volumes):
+        return volumes, ""
+    frames = {entry: three_axes(volumes[key][0][1].shape)[0] for entry, key in by_entry.items()}
+    try:
+        one, note = entries.choose(tree, frames)
+    except DataError as error:
+        return volumes, f" (it {error})"
+    return (volumes, "") if one is None else ({by_entry[one]: volumes[by_entry[one]]}, f"; {note}")
+
+
 def _masked(read_: _Read, tree: Tree | None) -> RawScan:
     """The scan with what file and description say of its pixels."""
-    scan, detector = read_.scan, read_.detector
+    scan, kind = read_.scan, read_.detector
     shape = scan.array.shape
     frame = np.zeros(shape[1:], bool)
     for text in read_.beamline.masks if tree is not None else ():
         assert tree is not None
         for path, _, item in template.expanded(tree, text, read_.known):
             if isinstance(item, h5py.Dataset):
-                if item.shape != shape[1:]:
-                    raise DataError(f"{tree.path}: the mask '{path}' {item.shape} does not fit the frames {shape[1:]}")
-                frame |= tree.array(item, read_.request.limits) != 0
-    if detector.shape is not None and tuple(detector.shape) == shape[1:]:
-        for first, end in detector.gap_rows:
+                bad = of_scan(tree.array(item, read_.request.limits) != 0, shape, f"{tree.path}, '{path}'")
+                frame |= bad if bad.ndim == 2 else bad.all(axis=0)
+                if bad.ndim == 3:
+                    scan = masked(scan, three_state(bad, shape, scan.source), f"voxels masked by '{path}'")
+    if kind.shape is not None and tuple(kind.shape) == shape[1:]:
+        for first, end in kind.gap_rows:
             frame[first:end] = True
-        for first, end in detector.gap_columns:
+        for first, end in kind.gap_columns:
             frame[:, first:end] = True
-    bad: NDArray[np.bool_] = frame
-    counts: NDArray[Any] = scan.array
-    if detector.saturation is not None and counts.max() >= detector.saturation:
-        bad = frame | (counts >= detector.saturation)
-    if not bad.any():
+    if kind.saturation is not None:
+        told = [Saturation(kind.saturation, f"the description of {read_.beamline.name}")]
+        scan = with_saturation(scan, told if scan.saturation is None else [*told, scan.saturation])
+    if not frame.any():
         return scan
-    note = f"; {int(np.count_nonzero(frame))} pixels masked"
-    mask = three_state(bad, shape, scan.source)
-    return replace(scan, mask=mask if scan.mask is None else np.maximum(mask, scan.mask), chosen=scan.chosen + note)
+    mask = three_state(frame, shape, scan.source)
+    return masked(scan, mask, f"{int(np.count_nonzero(frame))} pixels masked by the description")
 
 
 def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) -> RawScan:
@@ -327,10 +366,15 @@ def _recorded(
     """Positions of every circle and of the energy; where the files have none those that are given, else None."""
     beamline, given = read_.beamline, read_.request.place.given
     described = {name: beamline.motors.get(name, []) for name in circles.circles} | {ENERGY: beamline.energy}
-    found = {name: numbers.all(candidates) for name, candidates in described.items()}
+    found = {name: _of_frames(read_, numbers.all(candidates)) for name, candidates in described.items()}
     if in_text is not None and in_text.along_hkl:  # only columns tell where the circles were
         found |= {name: None for name in circles.circles if (at := found[name]) is not None and len(at) == 1}
     return found | {name: np.array([given[name]]) for name, at in found.items() if at is None and name in given}
+
+
+def _of_frames(read_: _Read, positions: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """Positions without those of frames that were planned and never written."""
+    return positions[: len(read_.scan.array)] if read_.stopped and positions is not None else positions
 
 
 def _values(read_: _Read, numbers: _Numbers, in_text: spec.SpecScan | None) -> dict[str, float | None]:

@@ -1,92 +1,93 @@
-"""HDF5 and NeXus: the largest three-dimensional dataset, or the one that is named, with the detector's pixel mask."""
+"""HDF5 and NeXus: the rocking curve of a file, or the dataset that is named, with what the detector says of its pixels."""
 
-import math
 import re
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.formats.scan import Limits, RawScan, Request, admit, geometry_of, native, three_state
-from inphase.formats.tree import NUMBERED, Tree, opened
+from inphase.formats import detector, entries
+from inphase.formats.pieces import Found, joined, sides, stacked
+from inphase.formats.scan import Place, RawScan, Request, geometry_of, three_axes
+from inphase.formats.tree import Tree, is_real, opened
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx5")
 # never the measurement itself, though some have its shape
 _AUXILIARY = re.compile(r"mask|flat|dark|background|white|error|weight|efficiency|support", re.IGNORECASE)
-# Eiger and NXdetector: 0 is a good pixel, every other value a reason why it is none
-PIXEL_MASKS = (
-    "entry/instrument/detector/detectorSpecific/pixel_mask",
-    "entry/instrument/detector/pixel_mask",
-)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A measurement: one dataset, or the numbered pieces of one along the rocking axis."""
-
-    path: str
-    pieces: tuple[h5py.Dataset, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the pieces put together."""
-        first = self.pieces[0].shape
-        return (sum(piece.shape[0] for piece in self.pieces), *first[1:])
-
-    @property
-    def size(self) -> int:
-        """Voxels."""
-        return math.prod(self.shape)
-
-    def load(self, tree: Tree, limits: Limits) -> NDArray[np.generic]:
-        """The pieces in one array. Raises DataError, TooLargeError before allocating."""
-        for piece in self.pieces:
-            tree.check_sources(piece)
-        dtype = self.pieces[0].dtype
-        shape = admit(self.shape, dtype, f"{tree.path}, dataset '{self.path}'", limits)
-        array = np.empty(shape, dtype.newbyteorder("="))
-        row = 0
-        for piece in self.pieces:
-            piece.read_direct(array, dest_sel=np.s_[row : row + piece.shape[0]])
-            row += piece.shape[0]
-        return native(array)
 
 
 def read(request: Request) -> RawScan:
-    """Reads `dataset`, else the largest three-dimensional one that is not a mask or a correction.
+    """Reads `dataset`, else the rocking curve: of several entries the one that is one, of its volumes the largest one that is
+    not a mask or a correction. `place` may name scan, sample and detector.
 
-    `q_steps` (3, 3) and `q_centre` (3,), in 1/m, at the root of the file give the geometry. Pixels that the file's
-    pixel mask names are masked.
+    `q_steps` (3, 3) and `q_centre` (3,), in 1/m, at the root of the file give the geometry. Pixels that the detector's
+    pixel mask names are masked; where it stops counting goes into the scan's saturation.
     """
     where = str(request.path)
     with opened(request.path) as tree:
-        found, others = named(tree, request.dataset) if request.dataset is not None else largest(tree)
-        array = found.load(tree, request.limits)
-        geometry = geometry_of(tree.small, where)
-        mask, note = _pixel_mask(tree, array.shape, request.limits)
-    chosen = f"dataset '{found.path}' {array.shape} {array.dtype}{note}"
-    if others:
-        chosen += f"; passed over {', '.join(others)}"
-    return RawScan(array, geometry, where, chosen, mask=mask)
+        found, note = named(tree, request.dataset) if request.dataset is not None else chosen(tree, request.place)
+        loaded = found.load(tree, request.limits)
+        scan = RawScan(
+            loaded.array,
+            geometry_of(tree.small, where),
+            where,
+            f"dataset '{found.path}' {loaded.where}{note}",
+            mask=loaded.mask,
+        )
+        return detector.applied(scan, tree, detector.groups(tree, found.path, found.pieces[0]), request.limits)
 
 
-def named(tree: Tree, path: str) -> tuple[Found, list[str]]:
+def named(tree: Tree, path: str) -> tuple[Found, str]:
     """The dataset of that path."""
-    return Found(path.strip("/"), (tree.dataset(path),)), []
+    return Found(path.strip("/"), (tree.dataset(path),)), ""
 
 
-def largest(tree: Tree) -> tuple[Found, list[str]]:
-    """The largest volume, and the paths of the others that were passed over. Raises DataError."""
-    volumes = joined(
-        [(name, item) for name, item in tree.datasets() if len(item.shape or ()) == 3 and item.dtype.kind in "uif"]
-    )
-    volumes = [volume for volume in volumes if not _AUXILIARY.search(volume.path)] or volumes
+def chosen(tree: Tree, place: Place) -> tuple[Found, str]:
+    """The rocking curve, and a word on what was passed over. Raises DataError."""
+    volumes = measurements(tree)
     if not volumes:
         raise DataError(f"{tree.path}: holds no three-dimensional dataset of real numbers; {tree.listing()}")
-    volumes.sort(key=lambda volume: (-volume.size, not volume.path.endswith("data"), volume.path))
+    note = ""
+    by_entry: dict[str, list[Found]] = defaultdict(list)
+    for volume in volumes:
+        by_entry[entries.name_of_entry(volume.path)].append(volume)
+    try:
+        names = entries.named(list(by_entry), place)
+        if len(names) > 1:
+            one, note = entries.choose(
+                tree, {name: max(volume.shape[0] for volume in by_entry[name]) for name in names}
+            )
+            names = names if one is None else [one]
+    except DataError as error:
+        raise DataError(f"{tree.path}: {error}") from error
+    volumes = [volume for name in names for volume in by_entry[name]]
+    if place.detector is not None:
+        by_name = [volume for volume in volumes if place.detector in volume.path.split("/")]
+        if not by_name:
+            paths = ", ".join(volume.path for volume in volumes[:8])
+            raise DataError(f"{tree.path}: has no frames of detector={place.detector}; it has {paths}")
+        volumes = by_name
+    best, others = largest(tree, volumes)
+    if others:
+        note = f"{f'; {note}' if note else ''}; passed over {', '.join(others)}"
+    elif note:
+        note = f"; {note}"
+    return best, note
+
+
+def measurements(tree: Tree) -> list[Found]:
+    """Every volume of the file that is no mask or correction; without any, images that lie apart, put together."""
+    real = [(name, item) for name, item in tree.datasets() if is_real(item) and len(item.shape or ()) >= 2]
+    volumes = joined(tree, [(name, item) for name, item in real if len(three_axes(item.shape)) == 3])
+    several = [volume for volume in volumes if volume.shape[0] > 1]
+    if not several:
+        several = stacked(tree, [(name, item) for name, item in real if sides(item)[0] == 1]) or volumes
+    return [volume for volume in several if not _AUXILIARY.search(volume.path)] or several
+
+
+def largest(tree: Tree, volumes: list[Found]) -> tuple[Found, list[str]]:
+    """The largest volume, and the paths of the others that were passed over. Raises DataError."""
+    volumes = sorted(volumes, key=lambda volume: (-volume.size, not volume.path.endswith("data"), volume.path))
     best = volumes[0]
     if (
         len(volumes) > 1
@@ -99,36 +100,14 @@ def largest(tree: Tree) -> tuple[Found, list[str]]:
     return best, [volume.path for volume in volumes[1:6]]
 
 
-def joined(datasets: list[tuple[str, h5py.Dataset]]) -> list[Found]:
-    """Puts data_000001, data_000002, ... of one group together where frames and type agree."""
-    found = []
-    pieces: dict[tuple[str, tuple[int, ...], np.dtype[Any]], list[tuple[int, h5py.Dataset]]] = {}
-    for path, dataset in datasets:
-        parent, _, name = path.rpartition("/")
-        match = NUMBERED.fullmatch(name)
-        if match:
-            pieces.setdefault((parent, dataset.shape[1:], dataset.dtype), []).append((int(match[2]), dataset))
-        else:
-            found.append(Found(path, (dataset,)))
-    for (parent, _, _), numbered in pieces.items():
-        numbered.sort(key=lambda pair: pair[0])
-        first, last = numbered[0][0], numbered[-1][0]
-        if last - first + 1 != len(numbered):
-            missing = next(n for n, (number, _) in enumerate(numbered, first) if n != number)
-            raise DataError(f"'{parent}/data_{missing:06d}' is missing or its file is: the scan cannot be put together")
-        span = f"data_{first:06d}" + (f"..{last:06d}" if last > first else "")
-        found.append(Found(f"{parent}/{span}".lstrip("/"), tuple(dataset for _, dataset in numbered)))
-    return found
-
-
-def _pixel_mask(tree: Tree, shape: tuple[int, ...], limits: Limits) -> tuple[NDArray[np.uint8] | None, str]:
-    """The first pixel mask of the file that fits the frames, and a word on it."""
-    for path in PIXEL_MASKS:
-        item = tree.get(path)
-        if not isinstance(item, h5py.Dataset):
-            continue
-        if item.shape != shape[1:]:
-            return None, f"; '{path}' {item.shape} does not fit the frames and is not applied"
-        mask = three_state(tree.array(item, limits) != 0, shape, f"{tree.path}, '{path}'")
-        return mask, f"; {int(np.count_nonzero(mask[0]))} pixels masked by '{path}'"
-    return None, ""
+def image(tree: Tree) -> tuple[str, h5py.Dataset]:
+    """The image of a file that holds one: the largest that is no mask or correction. Raises DataError."""
+    images = [
+        (name, item)
+        for name, item in tree.datasets()
+        if is_real(item) and len(item.shape or ()) >= 2 and sides(item)[0] == 1 and item.size
+    ]
+    images = [(name, item) for name, item in images if not _AUXILIARY.search(name)] or images
+    if not images:
+        raise DataError(f"{tree.path}: holds no image of real numbers; {tree.listing()}")
+    return min(images, key=lambda each: (-each[1].size, not each[0].endswith("data"), each[0]))

@@ -9,7 +9,6 @@ import zlib
 from pathlib import Path
 from typing import Any, Final
 
-import h5py
 import numpy as np
 import scipy.io
 from numpy.typing import NDArray
@@ -18,8 +17,8 @@ from inphase.errors import DataError
 from inphase.formats.atomic import replacing
 from inphase.formats.npy import first_line
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import Limits, RawScan, Request, admit, native
-from inphase.formats.tree import opened
+from inphase.formats.scan import Limits, RawScan, Request, admit, native, three_axes
+from inphase.formats.tree import is_hdf5, is_real, opened
 
 SUFFIX: Final = ".mat"
 _PREFERRED: Final = ("data", "I", "intensity")
@@ -38,18 +37,18 @@ def read(request: Request) -> RawScan:
 
     The variable is (row, column, frame) in MATLAB; what comes back is (frame, row, column).
     """
-    if h5py.is_hdf5(request.path):
+    if is_hdf5(request.path):
         return _read_hdf5(request)
     where = str(request.path)
     try:
         declared = {name: (tuple(shape), kind) for name, shape, kind in scipy.io.whosmat(request.path)}
         name = _choose({n: s for n, (s, kind) in declared.items() if kind in _CLASSES}, request, str(sorted(declared)))
         shape, kind = declared[name]
-        admit(_turned_shape(shape), np.dtype(_CLASSES[kind]), f"{where}, variable '{name}'", request.limits)
+        sides = admit(_turned_shape(shape), np.dtype(_CLASSES[kind]), f"{where}, variable '{name}'", request.limits)
         loaded = scipy.io.loadmat(request.path, variable_names=[name])[name]
     except _DAMAGED as error:
         raise DataError(f"{where}: truncated, damaged, or not a MATLAB file: {first_line(error)}") from error
-    array = native(np.moveaxis(loaded, 2, 0))
+    array = native(np.moveaxis(loaded.reshape(*sides[1:], sides[0]), 2, 0))
     admit(array.shape, array.dtype, f"{where}, variable '{name}'", request.limits)
     return RawScan(array, None, where, f"variable '{name}' {loaded.shape} (row, column, frame) {array.dtype}")
 
@@ -65,11 +64,11 @@ def write(path: Path, arrays: Arrays) -> None:
         "mask": result.mask,
         **result.derived,
     }
-    content: dict[str, Any] = {name: np.moveaxis(volume, 0, 2) for name, volume in volumes.items()}
+    content: dict[str, Any] = {name: _turned(volume) for name, volume in volumes.items()}
     content["document"] = str(arrays["document"])
     content["phase_sign"] = "F(q) = sum o(r) exp(-i q.r), as MATLAB's fftn"
     if result.coherence_kernel is not None:
-        content["coherence_kernel"] = np.moveaxis(result.coherence_kernel, 0, 2)
+        content["coherence_kernel"] = _turned(result.coherence_kernel)
     if result.voxel_basis_m is not None:
         content["voxel_basis_m"] = result.voxel_basis_m
     elif result.voxel_size_m is not None:
@@ -78,15 +77,23 @@ def write(path: Path, arrays: Arrays) -> None:
         scipy.io.savemat(partial, content, appendmat=False)
 
 
+def _turned(array: NDArray[Any]) -> NDArray[Any]:
+    """(frame, row, column) -> (row, column, frame); an image as it is."""
+    return np.moveaxis(array, 0, 2) if array.ndim == 3 else array
+
+
 def _read_hdf5(request: Request) -> RawScan:
     where = str(request.path)
     with opened(request.path) as tree:
         volumes = {path: item for path, item in tree.datasets() if not path.startswith("#refs#")}
-        shapes = {path: item.shape or () for path, item in volumes.items() if item.dtype.kind in "uif"}
+        shapes = {path: item.shape or () for path, item in volumes.items() if is_real(item)}
         name = _choose(shapes, request, tree.listing())
         item = volumes[name]
-        admit(_turned_shape((item.shape or ())[::-1]), item.dtype, f"{where}, variable '{name}'", request.limits)
-        array = native(tree.array(item, Limits(request.limits.max_bytes)).transpose(0, 2, 1))
+        sides = admit(
+            _turned_shape((item.shape or ())[::-1]), item.dtype, f"{where}, variable '{name}'", request.limits
+        )
+        stored = tree.array(item, Limits(request.limits.max_bytes)).reshape(sides[0], sides[2], sides[1])
+        array = native(stored.transpose(0, 2, 1))
     return RawScan(array, None, where, f"variable '{name}' {item.shape[::-1]} (row, column, frame) {array.dtype}")
 
 
@@ -95,7 +102,9 @@ def _choose(shapes: dict[str, tuple[int, ...]], request: Request, listing: str) 
         if request.dataset not in shapes:
             raise DataError(f"{request.path}: has no numeric variable '{request.dataset}'; it holds {listing}")
         return request.dataset
-    volumes = {name: int(np.prod(shape, dtype=object)) for name, shape in shapes.items() if len(shape) == 3}
+    volumes = {
+        name: int(np.prod(shape, dtype=object)) for name, shape in shapes.items() if len(_turned_shape(shape)) == 3
+    }
     if not volumes:
         raise DataError(f"{request.path}: holds no three-dimensional real variable; it holds {listing}")
     for name in _PREFERRED:
@@ -109,5 +118,9 @@ def _choose(shapes: dict[str, tuple[int, ...]], request: Request, listing: str) 
 
 
 def _turned_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(row, column, frame) -> (frame, row, column); other numbers of axes as they are, for the message."""
-    return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
+    """(row, column, frame) -> (frame, row, column); other numbers of axes as they are, for the message.
+
+    Axes of length 1 beyond three are dropped before: the third of MATLAB's (row, column, 1, frame), for example.
+    """
+    sides = three_axes(shape)
+    return (sides[2], sides[0], sides[1]) if len(sides) == 3 else sides

@@ -24,12 +24,12 @@ def read(request: Request) -> RawScan:
 
 
 def decode(stream: IO[bytes], size: int, where: str, limits: Limits) -> NDArray[np.generic]:
-    """The three-dimensional numeric array in `size` bytes of .npy.
+    """The three-dimensional numeric array in `size` bytes of .npy; further axes of length 1 are dropped.
 
     Raises DataError where the header is damaged, promises other than `size` bytes, or holds objects; TooLargeError.
     """
     shape, dtype, begin = header(stream, where)
-    admit(shape, dtype, where, limits)
+    sides = admit(shape, dtype, where, limits)
     count = math.prod(shape)
     if size - begin != count * dtype.itemsize:
         what = "truncated" if size - begin < count * dtype.itemsize else "longer than its header says"
@@ -37,7 +37,7 @@ def decode(stream: IO[bytes], size: int, where: str, limits: Limits) -> NDArray[
             f"{where}: {what}: shape {shape} of {dtype} needs {count * dtype.itemsize} bytes after the header, the file holds {size - begin}"
         )
     stream.seek(0)
-    return native(np.lib.format.read_array(stream, allow_pickle=False))
+    return native(np.lib.format.read_array(stream, allow_pickle=False)).reshape(sides)
 
 
 def header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:

@@ -19,14 +19,18 @@ from inphase.formats.scan import (
     Limits,
     RawScan,
     Request,
+    Saturation,
     geometry_arrays,
     geometry_of,
     in_words,
     native,
+    three_axes,
     three_state,
+    with_saturation,
 )
 from inphase.pattern import Domain
 
+SATURATION = "saturation"
 _MAX_MEMBERS = 1000
 _MAX_HEADER = 65_536 + 12
 _MAX_SMALL = 2**24  # bytes of a member that is read whole because its name is known
@@ -39,8 +43,9 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, Val
 def read(request: Request) -> RawScan:
     """Reads `dataset`, else the key `data`, else the largest three-dimensional array.
 
-    `q_steps` (3, 3) and `q_centre` (3,), in 1/m, give the geometry where the file has them, and `mask` (of the scan or
-    of a frame; 0 valid, 1 masked, 2 outside the measured range) the mask.
+    `q_steps` (3, 3) and `q_centre` (3,), in 1/m, give the geometry where the file has them, `mask` (of the scan or of a
+    frame; 0 valid, 1 masked, 2 outside the measured range) the mask, and `saturation` the counts per voxel at and above
+    which the detector no longer counts.
     """
     with request.path.open("rb") as stream:
         return decode(stream, str(request.path), request)
@@ -56,12 +61,14 @@ def decode(stream: IO[bytes], where: str, request: Request) -> RawScan:
             name: _small(archive, name, where) for name in GEOMETRY if name in headers
         }
         mask = _mask(archive, headers, key, array.shape, where, request.limits)
-    others = sorted(set(headers) - {key, *small} - ({"mask"} if mask is not None else set()))
+        saturation = _saturation(_small(archive, SATURATION, where) if SATURATION in headers else None, where)
+    others = sorted(set(headers) - {key, *small, SATURATION} - ({"mask"} if mask is not None else set()))
     chosen = f"key '{key}' {array.shape} {array.dtype}" + (" with its mask" if mask is not None else "")
     if others:
         chosen += f"; passed over {', '.join(others)}"
     geometry = geometry_of(small.get, where)
-    return RawScan(array, geometry, where, chosen, mask=mask)
+    scan = RawScan(array, geometry, where, chosen, mask=mask)
+    return with_saturation(scan, [] if saturation is None else [saturation])
 
 
 def declared_bytes(stream: IO[bytes], where: str, request: Request) -> int:
@@ -77,6 +84,8 @@ def encode(scan: RawScan) -> bytes:
     arrays = {"data": scan.array, **geometry_arrays(scan.geometry)}
     if scan.mask is not None:
         arrays["mask"] = scan.mask[0] if scan.mask.strides[0] == 0 else scan.mask
+    if scan.saturation is not None:
+        arrays[SATURATION] = np.array(scan.saturation.level)
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **arrays)
     return stream.getvalue()
@@ -149,7 +158,9 @@ def _choose(headers: dict[str, _Header], request: Request, where: str) -> str:
         if key in headers:
             return key
     volumes = {
-        key: math.prod(shape) for key, (shape, dtype) in headers.items() if len(shape) == 3 and dtype.kind in "uif"
+        key: math.prod(shape)
+        for key, (shape, dtype) in headers.items()
+        if len(three_axes(shape)) == 3 and dtype.kind in "uif"
     }
     if not volumes:
         raise DataError(f"{where}: holds no three-dimensional array of real numbers; it holds {listing}")
@@ -179,7 +190,7 @@ def _mask(
         return None
     declared, dtype = headers["mask"]
     label = f"{where}, key 'mask'"
-    if declared not in (shape, shape[1:]):
+    if math.prod(declared) not in (math.prod(shape), math.prod(shape[1:])):
         raise DataError(f"{label}: its shape {declared} fits neither the scan {shape} nor its frames {shape[1:]}")
     info = archive.getinfo("mask.npy")
     if info.file_size > math.prod(declared) * dtype.itemsize + _MAX_HEADER or info.file_size > limits.max_bytes:
@@ -189,6 +200,15 @@ def _mask(
             return three_state(np.lib.format.read_array(stream, allow_pickle=False), shape, label)
     except _DAMAGED as error:
         raise DataError(f"{label}: damaged: {npy.first_line(error)}") from error
+
+
+def _saturation(found: NDArray[np.generic] | None, where: str) -> Saturation | None:
+    """The level of the key of that name. Raises DataError where it is no number above zero."""
+    if found is None:
+        return None
+    if found.size != 1 or found.dtype.kind not in "uif" or not 0 < (level := float(found.reshape(-1)[0])) < math.inf:
+        raise DataError(f"{where}, key '{SATURATION}': one number of counts above zero is expected")
+    return Saturation(level, f"key '{SATURATION}'")
 
 
 def _small(archive: zipfile.ZipFile, key: str, where: str) -> NDArray[np.generic]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import cohere, cxi, hdf5, npy, npz
 from inphase.formats.scan import Limits, in_words, native
-from inphase.formats.tree import Tree, opened
+from inphase.formats.tree import Tree, opened, type_of
 
 _OBJECTS: Final = (f"{cxi.IMAGE}/data", "entry_1/data_1/data")
 _SUFFIXES: Final = (*hdf5.SUFFIXES, ".cxi")
@@ -102,8 +102,10 @@ def _support(tree: Tree, limits: Limits) -> NDArray[np.bool_] | None:
     if isinstance(item, h5py.Dataset):
         return np.asarray(tree.array(item, limits) != 0)
     item = tree.get(f"{cxi.IMAGE}/mask")
-    if isinstance(item, h5py.Dataset) and item.dtype.kind in "ui":
-        inside = np.bitwise_and(tree.array(item, limits).astype(np.uint32), cxi.INSIDE_SUPPORT) != 0
+    dtype = type_of(item)
+    if isinstance(item, h5py.Dataset) and dtype is not None and dtype.kind in "ui":
+        bits = tree.array(item, limits)
+        inside = np.bitwise_and(bits.view(f"u{bits.dtype.itemsize}").astype(np.uint64), cxi.INSIDE_SUPPORT) != 0
         return inside if inside.any() else None
     return None
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,17 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Saturation:
+    """Where the detector stops counting, as the file tells it.
+
+    level: counts per voxel, of the array as it is; at and above it a voxel is no measurement. told_by: where that stands.
+    """
+
+    level: float
+    told_by: str
+
+
+@dataclass(frozen=True)
 class RawScan:
     """An array as the file holds it; nothing is corrected, scaled or converted.
 
@@ -36,6 +47,7 @@ class RawScan:
     source: the file or folder read.
     chosen: what was taken out of it (dataset, key, frames), and what was passed over; for people and provenance.
     mask: uint8 of MaskState, the array's shape (it may be one frame seen many times); None where the file has none.
+    saturation: None where the file tells of none.
     """
 
     array: NDArray[np.generic]
@@ -44,6 +56,7 @@ class RawScan:
     chosen: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     mask: NDArray[np.uint8] | None = None
+    saturation: Saturation | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ Reader = Callable[[Request], RawScan]
 
 
 def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits) -> tuple[int, int, int]:
-    """Checks declared shape and type before anything is allocated; returns the shape.
+    """Checks declared shape and type before anything is allocated; returns the shape without further axes of length 1.
 
     Raises DataError unless three-dimensional, non-empty and real-valued, TooLargeError above `limits`.
     """
@@ -103,7 +116,8 @@ def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits
     if dtype.kind not in "uif":
         hint = "; a complex field is a result, not a measurement" if dtype.kind == "c" else ""
         raise DataError(f"{where}: element type {dtype} is not a real number{hint}; store counts as integers or floats")
-    if len(shape) != 3:
+    sides = three_axes(shape)
+    if len(sides) != 3:
         raise DataError(
             f"{where}: has {len(shape)} dimension{'s' * (len(shape) != 1)}, shape {tuple(shape)}; "
             "a rocking curve has three: (rocking step, detector row, detector column)"
@@ -116,8 +130,32 @@ def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits
             f"{where}: declares {tuple(shape)} of {dtype}, {in_words(nbytes)}, above the limit of {in_words(limits.max_bytes)}; "
             "crop the detector to the region around the peak, or raise the limit"
         )
-    n0, n1, n2 = shape
+    n0, n1, n2 = sides
     return int(n0), int(n1), int(n2)
+
+
+def three_axes(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape without axes of length 1 beyond the three of a volume, the first ones first; others come back as they are."""
+    sides = list(shape)
+    while len(sides) > 3 and 1 in sides:
+        sides.remove(1)
+    return tuple(sides)
+
+
+def of_scan(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[Any]:
+    """A mask of a file, of any type, as one of the scan's `shape` or of its frames: further axes of length 1 are dropped.
+
+    Raises DataError where it fits neither.
+    """
+    found = np.asarray(mask)
+    for fitting in (shape, shape[1:]):
+        if found.shape == fitting or (found.ndim > len(fitting) and _same_sides(found.shape, fitting)):
+            return found.reshape(fitting)
+    raise DataError(f"{where}: the mask {found.shape} fits neither the scan {shape} nor its frames {shape[1:]}")
+
+
+def _same_sides(one: Sequence[int], other: Sequence[int]) -> bool:
+    return [side for side in one if side != 1] == [side for side in other if side != 1]
 
 
 def three_state(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[np.uint8]:
@@ -125,15 +163,28 @@ def three_state(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArr
 
     Raises DataError where it does not fit or holds other values.
     """
-    found = np.asarray(mask)
-    if found.shape not in (shape, shape[1:]):
-        raise DataError(f"{where}: the mask {found.shape} fits neither the scan {shape} nor its frames {shape[1:]}")
+    found = of_scan(mask, shape, where)
     if found.dtype.kind not in "bui" or (found.size and not (found.min() >= 0 and found.max() <= max(MaskState))):
         raise DataError(
             f"{where}: a mask holds the integers 0 (valid), 1 (masked) and 2 (outside the measured range); this one, "
             f"{found.dtype}, does not"
         )
     return np.broadcast_to(found.astype(np.uint8), shape)
+
+
+def masked(scan: RawScan, mask: NDArray[np.uint8], note: str) -> RawScan:
+    """The scan with more of it masked, and a word on that."""
+    both = mask if scan.mask is None else np.maximum(mask, scan.mask)
+    return replace(scan, mask=both, chosen=f"{scan.chosen}; {note}")
+
+
+def with_saturation(scan: RawScan, levels: Sequence[Saturation]) -> RawScan:
+    """The scan with the lowest of several levels, which `chosen` names; as it is where there are none."""
+    if not levels:
+        return scan
+    lowest = min(levels, key=lambda told: told.level)
+    note = f"saturated from {lowest.level:.10g} counts on ({lowest.told_by})"
+    return replace(scan, saturation=lowest, chosen=f"{scan.chosen}; {note}")
 
 
 def native(array: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -11,7 +11,7 @@ from itertools import count
 import h5py
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats.tree import Tree
+from inphase.formats.tree import Tree, names_in
 
 Known = Mapping[str, str]
 PLACEHOLDERS = ("scan", "sample", "detector")
@@ -87,7 +87,7 @@ def _below(
         if child is not None:
             yield from _below(tree, child, f"{path}/{literal}", parts[1:], known, tried)
         return
-    for name in item:
+    for name in names_in(item):
         if next(tried) >= _MOST_NAMES:
             raise TooLargeError(
                 f"{tree.path}: more than {_MOST_NAMES} names may be meant: give scan=, sample=, detector="

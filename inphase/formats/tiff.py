@@ -1,14 +1,12 @@
 """TIFF: a stack in one file, or a folder with one frame per file as EPICS areaDetector writes it."""
 
+import math
 import re
 import struct
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +14,18 @@ import tifffile
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.formats import sequence
 from inphase.formats.npy import first_line
-from inphase.formats.scan import RawScan, Request, admit, native
+from inphase.formats.scan import RawScan, Request, Saturation, admit, native, three_axes, with_saturation
 
 SUFFIXES = (".tif", ".tiff")
+# the counts come back as they were; what loses some of them (JPEG and its kin) is no measurement any more
+_LOSSLESS = tuple(
+    tifffile.COMPRESSION[name]
+    for name in ("NONE", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "LZMA", "ZSTD", "ZSTD_DEPRECATED")
+)
+_CUTOFF = re.compile(r"Count_cutoff[\s:=]+(\d{1,12})")  # in the header that a Pilatus writes into its frames
+_IMAGEJ = re.compile(r"ImageJ=[^\n]*\n(?:[^\n]*\n)*?images=(\d{1,9})")
 _THREADS = 4  # reading overlaps with decoding; more buys nothing because tifffile holds the interpreter lock
 _DAMAGED = (
     tifffile.TiffFileError,
@@ -40,20 +46,24 @@ def read_stack(request: Request) -> RawScan:
     where = str(request.path)
     with _open(request.path) as tif:
         _check_chain(tif, where)
-        volumes = [series for series in tif.series if len(series.shape) == 3 and series.dtype is not None]
+        volumes = [series for series in tif.series if len(three_axes(series.shape)) == 3 and series.dtype is not None]
         series = max(volumes, key=lambda s: s.size) if volumes else tif.series[0]
+        _check_promise(tif, series.shape, where)
         if series.dtype is None:
             raise DataError(f"{where}: its pages have no element type that can be read")
         shape = admit(series.shape, series.dtype, where, request.limits)
+        _check_compression(list(series.pages), where)
         _check_extent(list(series.pages), where, request.path.stat().st_size)
         array = native(series.asarray())
         software = str(tif.pages.first.software or "")
-    if array.shape != shape:
+        levels = _saturation(tif.pages.first)
+    if array.size != math.prod(shape):
         raise DataError(f"{where}: truncated: {shape} declared, {array.shape} readable")
+    array = array.reshape(shape)
     chosen = f"{shape[0]} pages {shape[1:]} {array.dtype}"
     if len(tif.series) > 1:
         chosen += f"; passed over {len(tif.series) - 1} other series"
-    return RawScan(array, None, where, chosen, {"software": software} if software else {})
+    return with_saturation(RawScan(array, None, where, chosen, {"software": software} if software else {}), levels)
 
 
 def read_folder(request: Request) -> RawScan:
@@ -62,12 +72,13 @@ def read_folder(request: Request) -> RawScan:
     Where the folder holds several numbered sequences, `dataset` names the beginning of the wanted one.
     Raises DataError naming the first missing, repeated, damaged or differently shaped frame.
     """
-    sequence, others = _choose(request)
-    frames = sequence.frames
+    found = sequence.find(request.path, SUFFIXES, request.dataset, "TIFF")
+    frames = found.files
     with _open(frames[0]) as tif:
         page = tif.pages.first
         height, width = _frame_shape(tif, frames[0])
         dtype = np.dtype(page.dtype)
+        levels = _saturation(page)
     shape = admit((len(frames), height, width), dtype, str(request.path), request.limits)
     array = np.empty(shape, dtype.newbyteorder("="))
 
@@ -77,53 +88,7 @@ def read_folder(request: Request) -> RawScan:
     with ThreadPoolExecutor(_THREADS) as pool:
         for _ in pool.map(load, range(len(frames))):
             pass
-    chosen = f"{len(frames)} frames {frames[0].name} to {frames[-1].name}"
-    if others:
-        chosen += f"; passed over {others} other file{'s' * (others > 1)}"
-    return RawScan(array, None, str(request.path), chosen)
-
-
-@dataclass(frozen=True)
-class _Sequence:
-    """Numbered frames whose names begin alike, in order and without gaps."""
-
-    prefix: str
-    frames: list[Path]
-
-
-def _choose(request: Request) -> tuple[_Sequence, int]:
-    """The longest numbered sequence of the folder, and how many of its files do not belong to it."""
-    folder = request.path
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    groups: dict[str, list[tuple[int, Path]]] = defaultdict(list)
-    for path in files:
-        number = re.search(r"(\d+)$", path.stem)
-        if path.suffix.lower() in SUFFIXES and number and path.name.startswith(request.dataset or ""):
-            groups[path.stem[: number.start()]].append((int(number[1]), path))
-    if not groups:
-        wanted = f" whose names begin with '{request.dataset}'" if request.dataset is not None else ""
-        raise DataError(
-            f"{folder}: holds no numbered TIFF frames{wanted} (such as scan_00001.tif); it holds {_listing(files)}"
-        )
-    ranked = sorted(groups, key=lambda prefix: len(groups[prefix]), reverse=True)
-    if len(ranked) > 1 and 2 * len(groups[ranked[1]]) > len(groups[ranked[0]]):
-        names = ", ".join(f"'{prefix}' ({len(groups[prefix])})" for prefix in ranked[:5])
-        raise DataError(f"{folder}: holds several sequences of frames: {names}; name one with dataset=")
-    members = sorted(groups[ranked[0]])
-    for (current, path), (following, next_path) in pairwise(members):
-        if following == current:
-            raise DataError(f"{folder}: frame {current} is there twice: {path.name} and {next_path.name}")
-        if following != current + 1:
-            raise DataError(
-                f"{folder}: frame {current + 1} is missing, between {path.name} and {next_path.name}; "
-                "a rocking curve needs every step, so copy the missing file"
-            )
-    return _Sequence(ranked[0], [path for _, path in members]), len(files) - len(members)
-
-
-def _listing(files: list[Path]) -> str:
-    names = ", ".join(path.name for path in files[:5])
-    return f"{names}{', ...' if len(files) > 5 else ''}" if names else "no files"
+    return with_saturation(RawScan(array, None, str(request.path), found.chosen), levels)
 
 
 def _frame(path: Path, shape: tuple[int, int], dtype: np.dtype[np.generic], first: str) -> NDArray[np.generic]:
@@ -134,6 +99,7 @@ def _frame(path: Path, shape: tuple[int, int], dtype: np.dtype[np.generic], firs
             raise DataError(
                 f"{path}: frame of {found} {page.dtype}, but {first} has {shape} {dtype}; all frames of a scan must be alike"
             )
+        _check_compression([page], str(path))
         _check_extent([page], str(path), path.stat().st_size)
         return page.asarray()
 
@@ -169,6 +135,36 @@ def _check_chain(tif: tifffile.TiffFile, where: str) -> None:
     mark = tif.filehandle.read(tif.tiff.offsetsize)
     if len(mark) != tif.tiff.offsetsize or any(mark):
         raise DataError(f"{where}: truncated: the list of its pages breaks off after page {pages}")
+
+
+def _saturation(page: tifffile.TiffPage) -> list[Saturation]:
+    """Where the detector stops counting: a Pilatus says it in its header; a counter has fewer bits than the type."""
+    found = []
+    if (match := _CUTOFF.search(page.description or "")) is not None and int(match[1]) > 1:
+        found.append(Saturation(float(match[1]), "Count_cutoff of the TIFF's description"))
+    bits, dtype = page.bitspersample, page.dtype
+    if dtype is not None and dtype.kind == "u" and 8 < bits < 8 * dtype.itemsize:
+        found.append(Saturation(2.0**bits - 1, f"{bits} bits per sample"))
+    return found
+
+
+def _check_compression(pages: list[tifffile.TiffPage | tifffile.TiffFrame | None], where: str) -> None:
+    for page in pages:
+        if page is not None and page.compression not in _LOSSLESS:
+            name = getattr(page.compression, "name", "not known")
+            raise DataError(
+                f"{where}: is compressed with {name} (TIFF compression {int(page.compression)}), which is not read: save it "
+                "without compression, or with LZW, deflate or zstd"
+            )
+
+
+def _check_promise(tif: tifffile.TiffFile, shape: tuple[int, ...], where: str) -> None:
+    """ImageJ writes above 4 GB one page and `images=N`, the others behind it; of a truncated file only that page is left."""
+    match = _IMAGEJ.match(tif.pages.first.description or "")
+    if match is not None and len(tif.pages) == 1 and math.prod(shape[:-2]) < int(match[1]):
+        raise DataError(
+            f"{where}: truncated: its description promises {match[1]} images, and the file does not hold them"
+        )
 
 
 def _check_extent(pages: list[tifffile.TiffPage | tifffile.TiffFrame | None], where: str, size: int) -> None:

@@ -8,14 +8,16 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
-import hdf5plugin  # noqa: F401  # registers the detectors' compression filters
 import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
+from inphase.formats import filters
 from inphase.formats.npy import first_line
 from inphase.formats.scan import Limits, in_words, native
 
@@ -24,6 +26,7 @@ _MAX_OBJECTS = 100_000
 _MAX_DEPTH = 32
 _MAX_CHUNK = 2**30  # bytes of one chunk: it is decompressed as a whole
 _MAX_TEXT = 2**24
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
 
@@ -38,13 +41,72 @@ def opened(path: Path) -> Iterator["Tree"]:
             raise DataError(f"{path}: truncated or damaged HDF5: {first_line(error)}") from error
 
 
+def is_hdf5(path: Path) -> bool:
+    """Whether a file has the signature of HDF5; also one that is locked, or whose writer died, has it."""
+    with path.open("rb") as stream:
+        place, size = 0, path.stat().st_size
+        while place < size:  # at 0, 512, 1024, 2048, ...: before it a user block may stand
+            stream.seek(place)
+            if stream.read(len(_SIGNATURE)) == _SIGNATURE:
+                return True
+            place = max(512, 2 * place)
+    return False
+
+
+def type_of(item: h5py.Group | h5py.Dataset | None) -> np.dtype[Any] | None:
+    """The element type of a dataset; None for what is none, and for a type that numpy does not have."""
+    if not isinstance(item, h5py.Dataset):
+        return None
+    try:
+        dtype: np.dtype[Any] = item.dtype
+    except (TypeError, ValueError, RuntimeError, KeyError):
+        return None
+    return dtype
+
+
+def is_real(item: h5py.Group | h5py.Dataset | None) -> bool:
+    """Whether this is a dataset of real numbers."""
+    dtype = type_of(item)
+    return dtype is not None and dtype.kind in "uif"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A link that leads nowhere: its path, the file that it names, and what is wrong."""
+
+    path: str
+    file: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"'{self.path}' lies in the file {self.file}, {self.why}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a virtual dataset: its place there, its place in the source, and the source; None where that is missing."""
+
+    place: h5py.h5s.SpaceID
+    place_in_source: h5py.h5s.SpaceID
+    source: h5py.Dataset | None
+    file: str
+    why: str  # it is missing
+
+
 class Tree:
-    """The objects of one file, links followed by hand and only inside its folder."""
+    """The objects of one file, links followed by hand and only inside its folder.
+
+    Of a file that is itself a symbolic link the folder is that of the real one, where its links lead to others.
+    missing: links to other files that lead nowhere, as far as they were met. writing: files that were opened while a
+    program writes them (SWMR).
+    """
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
         self.path = path
         self.folder = path.resolve().parent
         self.stack = stack
+        self.missing: dict[str, Missing] = {}
+        self.writing: list[str] = []
         self.files: dict[Path, h5py.File] = {}
         self.root = self._open(path)
 
@@ -65,7 +127,7 @@ class Tree:
         item = self.get(path)
         if not isinstance(item, h5py.Dataset) or item.shape is None or not 0 < item.size <= most:
             return None
-        if item.dtype.kind not in "uif":
+        if not is_real(item):
             return None
         self.check_sources(item)
         return np.asarray(item[()])
@@ -87,11 +149,12 @@ class Tree:
 
     def array(self, dataset: h5py.Dataset, limits: Limits) -> NDArray[np.generic]:
         """Any numeric dataset, complex as well. Raises DataError, TooLargeError before allocating."""
-        label = f"{self.path}, dataset '{dataset.name}'"
+        label = f"{self.path}, dataset '{name_of(dataset)}'"
         self.check_sources(dataset)
-        if dataset.shape is None or dataset.dtype.kind not in "uifcb":
-            raise DataError(f"{label}: holds {dataset.dtype}, no numbers")
-        nbytes = math.prod(dataset.shape) * dataset.dtype.itemsize
+        dtype = type_of(dataset)
+        if dataset.shape is None or dtype is None or dtype.kind not in "uifcb":
+            raise DataError(f"{label}: holds {dtype or 'a type that is not known here'}, no numbers")
+        nbytes = math.prod(dataset.shape) * dtype.itemsize
         if nbytes > limits.max_bytes:
             raise TooLargeError(
                 f"{label}: declares {dataset.shape}, {in_words(nbytes)}, above the limit of {in_words(limits.max_bytes)}"
@@ -100,7 +163,7 @@ class Tree:
 
     def step(self, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
         """The member of a group, None where it does not exist."""
-        return self._child(group, name) if group.id.links.exists(name.encode()) else None
+        return self._child(group, name) if _key(group, name) is not None else None
 
     def datasets(self) -> Iterator[tuple[str, h5py.Dataset]]:
         """Every dataset once, by its shortest path; the same object under several names counts once."""
@@ -109,7 +172,7 @@ class Tree:
         visited = 0
         while pending:
             prefix, group = pending.pop(0)
-            for name in group:
+            for name in names_in(group):
                 visited += 1
                 if visited > _MAX_OBJECTS:
                     raise TooLargeError(
@@ -130,37 +193,59 @@ class Tree:
 
     def listing(self) -> str:
         """What the file holds, for a message."""
-        names = [f"{name} {item.shape} {item.dtype}" for name, item in self.datasets()]
-        return (
-            f"it holds {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}" if names else "it holds no datasets"
-        )
+        names = [f"{name} {item.shape} {type_of(item) or 'of unknown type'}" for name, item in self.datasets()]
+        held = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") if names else "no datasets"
+        lost = "; ".join(str(missing) for missing in list(self.missing.values())[:3])
+        return f"it holds {held}{f'; {lost}: copy what is missing beside it' if lost else ''}"
 
     def check_sources(self, dataset: h5py.Dataset, depth: int = 0) -> None:
         """A virtual dataset's sources lie in the folder, exist, and are themselves acceptable."""
+        for part in self.parts(dataset, depth):
+            if part.source is None:
+                raise DataError(f"{self.path}: {part.why}")
+            self.check_sources(part.source, depth + 1)
+
+    def parts(self, dataset: h5py.Dataset, depth: int = 0) -> list[Part]:
+        """What a virtual dataset is put together from; nothing of any other. Raises DataError for what may not be read."""
         _check_storage(dataset, str(self.path))
-        if not dataset.is_virtual:
-            return
         if depth > _MAX_DEPTH:
             raise DataError(f"{self.path}: its virtual datasets form a loop")
-        home = Path(dataset.file.filename)
+        if not dataset.is_virtual:
+            return []
+        home, found = Path(dataset.file.filename), []
         for source in dataset.virtual_sources():
             target = home if source.file_name == "." else self._inside(home.parent, source.file_name)
-            if not target.exists():
-                raise DataError(
-                    f"{self.path}: '{dataset.name}' needs the file {source.file_name}, which is missing; copy it beside this one"
+            item, why = None, f"'{name_of(dataset)}' needs the file {source.file_name}, which is missing; "
+            if target.is_file():
+                item = self._resolve(self._open(target), source.dset_name)
+                why = (
+                    f"'{name_of(dataset)}' needs '{source.dset_name}' of {source.file_name}, which has no such dataset"
                 )
-            item = self._resolve(self._open(target), source.dset_name)
-            if not isinstance(item, h5py.Dataset):
-                raise DataError(
-                    f"{self.path}: '{dataset.name}' needs '{source.dset_name}' of {source.file_name}, which is not there"
+            elif "%b" in source.file_name:
+                why = f"'{name_of(dataset)}' counts its files up ({source.file_name}), which is not followed here"
+            else:
+                why += self._instead(dataset, source.dset_name)
+            found.append(
+                Part(
+                    source.vspace, source.src_space, item if isinstance(item, h5py.Dataset) else None, target.name, why
                 )
-            self.check_sources(item, depth + 1)
+            )
+        return found
+
+    def _instead(self, dataset: h5py.Dataset, wanted: str) -> str:
+        """What to do where the file that a virtual dataset needs is missing."""
+        own = self._resolve(dataset.file, wanted)
+        if isinstance(own, h5py.Dataset) and own.id != dataset.id:
+            return (
+                f"if this file itself had that name once, take its own dataset='{wanted}'; else copy it beside this one"
+            )
+        return "copy it beside this one"
 
     def _resolve(self, group: h5py.Group, path: str, depth: int = 0) -> h5py.Group | h5py.Dataset | None:
         """The object at a path, link by link; None where it does not exist."""
         item: h5py.Group | h5py.Dataset | None = group.file if path.startswith("/") else group
         for name in filter(None, path.split("/")):
-            if not isinstance(item, h5py.Group) or not item.id.links.exists(name.encode()):
+            if not isinstance(item, h5py.Group) or _key(item, name) is None:
                 return None
             item = self._child(item, name, depth)
         return item
@@ -170,22 +255,27 @@ class Tree:
         if depth > _MAX_DEPTH:
             raise DataError(f"{self.path}: its links form a loop at '{name}'")
         # the low-level call: the high-level ones open a link's target in order to say whether it exists
-        links, key = group.id.links, name.encode()
+        links, key = group.id.links, _key(group, name)
+        if key is None:
+            raise DataError(f"{self.path}: damaged HDF5: a group lists '{name}' and does not hold it")
         kind = links.get_info(key).type
         if kind == h5py.h5l.TYPE_SOFT:
-            return self._resolve(group, links.get_val(key).decode(), depth + 1)
+            return self._resolve(group, _text(links.get_val(key)), depth + 1)
         if kind == h5py.h5l.TYPE_EXTERNAL:
-            file, path = (part.decode() for part in links.get_val(key))
+            file, path = (_text(part) for part in links.get_val(key))
             target = self._inside(Path(group.file.filename).parent, file)
-            if target.exists():
-                return self._resolve(self._open(target), path, depth + 1)
-            if NUMBERED.fullmatch(name):
-                raise DataError(
-                    f"{self.path}: '{name}' lies in the file {file}, which is missing; copy it beside this one"
-                )
+            item = self._resolve(self._open(target), path, depth + 1) if target.is_file() else None
+            if item is None:
+                here = f"{name_of(group)}/{name}".lstrip("/")
+                why = f"which has no '{path}'" if target.is_file() else "which is missing"
+                self.missing[here] = Missing(here, file, why)
+            return item
+        if kind != h5py.h5l.TYPE_HARD:
             return None
-        item = group.get(name)
-        return item if isinstance(item, h5py.Group | h5py.Dataset) else None
+        found = h5py.h5o.open(group.id, key)
+        if isinstance(found, h5py.h5g.GroupID):
+            return h5py.Group(found)
+        return h5py.Dataset(found, readonly=True) if isinstance(found, h5py.h5d.DatasetID) else None
 
     def _inside(self, base: Path, name: str) -> Path:
         target = (base / name).resolve()
@@ -199,26 +289,87 @@ class Tree:
         key = path.resolve()
         if key not in self.files:
             try:
-                # no lock: a detector may still hold the file, and shared file systems often offer none
-                self.files[key] = self.stack.enter_context(h5py.File(path, "r", locking=False))
+                file = self._file(key)
             except OSError as error:
-                raise DataError(f"{path}: not an HDF5 file, or truncated: {first_line(error)}") from error
+                raise DataError(f"{path}: {_why_closed(key, error)}") from error
+            self.files[key] = self.stack.enter_context(file)
         return self.files[key]
+
+    def _file(self, real: Path) -> h5py.File:
+        """By its real path, so that its links are followed from there."""
+        try:
+            # no lock: a detector may still hold the file, and shared file systems often offer none
+            return h5py.File(real, "r", locking=False)
+        except OSError as error:
+            if "already open for write" not in str(error):
+                raise
+            file = h5py.File(real, "r", locking=False, swmr=True)
+            self.writing.append(real.name)
+            return file
+
+
+def names_in(group: h5py.Group) -> Iterator[str]:
+    """The names of a group's members as text; those that are no UTF-8 are taken for Latin-1."""
+    for name in group:
+        yield name if isinstance(name, str) else _text(name)
+
+
+def name_of(item: h5py.Group | h5py.Dataset) -> str:
+    """The path of an object inside its own file, as text."""
+    return _text(h5py.h5i.get_name(item.id) or b"")
+
+
+def _text(name: bytes) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("latin-1")
+
+
+def _key(group: h5py.Group, name: str) -> bytes | None:
+    """The name of a group's member as the file has it, None where there is none."""
+    for encoding in ("utf-8", "latin-1"):
+        key = name.encode(encoding, "replace")
+        if group.id.links.exists(key):
+            return key
+    return None
+
+
+def _why_closed(path: Path, error: OSError) -> str:
+    """What to say of a file that HDF5 does not open."""
+    if not is_hdf5(path):
+        return f"not an HDF5 file, or truncated: {first_line(error)}"
+    if "open for" in str(error):  # the flag that a writer sets, without SWMR
+        return (
+            "another program has it open for writing, or died while it did: wait until it has closed the file; if it is "
+            f"dead, `h5clear -s {path.name}` takes the mark away"
+        )
+    if _is_locked(path):
+        return f"another program is writing it: wait until it has closed the file ({first_line(error)})"
+    return f"truncated or damaged HDF5, or its writer never closed it: {first_line(error)}"
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        h5py.File(path, "r", locking=True).close()
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
     """No raw storage in other files, no filter that is absent, no chunk that cannot be decompressed within bounds."""
-    label = f"{where}, dataset '{dataset.name}'"
+    label = f"{where}, dataset '{name_of(dataset)}'"
     if dataset.external:
         raise DataError(
             f"{label}: keeps its numbers in external raw files, which are not read; write them into the HDF5 file"
         )
-    if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > _MAX_CHUNK:
+    if dataset.chunks and math.prod(dataset.chunks) * dataset.id.get_type().get_size() > _MAX_CHUNK:
         raise TooLargeError(f"{label}: has chunks above {in_words(_MAX_CHUNK)}; store one frame per chunk")
     properties = dataset.id.get_create_plist()
     for index in range(properties.get_nfilters()):
         code, _, _, name = properties.get_filter(index)
         if not h5py.h5z.filter_avail(code):
-            raise DataError(
-                f"{label}: is compressed with filter {code} ({name.decode(errors='replace')}), which is not installed here"
-            )
+            raise DataError(f"{label}: {filters.absent(code, name)}")

@@ -7,7 +7,7 @@ which loads torch; nothing here does.
 import importlib.metadata
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,6 @@ from inphase.retrieval.problem import Problem
 
 if TYPE_CHECKING:
     from inphase.models.session import Session
-
-SIDE: Final = 64  # voxels along each axis of a reconstruction without a network
 
 
 class CommonFrame(Protocol):
@@ -79,8 +77,8 @@ def prepare(
     with clock("decode"):
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
     with clock("preprocess"):
-        recipe = preset(options.preprocess, options.domain)
-        found = preprocess(measured, recipe, card.grid if card else (SIDE, SIDE, SIDE), corrections)  # type: ignore[arg-type]
+        recipe = preset(options.preprocess, options.domain, scan.saturation.level if scan.saturation else None)
+        found = preprocess(measured, recipe, card.grid if card else None, corrections)
         prepared = _prepared(found, options, card)
     return Preparation(prepared, _report(scan, measured, found, recipe.text, options, prepared), found.pattern)
 
@@ -148,6 +146,7 @@ def judge(
             prepared.support_of(best),
             refined=found.recipe.refine != NO_REFINEMENT,
             valid_fraction=prepared.valid_fraction,
+            evidence=_evidence(found, ensemble),
         )
         alone = canonical = ambiguity.canonical(best.object, best.support)
         series = found.series
@@ -184,6 +183,16 @@ def judge(
             strain_reason=derived.reason,
             timings_ms=clock.rounded(),
         ),
+    )
+
+
+def _evidence(found: Report, ensemble: Ensemble | None) -> trust.Evidence:
+    steps = found.preprocess.steps
+    return trust.Evidence(
+        faults=tuple(fault for step in steps for fault in step.faults),
+        doubts=tuple(doubt for step in steps for doubt in step.doubts),
+        starts=len(ensemble.members) if ensemble else 1,
+        accepted=ensemble.accepted if ensemble else 1,
     )
 
 

@@ -22,15 +22,24 @@ def estimate(pattern: Pattern, quantile: float = 0.1) -> float:
     subtracted, and the bright part loses nothing that matters. Of a true flat background the lowest tenth lies 1.28
     standard deviations of a block's Poisson noise below the mean, which is added back.
     """
-    a, b, c = (max(1, min(BLOCK, n // BLOCKS)) for n in pattern.shape)
-    counts = block_sums(pattern.intensity, (a, b, c))  # zero where not valid
-    number = block_sums(pattern.mask == MaskState.VALID, (a, b, c))
-    enough = number >= LEAST_VALID * (a * b * c)
+    sides = tuple(max(1, min(BLOCK, n // BLOCKS)) for n in pattern.shape)
+    counts = block_sums(pattern.intensity, sides)  # zero where not valid
+    number = block_sums(pattern.mask == MaskState.VALID, sides)
+    volume = math.prod(sides)
+    enough = number >= LEAST_VALID * volume
     if not enough.any():
         return 0.0
-    volume = a * b * c
     lowest = float(np.quantile(counts[enough] / number[enough], quantile)) * volume
+    if lowest <= 0.0:  # it was subtracted before
+        return 0.0
     return (lowest - NormalDist().inv_cdf(quantile) * math.sqrt(lowest)) / volume
+
+
+def clipped(pattern: Pattern) -> Pattern:
+    """Negative sums are zero: the noise that subtracting a background leaves."""
+    if not (pattern.intensity < 0).any():
+        return pattern
+    return replace(pattern, intensity=np.maximum(pattern.intensity, np.float32(0.0)))
 
 
 def subtract(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:

@@ -14,7 +14,7 @@ LEAST_VALID = 0.5  # of a bin's voxels, and of its counts
 
 
 def binned(
-    pattern: Pattern, bins: tuple[int, int, int], expected: NDArray[np.float32] | None = None
+    pattern: Pattern, bins: tuple[int, ...], expected: NDArray[np.float32] | None = None
 ) -> tuple[Pattern, StepReport]:
     """Sum boxes of `bins` voxels. The shape must be a multiple of `bins`.
 
@@ -38,7 +38,8 @@ def binned(
         guessed = (pattern.mask == MaskState.MASKED) & np.isfinite(expected)
         total = counts + block_sums(np.where(guessed, expected, np.float32(0.0)), bins)
         covered = known + block_sums(guessed, bins)
-    enough = (known >= LEAST_VALID * full) & (counts >= LEAST_VALID * total)
+    measured = (counts >= LEAST_VALID * total) | (total <= 0)  # noise after subtraction may sum to less than nothing
+    enough = (known >= LEAST_VALID * full) & measured
     mask = np.where(2 * padding >= full - known, np.uint8(MaskState.PADDING), np.uint8(MaskState.MASKED))
     mask[enough] = MaskState.VALID
     summed = np.where(enough, total * (full / np.maximum(covered, 1.0)), 0.0).astype(np.float32)
@@ -50,5 +51,5 @@ def binned(
     geometry = pattern.geometry
     if geometry is not None:  # the DC voxel moves from N // 2 to the middle of the bin that becomes it
         middle = [(n // b // 2) * b + (b - 1) / 2 - n // 2 for n, b in zip(pattern.shape, bins, strict=True)]
-        geometry = geometry.moved((middle[0], middle[1], middle[2])).binned(bins)
+        geometry = geometry.moved(tuple(middle)).binned(bins)
     return replace(pattern, intensity=summed, mask=mask, geometry=geometry), StepReport("binning", numbers)

@@ -24,15 +24,15 @@ class Window:
     centre: measured voxel that was centred. measured: share of each axis of the window that was measured.
     """
 
-    start: tuple[int, int, int]
-    bins: tuple[int, int, int]
-    shape: tuple[int, int, int]
-    centre: tuple[int, int, int]
-    measured: tuple[float, float, float]
+    start: tuple[int, ...]
+    bins: tuple[int, ...]
+    shape: tuple[int, ...]
+    centre: tuple[int, ...]
+    measured: tuple[float, ...]
 
-    def moved(self, voxels: tuple[int, int, int]) -> "Window":
+    def moved(self, voxels: tuple[int, ...]) -> "Window":
         """The same window of a larger array, in which the measured grid begins at `voxels`."""
-        start, centre = ((a + voxels[0], b + voxels[1], c + voxels[2]) for a, b, c in (self.start, self.centre))
+        start, centre = (tuple(a + b for a, b in zip(at, voxels, strict=True)) for at in (self.start, self.centre))
         return replace(self, start=start, centre=centre)
 
     def report(self, reference: Reference) -> StepReport:
@@ -42,13 +42,13 @@ class Window:
 
 
 def window(
-    measured: tuple[int, int, int],
+    measured: tuple[int, ...],
     around: Core,
-    bins: tuple[int, int, int],
-    shape: tuple[int, int, int],
+    bins: tuple[int, ...],
+    shape: tuple[int, ...],
     reference: Reference = "peak",
-    sigma: tuple[float, float, float] = (2.0, 2.0, 2.0),
-    origin: tuple[int, int, int] = (0, 0, 0),
+    sigma: tuple[float, ...] | None = None,
+    origin: tuple[int, ...] | None = None,
 ) -> Window:
     """The window of shape * bins measured voxels that brings the reference to the DC voxel N // 2 of the binned grid.
 
@@ -57,14 +57,15 @@ def window(
     or by gaps, and a neighbour's tail moves the centre of mass. "mass" takes the centre of mass of what is above 5 % of the
     maximum around the peak: a smaller ramp for strongly strained crystals whose peak is split. "array" keeps the centre.
     measured: shape of the measurement. around: the surroundings of its peak. shape: of the model grid. sigma: oversampling;
-    the first minimum lies that many voxels from the peak. origin: of the measurement in its file, for the message.
+    the first minimum lies that many voxels from the peak; by default 2. origin: of the measurement in its file, for the message.
 
     Nothing wraps: the window may reach beyond the measurement. Raises DataError where less than half of the
     central fringe's half-width lies between peak and border: then the true maximum may lie outside.
     """
     if reference == "array":
-        return _laid(measured, bins, shape, (measured[0] // 2, measured[1] // 2, measured[2] // 2))
+        return _laid(measured, bins, shape, tuple(n // 2 for n in measured))
     spot = around.peak
+    sigma, origin = sigma or (2.0,) * len(spot), origin or (0,) * len(spot)
     for axis, (p, n, s) in enumerate(zip(spot, measured, sigma, strict=True)):
         if min(p, n - 1 - p) < s / 2:
             in_file = tuple(a + b for a, b in zip(spot, origin, strict=True))
@@ -78,43 +79,40 @@ def window(
 
 
 def _laid(
-    measured: tuple[int, int, int],
-    bins: tuple[int, int, int],
-    shape: tuple[int, int, int],
-    corner: tuple[int, int, int],
+    measured: tuple[int, ...],
+    bins: tuple[int, ...],
+    shape: tuple[int, ...],
+    corner: tuple[int, ...],
 ) -> Window:
     """The window whose DC voxel begins at the measured voxel `corner`."""
-    a, b, c = (k - n // 2 * step for k, n, step in zip(corner, shape, bins, strict=True))
-    share = [
+    first = tuple(k - n // 2 * step for k, n, step in zip(corner, shape, bins, strict=True))
+    share = tuple(
         max(0, min(start + n * step, size) - max(start, 0)) / (n * step)
-        for start, n, step, size in zip((a, b, c), shape, bins, measured, strict=True)
-    ]
-    i, j, k = (p + (step - 1) // 2 for p, step in zip(corner, bins, strict=True))
-    return Window((a, b, c), bins, shape, (i, j, k), (share[0], share[1], share[2]))
+        for start, n, step, size in zip(first, shape, bins, measured, strict=True)
+    )
+    centre = tuple(p + (step - 1) // 2 for p, step in zip(corner, bins, strict=True))
+    return Window(first, bins, shape, centre, share)
 
 
-def _brightest(around: Core, bins: tuple[int, int, int]) -> tuple[int, int, int]:
+def _brightest(around: Core, bins: tuple[int, ...]) -> tuple[int, ...]:
     """First voxel of the brightest box of `bins` voxels near the peak."""
-    sums, start = _near(around, (REACH + bins[0], REACH + bins[1], REACH + bins[2]))
+    sums, start = _near(around, tuple(REACH + b for b in bins))
     for axis, b in enumerate(bins):
         sums = np.lib.stride_tricks.sliding_window_view(sums, b, axis=axis).sum(axis=-1)
     found = np.unravel_index(int(sums.argmax()), sums.shape)
-    a, b, c = (int(i) + s for i, s in zip(found, start, strict=True))
-    return a, b, c
+    return tuple(int(i) + s for i, s in zip(found, start, strict=True))
 
 
-def _mass(around: Core, bins: tuple[int, int, int], sigma: tuple[float, float, float]) -> tuple[int, int, int]:
+def _mass(around: Core, bins: tuple[int, ...], sigma: tuple[float, ...]) -> tuple[int, ...]:
     """First voxel of the box of `bins` voxels whose middle is nearest to the centre of mass, within four fringes of the peak."""
-    weight, start = _near(around, (int(4 * sigma[0]) + 1, int(4 * sigma[1]) + 1, int(4 * sigma[2]) + 1))
+    weight, start = _near(around, tuple(int(4 * s) + 1 for s in sigma))
     weight = np.where(weight > MASS_LEVEL * weight.max(), weight, np.float32(0.0))
     mean = ndimage.center_of_mass(weight)
-    a, b, c = (round(float(m) + s - (step - 1) / 2) for m, s, step in zip(mean, start, bins, strict=True))
-    return a, b, c
+    return tuple(round(float(m) + s - (step - 1) / 2) for m, s, step in zip(mean, start, bins, strict=True))
 
 
-def _near(around: Core, reach: tuple[int, int, int]) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
+def _near(around: Core, reach: tuple[int, ...]) -> tuple[NDArray[np.float32], tuple[int, ...]]:
     """The intensity within `reach` of the peak, and its first voxel in the pattern."""
-    a, b, c = (p - s for p, s in zip(around.peak, around.start, strict=True))
-    box = box_around((a, b, c), reach, around.intensity.shape)
-    i, j, k = (part.start + s for part, s in zip(box, around.start, strict=True))
-    return around.intensity[box], (i, j, k)
+    inside = tuple(p - s for p, s in zip(around.peak, around.start, strict=True))
+    box = box_around(inside, reach, around.intensity.shape)
+    return around.intensity[box], tuple(part.start + s for part, s in zip(box, around.start, strict=True))

@@ -24,46 +24,41 @@ class Core:
     """
 
     intensity: NDArray[np.float32]
-    start: tuple[int, int, int]
-    peak: tuple[int, int, int]
+    start: tuple[int, ...]
+    peak: tuple[int, ...]
 
 
 def core(pattern: Pattern, background: float = 0.0) -> Core:
     """The surroundings of the peak of a pattern with flat `background` counts per voxel."""
     rough = find_peak(pattern)
-    box = around(rough, (BOX // 2, BOX // 2, BOX // 2), pattern.shape)
+    box = around(rough, (BOX // 2,) * len(rough), pattern.shape)
     valid = pattern.valid[box]
     intensity = pattern.intensity[box] - np.float32(background)
-    start = (box[0].start, box[1].start, box[2].start)
+    start = tuple(part.start for part in box)
     if valid.all():
         return Core(intensity, start, rough)
-    a, b, c = (p - s for p, s in zip(rough, start, strict=True))
-    intensity = filled(intensity, valid, (a, b, c), poisson=pattern.domain is Domain.COUNTS)
-    near = around((a, b, c), (REACH, REACH, REACH), intensity.shape)
+    inside = tuple(p - s for p, s in zip(rough, start, strict=True))
+    intensity = filled(intensity, valid, inside, poisson=pattern.domain is Domain.COUNTS)
+    near = around(inside, (REACH,) * len(inside), intensity.shape)
     smooth = ndimage.gaussian_filter(intensity[near], SMOOTH, mode="nearest")
     spot = np.unravel_index(int(smooth.argmax()), smooth.shape)
-    a, b, c = (int(i) + part.start + s for i, part, s in zip(spot, near, start, strict=True))
-    return Core(intensity, start, (a, b, c))
+    return Core(intensity, start, tuple(int(i) + part.start + s for i, part, s in zip(spot, near, start, strict=True)))
 
 
-def find_peak(pattern: Pattern) -> tuple[int, int, int]:
+def find_peak(pattern: Pattern) -> tuple[int, ...]:
     """Voxel of the brightest spot, on lightly smoothed data; holes are bridged, so that it may lie in one."""
-    coarse = block_sums(pattern.intensity, (BLOCK, BLOCK, BLOCK))
+    coarse = block_sums(pattern.intensity, (BLOCK,) * len(pattern.shape))
     block = np.unravel_index(int(coarse.argmax()), coarse.shape)
-    a, b, c = (int(i) * BLOCK + BLOCK // 2 for i in block)
-    box = around((a, b, c), (REACH, REACH, REACH), pattern.shape)
+    middle = tuple(int(i) * BLOCK + BLOCK // 2 for i in block)
+    box = around(middle, (REACH,) * len(middle), pattern.shape)
     smooth = _smoothed(pattern.intensity[box], pattern.valid[box])
     spot = np.unravel_index(int(smooth.argmax()), smooth.shape)
-    i, j, k = (int(i) + part.start for i, part in zip(spot, box, strict=True))
-    return i, j, k
+    return tuple(int(i) + part.start for i, part in zip(spot, box, strict=True))
 
 
-def around(
-    spot: tuple[int, int, int], reach: tuple[int, int, int], shape: tuple[int, ...]
-) -> tuple[slice, slice, slice]:
+def around(spot: tuple[int, ...], reach: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
     """The box [spot - reach, spot + reach) inside an array of `shape`."""
-    a, b, c = (slice(max(0, p - r), min(n, p + r)) for p, r, n in zip(spot, reach, shape, strict=True))
-    return a, b, c
+    return tuple(slice(max(0, p - r), min(n, p + r)) for p, r, n in zip(spot, reach, shape, strict=True))
 
 
 def _smoothed(intensity: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:

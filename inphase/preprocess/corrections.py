@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.pattern import MaskState, Pattern
+from inphase.pattern import MaskState, Pattern, as_frames
 from inphase.preprocess.report import Number, StepReport
 
 DARK_LIMIT = 1.0  # a pixel with more than this without beam counts by itself
@@ -32,7 +32,7 @@ def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepRe
 
     Raises DataError where a map does not cover the frames.
     """
-    frame = pattern.shape[1:]
+    frame = pattern.shape[-2:]
     bad = np.zeros(frame, bool)
     gain = np.ones(frame, np.float32)
     if corrections.dark is not None:
@@ -46,7 +46,7 @@ def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepRe
         gain = np.where(bad, 1.0, flat[~bad].mean() / np.where(bad, 1.0, flat)).astype(np.float32)
     gain[bad] = 0.0
     mask = pattern.mask.copy()
-    mask[:, bad] = MaskState.MASKED
+    as_frames(mask)[:, bad] = MaskState.MASKED
     numbers: dict[str, Number] = {
         "bad_pixels": int(bad.sum()),
         "gain_lowest": float(gain[~bad].min()),

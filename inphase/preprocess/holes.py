@@ -6,18 +6,28 @@ those that leave the least there (Papoulis 1975, solved directly; Tikhonov term 
 band that explains the measured values. Each hole is filled along the axis on which it is narrowest, in units of that band:
 a lost frame from the frames beside it, a gap between modules from both sides. Four voxels across the peak of a crystal with
 sigma 2.5 to 6 come back to within 4 %.
+
+A compact hole that is much wider along every axis, such as the saturated core of a peak, is no matter of sampling any more: it keeps
+the Gaussian mean. On a simulated crystal whose central fringe is saturated sigma is found within 8 % so, and within 45 % with a dome
+fitted to the shell around the hole.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
+from scipy import ndimage
+
+from inphase.pattern import as_frames
 
 FILL = 2.0  # voxels, Gaussian
 FILL_REACH = 6  # voxels: where it ends
 WIDEST = 0.25  # share of an axis that a hole may take and still be filled from the band
+HARDEST = 2.2  # of a hole's width times the band's half-width: beyond it the values would be invented
+COMPACT = 0.5  # of every axis: a hole that reaches farther is a gap, or a frame
 BANDS = np.geomspace(1 / 15, 0.46, 32)  # of the box: the half-widths 1 / sigma that are tried
 WIDENED = 1.05  # of the band found: its edge is where the autocorrelation's tip disappears
 OUTSIDE = 1e-4  # of the energy: what tips and a cut-off pattern leave outside the band
@@ -38,19 +48,25 @@ class _Band:
     prior: float
 
 
-def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, int, int], poisson: bool) -> Volume:
-    """`intensity` (n0, n1, n2) with a value in every voxel that is not valid. peak: its brightest spot, roughly."""
+def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, ...], poisson: bool) -> Volume:
+    """`intensity` (N, ...) with a value in every voxel that is not valid. peak: its brightest spot, roughly."""
     full, known = _bridged(intensity, valid), valid.copy()
     bands: dict[int, _Band] = {}
+
+    def band_of(axis: int) -> _Band:
+        if axis not in bands:
+            bands[axis] = _band(full, known, axis, peak, poisson)
+        return bands[axis]
+
+    _leave_cores(known, band_of)
     for _ in range(PASSES):
         holes = np.flatnonzero(~known)
-        hardness = np.full((3, holes.size), np.inf)
+        hardness = np.full((known.ndim, holes.size), np.inf)
         for axis, n in enumerate(known.shape):
             width = _widths(holes, known.shape, axis)
             narrow = width <= WIDEST * n
             if narrow.any():
-                band = bands.setdefault(axis, _band(full, known, axis, peak, poisson))
-                hardness[axis, narrow] = band.half_width * width[narrow]
+                hardness[axis, narrow] = band_of(axis).half_width * width[narrow]
         easiest = np.where(np.isfinite(hardness).any(axis=0), hardness.argmin(axis=0), -1)
         chosen = {axis: holes[easiest == axis] for axis in bands}
         values = {axis: _along(full, known, axis, where, bands[axis]) for axis, where in chosen.items() if where.size}
@@ -62,15 +78,26 @@ def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, int, in
     return full
 
 
+def _leave_cores(known: NDArray[np.bool_], band_of: Callable[[int], _Band]) -> None:
+    """Call the compact holes known that are too wide along all axes: they keep the values that bridge them."""
+    labels, _ = ndimage.label(~known, ndimage.generate_binary_structure(known.ndim, known.ndim))
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        sides = [part.stop - part.start for part in box]
+        if min(sides) <= 2 or any(side > COMPACT * n for side, n in zip(sides, known.shape, strict=True)):
+            continue
+        if min(band_of(axis).half_width * side for axis, side in enumerate(sides)) > HARDEST:
+            known[box] |= labels[box] == number
+
+
 def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
     """Holes filled with the Gaussian mean of the valid voxels of their frame; computed for the holes alone, which are few."""
-    frames, rows, columns = intensity.shape
+    frames, rows, columns = as_frames(intensity).shape
     weight = np.zeros((frames, rows + 2 * FILL_REACH, columns + 2 * FILL_REACH), np.float32)
     counts = np.zeros_like(weight)
     inner = (slice(None), slice(FILL_REACH, -FILL_REACH), slice(FILL_REACH, -FILL_REACH))
-    weight[inner] = valid
-    counts[inner] = np.where(valid, intensity, np.float32(0.0))
-    frame, row, column = np.nonzero(~valid)
+    weight[inner] = as_frames(valid)
+    counts[inner] = np.where(weight[inner] > 0, as_frames(intensity), np.float32(0.0))
+    frame, row, column = np.nonzero(~as_frames(valid))
     width = weight.shape[2]
     index = (frame * weight.shape[1] + row + FILL_REACH) * width + column + FILL_REACH
     spread, share = np.zeros(index.size, np.float32), np.full(index.size, 1e-6, np.float32)
@@ -81,16 +108,15 @@ def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
             spread += factor * counts.reshape(-1)[near]
             share += factor * weight.reshape(-1)[near]
     bridged = intensity.copy()
-    bridged[frame, row, column] = spread / share
+    as_frames(bridged)[frame, row, column] = spread / share
     return bridged
 
 
 def _widths(holes: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArray[np.intp]:
     """Voxels along `axis` of the run of holes that each hole (flat index) lies in; of one that ends at the border, the axis."""
     n = shape[axis]
-    at = np.unravel_index(holes, shape)
-    first, second = (a for a in range(3) if a != axis)
-    key = (at[first] * shape[second] + at[second]) * n + at[axis]
+    line, position = _on_lines(holes, shape, axis)
+    key = line * n + position
     order = np.argsort(key, kind="stable")
     key = key[order]
     start = np.flatnonzero(np.diff(key, prepend=-2) != 1)
@@ -104,7 +130,7 @@ def _widths(holes: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArr
     return widths
 
 
-def _band(full: Volume, known: NDArray[np.bool_], axis: int, peak: tuple[int, int, int], poisson: bool) -> _Band:
+def _band(full: Volume, known: NDArray[np.bool_], axis: int, peak: tuple[int, ...], poisson: bool) -> _Band:
     """The narrowest band that explains the lines through the peak."""
     near = tuple(slice(None) if a == axis else slice(max(0, p - NEAR), p + NEAR + 1) for a, p in enumerate(peak))
     lines = _lines(full[near], axis).astype(np.float64)
@@ -129,13 +155,19 @@ def _along(
     full: Volume, known: NDArray[np.bool_], axis: int, holes: NDArray[np.intp], band: _Band
 ) -> NDArray[np.float32]:
     """Values of `holes` (flat indices) from the lines along `axis` that cross them."""
-    at = np.unravel_index(holes, full.shape)
-    first, second = (a for a in range(3) if a != axis)
-    across = at[first] * full.shape[second] + at[second]
+    across, position = _on_lines(holes, full.shape, axis)
     crossing, line = np.unique(across, return_inverse=True)
     values, measured = (_lines(volume, axis)[:, crossing] for volume in (full, known))
     solved = _solved(values.astype(np.float64), measured, band)
-    return solved[at[axis], line].astype(np.float32)
+    return solved[position, line].astype(np.float32)
+
+
+def _on_lines(voxels: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For flat indices: the line of `_lines` along `axis` that each lies on, and its position there."""
+    at = np.unravel_index(voxels, shape)
+    others = [a for a in range(len(shape)) if a != axis]
+    line = np.ravel_multi_index([at[a] for a in others], [shape[a] for a in others])
+    return np.asarray(line, np.intp), np.asarray(at[axis], np.intp)
 
 
 def _lines(volume: NDArray[Any], axis: int) -> NDArray[Any]:

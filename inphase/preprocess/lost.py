@@ -35,7 +35,7 @@ class Measured:
     """The measured part of a pattern, which begins at voxel `start` of it."""
 
     pattern: Pattern
-    start: tuple[int, int, int]
+    start: tuple[int, ...]
 
 
 def measured(pattern: Pattern, least: float = 20.0) -> tuple[Measured, StepReport]:
@@ -48,20 +48,24 @@ def measured(pattern: Pattern, least: float = 20.0) -> tuple[Measured, StepRepor
 
     Raises DataError where less than 8 planes are left along an axis.
     """
-    axes = [_Planes.across(pattern, axis) for axis in range(3)]
-    spans = [planes.measured(name, least) for planes, name in zip(axes, AXES, strict=True)]
-    frames = axes[0].lost(spans[0], least)
-    share = axes[0].share(frames)
-    found = masked(pattern, frames[:, None, None]) if frames.any() else pattern
-    named = [int(frame) for frame in np.flatnonzero(frames)]
+    rank = len(pattern.shape)
+    names = AXES[-rank:]
+    axes = [_Planes.across(pattern, axis) for axis in range(rank)]
+    spans = [planes.measured(name, least) for planes, name in zip(axes, names, strict=True)]
+    found, named, share = pattern, list[int](), 0.0
+    if rank == len(AXES):  # a single frame has none that could be lost between others
+        frames = axes[0].lost(spans[0], least)
+        share = axes[0].share(frames)
+        found = masked(pattern, frames[:, None, None]) if frames.any() else pattern
+        named = [int(frame) for frame in np.flatnonzero(frames)]
     numbers: dict[str, Number] = {"frames": named, "counts_share": share}
-    numbers |= {f"measured_{name}": [span.start, span.stop] for name, span in zip(AXES, spans, strict=True)}
+    numbers |= {f"measured_{name}": [span.start, span.stop] for name, span in zip(names, spans, strict=True)}
     return _cut(found, spans), StepReport("lost_frames", numbers, doubts=_doubts(named, share))
 
 
 @dataclass(frozen=True)
 class _Planes:
-    """The planes across one axis. values: (n, ., .) intensity. known: with a valid voxel. lit: with light, both (n,)."""
+    """The planes across one axis, lines in a single frame. values: (n, ...) intensity. known: with a valid voxel. lit: with light, both (n,)."""
 
     values: NDArray[np.float32]
     known: Flags
@@ -77,8 +81,13 @@ class _Planes:
     @cached_property
     def counts(self) -> NDArray[np.float64]:
         """(n,) of each plane."""
-        counts: NDArray[np.float64] = self.values.sum(axis=(1, 2), dtype=np.float64)
+        counts: NDArray[np.float64] = self.values.sum(axis=self.within, dtype=np.float64)
         return counts
+
+    @property
+    def within(self) -> tuple[int, ...]:
+        """The axes of a plane."""
+        return tuple(range(1, self.values.ndim))
 
     def measured(self, name: str, least: float) -> slice:
         """The planes between the ends that were not measured. Raises DataError where they are too few."""
@@ -99,7 +108,7 @@ class _Planes:
         dark = dark[(dark > lit[0]) & (dark < lit[-1])]
         found = ~self.known
         if dark.size:
-            voxels = np.count_nonzero(self.values, axis=(1, 2))
+            voxels = np.count_nonzero(self.values, axis=self.within)
             after = np.searchsorted(lit, dark)
             beside = np.minimum(voxels[lit[after - 1]], voxels[lit[after]])
             found[dark[DEEP * beside >= least]] = True
@@ -139,7 +148,8 @@ class _Planes:
 
 def _any(planes: NDArray[Any], test: Callable[[NDArray[Any]], Flags]) -> Flags:
     """(n,): whether any voxel of each plane passes."""
-    found = np.asarray(test(planes[:, ::SPARSE, ::SPARSE]).any(axis=(1, 2)))
+    sparse = (slice(None), *(slice(None, None, SPARSE),) * (planes.ndim - 1))
+    found = np.asarray(test(planes[sparse]).any(axis=tuple(range(1, planes.ndim))))
     for plane in np.flatnonzero(~found):
         found[plane] = test(planes[plane]).any()
     return found
@@ -147,15 +157,15 @@ def _any(planes: NDArray[Any], test: Callable[[NDArray[Any]], Flags]) -> Flags:
 
 def _cut(pattern: Pattern, spans: list[slice]) -> Measured:
     """The box of `spans`; the DC voxel moves with it."""
-    start = (spans[0].start, spans[1].start, spans[2].start)
+    start = tuple(span.start for span in spans)
     box = tuple(spans)
     inner = replace(pattern, intensity=pattern.intensity[box], mask=pattern.mask[box])
     if inner.shape == pattern.shape:
         return Measured(pattern, start)
     geometry = pattern.geometry
     if geometry is not None:
-        a, b, c = (s + n // 2 - full // 2 for s, n, full in zip(start, inner.shape, pattern.shape, strict=True))
-        geometry = geometry.moved((a, b, c))
+        step = tuple(s + n // 2 - full // 2 for s, n, full in zip(start, inner.shape, pattern.shape, strict=True))
+        geometry = geometry.moved(step)
     intensity, mask = np.ascontiguousarray(inner.intensity), np.ascontiguousarray(inner.mask)
     return Measured(replace(inner, intensity=intensity, mask=mask, geometry=geometry), start)
 

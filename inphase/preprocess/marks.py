@@ -167,7 +167,7 @@ def _wrapped(data: Array, known: Flags | None, end: float) -> Flags | None:
 
 def _in_the_dark(data: Array, index: NDArray[np.intp], limit: float) -> Flags:
     """Whether a neighbour in the row of each voxel (flat index) is below `limit`."""
-    flat, columns = data.reshape(-1), data.shape[2]
+    flat, columns = data.reshape(-1), data.shape[-1]
     column = index % columns
     left = (column > 0) & (flat.take(index - 1, mode="clip") < limit)
     right = (column < columns - 1) & (flat.take(index + 1, mode="clip") < limit)

@@ -1,17 +1,20 @@
 """The way of one measurement onto the model grid: every step of the recipe in order, and what each of them did."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess import background, binning, centring, grid, lost, oversampling, pixels, validate
+from inphase.preprocess import background, binning, centring, grid, lost, oversampling, peaks, pixels, validate, values
 from inphase.preprocess.core import core
 from inphase.preprocess.corrections import Corrections, correct
 from inphase.preprocess.recipe import PreprocessRecipe
 from inphase.preprocess.report import StepReport
 from inphase.preprocess.transform import Transform
+
+SIDE: Final = 64  # voxels along each axis of a grid that nobody asks for otherwise
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Prepared:
 
     pattern: Pattern
     transform: Transform
-    oversampling_measured: tuple[float, float, float]
-    oversampling_after: tuple[float, float, float]
+    oversampling_measured: tuple[float, ...]
+    oversampling_after: tuple[float, ...]
     padding_bound: float
     steps: tuple[StepReport, ...]
     valid_fraction: float
@@ -40,28 +43,39 @@ class Prepared:
 def preprocess(
     pattern: Pattern,
     recipe: PreprocessRecipe,
-    shape: tuple[int, int, int] = (64, 64, 64),
+    shape: tuple[int, ...] | None = None,
     corrections: Corrections | None = None,
 ) -> Prepared:
-    """Bring a measurement of any size onto a grid of `shape` voxels.
+    """Bring a measurement of any size onto a grid of `shape` voxels, which has as many axes; by default 64 along each.
 
-    Raises DataError where the data cannot be used: nothing valid left, peak at the border, maps that do not fit.
+    Raises DataError where the data cannot be used: nothing valid left, peak at the border, maps that do not fit, a grid of
+    another rank.
     """
+    shape = shape or (SIDE,) * len(pattern.shape)
+    if len(shape) != len(pattern.shape):
+        raise DataError(
+            f"the measurement has {len(pattern.shape)} axes {pattern.shape} and the grid {len(shape)}: a network for rocking "
+            "curves takes no single frame, and one for frames no curve; choose another model, or start=random"
+        )
     clean, origin, steps = _cleaned(pattern, recipe, corrections)
     if not clean.intensity.any():
         raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
     level = background.estimate(clean, recipe.background.quantile) if recipe.background else 0.0
     surroundings = core(clean, level)
+    in_file = tuple(p + o for p, o in zip(surroundings.peak, origin, strict=True))
+    steps.append(values.examine(pattern, in_file))
     measured = oversampling.measure(surroundings)
-    bins = (1, 1, 1)
+    bins = (1,) * len(shape)
     if recipe.binning:
-        fits = (clean.shape[0] <= shape[0], clean.shape[1] <= shape[1], clean.shape[2] <= shape[2])
+        fits = tuple(n <= most for n, most in zip(clean.shape, shape, strict=True))
         rule = recipe.binning
         bins = oversampling.binning_for(measured.sigma, fits, rule.target, rule.least, rule.most)
     steps.append(measured.report(bins))
     window = centring.window(clean.shape, surroundings, bins, shape, recipe.centring.reference, measured.sigma, origin)
-    in_file = window.moved(origin)
-    steps.append(in_file.report(recipe.centring.reference))
+    placed = window.moved(origin)
+    steps.append(placed.report(recipe.centring.reference))
+    another = peaks.second(clean, surroundings.peak, measured.sigma, level)
+    steps.append(peaks.report(another, surroundings.peak, window, origin))
     total = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
     cut, report = grid.cut(clean, window)
     steps.append(report)
@@ -70,6 +84,8 @@ def preprocess(
     if recipe.background:
         on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
         steps.append(report)
+    else:
+        on_grid = background.clipped(on_grid)
     if not on_grid.intensity.any():
         raise DataError(
             "no valid voxel holds a count on the model grid: all counts lie outside the window or are masked"
@@ -79,12 +95,11 @@ def preprocess(
     range_ = int(np.count_nonzero(on_grid.mask != MaskState.PADDING))
     inside = grid.counts_kept(cut, on_grid.mask, bins, level) / total if total > 0 else 0.0
     steps.append(StepReport("grid", {"shape": list(shape), "padding_bound": bound}))
-    a, b, c = (s / k for s, k in zip(measured.sigma, bins, strict=True))
     return Prepared(
         pattern=on_grid,
-        transform=Transform(pattern.shape, in_file.start, bins, shape),
+        transform=Transform(pattern.shape, placed.start, bins, shape),
         oversampling_measured=measured.sigma,
-        oversampling_after=(a, b, c),
+        oversampling_after=tuple(s / k for s, k in zip(measured.sigma, bins, strict=True)),
         padding_bound=bound,
         steps=tuple(steps),
         valid_fraction=valid / range_,
@@ -94,10 +109,10 @@ def preprocess(
 
 def _cleaned(
     pattern: Pattern, recipe: PreprocessRecipe, corrections: Corrections | None
-) -> tuple[Pattern, tuple[int, int, int], list[StepReport]]:
+) -> tuple[Pattern, tuple[int, ...], list[StepReport]]:
     """The steps that mask what is not known, the first voxel of the measured part that is left, and their reports."""
     steps = [validate.report(pattern)] if pattern.unknown else []
-    origin = (0, 0, 0)
+    origin = (0,) * len(pattern.shape)
     if recipe.saturation is not None:
         pattern, report = pixels.saturated(pattern, recipe.saturation)
         steps.append(report)

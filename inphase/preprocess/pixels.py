@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase.pattern import MaskState, Pattern
+from inphase.pattern import MaskState, Pattern, as_frames
 from inphase.preprocess.report import Number, StepReport
 
 NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)]
@@ -20,7 +20,7 @@ LEAST_STUCK = 20.0  # counts over the whole scan
 
 def saturated(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
     """Mask voxels at or above `level` counts per frame, where the detector no longer counts."""
-    found = (pattern.intensity >= level) & pattern.valid
+    found = (pattern.intensity >= np.float32(level)) & pattern.valid  # the counts have been rounded to float32, too
     return masked(pattern, found), StepReport("saturation", {"voxels": int(found.sum()), "level": level})
 
 
@@ -31,19 +31,25 @@ def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
     least `least` counts each, which a working pixel between them would miss with a chance of exp(-least); or a whole row or
     column is silent between lines that hold at least `least`. So a gap of any width is found, and an empty far field is not.
     """
-    measured: NDArray[np.bool_] = np.asarray(pattern.valid.any(axis=0))
-    total = pattern.intensity.sum(axis=0, dtype=np.float64)
+    measured: NDArray[np.bool_] = np.asarray(as_frames(pattern.valid).any(axis=0))
+    total = as_frames(pattern.intensity).sum(axis=0, dtype=np.float64)
     silent = measured & (total <= 0)
+    if pattern.intensity.min() < 0:  # noise about zero may sum to nothing or less
+        silent[silent] = ~as_frames(pattern.intensity)[:, silent].any(axis=0)
     found = np.zeros(total.shape, bool)
     if silent.any():
         between = np.maximum(_lower_side(total, axis=0), _lower_side(total, axis=1))
         found = silent & (between >= least)
         for axis in (0, 1):
             line = total.sum(axis=1 - axis)
-            dark = (line <= 0) & measured.any(axis=1 - axis) & (_lower_side(line, axis=0) >= least)
+            dark = (
+                (silent | ~measured).all(axis=1 - axis)
+                & measured.any(axis=1 - axis)
+                & (_lower_side(line, axis=0) >= least)
+            )
             found |= silent & (dark[:, None] if axis == 0 else dark[None, :])
     mask = pattern.mask.copy()
-    mask[:, found] = MaskState.MASKED
+    as_frames(mask)[:, found] = MaskState.MASKED
     return replace(pattern, mask=mask), StepReport("dead_pixels", {"pixels": int(found.sum())})
 
 
@@ -56,20 +62,22 @@ def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Patt
     less than a twentieth (clusters of two and three pixels). A pixel hot in a quarter of the frames, or hot in the sum over
     frames, is masked in all of them.
     """
-    frames, area = pattern.intensity.copy(), pattern.shape[1] * pattern.shape[2]
+    frames = as_frames(pattern.intensity.copy())
+    area = frames[0].size
     found = np.union1d(_alone(frames, least, ratio), _clustered(frames, CLUSTER_LEAST * least))
-    stuck = np.bincount(found % area, minlength=area) > STUCK * pattern.shape[0]
+    stuck = np.bincount(found % area, minlength=area) > STUCK * len(frames)
     frames.reshape(-1)[found] = 0.0
     total = frames.sum(axis=0, keepdims=True)
     stuck[_alone(total, LEAST_STUCK, ratio)] = True
-    stuck = stuck.reshape(pattern.shape[1:])
+    stuck = stuck.reshape(frames.shape[1:])
     frames[:, stuck] = 0.0
     mask = pattern.mask.copy()
     known = mask.reshape(-1)
     known[found[known[found] == MaskState.VALID]] = MaskState.MASKED
-    mask[:, stuck & (mask == MaskState.VALID).any(axis=0)] = MaskState.MASKED
+    states = as_frames(mask)
+    states[:, stuck & (states == MaskState.VALID).any(axis=0)] = MaskState.MASKED
     numbers: dict[str, Number] = {"voxels": int(found.size), "pixels_in_every_frame": int(stuck.sum())}
-    return replace(pattern, intensity=frames, mask=mask), StepReport("hot_pixels", numbers)
+    return replace(pattern, intensity=frames.reshape(pattern.shape), mask=mask), StepReport("hot_pixels", numbers)
 
 
 def masked(pattern: Pattern, where: NDArray[np.bool_]) -> Pattern:

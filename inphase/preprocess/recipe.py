@@ -1,6 +1,6 @@
 """What is done to a measurement before a network or a retrieval sees it."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from inphase.errors import RecipeError
 from inphase.pattern import Domain
@@ -95,11 +95,13 @@ PRESETS: dict[str, PreprocessRecipe] = {
 }
 
 
-def preset(name: str, domain: Domain) -> PreprocessRecipe:
+def preset(name: str, domain: Domain, saturation: float | None = None) -> PreprocessRecipe:
     """A preset by name; `auto` on a modulus is `modulus`, whose numbers are not counts.
 
+    saturation: counts at and above which the detector no longer counts, where the file tells it; of no use for a modulus.
     Raises RecipeError for an unknown name.
     """
     if name not in PRESETS:
         raise RecipeError(f"unknown preprocessing preset '{name}'; there are {', '.join(PRESETS)}")
-    return PRESETS["modulus" if name == "auto" and domain is Domain.MODULUS else name]
+    found = PRESETS["modulus" if name == "auto" and domain is Domain.MODULUS else name]
+    return found if saturation is None or domain is Domain.MODULUS else replace(found, saturation=saturation)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.geometry import Geometry
-from inphase.pattern import Domain, MaskState, Pattern, digest
-from inphase.preprocess import marks
+from inphase.pattern import Domain, MaskState, Pattern, as_frames, digest
+from inphase.preprocess import marks, negatives
 from inphase.preprocess.report import Number, StepReport
 
 MIN_SIDE = 8  # voxels; below it no fringe fits
@@ -26,20 +26,26 @@ def pattern_from_array(
     metadata: Mapping[str, str] | None = None,
     mask: NDArray[np.uint8] | None = None,
 ) -> Pattern:
-    """Check an array (rocking, row, column) of counts or moduli and make a Pattern of it.
+    """Check an array of counts or moduli, (rocking, row, column) or a single frame (row, column), and make a Pattern of it.
+
+    A stack of one frame is that frame.
 
     mask: uint8 of MaskState, the array's shape: what the file itself says of its voxels; their values are not looked at.
 
     Masked besides: frames filled with one value, detector pixels with a mark in every frame, voxels at the end of a counter
     (see `marks`), detector pixels that are NaN or negative in every frame (a common mark for gaps), and other NaN or negative
-    voxels while they are fewer than 1 %. Moduli are squared.
+    voxels while they are fewer than 1 %. More negative counts are kept, with their sign, where they are the noise that
+    subtracting a background leaves (`negatives.noise`). Moduli are squared.
 
     Raises DataError for wrong dimensions, type or size, too many NaN or negative voxels, and a scan without any count.
     """
     data: NDArray[Any] = np.asarray(array)
-    if data.ndim != 3:
+    if data.ndim == 3 and len(data) == 1:
+        data, mask = data[0], None if mask is None else mask[0]
+    if data.ndim not in (2, 3):
         raise DataError(
-            f"the array has {data.ndim} dimensions {data.shape}; a rocking curve has 3: (frame, row, column)"
+            f"the array has {data.ndim} dimensions {data.shape}; a rocking curve has 3, (frame, row, column), and a single "
+            "frame 2, (row, column)"
         )
     if data.dtype.kind not in "uif":
         raise DataError(f"the array holds {data.dtype}; counts or moduli must be real numbers (integer or float)")
@@ -96,8 +102,8 @@ def _unknown(
     given: what is masked already does not count against the scan. Raises DataError where there are too many.
     """
     low, high = data.min(), data.max()  # NaN if any voxel is NaN
-    marked = marks.find(data, float(high))
-    unknown = marked.voxels if marked.any else None
+    marked = marks.find(as_frames(data), float(high))
+    unknown = marked.voxels.reshape(data.shape) if marked.any else None
     numbers: dict[str, Number] = {
         "filled_frames": [int(frame) for frame in np.flatnonzero(marked.frames)],
         "marked_pixels": int(marked.pixels.sum()),
@@ -107,6 +113,8 @@ def _unknown(
         broken = ~((data >= 0) & (data < np.inf))
         if given is not None:
             broken &= given == MaskState.VALID
+        if domain is Domain.COUNTS:
+            broken &= ~_noise(data, broken, marked.counting)
         _refuse_if_too_many(data, broken, marked.counting, domain)
         numbers["not_a_number_or_negative"] = int(broken.sum())
         unknown = broken if unknown is None else unknown | broken
@@ -123,11 +131,35 @@ def _unknown(
     return unknown, numbers
 
 
+def _noise(data: NDArray[Any], broken: NDArray[np.bool_], counting: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Negative counts that are noise about zero, too many to be masked; same shape, bool. counting: frames that hold counts."""
+    loose = broken & (data < 0) & (data > -np.inf)
+    frames = as_frames(loose)
+    frames &= ~_never_measuring(broken, counting)
+    frames[~counting] = False
+    number = int(np.count_nonzero(loose))
+    if number < MAX_UNKNOWN * data.size:
+        return np.zeros_like(loose)
+    ceiling = marks.SENTINEL if data.dtype.kind == "f" or data.dtype.itemsize > 4 else float(np.iinfo(data.dtype).max)
+    largest = float(data.max(where=(data < ceiling) & ~broken, initial=0))
+    deviation = negatives.noise(data[loose], largest, data.size)
+    if negatives.amid_bright(data, loose, deviation, ceiling) > negatives.AMID:
+        return np.zeros_like(loose)
+    small: NDArray[np.bool_] = loose & (data >= -negatives.OUTLIER * deviation)
+    return small
+
+
+def _never_measuring(broken: NDArray[np.bool_], counting: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(rows, columns): pixels that are broken in every one of several frames with counts: a mark, not damage."""
+    frames = as_frames(broken)[counting]
+    return np.asarray(frames.all(axis=0) & (len(frames) > 1), bool)
+
+
 def _refuse_if_too_many(
     data: NDArray[Any], broken: NDArray[np.bool_], counting: NDArray[np.bool_], domain: Domain
 ) -> None:
     """counting: frames that hold counts; what is unknown in others does not count against the scan."""
-    marked = broken[counting].all(axis=0)  # a pixel that never measures: a mark, not damage
+    frames, marked = as_frames(broken)[counting], _never_measuring(broken, counting)
     kinds = f"{int(np.isnan(data).sum()) if data.dtype.kind == 'f' else 0} NaN and {int((data < 0).sum())} negative"
     where = tuple(int(i) for i in np.unravel_index(int(broken.argmax()), broken.shape))
     what = "counts" if domain is Domain.COUNTS else "moduli"
@@ -136,7 +168,7 @@ def _refuse_if_too_many(
             f"{kinds} {what}: {marked.mean():.0%} of the detector's pixels never measure (the first is voxel {where}); "
             "check the file and how it was saved"
         )
-    loose = int(broken[counting].sum()) - int(marked.sum()) * int(counting.sum())
+    loose = int(frames.sum()) - int(marked.sum()) * len(frames)
     if loose >= MAX_UNKNOWN * data.size:
         raise DataError(
             f"{kinds} {what} among {data.size} voxels, the first at {where}: more than {MAX_UNKNOWN:.0%} of the scan "

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import anyio.to_thread
 import numpy as np
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
@@ -55,6 +55,25 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+async def uncoded(request: Request) -> None:
+    """Refuse a compressed body: 415 with Accept-Encoding (RFC 9110, 12.5.3), before any of it is read.
+
+    The bound on a body would bound nothing if it could be unpacked; counts are smaller as integers, or packed in HDF5.
+    """
+    codings = [part.strip().lower() for part in ",".join(request.headers.getlist("content-encoding")).split(",")]
+    found = [coding for coding in codings if coding not in ("", "identity")]
+    if found:
+        raise ApiError(
+            415,
+            f"a body with Content-Encoding {', '.join(found)[:80]} is not taken: send it as it is, without compression, "
+            "or name a file that the service can read",
+            headers={"Accept-Encoding": "identity"},
+        )
+
+
+Uncoded = Depends(uncoded)
+
+
 async def read_json(request: Request, bounds: Bounds) -> bytes:
     """A small body as it is. Raises ApiError 413."""
     body = bytearray()
@@ -86,10 +105,7 @@ async def receive_array(
     Raises ApiError 400 where the body does not have the declared length, 413, 503; DataError for what is no measurement.
     """
     length = _declared_length(request)
-    if length is not None and length > bounds.body_bytes:
-        raise ApiError(
-            413, f"the body has {in_words(length)}, more than the limit of {in_words(bounds.body_bytes)}; {_HINT}"
-        )
+    _bounded(length or 0, bounds)
     chunks = _chunks(request)
     kind = NPY if layout is None else OCTETS
     rest = b""
@@ -115,15 +131,10 @@ async def receive_archive(request: Request, domain: Domain, bounds: Bounds, budg
     """The measurement of an npz body, with the geometry and the mask that it brings (inphase.formats.npz).
 
     The archive and the array count against the budget while in use; what it declares is checked before it is unpacked.
-    Raises ApiError 408, 411, 413, 503; DataError, TooLargeError for what is no measurement.
+    Raises ApiError 408, 413, 503; DataError, TooLargeError for what is no measurement.
     """
     length = _declared_length(request)
-    if length is None:
-        raise ApiError(411, f"a body of {NPZ} needs its Content-Length")
-    if length > bounds.body_bytes:
-        raise ApiError(
-            413, f"the body has {in_words(length)}, more than the limit of {in_words(bounds.body_bytes)}; {_HINT}"
-        )
+    _bounded(length or 0, bounds)
     where, asked = f"body of {NPZ}", ScanRequest(Path("body.npz"), None, domain, _limits(bounds))
     claimed = 0
 
@@ -137,11 +148,14 @@ async def receive_archive(request: Request, domain: Domain, bounds: Bounds, budg
         claimed += nbytes
 
     try:
-        claim(length)
+        claim(length or 0)
         body = bytearray()
         async for chunk in _chunks(request):
+            _bounded(len(body) + len(chunk), bounds)
+            if length is None:  # it comes in chunks, and nobody has said how many
+                claim(len(chunk))
             body += chunk
-        if len(body) != length:
+        if length is not None and len(body) != length:
             raise ApiError(400, f"the body holds {len(body)} bytes of the {length} that it declares: it was cut off")
         stream = io.BytesIO(body)
         claim(await anyio.to_thread.run_sync(npz.declared_bytes, stream, where, asked))
@@ -172,6 +186,14 @@ def octet_layout(dtype: str | None, shape: str | None, bounds: Bounds) -> Layout
 
 def _limits(bounds: Bounds) -> Limits:
     return Limits(max_bytes=min(bounds.array_bytes, bounds.body_bytes))
+
+
+def _bounded(length: int, bounds: Bounds) -> None:
+    """Refuse a body that is too long: 413."""
+    if length > bounds.body_bytes:
+        raise ApiError(
+            413, f"the body has {in_words(length)}, more than the limit of {in_words(bounds.body_bytes)}; {_HINT}"
+        )
 
 
 def _declared_length(request: Request) -> int | None:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
+import anyio
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
@@ -25,6 +26,7 @@ from service.api.bodies import (
     NPY,
     NPZ,
     OCTETS,
+    Uncoded,
     media_type,
     octet_layout,
     parse_body,
@@ -119,7 +121,7 @@ class _Answered:
         202: {"model": JOB, "description": "accepted, not finished within `wait`: ask at Location"},
     },
     openapi_extra=_BODY,
-    dependencies=[Submits],
+    dependencies=[Submits, Uncoded],
 )
 async def reconstruct(
     request: Request,
@@ -180,8 +182,8 @@ def _options(asked: JobOptions) -> JobOptions:
 
 
 def _digest_of_all(raw: RawScan) -> str:
-    """Of array, mask and geometry: the same counts under another mask are another request."""
-    sha = hashlib.sha256(digest(raw.array).encode())
+    """Of array, mask, geometry and saturation: the same counts under another mask are another request."""
+    sha = hashlib.sha256(f"{digest(raw.array)}{raw.saturation.level if raw.saturation else ''}".encode())
     for array in (*geometry_arrays(raw.geometry).values(), *(() if raw.mask is None else (raw.mask,))):
         sha.update(digest(array).encode())
     return sha.hexdigest()
@@ -261,7 +263,8 @@ async def _carried_out(
     """Record the job, read its data while the caller waits, and wait for its end."""
     token = new_token() if patience.any else ""
     try:
-        record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan, token))
+        with anyio.CancelScope(shield=True):  # what has come whole becomes a job, also where its sender has left
+            record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan, token))
     except QueueUnavailableError as error:
         why = error
         return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
@@ -287,7 +290,7 @@ async def _carried_out(
         return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
     except Exception as error:
         told = reason(error)
-        with suppress(QueueUnavailableError):  # the next service that reads it says the same
+        with suppress(QueueUnavailableError), anyio.CancelScope(shield=True):  # else who reads it next says the same
             await in_thread(lambda: services.intake.discard(record.job_id, token, told))
         raise
     return await _outcome(read, patience, services, clock)
@@ -371,7 +374,8 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
     except QueueUnavailableError:
         return None
     finally:
-        await end(waiting)
+        with anyio.CancelScope(shield=True):  # the caller may be gone: what was begun is ended all the same
+            await end(waiting)
 
 
 async def _or_leaving(task: asyncio.Future[JobRecord], services: Services, seconds: float | None = None) -> None:
@@ -381,7 +385,8 @@ async def _or_leaving(task: asyncio.Future[JobRecord], services: Services, secon
     try:
         await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await end(leaving)
+        with anyio.CancelScope(shield=True):
+            await end(leaving)
 
 
 async def _response(request: Request, call: Call, answered: _Answered, services: Services) -> Response:

@@ -11,7 +11,7 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from service.api.access import TheServices, in_thread, records
-from service.api.bodies import parse_body, read_json
+from service.api.bodies import Uncoded, parse_body, read_json
 from service.api.events import drawn
 from service.errors import ApiError
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, UnknownSeriesError
@@ -87,7 +87,7 @@ _BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)
     "",
     status_code=202,
     summary="Reconstruct many scans",
-    dependencies=[Submits],
+    dependencies=[Submits, Uncoded],
     openapi_extra=_BODY,
     responses={202: {"model": SeriesDocument}},
 )

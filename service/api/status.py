@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from service.api.access import TheServices, in_thread
 from service.api.models import ModelList, index
 from service.jobs.errors import QueueUnavailableError
+from service.jobs.pulse import Beat
 from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.security import Authorised
@@ -33,9 +34,10 @@ class Ready(BaseModel):
 
 
 class QueueStatus(BaseModel):
-    """The queue: jobs by state, living workers."""
+    """The queue: whether it takes jobs, and `why` where it does not; jobs by state, living workers."""
 
     up: bool
+    why: str | None = None
     jobs: dict[JobState, int]
     workers: list[str]
 
@@ -62,7 +64,10 @@ async def healthz() -> Health:
 
 @router.get("/readyz", summary="Ready?", responses={503: {"model": Ready}})
 async def readyz(services: TheServices, response: Response) -> Ready:
-    """200 when the model is warm, the store can be written and the service is not leaving."""
+    """200 when the model is warm, the store can be written, Redis does not refuse jobs and the service is not leaving.
+
+    While Redis does not answer at all predictions go on, so that alone leaves the service ready.
+    """
     why = None
     if services.draining.is_set():
         why = "the service is shutting down"
@@ -70,6 +75,8 @@ async def readyz(services: TheServices, response: Response) -> Ready:
         why = "the model is being loaded"
     elif not os.access(services.store.root, os.W_OK):
         why = "the store cannot be written"
+    elif services.pulse is not None and (beat := await services.pulse.feel()).refused:
+        why = beat.why
     response.status_code = 503 if why else 200
     return Ready(ready=why is None, why=why)
 
@@ -77,7 +84,8 @@ async def readyz(services: TheServices, response: Response) -> Ready:
 @protected.get("/v1/status", summary="The service at a glance")
 async def status(services: TheServices) -> Status:
     """One JSON for dashboards."""
-    queue, store_bytes = await in_thread(lambda: (_queue(services), services.store.total_bytes()))
+    beat = await services.pulse.feel() if services.pulse is not None else Beat(up=False)
+    queue, store_bytes = await in_thread(lambda: (_queue(services, beat), services.store.total_bytes()))
     return Status(
         version=importlib.metadata.version("inphase"),
         uptime_s=time.time() - services.started,
@@ -94,15 +102,17 @@ async def status(services: TheServices) -> Status:
 @protected.get("/metrics", summary="Prometheus", response_class=Response)
 async def metrics(services: TheServices) -> Response:
     """Prometheus text format."""
+    if services.pulse is not None:
+        await services.pulse.feel()
     body = await in_thread(lambda: generate_latest(services.metrics.registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)
 
 
-def _queue(services: Services) -> QueueStatus | None:
+def _queue(services: Services, beat: Beat) -> QueueStatus | None:
     if services.records is None:
         return None
     try:
         jobs = {state: services.records.count(state) for state in JobState}
-        return QueueStatus(up=True, jobs=jobs, workers=services.records.workers())
-    except QueueUnavailableError:
-        return QueueStatus(up=False, jobs={}, workers=[])
+        return QueueStatus(up=beat.up, why=beat.why, jobs=jobs, workers=services.records.workers())
+    except QueueUnavailableError as error:
+        return QueueStatus(up=False, why=str(error), jobs={}, workers=[])

@@ -23,17 +23,17 @@ A job's message is redelivered after about HEARTBEAT_TIMEOUT_MS plus LOOK_S (Dra
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 from uuid import uuid4
 
-import redis
 from dramatiq import Message
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 
-from service.jobs.connection import connect
+from service.jobs.connection import connect, translated
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
 from service.jobs.record import Records
 from service.jobs.state import Priority
@@ -116,8 +116,29 @@ class JobBroker(RedisBroker):
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         """The consumer of the levels; for the delay queue, which stays empty, one that beats the heart."""
         if queue_name == QUEUE:
-            return LevelConsumer(self)
-        return super().consume(queue_name, prefetch, _HEARTBEAT_MS)
+            with self.lost():
+                return LevelConsumer(self)
+        return Heart(self, queue_name, prefetch, _HEARTBEAT_MS)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def lost(self) -> Iterator[None]:
+        """Let Dramatiq take a Redis that is away, or refuses, for a lost connection: it tries again until all is well."""
+        try:
+            with translated(self.client):
+                yield
+        except QueueUnavailableError as error:
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+
+
+class Heart(_RedisConsumer):
+    """Beats the heart, and takes nothing: its queue stays empty."""
+
+    broker: JobBroker
+
+    def __next__(self) -> MessageProxy | None:
+        """None after a while."""
+        with self.broker.lost():
+            return cast(MessageProxy | None, super().__next__())  # type: ignore[no-untyped-call]
 
 
 class LevelConsumer(_RedisConsumer):
@@ -136,13 +157,11 @@ class LevelConsumer(_RedisConsumer):
         if self.broker.draining.is_set():
             time.sleep(_DRAIN_S)
             return None
-        try:
+        with self.broker.lost():
             self._forget_words()
             if message := self._take():
                 return message
             self._words.get_message(timeout=max(0.0, self._look_due - time.monotonic()))
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
         return None
 
     def _take(self) -> MessageProxy | None:
@@ -188,10 +207,11 @@ class LevelConsumer(_RedisConsumer):
 
     def _settle(self, command: str, message: MessageProxy) -> None:
         try:
-            getattr(self.broker, command)(_queue(Priority(message.options["level"])), message.message_id)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]  # Dramatiq repeats this call
-        except redis.RedisError:
+            with self.broker.lost():
+                getattr(self.broker, command)(_queue(Priority(message.options["level"])), message.message_id)
+        except ConnectionClosed:
+            raise  # Dramatiq repeats this call
+        except BaseException:
             self._let_go(message)  # not repeated: the next look gives it back
             raise
         self._let_go(message)
@@ -250,16 +270,12 @@ class Queue:
             options={},
             message_id=message_id,
         )
-        try:
+        with translated(self._broker.client):
             self._broker.submit(message, priority, first=first)
-        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
-            raise QueueUnavailableError(f"Redis does not answer ({error}): the job was not handed out") from error
 
     def _holds(self, message_id: str) -> bool:
-        try:
+        with translated(self._broker.client):
             return self._broker.holds(message_id)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise QueueUnavailableError(f"Redis does not answer ({error})") from error
 
 
 def _queue(priority: Priority) -> str:

@@ -177,7 +177,7 @@ class EmbeddedRedis:
             self._end()
             try:
                 self._run()
-            except NoRedisError as error:
+            except (NoRedisError, OSError) as error:  # also where the machine has no memory for a process
                 logger.error("%s", error)
                 self._end()
                 self._stopping.wait(_RETRY_S)
@@ -212,7 +212,7 @@ class EmbeddedRedis:
                     os.close(descriptor)
                     raise NoRedisError(
                         f"the state folder {self.state} is in use by another service: stop that one, or give this one "
-                        "its own folder (or REDIS_URL, to share its Redis)"
+                        "a folder of its own with --state-dir (or REDIS_URL, to share a Redis)"
                     ) from None
                 time.sleep(0.05)
 

@@ -7,8 +7,12 @@ class QueueUnavailableError(InphaseError):
     """Redis does not answer: nothing was accepted. Trying again later is right."""
 
 
+class QueueRefusedError(QueueUnavailableError):
+    """Redis answers, but refuses what a job needs: nothing was accepted, and somebody has to see to Redis."""
+
+
 class NoRedisError(InphaseError):
-    """No Redis is configured and none can be started on this machine."""
+    """No Redis is configured and none can be started on this machine, or the one that is configured cannot keep jobs."""
 
 
 class UnknownJobError(InphaseError):

@@ -12,7 +12,7 @@ from inphase.imaging.clock import Clock
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.refine import refine
 from inphase.imaging.retrievals import Retrievals
-from inphase.imaging.way import SIDE
+from inphase.preprocess.pipeline import SIDE
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import Progress, retrieve
 from inphase.retrieval.problem import Problem

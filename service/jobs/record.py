@@ -158,8 +158,8 @@ class Records:
     """The records of all jobs.
 
     The methods block for about 0.1 ms (a few ms where Redis syncs its file); asyncio code calls them in a thread.
-    `wait` and `follow` are coroutines. Raises QueueUnavailableError where Redis does not answer, UnknownJobError for
-    an id that does not exist.
+    `wait` and `follow` are coroutines. Raises QueueUnavailableError where Redis does not answer, QueueRefusedError where it
+    refuses for now, UnknownJobError for an id that does not exist.
     """
 
     def __init__(self, url: str, *, retries: int = 2) -> None:
@@ -195,7 +195,7 @@ class Records:
     def create_all(self, jobs: Sequence[NewScan], *, priority: Priority, owner: str) -> None:
         """Record the scans of a series as ACCEPTED, all in one go; those that have their job already are left alone."""
         script = self._scripts["create"]
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for job in jobs:
                 script(args=_new(job.job_id, job.document, job.asked, priority, owner, None, job.scan), client=pipe)
@@ -214,7 +214,7 @@ class Records:
 
     def unread(self, priorities: Iterable[Priority] = Priority) -> str | None:
         """The accepted job that is to be read next, the most urgent first; None where there is none."""
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for priority in priorities:
                 pipe.zrange(f"{PREFIX}unread:{priority}", 0, 0)
@@ -223,7 +223,7 @@ class Records:
 
     def count_unread(self, priority: Priority) -> int:
         """How many accepted jobs of this priority wait to be read."""
-        with translated():
+        with translated(self._client):
             return self._client.zcard(f"{PREFIX}unread:{priority}")
 
     def take(self, job_id: str, reader: str) -> bool:
@@ -279,7 +279,7 @@ class Records:
 
     def replayed(self, owner: str, repeatable: Repeatable) -> JobRecord | None:
         """The job of the same request with the same key, where there is one. Raises KeyReusedError for another request."""
-        with translated():
+        with translated(self._client):
             digest, job_id = cast(list[bytes | None], self._client.hmget(repeatable.slot(owner), "request", "job"))
         if digest is None or job_id is None:
             return None
@@ -293,7 +293,7 @@ class Records:
 
     def earlier(self, fingerprint: str) -> JobRecord | None:
         """The job that has the result of this fingerprint, where there is one."""
-        with translated():
+        with translated(self._client):
             job_id = cast(bytes | None, self._client.hget(f"{PREFIX}fingerprints", fingerprint))
         try:
             return self.get(job_id.decode()) if job_id else None
@@ -302,7 +302,7 @@ class Records:
 
     def get(self, job_id: str) -> JobRecord:
         """The record of a job."""
-        with translated():
+        with translated(self._client):
             fields = cast(dict[bytes, bytes], self._client.hgetall(job_key(job_id)))
         if not fields:
             raise unknown(job_id)
@@ -314,7 +314,7 @@ class Records:
         below = f"({int(cursor)}" if cursor else "+inf"
         found: list[JobRecord] = []
         for _ in range(_LOOKED_AT // limit + 1):
-            with translated():
+            with translated(self._client):
                 listed = cast(
                     Sequence[tuple[bytes, float]],
                     self._client.zrevrangebyscore(wanted.index(), below, "-inf", start=0, num=limit, withscores=True),
@@ -333,7 +333,7 @@ class Records:
 
     def position(self, job_id: str) -> int | None:
         """How many queued jobs go before this one; None where it is not queued."""
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for priority in Priority:
                 pipe.zrank(f"{PREFIX}waiting:{priority}", job_id)
@@ -348,7 +348,7 @@ class Records:
 
     def count(self, state: JobState) -> int:
         """How many jobs are in this state."""
-        with translated():
+        with translated(self._client):
             return self._client.zcard(f"{PREFIX}jobs:{state}")
 
     def request_cancel(self, job_id: str) -> JobState:
@@ -397,7 +397,7 @@ class Records:
 
     def should_stop(self, job_id: str, attempt: int) -> str:
         """Why an attempt should stop: "cancelled", "stale" (another attempt runs, or the job is gone), or "" to go on."""
-        with translated():
+        with translated(self._client):
             state, current, cancel = cast(
                 list[bytes | None], self._client.hmget(job_key(job_id), "state", "attempt", "cancel")
             )
@@ -411,19 +411,19 @@ class Records:
 
     def message_of(self, job_id: str) -> str:
         """The message that stands for the job; the first one bears the job's id."""
-        with translated():
+        with translated(self._client):
             return (cast(bytes | None, self._client.hget(job_key(job_id), "message")) or b"").decode()
 
     def unfinished(self) -> list[str]:
         """Ids of all queued and running jobs: those that a message stands for."""
-        with translated():
+        with translated(self._client):
             queued = cast(Sequence[bytes], self._client.zrange(f"{PREFIX}jobs:queued", 0, -1))
             running = cast(Sequence[bytes], self._client.zrange(f"{PREFIX}jobs:running", 0, -1))
         return [job_id.decode() for job_id in (*queued, *running)]
 
     def finished_before(self, moment: float) -> list[str]:
         """Ids of jobs that ended before this time (seconds since the epoch), the earliest first."""
-        with translated():
+        with translated(self._client):
             ids = cast(Sequence[bytes], self._client.zrangebyscore(f"{PREFIX}finished", "-inf", f"({moment}"))
         return [job_id.decode() for job_id in ids]
 
@@ -432,12 +432,12 @@ class Records:
         return bool(self._run("remove", job_id))
 
     def announce(self, worker: str) -> None:
-        """Say that a worker lives."""
-        self._run("announce", worker, "workers")
+        """Say that a worker lives, and forget those that have not said so lately."""
+        self._run("announce", worker, "workers", _PRESENT_S)
 
     def announce_readers(self, readers: Iterable[str]) -> None:
         """Say that these jobs are still being read."""
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for reader in readers:
                 self._scripts["announce"](args=[reader, "readers"], client=pipe)
@@ -445,17 +445,12 @@ class Records:
 
     def depart(self, worker: str) -> None:
         """Say that a worker has left."""
-        with translated():
+        with translated(self._client):
             self._client.zrem(f"{PREFIX}workers", worker)
 
     def workers(self) -> list[str]:
         """Names of the workers that spoke within the last seconds."""
         return [name.decode() for name in self._run("present", _PRESENT_S)]
-
-    def ping(self) -> None:
-        """Raise QueueUnavailableError unless Redis answers and accepts writes."""
-        with translated():
-            self._client.ping()
 
     def close(self) -> None:
         """Close the connections."""
@@ -484,13 +479,13 @@ class Records:
                 yield event
 
     def _run(self, name: str, *args: str | bytes | float) -> Any:
-        with translated():
+        with translated(self._client):
             return self._scripts[name](args=args)
 
     def existing(self, ids: Iterable[bytes]) -> Iterator[JobRecord]:
         """The records of these ids; one may have expired since it was listed."""
         names = [name.decode() for name in ids]
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for name in names:
                 pipe.hgetall(job_key(name))

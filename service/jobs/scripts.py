@@ -268,11 +268,11 @@ forget(ARGV[1])
 return 1
 """,
     "announce": f"""
-redis.call('ZADD', '{PREFIX}' .. ARGV[2], now(), ARGV[1])
+local names = '{PREFIX}' .. ARGV[2]
+if ARGV[3] then redis.call('ZREMRANGEBYSCORE', names, '-inf', '(' .. string.format('%.6f', now() - ARGV[3])) end
+redis.call('ZADD', names, now(), ARGV[1])
 """,
     "present": f"""
-local oldest = string.format('%.6f', now() - ARGV[1])
-redis.call('ZREMRANGEBYSCORE', '{PREFIX}workers', '-inf', '(' .. oldest)
-return redis.call('ZRANGE', '{PREFIX}workers', 0, -1)
+return redis.call('ZRANGEBYSCORE', '{PREFIX}workers', string.format('%.6f', now() - ARGV[1]), '+inf')
 """,
 }

@@ -52,7 +52,7 @@ class SeriesRecords:
     ) -> SeriesRecord:
         """Accept a series. The same request again gives the first one back; KeyReusedError for another with its key."""
         slot, digest = (repeatable.slot(owner), repeatable.digest) if repeatable else ("", "")
-        with translated():
+        with translated(self._client):
             what, found = cast(
                 list[bytes],
                 self._scripts["create"](args=[series_id, order, total, owner, slot, digest, REMEMBERED_S]),
@@ -65,7 +65,7 @@ class SeriesRecords:
 
     def get(self, series_id: str) -> SeriesRecord:
         """The record of a series."""
-        with translated():
+        with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for part in ("", ":jobs"):
                 pipe.hgetall(f"{_KEY}:{series_id}{part}")
@@ -87,7 +87,7 @@ class SeriesRecords:
         """Series, newest first, of one owner or of all; and the cursor of the next page."""
         index = f"{_KEY}:owner:{owner}" if owner is not None else _KEY
         below = f"({int(cursor)}" if cursor else "+inf"
-        with translated():
+        with translated(self._client):
             ids = cast(Sequence[bytes], self._client.zrevrangebyscore(index, below, "-inf", start=0, num=limit))
         found = []
         for name in ids:
@@ -99,12 +99,12 @@ class SeriesRecords:
 
     def exists(self, series_id: str) -> bool:
         """Whether there is such a series."""
-        with translated():
+        with translated(self._client):
             return bool(self._client.exists(f"{_KEY}:{series_id}"))
 
     def open(self) -> list[str]:
         """Series whose scans have not all become jobs, the oldest first."""
-        with translated():
+        with translated(self._client):
             ids = cast(set[bytes], self._client.smembers(f"{_KEY}:open"))
             pipe = self._client.pipeline(transaction=False)
             for name in ids:
@@ -114,12 +114,12 @@ class SeriesRecords:
 
     def ended_before(self, moment: float) -> list[str]:
         """Series that were created before this time, whose scans all became jobs, and whose jobs are all forgotten."""
-        with translated():
+        with translated(self._client):
             ids = cast(Sequence[bytes], self._client.zrange(_KEY, 0, -1))
             still = cast(set[bytes], self._client.smembers(f"{_KEY}:open"))
         found = []
         for name in (name.decode() for name in ids if name not in still):
-            with translated():
+            with translated(self._client):
                 left = self._client.zcard(f"{PREFIX}jobs:series:{name}")
                 created = cast(bytes | None, self._client.hget(f"{_KEY}:{name}", "created"))
             if not left and created is not None and float(created) < moment:
@@ -128,12 +128,12 @@ class SeriesRecords:
 
     def close_series(self, series_id: str) -> None:
         """All scans have become jobs."""
-        with translated():
+        with translated(self._client):
             self._client.srem(f"{_KEY}:open", series_id)
 
     def cancel(self, series_id: str) -> bool:
         """From here on no job joins the series. False where it was cancelled before."""
-        with translated():
+        with translated(self._client):
             return bool(self._scripts["cancel"](args=[series_id]))
 
     def remove(self, series_id: str) -> None:
@@ -145,7 +145,7 @@ class SeriesRecords:
         self._client.close()
 
     def _run(self, name: str, *args: str) -> Any:
-        with translated():
+        with translated(self._client):
             return self._scripts[name](args=args)
 
 

@@ -20,10 +20,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import dramatiq
 import dramatiq.worker
@@ -41,12 +41,14 @@ from service.jobs.task import Planes, checkpoint_name, result_name
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 WORK: Final = "service.jobs.perform"  # the module that refines
 _WATCH_S: Final = 0.05  # from a request to cancel to the flag that the next iteration sees
 _ANNOUNCE_S: Final = 1.0
 _UNWIND_S: Final = 10.0  # a computation told to stop answers within an iteration; after this it hangs
 _ORPHAN_S: Final = 3.0  # how long a worker may outlive its service
-_PATIENT: Final = 40  # retries of what must reach Redis: about half a minute
+_REPEAT_S: Final = 0.5  # between two tries of what must reach Redis
 _RESTART_S: Final = (0.0, 1.0, 5.0, 30.0)  # before the next try to start a compute process
 
 
@@ -113,7 +115,7 @@ class Watch:
         try:
             self._records.progress(self._job_id, self._attempt, replace(progress, preview=previewed))
         except QueueUnavailableError:
-            return  # the computation goes on; its end is reported with more patience
+            return  # the computation goes on; its end is told until Redis takes it
 
     def _look(self) -> str:
         if time.monotonic() > self._deadline:
@@ -156,7 +158,7 @@ class Refiner:
         self._leave = leave
         self._settings = settings
         self._store = Store(settings.store)
-        self._records = Records(settings.redis_url, retries=_PATIENT)
+        self._records = Records(settings.redis_url)
         self._hasty = Records(settings.redis_url, retries=0)
         self._queue = Queue(settings.redis_url, self._records)
         name = f"{socket.gethostname()}:{os.getpid()}"
@@ -175,11 +177,11 @@ class Refiner:
     def refine(self, job_id: str, message_id: str) -> None:
         """Deal with a delivery; when this returns, the message is acknowledged."""
         with self._seated() as seat:
-            attempt = self._records.claim(job_id, message_id, seat.name)
+            attempt = self._insist(lambda: self._records.claim(job_id, message_id, seat.name))
             if attempt is None:
                 return
             try:
-                record = self._records.get(job_id)
+                record = self._insist(lambda: self._records.get(job_id))
             except UnknownJobError:
                 return
             except (KeyError, ValueError, TypeError) as error:
@@ -189,6 +191,37 @@ class Refiner:
                 return
             logger.info("job %s: attempt %d", job_id, attempt)
             self._attempt(record, attempt, seat)
+
+    def _insist(self, call: Callable[[], T]) -> T:
+        """Repeat what must reach Redis until it does: a Redis that is away or refuses costs no job its result.
+
+        Raises QueueUnavailableError when this worker has to leave at last: another one will get the job.
+        """
+        last = float("inf")
+        while True:
+            try:
+                return call()
+            except QueueUnavailableError as error:
+                now = time.monotonic()
+                if now > last:
+                    raise
+                if self._leave.now.is_set():
+                    last = min(last, now + _UNWIND_S)
+                logger.warning("%s", error)
+                time.sleep(_REPEAT_S)
+
+    def _end(
+        self, job_id: str, attempt: int, state: JobState, reason: str = "", document: bytes = b"", result: str = ""
+    ) -> bool:
+        """End the record. False where the attempt is stale."""
+        return self._insist(
+            lambda: self._records.finish(job_id, attempt, state, reason=reason, document=document, result=result)
+        )
+
+    def _give_back(self, record: JobRecord, attempt: int, blame: str = "") -> None:
+        """Put the job at the head of the queue again, unless another attempt runs."""
+        if self._insist(lambda: self._records.release(record.job_id, attempt, blame=blame)):
+            self._insist(lambda: self._queue.enqueue_again(record.job_id, record.priority))
 
     @contextmanager
     def _seated(self) -> Iterator[Seat]:
@@ -220,7 +253,7 @@ class Refiner:
     def _publish(self, job_id: str, attempt: int, document: bytes) -> None:
         """The result lies beside those of other attempts: let the record say which one counts."""
         name = result_name(attempt)
-        if self._records.finish(job_id, attempt, JobState.SUCCEEDED, document=document, result=name):
+        if self._end(job_id, attempt, JobState.SUCCEEDED, document=document, result=name):
             self._tidy(job_id, name)
         else:
             self._drop(job_id, attempt)
@@ -229,13 +262,12 @@ class Refiner:
         job_id = record.job_id
         match watch.stop_reason:
             case "cancelled":
-                if self._records.finish(job_id, attempt, JobState.CANCELLED, reason="cancelled on request"):
+                if self._end(job_id, attempt, JobState.CANCELLED, "cancelled on request"):
                     self._tidy(job_id, "")
             case "time limit":
                 self._fail(job_id, attempt, watch.limit_text)
             case "leaving":
-                if self._records.release(job_id, attempt):
-                    self._queue.enqueue_again(job_id, record.priority)
+                self._give_back(record, attempt)
             case _:
                 self._drop(job_id, attempt)
 
@@ -243,11 +275,11 @@ class Refiner:
         logger.error("job %s: attempt %d: %s", record.job_id, attempt, died.account)
         if not died.killed:
             self._fail(record.job_id, attempt, f"crash: {died.account} while it worked on this job")
-        elif self._records.release(record.job_id, attempt, blame=died.account):
-            self._queue.enqueue_again(record.job_id, record.priority)
+        else:
+            self._give_back(record, attempt, died.account)
 
     def _fail(self, job_id: str, attempt: int, reason: str) -> None:
-        if self._records.finish(job_id, attempt, JobState.FAILED, reason=reason):
+        if self._end(job_id, attempt, JobState.FAILED, reason):
             self._tidy(job_id, "")
 
     def _tidy(self, job_id: str, result: str) -> None:
@@ -268,8 +300,10 @@ class Refiner:
                 for seat in self.seats:
                     if seat.compute.alive:
                         self._hasty.announce(seat.name)
-            except QueueUnavailableError:
-                logger.warning("Redis is away")
+            except QueueUnavailableError as error:
+                logger.warning("%s", error)
+            except Exception:  # without this thread the worker counts as dead
+                logger.exception("the worker could not say that it lives")
             time.sleep(_ANNOUNCE_S)
 
     def depart(self) -> None:

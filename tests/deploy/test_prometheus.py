@@ -14,7 +14,7 @@ from tests.deploy.known import DEPLOY
 def test_alerts_ask_for_metrics_that_exist() -> None:
     """Every metric of an alert is one of the service's; every alert says when, how long, and what it means."""
     metrics = Metrics()
-    metrics.watch(Budget(1), Records("redis://127.0.0.1:1"))
+    metrics.watch(Budget(1), Records("redis://127.0.0.1:1"), None)
     told = {sample for metric in metrics.registry.collect() for sample in (metric.name, f"{metric.name}_total")}
     rules: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
     for rule in rules:

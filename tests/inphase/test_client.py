@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import httpx
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from inphase.client import Client, ServiceError
 from inphase.errors import DataError
 from inphase.formats import RawScan, Request, npz
 from inphase.geometry import Geometry
+from inphase.pattern import MaskState
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -250,3 +252,112 @@ def test_a_key_makes_a_call_repeatable() -> None:
         service.submit_series(["scans/"], key="c", refine=None)
         service.submit(np.zeros((2, 2, 2)))
     assert keys == ["a", "b", "c", None]
+
+
+def received(pattern: Any, **options: Any) -> tuple[str, bytes]:
+    """Content type and body of what the client sends."""
+    found: list[tuple[str, bytes]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        found.append((request.headers["content-type"], request.read()))
+        return httpx.Response(200, json={"id": "x"})
+
+    with client(handler) as service:
+        service.reconstruct(pattern, **options)
+    return found[0]
+
+
+_COUNTS = np.arange(60, dtype=np.int64).reshape(3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (_COUNTS.tolist(), _COUNTS),
+        (_COUNTS.astype(float).tolist(), _COUNTS.astype(float)),
+        (tuple(map(tuple, _COUNTS.tolist())), _COUNTS),
+        (list(_COUNTS), _COUNTS),
+        (list(_COUNTS.astype(">u2")), _COUNTS),
+        (_COUNTS.astype(">f8"), _COUNTS),
+        (_COUNTS.transpose(2, 0, 1), _COUNTS.transpose(2, 0, 1)),
+        (_COUNTS[::-1, ::2, 1::3], _COUNTS[::-1, ::2, 1::3]),
+        (np.broadcast_to(_COUNTS[:1], (3, 4, 5)), np.broadcast_to(_COUNTS[:1], (3, 4, 5))),
+        (memoryview(_COUNTS), _COUNTS),
+        (_COUNTS.astype(np.float16), _COUNTS),
+        (_COUNTS.view(np.recarray), _COUNTS),
+    ],
+)
+def test_what_numpy_makes_an_array_of_is_sent_as_one(pattern: Any, expected: np.ndarray) -> None:
+    """Lists, lists of frames, views of any order and stride: the values arrive at their places."""
+    kind, body = received(pattern)
+    assert kind == "application/x-npy"
+    np.testing.assert_array_equal(np.load(io.BytesIO(body)), expected)
+
+
+def test_a_dataset_is_read_and_sent(tmp_path: Path) -> None:
+    """An open dataset of h5py counts as the array that it holds."""
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        dataset = file.create_dataset("data", data=_COUNTS.astype(np.uint16))
+        _, body = received(dataset)
+    np.testing.assert_array_equal(np.load(io.BytesIO(body)), _COUNTS)
+
+
+def test_the_mask_of_a_masked_array_goes_too() -> None:
+    """What numpy has masked is masked for the service, not a count."""
+    mask = _COUNTS % 7 == 0
+    kind, body = received(np.ma.MaskedArray(_COUNTS, mask))
+    assert kind == "application/x-npz"
+    with np.load(io.BytesIO(body)) as archive:
+        np.testing.assert_array_equal(archive["data"][~mask], _COUNTS[~mask])
+        np.testing.assert_array_equal(archive["mask"] == MaskState.MASKED, mask)
+        np.testing.assert_array_equal(archive["mask"] == MaskState.VALID, ~mask)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ([[1, 2], [3, 4]], r"three axes.*\(2, 2\)"),
+        ([], r"three axes.*\(0,\)"),
+        (7, r"three axes.*shape \(\)"),
+        ([[[1, 2], [3]]], "rows of one length"),
+        ("scan.h5", "reconstruct_file"),
+        (Path("scan.h5"), "reconstruct_file"),
+        (b"\x93NUMPY", "reconstruct_file"),
+        (None, "NoneType became an array of object"),
+        ([[["1"]]], "real numbers; list became an array of <U1"),
+        (_COUNTS + 1j, "complex128"),
+        (_COUNTS > 3, "array of bool"),
+        ((frame for frame in _COUNTS), "generator became an array of object"),
+        ([[[2**70]]], "array of object"),
+        (np.zeros((1, 1, 1), [("a", int)]), "real numbers"),
+    ],
+)
+def test_what_is_no_pattern_is_a_type_error(pattern: Any, words: str) -> None:
+    """Said before anything is sent, with what it should be."""
+
+    def never(_: httpx.Request) -> httpx.Response:
+        raise AssertionError("it was sent")
+
+    with client(never) as service, pytest.raises(TypeError, match=words):
+        service.reconstruct(pattern)
+
+
+def test_paths_and_numbers_of_numpy_are_options() -> None:
+    """What scripts have at hand is sent as JSON has it; a single scan needs no list."""
+    bodies: list[Any] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.read()))
+        assert request.headers["content-type"] == "application/json"
+        return httpx.Response(200, json={"id": "x"})
+
+    with client(handler) as service:
+        service.reconstruct_file(Path("scan_0054"), source={"dark": Path("dark.tif")}, seed=np.int64(3))
+        service.submit_series(Path("scans"), seed=np.uint8(4))
+        service.submit_series("scan_*.h5")
+        service.submit_series([Path("a.npy"), "b.npy"])
+        with pytest.raises(TypeError, match="set cannot be sent"):
+            service.submit_series(["a.npy"], reading={"roi"})
+    assert bodies[0]["source"] == {"kind": "file", "path": "scan_0054", "dark": "dark.tif"}
+    assert [body.get("seed") for body in bodies] == [3, 4, None, None]
+    assert [body["scans"] for body in bodies[1:]] == [["scans"], ["scan_*.h5"], ["a.npy", "b.npy"]]

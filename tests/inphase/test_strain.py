@@ -29,7 +29,7 @@ def ball(shape: tuple[int, int, int] = SHAPE, radius: float = 13.3) -> np.ndarra
 
 
 def displaced(u_m: np.ndarray, support: np.ndarray, q: float = LENGTH) -> np.ndarray:
-    """The object of DESIGN 3 whose planes are displaced by u along Q."""
+    """The object, phase -Q.u, whose planes are displaced by u along Q."""
     return (support * np.exp(-1j * q * u_m)).astype(np.complex64)
 
 

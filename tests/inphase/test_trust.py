@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inphase.metrics import Metrics
-from inphase.trust import RULES, Level, Support, better, final_faults, judge, shortfalls, start_faults
+from inphase.trust import RULES, Evidence, Level, Support, better, final_faults, judge, shortfalls, start_faults
 
 SANE = Support(volume=0.15, largest_part=1.0, extent=(1.0, 1.1, 0.9))
 FIT = Metrics(
@@ -133,3 +133,31 @@ def test_a_support_that_crosses_the_border_is_measured_whole() -> None:
     here = Support.of(support, (3.0, 3.0, 3.0))
     assert Support.of(np.roll(support, (16, -14, 13), (0, 1, 2)), (3.0, 3.0, 3.0)) == here
     assert here.largest_part == 1
+
+
+def test_what_was_found_in_the_data_lowers_the_trust() -> None:
+    """However well the fit: a doubt makes it medium, a fault low; where the fit is bad too the data's reasons come first."""
+    doubt, fault = Evidence(doubts=("scaled",)), Evidence(faults=("two crystals",), doubts=("scaled",))
+    trust = judge(FIT, 1e-3, SANE, refined=True, valid_fraction=1.0, evidence=doubt)
+    assert (trust.level, trust.reasons) == (Level.MEDIUM, ("scaled",))
+    trust = judge(FIT, 1e-3, SANE, refined=True, valid_fraction=1.0, evidence=fault)
+    assert (trust.level, trust.reasons) == (Level.LOW, ("two crystals", "scaled"))
+    bad = judge(replace(FIT, chi2=0.5), 1e-3, SANE, refined=True, valid_fraction=1.0, evidence=doubt)
+    assert bad.level is Level.LOW
+    assert bad.reasons[0] == "scaled"
+    assert "chi2" in bad.reasons[1]
+
+
+@pytest.mark.parametrize(
+    ("starts", "accepted", "level"),
+    [(1, 1, Level.HIGH), (5, 2, Level.HIGH), (5, 1, Level.MEDIUM), (2, 1, Level.MEDIUM), (5, 0, Level.MEDIUM)],
+)
+def test_a_solution_that_no_other_start_confirms_is_never_trusted_highly(
+    starts: int, accepted: int, level: Level
+) -> None:
+    """One start alone says nothing; of several at least one other has to come to the same solution."""
+    trust = judge(
+        FIT, 1e-3, SANE, refined=True, valid_fraction=1.0, evidence=Evidence(starts=starts, accepted=accepted)
+    )
+    assert trust.level is level
+    assert all(f"of {starts} starts no other" in reason for reason in trust.reasons)

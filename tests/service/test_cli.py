@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import redis
 import tifffile
 import typer
 import yaml
@@ -29,6 +30,7 @@ from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import NoRedisError
 from service.jobs.record import Records
 from service.security import Caller, Keyring, Scope, read_keys
+from service.server import bind, close
 from tests.toy import crystal, write_model
 
 Run = tuple[int, str, str]
@@ -410,6 +412,101 @@ def test_a_state_folder_that_may_not_be_written(inphase, scan: Path) -> None:  #
     code, _, err = inphase("serve", "--state-dir", scan / "state", "--no-queue")
     assert code == 1
     assert f"the state folder {scan / 'state'} cannot be written (Not a directory)" in err
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`inphase serve` leaves the log of the tests alone."""
+    monkeypatch.setattr("service.telemetry.configure_logging", lambda: None)
+
+
+def one_line(err: str) -> str:
+    """The one sentence with which a command ends."""
+    (line,) = err.strip().splitlines()
+    assert line.startswith("inphase: ")
+    return line
+
+
+def test_serve_on_a_port_in_use(inphase, quiet: None, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """One sentence with the port and what to do, before anything is started or written."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = inphase("serve", "--port", str(port), "--no-queue")
+    assert code == 1
+    assert f"port {port} of 127.0.0.1 is in use" in one_line(err)
+    assert "--port" in err
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [("203.0.113.7", "no address of this machine"), ("nowhere.invalid", "is not known"), ("a..b", "is not known")],
+)
+def test_serve_on_a_host_that_is_not_here(inphase, quiet: None, host: str, words: str) -> None:  # type: ignore[no-untyped-def]
+    """One sentence with the host."""
+    code, _, err = inphase("serve", "--host", host, "--no-queue")
+    assert code == 1
+    assert words in one_line(err)
+    assert host in err
+
+
+def test_every_address_of_a_host_is_taken() -> None:
+    """As uvicorn does it: of localhost those that the machine has; the port is free again afterwards."""
+    for _ in range(2):
+        found = bind("localhost", 0)
+        assert {address.getsockname()[0] for address in found} <= {"127.0.0.1", "::1"}
+        assert found
+        close(found)
+
+
+def test_serve_in_a_folder_in_use(inphase, quiet: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """The folder is named, the first service goes on, and what the second had begun is gone."""
+    try:
+        first = EmbeddedRedis(tmp_path / "state" / "redis")
+    except NoRedisError as error:
+        pytest.skip(str(error))
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setattr("service.jobs.embedded._LOCK_S", 0.2)
+    first.start()
+    try:
+        code, _, err = inphase("serve", "--port", "0")
+        assert code == 1
+        assert f"{tmp_path / 'state' / 'redis'} is in use by another service" in one_line(err)
+        assert "--state-dir" in err
+        assert first.alive()
+    finally:
+        first.stop()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [(f"unix:///{'deep/' * 30}redis.sock", "at most 107"), ("queue:6379", "REDIS_URL"), ("http://queue", "schemes")],
+)
+@pytest.mark.parametrize("command", ["serve", "worker", "workers"])
+def test_a_redis_that_cannot_be_named_so(inphase, quiet: None, command: str, url: str, words: str) -> None:  # type: ignore[no-untyped-def]
+    """A URL that will never lead to a Redis is one sentence for every command that takes it."""
+    code, _, err = inphase(command, "--redis-url", url, *(("--port", "0") if command == "serve" else ()))
+    assert code == 1
+    assert words in one_line(err)
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_redis_that_forgets_jobs_is_refused(inphase, quiet: None, tmp_path: Path, command: str) -> None:  # type: ignore[no-untyped-def]
+    """Its eviction policy is named, with the line that mends it."""
+    try:
+        server = EmbeddedRedis(tmp_path / "redis")
+    except NoRedisError as error:
+        pytest.skip(str(error))
+    url = server.start()
+    try:
+        with redis.Redis.from_url(url) as admin:
+            admin.config_set("maxmemory-policy", "allkeys-lfu")
+        code, _, err = inphase(command, "--redis-url", url, *(("--port", "0") if command == "serve" else ()))
+        assert code == 1
+        assert "allkeys-lfu" in one_line(err)
+        assert "maxmemory-policy noeviction" in err
+    finally:
+        server.stop()
 
 
 def test_worker_without_redis_says_what_to_do(inphase, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
+import h5py
 import httpx
 import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from service.sources import parse_given
+from inphase.pattern import digest
+from service.sources import parse_given, scans_in
 from tests.service.api.test_bad_input import check
 from tests.service.api.test_reconstructions import URL
 from tests.service.test_cli import inphase  # noqa: F401  # a fixture
@@ -87,3 +89,66 @@ def test_the_command_line_takes_the_same(inphase, scan: Path, data_root: Path, t
 def test_numbers_set_by_hand() -> None:
     """name=number pairs, blanks allowed."""
     assert parse_given(["distance=1.83", "energy = 9"]) == {"distance": 1.83, "energy": 9.0}
+
+
+@pytest.fixture
+def bliss(data_root: Path, pattern: NDArray[np.uint32]) -> Path:
+    """A dataset file with a mesh, which is larger, and two rocking curves; a link to it beside."""
+    with h5py.File(data_root / "sample.h5", "w") as file:
+        for name, title, frames in (
+            ("1.1", "amesh pix 0 1 9 piy 0 1 9 1", np.tile(pattern[32], (100, 1, 1))),
+            ("2.1", "ascan eta 17 18 63 1", pattern),
+            ("3.1", "ascan eta 17 18 47 1", pattern[8:56]),
+        ):
+            file[f"{name}/title"] = title
+            file.create_dataset(f"{name}/instrument/mpx1x4/data", data=frames, compression="lzf")
+            file[f"{name}/measurement/mpx1x4"] = h5py.SoftLink(f"/{name}/instrument/mpx1x4/data")
+    return data_root / "sample.h5"
+
+
+async def test_the_scan_of_a_file_of_several(
+    client: httpx.AsyncClient, bliss: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """By its number; without one the answer lists the rocking curves."""
+    document = (await post(client, path="sample.h5", scan=2)).json()
+    assert document["input"]["digest"] == digest(pattern)
+    assert "'2.1/measurement/mpx1x4'" in document["input"]["chosen"]
+    answer = await post(client, path="sample.h5")
+    assert answer.status_code == 422
+    assert "several rocking curves: 2.1 (ascan eta 17 18 63 1), 64 frames; 3.1" in answer.json()["detail"]
+
+
+def test_the_command_line_picks_a_scan(inphase, bliss: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+    """--scan reaches the reader without a beamline."""
+    code, out, err = inphase(
+        "reconstruct", bliss, "-o", tmp_path / "r.npz", "--scan", "3", "--refine", "none", "--json"
+    )  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)["input"]["shape"] == [48, 64, 64]
+
+
+def test_a_folder_of_images_is_one_scan_of_a_series(tmp_path: Path, pattern: NDArray[np.uint32]) -> None:
+    """HDF5 files with one image each are frames, files with a volume each are scans."""
+    for name, values in (("images", pattern[:9]), ("scans", np.stack([pattern] * 2))):
+        (tmp_path / name).mkdir()
+        for number, value in enumerate(values):
+            with h5py.File(tmp_path / name / f"x_{number}.h5", "w") as file:
+                file["entry/data/data"] = value
+    assert scans_in(tmp_path / "images") == [tmp_path / "images"]
+    assert scans_in(tmp_path / "scans") == [tmp_path / "scans" / "x_0.h5", tmp_path / "scans" / "x_1.h5"]
+    assert scans_in(tmp_path) == [tmp_path / "images"]
+
+
+def test_the_data_files_of_an_eiger_are_no_scans(tmp_path: Path, pattern: NDArray[np.uint32]) -> None:
+    """Two masters with their pieces are two scans; a piece without its master is one of its own."""
+    for name in (
+        "run_7_master",
+        "run_7_data_000001",
+        "run_7_data_000002",
+        "run_8_master",
+        "run_8_data_000001",
+        "x_data_000001",
+    ):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["entry/data/data"] = pattern[:9]
+    assert [path.name for path in scans_in(tmp_path)] == ["run_7_master.h5", "run_8_master.h5", "x_data_000001.h5"]

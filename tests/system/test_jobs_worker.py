@@ -28,6 +28,7 @@ from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, Priority
 from service.jobs.store import Store
 from service.jobs.supervisor import COMMAND, Supervisor
+from tests.service.refusing import refusing
 
 pytestmark = pytest.mark.system
 
@@ -492,3 +493,22 @@ def test_real_refinement(house: House) -> None:
     np.testing.assert_array_equal(stored["support"], direct.arrays["support"])
     assert direct.report.metrics.final is not None
     assert ended["metrics"]["final"]["chi2"] == direct.report.metrics.final.chi2
+
+
+@pytest.mark.parametrize("way", ["READONLY", "OOM"])
+def test_a_redis_that_refuses_for_a_while_costs_no_job(house: House, way: str) -> None:
+    """While Redis refuses, the job at hand is computed to its end; afterwards its first attempt counts, the worker is
+    announced, and the next job is taken: no thread of the worker was lost."""
+    with house.workers():
+        running = house.submit(steps=10, step_s=0.1)
+        waiting = house.submit()
+        until(lambda: house.records.get(running).state is JobState.RUNNING)
+        with refusing(house.settings.redis_url, way):
+            until(lambda: house.store.has(running, "result-1"))
+            if way == "READONLY":  # to say that one lives needs no memory
+                until(lambda: not house.records.workers())
+            assert house.records.get(running).state is JobState.RUNNING
+        until(house.records.workers, 5)
+        house.check(house.end_of(running))
+        house.check(house.end_of(waiting))
+        house.check(house.end_of(house.submit()))

@@ -68,6 +68,7 @@ def test_an_export_is_served(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert repository.refused == []
     card = repository.resolve(name).card
     assert card.training["crystals_seen"] == 2
+    assert card.training["earlier"] == []
     session = Session(repository.resolve(name), threads=1)
 
     made = sample(settings, HELD_OUT_SEED + 5, 0, 1, torch.device("cpu")).measurement

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from training.fit import fit
+from training.fit import fit, train
+from training.module import PhaseRetrieval
 from training.settings import FitSettings, from_dict
 
 SMALL: dict[str, Any] = {
@@ -93,3 +94,41 @@ def test_a_fit_without_a_budget_is_refused(tmp_path: Path) -> None:
     """Nothing would end it."""
     with pytest.raises(ValueError, match="needs a budget"):
         fit(small(), tmp_path)
+
+
+def test_a_run_begins_with_the_weights_of_another(tmp_path: Path) -> None:
+    """At a rate of nothing it ends with them; the checkpoint tells of both runs, and a third of three."""
+    tiny = {"architecture": "autophasenn", "network": {"width": 4}, "average_decay": 0.0}
+    path = fit(small(**tiny, objective="likeness"), tmp_path / "0", crystals=4)
+    given = checkpoint(path)
+    for number in (1, 2):
+        settings = small(**tiny, objective="autophasenn", learning_rate=0.0, weight_decay=0.0, seed=2)
+        path = fit(settings, tmp_path / str(number), crystals=2, begin=path)
+    found = checkpoint(path)
+    names = [name for name in given["state_dict"] if name.endswith(("weight", "bias"))]
+    assert all(torch.equal(given["state_dict"][name], found["state_dict"][name]) for name in names)
+    earlier = found["hyper_parameters"]["earlier"]
+    assert [run["settings"]["objective"] for run in earlier] == ["likeness", "autophasenn"]
+    assert [run["crystals_seen"] for run in earlier] == [4, 2]
+    assert found["seen"] == 2
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    """Of another width: nothing of it could be used."""
+    path = fit(small(architecture="autophasenn", network={"width": 4}), tmp_path / "0", crystals=2)
+    with pytest.raises(ValueError, match="do not fit a network of"):
+        fit(small(architecture="autophasenn", network={"width": 8}), tmp_path / "1", crystals=2, begin=path)
+
+
+@pytest.mark.parametrize("hardware", [True, False])
+@pytest.mark.parametrize("precision", ["bfloat16", "single"])
+def test_a_network_learns_in_bfloat16_where_it_is_wanted_and_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, hardware: bool
+) -> None:
+    """Its average, which is judged and exported, never."""
+    monkeypatch.setattr("training.module.multiplies_in_bfloat16", lambda _: hardware)
+    settings = small(architecture="autophasenn", network={"width": 4}, precision=precision)
+    module = PhaseRetrieval(settings.as_dict(), 2)
+    train(module, tmp_path)
+    assert module.network.mixed is (precision == "bfloat16" and hardware)
+    assert not module.average.mixed

@@ -1,9 +1,12 @@
 """training.settings: one file is a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from training.data import sample
 from training.fit import parse_time
 from training.settings import FitSettings, from_dict, read
 
@@ -20,6 +23,24 @@ def test_settings_survive_the_checkpoint() -> None:
     """as_dict and from_dict are inverse."""
     settings = FitSettings(batch=3, network={"widths": (16, 16, 32)})
     assert from_dict(settings.as_dict()) == settings
+
+
+def test_the_stages_of_autophasenn_learn_from_the_same_crystals() -> None:
+    """Of the same distribution, with the same network, of different seeds; the paper's has no faults of a detector."""
+    labels, modulus = (read(CONFIGS / f"autophasenn-{stage}.yaml") for stage in ("labels", "modulus"))
+    assert (labels.crystals, labels.detector, labels.network) == (modulus.crystals, modulus.detector, modulus.network)
+    assert labels.seed != modulus.seed
+    assert labels.detector.photons == (1e7, 1e9)
+    made = sample(replace(labels, batch=4), 1, 0, 4, torch.device("cpu"))
+    assert not made.measurement.mask.any()
+    assert made.oversampling.min() >= 2.6
+    assert made.oversampling.max() <= 3.4
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    """It would be taken for single precision."""
+    with pytest.raises(ValueError, match="unknown precision 'bf16'; known: bfloat16, single"):
+        from_dict({"precision": "bf16"})
 
 
 @pytest.mark.parametrize("values", [{"bach": 3}, {"crystals": {"facet": 2}}])

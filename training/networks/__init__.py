@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from training.networks.autophasenn import AutoPhaseNN
 from training.networks.cascade import Cascade
 from training.networks.cdinn import CDINN
+from training.networks.network import Network
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+ARCHITECTURES: dict[str, Callable[..., Network]] = {
     "inphase-bcdi": Cascade,
     "autophasenn": AutoPhaseNN,
     "cdinn": CDINN,
 }
 
 
-def build(name: str, **options: object) -> nn.Module:
+def build(name: str, **options: object) -> Network:
     """A freshly initialised network of this architecture; KeyError names the known ones."""
     if name not in ARCHITECTURES:
         raise KeyError(f"unknown architecture {name!r}; known: {', '.join(sorted(ARCHITECTURES))}")
@@ -26,6 +27,6 @@ def build(name: str, **options: object) -> nn.Module:
 
 
 def predict(network: nn.Module, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Amplitude and phase (B, *box) in single precision; the network gets its own of the features."""
+    """Amplitude and phase (B, *box); the network gets its own of the features."""
     amplitude, phase = network(**{name: features[name] for name in network.inputs})
-    return amplitude.float(), phase.float()
+    return amplitude, phase

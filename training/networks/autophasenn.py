@@ -8,6 +8,8 @@ import math
 
 from torch import Tensor, nn, sigmoid, tanh
 
+from training.networks.network import Network, in_its_precision
+
 
 class Block(nn.Sequential):
     """Convolution of 3^3, leaky ReLU, batch normalisation, in this order."""
@@ -25,7 +27,7 @@ def decoder(width: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv3d(width, 1, 3, padding=1))
 
 
-class AutoPhaseNN(nn.Module):
+class AutoPhaseNN(Network):
     """modulus (B, N, N, N) in [0, 1] -> amplitude in [0, 1], phase in (-pi, pi) rad, each (B, N/2, N/2, N/2).
 
     N is a multiple of 16. The output is the central box of the N^3 frame: the square support of half its size. width: channels
@@ -46,7 +48,8 @@ class AutoPhaseNN(nn.Module):
         self.amplitude = decoder(w)
         self.phase = decoder(w)
 
+    @in_its_precision
     def forward(self, modulus: Tensor) -> tuple[Tensor, Tensor]:
         code = self.encoder(modulus[:, None])
         amplitude, phase = self.amplitude(code), self.phase(code)
-        return sigmoid(amplitude)[:, 0], math.pi * tanh(phase)[:, 0]
+        return sigmoid(amplitude.float())[:, 0], math.pi * tanh(phase.float())[:, 0]

@@ -19,6 +19,7 @@ from inphase.features import KNOWN_VALID
 from training.networks.blocks import Residual, depth_to_space, space_to_depth
 from training.networks.coherence import Coherence
 from training.networks.far_field import FarField, in_single_precision, lines, parts, square
+from training.networks.network import Network, in_its_precision
 from training.networks.planes import convolved
 from training.networks.search import Search, Stage
 
@@ -87,11 +88,12 @@ def unit(x: Tensor) -> Tensor:
 
 def head(amplitude: Tensor, direction: Tensor) -> Tensor:
     """Objects (B, 2, ...) from logits (B, 1, ...) of the amplitude and (cosine, sine) of the phase of any length."""
+    amplitude, direction = amplitude.float(), direction.float()  # the last convolution may have been in bfloat16
     length = (direction.square().sum(1, keepdim=True) + 1e-6).sqrt()
     return torch.sigmoid(amplitude) * direction / length
 
 
-class Cascade(nn.Module):
+class Cascade(Network):
     """modulus (B, N, N, N), valid (B, N, N, N), autocorrelation (B, 2, N, N, N) -> amplitude, phase (B, N/2, N/2, N/2).
 
     N is a multiple of 32. amplitude in [0, 1], phase in (-pi, pi] rad, both of the central box of the N^3 frame.
@@ -129,6 +131,7 @@ class Cascade(nn.Module):
         )
         self.place: Tensor
 
+    @in_its_precision
     def objects(
         self, modulus: Tensor, valid: Tensor, autocorrelation: Tensor, steps: int | None = None
     ) -> list[Tensor]:

@@ -11,6 +11,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from training.networks.network import Network, in_its_precision
+
 
 class Level(nn.Sequential):
     """Two convolutions of 3^3, each followed by a ReLU and dropout."""
@@ -30,7 +32,7 @@ def decoder(widths: tuple[int, ...], dropout: float) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv3d(widths[0] // 2, 1, 3, padding=1))
 
 
-class CDINN(nn.Module):
+class CDINN(Network):
     """reduced (B, n, n, n) in [0, 1] -> amplitude in [0, 1], phase in (-pi, pi) rad, each (B, n, n, n); n is a multiple of 8.
 
     In the (2 n)^3 frame of the measurement the output is the central box: halving the pattern halves the frame, not the voxels.
@@ -52,8 +54,9 @@ class CDINN(nn.Module):
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
 
+    @in_its_precision
     def forward(self, reduced: Tensor) -> tuple[Tensor, Tensor]:
         code = self.encoder(reduced[:, None])
-        amplitude = torch.sigmoid(self.amplitude(code))
-        phase = 2 * math.pi * (torch.sigmoid(self.phase(code)) - 0.5)
+        amplitude = torch.sigmoid(self.amplitude(code).float())
+        phase = 2 * math.pi * (torch.sigmoid(self.phase(code).float()) - 0.5)
         return amplitude[:, 0], phase[:, 0]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from training.objectives.autophasenn import MeanAbsoluteError
 from training.objectives.cdinn import ShapePhaseFourier
 from training.objectives.correlation import Correlation
+from training.objectives.likeness import Likeness
 from training.objectives.modulus import ModulusError
 from training.objectives.objective import Objective
 
@@ -12,6 +13,7 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "modulus": ModulusError,
     "autophasenn": MeanAbsoluteError,
     "correlation": Correlation,
+    "likeness": Likeness,
     "cdinn": ShapePhaseFourier,
 }
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn, polar
 
 from inphase.pattern import MaskState
@@ -9,6 +10,7 @@ from training.data import Sample
 from training.losses import modulus_errors, over_maximum
 from training.networks import predict
 from training.objectives.objective import Objective
+from training.objectives.truth import likeness
 from training.transform import far_modulus
 
 
@@ -37,4 +39,7 @@ class MeanAbsoluteError(Objective):
         estimated = over_maximum(far_modulus(objects, (n0, n1, n2)) * known)
         loss = (estimated - over_maximum(measured.intensity.sqrt() * known)).abs().sum() / known.sum()
         r_factor, chi2 = modulus_errors(objects.detach(), measured)
-        return loss, {"R": r_factor.mean(), "chi2": chi2.median()}
+        figures = {"R": r_factor.mean(), "chi2": chi2.median()}
+        if len(batch.objects) and not torch.is_grad_enabled():  # the truth judges; it does not teach
+            figures["likeness"] = likeness(batch.objects, objects).mean()
+        return loss, figures

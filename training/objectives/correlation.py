@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from training.data import Sample
 from training.losses import modulus_errors
 from training.objectives.objective import Objective
-from training.objectives.truth import nearest, settled
-from training.transform import AXES
+from training.objectives.truth import likeness
 
 
 @dataclass
@@ -37,23 +36,15 @@ class Correlation(Objective):
         self, network: nn.Module, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]:
         found = network.objects(**{name: features[name] for name in network.inputs}, steps=self.steps)
-        objects = [torch.complex(step[:, 0].float(), step[:, 1].float()) for step in found]
-        likeness = torch.stack(
-            [squared_correlation(step, settled(nearest(batch.objects, step), step)) for step in objects]
-        )
+        objects = [torch.complex(step[:, 0], step[:, 1]) for step in found]
+        alike = torch.stack([likeness(batch.objects, step) for step in objects])
         judged = [objects[self.turn % len(objects)]] if torch.is_grad_enabled() else objects
         errors = [modulus_errors(step, batch.measurement) for step in judged]
         r_factor = torch.stack([r for r, _ in errors])
         figures = {
-            "correlation": likeness[-1].sqrt().mean(),
-            "first": likeness[0].sqrt().mean(),
+            "correlation": alike[-1].sqrt().mean(),
+            "first": alike[0].sqrt().mean(),
             "R": r_factor[-1].mean(),
             "chi2": errors[-1][1].median(),
         }
-        return 1 - likeness.mean() + self.modulus_weight * r_factor.mean(), figures
-
-
-def squared_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """|<a, b>|^2 / (|a|^2 |b|^2), (B,), of complex objects (B, m, m, m)."""
-    product = (a.conj() * b).sum(AXES).abs().square()
-    return product / (a.abs().square().sum(AXES) * b.abs().square().sum(AXES)).clamp_min(1e-12)
+        return 1 - alike.mean() + self.modulus_weight * r_factor.mean(), figures

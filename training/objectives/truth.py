@@ -51,3 +51,17 @@ def settled(truth: Tensor, prediction: Tensor) -> Tensor:
         ramp = waves[index].conj()
         spectrum = spectrum * ramp.view([len(truth)] + [-1 if a == axis else 1 for a in AXES])
     return torch.fft.ifftn(spectrum, dim=AXES)
+
+
+def squared_correlation(a: Tensor, b: Tensor) -> Tensor:
+    """|<a, b>|^2 / (|a|^2 |b|^2), (B,), of complex objects (B, m, m, m)."""
+    product = (a.conj() * b).sum(AXES).abs().square()
+    return product / (a.abs().square().sum(AXES) * b.abs().square().sum(AXES)).clamp_min(1e-12)
+
+
+def likeness(truth: Tensor, prediction: Tensor) -> Tensor:
+    """`squared_correlation`, (B,), of predictions with the truth or its twin conj(t(-r)), shifted, also by parts of a voxel.
+
+    Whichever of them each prediction is nearest to.
+    """
+    return squared_correlation(prediction, settled(nearest(truth, prediction), prediction))

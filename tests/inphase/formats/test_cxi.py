@@ -11,6 +11,7 @@ from inphase import fourier
 from inphase.errors import DataError
 from inphase.formats import read
 from inphase.formats.reconstruction import read_reconstruction
+from inphase.formats.scan import Saturation
 from inphase.formats.writers import write_result
 from inphase.pattern import MaskState
 from inphase.preprocess.validate import pattern_from_array
@@ -62,6 +63,68 @@ def test_bits_that_praise_a_pixel_mask_nothing(tmp_path: Path, bit: int) -> None
     mask = read(raw_file(tmp_path / "a.cxi", np.full(VOLUME.shape, bit, np.uint32))).mask
     assert mask is not None
     assert not mask.any()
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">u2", ">i4"])
+def test_a_mask_of_any_width(tmp_path: Path, dtype: str) -> None:
+    """PyNX writes int8 with 0 and 1: what is 1 is invalid, whatever the type has room for."""
+    bits = np.zeros(VOLUME.shape, dtype)
+    bits[2, 3, 4] = bits[:, :, 7] = 1
+    mask = read(raw_file(tmp_path / "a.cxi", bits)).mask
+    assert mask is not None
+    assert np.array_equal(mask, (bits != 0).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "highest"), [("i1", -128), ("u1", 0x80), ("i2", 0x400), ("i4", 0x400), ("i8", 0x200)]
+)
+def test_the_highest_bits_of_narrow_and_signed_types(tmp_path: Path, dtype: str, highest: int) -> None:
+    """Bad is bit 7: of int8 the sign. A value of -1 has all bits set. Bits that praise do not mask."""
+    bits = np.zeros(VOLUME.shape[1:], dtype)
+    bits[1, 2], bits[3, 4], bits[5, 6] = highest, -1 if dtype[0] == "i" else 0xFF, 0x20
+    mask = read(raw_file(tmp_path / "a.cxi", bits)).mask
+    assert mask is not None
+    assert np.array_equal(np.argwhere(mask[0] == MaskState.MASKED), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("dtype", ["i4", "u4", "i8", "u8"])
+def test_padding_in_types_that_have_room_for_it(tmp_path: Path, dtype: str) -> None:
+    """The bit 0x01000000 of our own files."""
+    bits = np.zeros(VOLUME.shape, dtype)
+    bits[0, 1, 2], bits[3, 4, 5] = 0x01000000, 0x01000001
+    mask = read(raw_file(tmp_path / "a.cxi", bits)).mask
+    assert mask is not None
+    assert (mask[0, 1, 2], mask[3, 4, 5]) == (MaskState.PADDING, MaskState.MASKED)
+
+
+@pytest.mark.parametrize("name", [f"{RAW}/data", f"/{RAW}/data", "entry_1/data_1/data"])
+def test_the_raw_scan_by_its_name_keeps_its_mask(tmp_path: Path, name: str) -> None:
+    """Naming what would be read anyway, or a link to it, loses nothing."""
+    bits = (VOLUME > 5).astype(np.int8)
+    scan = read(raw_file(tmp_path / "a.cxi", bits), dataset=name)
+    assert scan.mask is not None
+    assert np.array_equal(scan.mask, bits)
+    assert scan.metadata["distance_m"] == "1.2"
+
+
+def test_a_cxi_detector_tells_its_saturation(tmp_path: Path) -> None:
+    """Like any NXdetector."""
+    with h5py.File(raw_file(tmp_path / "a.cxi"), "a") as file:
+        file[f"{RAW}/saturation_value"] = 65000
+    assert read(tmp_path / "a.cxi").saturation == Saturation(65000.0, f"'{RAW}/saturation_value'")
+
+
+def test_frames_cut_from_a_cxi_are_cut_from_its_mask(tmp_path: Path) -> None:
+    """Laid out for nine frames, written to for six: the mask of nine loses its tail, too."""
+    bits = np.zeros(VOLUME.shape, np.uint8)
+    bits[4, 5, 6] = bits[8] = 1
+    with h5py.File(raw_file(tmp_path / "a.cxi", bits), "a") as file:
+        del file[f"{RAW}/data"]
+        file.create_dataset(f"{RAW}/data", VOLUME.shape, "u4", chunks=(1, 10, 11))[:6] = VOLUME[:6]
+    scan = read(tmp_path / "a.cxi")
+    assert np.array_equal(scan.array, VOLUME[:6])
+    assert scan.mask is not None
+    assert np.array_equal(np.argwhere(scan.mask), [[4, 5, 6]])
 
 
 def test_the_mask_reaches_the_pattern(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from inphase.diffractometer import RockingScan, bragg_peak
 from inphase.errors import DataError
 from inphase.formats import Place, RawScan, read
 from inphase.formats.beamline import builtin
+from inphase.formats.scan import Saturation
 from inphase.pattern import MaskState
 from tests.inphase.rotations import HC_KEV_M, brute_q, brute_steps
 
@@ -223,11 +224,12 @@ def test_gaps_of_a_detector_whose_frames_are_a_folder(tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir()
     for index, frame in enumerate(frames(7)):
         tifffile.imwrite(tmp_path / "frames" / f"x_{index:05d}.tif", frame)
-    mask = read(tmp_path / "frames", place=Place(tmp_path / "mine.yaml")).mask
-    assert mask is not None
+    scan = read(tmp_path / "frames", place=Place(tmp_path / "mine.yaml"))
+    assert scan.mask is not None
     wanted = np.zeros(SHAPE, np.uint8)
-    wanted[:, 3:5] = wanted[PEAK] = 1
-    assert np.array_equal(mask, wanted)
+    wanted[:, 3:5] = 1
+    assert np.array_equal(scan.mask, wanted)
+    assert scan.saturation == Saturation(900, "the description of mine")
 
 
 def test_the_direct_beam_of_the_file(tmp_path: Path) -> None:
@@ -252,19 +254,20 @@ def test_pixel_mask_and_many_data_files(tmp_path: Path) -> None:
 
 
 def test_saturation_and_gaps_of_the_detector(tmp_path: Path) -> None:
-    """A Maxipix frame of full size: its cross is masked in every frame, a voxel above a million counts in its own."""
+    """A Maxipix frame of full size: its cross is masked in every frame, and a million counts is where it saturates."""
     counts = np.ones((N, 516, 516), np.uint32)
     counts[3, 100, 100] = 2_000_000
     path = id01(tmp_path)
     with h5py.File(path, "a") as file:
         del file["S1_7.1/measurement/mpx1x4"], file["S1_7.1/instrument/mpx1x4/image"]
         file["S1_7.1/measurement/mpx1x4"] = counts
-    mask = read(path, place=Place("ID01", scan=7)).mask
-    assert mask is not None
-    assert mask[:, 255:261].all()
-    assert mask[:, :, 255:261].all()
-    assert mask.sum() == N * (6 * 516 * 2 - 36) + 1
-    assert mask[3, 100, 100] == MaskState.MASKED
+    scan = read(path, place=Place("ID01", scan=7))
+    assert scan.mask is not None
+    assert scan.mask[:, 255:261].all()
+    assert scan.mask[:, :, 255:261].all()
+    assert scan.mask.sum() == N * (6 * 516 * 2 - 36)
+    assert scan.saturation is not None
+    assert scan.saturation.level == 1e6
 
 
 def test_what_is_missing_is_told_and_can_be_given(tmp_path: Path) -> None:
@@ -616,3 +619,37 @@ def test_a_motor_that_is_no_circle_is_told(tmp_path: Path) -> None:
     )
     named.write_text(text + rows)
     assert "nu moved as well, which is no circle here" in read(path, place=Place("P10", spec=named)).chosen
+
+
+def test_positions_of_frames_that_were_never_written(tmp_path: Path) -> None:
+    """A run that was stopped after six of eight frames: the positions of the planned ones are cut with the frames."""
+    path = id01(tmp_path)
+    with h5py.File(path, "a") as file:
+        del file["S1_7.1/measurement/mpx1x4"], file["S1_7.1/instrument/mpx1x4/image"]
+        file.create_dataset("S1_7.1/measurement/mpx1x4", SHAPE, "u4", chunks=(1, *SHAPE[1:]))[:6] = frames(7)[:6]
+    scan = read(path, place=Place("ID01", scan=7))
+    assert scan.array.shape == (6, *SHAPE[1:])
+    assert "frames 6 to 7 of 8 never written and left out" in scan.chosen
+    assert scan.geometry is not None
+    (tmp_path / "whole").mkdir()
+    whole = read(id01(tmp_path / "whole"), place=Place("ID01", scan=7)).geometry
+    assert whole is not None
+    # the step is the same; the middle frame is 3 and not 4, one step of a hundredth of a degree away
+    assert np.allclose(scan.geometry.q_steps, whole.q_steps, rtol=0, atol=3e-4 * np.abs(whole.q_steps).max())
+
+
+@pytest.mark.parametrize("shape", [SHAPE[1:], (1, *SHAPE[1:]), SHAPE])
+@pytest.mark.parametrize("dtype", ["?", "i1", "u8"])
+def test_a_described_mask_of_any_type_and_axes(tmp_path: Path, shape: tuple[int, ...], dtype: str) -> None:
+    """Of the frames or of the scan; what is not zero is masked."""
+    path = p10(tmp_path)
+    bad = np.zeros(shape, dtype)
+    bad[..., 4, 5] = 1
+    if shape == SHAPE:
+        bad[2, 6, 7] = 1
+    with h5py.File(path, "a") as file:
+        del file["entry/instrument/detector/detectorSpecific/pixel_mask"]
+        file["entry/instrument/detector/pixel_mask"] = bad
+    mask = read(path, place=Place("P10")).mask
+    assert mask is not None
+    assert np.array_equal(mask, np.broadcast_to(bad != 0, SHAPE))

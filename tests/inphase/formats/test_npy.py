@@ -39,6 +39,15 @@ def test_other_dimensions_are_refused(tmp_path: Path, shape: tuple[int, ...]) ->
         read(tmp_path / "a.npy")
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 5, 6), (4, 1, 5, 6), (4, 5, 6, 1), (1, 1, 4, 5, 6)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_further_axes_of_length_one_are_dropped(tmp_path: Path, shape: tuple[int, ...], order: str) -> None:
+    """Wherever they stand, in either order of memory."""
+    volume = np.arange(120).reshape(4, 5, 6)
+    np.save(tmp_path / "a.npy", np.asarray(volume.reshape(shape), order=order))
+    assert np.array_equal(read(tmp_path / "a.npy").array, volume)
+
+
 def test_declared_size_is_checked_before_allocation(tmp_path: Path) -> None:
     """A 128-byte file that declares 100 GB is refused by its header, naming both sizes."""
     with pytest.raises(TooLargeError, match=r"93\.1 GiB, above the limit of 8 GiB"):

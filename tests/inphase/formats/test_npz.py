@@ -12,6 +12,7 @@ import pytest
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import Limits, RawScan, Request, npz, read
 from inphase.formats.npz import encode, read_result, write_result
+from inphase.formats.scan import Saturation
 from inphase.geometry import Geometry
 from inphase.pattern import Domain
 
@@ -266,3 +267,41 @@ def test_encode_is_what_decode_reads() -> None:
     assert back.geometry.q_centre is None
     with np.load(io.BytesIO(body)) as archive:
         assert archive["mask"].shape == VOLUME.shape[1:]
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 5, 6), (4, 1, 5, 6), (4, 5, 6, 1)])
+def test_further_axes_of_length_one(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Dropped from array and mask."""
+    mask = (VOLUME > 4).astype(np.int64)
+    np.savez(tmp_path / "a.npz", data=VOLUME.reshape(shape), mask=mask.reshape(shape))
+    scan = read(tmp_path / "a.npz")
+    assert np.array_equal(scan.array, VOLUME)
+    assert scan.mask is not None
+    assert np.array_equal(scan.mask, mask)
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+def test_a_mask_of_any_integer_type(tmp_path: Path, dtype: str) -> None:
+    """0 and 1 mean the same in each."""
+    mask = np.zeros(VOLUME.shape[1:], dtype)
+    mask[2, 3] = 1
+    np.savez(tmp_path / "a.npz", data=VOLUME, mask=mask)
+    found = read(tmp_path / "a.npz").mask
+    assert found is not None
+    assert np.array_equal(np.argwhere(found[3]), [[2, 3]])
+
+
+def test_the_saturation_goes_and_comes(tmp_path: Path) -> None:
+    """What a reader knows reaches the service, and a file may say it itself; what is no number of counts is refused."""
+    sent = RawScan(VOLUME, None, "here", "all", saturation=Saturation(9.0, "the file"))
+    (tmp_path / "a.npz").write_bytes(encode(sent))
+    assert read(tmp_path / "a.npz").saturation == Saturation(9.0, "key 'saturation'")
+    np.savez(tmp_path / "b.npz", data=VOLUME, saturation=[12])
+    scan = read(tmp_path / "b.npz")
+    assert scan.saturation is not None
+    assert scan.saturation.level == 12
+    assert "saturated from 12 counts on" in scan.chosen
+    for wrong in (0, -1, np.nan, [1, 2], "much"):
+        np.savez(tmp_path / "c.npz", data=VOLUME, saturation=wrong)
+        with pytest.raises(DataError, match=r"c\.npz, key 'saturation'"):
+            read(tmp_path / "c.npz")

@@ -45,3 +45,40 @@ def test_upper_case_suffix(tmp_path: Path) -> None:
     with (tmp_path / "A.NPY").open("wb") as stream:
         np.save(stream, np.ones((3, 3, 3)))
     assert read(tmp_path / "A.NPY").array.sum() == 27
+
+
+@pytest.mark.parametrize(
+    "fault", [OverflowError("too\nwide"), AttributeError("no such thing"), AssertionError(), RecursionError()]
+)
+def test_the_last_resort_names_file_dataset_and_what_to_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """Whatever a library makes of a file: no traceback comes out, and the cause stays with the error."""
+
+    def broken(_: object) -> None:
+        raise fault
+
+    monkeypatch.setitem(READERS, ".npz", broken)
+    (tmp_path / "a.npz").write_bytes(b"x")
+    with pytest.raises(
+        DataError, match=r"a\.npz, dataset 'key': the reader of inphase failed with .*please report"
+    ) as error:
+        read(tmp_path / "a.npz", dataset="key")
+    assert error.value.__cause__ is fault
+    assert type(fault).__name__ in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_messages_are_text_whatever_the_files_are_called(tmp_path: Path) -> None:
+    """A name that is no UTF-8 comes back in an error that any encoding takes."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/L\xe4nge"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (folder / "note.txt").write_text("x")
+    with pytest.raises(DataError, match="Länge: holds no numbered TIFF frames") as error:
+        read(folder)
+    str(error.value).encode()
+    np.save(folder / "a.npy", np.ones((9, 9, 9)))
+    assert read(folder / "a.npy").source.endswith("Länge/a.npy")

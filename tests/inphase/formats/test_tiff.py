@@ -11,6 +11,7 @@ import tifffile
 
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import Limits, read
+from inphase.formats.scan import Saturation
 
 STACK = np.random.default_rng(0).poisson(3, (6, 16, 20)).astype(np.int32)
 
@@ -36,6 +37,12 @@ def folder(path: Path, stack: np.ndarray = STACK, first: int = 0, name: str = "s
         {"imagej": True},
         {"metadata": None},
         {"compression": "zlib"},
+        {"compression": "lzw"},
+        {"compression": "lzw", "predictor": True, "byteorder": ">"},
+        {"compression": "zstd"},
+        {"compression": "zstd", "predictor": True},
+        {"compression": "lzma"},
+        {"compression": "packbits"},
         {"bigtiff": True},
         {"byteorder": ">"},
         {"metadata": None, "compression": "zlib"},
@@ -187,3 +194,55 @@ def test_real_rocking_curve(real_data: Path) -> None:
     assert np.array_equal(scan.array, read(real_data / "aps34idc_scan54" / "S0054_raw_int32.npz").array)
     assert np.unravel_index(scan.array.argmax(), scan.array.shape) == (99, 126, 127)
     assert elapsed < 2
+
+
+def test_compression_that_loses_counts_is_refused_by_name(tmp_path: Path) -> None:
+    """In a stack and in a folder; the message says what is read."""
+    stack = STACK.astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stack, compression="jpeg2000")
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(stack):
+        tifffile.imwrite(tmp_path / "frames" / f"s_{number}.tif", frame, compression="jpeg2000")
+    for path in (tmp_path / "a.tif", tmp_path / "frames"):
+        with pytest.raises(
+            DataError, match=r"compressed with JPEG2000 \(TIFF compression 34712\).*LZW, deflate or zstd"
+        ):
+            read(path)
+
+
+def test_imagejs_way_above_4_gb(tmp_path: Path) -> None:
+    """One page, `images=6` in its description, the other frames behind it; cut anywhere it is an error."""
+    stack, path = STACK.astype(np.uint16), tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, byteorder=">") as file:
+        file.write(
+            stack[0], description="ImageJ=1.53t\nimages=6\nslices=6\nloop=false\n", metadata=None, contiguous=True,
+            photometric="minisblack",
+        )  # fmt: skip
+    with path.open("ab") as file:
+        file.write(stack[1:].astype(">u2").tobytes())
+    assert np.array_equal(read(path).array, stack)
+    whole = path.read_bytes()
+    for length in range(len(whole) - 5 * stack[0].nbytes, len(whole), 53):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match="truncated"):
+            read(path)
+
+
+def test_a_pilatus_tells_its_cutoff(tmp_path: Path) -> None:
+    """In the header of each frame, and of the pages of a stack."""
+    header = "# Pixel_size 172e-6 m x 172e-6 m\n# Silicon sensor\n# Count_cutoff 1048500 counts\n"
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(STACK):
+        tifffile.imwrite(tmp_path / "frames" / f"s_{number}.tif", frame, description=header, metadata=None)
+    tifffile.imwrite(tmp_path / "a.tif", STACK, description=header, metadata=None)
+    for path in (tmp_path / "frames", tmp_path / "a.tif"):
+        scan = read(path)
+        assert scan.saturation == Saturation(1048500.0, "Count_cutoff of the TIFF's description")
+        assert "saturated from 1048500 counts on" in scan.chosen
+
+
+def test_numbers_without_zeros_in_front_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    """frame_1 ... frame_12 in the order of their numbers, blanks and umlauts or not."""
+    stack = np.arange(12 * 9 * 9, dtype=np.int32).reshape(12, 9, 9)
+    path = folder(tmp_path / "Messung Größe 試料 1", stack, first=1, name="Probe ä_{:d}.tif")
+    assert np.array_equal(read(path).array, stack)

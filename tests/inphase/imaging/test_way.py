@@ -12,6 +12,7 @@ from inphase.ambiguity import align
 from inphase.errors import CancelledError, DataError, RecipeError
 from inphase.formats import RawScan
 from inphase.formats.result import Result
+from inphase.formats.scan import Saturation
 from inphase.geometry import Geometry
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import CONVENTIONAL, Options
@@ -28,7 +29,7 @@ from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
 from tests.toy import crystal
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs/how-to/check-a-result.md"
 SHORT = "60*HIO+20*ER | SW(every=10,threshold=0.1,sigma=2..1)"  # enough from a random start at 3e6 photons
 
 
@@ -83,13 +84,13 @@ def test_the_arrays_alone_give_the_chi2(sessions: Sessions, pattern: NDArray[np.
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("recipe", ["10*ER", "10*ER | PC(start=0,kernel=gauss)"])
-def test_the_lines_of_the_readme_give_the_chi2(
+def test_the_lines_of_the_documentation_give_the_chi2(
     recipe: str, sessions: Sessions, pattern: NDArray[np.uint32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a kernel and without: numpy and scipy alone, on the file."""
     finished = run(pattern, Options(refine=recipe), sessions.get(None))
     write(finished, tmp_path / "result.npz")
-    (block,) = (b for b in README.read_text().split("```python\n")[1:] if "np.load" in b)
+    (block,) = (b for b in PAGE.read_text().split("```python\n")[1:] if "np.load" in b)
     monkeypatch.chdir(tmp_path)
     names: dict[str, float] = {}
     exec(block.split("```")[0], names)
@@ -227,3 +228,48 @@ def test_cancelling_stops_the_iterations(sessions: Sessions, pattern: NDArray[np
     with pytest.raises(CancelledError):
         refine(prepared, report, Clock(), retrievals=Retrievals(cancelled=cancelled))
     assert asked == 4
+
+
+def test_a_second_crystal_is_in_the_report_and_in_the_trust(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+    """Half of the light again, 21 columns and 12 rows away: the step names voxel and share, the stored report keeps its reason, and
+    the trust is low for that reason, before and after the report was stored."""
+    both = pattern + np.roll(pattern // 2, (0, 12, -21), (0, 1, 2))
+    report = run(both.astype(np.uint32), Options(refine="10*ER", start="network"), sessions.get(None)).report
+    again = Report.from_json(report.to_json())
+    (step,) = (step for step in again.preprocess.steps if step.name == "second_peak")
+    assert np.abs(np.array(step.numbers["voxel"]) - (32, 44, 11)).max() <= 1
+    assert step.numbers["share"] == pytest.approx(1 / 3, abs=0.02)
+    assert again.trust is not None
+    assert again.trust.level == "low"
+    assert again.trust.reasons[0] == step.faults[0]
+
+
+def test_starts_of_which_none_confirms_the_best_are_a_doubt(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+    """Four starts of ten iterations: where no other one agrees with the best the trust says so or is low."""
+    report = run(pattern, Options(refine="10*ER", start="mixed", starts=4, seed=3), sessions.get(None)).report
+    assert report.ensemble is not None
+    assert report.trust is not None
+    told = any("no other one confirms" in reason for reason in report.trust.reasons)
+    assert told == (report.ensemble.accepted < 2 and report.trust.level != "low")
+
+
+def test_a_modulus_taken_for_counts_is_refused(pattern: NDArray[np.uint32]) -> None:
+    """Before anything is computed, and the way out is named."""
+    modulus = np.sqrt(pattern).astype(np.float32)
+    with pytest.raises(DataError, match="domain=modulus"):
+        run(modulus / modulus.max(), Options(start="random", refine="ER"), None)
+
+
+def test_where_the_file_says_that_the_detector_saturates(pattern: NDArray[np.uint32]) -> None:
+    """Counts clipped at the level are masked like voxels that a mask names, and recipe and report say so."""
+    level = float(np.sort(pattern, axis=None)[-60])
+    clipped = np.minimum(pattern, np.uint32(level))
+    told = replace(raw(clipped), saturation=Saturation(level, "'count_cutoff'"))
+    named = replace(raw(clipped), mask=(clipped >= level).astype(np.uint8))
+    by_level, report = begin(told, Options(start="random"), None, Clock())
+    by_mask, _ = begin(named, Options(start="random"), None, Clock())
+    np.testing.assert_array_equal(by_level.problem.modulus, by_mask.problem.modulus)
+    np.testing.assert_array_equal(by_level.problem.mask, by_mask.problem.mask)
+    assert report.recipe.preprocess.startswith(f"auto: saturation({level}) ")
+    steps = {step.name: step.numbers for step in report.preprocess.steps}
+    assert steps["saturation"] == {"voxels": int((clipped >= level).sum()), "level": level}

@@ -45,7 +45,7 @@ def refused(root: Path) -> str:
 
 
 def test_without_a_card_there_is_no_model(tmp_path: Path) -> None:
-    """DESIGN 4: a model without a card is refused."""
+    """A model without a card is refused."""
     (write_model(tmp_path, OBJECT, name="a") / "card.yaml").unlink()
     assert "no card.yaml" in refused(tmp_path)
 

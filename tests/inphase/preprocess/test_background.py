@@ -35,3 +35,13 @@ def test_subtraction_clips_at_zero() -> None:
     done, report = background.subtract(pattern(np.array([[[0.0, 1.0, 3.0, 1000.0]]])), 2.0)
     np.testing.assert_array_equal(done.intensity, [[[0, 0, 1, 998]]])
     assert report.numbers["removed_share"] == pytest.approx(5 / 1004)
+
+
+def test_what_was_subtracted_before_is_not_subtracted_again() -> None:
+    """Where the far field is noise about zero there is no background left; clipping leaves nothing below zero and the rest alone."""
+    raw = np.random.default_rng(2).normal(-0.01, 0.4, (64, 64, 64)).astype(np.float32)
+    measured = pattern(raw)
+    assert background.estimate(measured) == 0.0
+    np.testing.assert_array_equal(background.clipped(measured).intensity, np.maximum(raw, 0))
+    counted = pattern(np.abs(raw))
+    assert background.clipped(counted) is counted

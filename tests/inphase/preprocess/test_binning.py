@@ -83,3 +83,17 @@ def test_the_geometry_follows(bins: tuple[int, int, int]) -> None:
     if any(b > 1 for b in bins):
         np.testing.assert_allclose(made.geometry.q_centre, before.q_centre + np.array(inside) @ steps)  # type: ignore[operator]
     np.testing.assert_allclose(made.geometry.q_steps, steps * np.array(bins)[:, None])
+
+
+def test_bins_of_noise_about_zero_stay_valid_and_sum_with_their_sign() -> None:
+    """What subtracting a background leaves averages out in the sums: no bin is masked for being negative, and half of each may be."""
+    raw = np.random.default_rng(0).normal(0, 0.4, (8, 12, 16)).astype(np.float32)
+    raw[0, 0, 0] = 0
+    hole = np.zeros(raw.shape, bool)
+    hole[0, 0, 0] = True
+    done, _ = binned(pattern(raw, hole), BINS)
+    assert done.valid.all()
+    wanted = by_hand(raw, BINS)
+    wanted[0, 0, 0] *= 24 / 23
+    assert (wanted < 0).any()
+    np.testing.assert_allclose(done.intensity, wanted, atol=1e-5)

@@ -59,7 +59,8 @@ def test_a_faulty_scan_comes_out_centred_binned_and_masked() -> None:
     assert np.abs(np.array(spot) - 32).max() <= 1
     assert made.counts_inside > 0.9
     assert [step.name for step in made.steps] == [
-        "unknown_voxels", "lost_frames", "dead_pixels", "hot_pixels", "oversampling", "centring", "window", "binning", "background", "grid",
+        "unknown_voxels", "lost_frames", "dead_pixels", "hot_pixels", "values", "oversampling", "centring", "second_peak", "window", "binning",
+        "background", "grid",
     ]  # fmt: skip
     far = made.transform.place(made.pattern.intensity)[:, :12, :12]
     assert far.max() < 20  # the stuck pixel had 1000
@@ -242,3 +243,24 @@ def test_the_3d_cdi_nn_crystal_stays_as_it_is(real_data: Path, name: str, domain
     assert made.counts_inside > 0.999
     assert made.valid_fraction == 1.0
     assert max(abs(o) for o in made.transform.offset) <= 1
+
+
+@pytest.mark.parametrize("name", ["auto", "none"])
+def test_a_subtracted_background_biases_no_bin(name: str) -> None:
+    """Readout noise of 0.4 counts about zero, as a subtraction leaves it: bins without a photon hold what clipping their sum leaves,
+    0.4 sqrt(voxels / 2 pi), and not a clipped voxel's 0.4 / sqrt(2 pi) as often as they have voxels; nothing is negative; how
+    many voxels were, and the noise, are in the report."""
+    truth = crystal(8, SHAPE, (6.0, 4.9, 3.0), peak=(0.0, 0.0, 0.0) if name == "none" else (7.0, -15.0, 20.0)).intensity
+    photons = counts(truth, 1e5)
+    raw = (photons + np.random.default_rng(7).normal(0, 0.4, SHAPE)).astype(np.float32)
+    made, quiet = (preprocess(pattern_from_array(one), PRESETS[name]) for one in (raw, photons))
+    check(made)
+    assert made.transform == quiet.transform
+    bins = int(np.prod(made.transform.bins))
+    assert bins == (4 if name == "auto" else 1)
+    dark = made.pattern.intensity[made.pattern.valid & quiet.pattern.valid & (quiet.pattern.intensity == 0)]
+    assert dark.size > 50_000
+    assert dark.mean() == pytest.approx(0.4 * np.sqrt(bins / (2 * np.pi)), rel=0.02)
+    (values,) = (step.numbers for step in made.steps if step.name == "values")
+    assert values["negative_voxels"] == (raw < 0).sum()
+    assert values["noise"] == pytest.approx(0.4, rel=0.02)

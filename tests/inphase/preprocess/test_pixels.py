@@ -93,3 +93,21 @@ def test_already_masked_and_padded_voxels_keep_their_state() -> None:
     done, _ = pixels.hot(Pattern(raw, mask))
     assert (done.mask[:, :, :2] == MaskState.PADDING).all()
     assert done.mask[4, 8, 8] == MaskState.MASKED
+
+
+def test_noise_that_sums_to_less_than_nothing_is_not_dead(clean: np.ndarray) -> None:
+    """After a subtraction the far field sums to about zero over the frames, in whole rows too; a pixel without any value is dead."""
+    raw = clean + np.random.default_rng(6).normal(-0.2, 0.4, clean.shape)
+    raw[:, 36, 30] = 0
+    assert (raw.sum(axis=0) <= 0).mean() > 0.2
+    done, report = pixels.dead(pattern(raw))
+    assert masked_pixels(done) == {(36, 30)}
+    assert report.numbers["pixels"] == 1
+
+
+def test_a_level_that_float32_does_not_hold(clean: np.ndarray) -> None:
+    """Counts of 2^24 + 1 are rounded as the pattern is made, and so is the level: they are found."""
+    raw = clean.copy()
+    raw[5, 6, 7] = 2**24 + 1
+    done, _ = pixels.saturated(pattern(raw.astype(np.float32)), 2.0**24 + 1)
+    assert np.array_equal(np.argwhere(done.mask == MaskState.MASKED), [[5, 6, 7]])

@@ -28,3 +28,10 @@ def test_text_holds_the_resolved_values() -> None:
         "binning(target=3.0, least=2.3, most=5.4) background(quantile=0.1)"
     )
     assert PRESETS["none"].text == "none: centring(reference=array)"
+
+
+def test_a_saturation_that_the_file_tells_joins_the_steps() -> None:
+    """Of counts in every preset, and first; a modulus has none."""
+    assert preset("auto", Domain.COUNTS, 20000.0).text.startswith("auto: saturation(20000.0) lost_frames(")
+    assert preset("none", Domain.COUNTS, 20000.0).text == "none: saturation(20000.0) centring(reference=array)"
+    assert preset("auto", Domain.MODULUS, 20000.0) is PRESETS["modulus"]

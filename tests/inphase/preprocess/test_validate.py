@@ -115,3 +115,59 @@ def test_the_files_mask_and_the_detectors_sentinel() -> None:
     assert np.array_equal(pattern.mask != 0, (counts > 3) | (mask != 0))
     with pytest.raises(DataError, match="empty"):
         pattern_from_array(counts, mask=np.ones_like(mask))
+
+
+def subtracted(deviation: float = 0.3) -> np.ndarray:
+    """A peak on noise about -0.1 counts, float32: two thirds of the voxels of its far field are negative."""
+    random = np.random.default_rng(5)
+    rate = 4000 * np.exp(
+        -np.square(np.indices((20, 24, 28)) - np.array([10, 12, 14]).reshape(3, 1, 1, 1)).sum(axis=0) / 8
+    )
+    return (random.poisson(rate) + random.normal(-0.1, deviation, rate.shape)).astype(np.float32)
+
+
+def test_the_noise_of_a_subtracted_background_keeps_its_sign() -> None:
+    """Half of the voxels slightly below zero are measured values: nothing is masked or clipped, so that sums stay right."""
+    raw = subtracted()
+    assert (raw < 0).mean() > 0.5
+    made = pattern_from_array(raw)
+    assert made.valid.all()
+    np.testing.assert_array_equal(made.intensity, raw)
+
+
+def test_whole_negatives_are_noise_and_a_pilatus_gap_is_a_mark() -> None:
+    """-1 and -2 in single frames are what subtracting a dark frame leaves; a row of -1 and a pixel of -2 in every frame are marks."""
+    raw = np.rint(subtracted(0.8)).astype(np.int32)
+    raw[:, 3] = -1
+    raw[:, 20, 5] = -2
+    assert (raw < 0).mean() > 0.2
+    made = pattern_from_array(raw)
+    marks = np.zeros(raw.shape[1:], bool)
+    marks[3], marks[20, 5] = True, True
+    np.testing.assert_array_equal(made.mask, np.broadcast_to(np.where(marks, MaskState.MASKED, 0), raw.shape))
+    np.testing.assert_array_equal(made.intensity, np.where(marks, 0, raw))
+
+
+def test_an_outlier_among_the_noise_is_masked_and_many_are_refused_with_their_number() -> None:
+    """-50 counts on noise of 0.3 are damage: one voxel is masked, 4 % of them are refused, and the message counts the negative ones."""
+    raw = subtracted()
+    raw[2, 3, 4] = -50
+    made = pattern_from_array(raw)
+    assert np.argwhere(~made.valid).tolist() == [[2, 3, 4]]
+    raw[2, :, 8:28] = -50
+    with pytest.raises(DataError, match=f"{(raw < 0).sum()} negative"):
+        pattern_from_array(raw)
+
+
+def test_negative_moduli_are_refused() -> None:
+    """A modulus has no noise about zero."""
+    with pytest.raises(DataError, match="negative moduli"):
+        pattern_from_array(subtracted(), Domain.MODULUS)
+
+
+def test_marks_in_single_voxels_are_no_noise() -> None:
+    """-1 in a tenth of the voxels, wherever they lie, also between voxels of hundreds of counts: not measured, and too many."""
+    raw = np.round(subtracted(0.0) + 0.1).astype(np.int32)
+    raw[np.random.default_rng(0).random(raw.shape) < 0.1] = -1
+    with pytest.raises(DataError, match=f"{(raw < 0).sum()} negative"):
+        pattern_from_array(raw)

@@ -21,7 +21,7 @@ def _problem(shape, box):
 
 
 def test_a_prediction_is_thresholded_at_a_tenth_of_its_maximum():
-    """DESIGN: the support of `50*ER` is the prediction above 0.1 of its maximum; the object is zero outside."""
+    """The support of `50*ER` is the prediction above 0.1 of its maximum; the object is zero outside."""
     amplitude = np.array([[0.0, 0.19], [0.21, 2.0]])
     starts = from_prediction(amplitude, np.full((2, 2), np.pi / 2))
     np.testing.assert_array_equal(starts.supports[0], [[False, False], [True, True]])

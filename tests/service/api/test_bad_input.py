@@ -14,6 +14,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
+from inphase.pattern import digest
 from service.settings import Bounds, Settings
 from tests.service.api.conftest import NPY, OCTETS, npy, npy_header
 from tests.service.api.test_reconstructions import URL, post_file, write_folder, write_hdf5
@@ -197,13 +198,24 @@ async def test_without_roots_no_file_is_read(serving: AppContext, settings: Sett
 # ---- arrays
 
 
-@pytest.mark.parametrize("shape", [(64,), (64, 64), (2, 2, 64, 64), (1, 1, 64, 64, 64), ()])
+@pytest.mark.parametrize("shape", [(64,), (64, 64), (2, 2, 64, 64), (1, 2, 2, 64, 64), ()])
 async def test_wrong_dimensions(client: httpx.AsyncClient, shape: tuple[int, ...]) -> None:
     """Anything but three dimensions is refused with the shape, as a body and declared for octets."""
     check(await send(client, np.ones(shape, np.float32)), 422, "three")
     if shape:
         query = {"refine": "none", "dtype": "float32", "shape": ",".join(map(str, shape))}
         check(await client.post(URL, params=query, content=b"", headers=OCTETS), 422, "three")
+
+
+async def test_further_axes_of_length_one_are_dropped(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
+    """As a body with a header, in both orders of memory, and declared for octets."""
+    for array in (pattern[None], np.asfortranarray(pattern[:, None])):
+        answer = await send(client, array)
+        assert answer.status_code == 200
+        assert answer.json()["input"]["digest"] == digest(pattern)
+    query = {"refine": "none", "dtype": "uint32", "shape": "1,64,64,64"}
+    answer = await client.post(URL, params=query, content=pattern.tobytes(), headers=OCTETS)
+    assert answer.json()["input"]["shape"] == [64, 64, 64]
 
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
@@ -327,6 +339,38 @@ async def test_damaged_npy_headers(client: httpx.AsyncClient, body: bytes) -> No
 async def test_other_bodies_are_not_taken(client: httpx.AsyncClient, kind: str) -> None:
     """415 with what is taken."""
     check(await client.post(URL, content=b"x", headers={"Content-Type": kind}), 415, "application/x-npy")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "deflate, gzip", "identity, zstd", "nonesuch"])
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (URL, "application/x-npy"),
+        (URL, "application/x-npz"),
+        (f"{URL}?dtype=uint32&shape=64,64,64", "application/octet-stream"),
+        (URL, "application/json"),
+        ("/v1/series", "application/json"),
+    ],
+)
+async def test_compressed_bodies_are_not_taken(client: httpx.AsyncClient, path: str, kind: str, coding: str) -> None:
+    """415 with the coding, and Accept-Encoding with what is taken (RFC 9110, 12.5.3); nothing of the body is read."""
+
+    async def never() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    answer = await client.post(path, content=never(), headers={"Content-Type": kind, "Content-Encoding": coding})
+    check(answer, 415, coding.lower().removeprefix("identity, "), "without compression")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+async def test_the_coding_that_is_none(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
+    """identity says that nothing is coded; no Accept-Encoding where another thing is wrong (RFC 9110, 12.5.3)."""
+    headers = NPY | {"Content-Encoding": "identity"}
+    answer = await client.post(URL, params={"refine": "none"}, content=npy(pattern), headers=headers)
+    assert answer.status_code == 200, answer.text
+    other = await client.post(URL, content=b"x", headers={"Content-Type": "text/plain"})
+    assert (other.status_code, "accept-encoding" in other.headers) == (415, False)
 
 
 async def test_bodies_above_the_bound(serving: AppContext, settings: Settings, pattern: NDArray[np.uint32]) -> None:

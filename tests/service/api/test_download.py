@@ -151,12 +151,27 @@ async def test_npz_bodies_that_cannot_be(client: httpx.AsyncClient, pattern: NDA
         (archive(data=pattern, mask=np.full(pattern.shape, 7, np.uint8)), 422, ("mask",)),
     ):
         check(await client.post(URL, params={"refine": "none"}, content=body, headers=NPZ), status, *words)
+    assert services.budget.used == 0
+
+
+@pytest.mark.parametrize("bounds", [{"body_bytes": 2**18}, {"bytes_in_flight": 2**18}])
+async def test_an_npz_body_without_an_end(serving: AppContext, settings: Settings, bounds: dict[str, int]) -> None:
+    """Nobody says how long a chunked body is: what has come is counted, and it is refused where a bound is passed."""
+    sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
-        yield whole
+        nonlocal sent
+        while True:
+            sent += 2**16
+            yield bytes(2**16)
 
-    check(await client.post(URL, params={"refine": "none"}, content=endless(), headers=NPZ), 411, "Content-Length")
-    assert services.budget.used == 0
+    bounded = settings.model_copy(update={"bounds": settings.bounds.model_copy(update=bounds)})
+    async with serving(bounded) as client:
+        answer = await client.post(URL, params={"refine": "none"}, content=endless(), headers=NPZ)
+        assert answer.status_code == (413 if "body_bytes" in bounds else 503), answer.text
+        services: Services = client.app.state.services  # type: ignore[attr-defined]
+        assert services.budget.used == 0
+    assert sent <= 2**18 + 2 * 2**16
 
 
 async def test_an_npz_bomb(serving: AppContext, settings: Settings) -> None:

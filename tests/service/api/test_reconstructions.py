@@ -13,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from inphase import fourier
+from inphase.pattern import digest
 from tests.service.api.conftest import NPY, OCTETS, npy
 from tests.toy import crystal
 
@@ -60,7 +61,7 @@ async def test_server_timing_names_the_stages(client: httpx.AsyncClient, pattern
 
 
 async def test_the_result_itself(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """format=npz answers with the file of DESIGN 5, from which anyone can compute the chi2 that the document states."""
+    """format=npz answers with the result file, from which anyone can compute the chi2 that the document states."""
     answer = await client.post(URL, params={"refine": "none", "format": "npz"}, content=npy(pattern), headers=NPY)
     assert answer.headers["content-type"] == "application/x-npz"
     arrays = load(answer)
@@ -73,7 +74,7 @@ async def test_the_result_itself(client: httpx.AsyncClient, pattern: NDArray[np.
     assert chi2 == pytest.approx(document["metrics"]["final"]["chi2"], rel=1e-4)  # single precision
     np.testing.assert_allclose(arrays["amplitude"], np.abs(arrays["object"]), rtol=1e-6)
     assert arrays["free"].dtype == bool
-    # about 5 % of the voxels are hidden, as DESIGN 3 says
+    # about 5 % of the voxels are hidden (docs/decisions/0003)
     assert 0.03 < arrays["free"].mean() < 0.06
     assert arrays["object"].dtype == np.complex64
     assert np.isnan(arrays["voxel_size_m"]).all()
@@ -113,9 +114,26 @@ async def test_octets(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) ->
     assert answer.json()["input"]["digest"] == same.json()["input"]["digest"]
 
 
-async def test_a_body_in_many_small_pieces(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """Chunks that cut the header and the numbers anywhere are put together (no Content-Length)."""
-    body = npy(pattern[:, :, :])
+def npz(array: NDArray[np.generic]) -> bytes:
+    """The array as an npz file."""
+    stream = io.BytesIO()
+    np.savez(stream, data=array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "octets", "json"])
+async def test_a_body_in_many_small_pieces(
+    client: httpx.AsyncClient, pattern: NDArray[np.uint32], data_root: Path, kind: str
+) -> None:
+    """Chunks that cut the header and the numbers anywhere are put together (no Content-Length), for every type of body."""
+    np.save(data_root / "scan.npy", pattern)
+    asked = {"source": {"kind": "file", "path": "scan.npy"}}
+    body, headers, query = {
+        "npy": (npy(pattern), NPY, {}),
+        "npz": (npz(pattern), {"Content-Type": "application/x-npz"}, {}),
+        "octets": (pattern.tobytes(), OCTETS, {"dtype": "uint32", "shape": "64,64,64"}),
+        "json": (json.dumps(asked).encode(), {"Content-Type": "application/json"}, {}),
+    }[kind]
 
     async def pieces() -> Any:
         for begin in range(0, 200, 7):
@@ -123,8 +141,10 @@ async def test_a_body_in_many_small_pieces(client: httpx.AsyncClient, pattern: N
         yield b""
         yield body[203:]  # 29 pieces of 7 bytes came before
 
-    answer = await client.post(URL, params={"refine": "none"}, content=pieces(), headers=NPY)
+    answer = await client.post(URL, params={"refine": "none", **query}, content=pieces(), headers=headers)
     assert answer.status_code == 200, answer.text
+    assert "content-length" not in answer.request.headers
+    assert answer.json()["input"]["digest"] == digest(pattern)
 
 
 async def test_modulus(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
@@ -212,7 +232,7 @@ async def test_the_query_goes_before_the_json(
 async def test_without_a_queue_the_default_recipe_becomes_a_prediction(
     client: httpx.AsyncClient, pattern: NDArray[np.uint32]
 ) -> None:
-    """DESIGN 5: when Redis is away, prediction only, not recorded, and the document says so."""
+    """When Redis is away the answer is a prediction only, which is not recorded, and the document says so."""
     answer = await client.post(URL, content=npy(pattern), headers=NPY)
     assert answer.status_code == 200
     document = answer.json()

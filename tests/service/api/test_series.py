@@ -235,6 +235,25 @@ async def test_series_have_owners_and_are_repeated_safely(keyed: httpx.AsyncClie
     assert document["owner"] == "ada"
 
 
+async def test_a_full_store_delays_a_series(
+    client: httpx.AsyncClient, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often there was no room for a scan, it is handed out when there is: waiting is no failure."""
+    monkeypatch.setattr("service.reader._LOOK_S", 0.01)
+    store = services(client).store
+    most, store.max_bytes = store.max_bytes, 1
+    answer = await submit(client, "heating")
+    await asyncio.sleep(2.0)  # many more tries than a scan has that ends the service
+    document = (await client.get(answer.headers["location"])).json()
+    assert document["states"]["failed"] == 0, document["scans"]
+    store.max_bytes = most
+    async with asyncio.timeout(20):
+        while not document["done"]:
+            await asyncio.sleep(0.05)
+            document = (await client.get(answer.headers["location"])).json()
+    assert document["states"]["succeeded"] == 3
+
+
 async def test_an_expired_job_of_a_series(client: httpx.AsyncClient, scans: Path) -> None:
     """The page outlives single jobs and says so."""
     document = await ended(client, await submit(client, "heating"))

@@ -18,7 +18,22 @@ OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "Apikey", "Apikey ", "Apikey wrong", f"Bearer {KEY}", KEY, f"Apikey {KEY}x", "Apikey \xff\xfe"]
+    "header",
+    [
+        None,
+        "",
+        "Apikey",
+        "Apikey ",
+        "Apikey wrong",
+        "Bearer wrong",
+        f"Basic {KEY}",
+        f"Token {KEY}",
+        KEY,
+        f"Apikey {KEY}x",
+        f"Bearer {KEY}x",
+        f"Bearer{KEY}",
+        "Apikey \xff\xfe",
+    ],
 )
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/status", "/v1/models", "/metrics", f"/v1/jobs/{'0' * 32}/result"])
 async def test_without_the_key_nothing_opens(client: httpx.AsyncClient, path: str, header: str | None) -> None:
@@ -27,13 +42,23 @@ async def test_without_the_key_nothing_opens(client: httpx.AsyncClient, path: st
     headers = {} if header is None else {"Authorization": header.encode("latin-1")}
     answer = await client.get(path, headers=headers)  # type: ignore[arg-type]
     check(answer, 401, "Authorization: Apikey")
-    assert answer.headers["www-authenticate"] == "Apikey"
+    assert answer.headers["www-authenticate"] == 'Apikey realm="inphase", Bearer realm="inphase"'
     assert KEY not in answer.text
 
 
-async def test_the_scheme_is_not_case_sensitive(client: httpx.AsyncClient) -> None:
-    """RFC 9110: scheme names are compared without case."""
-    assert (await client.get("/v1/models", headers={"Authorization": f"APIKEY {KEY}"})).status_code == 200
+@pytest.mark.parametrize("scheme", ["Apikey", "APIKEY", "apikey", "Bearer", "bearer", "BEARER"])
+async def test_a_right_key_opens_by_either_scheme(client: httpx.AsyncClient, scheme: str) -> None:
+    """Ours, and the one that most programs can send; names of schemes are compared without case (RFC 9110)."""
+    assert (await client.get("/v1/models", headers={"Authorization": f"{scheme} {KEY}"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "word"),
+    [("", "is needed"), ("Bearer wrong", "is wrong"), (f"Basic {KEY}", "this scheme"), (KEY, "missing before")],
+)
+async def test_a_refused_key_is_told_what_is_wrong(client: httpx.AsyncClient, header: str, word: str) -> None:
+    """The right key in the wrong words is not called a wrong key."""
+    check(await client.get("/v1/models", headers={"Authorization": header}), 401, word, "(or Bearer)")
 
 
 async def test_every_route_is_closed_but_the_open_ones(client: httpx.AsyncClient) -> None:

@@ -509,7 +509,7 @@ async def test_redis_away_is_said_soon(away: str) -> None:
     """Without Redis every call raises QueueUnavailableError, well within a second."""
     records = Records(away)
     begun = time.monotonic()
-    for call in (records.ping, records.workers, records.page, lambda: records.get("0" * 32)):
+    for call in (records.workers, records.page, lambda: records.get("0" * 32)):
         with pytest.raises(QueueUnavailableError, match="does not answer"):
             call()
     with pytest.raises(QueueUnavailableError):

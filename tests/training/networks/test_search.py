@@ -16,8 +16,7 @@ from training.networks import search
 from training.networks.coherence import TYPICAL, Coherence
 from training.networks.far_field import lines, parts
 from training.networks.search import Retrieval, Search
-from training.objectives.correlation import squared_correlation
-from training.objectives.truth import nearest, settled
+from training.objectives.truth import nearest, settled, squared_correlation
 from training.simulate.detector import blurred, coherence_lines
 from training.transform import embed, forward
 

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from inphase import ambiguity
-from training.objectives.correlation import squared_correlation
-from training.objectives.truth import PARTS, SHIFT, nearest, settled
+from training.objectives.truth import PARTS, SHIFT, nearest, settled, squared_correlation
 
 
 def crystals(batch: int) -> Tensor:

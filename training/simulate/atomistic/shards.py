@@ -19,7 +19,7 @@ SETTINGS = "settings"  # attribute: JSON of AtomisticSettings
 class Crystal:
     """One crystal; a dataset of a shard is a field of this, stacked.
 
-    objects: (box, box, box) complex64: density in units of the bulk's and phase in radians (DESIGN 3), peak on the DC voxel.
+    objects: (box, box, box) complex64: density in units of the bulk's and phase in radians (-G.u), peak on the DC voxel.
     seeds: what it was drawn from. atoms: their number.
     peaks: (3,) where the peak was (voxels.Voxels.peak). distances: (26,) angstrom, of the planes (crystal.Planes).
     deformations: (3, 3), the deformation gradient that was applied.

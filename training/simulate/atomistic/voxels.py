@@ -1,7 +1,7 @@
 """From atoms to the complex object of a Bragg peak: number density and displacement, binned.
 
-With F(q) = sum o exp(-i q.r) (DESIGN 3) an atom of site R displaced by u scatters exp(-i (G + q).(R + u)). G.R is a
-multiple of 2 pi for every lattice site R, so its phase in the object is -G.u. With G = 2 pi (h, k, l) / a that is
+With F(q) = sum o exp(-i q.r) (inphase.fourier) an atom of site R displaced by u scatters exp(-i (G + q).(R + u)). G.R is
+a multiple of 2 pi for every lattice site R, so its phase in the object is -G.u. With G = 2 pi (h, k, l) / a that is
 2 pi (h, k, l).u / a: for (111), where the planes stand a / sqrt 3 apart, 2 pi sqrt 3 times the component of u along the unit
 vector [111] in lattice parameters. The papers "project along [111] and scale by 2 pi": the same if their [111] is the vector
 (1, 1, 1) itself, too small by sqrt 3 if it is the unit vector.

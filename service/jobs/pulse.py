@@ -1,0 +1,75 @@
+"""Whether Redis takes jobs now, found out when somebody asks, by a write that changes nothing."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+import redis
+
+from service.jobs.connection import check_policy, connect_async, translated
+from service.jobs.errors import NoRedisError, QueueRefusedError, QueueUnavailableError
+from service.jobs.scripts import PREFIX
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE_S: Final = 0.03  # an answer that takes longer is for the next one who asks
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What Redis said last. up: it answers and takes jobs. refused: it answers and takes none. why: where it is not up."""
+
+    up: bool
+    refused: bool = False
+    why: str | None = None
+
+
+class Pulse:
+    """The pulse of one Redis. Belongs to one event loop."""
+
+    def __init__(self, url: str) -> None:
+        self._client = connect_async(url, retries=1)
+        self._asking: asyncio.Task[None] | None = None
+        self.last = Beat(up=True)
+
+    async def feel(self) -> Beat:
+        """The answer of now, or the last one where Redis takes its time."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        await asyncio.wait({self._asking}, timeout=_PATIENCE_S)
+        return self.last
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
+        await self._client.aclose()
+
+    async def _ask(self) -> None:
+        beat = await self._beat()
+        if beat != self.last:
+            logger.warning("%s", beat.why or "Redis takes jobs again")
+        self.last = beat
+
+    async def _beat(self) -> Beat:
+        try:
+            with translated():
+                # refused where a write that needs memory is; an empty piece leaves nothing, neither in memory nor on disk
+                await self._client.setrange(f"{PREFIX}pulse", 0, "")
+                check_policy(await self._memory())
+        except (QueueRefusedError, NoRedisError) as error:
+            await self._client.connection_pool.disconnect(inuse_connections=False)  # its name may lead elsewhere by now
+            return Beat(up=False, refused=True, why=str(error))
+        except QueueUnavailableError as error:
+            return Beat(up=False, why=str(error))
+        except redis.RedisError as error:
+            return Beat(up=False, refused=True, why=f"Redis answers with an error that is not expected: {error}")
+        return Beat(up=True)
+
+    async def _memory(self) -> dict[str, object]:
+        try:
+            return await self._client.info("memory")
+        except redis.exceptions.NoPermissionError:
+            return {}  # the site does not let us ask: it answers for the policy
