@@ -36,8 +36,10 @@ demo: $(STAMP) ## simulate a rocking curve, serve, reconstruct over HTTP, show i
 serve: $(STAMP) ## run the service on this machine (ARGS='--port 9000')
 	@$(BIN)/inphase serve $(ARGS)
 
-test: $(STAMP) ## run all tests (ARGS='-k formats' for some)
-	$(BIN)/python -m pytest -q $(ARGS)
+# a process for each core, and one thread in each; `--dist worksteal` keeps the tests of a file, and what they share,
+# together until a process runs out of work
+test: $(STAMP) ## run all tests (ARGS='-k formats' for some, ARGS='-n 0' in one process)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

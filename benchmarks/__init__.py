@@ -1,4 +1,6 @@
-"""Side-by-side comparisons; every table in results/ is written by one command of this package, or by `inphase-train evaluate`."""
+"""Side-by-side comparisons; every table in results/ is written by one command of this package,
+or by `inphase-train evaluate`.
+"""
 
 from pathlib import Path
 

@@ -8,7 +8,7 @@ An interrupted run of the same folder goes on.
 import copy
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from training.networks.blocks import depth_to_space
 from training.networks.cascade import Cascade, LatentUNet, flat, head
 from training.networks.coherence import TYPICAL
 from training.networks.far_field import parts
+from training.networks.network import Network, in_format
 from training.objectives.truth import nearest, settled, squared_correlation
 from training.settings import FitSettings
 
@@ -74,8 +75,8 @@ class LogModulus(Cascade):
 class NoPlace(Cascade):
     """A convolutional network that is not told where a voxel lies."""
 
-    def __init__(self, **options: Sequence[int]) -> None:
-        super().__init__(**options)  # type: ignore[arg-type]
+    def __init__(self, frame: int = 64) -> None:
+        super().__init__(frame)
         self.place.zero_()
 
 
@@ -90,7 +91,9 @@ class Angle(Cascade):
 
 
 class ReciprocalPhase(Cascade):
-    """The phase of the far field at every voxel of the frame: the object is the inverse transform with the measured modulus."""
+    """The phase of the far field at every voxel of the frame:
+    the object is the inverse transform with the measured modulus.
+    """
 
     def __init__(self, frame: int = 64) -> None:
         super().__init__(frame)
@@ -122,9 +125,9 @@ class Voxels(Cascade):
 class Unsearched(Cascade):
     """The corrections follow the U-Net, without a search between them."""
 
-    def __init__(self, **options: int) -> None:
-        super().__init__(**options)  # type: ignore[arg-type]
-        self.search = Untouched()  # type: ignore[assignment]
+    def __init__(self, frame: int = 64, corrections: int = 4) -> None:
+        super().__init__(frame, corrections=corrections)
+        self.search = Untouched()  # type: ignore[assignment]  # called as a Search is, and nothing else is asked of it
 
 
 class Untouched(nn.Module):
@@ -178,7 +181,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Quality:
-    """Over the held-out crystals: likeness to the truth (means), R (mean) and chi2 (median) of the network's last step."""
+    """Over the held-out crystals: likeness to the truth (means), R (mean) and chi2 (median)
+    of the network's last step.
+    """
 
     likeness: float
     r_factor: float
@@ -192,9 +197,15 @@ def module_of(variant: Variant, budget_crystals: float = 1.0) -> PhaseRetrieval:
     torch.manual_seed(1)
     settings = FitSettings(objective="correlation", objective_options={"alone": variant.alone}, validation_crystals=8)
     module = PhaseRetrieval(settings.as_dict(), budget_crystals)
-    module.network = variant.build().to(memory_format=torch.channels_last_3d)
+    module.network = in_format(variant.build(), torch.channels_last_3d)
     module.average = copy.deepcopy(module.network).requires_grad_(False)
     return module
+
+
+def cascade(network: Network) -> Cascade:
+    """The variant as what every one of them is."""
+    assert isinstance(network, Cascade)
+    return network
 
 
 def costs() -> dict[str, Cost]:
@@ -221,7 +232,7 @@ def _step_s(module: PhaseRetrieval, progress: float, number: int) -> float:
     begin = time.process_time()
     module.objective.prepare(module.network, progress, number)
     loss, _ = module.pursue(module.network, module.draw(1, number))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     module.network.zero_grad()
     return time.process_time() - begin
 
@@ -231,14 +242,14 @@ def _draft_s(module: PhaseRetrieval) -> float:
     n = module.settings.frame[0]
     patterns = torch.zeros(1, 4, n, n, n)
     begin = time.process_time()
-    module.average.draft(patterns)
+    cascade(module.average).draft(patterns)
     return time.process_time() - begin
 
 
 @torch.no_grad()
 def quality(module: PhaseRetrieval) -> Quality:
     """Of the average of the weights, on crystals that no training sees."""
-    network = module.average.eval()
+    network = cascade(module.average).eval()
     module.objective.prepare(network, 1.0 if module.settings.objective_options["alone"] < 1 else 0.0, 0)
     search = Cascade(module.settings.frame[0]).search
     figures: list[dict[str, Tensor]] = []
@@ -271,17 +282,19 @@ def trained(variant: Variant, crystals: float, run: Path) -> PhaseRetrieval:
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
-    return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+    found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return found
 
 
 def row(variant: Variant, cost: Cost, module: PhaseRetrieval) -> tuple[str, ...]:
     """Of the table."""
     found = quality(module)
-    unet = (module.network.patches, module.network.first)
+    network = cascade(module.network)
+    unet = nn.ModuleList((network.patches, network.first))
     return (
         variant.group,
         variant.name,
-        number(sum(p.numel() for part in unet for p in part.parameters()) / 1e6),
+        number(sum(p.numel() for p in unet.parameters()) / 1e6),
         f"{cost.draft * 1e3:.0f}",
         str(module.seen),
         f"{found.likeness:.3f}",
@@ -299,7 +312,8 @@ def main(
     ),
     out: Annotated[Path, typer.Option(help="Markdown file.")] = RESULTS / "architectures.md",
 ) -> None:
-    """Train every variant for the same time from the same start, on the same crystals, and judge all on the same others.
+    """Train every variant for the same time from the same start, on the same crystals,
+    and judge all on the same others.
 
     Example: python -m benchmarks.architectures --minutes 5
     """
@@ -324,11 +338,11 @@ def main(
         "",
         header(),
         "",
-        f"{minutes:g} minutes of one core for each, from nothing, on the same crystals in the same order; judged on the same "
-        f"{HELD_OUT_BATCHES * FitSettings().batch} others by the average of the weights. Likeness: the correlation with the truth, twin and sub-voxel "
-        "shift aside. Likeness, R and chi2 are of the last step: of the U-Net, or of the corrections where there are some. "
-        "After the search: of the U-Net's object when the search of `inphase-bcdi` has run from it. Solved: that likeness is "
-        "above 0.95.",
+        f"{minutes:g} minutes of one core for each, from nothing, on the same crystals in the same order; judged on "
+        f"the same {HELD_OUT_BATCHES * FitSettings().batch} others by the average of the weights. Likeness: the "
+        "correlation with the truth, twin and sub-voxel shift aside. Likeness, R and chi2 are of the last step: of the "
+        "U-Net, or of the corrections where there are some. After the search: of the U-Net's object when the search of "
+        "`inphase-bcdi` has run from it. Solved: that likeness is above 0.95.",
         "",
         *table(columns, rows),
     ]

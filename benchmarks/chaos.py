@@ -1,4 +1,6 @@
-"""Kills workers in mid-computation and Redis once, while jobs are worked on, and keeps account of what became of the jobs."""
+"""Kills workers in mid-computation and Redis once, while jobs are worked on,
+and keeps account of what became of the jobs.
+"""
 
 import os
 import random

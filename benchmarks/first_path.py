@@ -36,8 +36,11 @@ from training.evaluate.tables import number, table
 
 
 def real(case: RealCase, session: Session) -> Iterator[str]:
-    """One measurement: how it was prepared, what the service answers by default, and the stages of the warm pipeline."""
-    maps = corrections(*(REAL_DATA / name if name else None for name in (case.dark, case.flat)), case.roi)
+    """One measurement: how it was prepared, what the service answers by default,
+    and the stages of the warm pipeline.
+    """
+    dark, flat = (REAL_DATA / name if name else None for name in (case.dark, case.flat))
+    maps = corrections(dark, flat, case.roi)
 
     def once() -> tuple[PreparedPattern, Reconstruction, Clock]:
         clock = Clock()
@@ -55,9 +58,9 @@ def real(case: RealCase, session: Session) -> Iterator[str]:
     yield (
         f"Oversampling {', '.join(f'{s:.2f}' for s in report.oversampling.measured)} measured, "
         f"{', '.join(f'{s:.2f}' for s in report.oversampling.after)} after binning by {prepared.binning}; "
-        f"{prepared.valid_fraction:.1%} of the measured range valid, {prepared.counts_inside:.1%} of the corrected counts inside; "
-        f"Poisson noise alone leaves chi2 {number(pattern.noise_chi2)}; start: {report.start.kind} ({report.start.why}); "
-        f"chi2 {number(final.chi2)} at {final.support_voxels} voxels.\n"
+        f"{prepared.valid_fraction:.1%} of the measured range valid, {prepared.counts_inside:.1%} of the corrected "
+        f"counts inside; Poisson noise alone leaves chi2 {number(pattern.noise_chi2)}; start: {report.start.kind} "
+        f"({report.start.why}); chi2 {number(final.chi2)} at {final.support_voxels} voxels.\n"
     )
     stages = clocks[0].ms.keys()
     medians = [statistics.median(c.ms[stage] for c in clocks) for stage in stages]
@@ -109,8 +112,9 @@ def main(
     session = Sessions(Repository(ROOT / "models", "")).get(model)
     lines = ["# The first path: from a rocking curve to an image\n", f"{header()}\n"]
     lines.append(
-        f"Model {session.version.label} on {session.provider}. One command makes this page: `python -m benchmarks.first_path`. "
-        f"`fast` is `{recipes.resolve('fast').text}`. How good the images are: [evaluation](evaluation.md).\n"
+        f"Model {session.version.label} on {session.provider}. One command makes this page: `python -m "
+        f"benchmarks.first_path`. `fast` is `{recipes.resolve('fast').text}`. How good the images are: "
+        "[evaluation](evaluation.md).\n"
     )
     lines.append("## One ER iteration over its two FFTs\n")
     lines += table(["grid", "iteration / ms", "two FFTs / ms", "ratio"], [iteration_cost(64), iteration_cost(128)])

@@ -133,8 +133,9 @@ def main(
         cases = [case(number, recipe) for recipe in RECIPES for number in range(CRYSTALS)]
         lines = ["# Jobs\n", f"{header()}\n"]
         lines.append(
-            "One command makes this page: `python -m benchmarks.jobs`. Volumes of 64^3, torch on one thread in every process, an "
-            "embedded Redis that syncs every write to the disk, jobs of the real worker; this process plays the service.\n"
+            "One command makes this page: `python -m benchmarks.jobs`. Volumes of 64^3, torch on one thread in every "
+            "process, an embedded Redis that syncs every write to the disk, jobs of the real worker; this process "
+            "plays the service.\n"
         )
         with house.workers(1) as supervisor:
             lines += idle(house, supervisor, cases[0])
@@ -210,7 +211,8 @@ def overhead(house: House, some: Case) -> list[str]:
     steps = parts(house, some)
     return [
         "## The job path beside direct execution\n",
-        f"`{some.document.reported.recipe.refine}`, 40 times in turns with a direct call of the same function in this process.\n",
+        f"`{some.document.reported.recipe.refine}`, 40 times in turns with a direct call of the same function in this "
+        "process.\n",
         *table(
             ["", "p50 / ms", "p99 / ms"],
             [
@@ -290,8 +292,9 @@ def events(house: House, seconds: float = 5.0) -> list[str]:
     written, followed = asyncio.run(both())
     return [
         "## Events\n",
-        f"{written / seconds:.0f} progress events per second written one after the other, each on the disk when its write "
-        f"returns; a follower received {100 * followed / written:.1f} % of them as they came (a worker sends at most 5 per second).\n",
+        f"{written / seconds:.0f} progress events per second written one after the other, each on the disk when its "
+        f"write returns; a follower received {100 * followed / written:.1f} % of them as they came (a worker sends at "
+        "most 5 per second).\n",
     ]
 
 
@@ -352,10 +355,10 @@ def under_chaos(house: House, cases: list[Case], jobs: int, kills: int) -> list[
     ]
     return [
         "## Under chaos\n",
-        f"Two workers; {len(RECIPES)} recipes of 40 to 800 iterations on {CRYSTALS} crystals; every 6 s a worker process or a compute "
-        "process in mid-computation is killed with SIGKILL, and once Redis. The direct run has the same seed and recipe on as many "
-        "threads, so every bit should agree: a checkpoint holds all that a run needs. The tolerance leaves room for the rounding "
-        "of another processor's FFT between hosts.\n",
+        f"Two workers; {len(RECIPES)} recipes of 40 to 800 iterations on {CRYSTALS} crystals; every 6 s a worker "
+        "process or a compute process in mid-computation is killed with SIGKILL, and once Redis. The direct run has "
+        "the same seed and recipe on as many threads, so every bit should agree: a checkpoint holds all that a run "
+        "needs. The tolerance leaves room for the rounding of another processor's FFT between hosts.\n",
         *table(["", ""], rows),
     ]
 

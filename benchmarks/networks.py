@@ -143,8 +143,8 @@ def strain(
             f"{sum(ratio > 1 for ratio in ratios)} of {len(ratios)}",
         ])  # fmt: skip
     columns = [
-        "model", "share without strain in training", "twins, where decided", "true phase (rad rms, median)", "predicted",
-        "predicted / true, median", "over-predicted",
+        "model", "share without strain in training", "twins, where decided", "true phase (rad rms, median)",
+        "predicted", "predicted / true, median", "over-predicted",
     ]  # fmt: skip
     _write(
         ["# Weakly strained crystals, networks alone", "", header(), "", WEAK.what + ".", "", *table(columns, rows)],
@@ -154,7 +154,9 @@ def strain(
 
 @dataclass(frozen=True)
 class Weak:
-    """One crystal: phases in rad rms within it, without offset and ramp; whether the twin came, None where it makes no difference."""
+    """One crystal: phases in rad rms within it, without offset and ramp;
+    whether the twin came, None where it makes no difference.
+    """
 
     true: float
     predicted: float

@@ -32,9 +32,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Left:
-    """After `steps`: shares of what was applied (energy, affine strain of all atoms and of the inner half, rotation), and
-
-    the phase of the (111) peak in radians, rms over atoms: all of it, and what is left about the best affine map.
+    """After `steps`: shares of what was applied (energy, affine strain of all atoms and of the inner half,
+    rotation), and the phase of the (111) peak in radians, rms over atoms: all of it, and what is left about the best
+    affine map.
     """
 
     steps: int
@@ -74,7 +74,9 @@ def bent(positions: Floats, phase: Floats) -> float:
 
 
 def surface(sites: Floats, displacement: Floats, settings: AtomisticSettings) -> list[tuple[str, int, float]]:
-    """Mean movement towards the middle (angstrom) of atoms by their number of nearest neighbours: (name, atoms, movement)."""
+    """Mean movement towards the middle (angstrom) of atoms by their number of nearest neighbours:
+    (name, atoms, movement).
+    """
     pairs = cKDTree(sites).query_pairs(0.85 * settings.lattice_parameter, output_type="ndarray")
     neighbours = np.bincount(pairs.ravel(), minlength=len(sites))
     middle = sites - sites.mean(0)
@@ -133,7 +135,8 @@ def report(cases: Sequence[Case]) -> str:
         lines += [
             f"## {case.cells * 0.408:.1f} nm block, {case.atoms:,} atoms",
             "",
-            f"Up to 1 % of compression, tension and shear on a crystal that was relaxed in {REFERENCE} steps; shares are of what was applied.",
+            f"Up to 1 % of compression, tension and shear on a crystal that was relaxed in {REFERENCE} steps; shares "
+            "are of what was applied.",
             "",
             *table(
                 (
@@ -147,9 +150,12 @@ def report(cases: Sequence[Case]) -> str:
             ),
             "The surface of the unstrained crystal, relaxed: mean movement towards the middle.",
             "",
-            *table(("atoms (nearest neighbours)", "number", "angstrom"), [[n, f"{c:,}", f"{m:.3f}"] for n, c, m in case.surface]),
-            f"Counted from the ideal lattice, this relaxation alone is a phase of {case.surface_phase:.2f} rad rms about its ramp;"
-            " displacements are counted from the relaxed crystal, as in the papers, and leave it out.",
+            *table(
+                ("atoms (nearest neighbours)", "number", "angstrom"),
+                [[n, f"{c:,}", f"{m:.3f}"] for n, c, m in case.surface],
+            ),
+            f"Counted from the ideal lattice, this relaxation alone is a phase of {case.surface_phase:.2f} rad rms "
+            "about its ramp; displacements are counted from the relaxed crystal, as in the papers, and leave it out.",
             "",
         ]  # fmt: skip
     return "\n".join([*lines, "![strain left against steps](relaxation.png)", ""])
@@ -163,8 +169,10 @@ def figure(cases: Sequence[Case], path: Path) -> None:
     for case, style in zip(cases, ("--", "-"), strict=False):
         steps = [left.steps for left in case.curve]
         for name, label, colour in (
-            ("energy", "strain energy", "tab:red"), ("strain", "mean strain", "tab:blue"), ("inner", "strain of the inner half", "tab:cyan"),
-        ):  # fmt: skip
+            ("energy", "strain energy", "tab:red"),
+            ("strain", "mean strain", "tab:blue"),
+            ("inner", "strain of the inner half", "tab:cyan"),
+        ):
             axes[0].plot(
                 steps,
                 [getattr(left, name) for left in case.curve],

@@ -48,10 +48,13 @@ Numbers = NDArray[np.float64]
 class Figures:
     """Of one crystal.
 
-    extent: voxels, geometric mean of the three edges of the bounding box at half density. stretch: longest edge over shortest.
-    fill: volume over that of the bounding box. shape: radius of gyration (geometric mean of the three axes of the ellipsoid)
-    over the cube root of the volume, which no turn and no stretch changes: sphere 0.277, cube 0.289, tetrahedron 0.323.
-    unevenness: rms of the density a voxel or more inside, relative. offset: of the peak from the DC voxel, voxels of 64^3.
+    extent: voxels, geometric mean of the three edges of the bounding box at half density. stretch: longest edge over
+    shortest.
+    fill: volume over that of the bounding box. shape: radius of gyration (geometric mean of the three axes of the
+    ellipsoid) over the cube root of the volume, which no turn and no stretch changes: sphere 0.277, cube 0.289,
+    tetrahedron 0.323.
+    unevenness: rms of the density a voxel or more inside, relative. offset: of the peak from the DC voxel, voxels of
+    64^3.
     phase: rad rms about the mean ramp. gradient: rad per voxel, rms over neighbours inside, about the mean ramp.
     """
 
@@ -84,7 +87,7 @@ def figures(obj: Objects) -> Figures:
     edges = np.array(
         [np.ptp(np.flatnonzero(inside.any(tuple(a for a in range(3) if a != axis)))) + 1 for axis in range(3)]
     )
-    deep = density[binary_erosion(inside, np.ones((3, 3, 3)), iterations=2)]
+    deep = density[binary_erosion(inside, np.ones((3, 3, 3), np.bool_), iterations=2)]
     steps = [_steps(obj, inside, axis) for axis in range(3)]
     mean = np.array([np.angle(s.sum()) for s in steps])  # of neighbours, weighted by density: the ramp
     points = np.indices(obj.shape).reshape(3, -1).T - np.array(obj.shape) // 2
@@ -112,7 +115,9 @@ def _steps(obj: Objects, inside: NDArray[np.bool_], axis: int) -> NDArray[np.com
 
 
 def profile(obj: Objects) -> Numbers:
-    """Rms modulus relative to the largest in shells of SHELLS, |q| in units of 1 / (cube root of the volume); NaN where empty."""
+    """Rms modulus relative to the largest in shells of SHELLS, |q| in units of 1 / (cube root of the volume);
+    NaN where empty.
+    """
     modulus = np.abs(far_field(obj))
     shell = np.digitize(RADIUS * np.cbrt(np.abs(obj).sum()), SHELLS)
     count = np.bincount(shell, minlength=len(SHELLS) + 1)[1:-1]
@@ -212,14 +217,15 @@ def report(arms: Sequence[Arm], settings: object) -> str:
             "",
             header(),
             "",
-            f"{len(arms[0].objects)} atomistic crystals of training/data/atomistic-held-out.h5, {len(arms[1].objects)} of the"
-            " fast simulator with its defaults and as many as near to the atomistic ones as its settings bring it. Median"
-            " [10 %, 90 %] over crystals; KS: distance of the distribution from the atomistic one, 0 to 1. With"
-            f" {len(arms[0].objects)} crystals two draws of one distribution differ by up to"
+            f"{len(arms[0].objects)} atomistic crystals of training/data/atomistic-held-out.h5, {len(arms[1].objects)} "
+            "of the fast simulator with its defaults and as many as near to the atomistic ones as its settings bring "
+            "it. Median [10 %, 90 %] over crystals; KS: distance of the distribution from the atomistic one, 0 to 1. "
+            f"With {len(arms[0].objects)} crystals two draws of one distribution differ by up to"
             f" {1.36 * np.sqrt(1 / len(arms[0].objects) + 1 / len(arms[1].objects)):.2f} (95 %).",
             "",
             *table(("", *(each.name for each in arms)), rows(arms)),
-            "Rms modulus relative to the largest, in shells of |q| times the cube root of the volume (median over crystals):",
+            "Rms modulus relative to the largest, in shells of |q| times the cube root of the volume (median over "
+            "crystals):",
             "",
             *table(("shell", *(each.name for each in arms)), profile_rows(arms)),
             "The settings of the last column where they are not the defaults:",

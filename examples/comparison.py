@@ -56,9 +56,11 @@ def support(obj: NDArray[np.complexfloating]) -> NDArray[np.bool_]:
 
 
 def compare(results: Mapping[str, Result], truth: NDArray[np.complex64] | None) -> tuple[list[View], list[Agreement]]:
-    """Results of one measurement brought onto each other, and onto the truth where it is known; then how well they agree.
+    """Results of one measurement brought onto each other, and onto the truth where it is known;
+    then how well they agree.
 
-    results: by name, on one grid; the last is the reference where there is no truth. truth: centred, on the measured grid.
+    results: by name, on one grid; the last is the reference where there is no truth. truth: centred, on the measured
+    grid.
     """
     *_, last = results.values()
     ideal = last.object
@@ -87,7 +89,9 @@ def compare(results: Mapping[str, Result], truth: NDArray[np.complex64] | None) 
 def _aligned(
     obj: NDArray[np.complex64], own: NDArray[np.bool_], reference: NDArray[np.complex64]
 ) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
-    """The object and its support, moved onto a reference: twin, position and global phase, which no pattern can tell."""
+    """The object and its support, moved onto a reference:
+    twin, position and global phase, which no pattern can tell.
+    """
     moved, alignment = ambiguity.align(obj, reference)
     if alignment.twin:
         own = np.roll(np.flip(own), 1, axis=(0, 1, 2))

@@ -1,8 +1,8 @@
 """`make demo`: a raw rocking curve becomes a 3D image, over HTTP, with figures to believe.
 
-Simulates a measurement with the faults of a real one (or takes yours with --file), starts the service with its own Redis and
-worker in a temporary folder, reconstructs through the Python client, compares with the known truth, draws a figure, and
-stops everything again.
+Simulates a measurement with the faults of a real one (or takes yours with --file), starts the service with its own
+Redis and worker in a temporary folder, reconstructs through the Python client, compares with the known truth, draws a
+figure, and stops everything again.
 """
 
 import contextlib
@@ -57,7 +57,9 @@ class Service:
     process: "subprocess.Popen[bytes]"
 
     def wait_until_ready(self) -> None:
-        """Returns when it answers and its worker is warm. Raises DemoError with the end of its log where it does not."""
+        """Returns when it answers and its worker is warm.
+        Raises DemoError with the end of its log where it does not.
+        """
         end = time.monotonic() + START_S
         headers = {"Authorization": f"Apikey {self.key}"}
         with console.status("starting the service: model, Redis, one worker"):
@@ -74,7 +76,9 @@ class Service:
 
 @dataclass(frozen=True)
 class Answer:
-    """One reconstruction: its job document, its arrays, the file that holds both, and the seconds it took for the caller."""
+    """One reconstruction: its job document, its arrays, the file that holds both,
+    and the seconds it took for the caller.
+    """
 
     document: Document
     result: Result
@@ -120,8 +124,9 @@ def simulated(seed: int, path: Path) -> "SimulatedScan":
     settings = scan.settings
     console.print(
         f"simulated  {' x '.join(map(str, settings.shape))} voxels, {settings.photons:.0e} photons, oversampling "
-        f"{' x '.join(f'{s:g}' for s in settings.oversampling)}, peak {', '.join(f'{p:+g}' for p in settings.peak)} voxels off centre,\n"
-        f"           a detector gap, {settings.hot_pixels} hot and {settings.dead_pixels} dead pixels, {settings.spikes} cosmic rays, background"
+        f"{' x '.join(f'{s:g}' for s in settings.oversampling)}, peak {', '.join(f'{p:+g}' for p in settings.peak)} "
+        f"voxels off centre,\n           a detector gap, {settings.hot_pixels} hot and {settings.dead_pixels} dead "
+        f"pixels, {settings.spikes} cosmic rays, background"
     )
     return scan
 
@@ -212,7 +217,8 @@ def report(network: Answer, final: Answer, scan: "SimulatedScan | None", picture
     console.print(verdict(final.document))
     console.print(timings((network, final)))
     console.print(
-        f"result     {final.path}  (object, support, modulus, mask, ... and the job document; network alone: {network.path.name})"
+        f"result     {final.path}  (object, support, modulus, mask, ... and the job document; network alone: "
+        f"{network.path.name})"
     )
     console.print(f"figure     {picture}")
 
@@ -228,9 +234,10 @@ def prepared(document: Document) -> str:
         else "voxel size unknown (no geometry in the file)"
     )
     return (
-        f"prepared   oversampling {' x '.join(f'{s:.1f}' for s in sigma['measured'])}, binned by {' x '.join(map(str, part['binning']))} "
-        f"to {' x '.join(f'{s:.1f}' for s in sigma['after'])} on {' x '.join(map(str, part['shape']))} voxels\n"
-        f"           {part['valid_fraction']:.1%} of the measured range valid, {part['counts_inside']:.1%} of the counts inside, {voxel}"
+        f"prepared   oversampling {' x '.join(f'{s:.1f}' for s in sigma['measured'])}, binned by "
+        f"{' x '.join(map(str, part['binning']))} to {' x '.join(f'{s:.1f}' for s in sigma['after'])} on "
+        f"{' x '.join(map(str, part['shape']))} voxels\n           {part['valid_fraction']:.1%} of the measured range "
+        f"valid, {part['counts_inside']:.1%} of the counts inside, {voxel}"
     )
 
 
@@ -263,7 +270,11 @@ def verdict(document: Document) -> str:
     """Start and trust, with their reasons."""
     trust, start = document["trust"], document["start"]
     reasons = f": {'; '.join(trust['reasons'])}" if trust["reasons"] else ""
-    return f"start      {start['kind']} ({start['why']})\nrecipe     {document['recipe']['refine']}\ntrust      {trust['level']}{reasons}"
+    return (
+        f"start      {start['kind']} ({start['why']})\n"
+        f"recipe     {document['recipe']['refine']}\n"
+        f"trust      {trust['level']}{reasons}"
+    )
 
 
 def timings(answers: tuple[Answer, Answer]) -> Table:

@@ -1,4 +1,6 @@
-"""The figure of a reconstruction: measured and calculated pattern, and slices of the object before and after refinement."""
+"""The figure of a reconstruction: measured and calculated pattern, and slices of the object before and after
+refinement.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,7 +135,9 @@ def _phase(view: View, ramp: Sequence[float], reference: View) -> NDArray[np.flo
 
 
 def _intensity(view: View, modulus: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.floating]:
-    """Calculated photons: |F|^2, blurred where the light is not coherent, on the least-squares scale of the measured modulus."""
+    """Calculated photons: |F|^2, blurred where the light is not coherent,
+    on the least-squares scale of the measured modulus.
+    """
     calculated = metrics.far_field_modulus(view.object, view.kernel)
     scale = float((calculated[valid] * modulus[valid]).sum() / (calculated[valid] ** 2).sum())
     return np.asarray((scale * calculated) ** 2)

@@ -1,1 +1,3 @@
-"""The offline workshop: simulated data, networks, losses, fitting, export, evaluation. Its product is a model repository."""
+"""The offline workshop: simulated data, networks, losses, fitting, export, evaluation.
+Its product is a model repository.
+"""

@@ -149,7 +149,7 @@ def finetune(
 ) -> None:
     """Go on with measured crystals, turned, resampled and mirrored, and judge by others (AutoPhaseNN 2022).
 
-    Example: inphase-train finetune --checkpoint runs/autophasenn/last.ckpt --pattern a.npz --held-out b.npz --run runs/on-a
+    Example: inphase-train finetune --checkpoint last.ckpt --pattern a.npz --held-out b.npz --run runs/on-a
     """
     from inphase.errors import InphaseError
     from inphase.pattern import Domain

@@ -25,7 +25,9 @@ class Sample:
 
 
 def stream(seed: int, number: int) -> int:
-    """Seed of the random numbers of item `number`. torch keeps the low 32 bits of it on a CPU: they must depend on both."""
+    """Seed of the random numbers of item `number`. torch keeps the low 32 bits of it on a CPU:
+    they must depend on both.
+    """
     return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 

@@ -1,7 +1,8 @@
 """Measured patterns for fine-tuning: one measurement becomes many by rotation, resampling and flips.
 
-A linear map of reciprocal space is one of real space: the pattern of a rotated, stretched or mirrored crystal is a pattern
-that a measurement could have given. So one measured crystal teaches what its noise, background and gaps look like in any pose.
+A linear map of reciprocal space is one of real space: the pattern of a rotated, stretched or mirrored crystal is a
+pattern that a measurement could have given. So one measured crystal teaches what its noise, background and gaps look
+like in any pose.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,9 @@ class Experiment:
         return self._sample(self.intensity[None], self.mask[None], hidden, self.oversampling[None])
 
     def augmented(self, batch: int, generator: torch.Generator) -> Sample:
-        """A batch of it turned, stretched and mirrored at random, with free voxels hidden; on the generator's device."""
+        """A batch of it turned, stretched and mirrored at random, with free voxels hidden;
+        on the generator's device.
+        """
         device, n = generator.device, self.intensity.shape
         stretch = uniform(STRETCH, (batch, 3), generator, device)
         sign = torch.where(torch.rand(batch, 3, generator=generator, device=device) < 0.5, -1.0, 1.0)
@@ -72,7 +75,8 @@ class Experiment:
 def transformed(intensity: Tensor, mask: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Intensity at M q for maps M (batch, 3, 3) about voxel N // 2, and its mask: each (batch, N, N, N).
 
-    intensity, mask: (N, N, N). A voxel is valid where all that it is interpolated from is; beyond the grid lies padding.
+    intensity, mask: (N, N, N). A voxel is valid where all that it is interpolated from is; beyond the grid lies
+    padding.
     """
     n = intensity.shape
     # grid_sample counts from -1 to 1 over the voxels' outer faces, last axis first: voxel N // 2 lies at 1 / N

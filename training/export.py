@@ -28,6 +28,7 @@ from training.module import PhaseRetrieval
 from training.networks import predict
 from training.networks.coherence import Coherence
 from training.networks.far_field import FarField
+from training.networks.network import Network, in_format
 from training.objectives.truth import nearest, settled
 from training.settings import FitSettings
 from training.transform import AXES
@@ -39,7 +40,8 @@ SUPPORT_THRESHOLD = 0.1  # of the largest amplitude (AutoPhaseNN 2022, Methods)
 
 @dataclass(frozen=True)
 class Agreement:
-    """Difference between the exported graph and torch: rms within the predicted support, the median of simulated patterns.
+    """Difference between the exported graph and torch:
+    rms within the predicted support, the median of simulated patterns.
 
     Patterns for which nothing is predicted do not count; nan where that is all of them.
     Twin, shift and phase offset aside: where a network iterates (training.networks.search), the last digits of single
@@ -56,13 +58,13 @@ def load(checkpoint: Path) -> PhaseRetrieval:
     return module.eval()
 
 
-def graph(network: nn.Module, settings: FitSettings) -> onnx.ModelProto:
+def graph(network: Network, settings: FitSettings) -> onnx.ModelProto:
     """The network as ONNX with a dynamic batch axis; only the network: features and FFTs stay outside."""
     batch = torch.export.Dim("batch", min=1, max=1024)
     arguments = features_of(sample(settings, HELD_OUT_SEED, 0, 2, torch.device("cpu")).measurement, network.inputs)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     program = torch.onnx.export(
-        network.to(memory_format=torch.contiguous_format), kwargs=arguments, dynamo=True, verbose=False,
+        in_format(network, torch.contiguous_format), kwargs=arguments, dynamo=True, verbose=False,
         opset_version=18, input_names=tuple(arguments), output_names=OUTPUTS,
         dynamic_shapes={name: {0: batch} for name in arguments},
     )  # fmt: skip
@@ -71,12 +73,14 @@ def graph(network: nn.Module, settings: FitSettings) -> onnx.ModelProto:
 
 
 def exact(network: nn.Module) -> set[str]:
-    """Names of the matrices of its Fourier transforms and convolutions: rounded, the bright would spill over the weak."""
+    """Names of the matrices of its Fourier transforms and convolutions:
+    rounded, the bright would spill over the weak.
+    """
     exacting = [(name, module) for name, module in network.named_modules() if isinstance(module, FarField | Coherence)]
     return {f"{name}.{buffer}" for name, module in exacting for buffer, _ in module.named_buffers()}
 
 
-def rounded(network: nn.Module) -> nn.Module:
+def rounded(network: Network) -> Network:
     """The network with the weights that its version will hold: what is said of the version is said of these."""
     kept = exact(network)
     with torch.no_grad():
@@ -116,7 +120,7 @@ def strip(graph: onnx.GraphProto) -> None:
                 strip(attribute.g)
 
 
-def agreement(path: Path, network: nn.Module, settings: FitSettings, crystals: int = 8) -> Agreement:
+def agreement(path: Path, network: Network, settings: FitSettings, crystals: int = 8) -> Agreement:
     """Compare the ONNX file with torch on held-out simulated patterns."""
     measured = sample(settings, HELD_OUT_SEED + 1, 0, crystals, torch.device("cpu")).measurement
     features = features_of(measured, network.inputs)
@@ -213,7 +217,7 @@ def export(
         raise FileExistsError(
             f"{target} exists: a published version does not change; choose another --version or delete it"
         )
-    network = rounded(module.average).to(memory_format=torch.contiguous_format)
+    network = in_format(rounded(module.average), torch.contiguous_format)
     figures = {"simulated": held_out_figures(module), "real": metrics or {}}
     model = halve(graph(network, module.settings), exact(network))
     target.parent.mkdir(parents=True, exist_ok=True)

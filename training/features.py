@@ -1,8 +1,10 @@
-"""The network inputs of inphase.features for a batch of tensors on the training device (a test holds the two together)."""
+"""The network inputs of inphase.features for a batch of tensors on the training device (a test holds the two
+together).
+"""
 
 from collections.abc import Collection
 
-from torch import Tensor, from_numpy, stack, tensordot, where
+from torch import Tensor, complex64, from_numpy, stack, tensordot, where
 
 from inphase.features import FEATURES, KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID, halving
 from inphase.pattern import MaskState
@@ -28,7 +30,7 @@ def volume_features(
         valid = where(known, KNOWN_VALID, KNOWN_MASKED).to(intensity.dtype)
         features["valid"] = valid.masked_fill(mask == int(MaskState.PADDING), KNOWN_PADDING)
     if "autocorrelation" in names:
-        correlation = forward(shown.cfloat(), inverse=True)
+        correlation = forward(shown.to(complex64), inverse=True)
         middle = [n // 2 for n in correlation.shape[1:]]
         correlation = correlation / correlation[:, middle[0], middle[1], middle[2]].real.view(-1, 1, 1, 1)
         features["autocorrelation"] = stack([correlation.real, correlation.imag], 1)

@@ -30,7 +30,8 @@ class FineTuning(PhaseRetrieval):
         return self.patterns[number % len(self.patterns)].augmented(self.settings.batch, generator)
 
     def val_dataloader(self) -> DataLoader[int]:
-        return DataLoader(range(len(self.held_out)), batch_size=None)  # type: ignore[arg-type]
+        batches = range(len(self.held_out))
+        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a range has what is used of a Dataset
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ def fit(
 ) -> Path:
     """Train a network into the folder `run` until a budget is spent and return the last checkpoint.
 
-    begin: checkpoint whose weights it begins with, those of another run of the same network; None: a fresh one. ValueError
-    where they do not fit.
+    begin: checkpoint whose weights it begins with, those of another run of the same network; None: a fresh one.
+    ValueError where they do not fit.
     """
     lightning.seed_everything(settings.seed)
     if begin is None:
@@ -51,8 +51,9 @@ def fit(
 def train(module: PhaseRetrieval, run: Path, devices: int | None = None) -> Path:
     """Train into the folder `run` until the module's budget is spent and return the last checkpoint.
 
-    devices: processes, each with a GPU or on the CPU; None: all GPUs, or one process on the CPU. An interrupted run of the
-    same folder goes on. Logs: `learning_curve.tsv`, CSV, and TensorBoard where it is installed. Raises ValueError without a budget.
+    devices: processes, each with a GPU or on the CPU; None: all GPUs, or one process on the CPU. An interrupted run of
+    the same folder goes on. Logs: `learning_curve.tsv`, CSV, and TensorBoard where it is installed. Raises ValueError
+    without a budget.
     """
     if math.isinf(module.budget_s) and math.isinf(module.budget_crystals):
         raise ValueError("a fit needs a budget: a time, or a number of crystals")

@@ -33,7 +33,9 @@ def modulus_error(calculated: Tensor, measured: Tensor, known: Tensor) -> tuple[
 
 
 def modulus_errors(objects: Tensor, measurement: Measurement) -> tuple[Tensor, Tensor]:
-    """`modulus_error` of predicted objects (B, m, m, m) complex against what the network was shown: R and chi2, each (B,)."""
+    """`modulus_error` of predicted objects (B, m, m, m) complex against what the network was shown:
+    R and chi2, each (B,).
+    """
     _, n0, n1, n2 = measurement.intensity.shape
     known = (measurement.mask == int(MaskState.VALID)) & ~measurement.hidden
     return modulus_error(far_modulus(objects, (n0, n1, n2)), measurement.intensity.sqrt(), known)
@@ -45,7 +47,8 @@ def outside_extent(amplitude: Tensor, extent: Tensor, margin: float = 1.5) -> Te
     The support constraint of phase retrieval; `margin` voxels on each side allow for a centre between two voxels.
     """
     inside = ones_like(amplitude)
-    distance = grid(tuple(amplitude.shape[1:]), amplitude.device).abs()
+    _, m0, m1, m2 = amplitude.shape
+    distance = grid((m0, m1, m2), amplitude.device).abs()
     for axis in range(3):
         inside = inside * (distance[axis] <= extent[:, axis].view(-1, 1, 1, 1) / 2 + margin)
     intensity = amplitude.square()

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from training import networks, objectives
 from training.data import HELD_OUT_SEED, BatchNumbers, Sample, sample
 from training.features import features_of
-from training.networks.network import multiplies_in_bfloat16
+from training.networks.network import Network, in_format, multiplies_in_bfloat16
 from training.schedule import SCHEDULES
 from training.settings import FitSettings, from_dict
 
@@ -43,13 +43,15 @@ class PhaseRetrieval(lightning.LightningModule):
         self._schedule_state: dict[str, Any] | None = None
         self.objective = objectives.build(self.settings.objective, **self.settings.objective_options)
         self.network = networks.build(self.settings.architecture, **self.settings.network)
-        self.network.to(memory_format=torch.channels_last_3d)
+        in_format(self.network, torch.channels_last_3d)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self._since = time.monotonic()
 
     @classmethod
     def after(cls, given: "PhaseRetrieval", settings: FitSettings, budget_crystals: float, budget_s: float) -> Self:
-        """A run of these settings that begins with the weights that `given` came to. ValueError where the networks differ."""
+        """A run of these settings that begins with the weights that `given` came to.
+        ValueError where the networks differ.
+        """
         networks_of = [(s.architecture, s.network) for s in (given.settings, settings)]
         if networks_of[0] != networks_of[1]:
             raise ValueError(f"weights of {networks_of[0]} do not fit a network of {networks_of[1]}")
@@ -68,7 +70,7 @@ class PhaseRetrieval(lightning.LightningModule):
             "wall_time_s": round(self.elapsed),
         }
 
-    def pursue(self, network: torch.nn.Module, batch: Sample) -> tuple[Tensor, dict[str, Tensor]]:
+    def pursue(self, network: Network, batch: Sample) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and figures of a network on a batch."""
         return self.objective(network, features_of(batch.measurement, network.inputs), batch)
 
@@ -112,8 +114,8 @@ class PhaseRetrieval(lightning.LightningModule):
         with torch.no_grad():
             for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(value, 1 - decay)
-            for mean, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                mean.copy_(value)
+            for kept, found in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                kept.copy_(found)
         self.seen += self.settings.batch * self.trainer.world_size
         if self.progress >= 1.0:
             self.trainer.should_stop = True
@@ -144,7 +146,8 @@ class PhaseRetrieval(lightning.LightningModule):
         return DataLoader(BatchNumbers(self.global_step), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[int]:
-        return DataLoader(range(self.settings.validation_crystals // self.settings.batch), batch_size=None)  # type: ignore[arg-type]
+        batches = range(self.settings.validation_crystals // self.settings.batch)
+        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a range has what is used of a Dataset
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint |= {"elapsed": self.elapsed, "seen": self.seen, "schedule": self.schedule.state_dict()}

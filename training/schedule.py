@@ -46,7 +46,9 @@ class Cosine:
 
 
 class Plateau:
-    """Halved where the validation loss has not fallen for `plateau_patience` validations (AutoPhaseNN 2022, Methods)."""
+    """Halved where the validation loss has not fallen for `plateau_patience` validations (AutoPhaseNN 2022,
+    Methods).
+    """
 
     def __init__(self, optimizer: Optimizer, settings: FitSettings) -> None:
         self._scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=settings.plateau_patience)

@@ -42,7 +42,8 @@ class FitSettings:
     weight_decay: float = 1e-4  # decoupled; 0 makes AdamW plain Adam
     warmup_steps: int = 40
     gradient_norm: float = 1.0
-    average_decay: float = 0.998  # exponential average of the weights, which is what gets evaluated and exported; 0: the weights themselves
+    # exponential average of the weights, which is what gets evaluated and exported; 0: the weights themselves
+    average_decay: float = 0.998
     precision: str = "bfloat16"  # of the network's products, where the hardware multiplies in it; or "single"
     budget: int | None = None  # crystals to learn from, where the command names no time
     seed: int = 1
@@ -76,7 +77,9 @@ def from_dict(values: Mapping[str, Any]) -> FitSettings:
 
 
 def read(path: Path, changes: Iterable[str] = ()) -> FitSettings:
-    """Settings from a YAML file. changes: `batch=64`, `crystals.strain_free=0`, as on the command line; ValueError on others."""
+    """Settings from a YAML file. changes: `batch=64`, `crystals.strain_free=0`, as on the command line;
+    ValueError on others.
+    """
     values = yaml.load(path.read_text(), _Loader) or {}
     for change in changes:
         name, equals, text = change.partition("=")

@@ -1,6 +1,8 @@
 """The Fourier convention of inphase.fourier for torch tensors, on the last three axes, differentiable."""
 
+from collections.abc import Sequence
 from functools import cache
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -25,21 +27,25 @@ def forward(obj: Tensor, *, inverse: bool = False) -> Tensor:
     transform = torch.fft.ifftn if inverse else torch.fft.fftn
     n0, n1, n2 = obj.shape[-3:]
     signs = checkerboard((n0, n1, n2), obj.device)
-    return transform(obj * signs, dim=AXES, norm="ortho") * signs
+    field: Tensor = transform(obj * signs, dim=AXES, norm="ortho") * signs
+    return field
 
 
 def embed(box: Tensor, frame: tuple[int, int, int]) -> Tensor:
     """Put centred boxes (..., m0, m1, m2) into the middle of zero frames (..., n0, n1, n2), N // 2 on N // 2."""
     result = box.new_zeros(*box.shape[:-3], *frame)
-    window = tuple(slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(frame, box.shape[-3:], strict=True))
-    result[(..., *window)] = box
+    result[_middle(frame, box.shape[-3:])] = box
     return result
 
 
 def centre(frame: Tensor, box: tuple[int, int, int]) -> Tensor:
     """Cut the central box (..., m0, m1, m2) out of centred frames: the adjoint of `embed`."""
-    window = tuple(slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(frame.shape[-3:], box, strict=True))
-    return frame[(..., *window)]
+    return frame[_middle(frame.shape[-3:], box)]
+
+
+def _middle(frame: Sequence[int], box: Sequence[int]) -> tuple[EllipsisType | slice, ...]:
+    """The central box of frames, on the last axes."""
+    return (..., *(slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(frame, box, strict=True)))
 
 
 def far_modulus(box: Tensor, frame: tuple[int, int, int]) -> Tensor:

@@ -41,7 +41,9 @@ def quality(
     seed: Annotated[int, typer.Option(help="Of the set of crystals.")] = EVALUATION_SEED,
     out: Annotated[Path, typer.Option(help="Markdown file.")] = RESULTS / "retrieval_quality.md",
 ) -> None:
-    """How often random starts succeed, per preset and class of crystal, against cohere-core. Goes on where it was stopped."""
+    """How often random starts succeed, per preset and class of crystal, against cohere-core.
+    Goes on where it was stopped.
+    """
     arms = arm or list(of_starts.ARMS)
     results = of_starts.run(arms, seed, starts, rival_starts)
     out.write_text("\n".join(of_starts.report(results, arms, seed, starts, rival_starts)))

@@ -16,13 +16,14 @@ from benchmarks import ROOT
 from benchmarks.retrieval import rival
 from benchmarks.retrieval.crystals import KINDS, crystal
 from inphase import ambiguity
+from inphase.imaging.prepared import PreparedPattern
 from inphase.metrics import measure
 from inphase.pattern import Domain, MaskState
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import random
-from training.evaluate.measurements import REAL_CASES, draft
+from training.evaluate.measurements import REAL_CASES, measured
 
 KEPT = ROOT / "build" / "benchmarks" / "retrieval"
 COHERE = "cohere"  # the arm's name; every other one is a preset or a recipe
@@ -31,7 +32,9 @@ SUCCESS = 0.95  # twin-aligned complex correlation
 
 @dataclass(frozen=True)
 class Task:
-    """One arm on one pattern. number: of the crystal within the set of `seed`, or of the real case where `seed` is None."""
+    """One arm on one pattern. number: of the crystal within the set of `seed`,
+    or of the real case where `seed` is None.
+    """
 
     number: int
     seed: int | None
@@ -46,7 +49,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Score:
-    """One start. correlation with the truth and support over true volume: None for measurements; free_llk: None for a modulus.
+    """One start. correlation with the truth and support over true volume: None for measurements; free_llk:
+    None for a modulus.
 
     cohere has no free voxels: it has seen those that its free_llk is taken over.
     """
@@ -126,14 +130,16 @@ def _digest(task: Task) -> str:
 
 def _target(task: Task) -> Target:
     if task.seed is None:
-        draft = _measured(task.number)
-        return Target(draft.problem, draft.domain)
+        prepared = _measured(task.number)
+        return Target(prepared.problem, prepared.domain)
     made = crystal(KINDS[task.number], task.seed + task.number)
     everywhere = np.full(made.counts.shape, int(MaskState.VALID), np.uint8)
     return Target(Problem(np.sqrt(made.counts), everywhere), Domain.COUNTS, made.truth, made.volume)
 
 
-_measured = cache(lambda number: draft(REAL_CASES[number]))
+@cache
+def _measured(number: int) -> PreparedPattern:
+    return measured(REAL_CASES[number])
 
 
 def _ours(target: Target, task: Task) -> Images:
@@ -147,7 +153,9 @@ def _ours(target: Target, task: Task) -> Images:
 
 
 def _rival(target: Target, task: Task) -> Images:
-    """The same modulus, with zeros where it is not known: cohere has no mask and enforces them. It sees the free voxels."""
+    """The same modulus, with zeros where it is not known: cohere has no mask and enforces them.
+    It sees the free voxels.
+    """
     modulus = np.where(target.problem.mask == MaskState.VALID, target.problem.modulus, 0).astype(np.float32)
     with TemporaryDirectory() as folder, rival.Rival(threads=1) as process:
         data, out = Path(folder) / "modulus.npy", Path(folder) / "out.npz"

@@ -1,7 +1,7 @@
 """Strongly strained simulated crystals: smooth strain, dislocations, two domains; phase ranges well beyond pi.
 
-No inverse crime: a crystal is drawn on a grid twice as fine as the one it is retrieved on, its facets are sharp, and the
-detector cuts the far field off, as a real one does. The truth is what the detector's range can resolve.
+No inverse crime: a crystal is drawn on a grid twice as fine as the one it is retrieved on, its facets are sharp, and
+the detector cuts the far field off, as a real one does. The truth is what the detector's range can resolve.
 """
 
 import math
@@ -97,7 +97,7 @@ def _flat(field: Tensor, density: Tensor) -> Tensor:
     design = torch.cat([torch.ones(1, points.shape[1]), points / N]).T.double()
     weight = density.flatten().double()
     moments, values = design.T * weight, field.flatten().double()
-    fit = design @ torch.linalg.solve(moments @ design, moments @ values)
+    fit: Tensor = design @ torch.linalg.solve(moments @ design, moments @ values)
     return (values - fit).float().view_as(field)
 
 
@@ -114,7 +114,8 @@ def _direction(draw: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _dislocation(radius: float, *, edge: bool, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Phase g.u (g.b = +-1) and amplitude of a straight dislocation through the crystal (Hirth & Lothe, Theory of Dislocations).
+    """Phase g.u (g.b = +-1) and amplitude of a straight dislocation through the crystal (Hirth & Lothe,
+    Theory of Dislocations).
 
     Screw: g.u is the angle around the line. Edge, seen with g along its Burgers vector: the angle plus
     sin(2 angle) / (4 (1 - nu)).
@@ -141,7 +142,9 @@ def _beyond_a_wall(radius: float, draw: np.random.Generator) -> Tensor:
 
 
 def _off_centre(amplitude: Tensor, phase: Tensor, draw: np.random.Generator) -> Tensor:
-    """The ramp that brings the pattern's centre of mass within half a voxel of the DC voxel, as preprocessing leaves it."""
+    """The ramp that brings the pattern's centre of mass within half a voxel of the DC voxel,
+    as preprocessing leaves it.
+    """
     obj = torch.polar(amplitude, phase).numpy()
     slopes = [-float(np.angle(np.vdot(obj, np.roll(obj, -1, axis)))) for axis in range(3)]
     left = draw.uniform(-0.5, 0.5, 3) * 2 * math.pi / FINE

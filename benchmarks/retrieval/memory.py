@@ -11,7 +11,9 @@ STATUS = Path("/proc/self/status")
 
 
 def volumes(n: int, recipe: str, starts: int) -> float:
-    """Peak resident memory beyond that of the warm program, in complex64 volumes of n^3: data, starts and results included."""
+    """Peak resident memory beyond that of the warm program, in complex64 volumes of n^3:
+    data, starts and results included.
+    """
     command = [sys.executable, "-m", "benchmarks.retrieval.memory", str(n), recipe, str(starts)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

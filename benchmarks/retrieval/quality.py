@@ -63,22 +63,22 @@ def _method(arms: Sequence[str], seed: int, starts: int, rival_starts: int) -> I
     yield (
         f"One command makes this page: {command}. {starts} random starts of every arm ({rival_starts} of "
         "cohere) on every pattern, each on one thread. "
-        f"The crystals' seeds are {seed} to {seed + len(KINDS) - 1}; {tuned}. They are drawn on a grid twice as fine as that "
-        "of the retrieval (64^3), with 1e6 to 1e8 photons and Poisson noise; every arm gets the same modulus and no other "
-        f"knowledge. Success: a correlation |sum conj(o) truth| / (|o| |truth|) of at least {SUCCESS} after alignment of twin, "
-        "position and phase. Seconds are of whatever else the machine had to do: times are compared on "
-        "[a page of their own](retrieval_speed.md). Intervals are Wilson's, 95 %, over starts; the starts of one crystal are not independent, so "
-        "differences between crystals weigh more than they say.\n"
+        f"The crystals' seeds are {seed} to {seed + len(KINDS) - 1}; {tuned}. They are drawn on a grid twice as fine "
+        "as that of the retrieval (64^3), with 1e6 to 1e8 photons and Poisson noise; every arm gets the same modulus "
+        f"and no other knowledge. Success: a correlation |sum conj(o) truth| / (|o| |truth|) of at least {SUCCESS} "
+        "after alignment of twin, position and phase. Seconds are of whatever else the machine had to do: times are "
+        "compared on [a page of their own](retrieval_speed.md). Intervals are Wilson's, 95 %, over starts; the starts "
+        "of one crystal are not independent, so differences between crystals weigh more than they say.\n"
     )
     yield from table(
         ["arm", "iterations", "recipe"],
         [[arm, _iterations(arm), f"`{_recipe(arm)}`"] for arm in arms],
     )
     yield (
-        "cohere runs with what its own example for beamline 34-ID-C (scan 54) sets, on its torch backend. It has no mask: "
-        "unknown voxels are zeros that it enforces. On the real patterns 5 % of the voxels are hidden from our arms and "
-        "shown to cohere, whose free log-likelihood is therefore not free. The last threshold of `standard` was chosen by the "
-        "free log-likelihood of these two patterns: for it they are no independent evidence.\n"
+        "cohere runs with what its own example for beamline 34-ID-C (scan 54) sets, on its torch backend. It has no "
+        "mask: unknown voxels are zeros that it enforces. On the real patterns 5 % of the voxels are hidden from our "
+        "arms and shown to cohere, whose free log-likelihood is therefore not free. The last threshold of `standard` "
+        "was chosen by the free log-likelihood of these two patterns: for it they are no independent evidence.\n"
     )
 
 

@@ -90,6 +90,8 @@ class Rival:
 
 
 def solutions(path: Path) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
-    """Images and supports (B, N, ...) of a request's `out`, in our convention: cohere's far field is the inverse FFT."""
+    """Images and supports (B, N, ...) of a request's `out`, in our convention:
+    cohere's far field is the inverse FFT.
+    """
     with np.load(path) as arrays:
         return np.conj(arrays["images"]).astype(np.complex64), arrays["supports"] > 0

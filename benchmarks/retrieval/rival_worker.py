@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = sys.argv[1]
 os.environ["MPLBACKEND"] = "Agg"  # it imports its live viewer
@@ -16,7 +17,7 @@ import torch
 from cohere_core.controller import phasing
 
 
-def run(request: dict) -> dict:
+def run(request: dict[str, Any]) -> dict[str, list[float]]:
     """Every start of one request."""
     images, supports, seconds = [], [], []
     for start in range(request["starts"]):

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -34,9 +35,8 @@ HOST = 24 * GIB
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is run at a size. short, long: iterations of the two runs whose difference counts; a multiple of 10 apart,
-
-    so that shrink-wrap has its share.
+    """How much is run at a size. short, long: iterations of the two runs whose difference counts,
+    a multiple of 10 apart, so that shrink-wrap has its share.
     """
 
     repeats: int
@@ -57,7 +57,9 @@ class Pattern:
 
 
 def pattern(n: int) -> Pattern:
-    """An octahedron with a curved phase at oversampling 2.5: what is retrieved does not change what an iteration costs."""
+    """An octahedron with a curved phase at oversampling 2.5:
+    what is retrieved does not change what an iteration costs.
+    """
     axis = (np.arange(n, dtype=np.float32) - n // 2) / (n / 5)
     x, y, z = np.meshgrid(axis, axis, axis, indexing="ij", sparse=True)
     inside = abs(x) + abs(y) + abs(z) < 1.3
@@ -111,9 +113,10 @@ def report(sizes: Sequence[int], threads: Sequence[int], *, largest: bool) -> It
     yield "# Phase retrieval: speed and memory\n"
     yield f"{header()} cohere-core {rival.VERSION}, its torch backend.\n"
     yield (
-        "One command makes this page: `python -m benchmarks.retrieval speed --largest`. Floor: a forward and a backward complex64 FFT of "
-        "the volume in the same torch on the same threads. All columns of a row are measured in turns within one run; medians. "
-        "cohere runs in its own process on the same modulus with the same number of threads.\n"
+        "One command makes this page: `python -m benchmarks.retrieval speed --largest`. Floor: a forward and a "
+        "backward complex64 FFT of the volume in the same torch on the same threads. All columns of a row are measured "
+        "in turns within one run; medians. cohere runs in its own process on the same modulus with the same number of "
+        "threads.\n"
     )
     for count in threads:
         torch.set_num_threads(count)
@@ -195,7 +198,7 @@ def _per_run(threads: int) -> Iterator[str]:
         for repeat in range(3):
             for name in presets:
                 recipe = recipes.resolve(name)
-                times[name].append(seconds(lambda recipe=recipe: retrieve(data.problem, recipe, starts)))
+                times[name].append(seconds(partial(retrieve, data.problem, recipe, starts)))
             for name, values in settings.items():
                 times[name] += process.run(rival.Request(file, settings=values))
             if repeat == 0:
@@ -211,7 +214,9 @@ def _per_run(threads: int) -> Iterator[str]:
 def _batches(threads: int) -> Iterator[str]:
     torch.set_num_threads(threads)
     yield f"## Several starts, {threads} threads\n"
-    yield "`HIO | SW(every=10)`, time of one start in a batch over the time of a single one; medians of runs in turns:\n"
+    yield (
+        "`HIO | SW(every=10)`, time of one start in a batch over the time of a single one; medians of runs in turns:\n"
+    )
     counts, rows = (1, 2, 5, 10), []
     for n in (64, 128):
         effort, data = EFFORTS[n], pattern(n)
@@ -235,8 +240,8 @@ def _memory(*, largest: bool) -> Iterator[str]:
     texts.append("4*HIO | PC(start=1,every=2)")
     yield "## Memory\n"
     yield (
-        f"Peak resident memory beyond the warm program's at {n}^3, in complex64 volumes, with the measured data, the start and "
-        "the result: of one start, and of each further one in a batch that advances together.\n"
+        f"Peak resident memory beyond the warm program's at {n}^3, in complex64 volumes, with the measured data, the "
+        "start and the result: of one start, and of each further one in a batch that advances together.\n"
     )
     rows, single = [], {}
     for text in texts:
@@ -252,7 +257,8 @@ def _memory(*, largest: bool) -> Iterator[str]:
         found = memory.volumes(side, "2*HIO | SW(every=1)", 1)
         yield (
             f"Tried: {side}^3 peaked at {found:.1f} volumes, {found * 8 * side**3 / GIB:.1f} GiB, and took "
-            f"{time.perf_counter() - begin:.0f} s for two iterations with one update of the support, everything included.\n"
+            f"{time.perf_counter() - begin:.0f} s for two iterations with one update of the support, everything "
+            "included.\n"
         )
 
 

@@ -43,10 +43,11 @@ def named(tree: Tree, path: str) -> tuple[Found, str]:
 
 
 def chosen(tree: Tree, place: Place) -> tuple[Found, str]:
-    """The rocking curve, and a word on what was passed over. Raises DataError."""
+    """The rocking curve, or the image where there is none, and a word on what was passed over. Raises DataError."""
     volumes = measurements(tree)
     if not volumes:
-        raise DataError(f"{tree.path}: holds no three-dimensional dataset of real numbers; {tree.listing()}")
+        path, _ = image(tree)
+        return named(tree, path)
     note = ""
     by_entry: dict[str, list[Found]] = defaultdict(list)
     for volume in volumes:

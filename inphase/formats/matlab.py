@@ -17,7 +17,7 @@ from inphase.errors import DataError
 from inphase.formats.atomic import replacing
 from inphase.formats.npy import first_line
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import Limits, RawScan, Request, admit, native, three_axes
+from inphase.formats.scan import Limits, RawScan, Request, admit, most_axes, native, three_axes
 from inphase.formats.tree import is_hdf5, is_real, opened
 
 SUFFIX: Final = ".mat"
@@ -33,7 +33,7 @@ _DAMAGED: Final = (
 
 
 def read(request: Request) -> RawScan:
-    """Reads `dataset`, else `data`, `I` or `intensity`, else the largest three-dimensional variable.
+    """Reads `dataset`, else `data`, `I` or `intensity`, else the largest three-dimensional variable, or image where there is none.
 
     The variable is (row, column, frame) in MATLAB; what comes back is (frame, row, column).
     """
@@ -48,7 +48,9 @@ def read(request: Request) -> RawScan:
         loaded = scipy.io.loadmat(request.path, variable_names=[name])[name]
     except _DAMAGED as error:
         raise DataError(f"{where}: truncated, damaged, or not a MATLAB file: {first_line(error)}") from error
-    array = native(np.moveaxis(loaded.reshape(*sides[1:], sides[0]), 2, 0))
+    array = native(
+        loaded.reshape(sides) if len(sides) == 2 else np.moveaxis(loaded.reshape(*sides[1:], sides[0]), 2, 0)
+    )
     admit(array.shape, array.dtype, f"{where}, variable '{name}'", request.limits)
     return RawScan(array, None, where, f"variable '{name}' {loaded.shape} (row, column, frame) {array.dtype}")
 
@@ -92,8 +94,8 @@ def _read_hdf5(request: Request) -> RawScan:
         sides = admit(
             _turned_shape((item.shape or ())[::-1]), item.dtype, f"{where}, variable '{name}'", request.limits
         )
-        stored = tree.array(item, Limits(request.limits.max_bytes)).reshape(sides[0], sides[2], sides[1])
-        array = native(stored.transpose(0, 2, 1))
+        stored = tree.array(item, Limits(request.limits.max_bytes)).reshape(*sides[:-2], sides[-1], sides[-2])
+        array = native(np.swapaxes(stored, -1, -2))
     return RawScan(array, None, where, f"variable '{name}' {item.shape[::-1]} (row, column, frame) {array.dtype}")
 
 
@@ -102,11 +104,9 @@ def _choose(shapes: dict[str, tuple[int, ...]], request: Request, listing: str) 
         if request.dataset not in shapes:
             raise DataError(f"{request.path}: has no numeric variable '{request.dataset}'; it holds {listing}")
         return request.dataset
-    volumes = {
-        name: int(np.prod(shape, dtype=object)) for name, shape in shapes.items() if len(_turned_shape(shape)) == 3
-    }
+    volumes = most_axes({name: shape for name, shape in shapes.items() if min(shape, default=0) > 1 or len(shape) > 2})
     if not volumes:
-        raise DataError(f"{request.path}: holds no three-dimensional real variable; it holds {listing}")
+        raise DataError(f"{request.path}: holds no real variable with two or three axes; it holds {listing}")
     for name in _PREFERRED:
         if name in volumes:
             return name

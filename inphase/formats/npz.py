@@ -23,8 +23,8 @@ from inphase.formats.scan import (
     geometry_arrays,
     geometry_of,
     in_words,
+    most_axes,
     native,
-    three_axes,
     three_state,
     with_saturation,
 )
@@ -41,7 +41,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, Val
 
 
 def read(request: Request) -> RawScan:
-    """Reads `dataset`, else the key `data`, else the largest three-dimensional array.
+    """Reads `dataset`, else the key `data`, else the largest three-dimensional array, or image where there is none.
 
     `q_steps` (3, 3) and `q_centre` (3,), in 1/m, give the geometry where the file has them, `mask` (of the scan or of a
     frame; 0 valid, 1 masked, 2 outside the measured range) the mask, and `saturation` the counts per voxel at and above
@@ -157,13 +157,9 @@ def _choose(headers: dict[str, _Header], request: Request, where: str) -> str:
     for key in _PREFERRED[request.domain]:
         if key in headers:
             return key
-    volumes = {
-        key: math.prod(shape)
-        for key, (shape, dtype) in headers.items()
-        if len(three_axes(shape)) == 3 and dtype.kind in "uif"
-    }
+    volumes = most_axes({key: shape for key, (shape, dtype) in headers.items() if dtype.kind in "uif"})
     if not volumes:
-        raise DataError(f"{where}: holds no three-dimensional array of real numbers; it holds {listing}")
+        raise DataError(f"{where}: holds no array of real numbers with two or three axes; it holds {listing}")
     largest = max(volumes.values())
     candidates = sorted(key for key, size in volumes.items() if size == largest)
     if len(candidates) > 1:

@@ -111,8 +111,8 @@ def _support(tree: Tree, limits: Limits) -> NDArray[np.bool_] | None:
 
 
 def _admit(shape: tuple[int, ...], dtype: np.dtype[Any], kinds: str, where: str, limits: Limits) -> None:
-    if dtype.kind not in kinds or len(shape) != 3:
-        what = "complex volume" if kinds == "c" else "volume"
+    if dtype.kind not in kinds or len(shape) not in (2, 3):
+        what = "complex volume or image" if kinds == "c" else "volume or image"
         raise DataError(f"{where}: {shape} of {dtype} is no {what}")
     nbytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if nbytes > limits.max_bytes:

@@ -41,7 +41,7 @@ class Saturation:
 class RawScan:
     """An array as the file holds it; nothing is corrected, scaled or converted.
 
-    array: (rocking, detector row, detector column), native byte order, integer or floating.
+    array: (rocking, detector row, detector column), or (row, column) of a single frame; native byte order, integer or floating.
     geometry: sampling of reciprocal space, None where the file says nothing of it.
     metadata: what else the file says, as text.
     source: the file or folder read.
@@ -106,10 +106,10 @@ class Request:
 Reader = Callable[[Request], RawScan]
 
 
-def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits) -> tuple[int, int, int]:
+def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits) -> tuple[int, ...]:
     """Checks declared shape and type before anything is allocated; returns the shape without further axes of length 1.
 
-    Raises DataError unless three-dimensional, non-empty and real-valued, TooLargeError above `limits`.
+    Raises DataError unless it is a rocking curve or a single frame, non-empty and real-valued, TooLargeError above `limits`.
     """
     if dtype.hasobject:
         raise DataError(f"{where}: holds Python objects (pickled), which are never loaded; save a plain numeric array")
@@ -117,10 +117,10 @@ def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits
         hint = "; a complex field is a result, not a measurement" if dtype.kind == "c" else ""
         raise DataError(f"{where}: element type {dtype} is not a real number{hint}; store counts as integers or floats")
     sides = three_axes(shape)
-    if len(sides) != 3:
+    if not is_pattern(shape):
         raise DataError(
             f"{where}: has {len(shape)} dimension{'s' * (len(shape) != 1)}, shape {tuple(shape)}; "
-            "a rocking curve has three: (rocking step, detector row, detector column)"
+            "a rocking curve has three, (rocking step, detector row, detector column), and a single frame two"
         )
     if any(side <= 0 for side in shape):
         raise DataError(f"{where}: shape {tuple(shape)} holds no data")
@@ -130,8 +130,21 @@ def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits
             f"{where}: declares {tuple(shape)} of {dtype}, {in_words(nbytes)}, above the limit of {in_words(limits.max_bytes)}; "
             "crop the detector to the region around the peak, or raise the limit"
         )
-    n0, n1, n2 = sides
-    return int(n0), int(n1), int(n2)
+    return tuple(int(side) for side in sides)
+
+
+def is_pattern(shape: Sequence[int]) -> bool:
+    """Whether an array of this shape may be a rocking curve or a single frame."""
+    return len(three_axes(shape)) in (2, 3)
+
+
+def most_axes(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """Voxels of the arrays that may be the measurement of a file: its volumes, and its images only where it has no volume."""
+    for rank in (3, 2):
+        found = {name: math.prod(shape) for name, shape in shapes.items() if len(three_axes(shape)) == rank}
+        if found:
+            return found
+    return {}
 
 
 def three_axes(shape: Sequence[int]) -> tuple[int, ...]:
@@ -148,10 +161,10 @@ def of_scan(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[A
     Raises DataError where it fits neither.
     """
     found = np.asarray(mask)
-    for fitting in (shape, shape[1:]):
+    for fitting in (shape, shape[-2:]):
         if found.shape == fitting or (found.ndim > len(fitting) and _same_sides(found.shape, fitting)):
             return found.reshape(fitting)
-    raise DataError(f"{where}: the mask {found.shape} fits neither the scan {shape} nor its frames {shape[1:]}")
+    raise DataError(f"{where}: the mask {found.shape} fits neither the scan {shape} nor its frames {shape[-2:]}")
 
 
 def _same_sides(one: Sequence[int], other: Sequence[int]) -> bool:

@@ -42,12 +42,11 @@ _DAMAGED = (
 
 
 def read_stack(request: Request) -> RawScan:
-    """Reads a multi-page TIFF; of several series the largest three-dimensional one."""
+    """Reads a multi-page TIFF; of several series the largest three-dimensional one, or image where there is none."""
     where = str(request.path)
     with _open(request.path) as tif:
         _check_chain(tif, where)
-        volumes = [series for series in tif.series if len(three_axes(series.shape)) == 3 and series.dtype is not None]
-        series = max(volumes, key=lambda s: s.size) if volumes else tif.series[0]
+        series = max(tif.series, key=lambda s: (s.dtype is not None, len(three_axes(s.shape)) == 3, s.size))
         _check_promise(tif, series.shape, where)
         if series.dtype is None:
             raise DataError(f"{where}: its pages have no element type that can be read")
@@ -60,7 +59,7 @@ def read_stack(request: Request) -> RawScan:
     if array.size != math.prod(shape):
         raise DataError(f"{where}: truncated: {shape} declared, {array.shape} readable")
     array = array.reshape(shape)
-    chosen = f"{shape[0]} pages {shape[1:]} {array.dtype}"
+    chosen = f"{shape[0] if len(shape) == 3 else 1} page{'s' * (len(shape) == 3)} {shape[-2:]} {array.dtype}"
     if len(tif.series) > 1:
         chosen += f"; passed over {len(tif.series) - 1} other series"
     return with_saturation(RawScan(array, None, where, chosen, {"software": software} if software else {}), levels)

@@ -40,7 +40,7 @@ _DTYPE: Final = re.compile(r"[<|]?(u?int(8|16|32|64)|float(32|64)|[ui][1248]|f[4
 class Layout:
     """How bytes are an array."""
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fortran: bool = False
 

@@ -120,4 +120,5 @@ async def preview(job_id: JobId, request: Request, services: TheServices) -> Res
 def drawn(services: Services, job_id: str, result: str) -> bytes:
     """The slices of a result."""
     obj = read_array(services, job_id, result, "object")
-    return png.preview([obj.take(obj.shape[axis] // 2, axis) for axis in range(obj.ndim)])
+    planes = [obj.take(n // 2, axis) for axis, n in enumerate(obj.shape)] if obj.ndim == 3 else [obj]
+    return png.preview(planes)

@@ -108,7 +108,7 @@ async def one(
         if why := _missing(name, record, found):
             raise ApiError(404, f"job {job_id} has no {name}: {why}")
         array = read_array(services, job_id, found.result, name)
-        part = cut_out(array, cut or (f"{array.shape[0] // 2},:,:" if form == "png" else ""))
+        part = cut_out(array, cut or (str(array.shape[0] // 2) if form == "png" and array.ndim > 2 else ""))
         if form == "png":
             if part.ndim != 2:
                 raise ApiError(

@@ -22,7 +22,9 @@ class Fixed(nn.Module):
 
 
 def test_the_true_reciprocal_phase_is_the_crystal():
-    """With the phase of a random box's far field and its modulus, whose root the network sees, the box comes back: 1e-5."""
+    """With the phase of a random box's far field and its modulus, whose root the network sees,
+    the box comes back: 1e-5.
+    """
     generator = torch.Generator().manual_seed(1)
     box = torch.complex(*torch.randn(2, 1, 32, 32, 32, generator=generator))
     field = forward(embed(box, (64, 64, 64)))

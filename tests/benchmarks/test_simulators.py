@@ -9,7 +9,9 @@ Z, Y, X = np.indices((32, 32, 32)) - 16
 
 
 def test_a_box_fills_its_bounding_box():
-    """Edges 12, 12, 18: stretch 1.5, fill 1, and the shape of a cube, 1 / sqrt 12, whatever the stretch (1 %: voxels)."""
+    """Edges 12, 12, 18: stretch 1.5, fill 1, and the shape of a cube, 1 / sqrt 12,
+    whatever the stretch (1 %: voxels).
+    """
     box = ((np.abs(Z + 0.5) < 6) & (np.abs(Y + 0.5) < 6) & (np.abs(X + 0.5) < 9)).astype(np.complex64)
     found = figures(box)
     assert found.stretch == pytest.approx(1.5)

@@ -68,8 +68,8 @@ def environment(target: str) -> dict[str, str]:
 class Build:
     """An image built below a folder: its COPY and its pip and python lines, with the image's paths moved there.
 
-    Left out is what only an image needs: users, folders of the system, compiled modules. Downloads come from pip's cache
-    where it has them.
+    Left out is what only an image needs: users, folders of the system, compiled modules. Downloads come from pip's
+    cache where it has them.
     """
 
     def __init__(self, target: str, folder: Path) -> None:

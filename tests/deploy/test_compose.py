@@ -32,7 +32,9 @@ def test_the_schema() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_of_ours(compose: dict[str, Any], name: str) -> None:
-    """Built from the target of its name; settings that exist; time to finish; nothing it could write but its volumes."""
+    """Built from the target of its name; settings that exist; time to finish;
+    nothing it could write but its volumes.
+    """
     service = compose["services"][name]
     assert service["build"]["target"] == name
     assert name in stages()
@@ -48,7 +50,9 @@ def test_a_service_of_ours(compose: dict[str, Any], name: str) -> None:
 
 
 def test_secrets_are_files_outside(compose: dict[str, Any]) -> None:
-    """No password stands in the file; what is mounted bears the names that the settings read; workers get no API key."""
+    """No password stands in the file; what is mounted bears the names that the settings read;
+    workers get no API key.
+    """
     assert set(compose["secrets"]) == SECRETS
     assert all(re.search(r"/\w+$", secret["file"]) for secret in compose["secrets"].values())
     for name in OURS:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from service.jobs.errors import NoRedisError
 from tests.deploy.dockerfile import Build, chain, environment, last, stages
 from tests.deploy.known import ROOT, unknown
 from tests.service.conftest import KEY
+from tests.system.serving import free_port
 from tests.toy import counts
 
 TARGETS = ("api", "api-gpu", "worker", "worker-gpu")
@@ -83,17 +83,18 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
+@pytest.mark.timeout(900)  # installs everything
 @pytest.mark.slow
 @pytest.mark.system
 def test_the_api_image(tmp_path: Path, redis_url: str) -> None:
-    """Installed as the Dockerfile says, started as it says: healthy by its own check, without torch, and it predicts."""
+    """Installed as the Dockerfile says, started as it says:
+    healthy by its own check, without torch, and it predicts.
+    """
     build = Build("api", tmp_path)
     assert build.python("import service.app, sys; print('torch' in sys.modules)") == "False"
     assert build.python("import importlib.util as u; print(u.find_spec('torch'))") == "None"
     assert build.python("import service.app; print(service.app.__file__)").startswith(str(build.image))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     settings = {
         "INPHASE_HOST": "127.0.0.1",
         "INPHASE_PORT": port,

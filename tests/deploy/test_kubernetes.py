@@ -66,7 +66,9 @@ def test_the_files_are_valid() -> None:
 
 @pytest.mark.parametrize("folder", RENDERED)
 def test_what_is_applied(folder: str) -> None:
-    """Rendered, all is valid, in one namespace, and every config map, secret, claim and account that is named exists."""
+    """Rendered, all is valid, in one namespace, and every config map, secret,
+    claim and account that is named exists.
+    """
     resources = rendered(folder)
     check(resources)
     names = {(resource["kind"], resource["metadata"]["name"]) for resource in resources}

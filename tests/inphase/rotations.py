@@ -37,7 +37,9 @@ def brute_q(
     pixel: tuple[float, float],
     beam: tuple[float, float] = (0.0, 0.0),
 ) -> np.ndarray:
-    """Q in 1/m at a voxel from N // 2: of that frame's angles and energy, turned into the crystal and out as at N // 2."""
+    """Q in 1/m at a voxel from N // 2: of that frame's angles and energy,
+    turned into the crystal and out as at N // 2.
+    """
     frame, row, column = voxel
     at = {name: angle + frame * steps.get(name, 0.0) for name, angle in angles.items()}
     plane = (

@@ -99,7 +99,7 @@ def test_align_refuses_what_has_no_answer(crystal):
 
 
 def test_canonical_leaves_the_modulus_unchanged(crystal):
-    """|F| of the stored object times the scale is |F| of the refined one: single-precision rounding of the largest value, 1e-6."""
+    """|F| of the stored object times the scale is |F| of the refined one: single precision, 1e-6 of the largest."""
     obj, support = crystal
     form = canonical(obj, support)
     before = np.abs(forward(twin(obj) if form.twin else obj))
@@ -141,7 +141,9 @@ def test_the_numbers_of_canonical_rebuild_it(crystal):
 
 
 def test_the_ramp_is_found_stored_and_not_removed():
-    """A homogeneous crystal with a known ramp: the vector comes out (sign up to the twin), phase_flat is zero, the object keeps its ramp."""
+    """A homogeneous crystal with a known ramp: the vector comes out (sign up to the twin), phase_flat is zero,
+    the object keeps its ramp.
+    """
     z, y, x = np.indices((N, N, N)) - N // 2
     support = (abs(z) < 5) & (abs(y) < 6) & (x > -7) & (x < 5) & (x + y < 6)
     slope = np.array([0.11, -0.23, 0.05])
@@ -189,7 +191,9 @@ def test_framed_undoes_twin_shift_and_phase() -> None:
 
 
 def test_a_volume_is_carried_along_with_the_object_it_lies_on() -> None:
-    """What turned one stored form into another is told by the two alone: done to the first object it gives the second."""
+    """What turned one stored form into another is told by the two alone:
+    done to the first object it gives the second.
+    """
     generator = np.random.default_rng(5)
     obj = np.zeros((24, 20, 16), np.complex64)
     obj[8:15, 6:13, 5:11] = generator.uniform(0.5, 1, (7, 7, 6)) * np.exp(1j * generator.uniform(-1, 1, (7, 7, 6)))

@@ -12,9 +12,10 @@ from inphase.geometry import wavelength_m
 from tests.inphase.rotations import brute_q, brute_steps
 from tests.inphase.scans import SCAN_54
 
-# Momentum transfer in the frame of the sample, 1/m, at VOXELS, from xrayutilities 1.8.0: QConversion(sample axes, detector
-# axes, r_i=(0, 0, 1), wl) and one-pixel areas (init_area with cch = 1000 + direct beam, roi around the pixel), every frame
-# with its own angle. 9 keV, 0.5 m, pixels of 55 x 60 um, direct beam at (12.5, -30.25) from the centre pixel.
+# Momentum transfer in the frame of the sample, 1/m, at VOXELS, from xrayutilities 1.8.0:
+# QConversion(sample axes, detector
+# axes, r_i=(0, 0, 1), wl) and one-pixel areas (init_area with cch = 1000 + direct beam, roi around the pixel), every
+# frame with its own angle. 9 keV, 0.5 m, pixels of 55 x 60 um, direct beam at (12.5, -30.25) from the centre pixel.
 VOXELS = np.array([(0, 0, 0), (40, -90, 75), (-33, 11, -120)], float)
 XRAYUTILITIES = {
     "34-ID-C": (
@@ -84,9 +85,10 @@ def test_the_grid_touches_the_exact_one_at_the_peak() -> None:
 
 
 def test_linearised_grid_of_scan_54_against_the_ewald_sphere() -> None:
-    """The 64^3 grid that is reconstructed (bins 3, 2, 1 around the peak) mapped exactly: at its farthest corner the uniform
-    grid is 0.47 of a voxel off, across the detector's pixels, because the crystal has turned by 0.5 deg there. The deviation
-    is of second order: a quarter of it in the half window, which holds the fringes that carry the counts."""
+    """The 64^3 grid that is reconstructed (bins 3, 2, 1 around the peak) mapped exactly: at its farthest corner the
+    uniform grid is 0.47 of a voxel off, across the detector's pixels, because the crystal has turned by 0.5 deg there.
+    The deviation is of second order: a quarter of it in the half window, which holds the fringes that carry the counts.
+    """
 
     def off(half: tuple[int, int, int]) -> float:
         axes = np.meshgrid(*(np.linspace(-n, n, 9) for n in half), indexing="ij")
@@ -101,9 +103,10 @@ def test_linearised_grid_of_scan_54_against_the_ewald_sphere() -> None:
 
 
 def test_scan_54_is_the_111_reflection_of_gold() -> None:
-    """Two theta 34.316 deg, as SPEC itself computed it (#G4). d = 2.335 A where gold has 2.355 A: 0.85 % below, because the
-    header does not say where on the detector the direct beam fell. At the middle of the whole chip (cohere's estimate),
-    128 pixels further, d would be 2.367 A: 0.5 % above. The truth lies between."""
+    """Two theta 34.316 deg, as SPEC itself computed it (#G4). d = 2.335 A where gold has 2.355 A: 0.85 % below, because
+    the header does not say where on the detector the direct beam fell. At the middle of the whole chip (cohere's
+    estimate), 128 pixels further, d would be 2.367 A: 0.5 % above. The truth lies between.
+    """
     gold = 4.0782e-10 / np.sqrt(3)
     assert SCAN_54.two_theta_deg() == pytest.approx(34.31625944, abs=1e-6)
     at_frames = 2 * np.pi / np.linalg.norm(SCAN_54.momentum_transfer(np.zeros(3)))
@@ -113,8 +116,9 @@ def test_scan_54_is_the_111_reflection_of_gold() -> None:
 
 
 def test_scan_54_steps() -> None:
-    """Theta turns about the vertical, which is not across Q, and moves only the horizontal part of Q by |Q_h| x 0.005 deg. A
-    pixel is k p / D, so that 256 of them give lambda D / (N p) = 4.89 nm across the beam."""
+    """Theta turns about the vertical, which is not across Q, and moves only the horizontal part of Q by |Q_h| x 0.005
+    deg. A pixel is k p / D, so that 256 of them give lambda D / (N p) = 4.89 nm across the beam.
+    """
     geometry = SCAN_54.geometry()
     q = geometry.q_centre
     horizontal = np.hypot(q[0], q[2])
@@ -127,8 +131,9 @@ def test_scan_54_steps() -> None:
 
 
 def test_corrected_angles_bring_the_direct_beam_to_the_pixel() -> None:
-    """A detector turned to the corrected angles has its direct-beam pixel where the pixel was; at 34-ID-C, columns run with
-    delta and rows against gamma, 55 um / 0.5 m = 0.0063 deg each (delta more, by 1 / cos gamma)."""
+    """A detector turned to the corrected angles has its direct-beam pixel where the pixel was; at 34-ID-C, columns run
+    with delta and rows against gamma, 55 um / 0.5 m = 0.0063 deg each (delta more, by 1 / cos gamma).
+    """
     angles = SCAN_54.corrected_angles_deg(row=-10, column=20)
     turned = replace(SCAN_54, angles_deg={**SCAN_54.angles_deg, **angles})
     np.testing.assert_allclose(
@@ -152,8 +157,9 @@ def test_a_circle_inside_the_rocking_one_changes_nothing_in_the_laboratory() -> 
 
 
 def test_a_tilted_detector_on_any_axes() -> None:
-    """Axes that are no coordinate axes, and a detector tilted against the beam: |k_out| = k for every pixel, and the pixel
-    positions are those of a ruler."""
+    """Axes that are no coordinate axes, and a detector tilted against the beam: |k_out| = k for every pixel, and the
+    pixel positions are those of a ruler.
+    """
     tilt = np.deg2rad(20.0)
     diffractometer = Diffractometer(
         "table",
@@ -176,7 +182,9 @@ def test_a_tilted_detector_on_any_axes() -> None:
 
 
 def test_the_bragg_peak_is_no_hot_pixel() -> None:
-    """A broad peak of a thousand counts is found beside hot pixels, a hot column, and a masked region of saturated ones."""
+    """A broad peak of a thousand counts is found beside hot pixels, a hot column,
+    and a masked region of saturated ones.
+    """
     frame, row, column = np.indices((21, 40, 50))
     counts = (1000 * np.exp(-((frame - 13) ** 2 + (row - 9) ** 2 + (column - 31) ** 2) / 20)).astype(np.uint32)
     counts[:, 30, 40] = 4_000_000_000
@@ -188,8 +196,9 @@ def test_the_bragg_peak_is_no_hot_pixel() -> None:
 
 
 def test_linearising_at_an_off_centre_peak_matters() -> None:
-    """A peak 200 pixels off the middle: the d-spacing from a grid that touches the middle is 3e-4 wrong, a strain of its own;
-    from one that touches the peak it is exact."""
+    """A peak 200 pixels off the middle: the d-spacing from a grid that touches the middle is 3e-4 wrong, a strain of
+    its own; from one that touches the peak it is exact.
+    """
     peak = (10.0, 150.0, -200.0)
     exact = np.linalg.norm(SCAN_54.momentum_transfer(np.array(peak)))
     assert np.linalg.norm(SCAN_54.geometry(peak).q(np.array(peak))) == pytest.approx(exact, rel=1e-12)
@@ -221,8 +230,9 @@ MOVING = {  # at every beamline: sample and detector together, two circles of th
 @pytest.mark.parametrize(("beamline", "which"), [(name, which) for name in MOVING for which in range(3)])
 @pytest.mark.parametrize("energy_step", [0.0, 0.002])
 def test_circles_that_move_together(beamline: str, which: int, energy_step: float) -> None:
-    """Any number of circles, of sample and detector, and the energy as well: q of far voxels, and the steps at a peak off the
-    middle, against matrices that are multiplied out frame by frame."""
+    """Any number of circles, of sample and detector, and the energy as well: q of far voxels, and the steps at a peak
+    off the middle, against matrices that are multiplied out frame by frame.
+    """
     described, steps = BEAMLINES[beamline], MOVING[beamline][which]
     angles = {name: 5.0 + 7.0 * number for number, name in enumerate(described.circles)}
     detector = {"energy_kev": 9.0, "distance": 0.8, "pixel": (55e-6, 60e-6), "beam": (12.5, -30.25)}

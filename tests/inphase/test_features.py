@@ -21,8 +21,8 @@ def test_halving_is_a_cut_of_the_cosine_transform_of_every_block() -> None:
 def test_reduced_modulus_is_the_far_field_of_half_the_frame() -> None:
     """A ball of 10 voxels in a frame of 64 gives what it gives in a frame of 32, half a voxel of the 64 off, to 3 %.
 
-    The cosine transform interpolates within a block and not across its faces: that is what the tolerance is for. (A ball of
-    more than 16 voxels has fringes that 32 voxels cannot hold: they are averaged, not sampled.)
+    The cosine transform interpolates within a block and not across its faces: that is what the tolerance is for. (A
+    ball of more than 16 voxels has fringes that 32 voxels cannot hold: they are averaged, not sampled.)
     """
     axis = np.arange(32) - 16.0
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")

@@ -1,4 +1,6 @@
-"""q-space and the voxels of the object, against closed formulas and against each other under every crop, pad and bin."""
+"""q-space and the voxels of the object, against closed formulas and against each other under every crop,
+pad and bin.
+"""
 
 import numpy as np
 import pytest
@@ -44,8 +46,10 @@ def test_moving_the_window_moves_q() -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_crop_pad_bin_then_q_equals_q(seed: int) -> None:
-    """Any measured shape (odd too), any window (reaching outside too), any bins: the q that the cut and binned pattern's
-    geometry gives a voxel is the mean of the q of the measured voxels in it, and its voxel basis is the transform's."""
+    """Any measured shape (odd too), any window (reaching outside too), any bins: the q that the cut and binned
+    pattern's geometry gives a voxel is the mean of the q of the measured voxels in it, and its voxel basis is the
+    transform's.
+    """
     random = np.random.default_rng(seed)
     shape = tuple(int(n) for n in random.integers(5, 25, 3))
     bins = tuple(int(b) for b in random.integers(1, 5, 3))
@@ -65,8 +69,9 @@ def test_crop_pad_bin_then_q_equals_q(seed: int) -> None:
 
 
 def test_an_object_keeps_its_place_and_phase_under_any_grid() -> None:
-    """Brute force: a few scatterers in metres. Their far field at q, summed directly, is the transform of the object that
-    lies on the voxel basis, whatever the shape: the basis is right in length, direction and shear."""
+    """Brute force: a few scatterers in metres. Their far field at q, summed directly, is the transform of the object
+    that lies on the voxel basis, whatever the shape: the basis is right in length, direction and shear.
+    """
     random = np.random.default_rng(1)
     for shape in ((8, 10, 12), (6, 6, 14)):
         basis = SHEARED.voxel_basis_m(shape)

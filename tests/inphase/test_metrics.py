@@ -64,7 +64,8 @@ def test_measure_equals_the_definitions_summed_voxel_by_voxel(case):
 
 
 def test_amplitude_variation_of_known_distributions():
-    """Two equal halves of amplitude 1 and 3: 1 / 2. Complex Gaussian speckle: sqrt(4 / pi - 1), 1e5 voxels give it to 1 %.
+    """Two equal halves of amplitude 1 and 3: 1 / 2. Complex Gaussian speckle:
+    sqrt(4 / pi - 1), 1e5 voxels give it to 1 %.
 
     What lies outside the support does not count, nor does the phase.
     """
@@ -128,7 +129,9 @@ def test_nothing_to_compare_is_an_error():
 
 
 def test_llk_of_noise_alone_is_a_half():
-    """Half the deviance of a Poisson variable with a large mean is chi^2_1 / 2, mean 1/2 (1e5 voxels: standard error 0.0022)."""
+    """Half the deviance of a Poisson variable with a large mean is chi^2_1 / 2, mean 1/2 (1e5 voxels:
+    standard error 0.0022).
+    """
     rate = np.full(100_000, 1000.0)
     counts = np.random.default_rng(0).poisson(rate).astype(float)
     assert poisson_llk(rate, counts) == pytest.approx(0.5, abs=0.01)
@@ -144,7 +147,9 @@ def test_expected_square_of_the_root_difference(rate):
 
 @pytest.mark.parametrize("photons", [1e4, 1e5, 1e7])
 def test_noise_chi2_predicts_what_the_truth_scores(photons):
-    """Over a simulated crystal's pattern: with the known rate to 3 % (statistics), estimated from the counts to 10 % (bias of the estimator)."""
+    """Over a simulated crystal's pattern: with the known rate to 3 % (statistics),
+    estimated from the counts to 10 % (bias of the estimator).
+    """
     obj = np.zeros((32, 32, 32), np.complex64)
     obj[11:21, 10:22, 12:21] = 1
     rate = np.abs(forward(obj)) ** 2

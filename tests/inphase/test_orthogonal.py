@@ -26,7 +26,9 @@ def amplitude(places: np.ndarray) -> np.ndarray:
 
 
 def analytic(places: np.ndarray, ramp: np.ndarray) -> np.ndarray:
-    """The object at places (..., 3) in metres in the laboratory: quadratic displacement along Q, and a ramp in rad/m."""
+    """The object at places (..., 3) in metres in the laboratory:
+    quadratic displacement along Q, and a ramp in rad/m.
+    """
     x_q = places @ UP
     phase = -np.linalg.norm(Q) * CURVATURE * x_q**2 / 2 + places @ ramp
     return (amplitude(places) * np.exp(1j * phase)).astype(np.complex64)
@@ -44,9 +46,10 @@ SUPPORT = amplitude(SHEARED) > 0.5
 
 @pytest.mark.parametrize("frame", ["laboratory", "sample", "crystal"])
 def test_the_analytic_object_comes_back(frame: Frame) -> None:
-    """Amplitude and phase at every voxel of the new grid are those of the object sampled there: within 1 % of its amplitude
-    in the bulk, 5 % at the edge, where cubic splines meet a step of a voxel's width. The ellipsoid has its volume (2 %) and
-    its sizes (a voxel of the sheared grid)."""
+    """Amplitude and phase at every voxel of the new grid are those of the object sampled there: within 1 % of its
+    amplitude in the bulk, 5 % at the edge, where cubic splines meet a step of a voxel's width. The ellipsoid has its
+    volume (2 %) and its sizes (a voxel of the sheared grid).
+    """
     made = orthogonal(analytic(SHEARED, np.zeros(3)), SUPPORT, GEOMETRY, frame=frame)
     places = cubic(made.shape, made.voxel_m) @ made.rotation  # frame -> laboratory
     expected = analytic(places, np.zeros(3))
@@ -68,8 +71,9 @@ def test_the_analytic_object_comes_back(frame: Frame) -> None:
 
 
 def test_a_strong_ramp_costs_no_amplitude() -> None:
-    """2.5 rad per voxel along each axis: with the ramp taken off first the object comes back; interpolated with it, which
-    would be wrong, more than a tenth of the amplitude is lost."""
+    """2.5 rad per voxel along each axis: with the ramp taken off first the object comes back; interpolated with it,
+    which would be wrong, more than a tenth of the amplitude is lost.
+    """
     ramp = GEOMETRY.q_steps.sum(axis=0) * np.mean(SHAPE) / (2 * np.pi) * 2.5
     obj = analytic(SHEARED, ramp)
     made = orthogonal(obj, SUPPORT, GEOMETRY)
@@ -83,8 +87,9 @@ def test_a_strong_ramp_costs_no_amplitude() -> None:
 
 
 def test_strain_is_the_same_on_either_grid() -> None:
-    """Strain of the interpolated object on its cubic grid, Q along y of the crystal's frame: the analytic one, k x_Q, in the
-    bulk to 2e-6 where it reaches 6e-4."""
+    """Strain of the interpolated object on its cubic grid, Q along y of the crystal's frame: the analytic one, k x_Q,
+    in the bulk to 2e-6 where it reaches 6e-4.
+    """
     ramp = 3e6 * UP
     made = orthogonal(analytic(SHEARED, ramp), SUPPORT, GEOMETRY, frame="crystal")
     np.testing.assert_allclose(made.q_per_m, [0, np.linalg.norm(Q), 0], atol=1)

@@ -65,7 +65,9 @@ def test_curves_equal_the_definitions_summed_voxel_by_voxel(geometry):
 
 
 def test_units_of_the_shells():
-    """Without a geometry the last shell lies just below Nyquist; with one they are in 1/m, to the end of the longest axis."""
+    """Without a geometry the last shell lies just below Nyquist;
+    with one they are in 1/m, to the end of the longest axis.
+    """
     shells = Shells.of((64, 64, 64))
     assert (shells.unit, len(shells.q)) == ("nyquist", 32)
     np.testing.assert_allclose(shells.q, np.arange(32) / 32)
@@ -89,7 +91,8 @@ def test_the_same_solution_twice_is_resolved_as_far_as_it_was_measured():
 
 
 def test_random_phases_lower_the_transfer_function_by_the_root_of_their_number():
-    """Phases agree below half of Nyquist and are random above: 1, then sqrt(pi / 4 n) for n = 16; the resolution is 4 voxels.
+    """Phases agree below half of Nyquist and are random above: 1, then sqrt(pi / 4 n) for n = 16;
+    the resolution is 4 voxels.
 
     A shell holds 3000 voxels or more: their mean is known to 1 %; the crossing to the width of a shell.
     """
@@ -108,7 +111,9 @@ def test_random_phases_lower_the_transfer_function_by_the_root_of_their_number()
 
 
 def test_correlation_of_two_noisy_halves():
-    """Equal signal and independent noise of a third of its power: FSC = snr / (1 + snr) = 0.75 in every well-filled shell (5 %)."""
+    """Equal signal and independent noise of a third of its power:
+    FSC = snr / (1 + snr) = 0.75 in every well-filled shell (5 %).
+    """
     shape = (40, 40, 40)
     signal = _noise(0, shape)
     a, b = (signal + np.sqrt(1 / 3) * _noise(seed, shape) for seed in (1, 2))
@@ -123,7 +128,8 @@ def test_half_a_bit():
     curve = Curve(np.array([0.1, 0.2]), np.zeros(2), np.array([1, 10**12]), "nyquist")
     np.testing.assert_allclose(half_bit(curve, 1.0), [2.1173 / 2.1173, 0.2071 / 1.2071], rtol=1e-4)
     np.testing.assert_allclose(half_bit(curve, 1e-12), [-np.inf, 1.0], rtol=1e-4)
-    # bits per voxel at the threshold: log2(1 + snr) with snr of the sum of both halves, FSC = snr' / (1 + snr'), snr = 2 snr'
+    # bits per voxel at the threshold: log2(1 + snr) with snr of the sum of both halves, FSC = snr' / (1 + snr'),
+    # snr = 2 snr'
     limit = 0.2071 / 1.2071
     assert np.log2(1 + 2 * limit / (1 - limit)) == pytest.approx(0.5, abs=1e-3)
 

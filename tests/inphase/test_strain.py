@@ -1,4 +1,6 @@
-"""Displacement, strain and d-spacing against closed formulas on a sheared grid, against a sum over atoms, and at a dislocation."""
+"""Displacement, strain and d-spacing against closed formulas on a sheared grid, against a sum over atoms,
+and at a dislocation.
+"""
 
 import numpy as np
 import pytest
@@ -46,8 +48,9 @@ X_Q = positions() @ (Q / LENGTH)
 
 @pytest.mark.parametrize("epsilon", [1e-3, -4e-4])
 def test_uniform_strain_is_a_ramp(epsilon: float) -> None:
-    """u = e x_Q: with the ramp the strain is e, without it 0, and the planes stand at d0 / (1 - e), for G = Q (1 - e). The
-    ramp is -e Q r_a for each step r_a. To single precision of a phase difference, 1e-6 rad over 0.1 rad per voxel."""
+    """u = e x_Q: with the ramp the strain is e, without it 0, and the planes stand at d0 / (1 - e), for G = Q (1 - e).
+    The ramp is -e Q r_a for each step r_a. To single precision of a phase difference, 1e-6 rad over 0.1 rad per voxel.
+    """
     made = strain(displaced(epsilon * X_Q, ball()), ball(), SHEARED)
     inside = made.inside
     np.testing.assert_array_equal(inside, ball())
@@ -63,8 +66,10 @@ def test_uniform_strain_is_a_ramp(epsilon: float) -> None:
 
 
 def test_quadratic_displacement_is_linear_strain() -> None:
-    """u = k x_Q^2 / 2: strain k x_Q, exactly in the bulk; at the surface a one-sided difference is that of the middle between
-    two voxels, at most half a voxel's k |r_a . q| per axis off. The flat strain differs by its weighted mean alone."""
+    """u = k x_Q^2 / 2: strain k x_Q, exactly in the bulk; at the surface a one-sided difference is that of the middle
+    between two voxels, at most half a voxel's k |r_a . q| per axis off. The flat strain differs by its weighted mean
+    alone.
+    """
     curvature = 8e3  # 1/m: 1e-3 at 130 nm
     support = ball()
     made = strain(displaced(curvature * X_Q**2 / 2, support), support, SHEARED)
@@ -82,7 +87,9 @@ def test_quadratic_displacement_is_linear_strain() -> None:
 
 
 def test_shear_across_q_is_no_strain_along_it() -> None:
-    """u_Q that varies across Q turns the planes: no strain along Q, and a d-spacing shorter by the second order only."""
+    """u_Q that varies across Q turns the planes: no strain along Q, and a d-spacing shorter by the second order
+    only.
+    """
     across = np.cross(Q / LENGTH, [0.0, 0.0, 1.0])
     across /= np.linalg.norm(across)
     tilt = 5e-4
@@ -92,8 +99,9 @@ def test_shear_across_q_is_no_strain_along_it() -> None:
 
 
 def test_the_sign_is_that_of_a_sum_over_atoms() -> None:
-    """Atoms on a lattice, moved by u(R); their far field exp(-i Q.(R + u)), summed atom by atom around a Bragg peak, is the
-    transform of an object with the phase -G.u. A lattice stretched in the middle shows positive strain there."""
+    """Atoms on a lattice, moved by u(R); their far field exp(-i Q.(R + u)), summed atom by atom around a Bragg peak, is
+    the transform of an object with the phase -G.u. A lattice stretched in the middle shows positive strain there.
+    """
     n, a = 16, 4e-10
     g = 2 * np.pi / a * np.array([0.0, 24.0, 0.0])  # a high order, so that exp(-i (Q - G).u) is negligible
     geometry = Geometry(np.eye(3) * 2 * np.pi / (n * a), g)
@@ -114,9 +122,10 @@ def test_the_sign_is_that_of_a_sum_over_atoms() -> None:
 
 
 def test_right_where_unwrapping_fails() -> None:
-    """A screw-like dislocation along axis 0 (the phase turns once around it): the strain agrees with the analytic one to the
-    differences' own error, 1 / (3 rho^3) per voxel, from two voxels off the core; the gradient of the unwrapped phase is
-    wrong by 2 pi somewhere, at any distance, along the cut that it must have."""
+    """A screw-like dislocation along axis 0 (the phase turns once around it): the strain agrees with the analytic one
+    to the differences' own error, 1 / (3 rho^3) per voxel, from two voxels off the core; the gradient of the unwrapped
+    phase is wrong by 2 pi somewhere, at any distance, along the cut that it must have.
+    """
     shape = (8, 48, 48)
     geometry = Geometry(np.diag([4e7, 1.3e7, 1.3e7]), np.array([0.0, 1.0, 1.0]) * 2.7e10 / np.sqrt(2))
     index = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in shape), indexing="ij"), axis=-1).astype(float)
@@ -141,7 +150,9 @@ def test_right_where_unwrapping_fails() -> None:
 
 
 def test_the_surface_is_where_the_maps_end() -> None:
-    """What lies outside the isosurface has no influence, however wild; voxels without a neighbour along an axis are NaN."""
+    """What lies outside the isosurface has no influence, however wild;
+    voxels without a neighbour along an axis are NaN.
+    """
     support = ball()
     wild = np.where(support, 0, np.random.default_rng(0).normal(size=SHAPE) * 0.05)
     obj = displaced(3e-4 * X_Q, support)
@@ -166,8 +177,9 @@ def test_voxels_below_the_isosurface_do_not_count() -> None:
 
 
 def test_unwrapping_holds_each_piece_together() -> None:
-    """A phase over several turns comes back as it was, in two pieces with different offsets, up to whole turns of each; a
-    single voxel and a plane too."""
+    """A phase over several turns comes back as it was, in two pieces with different offsets, up to whole turns of each;
+    a single voxel and a plane too.
+    """
     true = np.linspace(0, 25, SHAPE[0])[:, None, None] + np.zeros(SHAPE)
     inside = np.zeros(SHAPE, bool)
     inside[2:18, 5:30, 5:30] = inside[20:38, 5:30, 5:30] = inside[19, 40, 20] = True

@@ -136,7 +136,9 @@ def test_a_support_that_crosses_the_border_is_measured_whole() -> None:
 
 
 def test_what_was_found_in_the_data_lowers_the_trust() -> None:
-    """However well the fit: a doubt makes it medium, a fault low; where the fit is bad too the data's reasons come first."""
+    """However well the fit: a doubt makes it medium, a fault low;
+    where the fit is bad too the data's reasons come first.
+    """
     doubt, fault = Evidence(doubts=("scaled",)), Evidence(faults=("two crystals",), doubts=("scaled",))
     trust = judge(FIT, 1e-3, SANE, refined=True, valid_fraction=1.0, evidence=doubt)
     assert (trust.level, trust.reasons) == (Level.MEDIUM, ("scaled",))

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,11 +23,11 @@ from service.jobs.store import Store
 from service.settings import Settings
 from tests.service.conftest import KEY
 from tests.system.network import Network, NoNetworkError, network
+from tests.system.serving import INPHASE
 from tests.toy import counts, crystal, write_model
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
 
-INPHASE = (sys.executable, "-m", "service.cli")
 PASSWORD = "between/hosts@only"
 START_S = 180.0  # two processes load torch at once, perhaps on a busy machine
 RECIPE = "1000*ER"  # some seconds: long enough to pull a cable in the middle
@@ -78,8 +77,10 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         here = stack.enter_context(lan.on("api"))
         url = f"redis://{lan.addresses['redis']}:6379"
         settings = {
-            "INPHASE_API_KEY": KEY, "INPHASE_STATE_DIR": str(folder / "shared"), "INPHASE_MODELS_DIR": str(folder / "models"),
-            "INPHASE_THREADS": "1", "INPHASE_DRAIN_S": "1", "INPHASE_REDIS_URL": url, "INPHASE_REDIS_PASSWORD": PASSWORD,
+            "INPHASE_API_KEY": KEY, "INPHASE_STATE_DIR": str(folder / "shared"),
+            "INPHASE_MODELS_DIR": str(folder / "models"),
+            "INPHASE_THREADS": "1", "INPHASE_DRAIN_S": "1", "INPHASE_REDIS_URL": url,
+            "INPHASE_REDIS_PASSWORD": PASSWORD,
         }  # fmt: skip
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("INPHASE_", "REDIS_"))}
         redis = ["--bind", lan.addresses["redis"], "--requirepass", PASSWORD, "--dir", folder / "redis"]
@@ -127,7 +128,9 @@ def answers(client: Client) -> bool:
 
 
 def test_a_cut_cable_costs_no_job(hosts: Hosts) -> None:
-    """A worker is cut off in mid-job: the other ends the job, once; the first one's late result is refused; it works on."""
+    """A worker is cut off in mid-job: the other ends the job, once; the first one's late result is refused;
+    it works on.
+    """
     here, until, client, records, store = hosts.here, hosts.until, hosts.client, hosts.records, hosts.store
     submitted = here(lambda: client.reconstruct(counts(), wait=0, refine=RECIPE, start="network"))
     job_id = submitted["id"]
@@ -139,8 +142,8 @@ def test_a_cut_cable_costs_no_job(hosts: Hosts) -> None:
     cut = time.monotonic()
     until(lambda: records.get(job_id).attempt == 2, 30)
     assert time.monotonic() - cut < 5  # 2 s of silence and a look every half second are the design
-    until(lambda: store.has(job_id, "result-1"), 60)  # the worker in the dark, being ahead, comes to an end
-    record = until(lambda: (found := records.get(job_id)).state.final and found, 60)
+    until(lambda: store.has(job_id, "result-1"), 180)  # the worker in the dark, being ahead, comes to an end
+    record = until(lambda: (found := records.get(job_id)).state.final and found, 180)
     assert (record.state, record.attempt, record.result) == (JobState.SUCCEEDED, 2, "result-2")
     assert host_of(record.worker) == other
 

@@ -204,7 +204,9 @@ def test_a_job_that_ruins_its_process_fails_with_the_reason(house: House, end: s
 
 
 def test_killed_at_the_beginning_and_at_the_end(house: House) -> None:
-    """A process killed before it has read anything, or halfway through writing its result: the next attempt succeeds."""
+    """A process killed before it has read anything, or halfway through writing its result:
+    the next attempt succeeds.
+    """
     with house.workers():
         job_ids = [house.submit(steps=1, step_s=0.01, killed_at=stage) for stage in ("begin", "write")]
         for job_id in job_ids:
@@ -257,7 +259,9 @@ def test_a_worker_serves_its_queues_several_at_a_time(house: House) -> None:
 
 
 def test_no_room_for_the_result(house: House, tmp_path: Path) -> None:
-    """On a full disk the job fails and says so, and nothing half-written is left; so does a checkpoint, without failing."""
+    """On a full disk the job fails and says so, and nothing half-written is left;
+    so does a checkpoint, without failing.
+    """
     small = tmp_path / "small"
     small.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)]
@@ -279,7 +283,9 @@ def test_no_room_for_the_result(house: House, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_nothing_is_lost_or_done_twice(house: House) -> None:
-    """40 jobs while five workers are killed in mid-computation and Redis once: each succeeds once, with its own result."""
+    """40 jobs while five workers are killed in mid-computation and Redis once:
+    each succeeds once, with its own result.
+    """
     with house.workers(2, checkpoint_s=0.1):
         job_ids = [house.submit(steps=10 + index % 5, step_s=0.03) for index in range(40)]
         account = chaos.unleash(house.records, house.queue, house.server, job_ids, kills=5, spacing_s=0.5, within_s=120)
@@ -433,12 +439,14 @@ def test_idle_worker_costs_nothing_and_reacts(house: House) -> None:
             assert started is not None
             delays.append(started - created)
     assert idle < 0.05
-    # Bounds the median only: other tests and trainings share the disk and the cores. Polling alone would take LOOK_S / 2.
+    # Bounds the median only: other tests and trainings share the disk and the cores.
+    # Polling alone would take LOOK_S / 2.
     assert sorted(delays)[5] < LOOK_S / 5 < HEARTBEAT_TIMEOUT_MS / 1000
 
 
 def test_real_refinement(house: House) -> None:
-    """The real worker: a job whose process is killed in mid-computation goes on and ends bit by bit as a direct call does.
+    """The real worker: a job whose process is killed in mid-computation goes on and ends bit by bit as a direct call
+    does.
 
     Behind it, a descent that leaves the finite numbers, and a document of another version, fail with the reason.
     """

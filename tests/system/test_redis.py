@@ -1,4 +1,6 @@
-"""What becomes of accepted jobs when Redis, or everything, is killed: nothing is lost, and the service says what it can do."""
+"""What becomes of accepted jobs when Redis, or everything, is killed:
+nothing is lost, and the service says what it can do.
+"""
 
 import subprocess
 import threading
@@ -16,9 +18,7 @@ from numpy.typing import NDArray
 from inphase.client import FINAL, Client, Event, ServiceError
 from service.jobs.embedded import find_server
 from tests.service.conftest import KEY
-from tests.system.test_service import Service, free_port, models, pattern, redis_there, running, until
-
-__all__ = ["models", "pattern", "redis_there"]  # fixtures
+from tests.system.serving import Service, free_port, running, until
 
 pytestmark = pytest.mark.system
 
@@ -50,7 +50,9 @@ def of_redis(service: Service) -> psutil.Process:
 
 
 def test_everything_killed_and_nothing_lost(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
-    """kill -9 of Redis and the service right after they have accepted jobs and a series: the next service finishes all."""
+    """kill -9 of Redis and the service right after they have accepted jobs and a series:
+    the next service finishes all.
+    """
     data = tmp_path / "data"
     data.mkdir()
     for number in range(3):
@@ -71,7 +73,8 @@ def test_everything_killed_and_nothing_lost(tmp_path: Path, models: Path, patter
 
 
 def test_redis_away_and_back(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
-    """While a site's Redis is away: predictions go on unrecorded, what needs the queue is 503, accepted jobs end afterwards.
+    """While a site's Redis is away: predictions go on unrecorded, what needs the queue is 503,
+    accepted jobs end afterwards.
 
     A job that computes goes on meanwhile, and who follows it hears its end.
     """

@@ -1,157 +1,31 @@
-"""The whole house as processes: `inphase serve` with its own Redis and worker, the client, the command line, signals."""
+"""The whole house as processes: `inphase serve` with its own Redis and worker, the client,
+the command line, signals.
+"""
 
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 import pytest
 from numpy.typing import NDArray
 
 from inphase.client import Client, ServiceError
 from inphase.formats.npz import read_result
-from service.jobs.embedded import find_server
-from service.jobs.errors import NoRedisError
 from tests.service.conftest import KEY
-from tests.toy import GRID, counts, crystal, write_model
+from tests.system.serving import INPHASE, Service, running, until
+from tests.toy import counts, crystal
 
 pytestmark = pytest.mark.system
 
-START_S = 60.0  # loading torch in the worker takes most of it on a busy machine
 LONG = "20000*ER"  # minutes on two cores: longer than any test waits
-INPHASE = (sys.executable, "-m", "service.cli")
-
-
-def until(condition: Callable[[], Any], seconds: float = START_S) -> Any:
-    """What the condition gives as soon as it is true."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.05)
-    return found
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-@dataclass
-class Service:
-    """A running `inphase serve`."""
-
-    process: subprocess.Popen[str]
-    url: str
-    state: Path
-    log: Path
-    family: list[psutil.Process]  # children seen so far, dead or alive
-
-    def client(self) -> Client:
-        """An authorised client."""
-        return Client(self.url, KEY)
-
-    def children(self) -> list[psutil.Process]:
-        """Everything that it has started and that lives."""
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def worker(self) -> psutil.Process:
-        """The process that refines."""
-        return next(p for p in self.children() if "service.jobs.worker" in p.cmdline())
-
-    def until_workers(self) -> None:
-        """Returns when a worker is ready."""
-        headers = {"Authorization": f"Apikey {KEY}"}
-        until(lambda: httpx.get(f"{self.url}/v1/status", headers=headers).json()["queue"]["workers"])
-        self.family = self.children()
-
-    def nobody_left(self, seconds: float) -> None:
-        """Returns when the service and all that it started are gone."""
-        self.process.wait(seconds)
-        _, alive = psutil.wait_procs(self.family, seconds)
-        assert alive == []
-
-
-@contextmanager
-def running(state: Path, models: Path, *options: str, **environment: str | None) -> Iterator[Service]:
-    """A service that answers; killed with all that it started if the test has not ended it."""
-    port = free_port()
-    log = state.parent / f"service-{port}.log"
-    settings: dict[str, str | None] = {
-        "INPHASE_API_KEY": KEY, "INPHASE_STATE_DIR": str(state), "INPHASE_MODELS_DIR": str(models), "INPHASE_DRAIN_S": "2",
-        "INPHASE_THREADS": "1", **environment,
-    }  # fmt: skip
-    clean = {
-        name: value for name, value in os.environ.items() if name != "REDIS_URL" and not name.startswith("INPHASE_")
-    }
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [*INPHASE, "serve", "--port", str(port), *options],
-            env=clean | {name: value for name, value in settings.items() if value is not None}, stdout=subprocess.PIPE, stderr=stream, text=True,
-        )  # fmt: skip
-    service = Service(process, f"http://127.0.0.1:{port}", state, log, [])
-
-    def answers() -> bool:
-        assert process.poll() is None, log.read_text()
-        try:
-            return httpx.get(f"{service.url}/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        until(answers)
-        service.family = service.children()
-        yield service
-    finally:
-        if process.poll() is None:
-            service.family = service.children()
-            process.send_signal(signal.SIGTERM)
-        try:
-            service.nobody_left(60)
-        finally:
-            for left in [process, *service.family]:
-                if left.poll() is None if isinstance(left, subprocess.Popen) else left.is_running():
-                    left.kill()
-            assert process.stdout is not None
-            process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy repository."""
-    root = tmp_path_factory.mktemp("models")
-    write_model(root, crystal())
-    write_model(root, np.ones(GRID, np.complex64), name="blind")
-    return root
-
-
-@pytest.fixture(scope="module")
-def pattern() -> NDArray[np.uint32]:
-    """The crystal's counts."""
-    return counts()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def redis_there() -> None:
-    """Without a Redis binary there is nothing to test."""
-    try:
-        find_server()
-    except NoRedisError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +198,9 @@ def test_a_generated_key_is_printed_once(tmp_path: Path, models: Path) -> None:
 
 
 def test_a_port_in_use_and_a_folder_in_use(service: Service, models: Path, tmp_path: Path) -> None:
-    """A second service on the port or the state folder of a running one ends with a message, and leaves that one alone."""
+    """A second service on the port or the state folder of a running one ends with a message,
+    and leaves that one alone.
+    """
     environment = os.environ | {"INPHASE_MODELS_DIR": str(models), "INPHASE_API_KEY": KEY}
     port = service.url.rpartition(":")[2]
     for options, word in (
@@ -396,7 +272,9 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, models: Path, pattern: NDAr
 def test_waiting_calls_are_answered_when_the_service_leaves(
     tmp_path: Path, models: Path, pattern: NDArray[np.uint32]
 ) -> None:
-    """A call that waits for a long job gets 202 and where to ask, not a broken connection; who watches it is told to ask again."""
+    """A call that waits for a long job gets 202 and where to ask, not a broken connection;
+    who watches it is told to ask again.
+    """
     with running(tmp_path / "state", models) as service:
         service.until_workers()
         answers: list[dict[str, Any]] = []

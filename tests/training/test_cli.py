@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 from training.cli import app
 
-CONFIG = Path(__file__).parents[2] / "training" / "configs" / "inphase-bcdi.yaml"
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "training" / "configs" / "inphase-bcdi.yaml"
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,13 @@ def test_a_fit_that_cannot_be_is_refused(arguments: list[str], said: str) -> Non
     result = CliRunner().invoke(app, ["fit", "--config", str(CONFIG), *arguments], env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_an_unknown_model_is_an_error_before_anything_runs(tmp_path: Path) -> None:
+    """It names what there is, and nothing is written."""
+    arguments = ["--model", "nothing@1", "--models", str(ROOT / "models"), "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, ["evaluate", *arguments])
+    assert done.exit_code == 2
+    assert "there is no model 'nothing'" in done.stderr
+    assert "inphase-bcdi" in done.stderr
+    assert not list(tmp_path.iterdir())

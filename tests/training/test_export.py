@@ -1,5 +1,7 @@
 """training.export: what is exported is what the service serves."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,14 @@ from inphase.imaging.options import Options
 from inphase.imaging.way import begin
 from inphase.models.repository import Repository
 from inphase.models.session import Session
-from tests.training.test_fit import FILTERS
+from tests.training.small import FILTERS
 from training.data import HELD_OUT_SEED, sample
 from training.export import agreement, exact, export, load, rounded
 from training.features import features_of
 from training.fit import fit
 from training.networks import predict
-from training.settings import from_dict
+from training.networks.network import Network
+from training.settings import FitSettings, from_dict
 
 pytestmark = [
     *FILTERS,
@@ -46,23 +49,38 @@ NETWORKS: dict[str, dict[str, Any]] = {
 OBJECTIVES = {"inphase-bcdi": "correlation", "autophasenn": "autophasenn", "cdinn": "cdinn"}
 
 
+def settings_of(name: str) -> FitSettings:
+    """A network of this architecture that fits within a second."""
+    return from_dict({
+        "architecture": name, "network": NETWORKS[name], "objective": OBJECTIVES[name],
+        "batch": 2, "validation_crystals": 2, "average_decay": 0.0,
+    })  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The checkpoint of an architecture after one step, the same each time."""
+    folder = tmp_path_factory.mktemp("fitted")
+    return cache(lambda name: fit(settings_of(name), folder / name, crystals=2))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # a cascade's graph takes half a minute of a free core
 @pytest.mark.parametrize("name", NETWORKS)
-def test_an_export_is_served(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_is_served(
+    name: str, fitted: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fitted for a step, exported, accepted with its card, and through the pipeline the same image as torch's.
 
     The weights are rounded on both sides, so that single precision is all that differs. The search keeps every voxel in
     its support: single precision would decide where the edge of an untrained network's start is. Its rounds have one
-    iteration, since each is written out in the graph. Where an untrained network draws next to nothing the phase amplifies
-    rounding, to 0.7 % of the image.
+    iteration, since each is written out in the graph. Where an untrained network draws next to nothing the phase
+    amplifies rounding, to 0.7 % of the image.
     """
     monkeypatch.setattr("training.networks.search.THRESHOLD", 0.0)
     monkeypatch.setattr("training.networks.search.EVERY", 1)
     monkeypatch.setattr("training.networks.search.LAST", 1)
-    settings = from_dict({
-        "architecture": name, "network": NETWORKS[name], "objective": OBJECTIVES[name], "batch": 2, "validation_crystals": 2,
-        "average_decay": 0.0,
-    })  # fmt: skip
-    checkpoint = fit(settings, tmp_path / "run", crystals=2)
+    settings, checkpoint = settings_of(name), fitted(name)
     export(checkpoint, tmp_path / "models", None, 1)  # named by its architecture
     repository = Repository(tmp_path / "models", name)
     assert repository.refused == []
@@ -96,10 +114,10 @@ def test_an_export_is_served(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert not found.amplitude[:16].any()
 
 
-class Moved(torch.nn.Module):
+class Moved(Network):
     """A network whose answer stands a voxel beside, with another phase offset."""
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network, self.inputs = network, network.inputs
 
@@ -108,13 +126,9 @@ class Moved(torch.nn.Module):
         return amplitude.roll(1, -1), phase.roll(1, -1) + 0.5
 
 
-def test_agreement_leaves_shift_and_offset_aside(tmp_path: Path) -> None:
+def test_agreement_leaves_shift_and_offset_aside(fitted: Callable[[str], Path], tmp_path: Path) -> None:
     """The same graph against the network and against the same answer moved: single precision either way."""
-    settings = from_dict({
-        "architecture": "autophasenn", "network": NETWORKS["autophasenn"], "objective": "autophasenn", "batch": 2,
-        "validation_crystals": 2,
-    })  # fmt: skip
-    checkpoint = fit(settings, tmp_path / "run", crystals=2)
+    settings, checkpoint = settings_of("autophasenn"), fitted("autophasenn")
     path = export(checkpoint, tmp_path / "models", None, 1) / "model.onnx"
     network = rounded(load(checkpoint).average)
     for other in (network, Moved(network)):
@@ -123,15 +137,12 @@ def test_agreement_leaves_shift_and_offset_aside(tmp_path: Path) -> None:
         assert found.phase_rad < 1e-4
 
 
-def test_a_network_that_predicts_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_network_that_predicts_nothing_is_refused(fitted: Callable[[str], Path], tmp_path: Path) -> None:
     """A sigmoid that has run off to 0 everywhere: an error that says what to do, and no version."""
-    settings = from_dict({
-        "architecture": "cdinn", "network": NETWORKS["cdinn"], "objective": "cdinn", "batch": 2, "validation_crystals": 2,
-    })  # fmt: skip
-    checkpoint = fit(settings, tmp_path / "run", crystals=2)
-    state = torch.load(checkpoint, weights_only=True)
+    state = torch.load(fitted("cdinn"), weights_only=True)
     *_, last = (name for name in state["state_dict"] if name.startswith("average.amplitude.") and name.endswith("bias"))
     state["state_dict"][last].fill_(-1e4)
+    checkpoint = tmp_path / "last.ckpt"
     torch.save(state, checkpoint)
     with pytest.raises(DataError, match=r"predicts nothing.*another seed"):
         export(checkpoint, tmp_path / "models", None, 1)

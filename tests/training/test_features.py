@@ -10,7 +10,9 @@ from training.settings import FitSettings
 
 
 def test_batched_features_equal_those_of_the_service() -> None:
-    """For every crystal of a batch, torch on the batch gives what numpy gives for the single pattern (single precision)."""
+    """For every crystal of a batch, torch on the batch gives what numpy gives for the single pattern (single
+    precision).
+    """
     m = sample(FitSettings(), 5, 0, 3, torch.device("cpu")).measurement
     batched = volume_features(m.intensity, m.mask, m.hidden)
     for i in range(3):

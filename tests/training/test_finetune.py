@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.test_fit import FILTERS, small
+from tests.training.small import FILTERS, small
 from training.data import sample
 from training.experiment import Experiment
 from training.finetune import finetune
@@ -20,7 +20,9 @@ def experiment(number: int) -> Experiment:
 
 
 def test_a_network_goes_on_from_its_weights(tmp_path: Path) -> None:
-    """At a rate of 1e-6 a step changes every weight by at most that, and chi2 of the other crystal hardly; both are told."""
+    """At a rate of 1e-6 a step changes every weight by at most that, and chi2 of the other crystal hardly;
+    both are told.
+    """
     settings = small(architecture="autophasenn", network={"width": 4}, objective="autophasenn", average_decay=0.0)
     given = fit(settings, tmp_path / "fit", crystals=4)
     found = finetune(given, [experiment(0)], [experiment(1)], tmp_path / "tuned", rate=1e-6, crystals=4)
@@ -36,7 +38,9 @@ def test_a_network_goes_on_from_its_weights(tmp_path: Path) -> None:
 
 
 def test_what_learned_from_labels_goes_on_without_them(tmp_path: Path) -> None:
-    """The cascade has seen the truth; a measurement has none, so the modulus is what it goes on by, and the weights move."""
+    """The cascade has seen the truth; a measurement has none, so the modulus is what it goes on by,
+    and the weights move.
+    """
     given = fit(small(objective="correlation"), tmp_path / "fit", crystals=2)
     found = finetune(given, [experiment(0)], [experiment(1)], tmp_path / "tuned", rate=1e-4, crystals=4)
     tuned = torch.load(found.checkpoint, weights_only=True)

@@ -7,31 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from tests.training.small import FILTERS, small
 from training.fit import fit, train
 from training.module import PhaseRetrieval
-from training.settings import FitSettings, from_dict
 
-SMALL: dict[str, Any] = {
-    "network": {"frame": 32, "patch": 8, "widths": [8, 8, 16], "correction_widths": [8, 8]},
-    "frame": [32, 32, 32],
-    "box": [16, 16, 16],
-    "batch": 2,
-    "validation_crystals": 2,
-    "validation_every": 2,
-}
-
-# lightning tells of what is meant here: no workers beside the trainer, an epoch without end
-FILTERS = [
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-    pytest.mark.filterwarnings("ignore:.*ended before the epoch ended"),
-    pytest.mark.filterwarnings("ignore:Checkpoint directory"),
-    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),
-]
 pytestmark = FILTERS
-
-
-def small(**changes: Any) -> FitSettings:
-    return from_dict(SMALL | changes)
 
 
 def checkpoint(path: Path) -> dict[str, Any]:
@@ -69,7 +49,9 @@ def test_the_cosine_ends_with_the_budget(tmp_path: Path) -> None:
 
 
 def test_a_cascade_learns_from_nothing(tmp_path: Path) -> None:
-    """Forty steps bring crystals that it has not seen to a likeness of 0.73; where it starts from noise, 0.41 or nothing at all."""
+    """Forty steps bring crystals that it has not seen to a likeness of 0.73;
+    where it starts from noise, 0.41 or nothing at all.
+    """
     settings = small(
         batch=4, validation_crystals=16, warmup_steps=5, learning_rate=3e-3,
         objective="correlation", objective_options={"alone": 1.1},

@@ -35,7 +35,9 @@ def test_true_object_of_any_scale_and_phase_has_no_error() -> None:
 
 
 def test_errors_are_those_of_the_service() -> None:
-    """chi2 and R of a wrong object equal inphase.metrics.measure on the same voxels (single against double precision)."""
+    """chi2 and R of a wrong object equal inphase.metrics.measure on the same voxels (single against double
+    precision).
+    """
     amplitude, phase = objects(1)
     other, _ = objects(2)
     frame = (16, 16, 16)

@@ -26,7 +26,9 @@ print(faults[-1] - faults[-4])
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_freed_memory_is_used_again() -> None:
-    """Once the process has what a training step needs, the next steps touch hardly a new page; by default each starts anew."""
+    """Once the process has what a training step needs, the next steps touch hardly a new page;
+    by default each starts anew.
+    """
     kept, given_back = (
         int(subprocess.run([sys.executable, "-c", FAULTS.format(kept=k)], capture_output=True, check=True).stdout)
         for k in (True, False)

@@ -59,7 +59,9 @@ def test_time_budget() -> None:
 
 
 def test_settings_are_changed_by_name(tmp_path: Path) -> None:
-    """`a.b=c` reaches into groups, with numbers as one writes them; what is no change, or changes nothing known, is refused."""
+    """`a.b=c` reaches into groups, with numbers as one writes them;
+    what is no change, or changes nothing known, is refused.
+    """
     path = tmp_path / "run.yaml"
     path.write_text("batch: 2\ncrystals: {strain_free: 0.5}\n")
     changed = read(path, ["batch=4", "crystals.peak_offset=0", "detector.photons=[1e7, 1.0e+8]"])

@@ -10,7 +10,9 @@ from training.transform import centre, embed, far_intensity, forward
 
 @pytest.mark.parametrize("shape", [(64, 64, 64), (6, 10, 4)])
 def test_forward_and_inverse_equal_inphase_fourier(shape: tuple[int, int, int]) -> None:
-    """Same field as scipy's shifted transform to single precision, both ways, for even sizes of either parity of N / 2."""
+    """Same field as scipy's shifted transform to single precision, both ways,
+    for even sizes of either parity of N / 2.
+    """
     x = torch.randn(2, *shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     np.testing.assert_allclose(forward(x).numpy(), fourier.forward(x.numpy()), atol=3e-6)
     np.testing.assert_allclose(forward(x, inverse=True).numpy(), fourier.backward(x.numpy()), atol=3e-6)

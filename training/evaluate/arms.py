@@ -1,4 +1,6 @@
-"""The ways to an image that are compared: all with the same preprocessing, mask, free voxels and shrink-wrap settings."""
+"""The ways to an image that are compared: all with the same preprocessing, mask,
+free voxels and shrink-wrap settings.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,13 +50,14 @@ def prepared_by(
 def refined(
     prepared: PreparedPattern, recipe: str, starts: Starts, progress: Callable[[Progress], None] | None = None
 ) -> list[tuple[Candidate, tuple[tuple[int, float], ...]]]:
-    """Run a recipe (or preset) from the given starts: each candidate with its chi2 by iteration, the last one included."""
+    """Run a recipe (or preset) from the given starts:
+    each candidate with its chi2 by iteration, the last one included.
+    """
     parsed = recipes.resolve(recipe)
     found = []
     for s in retrieve(prepared.problem, parsed, starts, progress=progress):
-        candidate = Candidate(
-            s.object, s.support, prepared.measure(s.object, s.support, s.kernel), starts.kind, s.kernel
-        )  # type: ignore[arg-type]
+        metrics = prepared.measure(s.object, s.support, s.kernel)
+        candidate = Candidate(s.object, s.support, metrics, starts.kind, s.kernel)
         history = tuple((sample.iteration, sample.chi2) for sample in s.history)
         found.append((candidate, (*history, (parsed.iterations, candidate.metrics.chi2))))
     return found

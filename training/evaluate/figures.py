@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,11 +34,13 @@ History = Sequence[tuple[int, float]]
 
 
 def histograms(found: Evaluated, out: Path) -> None:
-    """chi2 of the noise-free modulus and SSIM of the amplitude over the first set (figure 2 a, b of AutoPhaseNN 2022)."""
+    """chi2 of the noise-free modulus and SSIM of the amplitude over the first set (figure 2 a,
+    b of AutoPhaseNN 2022).
+    """
     cases = found.of(SETS[0].name)
     figure = Figure((10, 2.6 * len(found.models)), layout="constrained")
     grid = figure.subplots(len(found.models), 2, squeeze=False)
-    chi2_bins, ssim_bins = np.logspace(-5, 0, 41), np.linspace(0, 1, 41)
+    chi2_bins, ssim_bins = np.logspace(-5, 0, 41).tolist(), np.linspace(0, 1, 41).tolist()
     for (left, right), model in zip(grid, found.models, strict=True):
         ways = [(name, [way(case) for case in cases]) for name, way in list(found.ways(model).items())[:3]]
         for (name, scores), colour in zip(ways, COLOURS, strict=False):
@@ -52,17 +55,28 @@ def histograms(found: Evaluated, out: Path) -> None:
 
 
 def _histogram(
-    left: Axes, right: Axes, scores: Sequence[Score | None], chi2_bins: NDArray[np.float64], ssim_bins: NDArray[np.float64],
-    name: str, colour: str, *, filled: bool,
-) -> None:  # fmt: skip
+    left: Axes,
+    right: Axes,
+    scores: Sequence[Score | None],
+    chi2_bins: Sequence[float],
+    ssim_bins: Sequence[float],
+    name: str,
+    colour: str,
+    *,
+    filled: bool,
+) -> None:
     against = [s.against for s in scores if s is not None and s.against is not None]
-    style = {"histtype": "stepfilled", "alpha": 0.45} if filled else {"histtype": "step", "linewidth": 1.5}
-    left.hist(np.clip([a.clean_chi2 for a in against], 1e-5, 1), chi2_bins, color=colour, label=name, **style)  # type: ignore[arg-type]
-    right.hist(np.clip([a.ssim for a in against], 0, 1), ssim_bins, color=colour, label=name, **style)  # type: ignore[arg-type]
+    style: dict[str, Any] = {"histtype": "step", "linewidth": 1.5}
+    if filled:
+        style = {"histtype": "stepfilled", "alpha": 0.45}
+    left.hist(np.clip([a.clean_chi2 for a in against], 1e-5, 1), chi2_bins, color=colour, label=name, **style)
+    right.hist(np.clip([a.ssim for a in against], 0, 1), ssim_bins, color=colour, label=name, **style)
 
 
 def convergence(found: Evaluated, out: Path) -> None:
-    """chi2 against the iteration from the network's start and from random ones (figure 4 and supplement 5 of AutoPhaseNN 2022)."""
+    """chi2 against the iteration from the network's start and from random ones (figure 4 and supplement 5 of
+    AutoPhaseNN 2022).
+    """
     panels = [(case.short, [case]) for case in found.of(REAL) if case.curves]
     simulated = [case for case in found.of(SETS[0].name) if case.curves]
     if simulated:
@@ -104,7 +118,8 @@ def _line(axes: Axes, histories: Sequence[History], colour: str, style: str, lab
     if not histories:
         return
     iterations = [i for i, _ in histories[0]]
-    axes.plot(iterations, np.median([[chi2 for _, chi2 in h] for h in histories], 0), style, color=colour, label=label, markersize=3, linewidth=1.2)  # fmt: skip
+    median = np.median([[chi2 for _, chi2 in h] for h in histories], 0)
+    axes.plot(iterations, median, style, color=colour, label=label, markersize=3, linewidth=1.2)
 
 
 def gallery(found: Evaluated, model: Model, out: Path) -> None:

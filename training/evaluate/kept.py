@@ -1,4 +1,6 @@
-"""Results on disk, so that a run goes on where it was stopped: one file per result, named by a digest of what decides it."""
+"""Results on disk, so that a run goes on where it was stopped:
+one file per result, named by a digest of what decides it.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -29,14 +31,17 @@ def code(*patterns: str) -> str:
 
 
 def kept(folder: Path, name: str, kind: type[T], compute: Callable[[], tuple[T, Arrays]]) -> tuple[T, Arrays]:
-    """The data class and the arrays of this name: read, or computed and written. A file is there whole or not at all."""
+    """The data class and the arrays of this name: read, or computed and written.
+    A file is there whole or not at all.
+    """
     path = folder / f"{name}.npz"
     if not path.exists():
         values, arrays = compute()
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
         with partial.open("wb") as stream:
-            np.savez_compressed(stream, values=np.frombuffer(msgspec.json.encode(values), np.uint8), **arrays)
+            stored: dict[str, Any] = {"values": np.frombuffer(msgspec.json.encode(values), np.uint8), **arrays}
+            np.savez_compressed(stream, **stored)
         partial.rename(path)
     with np.load(path) as found:
         return msgspec.json.decode(found["values"].tobytes(), type=kind), {k: found[k] for k in found if k != "values"}

@@ -53,6 +53,7 @@ REAL_CASES = (
 
 def measured(case: RealCase, session: Session | None = None) -> PreparedPattern:
     """Read and prepared as `inphase.reconstruct` does it, with the network's guess where there is a network."""
-    maps = corrections(*(REAL_DATA / name if name else None for name in (case.dark, case.flat)), case.roi)
+    dark, flat = (REAL_DATA / name if name else None for name in (case.dark, case.flat))
+    maps = corrections(dark, flat, case.roi)
     raw = formats.read(REAL_DATA / case.path, domain=case.options.domain)
     return prepared_by(raw, case.options, session, maps)

@@ -46,7 +46,9 @@ SERVED = (
 
 @dataclass(frozen=True)
 class Case:
-    """One pattern: crystal `number` of the set of that name, or a real measurement. curves: also for the convergence figure."""
+    """One pattern: crystal `number` of the set of that name, or a real measurement. curves:
+    also for the convergence figure.
+    """
 
     of: str
     number: int
@@ -71,7 +73,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Reference:
-    """What needs no network. conventional: the score of every start; truth: of the true object; er: ER alone, chi2 by iteration.
+    """What needs no network. conventional: the score of every start; truth: of the true object; er:
+    ER alone, chi2 by iteration.
 
     free_llks: of every start, sampled along the way (`Plan.sampled`) and at the end; empty for a modulus.
     """
@@ -87,8 +90,8 @@ class Reference:
 class Way:
     """What a network's start leads to. why: the prediction could not be used, and the scores are None.
 
-    escalates: the service would compare with random starts (start=auto). er, schedule: chi2 by iteration of ER alone and of the
-    conventional schedule from the network's start.
+    escalates: the service would compare with random starts (start=auto). er, schedule: chi2 by iteration of ER alone
+    and of the conventional schedule from the network's start.
     """
 
     network: Score | None = None
@@ -130,13 +133,15 @@ def _sessions(repository: Path, threads: int) -> Sessions:
 def loaded(
     case: Case, session: Session | None = None, clock: Clock | None = None
 ) -> tuple[PreparedPattern, Truth | None]:
-    """The pattern as the service prepares it, with the guess of the network where there is one, and the truth where it is known."""
+    """The pattern as the service prepares it, with the guess of the network where there is one,
+    and the truth where it is known.
+    """
     of = case.set
     if of is None:
         return measured(REAL_CASES[case.number], session), None
     found = specimen(of, case.number)
     prepared = prepared_by(found.scan, Options(preprocess="none", seed=case.number), session, clock=clock)
-    if not np.array_equal(prepared.problem.mask, found.scan.mask):
+    if found.scan.mask is None or not np.array_equal(prepared.problem.mask, found.scan.mask):
         raise DataError(f"{case.title}: the service has moved the pattern, so that it no longer fits the truth")
     return prepared, found.truth
 
@@ -190,7 +195,7 @@ def _reference(case: Case, plan: Plan, prepared: PreparedPattern, truth: Truth |
     llks = [[s.free_llk for s in (i.score for i in images)]]
     samples = [*sampled, *(row for row in llks if None not in row)] if prepared.problem.free is not None else []
     free = tuple(tuple(row) for row in zip(*samples, strict=True))
-    return Reference(prepared.noise_chi2, true, tuple(i.score for i in images), free, alone), arrays  # type: ignore[arg-type]
+    return Reference(prepared.noise_chi2, true, tuple(i.score for i in images), free, alone), arrays
 
 
 def _picture(image: Image) -> NDArray[np.complex64]:
@@ -214,6 +219,6 @@ def _path(case: Case, plan: Plan, prepared: PreparedPattern, truth: Truth | None
         images[name] = scored(candidate, prepared, truth, history)
     escalates = bool(prepared.shortfalls(candidate))
     curves = [refined(prepared, r, start)[0][1] for r in (plan.alone, plan.conventional)] if case.curves else [(), ()]
-    scores = {name: image.score for name, image in images.items()}
-    found = Way(**scores, escalates=escalates, er=curves[0], schedule=curves[1])
+    network, fifty, final = (images[name].score for name in ("network", "fifty", "refined"))
+    found = Way(network, fifty, final, escalates, er=curves[0], schedule=curves[1])
     return found, {name: _picture(image) for name, image in images.items()}

@@ -44,22 +44,25 @@ def page(found: Evaluated, times: Sequence[Sequence[Times]], command: str) -> It
 
 def _method(found: Evaluated, command: str) -> Iterator[str]:
     yield (
-        f"One command makes this page: `{command}`. Every way shares preprocessing, mask, free voxels (5 % hidden from network and "
-        f"refinement) and random seeds; crystals are drawn beyond all seeds of training. `{found.plan.refine}` is "
-        f"`{recipes.resolve(found.plan.refine).text}`; `{found.plan.conventional}` is `{recipes.resolve(found.plan.conventional).text}`, the best of "
-        f"{found.plan.starts} random starts by chi2 on the measured data. Everything is modulo twin, sub-voxel shift and global phase.\n"
+        f"One command makes this page: `{command}`. Every way shares preprocessing, mask, free voxels (5 % hidden from "
+        "network and refinement) and random seeds; crystals are drawn beyond all seeds of training. "
+        f"`{found.plan.refine}` is `{recipes.resolve(found.plan.refine).text}`; `{found.plan.conventional}` is "
+        f"`{recipes.resolve(found.plan.conventional).text}`, the best of {found.plan.starts} random starts by chi2 on "
+        "the measured data. Everything is modulo twin, sub-voxel shift and global phase.\n"
     )
     yield (
-        "chi2: on the measured modulus, hidden voxels too. Noise: the chi2 that Poisson noise alone leaves. The row `the truth` is the "
-        "true crystal itself: what noise, partial coherence, binning and background leave. clean chi2: on the noise-free modulus of "
-        "coherent, unbinned light, all voxels. SSIM: of the amplitudes in the box of both supports and 2 voxels around it, data range "
-        "1. Phase error: rms over the support within the crystal. free chi2, free llk: over the hidden voxels. "
-        "A way that finds how coherent the light was has chi2, R, llk and what is free of them taken with its kernel, clean chi2 without. keeps up: share of "
-        f"crystals where SSIM is at most {SSIM_LOWER} lower, the phase error at most {PHASE_HIGHER} rad higher and the clean chi2 at most "
-        f"{CHI2_HIGHER - 1:.0%} higher than the conventional best's. start=auto: the service's rule, `{found.plan.refine}`, and where it falls short "
-        f"the better of it and the conventional runs, here those of `{found.plan.conventional}` (the service runs `{CONVENTIONAL}`). "
-        f"random starts + {found.plan.refine}: the same refinement without a network, from the conventional way's starts. "
-        "Medians, in brackets the worse 5th percentile.\n"
+        "chi2: on the measured modulus, hidden voxels too. Noise: the chi2 that Poisson noise alone leaves. The row "
+        "`the truth` is the true crystal itself: what noise, partial coherence, binning and background leave. clean "
+        "chi2: on the noise-free modulus of coherent, unbinned light, all voxels. SSIM: of the amplitudes in the box "
+        "of both supports and 2 voxels around it, data range 1. Phase error: rms over the support within the crystal. "
+        "free chi2, free llk: over the hidden voxels. A way that finds how coherent the light was has chi2, R, llk and "
+        "what is free of them taken with its kernel, clean chi2 without. keeps up: share of crystals where SSIM is at "
+        f"most {SSIM_LOWER} lower, the phase error at most {PHASE_HIGHER} rad higher and the clean chi2 at most "
+        f"{CHI2_HIGHER - 1:.0%} higher than the conventional best's. start=auto: the service's rule, "
+        f"`{found.plan.refine}`, and where it falls short the better of it and the conventional runs, here those of "
+        f"`{found.plan.conventional}` (the service runs `{CONVENTIONAL}`). random starts + {found.plan.refine}: the "
+        "same refinement without a network, from the conventional way's starts. Medians, in brackets the worse 5th "
+        "percentile.\n"
     )
     yield from (f"{sentence}\n" for sentence in found.absent)
     rows = []
@@ -150,7 +153,9 @@ def _measured(found: Evaluated) -> Iterator[str]:
         for model in found.models:
             for name, way in found.ways(model).items():
                 rows.append(_real_row(f"{model.label}: {name}", way(case), by_chi2[0]))
-        yield from table(["way", "chi2", "over conventional", "support voxels", "over conventional", "R", "free chi2", "free llk"], rows)  # fmt: skip
+        over = "over conventional"
+        columns = ["way", "chi2", over, "support voxels", over, "R", "free chi2", "free llk"]
+        yield from table(columns, rows)
     yield (
         "Both real crystals and a few simulated ones, slices of amplitude and phase: "
         + ", ".join(f"[{model.label}]({gallery_name(model)})" for model in found.models)
@@ -168,33 +173,38 @@ def _real_row(name: str, score: Score | None, best: Score) -> list[str]:
         return [name, *["-"] * 7]
     return [
         name, number(score.chi2), f"{score.chi2 / best.chi2:.2f}", str(score.support_voxels),
-        f"{score.support_voxels / best.support_voxels:.3f}", number(score.r_factor), number(score.free_chi2), number(score.free_llk),
+        f"{score.support_voxels / best.support_voxels:.3f}", number(score.r_factor), number(score.free_chi2),
+        number(score.free_llk),
     ]  # fmt: skip
 
 
 def _times(found: Evaluated, times: Sequence[Sequence[Times]]) -> Iterator[str]:
     yield "## Time\n"
     yield (
-        "One pattern of 64^3 through our own engine on this machine, ms, medians of alternating runs; the features are part of the "
-        "prediction, support updates of the refinement and of the conventional iteration.\n"
+        "One pattern of 64^3 through our own engine on this machine, ms, medians of alternating runs; the features are "
+        "part of the prediction, support updates of the refinement and of the conventional iteration.\n"
     )
     rows = [
         [
-            model.label, str(t.threads), f"{t.prediction:.0f}", f"{t.iteration:.2f}", f"{t.fifty:.0f}", f"{t.refine:.0f}", f"{t.cost:.1f}",
-            f"{t.conventional:.2f}", f"{_schedule_ms(t, found):.0f}", f"{_schedule_ms(t, found) / t.prediction:.0f}", f"{_schedule_ms(t, found) / t.path:.1f}",
+            model.label, str(t.threads), f"{t.prediction:.0f}", f"{t.iteration:.2f}", f"{t.fifty:.0f}",
+            f"{t.refine:.0f}", f"{t.cost:.1f}", f"{t.conventional:.2f}", f"{_schedule_ms(t, found):.0f}",
+            f"{_schedule_ms(t, found) / t.prediction:.0f}", f"{_schedule_ms(t, found) / t.path:.1f}",
         ]
         for model, of_model in zip(found.models, times, strict=True)
         for t in of_model
     ]  # fmt: skip
     columns = [
-        "model", "threads", "prediction", "ER iteration", ER, found.plan.refine, f"{found.plan.refine} in ER iterations", "conventional iteration",
-        "one conventional run", "over the prediction", f"over prediction + {found.plan.refine}",
+        "model", "threads", "prediction", "ER iteration", ER, found.plan.refine,
+        f"{found.plan.refine} in ER iterations", "conventional iteration", "one conventional run",
+        "over the prediction", f"over prediction + {found.plan.refine}",
     ]  # fmt: skip
     yield from table(columns, rows)
     yield (
-        "To an equal free log-likelihood, the worse of the two that the ways end with, on the simulated crystals and the measured "
-        f"ones: how many times longer the conventional way takes on one thread, its free log-likelihood sampled every {found.plan.sampled} iterations. All {found.plan.starts} starts side by side, "
-        "since nobody knows before which will succeed; and the luckiest start alone, as if one had known. Median, in brackets the 5th percentile.\n"
+        "To an equal free log-likelihood, the worse of the two that the ways end with, on the simulated crystals and "
+        "the measured ones: how many times longer the conventional way takes on one thread, its free log-likelihood "
+        f"sampled every {found.plan.sampled} iterations. All {found.plan.starts} starts side by side, since nobody "
+        "knows before which will succeed; and the luckiest start alone, as if one had known. Median, in brackets the "
+        "5th percentile.\n"
     )
     rows = []
     for model, of_model in zip(found.models, times, strict=True):
@@ -241,8 +251,9 @@ def _papers(found: Evaluated, times: Sequence[Sequence[Times]]) -> Iterator[str]
         [
             "the prediction is about 100 times faster than 600 iterations (200 ms against 28 s)", "AutoPhaseNN 2022",
             each([f"{_schedule_ms(t, found) / t.prediction:.0f} times" for t in single]),
-            f"600 iterations take {_schedule_ms(single[0], found) / 1e3:.1f} s through our engine on one thread, 28 s in the paper: the comparison is with a faster retrieval. "
-            "One start against one prediction; the conventional best of five takes five times that.",
+            f"600 iterations take {_schedule_ms(single[0], found) / 1e3:.1f} s through our engine on one thread, 28 s "
+            "in the paper: the comparison is with a faster retrieval. One start against one prediction; the "
+            "conventional best of five takes five times that.",
         ],
         [
             "prediction and 50 ER are about 10 times faster than 600 iterations", "AutoPhaseNN 2022",
@@ -252,18 +263,20 @@ def _papers(found: Evaluated, times: Sequence[Sequence[Times]]) -> Iterator[str]
         [
             "50 ER from the prediction reach the error of 600 iterations, or a lower one", "AutoPhaseNN 2022",
             each([f"keeps up on {share:.0%} of {len(cases)} crystals from 1e7 photons up" for share in fifty]),
-            "The paper compares chi2 with one run of the schedule on ten crystals of its own; here it is the best of five, judged by the truth. ER "
-            "updates no support: what the prediction has too much stays.",
+            "The paper compares chi2 with one run of the schedule on ten crystals of its own; here it is the best of "
+            "five, judged by the truth. ER updates no support: what the prediction has too much stays.",
         ],
         [
             "3D-CDI-NN is hundreds of times faster (145 ms a prediction)", "3D-CDI-NN 2020",
             each([f"{found.plan.starts * _schedule_ms(t, found) / t.prediction:.0f} times" for t in single]),
-            f"Here against {found.plan.starts} conventional starts; several starts are what its \"multiple runs from random initialization\" stand for.",
+            f"Here against {found.plan.starts} conventional starts; several starts are what its \"multiple runs from "
+            "random initialization\" stand for.",
         ],
         [
             "with AD refinement still about 4 times faster, on one core", "3D-CDI-NN 2020",
             each([f"{_schedule_ms(t, found) / t.path:.1f} times with `{found.plan.refine}`" for t in single]),
-            "One start of 600 iterations on one thread. The refinement here is the recipe of this page, not Adam on TensorFlow.",
+            "One start of 600 iterations on one thread. The refinement here is the recipe of this page, not Adam on "
+            "TensorFlow.",
         ],
     ]  # fmt: skip
     yield from table(["claim", "paper", "here, one thread", "what differs"], rows)

@@ -55,7 +55,9 @@ class Evaluated:
         return self.paths[model.label, case][0]
 
     def automatic(self, model: Model, case: Case) -> Score | None:
-        """What the service answers with start=auto: the refined start, or the better of it and the conventional runs."""
+        """What the service answers with start=auto:
+        the refined start, or the better of it and the conventional runs.
+        """
         way = self.way(model, case)
         if not way.escalates:
             return way.refined
@@ -104,7 +106,9 @@ def chosen(crystals: int) -> tuple[list[Case], list[str]]:
 
 
 def evaluate(models: Sequence[Model], plan: Plan, crystals: int, folder: Path) -> Evaluated:
-    """Everything, on all cores. KeyboardInterrupt ends it once the patterns under way are kept; the next run goes on."""
+    """Everything, on all cores. KeyboardInterrupt ends it once the patterns under way are kept;
+    the next run goes on.
+    """
     cases, absent = chosen(crystals)
     with _pool() as pool, Progress() as progress:
         first = _submitted(pool, [partial(reference, case, plan, folder) for case in cases])

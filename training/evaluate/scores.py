@@ -1,4 +1,6 @@
-"""How good one image of a pattern is: against the measured data, against what was hidden, and against the truth where it is known."""
+"""How good one image of a pattern is: against the measured data, against what was hidden,
+and against the truth where it is known.
+"""
 
 from dataclasses import dataclass
 
@@ -24,8 +26,10 @@ CHI2_HIGHER = 1.1  # times
 class Against:
     """An image against the truth, modulo twin, sub-voxel shift and global phase.
 
-    clean_chi2: on the noise-free modulus of coherent, unbinned light, all voxels. ssim: `metrics.ssim` of the amplitudes.
-    phase_error: rms in radians over the part of the support within the crystal. support_ratio: support over the crystal's volume.
+    clean_chi2: on the noise-free modulus of coherent, unbinned light, all voxels. ssim: `metrics.ssim` of the
+    amplitudes.
+    phase_error: rms in radians over the part of the support within the crystal. support_ratio: support over the
+    crystal's volume.
     correlation: |sum conj(o) truth| / (|o| |truth|).
     """
 
@@ -104,7 +108,8 @@ def compared(
 
 
 def free_chi2(obj: NDArray[np.complex64], problem: Problem, kernel: NDArray[np.float32] | None = None) -> float | None:
-    """chi2 over the free voxels, with the scale from the others (AutoPhaseNN 2022, supplement); None where none are hidden.
+    """chi2 over the free voxels, with the scale from the others (AutoPhaseNN 2022, supplement);
+    None where none are hidden.
 
     kernel: of partial coherence, as `metrics.measure` has it.
     """

@@ -24,7 +24,8 @@ FRAME = (64, 64, 64)
 class CrystalSet:
     """A kind of simulated measurement. Crystal i has 10^d to 10^(d + 1) photons in all, with d from `decades` in turn.
 
-    shard: of atomistic crystals; None: the fast simulator draws them. part: how many, in units of the first set's number.
+    shard: of atomistic crystals; None: the fast simulator draws them. part: how many, in units of the first set's
+    number.
     """
 
     name: str
@@ -60,18 +61,24 @@ SETS = (
     ),
     CrystalSet("low counts", "1e4 to 1e5 photons", TEST_SEED + 20, (4,), 0.12),
     CrystalSet(
-        "gaps", "every pattern with a gap of 3 to 6 pixels, bad pixels and a short rocking curve", TEST_SEED + 30, (6, 7, 8),
-        0.12, detector=DetectorSettings(gap_share=1.0, gap_width=(3, 6), bad_pixel_share=1.0, bad_pixel_fraction=0.01, short_range_share=1.0),
+        "gaps", "every pattern with a gap of 3 to 6 pixels, bad pixels and a short rocking curve",
+        TEST_SEED + 30, (6, 7, 8), 0.12,
+        detector=DetectorSettings(
+            gap_share=1.0, gap_width=(3, 6), bad_pixel_share=1.0, bad_pixel_fraction=0.01, short_range_share=1.0
+        ),
     ),
     CrystalSet(
-        "atomistic", "crystals relaxed atom by atom, 1e6 to 1e9 photons", TEST_SEED + 40, (6, 7, 8), 0.12, shard=ATOMISTIC
+        "atomistic", "crystals relaxed atom by atom, 1e6 to 1e9 photons", TEST_SEED + 40, (6, 7, 8), 0.12,
+        shard=ATOMISTIC,
     ),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Truth:
-    """A simulated crystal: object complex64 and the intensity that noise-free, coherent, unbinned light would give, float32."""
+    """A simulated crystal: object complex64 and the intensity that noise-free, coherent,
+    unbinned light would give, float32.
+    """
 
     object: NDArray[np.complex64]
     clean: NDArray[np.float32]

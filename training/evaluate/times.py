@@ -21,8 +21,9 @@ REPEATS = 7
 class Times:
     """Milliseconds on one pattern, medians of alternating runs.
 
-    prediction: the prepared pattern -> amplitude and phase, features included. iteration: of ER. fifty, sixty, refine: of
-    50*ER, 60*ER and the refinement as a whole. conventional: of one iteration of one start of the schedule, support updates included.
+    prediction: the prepared pattern -> amplitude and phase, features included. iteration: of ER. fifty, sixty, refine:
+    of 50*ER, 60*ER and the refinement as a whole. conventional: of one iteration of one start of the schedule, support
+    updates included.
     """
 
     threads: int
@@ -45,7 +46,9 @@ class Times:
 
 
 def measured(model: Model, case: Case, plan: Plan, threads: int) -> Times:
-    """Time every way on one simulated pattern, in turn, so that what else the machine does falls on all of them alike."""
+    """Time every way on one simulated pattern, in turn, so that what else the machine does falls on all of them
+    alike.
+    """
     torch.set_num_threads(threads)
     session = model.session(threads)
     prepared, _ = loaded(case, session)

@@ -5,7 +5,7 @@ Their forward takes the features that `inputs` names, as keywords, and returns a
 
 from collections.abc import Callable, Mapping
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.networks.autophasenn import AutoPhaseNN
 from training.networks.cascade import Cascade
@@ -26,7 +26,7 @@ def build(name: str, **options: object) -> Network:
     return ARCHITECTURES[name](**options)
 
 
-def predict(network: nn.Module, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def predict(network: Network, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Amplitude and phase (B, *box); the network gets its own of the features."""
     amplitude, phase = network(**{name: features[name] for name in network.inputs})
     return amplitude, phase

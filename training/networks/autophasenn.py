@@ -1,4 +1,5 @@
-"""AutoPhaseNN (Yao et al., npj Comput. Mater. 8:124, 2022): one encoder of the modulus, decoders of amplitude and phase.
+"""AutoPhaseNN (Yao et al., npj Comput. Mater. 8:124, 2022):
+one encoder of the modulus, decoders of amplitude and phase.
 
 The variant of 7.0 million parameters that its authors published for PyTorch: strides where the paper's figure has max
 pooling, and the zero padding that is the square support after the last convolution, so that nothing bleeds out of it.
@@ -30,8 +31,8 @@ def decoder(width: int) -> nn.Sequential:
 class AutoPhaseNN(Network):
     """modulus (B, N, N, N) in [0, 1] -> amplitude in [0, 1], phase in (-pi, pi) rad, each (B, N/2, N/2, N/2).
 
-    N is a multiple of 16. The output is the central box of the N^3 frame: the square support of half its size. width: channels
-    of the first layer; 32 in the paper.
+    N is a multiple of 16. The output is the central box of the N^3 frame: the square support of half its size. width:
+    channels of the first layer; 32 in the paper.
     """
 
     inputs = ("modulus",)

@@ -1,9 +1,10 @@
-"""inphase-bcdi: a U-Net from the autocorrelation to the object, a search, then corrections that see what the measured modulus asks for.
+"""inphase-bcdi: a U-Net from the autocorrelation to the object, a search,
+then corrections that see what the measured modulus asks for.
 
 The autocorrelation of a crystal is twice as long as the crystal along every axis. Patches of 4^3 of its voxels and of
 2^3 of the object's box therefore lie on one latent grid (N / 4)^3 on which the two have the same size and, for a convex
-crystal, the same outline: a plain convolutional network goes from one to the other. What it has wrong is coarse, and iterations
-on the centre of the pattern put that right (`search`). Each correction then puts the
+crystal, the same outline: a plain convolutional network goes from one to the other. What it has wrong is coarse, and
+iterations on the centre of the pattern put that right (`search`). Each correction then puts the
 measured modulus on the far field of the object so far (the projection of error reduction) and shows both to a small
 network, the same one every time.
 """
@@ -45,7 +46,8 @@ class LatentUNet(nn.Module):
             x = encode(down(F.silu(x)))
         for up, decode in zip(reversed(self.up), reversed(self.decode), strict=True):
             x = decode(up(F.silu(x)) + skipped.pop())
-        return self.leave(F.silu(x))
+        left: Tensor = self.leave(F.silu(x))
+        return left
 
 
 def flat(last: nn.Conv3d, values: Sequence[float]) -> None:
@@ -53,6 +55,7 @@ def flat(last: nn.Conv3d, values: Sequence[float]) -> None:
     share = last.out_channels // len(values)
     with torch.no_grad():
         last.weight.mul_(0.1)
+        assert last.bias is not None
         last.bias.copy_(torch.tensor(values).repeat_interleave(share))
 
 
@@ -97,7 +100,8 @@ class Cascade(Network):
     """modulus (B, N, N, N), valid (B, N, N, N), autocorrelation (B, 2, N, N, N) -> amplitude, phase (B, N/2, N/2, N/2).
 
     N is a multiple of 32. amplitude in [0, 1], phase in (-pi, pi] rad, both of the central box of the N^3 frame.
-    search: the stages of `Search` between the U-Net and the corrections: starts, rounds and eighths of the pattern of each.
+    search: the stages of `Search` between the U-Net and the corrections: starts, rounds and eighths of the pattern of
+    each.
     """
 
     inputs = ("modulus", "valid", "autocorrelation")
@@ -118,7 +122,8 @@ class Cascade(Network):
         self.coherence = Coherence(frame, frame)
         self.patches = nn.Conv3d(4, patch, 4, stride=4)
         self.first = LatentUNet(patch + 3, 8 * 3, widths, depths)
-        # an even block without phase: with noise for a start, the modulus leads away from every crystal, never to return
+        # an even block without phase: with noise for a start, the modulus leads away from every crystal,
+        # never to return
         flat(self.first.leave, (0, 1, 0))
         self.search = Search(frame, search)
         self.corrections = corrections
@@ -135,7 +140,8 @@ class Cascade(Network):
     def objects(
         self, modulus: Tensor, valid: Tensor, autocorrelation: Tensor, steps: int | None = None
     ) -> list[Tensor]:
-        """The object after the U-Net and after each correction, or after the first `steps` of them (1: no search either).
+        """The object after the U-Net and after each correction, or after the first `steps` of them (1:
+        no search either).
 
         (B, 2, m, m, m) each, real and imaginary part: an exported graph has no complex numbers. Amplitudes in [0, 1].
         """

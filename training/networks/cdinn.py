@@ -1,8 +1,8 @@
 """3D-CDI-NN (Chan et al., Appl. Phys. Rev. 8, 021407 (2021)): 32^3 modulus in, 32^3 shape and phase out.
 
-Tensors as in the paper's figure 3: 16^3 x 64, 8^3 x 128, 4^3 x 256, and back by two decoders. Each level has two convolutions, of
-which the first has half the channels: 5.2 million parameters where two of full width would be 13.8. Both heads end in a
-sigmoid, which cannot die as the ReLU of the published graph can.
+Tensors as in the paper's figure 3: 16^3 x 64, 8^3 x 128, 4^3 x 256, and back by two decoders. Each level has two
+convolutions, of which the first has half the channels: 5.2 million parameters where two of full width would be 13.8.
+Both heads end in a sigmoid, which cannot die as the ReLU of the published graph can.
 """
 
 import math
@@ -33,9 +33,11 @@ def decoder(widths: tuple[int, ...], dropout: float) -> nn.Sequential:
 
 
 class CDINN(Network):
-    """reduced (B, n, n, n) in [0, 1] -> amplitude in [0, 1], phase in (-pi, pi) rad, each (B, n, n, n); n is a multiple of 8.
+    """reduced (B, n, n, n) in [0, 1] -> amplitude in [0, 1], phase in (-pi, pi) rad, each (B, n, n, n);
+    n is a multiple of 8.
 
-    In the (2 n)^3 frame of the measurement the output is the central box: halving the pattern halves the frame, not the voxels.
+    In the (2 n)^3 frame of the measurement the output is the central box: halving the pattern halves the frame, not the
+    voxels.
     """
 
     inputs = ("reduced",)

@@ -1,8 +1,8 @@
 """Partial coherence within a network: what is left of the fringes, and the modulus that coherent light would give.
 
-A beam of finite coherence multiplies the autocorrelation of the object by a Gaussian along each axis (Clark et al., Nat.
-Commun. 3, 993 (2012)), and summing detector voxels does nearly the same. An object that is fitted to the pattern as
-it is takes up what is missing: its chi2 falls, and it leaves the truth. Nothing here is learned.
+A beam of finite coherence multiplies the autocorrelation of the object by a Gaussian along each axis (Clark et al.,
+Nat. Commun. 3, 993 (2012)), and summing detector voxels does nearly the same. An object that is fitted to the pattern
+as it is takes up what is missing: its chi2 falls, and it leaves the truth. Nothing here is learned.
 """
 
 import torch
@@ -74,7 +74,9 @@ class Coherence(nn.Module):
         return modulus * (intensity / self.blurred(decay, intensity)).sqrt()
 
     def _products(self, left: Tensor) -> list[Tensor]:
-        """What is left of the autocorrelation (B, 3, ...) -> the convolution along each axis, symmetric, (B, side, side)."""
+        """What is left of the autocorrelation (B, 3, ...) -> the convolution along each axis, symmetric, (B,
+        side, side).
+        """
         return [(self.waves * along[:, None]) @ self.transposed for along in left.unbind(1)]
 
     @staticmethod

@@ -1,8 +1,8 @@
 """The far field of a box as products with small matrices: an ONNX graph needs nothing but MatMul and Reshape.
 
-An exported graph has no complex numbers. Far fields are (B, 2, k, k, k), real and imaginary part; objects in their box are
-lines, (B, m, m, 2, m), the two parts of each line of voxels side by side: from these to the other no product needs a
-transposition. The convention is that of inphase.fourier: centred, norm "ortho".
+An exported graph has no complex numbers. Far fields are (B, 2, k, k, k), real and imaginary part; objects in their box
+are lines, (B, m, m, 2, m), the two parts of each line of voxels side by side: from these to the other no product needs
+a transposition. The convention is that of inphase.fourier: centred, norm "ortho".
 """
 
 from collections.abc import Callable
@@ -42,7 +42,8 @@ def parts(volumes: Tensor) -> Tensor:
 def square(volumes: Tensor, axis: int = 1) -> Tensor:
     """|x|^2 of volumes whose real and imaginary parts lie along that axis, of which 1 is left."""
     real, imaginary = volumes.split(1, axis)
-    return real * real + imaginary * imaginary
+    squared: Tensor = real * real + imaginary * imaginary
+    return squared
 
 
 def on_last(right: Tensor, volumes: Tensor) -> Tensor:
@@ -65,7 +66,8 @@ def on_first(left: Tensor, volumes: Tensor) -> Tensor:
 class FarField(nn.Module):
     """The transform between a box of `box`^3 voxels and the central `kept`^3 (None: all) of the far field of its frame.
 
-    From a box of half the frame's sides, 0.12 GFLOP at 64^3: a CPU takes about as long as for the FFT of the padded frame.
+    From a box of half the frame's sides, 0.12 GFLOP at 64^3: a CPU takes about as long as for the FFT of the padded
+    frame.
     """
 
     def __init__(self, box: int, frame: int, kept: int | None = None) -> None:
@@ -97,7 +99,9 @@ class FarField(nn.Module):
 
     @in_single_precision
     def adjoint(self, field: Tensor) -> Tensor:
-        """(B, 2, k, k, k) -> lines (B, m, m, 2, m): the inverse transform of the field with zeros around it, cut to the box."""
+        """(B, 2, k, k, k) -> lines (B, m, m, 2, m):
+        the inverse transform of the field with zeros around it, cut to the box.
+        """
         m, k = self.sizes
         box = self.left_adjoint @ field.reshape(-1, 2 * k, k * k)
         box = self.left_adjoint @ box.reshape(-1, 2 * k, k)

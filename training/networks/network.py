@@ -10,18 +10,25 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 R = TypeVar("R")
+N = TypeVar("N", bound=nn.Module)
 
 
 class Network(nn.Module):
     """A network whose forward takes the features that `inputs` names and returns amplitude and phase (B, *box).
 
     mixed: whether its convolutions and products are in bfloat16. What it is given and what it returns is in single
-    precision all the same: transforms, losses and sums need more digits. A matter of training: neither a checkpoint nor a
-    graph knows of it.
+    precision all the same: transforms, losses and sums need more digits. A matter of training: neither a checkpoint nor
+    a graph knows of it.
     """
 
     inputs: ClassVar[tuple[str, ...]]
     mixed: bool = False
+
+
+def in_format(network: N, memory_format: torch.memory_format) -> N:
+    """The network, its weights laid out in memory like this."""
+    network.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch documents it and does not declare it
+    return network
 
 
 def in_its_precision(method: Callable[..., R]) -> Callable[..., R]:
@@ -38,10 +45,11 @@ def in_its_precision(method: Callable[..., R]) -> Callable[..., R]:
 
 
 class ShortSidesInSingle(TorchFunctionMode):
-    """Convolutions over sides no longer than their kernel stay in single precision on processors; they cost next to nothing.
+    """Convolutions over sides no longer than their kernel stay in single precision on processors;
+    they cost next to nothing.
 
-    The gradient of such a convolution's weights in bfloat16 takes in memory that nobody has written (oneDNN, torch 2.13):
-    mostly small numbers, sometimes 1e33, sometimes nan.
+    The gradient of such a convolution's weights in bfloat16 takes in memory that nobody has written (oneDNN, torch
+    2.13): mostly small numbers, sometimes 1e33, sometimes nan.
     """
 
     def __torch_function__(

@@ -11,7 +11,9 @@ BLOCK = 16  # channels, of AVX-512; half of it elsewhere
 
 
 def convolved(convolution: nn.Conv3d, x: Tensor) -> Tensor:
-    """`convolution`, 3^3 with padding 1, of (B, c, n0, n1, n2): in an exported graph by planes, in half to three quarters of the time."""
+    """`convolution`, 3^3 with padding 1, of (B, c, n0, n1, n2):
+    in an exported graph by planes, in half to three quarters of the time.
+    """
     if not torch.compiler.is_exporting():
         found: Tensor = convolution(x)
         return found
@@ -40,7 +42,9 @@ def scattered(convolution: nn.Conv3d, x: Tensor) -> Tensor:
 
 
 def _by_planes(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A 3 x 3 convolution of each plane of (B, c, n0, n1, n2), with channels of zeros up to whole blocks before and after it."""
+    """A 3 x 3 convolution of each plane of (B, c, n0, n1, n2), with channels of zeros up to whole blocks before and
+    after it.
+    """
     outer, inner = (-size % BLOCK for size in weight.shape[:2])
     planes = x.transpose(1, 2).flatten(0, 1)
     if inner:
@@ -49,4 +53,5 @@ def _by_planes(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, outer))
         bias = None if bias is None else F.pad(bias, (0, outer))
     found = F.conv2d(planes, weight, bias, padding=1)
-    return found.unflatten(0, (-1, x.shape[2])).transpose(1, 2)
+    volumes: Tensor = found.unflatten(0, (-1, x.shape[2])).transpose(1, 2)
+    return volumes

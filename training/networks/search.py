@@ -1,9 +1,9 @@
 """Phase retrieval inside a network: iterations on the centre of the pattern, where they cost little.
 
-Relaxed averaged alternating reflections (Luke, Inverse Problems 21, 37 (2005)) with shrink-wrap (Marchesini et al., Phys.
-Rev. B 68, 140101 (2003)), the words of `inphase.retrieval` LOWRES, under partial coherence, which is found along the
-way (`coherence`); between stages amplitudes are flipped (`inphase.retrieval.terms.AF`). Nothing in it is learned, and no
-gradient goes through it.
+Relaxed averaged alternating reflections (Luke, Inverse Problems 21, 37 (2005)) with shrink-wrap (Marchesini et al.,
+Phys. Rev. B 68, 140101 (2003)), the words of `inphase.retrieval` LOWRES, under partial coherence, which is found along
+the way (`coherence`); between stages amplitudes are flipped (`inphase.retrieval.terms.AF`). Nothing in it is learned,
+and no gradient goes through it.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,10 +38,10 @@ Pattern = tuple[Tensor, Tensor]  # modulus, 0 where it is not known, and what is
 class Search(nn.Module):
     """Objects (B, 2, m, m, m) in boxes of half the frame's side -> objects that fit the centre of the measured pattern.
 
-    stages: how many starts each has, how many rounds of EVERY iterations these run, and how many eighths of the pattern it
-    looks at along each axis; those that fit best go on to the next. An iteration on three eighths costs least, half of
-    the pattern tells right from wrong much better. The first one's starts are the object itself and the same with smooth
-    phases added.
+    stages: how many starts each has, how many rounds of EVERY iterations these run, and how many eighths of the pattern
+    it looks at along each axis; those that fit best go on to the next. An iteration on three eighths costs least, half
+    of the pattern tells right from wrong much better. The first one's starts are the object itself and the same with
+    smooth phases added.
     """
 
     def __init__(self, frame: int, stages: Sequence[Stage]) -> None:
@@ -63,10 +63,13 @@ class Search(nn.Module):
     @torch.no_grad()
     @in_single_precision
     def forward(self, box: Tensor, modulus: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """The object and the decay (B, 3) of its light (`Coherence`). modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1."""
+        """The object and the decay (B, 3) of its light (`Coherence`). modulus, known:
+        (B, N, N, N) of the whole pattern; known is 0 or 1.
+        """
         boxes = self._turned(box)
         decays = torch.full_like(boxes[:, :, 0, 0, 0, :3], TYPICAL)
         for stage, kept in zip(self.stages, self.starts[1:], strict=True):
+            assert isinstance(stage, Retrieval)
             if stage is not self.stages[0]:  # what the U-Net drew has no stripes
                 boxes = flipped(boxes.flatten(0, 1)).unflatten(0, boxes.shape[:2])
             boxes, decays = stage.nearest(boxes, decays, modulus, known, LAST if stage is self.stages[-1] else 1, kept)
@@ -82,10 +85,11 @@ class Search(nn.Module):
 
 
 class Retrieval(nn.Module):
-    """The iterations on the central `side`^3 of the far field of frames: the crystal has side / frame of its voxels across.
+    """The iterations on the central `side`^3 of the far field of frames:
+    the crystal has side / frame of its voxels across.
 
-    A grid of `side`^3 spans as much as the frame; the central r^3 of it, ROOM, are kept, and there is nothing around them.
-    `box` is between the frame's objects and the kept far field, `fourier` between the coarse objects and that.
+    A grid of `side`^3 spans as much as the frame; the central r^3 of it, ROOM, are kept, and there is nothing around
+    them. `box` is between the frame's objects and the kept far field, `fourier` between the coarse objects and that.
     sigmas: of shrink-wrap's Gaussian in voxels of the frame, at the start and after each round.
     """
 
@@ -109,9 +113,11 @@ class Retrieval(nn.Module):
     def nearest(
         self, boxes: Tensor, decays: Tensor, modulus: Tensor, known: Tensor, last: int, kept: int
     ) -> tuple[Tensor, Tensor]:
-        """Of starts (n, B, m, m, 2, m) those whose far fields come nearest to the modulus, (kept, B, m, m, 2, m), and their decays.
+        """Of starts (n, B, m, m, 2, m) those whose far fields come nearest to the modulus, (kept, B, m, m, 2, m),
+        and their decays.
 
-        That is after the rounds of RAAR and `last` iterations of error reduction. decays: (n, B, 3). modulus, known: (B, N, N, N).
+        That is after the rounds of RAAR and `last` iterations of error reduction. decays: (n, B, 3). modulus, known:
+        (B, N, N, N).
         """
         n = boxes.shape[0]
         group = self.group(n)
@@ -158,8 +164,8 @@ class Retrieval(nn.Module):
     def rounds(self, states: State, pattern: Pattern, group: int) -> State:
         """Rounds of RAAR, the support of each drawn more closely than the one before, the decay fitted before each.
 
-        states: of (n, B) starts and crystals. pattern: of (group B); so many starts go through a round together, the first ones,
-        which come last after it.
+        states: of (n, B) starts and crystals. pattern: of (group B); so many starts go through a round together, the
+        first ones, which come last after it.
         """
         groups = states[0].shape[0] // group
 
@@ -185,7 +191,9 @@ class Retrieval(nn.Module):
         return objects, self._support(projected, smoothing), decay
 
     def ended(self, state: State, pattern: Pattern, times: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The far field (B, 2, n, n, n) after so many iterations of error reduction, the decay, and the misfit in its light."""
+        """The far field (B, 2, n, n, n) after so many iterations of error reduction, the decay,
+        and the misfit in its light.
+        """
         objects, support, _ = state
         target, decay = self._cohered(state, pattern)
         for _ in range(times):
@@ -220,7 +228,9 @@ class Retrieval(nn.Module):
 
 
 def flipped(objects: Tensor) -> Tensor:
-    """Objects (B, n, n, 2, n) with their amplitude turned about that of a homogeneous crystal: a stripe changes sides of the far field (`inphase.retrieval.terms.AF`)."""
+    """Objects (B, n, n, 2, n) with their amplitude turned about that of a homogeneous crystal: a stripe changes
+    sides of the far field (`inphase.retrieval.terms.AF`).
+    """
     amplitude = relative(square(objects, PARTS).sqrt())
     turned = (2 / amplitude.clamp_min(BULK) - 1).clamp_min(0)
     return objects * torch.where(amplitude >= BULK, turned, 1.0)
@@ -235,9 +245,9 @@ def relative(amplitude: Tensor) -> Tensor:
 
 
 def turns(starts: int, side: int) -> tuple[Tensor, Tensor]:
-    """Smooth phases of up to TURN, the first of them 0, always the same: (starts, NODES, NODES, NODES) in rad, and what goes
-
-    from one axis of these to one of `side` voxels, linear between them.
+    """Smooth phases of up to TURN, the first of them 0, always the same:
+    (starts, NODES, NODES, NODES) in rad, and what goes from one axis of these to one of `side` voxels, linear between
+    them.
     """
     generator = torch.Generator().manual_seed(1)
     nodes = TURN * (torch.rand(starts, NODES, NODES, NODES, generator=generator) * 2 - 1)
@@ -247,7 +257,9 @@ def turns(starts: int, side: int) -> tuple[Tensor, Tensor]:
 
 
 def repeated(step: Callable[..., State], times: int, state: State) -> State:
-    """`step` so many times, each on its number and the result of the one before: in an exported graph a Loop, which holds it once."""
+    """`step` so many times, each on its number and the result of the one before:
+    in an exported graph a Loop, which holds it once.
+    """
     if not torch.compiler.is_exporting():
         for done in torch.arange(times):
             state = step(done, *state)

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn, polar
+from torch import Tensor, polar
 
 from inphase.pattern import MaskState
 from training.data import Sample
 from training.losses import modulus_errors, over_maximum
 from training.networks import predict
+from training.networks.network import Network
 from training.objectives.objective import Objective
 from training.objectives.truth import likeness
 from training.transform import far_modulus
@@ -21,7 +22,8 @@ def within_support(amplitude: Tensor, threshold: float) -> Tensor:
 
 @dataclass(frozen=True)
 class MeanAbsoluteError(Objective):
-    """Unsupervised: mean |Fe - Fm| over the measured voxels, both moduli over their maximum; Fe of the object in its support.
+    """Unsupervised: mean |Fe - Fm| over the measured voxels, both moduli over their maximum;
+    Fe of the object in its support.
 
     The support is the contour of the predicted amplitude at `threshold` of its maximum, anew for every pattern.
     """
@@ -29,7 +31,7 @@ class MeanAbsoluteError(Objective):
     threshold: float = 0.1
 
     def __call__(
-        self, network: nn.Module, features: dict[str, Tensor], batch: Sample
+        self, network: Network, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]:
         amplitude, phase = predict(network, features)
         objects = polar(within_support(amplitude, self.threshold), phase)

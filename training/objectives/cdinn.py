@@ -6,12 +6,13 @@ from enum import IntEnum
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn, polar
+from torch import Tensor, polar
 
 from training.data import Sample
 from training.features import reduce
 from training.losses import modulus_errors, over_maximum
 from training.networks import predict
+from training.networks.network import Network
 from training.objectives.objective import Objective
 from training.objectives.truth import nearest
 from training.transform import AXES, far_intensity
@@ -36,14 +37,16 @@ LEARNING = {
 
 @dataclass
 class ShapePhaseFourier(Objective):
-    """Supervised: mean absolute errors of the amplitude, of the phase in turns, and of the reduced modulus over its maximum.
+    """Supervised: mean absolute errors of the amplitude, of the phase in turns,
+    and of the reduced modulus over its maximum.
 
-    A step asks for what it trains: the shape, the phase, in the last step the sum of all three. shares: of the budget, for the
-    four steps. The network has the parts `encoder`, `amplitude`, `phase`.
+    A step asks for what it trains: the shape, the phase, in the last step the sum of all three. shares: of the budget,
+    for the four steps. The network has the parts `encoder`, `amplitude`, `phase`.
 
-    As in the paper where `balanced` and `either_twin` are off. Most of a box is empty, so that nothing at all is a fair guess of
-    the mean error, and half and half of both twins another: a short training stays there. balanced: crystal and surroundings
-    weigh the same. either_twin: the target is the twin, and the place, that the prediction comes nearest to.
+    As in the paper where `balanced` and `either_twin` are off. Most of a box is empty, so that nothing at all is a fair
+    guess of the mean error, and half and half of both twins another: a short training stays there. balanced: crystal
+    and surroundings weigh the same. either_twin: the target is the twin, and the place, that the prediction comes
+    nearest to.
     """
 
     supervised: ClassVar[bool] = True
@@ -53,14 +56,14 @@ class ShapePhaseFourier(Objective):
     either_twin: bool = False
     step: Step = field(default=Step.SHAPE, init=False)
 
-    def prepare(self, network: nn.Module, progress: float, step: int) -> None:
+    def prepare(self, network: Network, progress: float, step: int) -> None:
         ends = [sum(self.shares[: i + 1]) / sum(self.shares) for i in range(len(Step))]
         self.step = Step(min(sum(progress >= end for end in ends), len(Step) - 1))
         for name, part in network.named_children():
             part.requires_grad_(name in LEARNING[self.step])
 
     def __call__(
-        self, network: nn.Module, features: dict[str, Tensor], batch: Sample
+        self, network: Network, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]:
         amplitude, phase = predict(network, features)
         objects = polar(amplitude, phase)

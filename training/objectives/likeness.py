@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn, polar
+from torch import Tensor, polar
 
 from training.data import Sample
 from training.losses import modulus_errors
 from training.networks import predict
+from training.networks.network import Network
 from training.objectives.objective import Objective
 from training.objectives.truth import likeness
 
@@ -21,7 +22,7 @@ class Likeness(Objective):
     modulus_weight: float = 0.5  # of R beside the likeness: it is what draws the weak fringes, and with them the edges
 
     def __call__(
-        self, network: nn.Module, features: dict[str, Tensor], batch: Sample
+        self, network: Network, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]:
         objects = polar(*predict(network, features))
         alike = likeness(batch.objects, objects).mean()

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn, polar, tensor
+from torch import Tensor, polar, tensor
 
 from training.data import Sample
 from training.losses import modulus_errors, outside_extent, unevenness
 from training.networks import predict
+from training.networks.network import Network
 from training.objectives.objective import Objective
 
 
@@ -18,7 +19,7 @@ class ModulusError(Objective):
     unevenness_weight: float = 0.5
 
     def __call__(
-        self, network: nn.Module, features: dict[str, Tensor], batch: Sample
+        self, network: Network, features: dict[str, Tensor], batch: Sample
     ) -> tuple[Tensor, dict[str, Tensor]]:
         amplitude, phase = predict(network, features)
         r_factor, chi2 = modulus_errors(polar(amplitude, phase), batch.measurement)

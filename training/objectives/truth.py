@@ -11,7 +11,8 @@ PARTS = 8  # of a voxel, to which `settled` finds the place
 
 @torch.no_grad()
 def nearest(truth: Tensor, prediction: Tensor) -> Tensor:
-    """`truth` (B, m, m, m) complex, or its twin, shifted by up to SHIFT voxels: what correlates best with the prediction.
+    """`truth` (B, m, m, m) complex, or its twin, shifted by up to SHIFT voxels:
+    what correlates best with the prediction.
 
     Shifts are cyclic within the box, which is wider than any crystal by more than SHIFT.
     """
@@ -35,10 +36,12 @@ def nearest(truth: Tensor, prediction: Tensor) -> Tensor:
 
 @torch.no_grad()
 def settled(truth: Tensor, prediction: Tensor) -> Tensor:
-    """`truth` (B, m, m, m) complex moved by at most half a voxel along each axis: where it correlates best with the prediction.
+    """`truth` (B, m, m, m) complex moved by at most half a voxel along each axis:
+    where it correlates best with the prediction.
 
-    The pattern says nothing of where between two voxels a crystal stands. The shift is that of the Fourier transform, which
-    keeps the modulus and makes edges ring as they do in any object that has this pattern; the place is found to 1 / PARTS voxel.
+    The pattern says nothing of where between two voxels a crystal stands. The shift is that of the Fourier transform,
+    which keeps the modulus and makes edges ring as they do in any object that has this pattern; the place is found to 1
+    / PARTS voxel.
     """
     frequency = torch.fft.fftfreq(truth.shape[-1], device=truth.device)
     offsets = torch.arange(-PARTS // 2, PARTS // 2 + 1, device=truth.device) / PARTS
@@ -50,17 +53,19 @@ def settled(truth: Tensor, prediction: Tensor) -> Tensor:
     for axis, index in zip(AXES, place, strict=True):
         ramp = waves[index].conj()
         spectrum = spectrum * ramp.view([len(truth)] + [-1 if a == axis else 1 for a in AXES])
-    return torch.fft.ifftn(spectrum, dim=AXES)
+    moved: Tensor = torch.fft.ifftn(spectrum, dim=AXES)
+    return moved
 
 
 def squared_correlation(a: Tensor, b: Tensor) -> Tensor:
     """|<a, b>|^2 / (|a|^2 |b|^2), (B,), of complex objects (B, m, m, m)."""
-    product = (a.conj() * b).sum(AXES).abs().square()
+    product: Tensor = (a.conj() * b).sum(AXES).abs().square()
     return product / (a.abs().square().sum(AXES) * b.abs().square().sum(AXES)).clamp_min(1e-12)
 
 
 def likeness(truth: Tensor, prediction: Tensor) -> Tensor:
-    """`squared_correlation`, (B,), of predictions with the truth or its twin conj(t(-r)), shifted, also by parts of a voxel.
+    """`squared_correlation`, (B,), of predictions with the truth or its twin conj(t(-r)), shifted,
+    also by parts of a voxel.
 
     Whichever of them each prediction is nearest to.
     """

@@ -113,7 +113,9 @@ def bounding_boxes(normals: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
 def densities(
     box: tuple[int, int, int], extent: Tensor, settings: CrystalSettings, generator: torch.Generator
 ) -> Tensor:
-    """Shape of random crystals: (batch, *box) float32 in [0, 1], their bounding boxes `extent` (batch, 3) voxels long."""
+    """Shape of random crystals: (batch, *box) float32 in [0, 1], their bounding boxes `extent` (batch, 3)
+    voxels long.
+    """
     device, batch = extent.device, len(extent)
     normals, distance = facet_planes(batch, settings, generator, device)
     lower, upper = bounding_boxes(normals, distance)

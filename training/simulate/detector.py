@@ -1,4 +1,6 @@
-"""What the beam and the detector make of a far field: partial coherence, binning, photons, gaps, bad pixels, a finite range."""
+"""What the beam and the detector make of a far field:
+partial coherence, binning, photons, gaps, bad pixels, a finite range.
+"""
 
 import math
 from dataclasses import dataclass
@@ -59,7 +61,9 @@ def binning_lines(bins: Tensor, frame: Shape) -> list[Tensor]:
 
 
 def coherence_lines(length: Tensor, frame: Shape) -> list[Tensor]:
-    """Gaussian factors exp(-r^2 / 2 l^2) on the autocorrelation for coherence lengths (batch, 3) in voxels: per axis (batch, n)."""
+    """Gaussian factors exp(-r^2 / 2 l^2) on the autocorrelation for coherence lengths (batch, 3) in voxels:
+    per axis (batch, n).
+    """
     lines = []
     for n, one in zip(frame, length.unbind(1), strict=True):
         r = torch.arange(n, device=length.device) - n // 2
@@ -77,7 +81,8 @@ def blurred(intensity: Tensor, lines: list[Tensor]) -> Tensor:
     first, second, third = lines
     half = torch.fft.rfftn(intensity * signs, dim=(1, 2, 3))
     half *= (first[:, :, None] * second[:, None, :])[..., None] * third[:, None, None, : n2 // 2 + 1]
-    return torch.fft.irfftn(half, s=(n0, n1, n2), dim=(1, 2, 3)) * signs
+    found: Tensor = torch.fft.irfftn(half, s=(n0, n1, n2), dim=(1, 2, 3)) * signs
+    return found
 
 
 def islands(batch: int, frame: Shape, fraction: float, generator: torch.Generator) -> Tensor:

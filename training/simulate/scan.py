@@ -60,9 +60,11 @@ class SimulatedScan:
 def _object(settings: ScanSettings, generator: torch.Generator) -> NDArray[np.complex64]:
     """The crystal in the scan's full real-space frame, with the ramp that puts the peak in its place."""
     extent = [n / s for n, s in zip(settings.shape, settings.oversampling, strict=True)]
-    box = tuple(2 * math.ceil((e + 4) / 2) for e in extent)
+    m0, m1, m2 = (2 * math.ceil((e + 4) / 2) for e in extent)
+    box = (m0, m1, m2)
     drawn = CrystalSettings(strain_free=0.0, phase_rms=(settings.phase_rms, settings.phase_rms), peak_offset=0.0)
-    crystal = crystals(1, settings.shape, box, drawn, generator, torch.tensor([settings.oversampling]))[0].numpy()  # type: ignore[arg-type]
+    oversampling = torch.tensor([settings.oversampling])
+    crystal: NDArray[np.complex64] = crystals(1, settings.shape, box, drawn, generator, oversampling)[0].numpy()
     for axis, (n, m, offset) in enumerate(zip(settings.shape, box, settings.peak, strict=True)):
         line = np.exp(2j * np.pi * offset / n * (np.arange(m) - m // 2)).astype(np.complex64)
         crystal = crystal * line.reshape([-1 if a == axis else 1 for a in range(3)])

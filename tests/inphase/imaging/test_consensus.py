@@ -63,7 +63,9 @@ def test_random_starts_leave_an_ensemble(pattern: NDArray[np.uint32]) -> None:
 
 
 def test_a_mixed_ensemble_has_every_kind_of_start(session: Session, pattern: NDArray[np.uint32]) -> None:
-    """The network's start beside disturbed, flat and random ones; metrics tell the best of those that no network made."""
+    """The network's start beside disturbed, flat and random ones;
+    metrics tell the best of those that no network made.
+    """
     report = run(pattern, Options(start="mixed", starts=4, refine=SHORT), session).report
     assert report.ensemble is not None
     assert [member.kind for member in report.ensemble.members] == ["network", "jittered", "autocorrelation", "random"]

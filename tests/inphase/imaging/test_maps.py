@@ -62,8 +62,9 @@ def test_what_is_missing_is_named(geometry: Geometry | None, missing: str) -> No
 
 
 def test_the_geometry_travels(models_dir: Path, pattern: NDArray[np.uint32]) -> None:
-    """From the reader through the queue into the file: the pattern that a worker reads back has the same geometry, and the
-    result holds where its voxels lie."""
+    """From the reader through the queue into the file: the pattern that a worker reads back has the same geometry, and
+    the result holds where its voxels lie.
+    """
     session = Sessions(Repository(models_dir, "inphase-bcdi"), threads=1).get(None)
     raw = RawScan(pattern, GEOMETRY, "test", "all")
     prepared, report = begin(raw, Options(refine="none"), session, Clock())
@@ -87,9 +88,11 @@ def test_the_geometry_travels(models_dir: Path, pattern: NDArray[np.uint32]) -> 
 
 
 def test_scan_54_in_nanometres(real_data: Path) -> None:
-    """The measured gold crystal, geometry from its SPEC header, a short retrieval: the maps' voxels fill the volume of a ball
-    of 320 nm, as other starts and 600 iterations give it (307 to 321 nm), on the sheared grid as on the cubic one; the planes stand 2.335 A apart, the
-    assumed direct beam's figure; the strain about the mean is of the order of 1e-4, as in a grown crystal."""
+    """The measured gold crystal, geometry from its SPEC header, a short retrieval: the maps' voxels fill the volume of
+    a ball of 320 nm, as other starts and 600 iterations give it (307 to 321 nm), on the sheared grid as on the cubic
+    one; the planes stand 2.335 A apart, the assumed direct beam's figure; the strain about the mean is of the order of
+    1e-4, as in a grown crystal.
+    """
     folder = real_data / "aps34idc_scan54"
     with np.load(folder / "S0054_raw_int32.npz") as archive:
         counts = archive["data"]

@@ -73,7 +73,9 @@ def test_a_sane_start_is_refined(sessions: Sessions, pattern: NDArray[np.uint32]
 
 @pytest.mark.usefixtures("quick")
 def test_the_arrays_alone_give_the_chi2(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
-    """Where the refinement found how coherent the light was, the kernel is among them; to what canonical form costs in single precision."""
+    """Where the refinement found how coherent the light was, the kernel is among them;
+    to what canonical form costs in single precision.
+    """
     finished = run(pattern, Options(refine="10*ER | PC(start=0,kernel=gauss)"), sessions.get(None))
     result = Result.of(finished.with_document(finished.report.to_json()))
     assert result.coherence_kernel is not None
@@ -116,7 +118,9 @@ def test_an_insane_start_escalates(sessions: Sessions, pattern: NDArray[np.uint3
 def test_an_insane_result_is_compared_with_random_starts(
     sessions: Sessions, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A result that fails the rules is compared with the conventional recipe; the better by free log-likelihood stays."""
+    """A result that fails the rules is compared with the conventional recipe;
+    the better by free log-likelihood stays.
+    """
     monkeypatch.setattr(PreparedPattern, "shortfalls", lambda prepared, candidate: ["made up"])
     report = run(pattern, Options(refine="10*ER", starts=1), sessions.get(None)).report
     assert "made up" in report.start.why
@@ -155,7 +159,9 @@ def test_the_seed_makes_a_run_repeatable(pattern: NDArray[np.uint32]) -> None:
 
 
 def test_an_empty_prediction(sessions: Sessions, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that predicts nothing: start=auto goes on from random starts, start=network and refine=none are refused."""
+    """A network that predicts nothing: start=auto goes on from random starts,
+    start=network and refine=none are refused.
+    """
     session = sessions.get(None)
     nothing = np.zeros((64, 64, 64), np.float32)
     monkeypatch.setattr(session, "infer", lambda tensors: {"amplitude": nothing[None], "phase": nothing[None]})
@@ -231,8 +237,9 @@ def test_cancelling_stops_the_iterations(sessions: Sessions, pattern: NDArray[np
 
 
 def test_a_second_crystal_is_in_the_report_and_in_the_trust(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
-    """Half of the light again, 21 columns and 12 rows away: the step names voxel and share, the stored report keeps its reason, and
-    the trust is low for that reason, before and after the report was stored."""
+    """Half of the light again, 21 columns and 12 rows away: the step names voxel and share, the stored report keeps its
+    reason, and the trust is low for that reason, before and after the report was stored.
+    """
     both = pattern + np.roll(pattern // 2, (0, 12, -21), (0, 1, 2))
     report = run(both.astype(np.uint32), Options(refine="10*ER", start="network"), sessions.get(None)).report
     again = Report.from_json(report.to_json())

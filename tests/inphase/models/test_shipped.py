@@ -26,7 +26,9 @@ def test_all_are_accepted() -> None:
 
 @pytest.mark.parametrize("version", SHIPPED, ids=lambda v: v.label)
 def test_a_shipped_model_serves_a_simulated_pattern(version: ModelVersion) -> None:
-    """Prepared, predicted and scored by the pipeline: an object inside the box, within the card's ranges, below 14 MiB."""
+    """Prepared, predicted and scored by the pipeline:
+    an object inside the box, within the card's ranges, below 14 MiB.
+    """
     assert version.path.stat().st_size < 14 * 2**20
     session = Session(version, threads=1)
     raw = RawScan(counts(), None, "simulated", "simulated")

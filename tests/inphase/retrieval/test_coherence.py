@@ -80,7 +80,9 @@ def test_the_kernel_is_found_from_the_object(kind, tolerance):
 
 @pytest.mark.parametrize("begun", [0.2, 0.5, 2.0])
 def test_the_widths_are_those_of_the_least_misfit(begun):
-    """Against scipy's minimum of the same misfit on the central half, wherever the search begins: to 0.005 of the kernel."""
+    """Against scipy's minimum of the same misfit on the central half, wherever the search begins:
+    to 0.005 of the kernel.
+    """
     truth = _crystal()
     counts = _measured(truth, _gaussian((0.6, 0.9, 0.7)), 1e6)
     intensity = np.abs(forward(truth)) ** 2 * (counts.sum() / (np.abs(forward(truth)) ** 2).sum())
@@ -128,7 +130,9 @@ def test_starts_have_widths_of_their_own():
 
 
 def test_a_partially_coherent_pattern_is_fitted():
-    """From a start near the truth: with PC chi2 (with the found kernel) comes to the noise; without, the blur's misfit stays."""
+    """From a start near the truth: with PC chi2 (with the found kernel) comes to the noise;
+    without, the blur's misfit stays.
+    """
     truth = _crystal()
     counts = _measured(truth, _gaussian((0.6, 0.6, 0.6)), 1e7)
     modulus = np.sqrt(counts).astype(np.float32)
@@ -146,7 +150,9 @@ WIDE = "20*RAAR(beta=0.75)+10*SF+6*AER | PC(start=0,every=20,kernel=gauss"
 
 @pytest.mark.parametrize("hold", [1, 5, 10])
 def test_a_bright_pattern_does_not_run_away(hold):
-    """Seven decades of intensity: in single precision the blurred fringes' minima are noise of the peak, and F was divided by it."""
+    """Seven decades of intensity: in single precision the blurred fringes' minima are noise of the peak,
+    and F was divided by it.
+    """
     truth = _crystal()
     counts = _measured(truth, _gaussian((0.4, 0.5, 0.4)), 1e10)
     modulus = np.sqrt(counts).astype(np.float32)
@@ -159,7 +165,9 @@ def test_a_bright_pattern_does_not_run_away(hold):
 @pytest.mark.parametrize("hold", [1, 5])
 @pytest.mark.parametrize("operation", ["ER", "AER"])
 def test_the_coherent_modulus_may_be_kept_for_a_while(operation, hold):
-    """From a start near the truth either way comes to a tenth of the misfit that the blur leaves, conjugate gradients as well."""
+    """From a start near the truth either way comes to a tenth of the misfit that the blur leaves,
+    conjugate gradients as well.
+    """
     truth = _crystal()
     counts = _measured(truth, _gaussian((0.6, 0.6, 0.6)), 1e7)
     modulus = np.sqrt(counts).astype(np.float32)

@@ -40,7 +40,9 @@ def _descend(case, steps):
 
 
 def test_the_far_field_is_carried_along():
-    """F is updated linearly, never recomputed: after 30 steps it still is the object's FFT, and the object lies in its support."""
+    """F is updated linearly, never recomputed: after 30 steps it still is the object's FFT,
+    and the object lies in its support.
+    """
     case = _case()
     descent, _ = _descend(case, 30)
     np.testing.assert_allclose(descent.field.numpy(), case[0].forward(descent.object).numpy(), atol=1e-5)

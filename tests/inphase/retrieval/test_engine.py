@@ -50,7 +50,9 @@ def _project(problem, obj):
 
 
 def _reference(problem, obj, support, algorithms, beta):
-    """By the textbook: RAAR from Luke's reflectors, DM from Elser's f, SF as a reflection, not in the forms that the engine uses."""
+    """By the textbook: RAAR from Luke's reflectors, DM from Elser's f, SF as a reflection,
+    not in the forms that the engine uses.
+    """
     visible = problem.visible
     lead = (1,) * (3 - obj.ndim)
     f = np.abs(forward(obj.astype(complex).reshape(lead + obj.shape))).reshape(obj.shape)[visible]
@@ -94,7 +96,9 @@ def _reference(problem, obj, support, algorithms, beta):
     ],
 )
 def test_each_algorithm_equals_its_textbook_form(shape, recipe, algorithms):
-    """Every start of a batch, with masked, padded and free voxels, in any dimension; complex64 over a few iterations: 1e-4."""
+    """Every start of a batch, with masked, padded and free voxels, in any dimension;
+    complex64 over a few iterations: 1e-4.
+    """
     problem, starts = _problem(shape), _starts(shape)
     solutions = retrieve(problem, parse(recipe), starts)
     for solution, obj, support in zip(solutions, starts.objects, starts.supports, strict=True):
@@ -114,7 +118,9 @@ def test_the_difference_map_with_beta_1_is_hio():
 
 
 def _crystal(n=32):
-    """A strained, faceted crystal, oversampling about 3, and the modulus of its pattern at 1e7 photons, with Poisson noise."""
+    """A strained, faceted crystal, oversampling about 3, and the modulus of its pattern at 1e7 photons,
+    with Poisson noise.
+    """
     z, y, x = np.indices((n, n, n)) - n // 2
     shape = (abs(z) < 5) & (y > -5) & (y < 6) & (x > -5) & (x < 6) & (x + y - z < 6)
     obj = (shape * np.exp(0.7j * np.sin(0.4 * x + 0.3 * y))).astype(np.complex64)
@@ -124,9 +130,9 @@ def _crystal(n=32):
 
 
 def test_random_starts_find_the_crystal():
-    """ER/HIO with shrink-wrap from the autocorrelation: the best of four starts correlates with the truth above 0.95 after alignment,
-
-    its chi2 (3e-4 is noise at these counts) is below 2e-3, and its support holds the crystal and at most twice its volume.
+    """ER/HIO with shrink-wrap from the autocorrelation: the best of four starts correlates with the truth above 0.95
+    after alignment, its chi2 (3e-4 is noise at these counts) is below 2e-3, and its support holds the crystal and at
+    most twice its volume.
     """
     truth, modulus = _crystal()
     problem = Problem(modulus, np.zeros(modulus.shape, np.uint8))
@@ -192,7 +198,9 @@ def test_starts_are_not_modified():
 
 
 def test_history_and_progress_tell_the_chi2_and_the_support():
-    """Sampled every ten iterations; for an ER iterate the history's chi2 is that of `measure` over the visible voxels."""
+    """Sampled every ten iterations; for an ER iterate the history's chi2 is that of `measure` over the visible
+    voxels.
+    """
     problem, starts = _problem(), _starts(n=1)
     seen: list[Progress] = []
     (long,) = retrieve(problem, parse("25*ER"), starts, progress=seen.append)
@@ -277,7 +285,9 @@ def test_the_phase_stays_in_its_range():
 
 
 def test_detwinning_halves_the_support_for_a_while():
-    """In the last of its iterations the object is confined to one side of the centre along the first axis; one later it is not."""
+    """In the last of its iterations the object is confined to one side of the centre along the first axis;
+    one later it is not.
+    """
     problem, starts = _problem(), _starts(n=1)
     for iterations, halved in ((5, True), (6, False)):
         (solution,) = retrieve(problem, parse(f"{iterations}*ER | DETWIN(at=3,count=2)"), starts)
@@ -354,7 +364,8 @@ def test_switching_between_descent_and_projections_loses_nothing():
 
 
 def test_the_real_crystal(real_data):
-    """3D-CDI-NN's crystal: 600 ER/HIO iterations from random phases give chi2 about 0.0018 at a support of 3900 to 4260 voxels
+    """3D-CDI-NN's crystal: 600 ER/HIO iterations from random phases give chi2 about 0.0018 at a support of 3900 to 4260
+    voxels
 
     (a plain numpy version); half as many here stay below 0.003 at less than 4300 in the better of two starts.
     """

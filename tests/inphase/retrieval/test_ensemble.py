@@ -87,7 +87,9 @@ def support_of(obj):
 
 
 def test_the_weights_and_modes_are_those_of_the_singular_value_decomposition(case):
-    """Copies in one frame: weights s^2 / sum s^2 of numpy's SVD, orthogonal modes, sum |mode|^2 = mean |o|^2 when all are kept."""
+    """Copies in one frame: weights s^2 / sum s^2 of numpy's SVD, orthogonal modes,
+    sum |mode|^2 = mean |o|^2 when all are kept.
+    """
     truth, support, problem = case
     objects = [_noisy(truth, support, seed) for seed in range(3)]
     candidates = [_candidate(problem, o, support) for o in objects]
@@ -136,7 +138,9 @@ def test_what_is_not_the_same_solution_is_rejected_with_its_reason(case):
 
 
 def test_a_twin_that_cannot_be_told_apart_is_not_averaged(case):
-    """A real, centrosymmetric object is its own twin: which enantiomorph noise has chosen is unknown, so only the best remains."""
+    """A real, centrosymmetric object is its own twin:
+    which enantiomorph noise has chosen is unknown, so only the best remains.
+    """
     _, _, problem = case
     z, y, x = np.indices((N, N, N)) - N // 2
     box = (abs(z) < 5) & (abs(y) < 6) & (abs(x) < 4)
@@ -150,7 +154,9 @@ def test_a_twin_that_cannot_be_told_apart_is_not_averaged(case):
 
 
 def test_the_best_is_chosen_by_what_was_hidden_and_never_for_a_loose_support(case):
-    """Lower chi2 loses against lower free log-likelihood; faults lose against none; without counts chi2 decides, and says why."""
+    """Lower chi2 loses against lower free log-likelihood; faults lose against none;
+    without counts chi2 decides, and says why.
+    """
     truth, support, problem = case
     sound = _candidate(problem, _noisy(truth, support, 0), support)
     overfitted = replace(sound, metrics=replace(sound.metrics, chi2=sound.metrics.chi2 / 2, free_llk=9.0))
@@ -168,7 +174,9 @@ def test_the_best_is_chosen_by_what_was_hidden_and_never_for_a_loose_support(cas
 
 
 def test_resolution_of_solutions_that_agree_at_low_q_only(case):
-    """Phases made random beyond half of Nyquist: the transfer function and the correlation end there, 4 voxels or 20 nm of 5 nm each."""
+    """Phases made random beyond half of Nyquist: the transfer function and the correlation end there,
+    4 voxels or 20 nm of 5 nm each.
+    """
     truth, support, problem = case
     field = forward(truth)
     offsets = np.meshgrid(*[np.arange(N) - N // 2] * 3, indexing="ij")
@@ -195,7 +203,9 @@ def test_resolution_of_solutions_that_agree_at_low_q_only(case):
 
 
 def test_runs_from_every_kind_of_start(case):
-    """A batch of disturbed, flat and random starts: the best is the crystal, and the accepted average is at least as near to it."""
+    """A batch of disturbed, flat and random starts:
+    the best is the crystal, and the accepted average is at least as near to it.
+    """
     truth, support, problem = case
     prediction = np.where(support, 1.0, 0.02), np.where(support, 0.5 * np.angle(truth), 0)
     batch = together([jittered(*prediction, 2, 0), flat(problem, 1, 0), random(problem, 2, 0)])

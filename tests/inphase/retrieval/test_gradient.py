@@ -1,4 +1,6 @@
-"""Gradient refinement: derivatives against finite differences and formulas, minima against scipy, losses against each other."""
+"""Gradient refinement: derivatives against finite differences and formulas, minima against scipy,
+losses against each other.
+"""
 
 import numpy as np
 import pytest
@@ -209,8 +211,9 @@ def _crystal(photons, n=32):
 def test_at_low_counts_the_poisson_loss_predicts_hidden_voxels_better():
     """1e4 photons on 32^3, most voxels empty: both losses from the same 30 ER iterations within the same loose support.
 
-    The amplitude loss pulls the calculated field of empty voxels to zero, the likelihood allows what their counts allow:
-    its free log-likelihood is lower by a tenth at least (0.113 against 0.088 where this was written; truth 0.081).
+    The amplitude loss pulls the calculated field of empty voxels to zero, the likelihood allows what their counts
+    allow: its free log-likelihood is lower by a tenth at least (0.113 against 0.088 where this was written; truth
+    0.081).
     """
     truth, counts = _crystal(1e4)
     mask = np.zeros(counts.shape, np.uint8)
@@ -235,7 +238,8 @@ def _half_phased(truth, support):
 
 
 def test_gradient_steps_follow_shrink_wrap_in_a_recipe():
-    """Operations of one recipe with support updates and an average, from a loose support (1.5 times the crystal) with half the phase:
+    """Operations of one recipe with support updates and an average, from a loose support (1.5 times the crystal)
+    with half the phase:
 
     the support shrinks onto the crystal, chi2 falls below that of ER within the loose one, the object is the crystal.
     """
@@ -252,7 +256,9 @@ def test_gradient_steps_follow_shrink_wrap_in_a_recipe():
 
 
 def test_a_kernel_of_partial_coherence_enters_the_loss():
-    """A pattern blurred by 0.6 voxels: with PC the crystal is found (correlation above 0.99), without it is not (below 0.95)."""
+    """A pattern blurred by 0.6 voxels: with PC the crystal is found (correlation above 0.99),
+    without it is not (below 0.95).
+    """
     truth, counts = _crystal(1e7)
     blurred = np.sqrt(gaussian_filter(counts, 0.6, mode="wrap"))
     problem = Problem(blurred, np.zeros(counts.shape, np.uint8))

@@ -17,7 +17,8 @@ def _faults(repeats: int) -> int:
 
 @pytest.mark.skipif(memory._glibc is None, reason="only glibc gives its memory back this way")
 def test_freed_pages_are_kept_and_then_given_back():
-    """Repeated allocations fault once or twice until a hole is left that fits, then no more: under a third of the faults outside.
+    """Repeated allocations fault once or twice until a hole is left that fits, then no more:
+    under a third of the faults outside.
 
     An inner run that ends takes nothing from the outer one.
     """

@@ -80,7 +80,9 @@ def test_feedback(v, keep, mix):
 
 @pytest.mark.usefixtures("path")
 def test_the_flipped_amplitude(v):
-    """2 r - a, or 0, with the phase of the projection, where a >= 0.7 r; below that it stays, and outside is nothing. A start without any stays so."""
+    """2 r - a, or 0, with the phase of the projection, where a >= 0.7 r;
+    below that it stays, and outside is nothing. A start without any stays so.
+    """
     v.b[1] = 0
     v.b[0, 1, 1, 1] = 6  # more than 2 r
     v.support[0, 1:] = True
@@ -97,7 +99,9 @@ def test_the_flipped_amplitude(v):
 
 @pytest.mark.usefixtures("path")
 def test_a_stripe_changes_sides_of_the_far_field():
-    """A homogeneous crystal with a stripe, 1 + e exp(i q r), becomes 1 - e exp(-i q r) up to e^2 (r is 1 + 1.5 e^2): its phase stays, its amplitude turns."""
+    """A homogeneous crystal with a stripe, 1 + e exp(i q r), becomes 1 - e exp(-i q r)
+    up to e^2 (r is 1 + 1.5 e^2): its phase stays, its amplitude turns.
+    """
     size, wave = 0.05, np.exp(2j * np.pi * np.arange(16) * 3 / 16)
     striped = np.broadcast_to(1 + size * wave, (1, 4, 4, 16)).astype(np.complex64)
     obj, projected = _tensors(striped, striped)
@@ -138,7 +142,9 @@ def test_the_quotient_of_richardson_and_lucy(v):
 
 @pytest.mark.usefixtures("path")
 def test_curvature_is_the_second_derivative_of_the_loss(v):
-    """Against finite differences of 1/2 ||F - P_M F||^2 in double precision; voxels at a kink of the bound are avoided by the step."""
+    """Against finite differences of 1/2 ||F - P_M F||^2 in double precision;
+    voxels at a kink of the bound are avoided by the step.
+    """
     sums = passes.curvature(*_tensors(v.a, v.b, v.constraint)).numpy()
 
     def loss(t):
@@ -173,7 +179,9 @@ def test_steps_of_each_start_have_their_own_length(v):
 
 @pytest.mark.usefixtures("path")
 def test_overlap_counts_visible_voxels_only(v):
-    """sum |F| m and sum |F|^2 where the constraint is a measurement (zero included); a blurred intensity takes the place of |F|^2."""
+    """sum |F| m and sum |F|^2 where the constraint is a measurement (zero included);
+    a blurred intensity takes the place of |F|^2.
+    """
     field, constraint = _tensors(v.a, v.constraint)
     sums = passes.overlap(field, constraint).numpy()
     np.testing.assert_allclose(passes.overlap(2 * field, constraint, passes.intensity(field)).numpy(), sums, rtol=1e-6)

@@ -88,7 +88,9 @@ def test_canonical_text_parses_to_the_same_recipe(text):
 
 @pytest.mark.parametrize("name", ["fast", "coarse"])
 def test_short_presets_end_as_the_conventional_one(name):
-    """A comparison ends both arms with the same threshold, sigma and volume guards; these cost at most 60 ER iterations."""
+    """A comparison ends both arms with the same threshold, sigma and volume guards;
+    these cost at most 60 ER iterations.
+    """
     short, papers = resolve(name), resolve(" autophasenn-600 ")
     assert papers.iterations == 600
     assert sum(short.side(i) ** 3 for i in range(short.iterations)) <= 60  # an iteration costs what its grid has voxels

@@ -49,7 +49,9 @@ def test_resampling_is_what_slices_of_centred_arrays_do(small: tuple[int, ...]) 
     ("old", "new"), [((6, 4, 8), (12, 8, 16)), ((8, 4, 12), (12, 6, 18)), ((12, 8, 16), (6, 6, 8))]
 )
 def test_a_support_covers_what_lies_within_a_voxel(old: tuple[int, ...], new: tuple[int, ...]) -> None:
-    """A new voxel is in where one of the old ones less than an old voxel's side from its centre, along each axis, is in."""
+    """A new voxel is in where one of the old ones less than an old voxel's side from its centre, along each axis,
+    is in.
+    """
     rng = np.random.default_rng(1)
     support = rng.random((2, *old)) < 0.1
     expected = np.zeros((2, *new), bool)

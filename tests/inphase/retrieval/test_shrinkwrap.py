@@ -66,7 +66,9 @@ def test_threshold_and_sigma_follow_their_schedules():
 
 
 def test_a_hot_voxel_does_not_move_the_support():
-    """One voxel four times as bright as the crystal changes less than 3 % of the support; a maximum-based threshold would lose the edges."""
+    """One voxel four times as bright as the crystal changes less than 3 % of the support;
+    a maximum-based threshold would lose the edges.
+    """
     clean = _crystal()
     hot = clean.copy()
     hot[12, 12, 12] = 4
@@ -81,7 +83,9 @@ def test_scale_and_batch_do_not_matter():
 
 
 def test_the_volume_stays_within_its_bounds():
-    """Too few voxels: the strongest of the lower bound are taken; too many: of the upper; another start keeps its own."""
+    """Too few voxels: the strongest of the lower bound are taken; too many: of the upper;
+    another start keeps its own.
+    """
     noise = np.random.default_rng(0).random((N, N, N)).astype(np.float32)  # no ties
     unit = (N / 2) ** 3
 
@@ -96,7 +100,9 @@ def test_the_volume_stays_within_its_bounds():
 
 
 def test_only_the_largest_component_stays():
-    """A small island is dropped, also where the object lies across the array's index 0 (as it does inside the engine)."""
+    """A small island is dropped, also where the object lies across the array's index 0 (as it does inside the
+    engine).
+    """
     amplitude = _crystal()
     amplitude[2:4, 2:4, 2:4] = 1
     both, largest = _wrap(amplitude), _wrap(amplitude, component="largest")

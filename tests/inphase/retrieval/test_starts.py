@@ -52,7 +52,9 @@ def test_random_starts_repeat_with_their_seed_and_differ_among_each_other():
     ("shape", "box"), [((32, 32, 32), (9, 11, 8)), ((30, 34), (9, 8)), ((32,), (8,)), ((64, 34, 26), (20, 9, 7))]
 )
 def test_the_halved_autocorrelation_of_a_box_is_the_box(shape, box):
-    """A box is convex and has a centre: the start's support is centred, of its size to one voxel a side, in any dimension."""
+    """A box is convex and has a centre: the start's support is centred, of its size to one voxel a side,
+    in any dimension.
+    """
     problem, truth = _problem(shape, box)
     support = autocorrelation_support(problem)
     for axis in range(len(shape)):
@@ -88,7 +90,9 @@ def test_jittered_starts_vary_smoothly_around_the_prediction():
 
 
 def test_a_flat_start_of_phase_zero_would_stay_its_own_twin():
-    """Why `flat` has a phase: from phase zero, an object without a centre stays among the self-twins until rounding breaks the tie."""
+    """Why `flat` has a phase: from phase zero, an object without a centre stays among the self-twins until rounding
+    breaks the tie.
+    """
     rng = np.random.default_rng(0)
     obj = np.zeros((16, 16, 16), np.complex64)
     obj[5:10, 6:11, 6:10] = rng.random((5, 5, 4)) + 1j * rng.random((5, 5, 4))

@@ -74,7 +74,9 @@ def test_any_number_of_threads_gives_the_same_bits(threads):
 
 
 def test_torch_lends_its_threads(threads, monkeypatch):
-    """With two threads the team is entered, from a start's own thread it is not, and neither for a volume of one piece."""
+    """With two threads the team is entered, from a start's own thread it is not,
+    and neither for a volume of one piece.
+    """
     entered = []
     monkeypatch.setattr(team, "_parallel", lambda *arguments: entered.append(arguments))
     volume = torch.ones(1, 2 * team.PIECE, dtype=torch.complex64)

@@ -42,7 +42,9 @@ def _score(whole: Whole, obj, support):
 
 @pytest.fixture(scope="module")
 def case():
-    """A crystal of oversampling 6 and 1e7 photons on 64 x 60 x 62 voxels, its peak off the middle; found on 24^3 voxels, binned by 2."""
+    """A crystal of oversampling 6 and 1e7 photons on 64 x 60 x 62 voxels, its peak off the middle;
+    found on 24^3 voxels, binned by 2.
+    """
     truth = crystal(4, (64, 60, 62), (6.0, 6.0, 6.0), strain=0.6, peak=(2.0, -3.0, 1.0))
     measured = pattern(counts(truth.intensity, 1e7))
     model = preprocess(measured, AUTO, (24, 24, 24))
@@ -53,7 +55,9 @@ def case():
 
 
 def test_the_grid_holds_the_whole_measurement_with_the_peak_in_its_middle(case):
-    """No count is lost, nothing is binned, every side is even; what was hidden on the model grid is hidden here, and no more."""
+    """No count is lost, nothing is binned, every side is even;
+    what was hidden on the model grid is hidden here, and no more.
+    """
     _, measured, model, free, _ = case
     whole = Whole.of(measured, AUTO, model, free)
     assert all(n % 2 == 0 for n in whole.problem.modulus.shape)
@@ -66,7 +70,8 @@ def test_the_grid_holds_the_whole_measurement_with_the_peak_in_its_middle(case):
 
 
 def test_the_start_predicts_the_measurement_and_refinement_resolves_more(case):
-    """On the measured voxels the start fits (with the peak one voxel further it would not), and lacks what lies outside its window.
+    """On the measured voxels the start fits (with the peak one voxel further it would not),
+    and lacks what lies outside its window.
 
     Refined there, chi2 and the free log-likelihood fall to less than 0.6 of the start's, hidden voxels never seen on
     either grid, and the object is nearer to the truth at full resolution.
@@ -95,7 +100,9 @@ def test_the_start_predicts_the_measurement_and_refinement_resolves_more(case):
 
 
 def test_the_support_covers_the_same_part_of_real_space():
-    """A ball on 16 x 20 x 18 model voxels binned by (2, 1, 3): the same ball in units of the object, to a voxel at its surface."""
+    """A ball on 16 x 20 x 18 model voxels binned by (2, 1, 3):
+    the same ball in units of the object, to a voxel at its surface.
+    """
     shape, bins, full = (16, 20, 18), (2, 1, 3), (50, 30, 64)
     way = Transform(full, (3, -2, 5), bins, shape)
     size = [n * b for n, b in zip(shape, bins, strict=True)]  # model voxels measure 1 / size, measured ones 1 / full
@@ -125,7 +132,8 @@ def test_another_grid_must_be_unbinned_and_of_the_same_measurement():
 
 
 def test_scan_54(real_data: Path) -> None:
-    """The real crystal, cut to 96^3 detector voxels around its peak: found on 32^3 (binned by 3, the rest cut off), refined on all.
+    """The real crystal, cut to 96^3 detector voxels around its peak:
+    found on 32^3 (binned by 3, the rest cut off), refined on all.
 
     Hidden voxels are predicted better than by the start, and the object stays the same one (correlation above 0.9).
     """

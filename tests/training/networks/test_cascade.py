@@ -60,7 +60,9 @@ def test_projection_puts_the_measured_modulus_where_it_is_known() -> None:
 
 
 def test_network_predicts_a_box_within_its_ranges() -> None:
-    """Amplitude in [0, 1], phase in (-pi, pi], of the central 32^3 box, for any batch size; each step is one more object."""
+    """Amplitude in [0, 1], phase in (-pi, pi], of the central 32^3 box, for any batch size;
+    each step is one more object.
+    """
     network = small()
     for batch in (1, 3):
         with torch.no_grad():

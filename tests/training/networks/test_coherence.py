@@ -29,7 +29,9 @@ def seen(field: Tensor) -> Tensor:
 
 
 def test_the_convolution_is_the_simulators(field: Tensor, seen: Tensor) -> None:
-    """On the whole pattern, to 1e-5 of the largest intensity: both in single precision; no less than LEAST of what was there."""
+    """On the whole pattern, to 1e-5 of the largest intensity: both in single precision;
+    no less than LEAST of what was there.
+    """
     intensity = field.abs().square()[:, None]
     found = Coherence(64, 64).blurred(DECAY, intensity)
     expected = torch.maximum(seen[:, None].square(), LEAST * intensity)
@@ -37,7 +39,9 @@ def test_the_convolution_is_the_simulators(field: Tensor, seen: Tensor) -> None:
 
 
 def test_the_centre_is_blurred_alike(field: Tensor, seen: Tensor) -> None:
-    """On the central 32^3 but for its two outermost voxels, where what lies beyond is missing: to 1e-3 of the largest intensity."""
+    """On the central 32^3 but for its two outermost voxels, where what lies beyond is missing:
+    to 1e-3 of the largest intensity.
+    """
     inner = slice(16, 48)
     intensity = field.abs().square()[:, None, inner, inner, inner]
     found = Coherence(64, 32).blurred(DECAY, intensity)[..., 2:-2, 2:-2, 2:-2]
@@ -72,14 +76,18 @@ def test_in_coherent_light_nothing_is_blurred(field: Tensor) -> None:
 
 
 def test_the_modulus_of_coherent_light_comes_back(field: Tensor, seen: Tensor) -> None:
-    """From the true phases and lengths: to 1 % wherever a thousandth of the largest modulus is left, a millionth of the intensity."""
+    """From the true phases and lengths: to 1 % wherever a thousandth of the largest modulus is left,
+    a millionth of the intensity.
+    """
     found = Coherence(64, 64).coherent(DECAY, field.abs().square()[:, None], seen[:, None])
     bright = field.abs() > 1e-3 * field.abs().max()
     assert ((found[:, 0] - field.abs()).abs()[bright] / field.abs()[bright]).max() < 0.01
 
 
 def test_binning_is_nearly_such_a_decay() -> None:
-    """By 2 to 4: a Gaussian of the typical decay is within 0.09 of what summing detector voxels leaves up to half a frame, 0.65 to 0.71."""
+    """By 2 to 4: a Gaussian of the typical decay is within 0.09 of what summing detector voxels leaves up to half a
+    frame, 0.65 to 0.71.
+    """
     for bins in (2, 3, 4):
         line = binning_lines(torch.tensor([[bins] * 3]), FRAME)[0][0, 32:]
         gaussian = torch.exp(-TYPICAL * (torch.arange(32) / 32).square() / 2)

@@ -29,7 +29,8 @@ def pattern(inputs: tuple[str, ...]) -> dict[str, Tensor]:
 def test_in_bfloat16_it_predicts_and_learns_the_same_but_for_rounding(name: str) -> None:
     """In single precision what goes in and comes out; of 8 bits the products between, forwards and backwards.
 
-    A tenth of the amplitude, and a likeness of 0.99, is what ten layers of 8 bits and the norms of two crystals make of it.
+    A tenth of the amplitude, and a likeness of 0.99, is what ten layers of 8 bits and the norms of two crystals make of
+    it.
     """
     torch.manual_seed(0)
     network = build(name, **NETWORKS[name]).to(memory_format=torch.channels_last_3d)
@@ -65,7 +66,9 @@ def test_it_is_no_part_of_the_weights() -> None:
 
 @pytest.mark.parametrize("side", [1, 2, 3, 4])
 def test_short_sides_learn_in_single_precision(side: int) -> None:
-    """A convolution whose kernel is as long as the volume: torch's slope in bfloat16 would take in what memory held before."""
+    """A convolution whose kernel is as long as the volume:
+    torch's slope in bfloat16 would take in what memory held before.
+    """
     generator = torch.Generator().manual_seed(0)
     x, slope = (torch.randn(2, 8, side, 8, 8, generator=generator) for _ in range(2))
     layer = nn.Conv3d(8, 8, 3, padding=1).to(memory_format=torch.channels_last_3d)

@@ -16,7 +16,9 @@ from training.networks.planes import convolved, gathered, scattered
 def test_planes_give_what_the_volume_gives(
     way: Callable[[nn.Conv3d, Tensor], Tensor], channels: tuple[int, int]
 ) -> None:
-    """Two volumes of three different sides, so that no plane can come from a neighbour in the batch; single precision."""
+    """Two volumes of three different sides, so that no plane can come from a neighbour in the batch;
+    single precision.
+    """
     torch.manual_seed(1)
     convolution = nn.Conv3d(*channels, 3, padding=1)
     x = torch.randn(2, channels[0], 5, 6, 7)

@@ -1,4 +1,6 @@
-"""training.networks.search: against the same iterations by numpy and scipy, what they find, and the graph they become."""
+"""training.networks.search: against the same iterations by numpy and scipy, what they find,
+and the graph they become.
+"""
 
 from collections.abc import Callable
 
@@ -42,7 +44,8 @@ def pattern(crystal: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def by_numpy(start: Volume, modulus: NDArray[np.float64], known: NDArray[np.bool_]) -> Volume:
-    """Two rounds and the end of them by the definition of RAAR, beta / 2 (R_S R_M + 1) + (1 - beta) P_M; (n, n, n) each.
+    """Two rounds and the end of them by the definition of RAAR, beta / 2 (R_S R_M + 1) + (1 - beta) P_M;
+    (n, n, n) each.
 
     Whatever is outside the room is cut away each time.
     """
@@ -90,7 +93,9 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rounds_are_what_numpy_makes_of_the_definition(
     side: int, crystal: Tensor, pattern: tuple[Tensor, Tensor]
 ) -> None:
-    """From a disturbed crystal in another scale; single precision over 28 iterations of a chaotic map: 1e-3 of the largest value."""
+    """From a disturbed crystal in another scale; single precision over 28 iterations of a chaotic map:
+    1e-3 of the largest value.
+    """
     modulus, known = pattern
     generator = torch.Generator().manual_seed(2)
     start = crystal * torch.polar(torch.ones(()), torch.rand(crystal.shape, generator=generator))
@@ -122,7 +127,9 @@ def likeness(crystal: Tensor, found: Tensor) -> float:
 
 
 def test_it_finds_the_crystal_from_a_wrong_phase(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:
-    """From its shape without its phase, 0.87: to better than 0.95, where the truth itself, seen through the window, has 0.97."""
+    """From its shape without its phase, 0.87: to better than 0.95, where the truth itself,
+    seen through the window, has 0.97.
+    """
     start = crystal.abs() + 0j
     found = torch.complex(*Search(64, [(1, 6, 4)])(pair(start), *pattern)[0].unbind(1))
     assert likeness(crystal, start) < 0.9
@@ -167,7 +174,9 @@ def test_without_it_the_object_takes_up_what_is_missing(crystal: Tensor) -> None
 def test_groups_of_starts_find_what_all_together_find(
     crystal: Tensor, pattern: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two crystals with six starts each, by groups of two: to what another order of sums may change in 29 iterations of a chaotic map."""
+    """Two crystals with six starts each, by groups of two:
+    to what another order of sums may change in 29 iterations of a chaotic map.
+    """
     starts = pair(torch.cat([crystal.abs() + 0j, crystal.abs().flip(1) + 0j]))
     patterns = [x.expand(2, -1, -1, -1) for x in pattern]
     stages = [(6, 1, 3), (1, 1, 4)]
@@ -203,13 +212,16 @@ def test_of_several_trials_the_best_is_taken(crystal: Tensor, pattern: tuple[Ten
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:# The axis name")
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # the export takes more than a minute of a free core
 def test_the_graph_is_a_loop_and_finds_the_same(
     crystal: Tensor, pattern: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A loop for each stage: 1e-4 of the largest value, twenty times what rounding leaves, which processors may do otherwise.
+    """A loop for each stage: 1e-4 of the largest value, twenty times what rounding leaves,
+    which processors may do otherwise.
 
-    Exported with two crystals, asked with one. The first stage's starts go in two groups. Rounds of one iteration instead
-    of ten, since each is written out in the graph, and an export takes as much longer.
+    Exported with two crystals, asked with one. The first stage's starts go in two groups. Rounds of one iteration
+    instead of ten, since each is written out in the graph, and an export takes as much longer.
     """
     monkeypatch.setattr(search, "EVERY", 1)
     monkeypatch.setattr(search, "LAST", 2)

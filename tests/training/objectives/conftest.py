@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from training.data import Sample
+from training.networks.network import Network
 from training.simulate.detector import Measurement
 from training.transform import embed, forward
 
 FRAME, BOX = (32, 32, 32), (16, 16, 16)
 
 
-class Oracle(nn.Module):
+class Oracle(Network):
     """Predicts what it was told."""
 
     inputs = ("modulus",)

@@ -29,7 +29,9 @@ def test_the_truth_costs_nothing_in_any_step(case: Case) -> None:
 
 
 def test_errors_are_those_of_the_formulas(case: Case) -> None:
-    """numpy: mean |a - a'|, mean |phi - phi'| / 2 pi, mean difference of the reduced moduli; the last step adds them."""
+    """numpy: mean |a - a'|, mean |phi - phi'| / 2 pi, mean difference of the reduced moduli;
+    the last step adds them.
+    """
     generator = torch.Generator().manual_seed(1)
     wrong = Oracle(torch.rand(2, 16, 16, 16, generator=generator), torch.rand(2, 16, 16, 16, generator=generator))
     features = features_of(case.sample.measurement)
@@ -85,7 +87,9 @@ def test_the_nearer_twin_is_the_target(case: Case) -> None:
 
 
 def test_balanced_errors_weigh_crystal_and_surroundings_alike(case: Case) -> None:
-    """Nothing at all costs half, and so does everything; unbalanced, nothing costs the little that the crystal fills."""
+    """Nothing at all costs half, and so does everything;
+    unbalanced, nothing costs the little that the crystal fills.
+    """
     features = features_of(case.sample.measurement)
     filled = (case.objects.abs() > 0.5).float().mean().item()
     for value in (0.0, 1.0):

@@ -6,10 +6,11 @@ from torch import Tensor, nn
 
 from tests.training.objectives.conftest import Case
 from training.losses import modulus_errors
+from training.networks.network import Network
 from training.objectives.correlation import Correlation
 
 
-class Steps(nn.Module):
+class Steps(Network):
     """A cascade that predicts what it was told, (B, 2, m, m, m) for each step."""
 
     inputs = ("modulus",)

@@ -21,7 +21,9 @@ def test_the_truth_and_its_twin_cost_nothing(case: Case) -> None:
 
 
 def test_it_is_what_is_unlike_and_the_share_of_r(case: Case) -> None:
-    """Noise around the crystal, alike to nothing at any place, has its share of the intensity; R is that of `losses`."""
+    """Noise around the crystal, alike to nothing at any place, has its share of the intensity;
+    R is that of `losses`.
+    """
     generator = torch.Generator().manual_seed(0)
     noise = torch.polar(torch.full(case.objects.shape, 0.1), 7 * torch.rand(case.objects.shape, generator=generator))
     wrong = torch.where(case.objects.abs() > 0, case.objects, noise)

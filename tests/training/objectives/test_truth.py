@@ -1,4 +1,6 @@
-"""training.objectives.truth, by the likeness of training.objectives.correlation: neither twin nor shift nor phase offset counts."""
+"""training.objectives.truth, by the likeness of training.objectives.correlation:
+neither twin nor shift nor phase offset counts.
+"""
 
 import numpy as np
 import pytest
@@ -48,7 +50,9 @@ def test_agrees_with_the_alignment_of_the_results() -> None:
 
 
 def test_parts_of_a_voxel_do_not_count_either() -> None:
-    """Moved by a Fourier shift, nearest to whole voxels, then settled: what is left is at most half a part along each axis."""
+    """Moved by a Fourier shift, nearest to whole voxels, then settled:
+    what is left is at most half a part along each axis.
+    """
     truth = crystals(2)
     frequency = torch.fft.fftfreq(32)
     offset = (1.3, -0.45, 0.1)

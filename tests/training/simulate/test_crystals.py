@@ -71,7 +71,9 @@ def test_bounding_box_is_that_of_all_samples() -> None:
 
 
 def test_density_matches_brute_force_volume() -> None:
-    """The summed density is the polyhedron's volume as a Monte Carlo count of n.x <= d gives it (2 %: 200,000 points)."""
+    """The summed density is the polyhedron's volume as a Monte Carlo count of n.x <= d gives it (2 %:
+    200,000 points).
+    """
     settings = CrystalSettings()
     extent = torch.tensor([[26.0, 24.0, 22.0]])
     planes = facet_planes(1, settings, generator(5), torch.device("cpu"))
@@ -83,7 +85,9 @@ def test_density_matches_brute_force_volume() -> None:
 
 
 def test_strain_free_crystals_have_only_the_ramp_of_their_peak() -> None:
-    """Without strain and with a centred peak the phase is zero; with an offset the phase gradient is 2 pi offset / N."""
+    """Without strain and with a centred peak the phase is zero;
+    with an offset the phase gradient is 2 pi offset / N.
+    """
     flat = CrystalSettings(strain_free=1.0, peak_offset=0.0, amplitude_variation=0.0)
     obj = crystals(2, FRAME, BOX, flat, generator(2))
     assert torch.angle(obj).abs().max() < 1e-6

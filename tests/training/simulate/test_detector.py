@@ -59,7 +59,9 @@ def test_photons_are_poisson_on_the_intensity() -> None:
 
 
 def test_mask_states_and_hidden_voxels() -> None:
-    """Masked pixels are masked in all frames, the range is padded at its ends, islands hide about 5 % outside the centre."""
+    """Masked pixels are masked in all frames, the range is padded at its ends,
+    islands hide about 5 % outside the centre.
+    """
     made = sample(FitSettings(), 3, 0, 8, torch.device("cpu")).measurement
     assert (made.intensity[made.mask != MaskState.VALID] == 0).all()
     padded = (made.mask == MaskState.PADDING).flatten(2).all(2)

@@ -19,7 +19,9 @@ SMALL = ScanSettings(
 
 
 def test_peak_gap_and_photons_are_where_they_should_be() -> None:
-    """The brightest good voxel lies at the set offset, the gap is saturated, the photons are the set number within faults."""
+    """The brightest good voxel lies at the set offset, the gap is saturated,
+    the photons are the set number within faults.
+    """
     scan = simulate_scan(1, SMALL)
     assert (scan.frames[:, 50:53] == SATURATED).all()
     clean = np.abs(fourier.forward(scan.truth)) ** 2

@@ -31,7 +31,8 @@ def block(settings: AtomisticSettings) -> Floats:
 
     atoms = bulk(settings.element, "fcc", a=settings.lattice_parameter, cubic=True).repeat(settings.block_cells)
     sites: Floats = atoms.get_positions()
-    return sites - 0.5 * (sites.max(0) + sites.min(0))
+    centre: Floats = 0.5 * (sites.max(0) + sites.min(0))
+    return sites - centre
 
 
 def draw_planes(settings: AtomisticSettings, random: np.random.Generator) -> Planes:

@@ -79,8 +79,8 @@ def produce(
     Each crystal is on disk as soon as it is done: its shard is written anew. Interrupted or killed, nothing is lost but
     the crystals that were being made; the same call goes on. More crystals may be asked for later.
 
-    Raises ProducerError where the folder holds crystals of other settings, another producer writes there or a worker dies,
-    and relaxation.AtomisticExtraError where LAMMPS is missing.
+    Raises ProducerError where the folder holds crystals of other settings, another producer writes there or a worker
+    dies, and relaxation.AtomisticExtraError where LAMMPS is missing.
     """
     relaxation.require()
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,9 @@ def crystal_seed(seed: int, number: int) -> int:
 
 
 class _Shard:
-    """A shard that is filled crystal by crystal and stays in the order of the seeds; between two it lies on disk alone."""
+    """A shard that is filled crystal by crystal and stays in the order of the seeds;
+    between two it lies on disk alone.
+    """
 
     def __init__(
         self, folder: Path, settings: AtomisticSettings, seed: int, number: int, size: int, crystals: int
@@ -124,7 +126,8 @@ class _Shard:
             raise ProducerError(f"{self.path} is no shard ({error}): move it away, or take another folder") from error
         if found != self.settings:
             raise ProducerError(
-                f"{self.path} was made with other settings ({_difference(found, self.settings)}): take those, or another folder"
+                f"{self.path} was made with other settings ({_difference(found, self.settings)}): take those, or "
+                "another folder"
             )
         return present
 
@@ -154,7 +157,9 @@ def _only_producer(folder: Path) -> Iterator[None]:
 
 
 def _made(settings: AtomisticSettings, seeds: list[int], processes: int) -> Generator[Crystal, None, None]:
-    """Crystals as they get done, no more of them in memory than are being made. Whatever ends this, no worker outlives it."""
+    """Crystals as they get done, no more of them in memory than are being made.
+    Whatever ends this, no worker outlives it.
+    """
     if not seeds:
         return
     others = set(multiprocessing.active_children())

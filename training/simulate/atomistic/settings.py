@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class AtomisticSettings:
     """How a crystal is drawn, relaxed and binned; a shard holds crystals of one of these. Ranges are uniform.
 
-    lattice_parameter: angstrom, of the potential at rest: that of Au_u3 (Foiles, Baskes & Daw, Phys. Rev. B 33, 7983 (1986)).
-        The papers write 4.078, the measured one; with it the crystals would start compressed.
+    lattice_parameter: angstrom, of the potential at rest: that of Au_u3 (Foiles, Baskes & Daw, Phys. Rev. B 33, 7983
+        (1986)). The papers write 4.078, the measured one; with it the crystals would start compressed.
     block_cells: edge of the block in unit cells: 50 are 20.4 nm and 500,000 atoms.
     plane_distance: of a cutting plane from the block's centre, in units of its half edge.
     strain: largest entry of the deformation gradient's difference from 1, in compression, tension and simple shear.

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,7 +20,8 @@ SETTINGS = "settings"  # attribute: JSON of AtomisticSettings
 class Crystal:
     """One crystal; a dataset of a shard is a field of this, stacked.
 
-    objects: (box, box, box) complex64: density in units of the bulk's and phase in radians (-G.u), peak on the DC voxel.
+    objects: (box, box, box) complex64: density in units of the bulk's and phase in radians (-G.u), peak on the DC
+    voxel.
     seeds: what it was drawn from. atoms: their number.
     peaks: (3,) where the peak was (voxels.Voxels.peak). distances: (26,) angstrom, of the planes (crystal.Planes).
     deformations: (3, 3), the deformation gradient that was applied.
@@ -89,5 +91,6 @@ def crystals(path: Path) -> list[Crystal]:
 def settings(path: Path) -> AtomisticSettings:
     """What the crystals of a shard were made of."""
     with h5py.File(path) as file:
-        values = json.loads(file.attrs[SETTINGS])
-    return AtomisticSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        stored: dict[str, Any] = json.loads(file.attrs[SETTINGS])
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    return AtomisticSettings(**values)

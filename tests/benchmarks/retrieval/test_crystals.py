@@ -1,9 +1,8 @@
-"""The crystals and the bookkeeping of the comparison of phase retrievals."""
+"""The crystals of the comparison of phase retrievals."""
 
 import numpy as np
 import pytest
 
-from benchmarks.retrieval.arms import Result, Score, Task
 from benchmarks.retrieval.crystals import EVALUATION_SEED, KINDS, TUNING_SEED, Kind, crystal
 from inphase.fourier import forward
 
@@ -24,10 +23,3 @@ def test_a_crystal_is_hard_centred_and_its_own_measurement(kind):
 def test_the_evaluated_crystals_are_not_those_that_were_tuned_on():
     """The two sets of seeds are disjoint."""
     assert abs(EVALUATION_SEED - TUNING_SEED) >= len(KINDS)
-
-
-def test_the_largest_cluster_counts_who_agrees_with_one():
-    """0 agrees with 1 and 2, which do not agree with each other; 3 stands alone."""
-    score = Score(None, 0.1, None, 100, None, 1.0)
-    pairs = ((0, 1, 0.96), (0, 2, 0.95), (0, 3, 0.2), (1, 2, 0.94), (1, 3, 0.1), (2, 3, 0.1))
-    assert Result(Task(0, None, "standard", 4), (score,) * 4, pairs).cluster == 3

@@ -1,0 +1,62 @@
+"""A single detector frame through the service: sent, named, refined by the worker's code, fetched and looked at."""
+
+import io
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.flat import counts
+from tests.service.api.conftest import NPY, npy
+from tests.service.api.test_bad_input import check
+from tests.service.api.test_jobs import client, read, submit, work
+from tests.service.api.test_reconstructions import URL, load
+
+__all__ = ["client"]  # a fixture
+
+OPTIONS = {"start": "random", "refine": "10*ER", "starts": 1}
+
+
+async def test_a_frame_is_refined_and_fetched(client: httpx.AsyncClient) -> None:
+    """Its result has two axes, its arrays are cut by two indices and shown whole, and the preview is the image."""
+    answer = await submit(client, counts(), **OPTIONS)
+    job_id = answer.json()["id"]
+    await work(client, job_id)
+    document = (await client.get(f"/v1/jobs/{job_id}")).json()
+    assert (document["state"], document["preprocess"]["shape"]) == ("succeeded", [64, 64]), document
+    where = f"/v1/jobs/{job_id}/result"
+    arrays = load(await client.get(where))
+    assert arrays["object"].shape == (64, 64)
+    row = np.load(io.BytesIO((await client.get(f"{where}/phase", params={"slice": "32,:"})).content))
+    np.testing.assert_array_equal(row, arrays["phase"][32])
+    picture = await client.get(f"{where}/amplitude", params={"format": "png"})
+    assert Image.open(io.BytesIO(picture.content)).size == (64, 64)
+    preview = await client.get(f"/v1/jobs/{job_id}/preview")
+    assert Image.open(io.BytesIO(preview.content)).size == (64, 128)
+    for form in ("cxi", "vti", "vts", "mat"):
+        assert (await client.get(where, params={"format": form})).status_code == 200
+    check(await client.get(f"{where}/strain"), 404, "geometry")
+
+
+@pytest.mark.parametrize("name", ["frame.tif", "frame.npy", "stack.npy"])
+async def test_a_frame_in_a_file_is_the_same_job(client: httpx.AsyncClient, data_root: Path, name: str) -> None:
+    """A TIFF, an npy and a stack of one frame, named by their path: the same input as the bytes themselves."""
+    frame = counts()
+    tifffile.imwrite(data_root / "frame.tif", frame)
+    np.save(data_root / "frame.npy", frame)
+    np.save(data_root / "stack.npy", frame[None])
+    sent = (await submit(client, frame, **OPTIONS)).json()["id"]
+    named = await client.post(URL, json={"source": {"kind": "file", "path": name}, "wait": 0, **OPTIONS})
+    await read(client, named.json()["id"])
+    documents = [(await client.get(f"/v1/jobs/{job}")).json() for job in (sent, named.json()["id"])]
+    assert documents[0]["input"]["digest"] == documents[1]["input"]["digest"]
+
+
+async def test_a_network_for_volumes_is_refused_for_a_frame(client: httpx.AsyncClient) -> None:
+    """422 with the way out, and nothing is left."""
+    answer = await client.post(URL, content=npy(counts()), headers=NPY)
+    check(answer, 422, "2 axes", "start=random")
+    assert (await client.get("/v1/jobs")).json()["jobs"] == []
