@@ -226,9 +226,9 @@ def serve(
         "models_dir": models_dir, "redis_url": redis_url, "workers": workers, "threads": threads, "queue": queue,
     }  # fmt: skip
     settings = _settings(**given)
-    _preflight(settings)
-    sockets = bind(settings.host, settings.port)
+    sockets = bind(settings.host, settings.port)  # first: where it fails, nothing has been written
     try:
+        _preflight(settings)
         configure_logging()
         web = create_app(settings)
         if key := web.state.services.generated_key:
