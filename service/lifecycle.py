@@ -82,6 +82,8 @@ class Services:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        if self.reader is not None:
+            await self.reader.stop()
         if self.pulse is not None:
             await self.pulse.close()
         await anyio.to_thread.run_sync(self._stop)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
@@ -40,10 +40,10 @@ from service.document import JobDocument
 from service.errors import ApiError
 from service.intake.acceptance import new_document
 from service.intake.options import JobOptions
-from service.intake.reader import Reader
+from service.intake.reader import Reader, new_token, reason
 from service.intake.sources import FileSource, load
 from service.intake.submission import Sender, Submission, Upload
-from service.jobs.errors import QueueUnavailableError
+from service.jobs.errors import QueueUnavailableError, UnknownJobError
 from service.jobs.record import JobRecord, Repeatable
 from service.jobs.state import JobState
 from service.lifecycle import Services
@@ -146,10 +146,7 @@ async def reconstruct(
         sender = Sender(caller.owner)
         if idempotency_key is not None:
             sender = replace(sender, repeatable=await _repeatable(idempotency_key, request, received, services))
-            if (earlier := await _replayed(sender, services)) is not None:
-                answered = await _outcome(earlier, patience, services, clock)
-                return await _response(request, call, answered, services)
-        answered = await _carried_out(received, sender, patience, services, clock, held)
+        answered = await _answered(received, sender, patience, services, clock, held)
     return await _response(request, call, answered, services)
 
 
@@ -248,37 +245,56 @@ class _Patience:
         return max(0.0, self._end - time.monotonic())
 
 
+async def _answered(
+    received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
+) -> _Answered:
+    """Carry the request out, unless it came before."""
+    while True:
+        try:
+            if (earlier := await _replayed(sender, services)) is not None:
+                return await _outcome(earlier, patience, services, clock)
+            return await _carried_out(received, sender, patience, services, clock, held)
+        except UnknownJobError:
+            if sender.repeatable is None:
+                raise
+            # the same call was here at the same moment, read the data, was refused, and left nothing to be joined
+
+
 async def _carried_out(
     received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
 ) -> _Answered:
     """Record the job, read its data while the caller waits, and wait for its end."""
+    token = new_token() if patience.any else ""
     try:
         with anyio.CancelScope(shield=True):  # what has come whole becomes a job, also where its sender has left
-            record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan))
+            record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan, token))
     except QueueUnavailableError as error:
         why = error
         return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
     reader = services.reader
     assert reader is not None  # what records jobs reads them
-    if record.state is not JobState.ACCEPTED:
-        return await _outcome(record, patience, services, clock)
-    if not patience.any or (token := await in_thread(lambda: reader.take(record.job_id))) is None:
-        await in_thread(lambda: services.intake.secure(record.job_id))
+    if not token or record.reader != token:
         reader.wake.set()
         return await _outcome(record, patience, services, clock)
-    reading = asyncio.ensure_future(_read(record, token, received, services, clock, held.pop_all()))
+    own = Clock()  # the caller's is read when the caller is answered, and the reading may go on then
+    reading = asyncio.ensure_future(_read(record, token, received, services, own, held.pop_all()))
     try:
-        await asyncio.wait({reading}, timeout=patience.left)
+        await _or_leaving(reading, services, patience.left)
     finally:  # the caller may have gone
         if not reading.done():
             reading.add_done_callback(lambda task: _told_too_late(task, record.job_id, token, reader, services))
     if not reading.done():
-        await in_thread(lambda: services.intake.secure(record.job_id))
         return await _outcome(record, patience, services, clock)
+    clock.ms.update(own.ms)
     try:
         read = reading.result()
-    except Exception:
-        await in_thread(lambda: services.intake.discard(record.job_id, token))
+    except QueueUnavailableError as error:
+        why = error
+        return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
+    except Exception as error:
+        told = reason(error)
+        with suppress(QueueUnavailableError), anyio.CancelScope(shield=True):  # else who reads it next says the same
+            await in_thread(lambda: services.intake.discard(record.job_id, token, told))
         raise
     return await _outcome(read, patience, services, clock)
 
@@ -289,8 +305,9 @@ async def _read(
     """Read the data; the body's share of the memory is held until that is done, whoever waits."""
     reader = services.reader
     assert reader is not None
-    async with held:
-        return await services.compute(lambda: reader.read(record.job_id, token, clock, received.scan))
+    with reader.reading(token):
+        async with held:
+            return await services.compute(lambda: reader.read(record.job_id, token, clock, received.scan))
 
 
 def _told_too_late(
@@ -335,9 +352,12 @@ def _data(received: _Received, services: Services) -> RawScan:
 
 
 async def _outcome(record: JobRecord, patience: _Patience, services: Services, clock: Clock) -> _Answered:
-    """The job as it is when it has ended or the time is up."""
-    if not record.state.final and (waited := await _waited(record.job_id, patience.left, services)) is not None:
+    """The job as it is when it has ended or the time is up. Raises UnknownJobError where it was discarded meanwhile."""
+    if not record.state.final and patience.left and (waited := await _waited(record.job_id, patience.left, services)):
         record = waited
+    if record.state in (JobState.ACCEPTED, JobState.READING):
+        with suppress(QueueUnavailableError):  # then nobody can discard it either
+            await in_thread(lambda: services.intake.promise(record.job_id))
     now = current(record)
     if now.reused_from is None and now.report is not None:
         clock.ms.update(now.report.timings_ms)
@@ -348,9 +368,8 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
     """The record when the job has ended, the time is up or the service leaves; None where Redis is away."""
     assert services.records is not None
     waiting = asyncio.ensure_future(services.records.wait(job_id, patience))
-    leaving = asyncio.ensure_future(services.draining.wait())
     try:
-        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await _or_leaving(waiting, services)
         if waiting.done():
             return waiting.result()
         records = services.records
@@ -360,6 +379,16 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
     finally:
         with anyio.CancelScope(shield=True):  # the caller may be gone: what was begun is ended all the same
             await end(waiting)
+
+
+async def _or_leaving(task: asyncio.Future[JobRecord], services: Services, seconds: float | None = None) -> None:
+    """Returns when the task is done, the time is up or the service leaves."""
+    leaving = asyncio.ensure_future(services.draining.wait())
+    either: set[asyncio.Future[Any]] = {task, leaving}
+    try:
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        with anyio.CancelScope(shield=True):
             await end(leaving)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def work(options: "Options", reading: "Reading", url: str, key: str, fresh: bool, held: ExitStack) -> Work:
     """What lets the service at a URL reconstruct one scan. reading: of each scan."""
-    from inphase.client import Client
+    from inphase.client import FINAL, Client
     from inphase.formats import read_as
 
     client = held.enter_context(Client(url, key))
@@ -27,7 +27,7 @@ def work(options: "Options", reading: "Reading", url: str, key: str, fresh: bool
         stage("reading")
         raw = read_as(scan.path, reading, options.domain)
         document = client.reconstruct(raw, wait=0.5, sent=stage("sending"), key=uuid4().hex, **asked)
-        if document["state"] in ("queued", "running"):
+        if document["state"] not in FINAL:
             document = _followed(client, document["id"], stage, cancelled)
         if document["state"] == "cancelled":
             raise CancelledError(f"job {document['id']} was cancelled")

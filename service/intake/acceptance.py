@@ -16,7 +16,6 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 
-from inphase.errors import CancelledError
 from inphase.formats import RawScan
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
@@ -25,7 +24,7 @@ from service.document import JobDocument
 from service.errors import ApiError
 from service.intake.submission import UPLOAD, Sender, Submission, Upload, upload_arrays
 from service.jobs.broker import Queue
-from service.jobs.errors import DocumentError, QueueUnavailableError, StoreError
+from service.jobs.errors import DocumentError, QueueUnavailableError, StoreError, UnknownJobError
 from service.jobs.housekeeping import make_room
 from service.jobs.record import JobRecord, NewScan, Records, SeriesScan
 from service.jobs.series import SeriesRecords
@@ -33,6 +32,7 @@ from service.jobs.state import JobState, Priority
 from service.jobs.store import Arrays, Store
 from service.settings import Bounds
 
+INPUT: Final = "input"  # what a worker reads, and the document as it was then
 RESULT: Final = "result-0"  # of a job that no worker has attempted
 FIRST: Final = "revision-1"  # the network's image of a job that a worker refines; made when somebody asks for it
 
@@ -74,18 +74,22 @@ class Intake:
         self._records, self._series, self._queue = records, series, queue
         self._store, self._bounds = store, bounds
 
-    def accept(self, submission: Submission, sender: Sender, scan: RawScan | None = None) -> JobRecord:
+    def accept(
+        self, submission: Submission, sender: Sender, scan: RawScan | None = None, reader: str = ""
+    ) -> JobRecord:
         """Record a job whose data are still to be read; the record of the job that stands for it now.
 
         scan: what was sent, where the submission says so; in the store before the job is recorded, but not forced to the
-        disk (`secure`). The job is another one's where the request came before.
+        disk (`promise`). reader: who reads it at once, while its sender waits. The job is another one's where the request
+        came before.
         Raises QueueUnavailableError, StoreFullError, ApiError 503, KeyReusedError, CancelledError: nothing was accepted.
         """
         records, _ = self._kept()
         waiting = records.count(JobState.QUEUED) + sum(
             records.count_unread(priority) for priority in (Priority.HIGH, Priority.NORMAL)
         )
-        if waiting >= self._bounds.queued_jobs:
+        needs_room = submission.options.imaging().recipe() is not None or not reader  # else it waits for nobody
+        if needs_room and waiting >= self._bounds.queued_jobs:
             raise ApiError(503, f"{waiting} jobs wait already: try again in a moment, or start more workers")
         document = new_document(submission, sender.owner)
         if isinstance(submission.source, Upload):
@@ -93,7 +97,7 @@ class Intake:
             self._write(document.id, UPLOAD, upload_arrays(scan), durable=False)
         try:
             found = records.create(
-                document.id, document.to_json(), asked=submission.model_dump_json(by_alias=True),
+                document.id, document.to_json(), asked=submission.model_dump_json(by_alias=True), reader=reader,
                 priority=submission.options.priority, owner=sender.owner, repeatable=sender.repeatable, scan=sender.scan,
             )  # fmt: skip
         except BaseException:
@@ -116,9 +120,14 @@ class Intake:
         records.create_all(jobs, priority=submissions[0].options.priority, owner=owner)
         self._series.close_series(series_id)
 
-    def secure(self, job_id: str) -> None:
-        """Force what was sent to the disk: its sender is told that the job is accepted before it has been read."""
+    def promise(self, job_id: str) -> None:
+        """A sender is told that the job is accepted before it has been read: what was sent is forced to the disk.
+
+        Raises UnknownJobError where the job was discarded meanwhile, QueueUnavailableError.
+        """
+        records, _ = self._kept()
         self._store.sync(job_id, UPLOAD)
+        records.promise(job_id)
 
     def hand_out(
         self, record: JobRecord, reader: str, prepared: PreparedPattern, report: Report, *, reuse: bool
@@ -128,14 +137,14 @@ class Intake:
         document = self._document(record, report)
         identity = "" if record.series else fingerprint(prepared, report, record.owner)
         if identity and reuse and self._reused(identity, document, reader):
-            return records.get(record.job_id)
-        self._write(record.job_id, "input", prepared.to_arrays())
+            return self._left(record.job_id)
+        stored = document.to_json()
+        self._write(record.job_id, INPUT, prepared.to_arrays() | {"document": np.array(stored.decode())})
         first = FIRST if prepared.prediction is not None else ""
-        if records.queue(record.job_id, reader, document.to_json(), fingerprint=identity, first=first):
+        if records.queue(record.job_id, reader, stored, fingerprint=identity, first=first):
             with suppress(QueueUnavailableError):  # recorded, so housekeeping hands it out when Redis is back
                 queue.enqueue(record.job_id, record.priority)
-        self._store.delete(record.job_id, UPLOAD)
-        return records.get(record.job_id)
+        return self._left(record.job_id)
 
     def keep(self, record: JobRecord, reader: str, result: Reconstruction) -> JobRecord:
         """Keep what was computed at once. Raises as `accept`."""
@@ -144,20 +153,30 @@ class Intake:
         stored = document.to_json()
         self._write(record.job_id, RESULT, result.with_document(stored.decode()))
         records.conclude(record.job_id, reader, JobState.SUCCEEDED, document=stored, result=RESULT)
-        self._store.delete(record.job_id, UPLOAD)
-        return records.get(record.job_id)
+        return self._left(record.job_id)
 
     def fail(self, job_id: str, reader: str, reason: str) -> None:
         """The data cannot be used, and nobody waits to be told."""
         records, _ = self._kept()
-        if records.conclude(job_id, reader, JobState.FAILED, reason=reason):
-            self._store.delete(job_id, UPLOAD)
+        records.conclude(job_id, reader, JobState.FAILED, reason=reason)
+        self._left(job_id)
 
-    def discard(self, job_id: str, reader: str) -> None:
-        """The data cannot be used, and the sender is told so at once: nothing stays."""
+    def discard(self, job_id: str, reader: str, reason: str) -> None:
+        """The data cannot be used, and the sender is told so at once: nothing stays, unless the job was promised to another."""
         records, _ = self._kept()
-        records.discard(job_id, reader)
-        self._store.delete(job_id)
+        if records.discard(job_id, reader, reason):
+            self._store.delete(job_id)
+        else:
+            with suppress(UnknownJobError):
+                self._left(job_id)
+
+    def _left(self, job_id: str) -> JobRecord:
+        """The record after a reader's last word; what was sent goes, unless it is read once more."""
+        records, _ = self._kept()
+        record = records.get(job_id)
+        if record.state not in (JobState.ACCEPTED, JobState.READING):
+            self._store.delete(job_id, UPLOAD)
+        return record
 
     def _document(self, record: JobRecord, report: Report) -> JobDocument:
         """The accepted job with its report."""
@@ -173,7 +192,7 @@ class Intake:
         self._store.write(job_id, name, arrays, durable=durable)
 
     def _reused(self, identity: str, document: JobDocument, reader: str) -> bool:
-        """Give a job the result of an earlier one: a second name for its file, which either may lose."""
+        """Give a job the result of an earlier one, if there is one: a second name for its file, which either may lose."""
         records, _ = self._kept()
         earlier = records.earlier(identity)
         if earlier is None or earlier.owner != document.owner:
@@ -192,11 +211,8 @@ class Intake:
             created=document.created,
             report=report,
         )
-        ended = records.conclude(
+        records.conclude(
             document.id, reader, JobState.SUCCEEDED, document=taken.to_json(), fingerprint=identity, kind="refined",
             result=RESULT,
         )  # fmt: skip
-        self._store.delete(document.id, UPLOAD)
-        if not ended:
-            raise CancelledError(f"job {document.id} was cancelled")
         return True

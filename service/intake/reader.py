@@ -8,6 +8,9 @@ asked meanwhile. What is being read stands in Redis: a service that dies leaves 
 import asyncio
 import os
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 from uuid import uuid4
@@ -40,6 +43,7 @@ from service.telemetry import log
 _AHEAD: Final = 8  # queued jobs beyond which nothing more is read ahead
 _LOOK_S: Final = 0.5
 _ANNOUNCE_S: Final = 1.0
+_STOP_S, _STOP_LOOK_S = 5.0, 0.05
 
 
 class Reader:
@@ -58,6 +62,7 @@ class Reader:
         self._settings, self._sessions, self._store = settings, sessions, store
         self._records, self._series, self._intake = records, series, intake
         self._active: set[str] = set()  # tokens of the jobs that are being read
+        self._leaving = False
         self._one = anyio.CapacityLimiter(1)  # beside the slots of requests: what is read ahead never takes one
 
     async def announce(self) -> None:
@@ -91,6 +96,16 @@ class Reader:
                 except TimeoutError:
                     continue
 
+    async def stop(self) -> None:
+        """Let what is being read come to its end, for a few seconds; the rest is left to the next service."""
+        end = time.monotonic() + min(_STOP_S, self._settings.drain_s)
+        announcing = asyncio.create_task(self.announce())
+        while self._active and time.monotonic() < end:  # noqa: ASYNC110  # threads set no event
+            await asyncio.sleep(_STOP_LOOK_S)
+        self._leaving = True
+        announcing.cancel()
+        await asyncio.gather(announcing, return_exceptions=True)
+
     def read_next(self) -> bool:
         """Read one accepted job, the most urgent first; whether there was one and room for it."""
         self._records.reclaim()
@@ -102,21 +117,24 @@ class Reader:
 
     def take(self, job_id: str) -> str | None:
         """Begin to read a job: the token that stands for this attempt, None where another was quicker or it has ended."""
-        token = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
+        token = new_token()
         return token if self._records.take(job_id, token) else None
 
-    def read(self, job_id: str, token: str, clock: Clock, scan: RawScan | None = None) -> JobRecord:
-        """Read a job that was taken, and hand it out or end it; its record then.
-
-        scan: what was sent, where it is still in memory. Whatever is raised leaves the job to the caller: see `kind`.
-        """
+    @contextmanager
+    def reading(self, token: str) -> Iterator[None]:
+        """Others leave the job alone while the block lasts, also while its reading waits for its turn."""
         self._active.add(token)
         try:
-            return self._read(self._records.get(job_id), token, clock, scan)
+            yield
         finally:
             self._active.discard(token)
 
-    def _read(self, record: JobRecord, token: str, clock: Clock, scan: RawScan | None) -> JobRecord:
+    def read(self, job_id: str, token: str, clock: Clock, scan: RawScan | None = None) -> JobRecord:
+        """Read a job that was taken (inside `reading`), and hand it out or end it; its record then.
+
+        scan: what was sent, where it is still in memory. Whatever is raised leaves the job to the caller: see `give_up`.
+        """
+        record = self._records.get(job_id)
         submission = Submission.model_validate_json(record.asked)
         clock.ms.setdefault("receive", submission.receive_ms)
         prepared, report = self._begin(record, submission, clock, scan)
@@ -129,19 +147,22 @@ class Reader:
 
     def give_up(self, job_id: str, token: str, error: BaseException) -> bool:
         """What becomes of a job whose sender is not there to be told. False where it is to be read again later."""
+        if self._leaving:
+            return False  # nobody says any more that it is being read: the next service reads it
         if isinstance(error, InphaseError) and kind(error).status in (503, 507):
             self._records.give_back(job_id, token)
             return False
-        self._intake.fail(job_id, token, _reason(error))
+        self._intake.fail(job_id, token, reason(error))
         return True
 
     def _read_alone(self, job_id: str, token: str) -> bool:
         try:
-            self.read(job_id, token, Clock())
+            with self.reading(token):
+                self.read(job_id, token, Clock())
         except CancelledError:
             return True
         except Exception as error:
-            if not isinstance(error, InphaseError | MemoryError | OSError):
+            if not self._leaving and not isinstance(error, InphaseError | MemoryError | OSError):
                 log.exception("a job could not be read", job=job_id)
             return self.give_up(job_id, token, error)
         return True
@@ -161,7 +182,7 @@ class Reader:
     def _data(self, job_id: str, submission: Submission, scan: RawScan | None) -> RawScan:
         source = submission.source
         if isinstance(source, Upload):
-            return scan or uploaded(self._store.read(job_id, UPLOAD))
+            return uploaded(self._store.read(job_id, UPLOAD)) if scan is None else scan
         limits = Limits(self._settings.bounds.array_bytes, self._settings.data_roots)
         return load(source, submission.options.domain, limits)
 
@@ -184,7 +205,12 @@ class Reader:
                 self._intake.accept_scans(series_id, order.submissions(), record.owner)
 
 
-def _reason(error: BaseException) -> str:
+def new_token() -> str:
+    """Stands for one attempt to read one job."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
+
+
+def reason(error: BaseException) -> str:
     """Why a job failed, for people."""
     if isinstance(error, InphaseError):
         return str(error)

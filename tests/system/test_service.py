@@ -46,6 +46,17 @@ def start_long(client: Client, pattern: NDArray[np.uint32]) -> str:
     return job_id
 
 
+def start_reading(client: Client, scan: NDArray[np.uint16]) -> str:
+    """The id of a job whose data are being read."""
+    for _ in range(10):
+        job_id = str(client.submit(scan, refine="none")["id"])
+        while (state := client.job(job_id)["state"]) == "accepted":
+            time.sleep(0.005)
+        if state == "reading":
+            return job_id
+    raise AssertionError("every job was read before anybody could look")
+
+
 # ---- the way
 
 
@@ -246,16 +257,26 @@ def test_sigterm_leaves_nobody_and_loses_nothing(tmp_path: Path, models: Path, p
 
 
 def test_a_killed_service_leaves_nobody(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
-    """SIGKILL: Redis and the worker notice and go; what was accepted is there again afterwards."""
+    """SIGKILL: Redis and the worker notice and go; what was accepted is there again afterwards.
+
+    A job that was being read is read by the next service, from what was sent: bit by bit the same result.
+    """
+    scan = np.zeros((150, 200, 200), np.uint16)  # takes a moment to be read
+    scan[75 - 32 : 75 + 32, 100 - 32 : 100 + 32, 100 - 32 : 100 + 32] = np.minimum(pattern, 60_000)
     with running(tmp_path / "state", models) as first:
         first.until_workers()
         with first.client() as client:
             done = client.reconstruct(pattern, refine="none")["id"]
+            reading = start_reading(client, scan)
         first.process.kill()
         first.nobody_left(30)
     with running(tmp_path / "state", models) as second, second.client() as client:
         assert client.job(done)["state"] == "succeeded"
         assert client.array(done, "support").sum() == (np.abs(crystal()) > 0).sum()
+        until(lambda: client.job(reading)["state"] == "succeeded")
+        same = client.reconstruct(scan, refine="none", wait=30)["id"]
+        for name in ("object", "support", "modulus"):
+            np.testing.assert_array_equal(client.array(reading, name), client.array(same, name))
 
 
 def test_a_killed_worker_is_replaced(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
