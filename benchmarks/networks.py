@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from benchmarks import ROOT
 from inphase import ambiguity
 from inphase.features import volume_features
+from inphase.imaging.candidates import retrieved
+from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.way import begin
 from inphase.models.repository import Repository
 from inphase.models.session import Session
 from inphase.retrieval.memory import kept_pages
 from inphase.retrieval.starts import random
 from training.data import HELD_OUT_SEED
-from training.evaluate.arms import prepared_by, refined
 from training.evaluate.machine import header
 from training.evaluate.measurements import REAL_CASES, measured
 from training.evaluate.scores import Score, scored
@@ -71,20 +73,20 @@ def cdinn(
 
 
 def _compared(pattern: PreparedPattern, session: Session, starts: int) -> Iterator[str]:
-    refined(pattern, "ER+HIO+2*ADAM | SW(every=1) | AVERAGE(last=2)", pattern.network_start())  # compiles
+    retrieved(pattern, "ER+HIO+2*ADAM | SW(every=1) | AVERAGE(last=2)", pattern.network_start())  # compiles
     prediction = _prediction_s(session, pattern)
     alone = Arm("network alone", prediction, scored(pattern.guess, pattern, None).score)
     arms = [alone]
     for recipe in (f"100*ADAM | {SHRINK}", f"300*ADAM | {SHRINK}", f"1000*ADAM | {SHRINK}"):
-        begin = time.perf_counter()
-        found, _ = refined(pattern, recipe, pattern.network_start())[0]
-        seconds = prediction + time.perf_counter() - begin
-        arms.append(Arm(f"network, {recipe}", seconds, scored(found, pattern, None).score))
+        started = time.perf_counter()
+        (found,) = retrieved(pattern, recipe, pattern.network_start())
+        seconds = prediction + time.perf_counter() - started
+        arms.append(Arm(f"network, {recipe}", seconds, scored(found.candidate, pattern, None).score))
     runs = []
     for seed in range(starts):
-        begin = time.perf_counter()
-        found, _ = refined(pattern, BASELINE, random(pattern.problem, 1, seed))[0]
-        runs.append(Arm(BASELINE, time.perf_counter() - begin, scored(found, pattern, None).score))
+        started = time.perf_counter()
+        (found,) = retrieved(pattern, BASELINE, random(pattern.problem, 1, seed))
+        runs.append(Arm(BASELINE, time.perf_counter() - started, scored(found.candidate, pattern, None).score))
     runs.sort(key=lambda run: run.score.chi2)
     seconds = statistics.median(run.seconds for run in runs)
     arms += [
@@ -107,9 +109,9 @@ def _prediction_s(session: Session, pattern: PreparedPattern) -> float:
     problem, card = pattern.problem, session.version.card
     found = []
     for _ in range(7):
-        begin = time.perf_counter()
+        started = time.perf_counter()
         session.infer(volume_features(problem.modulus**2, problem.mask, problem.free, card.inputs))
-        found.append(time.perf_counter() - begin)
+        found.append(time.perf_counter() - started)
     return statistics.median(found)
 
 
@@ -165,7 +167,7 @@ class Weak:
 
 def _weak(session: Session, i: int) -> Weak:
     made = specimen(WEAK, i)
-    guess = prepared_by(made.scan, Options(), session).guess
+    guess = begin(made.scan, Options(), session, Clock())[0].guess
     aligned, alignment = ambiguity.align(guess.object, made.truth.object)
     crystal = made.truth.crystal
     true, predicted = (_rms_phase(np.where(crystal, obj, 0)) for obj in (made.truth.object, aligned))

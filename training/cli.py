@@ -215,7 +215,7 @@ def evaluate(
     Example: inphase-train evaluate --model inphase-bcdi@9 --model autophasenn@1 --out benchmarks/results
     """
     from inphase.errors import InphaseError
-    from training.evaluate.arms import Plan
+    from training.evaluate.plan import Plan
     from training.evaluate.report import report
 
     named = " ".join(f"--model {reference}" for reference in model)
