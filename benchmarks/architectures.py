@@ -31,7 +31,7 @@ from training.networks.cascade import Cascade, LatentUNet, flat, head
 from training.networks.coherence import TYPICAL
 from training.networks.far_field import parts
 from training.networks.network import Network, in_format
-from training.objectives.truth import nearest, settled, squared_correlation
+from training.objectives.truth import nearest, squared_correlation, subvoxel_aligned
 from training.settings import FitSettings
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -261,7 +261,7 @@ def quality(module: PhaseRetrieval) -> Quality:
         known = (features["valid"] == KNOWN_VALID).float()
         draft = network.draft(network.patterns(**features))
         found = torch.complex(*search(draft, features["modulus"], known)[0].unbind(1))
-        likeness.append(squared_correlation(found, settled(nearest(batch.objects, found), found)).sqrt())
+        likeness.append(squared_correlation(found, subvoxel_aligned(nearest(batch.objects, found), found)).sqrt())
     searched = torch.cat(likeness)
     mean = {name: float(torch.stack([f[name] for f in figures]).mean()) for name in ("correlation", "R", "chi2")}
     return Quality(
