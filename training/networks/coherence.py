@@ -67,12 +67,8 @@ class Coherence(nn.Module):
     def blurred(self, decay: Tensor, intensity: Tensor) -> Tensor:
         """The intensity that this light gives where coherent light gives `intensity`; positive."""
         first, middle, last = self._products(torch.exp(-decay[..., None] * self.halves))
-        return self._floored(
-            transform_first_axis(first, transform_middle_axis(middle, transform_last_axis(last, intensity[:, 0])))[
-                :, None
-            ],
-            intensity,
-        )
+        blurred = transform_middle_axis(middle, transform_last_axis(last, intensity[:, 0]))
+        return self._floored(transform_first_axis(first, blurred)[:, None], intensity)
 
     def coherent(self, decay: Tensor, intensity: Tensor, modulus: Tensor) -> Tensor:
         """What `modulus` would be in coherent light if |F|^2 were right: modulus |F| / sqrt(blurred |F|^2)."""

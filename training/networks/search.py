@@ -231,9 +231,8 @@ class Retrieval(nn.Module):
     def _support(self, objects: Tensor, smoothing: Tensor) -> Tensor:
         """Where the smoothed amplitude reaches the threshold, as 0 and 1: (B, n, n, 1, n)."""
         amplitude = square(objects, PARTS).sqrt().squeeze(PARTS)
-        smooth = transform_first_axis(
-            smoothing, transform_middle_axis(smoothing, transform_last_axis(smoothing, amplitude))
-        )
+        smooth = transform_middle_axis(smoothing, transform_last_axis(smoothing, amplitude))
+        smooth = transform_first_axis(smoothing, smooth)
         return (relative(smooth) >= THRESHOLD).to(objects.dtype).unsqueeze(PARTS)
 
 

@@ -26,7 +26,8 @@ def prepared() -> PreparedPattern:
 
 def test_candidates_are_what_the_engine_finds_in_the_order_of_the_starts(prepared: PreparedPattern) -> None:
     """Bit for bit the solutions of `retrieve`, each with the kind of its own batch and the metrics of its arrays."""
-    known = from_prediction(np.abs(crystal()), np.angle(crystal()), 0.1)
+    flat = crystal(prepared.problem.modulus.shape)
+    known = from_prediction(np.abs(flat), np.angle(flat), 0.1)
     batches = known, random(prepared.problem, 2, 5)
     found = retrieved(prepared, RECIPE, *batches)
     solutions = retrieve(prepared.problem, recipes.resolve(RECIPE), together(batches))
