@@ -306,11 +306,14 @@ def row(variant: Variant, cost: Cost, module: PhaseRetrieval) -> tuple[str, ...]
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=0.1, help="Of training on one core, for each variant.")] = 5.0,
-    runs: Annotated[Path, typer.Option(help="Folder of the training runs and their costs.")] = Path(
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="Each variant is trained for so many minutes on one core.")
+    ] = 5.0,
+    runs: Annotated[Path, typer.Option(help="The training runs and their costs are kept in this folder.")] = Path(
         "runs/architectures"
     ),
-    out: Annotated[Path, typer.Option(help="Markdown file.")] = RESULTS / "architectures.md",
+    out: Annotated[Path, typer.Option(help="The table is written to this Markdown file.")] = RESULTS
+    / "architectures.md",
 ) -> None:
     """Train every variant for the same time from the same start, on the same crystals,
     and judge all on the same others.

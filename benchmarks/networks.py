@@ -1,4 +1,4 @@
-"""The claims of the 3D-CDI-NN paper, measured: python -m benchmarks.networks cdinn | strain"""
+"""These commands measure the claims of the 3D-CDI-NN paper: python -m benchmarks.networks"""
 
 import statistics
 import time
@@ -40,7 +40,9 @@ WEAK = CrystalSet(
     crystals=CrystalSettings(phase_rms=(0.05, 0.2), strain_free=0.0),
 )  # fmt: skip
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-Models = Annotated[Path, typer.Option(exists=True, file_okay=False, help="Model repository.")]
+Models = Annotated[
+    Path, typer.Option(exists=True, file_okay=False, help="The networks are read from this model repository.")
+]
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,12 @@ class Arm:
 
 @app.command(epilog="Example: python -m benchmarks.networks cdinn --model cdinn@1 --starts 5")
 def cdinn(
-    model: Annotated[str, typer.Option(help="name[@version] of the network.")] = "cdinn",
-    starts: Annotated[int, typer.Option(min=1, help="Random starts of the baseline.")] = 5,
+    model: Annotated[str, typer.Option(help="This network is measured, given as name[@version].")] = "cdinn",
+    starts: Annotated[int, typer.Option(min=1, help="The baseline takes so many random starts.")] = 5,
     models: Models = ROOT / "models",
-    out: Annotated[Path, typer.Option(help="Markdown file.")] = RESULTS / "cdinn.md",
+    out: Annotated[Path, typer.Option(help="The table is written to this Markdown file.")] = RESULTS / "cdinn.md",
 ) -> None:
-    """Prediction and automatic differentiation against 620 ER/HIO iterations, on one core, on the real crystals."""
+    """Compare prediction and automatic differentiation with 620 ER/HIO iterations, on one core, on real crystals."""
     torch.set_num_threads(1)
     version = Repository(models, model).resolve(None)
     session = Session(version, threads=1)
@@ -119,12 +121,15 @@ def _prediction_s(session: Session, pattern: PreparedPattern) -> float:
     epilog="Example: python -m benchmarks.networks strain --model cdinn@1 --model cdinn-strained@1 --crystals 96"
 )
 def strain(
-    model: Annotated[list[str], typer.Option(help="name[@version]; repeat for several.")],
-    crystals: Annotated[int, typer.Option(min=3, help="Weakly strained held-out crystals.")] = 96,
+    model: Annotated[
+        list[str],
+        typer.Option(help="This network is measured, given as name[@version]; repeat the option for several."),
+    ],
+    crystals: Annotated[int, typer.Option(min=3, help="So many weakly strained held-out crystals are predicted.")] = 96,
     models: Models = ROOT / "models",
-    out: Annotated[Path, typer.Option(help="Markdown file.")] = RESULTS / "weak_strain.md",
+    out: Annotated[Path, typer.Option(help="The table is written to this Markdown file.")] = RESULTS / "weak_strain.md",
 ) -> None:
-    """How often a network gives the twin, and by how much it over-predicts the phase of weakly strained crystals.
+    """Count how often a network gives the twin, and how far it over-predicts the phase of weakly strained crystals.
 
     To see what crystals without strain teach, train twice, the second time with --set crystals.strain_free=0.
     """
