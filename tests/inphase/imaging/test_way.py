@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from inphase.ambiguity import align
 from inphase.errors import CancelledError, DataError, RecipeError
-from inphase.formats import RawScan
 from inphase.formats.result import Result
 from inphase.formats.scan import Saturation
 from inphase.geometry import Geometry
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import CONVENTIONAL, Options
 from inphase.imaging.prepared import PreparedPattern
-from inphase.imaging.reconstruction import Reconstruction, write
+from inphase.imaging.reconstruction import write
 from inphase.imaging.refine import refine
 from inphase.imaging.report import Report
 from inphase.imaging.retrievals import Retrievals
@@ -27,6 +26,7 @@ from inphase.models.repository import Repository
 from inphase.models.session import Session, Sessions
 from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
+from tests.inphase.imaging.whole_way import raw, run
 from tests.toy import crystal
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/check-a-result.md"
@@ -43,18 +43,6 @@ def sessions(models_dir: Path) -> Sessions:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A short conventional recipe: 600 iterations take a test too long."""
     monkeypatch.setitem(recipes.PRESETS, CONVENTIONAL, SHORT)
-
-
-def raw(array: NDArray[np.generic], geometry: Geometry | None = None) -> RawScan:
-    """A scan as a reader gives it."""
-    return RawScan(array, geometry, "test", "all")
-
-
-def run(array: NDArray[np.generic], options: Options, session: Session | None) -> Reconstruction:
-    """The whole way in this process."""
-    clock = Clock()
-    prepared, report = begin(raw(array), options, session, clock)
-    return refine(prepared, report, clock)
 
 
 def test_a_sane_start_is_refined(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:

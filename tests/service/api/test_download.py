@@ -17,9 +17,8 @@ from service.jobs.embedded import find_server
 from service.jobs.errors import NoRedisError
 from service.lifecycle import Services
 from service.settings import Settings
+from tests.service.api.calls import URL, check, load
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_reconstructions import URL, load
 from tests.service.conftest import AppContext
 
 NPZ = {"Content-Type": "application/x-npz"}

@@ -2,9 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import httpx
@@ -13,92 +11,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.jobs.embedded import EmbeddedRedis, find_server
-from service.jobs.errors import NoRedisError, StoreFullError
-from service.jobs.record import Records
+from service.jobs.embedded import EmbeddedRedis
+from service.jobs.errors import StoreFullError
 from service.jobs.state import JobState, Progress
 from service.jobs.store import Store
-from service.jobs.task import Outcome, Task
-from service.lifecycle import Services
 from service.settings import Bounds, Settings
+from tests.service.api.calls import URL, check, load, post_file
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_reconstructions import URL, load, post_file
+from tests.service.api.queued import accepted, predicted, records, services, submit, work
 from tests.service.conftest import AppContext
-
-
-@pytest.fixture
-async def client(serving: AppContext, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a service with its own Redis and no worker."""
-    try:
-        find_server()
-    except NoRedisError as error:
-        pytest.skip(str(error))
-    queued = settings.model_copy(update={"queue": True, "workers": 0, "redis_url": None})
-    async with serving(queued) as client:
-        yield client
-
-
-def services(client: httpx.AsyncClient) -> Services:
-    """What the application of this client runs on."""
-    found: Services = client.app.state.services  # type: ignore[attr-defined]
-    return found
-
-
-def records(client: httpx.AsyncClient) -> Records:
-    """Its records."""
-    found = services(client).records
-    assert found is not None
-    return found
-
-
-async def submit(
-    client: httpx.AsyncClient, pattern: NDArray[np.uint32], *, headers: dict[str, str] | None = None, **query: Any
-) -> httpx.Response:
-    """A reconstruction that nobody works on, when its data have been read; one that has ended is as if the call had waited."""
-    wait = 10 if query.get("refine") == "none" else 0
-    answer = await client.post(URL, params={"wait": wait, **query}, content=npy(pattern), headers=NPY | (headers or {}))
-    if answer.status_code == 202 and not services(client).draining.is_set():
-        await read(client, answer.json()["id"])
-        now = await client.get(answer.headers["location"])
-        return now if JobState(now.json()["state"]).final else answer
-    return answer
-
-
-async def read(client: httpx.AsyncClient, job_id: str) -> None:
-    """Returns when the data of a job have been read."""
-    async with asyncio.timeout(20):
-        while records(client).get(job_id).state in (JobState.ACCEPTED, JobState.READING):  # noqa: ASYNC110  # a thread, it sets no event
-            await asyncio.sleep(0.02)
-
-
-async def accepted(client: httpx.AsyncClient) -> None:
-    """Returns when a job waits for a worker."""
-    async with asyncio.timeout(10):
-        while not records(client).unfinished():  # noqa: ASYNC110  # the other side is a process, it sets no event
-            await asyncio.sleep(0.02)
-
-
-async def predicted(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> str:
-    """The id of a job that was answered at once."""
-    answer = await submit(client, pattern, refine="none")
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["recorded"] is True
-    return str(answer.json()["id"])
-
-
-async def work(client: httpx.AsyncClient, job_id: str) -> None:
-    """Do what a worker does with a job, through the same function."""
-    from service.jobs.perform import perform  # loads torch
-
-    kept, store = records(client), services(client).store
-    attempt = kept.claim(job_id, kept.message_of(job_id), "test")
-    assert attempt is not None
-    document = kept.get(job_id).document
-    task = Task(job_id, attempt, document, store, "cpu", lambda *_: None, lambda: False)
-    outcome: Outcome = await asyncio.to_thread(perform, task)
-    store.write(job_id, f"result-{attempt}", outcome.arrays)
-    assert kept.finish(job_id, attempt, JobState.SUCCEEDED, document=outcome.document, result=f"result-{attempt}")
 
 
 async def test_a_prediction_leaves_a_job(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:

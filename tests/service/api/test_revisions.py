@@ -16,9 +16,8 @@ from inphase.imaging.arrays import ARRAYS
 from service.document import JobDocument
 from service.intake.acceptance import FIRST
 from service.jobs.state import JobState
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_jobs import client, predicted, records, services, submit, work
-from tests.service.api.test_reconstructions import load
+from tests.service.api.calls import check, load
+from tests.service.api.queued import client, predicted, records, services, submit, work
 
 __all__ = ["client"]  # a fixture
 

@@ -9,9 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from service.settings import Settings
+from tests.service.api.calls import URL, check
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_reconstructions import URL
 from tests.service.conftest import KEY, AppContext
 
 OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}
