@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from service.jobs.state import JobState
 from tests.service.api.calls import URL, check, load
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.queued import by, client, predicted, read, records, services, submit, work
+from tests.service.api.queued import by, client, keyed, predicted, read, records, services, submit, work
 
-__all__ = ["client"]  # a fixture
+__all__ = ["client", "keyed"]  # fixtures
 
 
 # ---- the same again
