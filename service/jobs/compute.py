@@ -26,7 +26,7 @@ from service.jobs.limits import confine
 from service.jobs.settings import ComputeSettings
 from service.jobs.state import Progress
 from service.jobs.store import Arrays, Store
-from service.jobs.task import Planes, Task, Work, checkpoint_name, result_name
+from service.jobs.task import Planes, Refiner, Task, checkpoint_name, result_name
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Finished:
+class Succeeded:
     """From the process: the result is in the store; this is the job document."""
 
     document: bytes
@@ -80,7 +80,7 @@ class Halted:
     """From the process: stopped because it was told to."""
 
 
-Message = Ready | Told | Finished | Failed | Halted
+Message = Ready | Told | Succeeded | Failed | Halted
 
 
 class Every:
@@ -117,7 +117,7 @@ class Attempt:
         self._keeping = Every(settings.checkpoint_s, _CHECKPOINT_COST)
         self._keeping.rest()
 
-    def run(self, work: Work) -> Finished | Failed | Halted:
+    def run(self, work: Refiner) -> Succeeded | Failed | Halted:
         """Refine and write the result; what goes wrong becomes a reason that a person can act on."""
         order = self._order
         try:
@@ -125,7 +125,7 @@ class Attempt:
             if self._halted.is_set():
                 return Halted()
             self._store.write(order.job_id, result_name(order.attempt), outcome.arrays)
-            return Finished(outcome.document)
+            return Succeeded(outcome.document)
         except CancelledError:
             return Halted()
         except InphaseError as error:
@@ -199,7 +199,7 @@ class Voice:
         self._news = news
         self._fresh.set()
 
-    def send(self, message: Ready | Finished | Failed | Halted) -> None:
+    def send(self, message: Ready | Succeeded | Failed | Halted) -> None:
         """Returns when the message is on its way; no progress follows."""
         self._news = None
         with self._sending:
@@ -254,7 +254,7 @@ def main(module: str, descriptor: int) -> None:
         confine(settings.memory_bytes)
     desk = Desk(pipe)
     desk.start()
-    work = cast(Work, importlib.import_module(module))
+    work = cast(Refiner, importlib.import_module(module))
     work.warm(settings.device, settings.threads)
     voice = Voice(pipe)
     voice.send(Ready())

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from service.jobs import worker
-from service.jobs.compute import Failed, Finished, Halted, Order, Told
+from service.jobs.compute import Failed, Halted, Order, Succeeded, Told
 from service.jobs.errors import WorkerError
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import Records
@@ -73,7 +73,7 @@ def test_progress_comes_at_most_five_times_a_second(compute: ComputeProcess, tmp
     wanted = order(tmp_path, steps=300, step_s=0.003)
     compute.order(wanted)
     told = []
-    while not isinstance(message := compute.receive(5.0), Finished):
+    while not isinstance(message := compute.receive(5.0), Succeeded):
         told.append(message)
     assert all(isinstance(message, Told) for message in told)
     assert 2 <= len(told) <= 5 * (time.monotonic() - begun) + 1
@@ -89,7 +89,7 @@ def test_a_worker_that_does_not_listen_holds_up_nothing(compute: ComputeProcess,
     while not Store(tmp_path).has(wanted.job_id, "result-1"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert isinstance(end(compute), Finished)
+    assert isinstance(end(compute), Succeeded)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_dead_process_is_replaced(compute: ComputeProcess, tmp_path: Path) -> 
     compute.start()
     compute.await_ready(threading.Event())
     compute.order(order(tmp_path))
-    assert isinstance(end(compute), Finished)
+    assert isinstance(end(compute), Succeeded)
 
 
 def test_too_much_memory_fails_the_job_alone(compute: ComputeProcess, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_too_much_memory_fails_the_job_alone(compute: ComputeProcess, tmp_path: 
     assert isinstance(answer, Failed)
     assert answer.reason.startswith("out of memory: the volume is too large for this worker (bound: 1.0 GiB)")
     compute.order(order(tmp_path))
-    assert isinstance(end(compute), Finished)
+    assert isinstance(end(compute), Succeeded)
 
 
 def test_an_attempt_goes_on_where_an_earlier_one_was(compute: ComputeProcess, tmp_path: Path) -> None:
@@ -146,14 +146,14 @@ def test_an_attempt_goes_on_where_an_earlier_one_was(compute: ComputeProcess, tm
     second = replace(first, attempt=2)
     compute.order(second)
     answer = end(compute)
-    assert isinstance(answer, Finished)
+    assert isinstance(answer, Succeeded)
     assert json.loads(answer.document)["begin"] == 2
     assert store.read(first.job_id, "checkpoint-2")["step"] >= 3  # written, however slow the disk is
     assert store.read(first.job_id, "checkpoint-1")["step"] == 2  # another attempt's is never touched
     store.path(first.job_id, "checkpoint-2").write_bytes(b"PK half a file")
     compute.order(replace(first, attempt=3))
     answer = end(compute)
-    assert isinstance(answer, Finished)
+    assert isinstance(answer, Succeeded)
     assert json.loads(answer.document)["begin"] == 2
 
 
@@ -194,7 +194,7 @@ def test_a_terminal_signal_leaves_it_to_the_worker(compute: ComputeProcess, tmp_
     assert compute._process is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         compute._process.send_signal(number)
-    assert isinstance(end(compute), Finished)
+    assert isinstance(end(compute), Succeeded)
 
 
 def test_a_process_that_cannot_start_says_so(settings: ComputeSettings) -> None:
@@ -241,7 +241,7 @@ def test_progress_reaches_the_record(compute: ComputeProcess, records: Records, 
     wanted = order(tmp_path, steps=30, step_s=0.02)
     running(records, wanted.job_id)
     compute.order(wanted)
-    assert isinstance(watch(records, tmp_path, wanted.job_id).over(compute), Finished)
+    assert isinstance(watch(records, tmp_path, wanted.job_id).over(compute), Succeeded)
     progress = records.get(wanted.job_id).progress
     assert progress is not None
     assert (progress.total, progress.preview) == (30, True)
@@ -261,7 +261,7 @@ def test_a_preview_that_cannot_be_written_harms_nothing(records: Records, tmp_pa
 def test_redis_away_does_not_stop_a_job(compute: ComputeProcess, away: str, tmp_path: Path) -> None:
     """While Redis is away the computation goes on."""
     compute.order(order(tmp_path, steps=30, step_s=0.02))
-    assert isinstance(watch(Records(away), tmp_path, uuid4().hex).over(compute), Finished)
+    assert isinstance(watch(Records(away), tmp_path, uuid4().hex).over(compute), Succeeded)
 
 
 def test_a_computation_that_hangs_is_ended(
