@@ -30,7 +30,7 @@ import dramatiq.worker
 
 from service import png
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
-from service.jobs.compute import Failed, Halted, Order, Succeeded, Told
+from service.jobs.compute import Assignment, Failed, Halted, Succeeded, Told
 from service.jobs.errors import QueueUnavailableError, UnknownJobError, WorkerError
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import JobRecord, Records
@@ -237,7 +237,7 @@ class Refiner:
     def _attempt(self, record: JobRecord, attempt: int, seat: Seat) -> None:
         watch = Watch(self._hasty, self._store, record.job_id, attempt, self._settings.time_limit_s, self._leave.now)
         try:
-            seat.compute.order(Order(record.job_id, attempt, record.document))
+            seat.compute.assign(Assignment(record.job_id, attempt, record.document))
             end = watch.over(seat.compute)
         except ProcessDiedError as died:
             self._died(record, attempt, died)
