@@ -1,6 +1,7 @@
 """numpy's .npz: measurements in, results out."""
 
 import io
+import lzma
 import math
 import zipfile
 import zlib
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy
 from inphase.formats.atomic import replacing
+from inphase.formats.regular import open_regular
 from inphase.formats.result import KEYS, Arrays, Result
 from inphase.formats.scan import (
     GEOMETRY,
@@ -22,7 +24,6 @@ from inphase.formats.scan import (
     Saturation,
     geometry_arrays,
     geometry_of,
-    in_words,
     most_axes,
     native,
     three_state,
@@ -32,12 +33,12 @@ from inphase.pattern import Domain
 
 SATURATION = "saturation"
 _MAX_MEMBERS = 1000
-_MAX_HEADER = 65_536 + 12
 _MAX_SMALL = 2**24  # bytes of a member that is read whole because its name is known
 # what to look for first; the second name reads a result file back as a measurement
 _PREFERRED = {Domain.COUNTS: ("data",), Domain.MODULUS: ("modulus", "data")}
+_DEFAULT_LIMITS = Limits()
 _Header = tuple[tuple[int, ...], np.dtype[Any]]
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 
 
 def read(request: Request) -> RawScan:
@@ -47,7 +48,7 @@ def read(request: Request) -> RawScan:
     frame; 0 valid, 1 masked, 2 outside the measured range) the mask, and `saturation` the counts per voxel at and above
     which the detector no longer counts.
     """
-    with request.path.open("rb") as stream:
+    with open_regular(request.path) as stream:
         return decode(stream, str(request.path), request)
 
 
@@ -102,19 +103,21 @@ def write_result(path: Path, arrays: Arrays) -> None:
         np.savez(stream, allow_pickle=False, **arrays)
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a result. Raises DataError where the file is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (KeyError, AttributeError, TypeError, IndexError, *_DAMAGED) as error:
-        raise DataError(f"{path}: not a result of inphase, or damaged: {npy.first_line(error)}") from error
+def read_arrays(path: Path, limits: Limits = _DEFAULT_LIMITS) -> dict[str, NDArray[Any]]:
+    """All arrays of a result, together within `limits`. Raises DataError where the file is damaged, TooLargeError."""
+    where = str(path)
+    with open_regular(path) as stream, _open(stream, where) as archive:
+        left, arrays = limits.max_bytes, {}
+        for key in _headers(archive, where):
+            arrays[key] = _any(archive, key, where, left)
+            left -= arrays[key].nbytes
+    return arrays
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: Path, limits: Limits = _DEFAULT_LIMITS) -> Result:
     """Reads what `write_result` wrote, or the service sent. Raises DataError where the file is not such a result."""
     try:
-        return Result.of(read_arrays(path))
+        return Result.of(read_arrays(path, limits))
     except (KeyError, AttributeError, TypeError, IndexError, ValueError) as error:
         raise DataError(f"{path}: not a result of inphase, or damaged: {npy.first_line(error)}") from error
 
@@ -184,18 +187,11 @@ def _mask(
     """The member `mask`, unless it is the measurement itself."""
     if "mask" not in headers or key == "mask":
         return None
-    declared, dtype = headers["mask"]
+    declared, _ = headers["mask"]
     label = f"{where}, key 'mask'"
     if math.prod(declared) not in (math.prod(shape), math.prod(shape[1:])):
         raise DataError(f"{label}: its shape {declared} fits neither the scan {shape} nor its frames {shape[1:]}")
-    info = archive.getinfo("mask.npy")
-    if info.file_size > math.prod(declared) * dtype.itemsize + _MAX_HEADER or info.file_size > limits.max_bytes:
-        raise DataError(f"{label}: is longer than its header says")
-    try:
-        with archive.open(info) as stream:
-            return three_state(np.lib.format.read_array(stream, allow_pickle=False), shape, label)
-    except _DAMAGED as error:
-        raise DataError(f"{label}: damaged: {npy.first_line(error)}") from error
+    return three_state(_any(archive, "mask", where, limits.max_bytes), shape, label)
 
 
 def _saturation(found: NDArray[np.generic] | None, where: str) -> Saturation | None:
@@ -208,11 +204,15 @@ def _saturation(found: NDArray[np.generic] | None, where: str) -> Saturation | N
 
 
 def _small(archive: zipfile.ZipFile, key: str, where: str) -> NDArray[np.generic]:
+    return native(_any(archive, key, where, _MAX_SMALL))
+
+
+def _any(archive: zipfile.ZipFile, key: str, where: str, most: int) -> NDArray[Any]:
+    """A member of at most `most` bytes, whatever it holds but objects."""
+    label = f"{where}, key '{key}'"
     info = archive.getinfo(f"{key}.npy")
-    if info.file_size > _MAX_SMALL:
-        raise TooLargeError(f"{where}, key '{key}': {in_words(info.file_size)} where a few numbers were expected")
     try:
         with archive.open(info) as stream:
-            return native(np.lib.format.read_array(stream, allow_pickle=False))
+            return npy.decode_any(stream, info.file_size, label, most)
     except _DAMAGED as error:
-        raise DataError(f"{where}, key '{key}': damaged: {npy.first_line(error)}") from error
+        raise DataError(f"{label}: truncated or damaged: {npy.first_line(error)}") from error
