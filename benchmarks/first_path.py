@@ -17,7 +17,6 @@ import typer
 
 from benchmarks import ROOT
 from inphase import formats
-from inphase.formats.maps import corrections
 from inphase.imaging.clock import Clock
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
@@ -40,13 +39,12 @@ def real(case: RealCase, session: Session) -> Iterator[str]:
     and the stages of the warm pipeline.
     """
     dark, flat = (REAL_DATA / name if name else None for name in (case.dark, case.flat))
-    maps = corrections(dark, flat, case.roi)
 
     def once() -> tuple[PreparedPattern, Reconstruction, Clock]:
         clock = Clock()
         with clock("receive"):
-            raw = formats.read(REAL_DATA / case.path, domain=case.options.domain)
-        prepared, report = begin(raw, case.options, session, clock, maps)
+            raw = formats.read(REAL_DATA / case.path, domain=case.options.domain, dark=dark, flat=flat, roi=case.roi)
+        prepared, report = begin(raw, case.options, session, clock)
         return prepared, refine(prepared, report, clock), clock
 
     runs = [once() for _ in range(4)][1:]

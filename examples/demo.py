@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from inphase.client import Client
+from inphase.client import FINAL, Client
 from inphase.errors import InphaseError
 from inphase.formats.npz import read_result
 from inphase.formats.result import Result
@@ -185,7 +185,7 @@ def reconstruct(client: Client, file: Path, output: Path, *, refine: str, domain
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("asking the network" if refine == "none" else f"refining ({refine})", total=None)
         document = client.reconstruct_file(str(file.resolve()), wait=1.0, refine=refine, domain=domain)
-        if document["state"] in ("queued", "running"):
+        if document["state"] not in FINAL:
             for event in client.follow(document["id"]):
                 if event.kind == "progress":
                     bars.update(task, completed=event.data["iteration"], total=event.data["total"])

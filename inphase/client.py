@@ -31,7 +31,11 @@ _SERVED = ("npz", "cxi", "vti", "vts", "mat")  # by the service; everything else
 _CHUNK = 2**20
 _POLL_S = 0.5
 _AWAY_S = 60.0  # how long `follow` waits for a service that is gone
-_FINAL = ("succeeded", "failed", "cancelled")
+FINAL = (
+    "succeeded",
+    "failed",
+    "cancelled",
+)  # states after which nothing comes; before: accepted, reading, queued, running
 _MARGIN_S = 60.0  # beyond `wait`, for the stages that it does not count
 
 
@@ -39,8 +43,9 @@ _MARGIN_S = 60.0  # beyond `wait`, for the stages that it does not count
 class Event:
     """Something that happened to a job.
 
-    kind: "state" (data: state, reason), "progress" (data: iteration, total, chi2, support_voxels, stage, and where a
-    preview is), or "waiting" (no data): about two seconds have passed without anything.
+    kind: "state" (data: state, reason), "revision" (data: number, kind, final, and where the result is), "progress" (data:
+    iteration, total, chi2, support_voxels, stage, and where a preview is), or "waiting" (no data): about two seconds have
+    passed without anything.
     """
 
     event_id: str
@@ -50,7 +55,7 @@ class Event:
     @property
     def ends(self) -> bool:
         """Whether no event follows."""
-        return self.kind == "state" and self.data["state"] in _FINAL
+        return self.kind == "state" and self.data["state"] in FINAL
 
 
 class ServiceError(InphaseError):
@@ -92,7 +97,8 @@ class Client:
         """Send a pattern (rocking, row, column); the job document, finished or not after `wait` seconds.
 
         An array, or what numpy makes one of (nested lists, a dataset of h5py), of real numbers; of a masked array the mask
-        goes too. A scan that was read from a file goes with its geometry and its mask, as npz; a plain array as npy.
+        goes too. A scan that was read from a file goes with all that is known of it, its geometry, mask and detector maps, as npz;
+        a plain array as npy.
         Raises TypeError for what is no such array.
         options: model, domain, preprocess, refine, start, starts, seed, priority, reuse. sent: told bytes sent and bytes
         in all. key: any text that is new for each measurement; a call repeated with it, after an answer that did not
@@ -101,11 +107,11 @@ class Client:
         from inphase.formats import RawScan, npz
 
         scan = pattern if isinstance(pattern, RawScan) else _scan(pattern)
-        if scan.geometry is not None or scan.mask is not None:
+        if npz.is_plain(scan):
+            kind, size, content = "application/x-npy", _npy_size(scan.array), _npy_chunks(scan.array, sent)
+        else:
             body = npz.encode(scan)
             kind, size, content = "application/x-npz", len(body), _chunks(memoryview(body), sent)
-        else:
-            kind, size, content = "application/x-npy", _npy_size(scan.array), _npy_chunks(scan.array, sent)
         query = {name: value for name, value in options.items() if value is not None} | {"wait": wait}
         return self._json(
             "POST",
@@ -125,7 +131,7 @@ class Client:
         key: str | None = None,
         **options: Any,
     ) -> Document:
-        """Name a file below the service's data roots. source: dataset, dark, flat, roi. key: as in `reconstruct`."""
+        """Name a file below the service's data roots. source: how it is read, by the names of `inphase.read`. key: as in `reconstruct`."""
         body = {"source": {"kind": "file", "path": path, **(source or {})}, "wait": wait, **options}
         return self._json("POST", "/v1/reconstructions", **_as_json(body, key), timeout=wait + _MARGIN_S)
 
@@ -148,7 +154,7 @@ class Client:
                     if event.ends:
                         return
                 # ended without the job's end: the service leaves, its Redis is away, or the end was heard before
-                if self.job(job_id)["state"] in _FINAL:
+                if self.job(job_id)["state"] in FINAL:
                     return
             except ServiceError as error:
                 if error.status not in (0, 502, 503, 504):
@@ -178,7 +184,10 @@ class Client:
                 fields = {}
 
     def submit(self, pattern: "ArrayLike | RawScan", *, key: str | None = None, **options: Any) -> Document:
-        """Send a pattern and do not wait: the document of the queued job. key: as in `reconstruct`."""
+        """Send a pattern and do not wait: the document of the accepted job, which fails where its data cannot be used.
+
+        key: as in `reconstruct`.
+        """
         return self.reconstruct(pattern, wait=0.0, key=key, **options)
 
     def jobs(self, **filters: str | int | None) -> Iterator[Document]:
@@ -200,7 +209,7 @@ class Client:
     ) -> Document:
         """Name files, folders or patterns (or one) below the service's data roots: one job each, in one frame.
 
-        options: name, those of `reconstruct`, and reading: a mapping of dataset, dark, flat, roi, beamline and so on.
+        options: name, those of `reconstruct`, and reading: how all are read, a mapping with the names of `inphase.read`.
         """
         named = [scans] if isinstance(scans, str | os.PathLike) else list(scans)
         body = {"scans": named} | {name: value for name, value in options.items() if value is not None}
@@ -222,7 +231,7 @@ class Client:
         return self._json("DELETE", f"/v1/series/{series_id}")
 
     def preview(self, job_id: str) -> bytes:
-        """Three central slices as PNG: of the result, or of a running job. ServiceError 404 where there is none yet."""
+        """Three central slices as PNG: of the newest image that the job has. ServiceError 404 where there is none yet."""
         with _reachable(self._http.base_url):
             answer = self._http.get(f"/v1/jobs/{job_id}/preview")
         _check(answer)
@@ -232,17 +241,21 @@ class Client:
         """Cancel a job."""
         return self._json("DELETE", f"/v1/jobs/{job_id}")
 
-    def array(self, job_id: str, name: str, cut: str | None = None) -> NDArray[np.generic]:
-        """One array of a result, or the part that `cut` names, as in "32,:,:"."""
+    def array(
+        self, job_id: str, name: str, cut: str | None = None, *, revision: int | None = None
+    ) -> NDArray[np.generic]:
+        """One array of a result, or the part that `cut` names, as in "32,:,:". revision: None for the newest one."""
+        query = ({"slice": cut} if cut else {}) | _numbered(revision)
         with _reachable(self._http.base_url):
-            answer = self._http.get(f"/v1/jobs/{job_id}/result/{name}", params={"slice": cut} if cut else None)
+            answer = self._http.get(f"/v1/jobs/{job_id}/result/{name}", params=query)
         _check(answer)
         loaded: NDArray[np.generic] = np.load(io.BytesIO(answer.content), allow_pickle=False)
         return loaded
 
-    def save(self, job_id: str, path: str | Path) -> None:
+    def save(self, job_id: str, path: str | Path, *, revision: int | None = None) -> None:
         """Write the result in the format that the name's ending asks for (inphase.formats.writers).
 
+        revision: None for the newest one, which before the job's end is the network's image.
         `path` then holds all of it, or what it held before. Raises DataError for an unknown ending, before it is fetched.
         """
         from inphase.formats.atomic import replacing
@@ -253,16 +266,16 @@ class Client:
         ending = Path(path).suffix.lower().removeprefix(".")
         if ending in _SERVED:
             with replacing(Path(path)) as partial:
-                self._fetch(job_id, ending, partial)
+                self._fetch(job_id, ending, partial, revision)
             return
         with tempfile.TemporaryDirectory() as folder:  # what is a folder is made here
             fetched = Path(folder) / "result.npz"
-            self._fetch(job_id, "npz", fetched)
+            self._fetch(job_id, "npz", fetched, revision)
             write_result(path, read_arrays(fetched))
 
-    def _fetch(self, job_id: str, form: str, path: Path) -> None:
-        where = f"/v1/jobs/{job_id}/result"
-        with _reachable(self._http.base_url), self._http.stream("GET", where, params={"format": form}) as answer:
+    def _fetch(self, job_id: str, form: str, path: Path, revision: int | None) -> None:
+        where, query = f"/v1/jobs/{job_id}/result", {"format": form} | _numbered(revision)
+        with _reachable(self._http.base_url), self._http.stream("GET", where, params=query) as answer:
             if answer.is_error:
                 answer.read()
             _check(answer)
@@ -299,6 +312,10 @@ def _reachable(url: httpx.URL) -> Iterator[None]:
         ) from error
 
 
+def _numbered(revision: int | None) -> dict[str, str]:
+    return {} if revision is None else {"revision": str(revision)}
+
+
 def _repeatable(key: str | None) -> dict[str, str]:
     return {} if key is None else {"Idempotency-Key": key}
 
@@ -333,8 +350,10 @@ def _scan(pattern: ArrayLike) -> "RawScan":
         raise TypeError(
             f"a pattern holds real numbers; {type(pattern).__name__} became an array of {array.dtype}, shape {array.shape}"
         )
-    if array.ndim != 3:
-        raise TypeError(f"a pattern has three axes (rocking, row, column), this one has the shape {array.shape}")
+    if array.ndim not in (2, 3):
+        raise TypeError(
+            f"a pattern has three axes (rocking, row, column), or two (row, column); this one has the shape {array.shape}"
+        )
     if isinstance(array, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(array).astype(np.uint8)  # True is masked, as in MaskState
         return RawScan(np.asarray(array.data), None, "masked array", f"{array.shape} {array.dtype}", mask=mask)

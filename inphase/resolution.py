@@ -126,10 +126,10 @@ def prtf(
     ratio = np.zeros(modulus.shape)
     np.divide(np.abs(_far_field(average)), modulus, out=ratio, where=known)
     centre = tuple(slice(max(0, n // 2 - CORE), n // 2 + CORE + 1) for n in modulus.shape)
-    here = known[centre]
-    if not here.any() or not ratio[centre][here].any():
+    lit = known[centre]
+    if not lit.any() or not ratio[centre][lit].any():
         raise DataError("the transfer function needs measured counts and an object around the centre of the pattern")
-    return _curve(shells, shells.sums(ratio / ratio[centre][here].mean()), shells.sums(known), known)
+    return _curve(shells, shells.sums(ratio / ratio[centre][lit].mean()), shells.sums(known), known)
 
 
 def fsc(

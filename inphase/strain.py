@@ -148,15 +148,15 @@ def unwrapped(obj: NDArray[np.complexfloating], inside: NDArray[np.bool_]) -> ND
     phase = np.full(obj.shape, np.nan)
     pieces, _ = ndimage.label(inside)
     for piece, box in enumerate(ndimage.find_objects(pieces), start=1):
-        here = pieces[box] == piece
+        voxels = pieces[box] == piece
         # the margin keeps thin pieces three-dimensional
         wrapped = np.ma.masked_array(
-            np.pad(np.angle(obj[box]).astype(np.float64), 1), np.pad(~here, 1, constant_values=True)
+            np.pad(np.angle(obj[box]).astype(np.float64), 1), np.pad(~voxels, 1, constant_values=True)
         )
-        smooth = np.asarray(unwrap_phase(wrapped, rng=0).filled(np.nan))[1:-1, 1:-1, 1:-1][here]  # type: ignore[no-untyped-call]
-        weight = np.abs(obj[box])[here]
+        smooth = np.asarray(unwrap_phase(wrapped, rng=0).filled(np.nan))[1:-1, 1:-1, 1:-1][voxels]  # type: ignore[no-untyped-call]
+        weight = np.abs(obj[box])[voxels]
         mean = float(weight @ smooth / weight.sum())
-        phase[box][here] = smooth - 2 * np.pi * np.ceil((mean - np.pi) / (2 * np.pi))
+        phase[box][voxels] = smooth - 2 * np.pi * np.ceil((mean - np.pi) / (2 * np.pi))
     return phase
 
 

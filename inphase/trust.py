@@ -172,13 +172,6 @@ def judge(
     return Trust(Level.MEDIUM if doubts else Level.HIGH, tuple(doubts))
 
 
-def better(a: Metrics, b: Metrics) -> bool:
-    """Whether `a` is the better of two results of one pattern: by free log-likelihood, by chi2 where there is none."""
-    if a.free_llk is not None and b.free_llk is not None:
-        return a.free_llk < b.free_llk
-    return a.chi2 < b.chi2
-
-
 def _excess(chi2: float, noise: float | None, floor: float, factor: float) -> list[str]:
     bound = floor + factor * (noise or 0.0)
     if chi2 <= bound:

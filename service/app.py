@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 
 from service import errors, lifecycle
 from service.api import docs, events, jobs, models, reconstructions, results, series, status
 from service.api.access import OwnJob
+from service.intake.sources import CommonReading, FileSource
 from service.security import Authorised
 from service.settings import Settings
-from service.sources import FileSource, Reading
 from service.telemetry import TelemetryMiddleware
 
 DESCRIPTION = """
@@ -42,8 +43,8 @@ class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI schema."""
         schema = super().openapi()
-        for model in (errors.Problem, FileSource, Reading):
-            part = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        for model in (errors.Problem, FileSource, CommonReading):
+            part = TypeAdapter(model).json_schema(ref_template="#/components/schemas/{model}")
             schema["components"]["schemas"] |= part.pop("$defs", {}) | {model.__name__: part}
         return schema
 

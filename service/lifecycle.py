@@ -10,7 +10,8 @@ import anyio.to_thread
 
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
-from service.intake import Intake
+from service.intake.acceptance import Intake
+from service.intake.reader import Reader
 from service.jobs.broker import Queue
 from service.jobs.connection import refuse_eviction
 from service.jobs.embedded import EmbeddedRedis
@@ -22,7 +23,6 @@ from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
-from service.reader import Reader
 from service.security import ADMIN, Key, Keyring, Scope, read_keys
 from service.settings import Settings, new_key
 from service.telemetry import Budget, Metrics, log
@@ -82,6 +82,8 @@ class Services:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        if self.reader is not None:
+            await self.reader.stop()
         if self.pulse is not None:
             await self.pulse.close()
         await anyio.to_thread.run_sync(self._stop)

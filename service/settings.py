@@ -35,7 +35,7 @@ class Bounds(BaseModel):
     wait_s: float = Field(300.0, ge=0, description="longest `wait`")
     store_bytes: int = Field(64 * 1024 * MIB, gt=0, description="arrays of all jobs on disk")
     result_age_s: float = Field(7 * 86400.0, gt=0, description="results older than this are deleted")
-    queued_jobs: int = Field(1000, gt=0, description="jobs that wait for a worker")
+    queued_jobs: int = Field(1000, gt=0, description="jobs that wait to be read or refined")
     job_s: float = Field(600.0, gt=0, description="one refinement")
     streams: int = Field(200, gt=0, description="clients that follow a job's events at the same time")
     series_scans: int = Field(2000, gt=0, description="scans of one series")

@@ -16,11 +16,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inphase.imaging.clock import STAGES, Clock
+from service.api.presence import CLIENT_LEFT, attended
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.pulse import Pulse
 from service.jobs.record import Records
 from service.jobs.state import JobState
-from service.presence import CLIENT_LEFT, attended
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -1,18 +1,23 @@
 """Readers and writers of files, picked by the name's ending. A folder is a sequence of frames, TIFF or HDF5."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
+from types import MappingProxyType
 
 from inphase.errors import DataError
 from inphase.formats import cxi, described, hdf5, images, matlab, npy, npz, tiff
+from inphase.formats.maps import corrections
 from inphase.formats.npy import first_line
-from inphase.formats.scan import Limits, Place, RawScan, Reader, Request
+from inphase.formats.reading import Reading
+from inphase.formats.scan import Limits, RawScan, Reader, Request
 from inphase.pattern import Domain
 
-__all__ = ["READERS", "Limits", "Place", "RawScan", "Request", "holds_frames", "read"]
+__all__ = ["READERS", "Limits", "RawScan", "Reading", "Request", "holds_frames", "read", "read_as"]
 
 _DEFAULT_LIMITS = Limits()
-_ANYWHERE = Place()
+_NOTHING: Mapping[str, float] = MappingProxyType({})
 _WITH_SPEC = "34-ID-C"  # what a folder of TIFF frames with a SPEC file is read as
 
 READERS: dict[str, Reader] = {
@@ -26,32 +31,64 @@ READERS: dict[str, Reader] = {
 
 
 def read(
-    path: Path | str,
+    path: str | PathLike[str],
     *,
-    dataset: str | None = None,
-    domain: Domain = Domain.COUNTS,
+    domain: Domain | str = Domain.COUNTS,
     limits: Limits = _DEFAULT_LIMITS,
-    place: Place = _ANYWHERE,
+    dataset: str | None = None,
+    dark: str | PathLike[str] | None = None,
+    flat: str | PathLike[str] | None = None,
+    roi: str | None = None,
+    beamline: str | PathLike[str] | None = None,
+    spec: str | PathLike[str] | None = None,
+    scan: int | None = None,
+    sample: str | None = None,
+    detector: str | None = None,
+    set: Mapping[str, float] = _NOTHING,
 ) -> RawScan:
     """Reads a measurement: a file of a known suffix, or a folder of frames.
 
-    dataset: HDF5 path, .npz key, or the beginning of the frames' names; None takes the largest volume and says which.
-    place: the beamline whose description says where frames, mask and motors are. A folder of TIFF frames with a SPEC file
-        in it, or named by `place.spec`, is read as one of 34-ID-C.
     domain: with MODULUS a .npz that has an array `modulus` gives that one, so that a result file can be read back.
+    dataset: HDF5 path, .npz key, or the beginning of the frames' names; None takes the largest volume and says which.
+    dark, flat: detector maps, TIFF or npy: above 1 in the first a pixel is bad, by the second the counts are divided.
+        roi: the rows and columns of them that the frames show, r0:r1,c0:c1.
+    beamline: where it was measured, a built-in name or a YAML file, which says where frames, mask and motors are. spec: the
+        SPEC or FIO file with the motors, where it is not beside the frames. scan, sample, detector: which one is meant,
+        where there are several. A folder of TIFF frames with a SPEC file in it, or named by `spec`, is read as one of 34-ID-C.
+    set: numbers that the file lacks or has wrong, by name: a motor (deg), energy (keV), distance (m), pixel_row,
+        pixel_column (m), direct_beam_row, direct_beam_column (pixels of the whole frame).
 
     Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow; nothing
     else, whatever a library makes of the file.
     """
-    path = Path(path)
+    reading = Reading(
+        dataset=dataset,
+        dark=None if dark is None else Path(dark),
+        flat=None if flat is None else Path(flat),
+        roi=roi,
+        beamline=None if beamline is None else fspath(beamline),
+        spec=None if spec is None else Path(spec),
+        scan=scan,
+        sample=sample,
+        detector=detector,
+        set=dict(set),
+    )
+    return read_as(Path(path), reading, Domain(domain), limits)
+
+
+def read_as(path: Path, reading: Reading, domain: Domain, limits: Limits = _DEFAULT_LIMITS) -> RawScan:
+    """`read` with the record of what was asked."""
     try:
-        guessed = place.beamline is None and path.is_dir() and any(path.glob("*.spec"))
-        if guessed or (place.beamline is None and place.spec is not None):
-            place = replace(place, beamline=_WITH_SPEC)
-        request = Request(path, dataset, domain, limits, place)
-        if place.beamline is not None and (path.is_dir() or path.is_file()):
-            return _printable(described.read(request, _plain, guessed=guessed and place.spec is None))
-        return _printable(_plain(request))
+        maps = corrections(reading.dark, reading.flat, reading.roi)
+        guessed = reading.beamline is None and path.is_dir() and any(path.glob("*.spec"))
+        if guessed or (reading.beamline is None and reading.spec is not None):
+            reading = replace(reading, beamline=_WITH_SPEC)
+        request = Request(path, reading, domain, limits)
+        if reading.beamline is not None and (path.is_dir() or path.is_file()):
+            scan = described.read(request, _plain, guessed=guessed and reading.spec is None)
+        else:
+            scan = _plain(request)
+        return _printable(scan if maps is None else replace(scan, corrections=maps))
     except DataError as error:
         if _is_text(str(error)):
             raise
@@ -61,7 +98,7 @@ def read(
     except MemoryError as error:
         raise DataError(f"{path}: does not fit into this machine's memory") from error
     except Exception as error:  # the last resort: a file can be wrong in ways that nobody has thought of
-        named = f", dataset '{dataset}'" if dataset is not None else ""
+        named = f", dataset '{reading.dataset}'" if reading.dataset is not None else ""
         raise DataError(
             _as_text(
                 f"{path}{named}: the reader of inphase failed with {type(error).__name__}: {first_line(error)}. This is a "

@@ -50,9 +50,9 @@ def read(request: Request) -> RawScan:
     """
     with opened(request.path) as tree:
         data = tree.get(f"{DETECTOR}/data")
-        asked = data if request.dataset is None else tree.get(request.dataset)
+        asked = data if request.reading.dataset is None else tree.get(request.reading.dataset)
         if not isinstance(data, h5py.Dataset) or not isinstance(asked, h5py.Dataset) or asked.id != data.id:
-            if request.dataset is None and isinstance(tree.get(f"{IMAGE}/data"), h5py.Dataset):
+            if request.reading.dataset is None and isinstance(tree.get(f"{IMAGE}/data"), h5py.Dataset):
                 raise DataError(f"{request.path}: holds a reconstruction and no raw scan ({DETECTOR}/data)")
             return hdf5.read(request)
         where = str(request.path)

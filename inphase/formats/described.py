@@ -44,7 +44,7 @@ class MissingError(DataError):
 
 
 def read(request: Request, plain: Reader, *, guessed: bool = False) -> RawScan:
-    """Reads the scan that `request.place` describes.
+    """Reads the scan that `request.reading` describes.
 
     plain: reads frames that are not in the beamline's own layout: a stack or an array made of a folder of TIFFs.
 
@@ -52,10 +52,10 @@ def read(request: Request, plain: Reader, *, guessed: bool = False) -> RawScan:
     frames cannot be found, several scans fit, or the motors contradict the frames.
     guessed: nobody has named the beamline; what contradicts the frames is then told in `chosen`, too.
     """
-    assert request.place.beamline is not None
+    assert request.reading.beamline is not None
     excused = DataError if guessed else MissingError
-    beamline = find(request.place.beamline)
-    _check_given(beamline, request.place.given)
+    beamline = find(request.reading.beamline)
+    _check_given(beamline, request.reading.set)
     if beamline.frames == "folder":
         return _with_geometry(_from_frames(request, beamline, plain), None, excused)
     if not request.path.is_file() or not is_hdf5(request.path):
@@ -91,7 +91,7 @@ def _from_frames(request: Request, beamline: Beamline, plain: Reader) -> _Read:
         names += sorted(
             entry.name
             for entry in request.path.iterdir()
-            if entry.suffix.lower() in tiff.SUFFIXES and entry.name.startswith(request.dataset or "")
+            if entry.suffix.lower() in tiff.SUFFIXES and entry.name.startswith(request.reading.dataset or "")
         )[:1]
     read_ = _Read(request, beamline, plain(request), _from_names(request, beamline, names))
     return replace(read_, scan=_masked(read_, None))
@@ -99,8 +99,8 @@ def _from_frames(request: Request, beamline: Beamline, plain: Reader) -> _Read:
 
 def _from_tree(request: Request, beamline: Beamline, tree: Tree) -> _Read:
     known = _from_names(request, beamline, [request.path.name])
-    if request.dataset is not None:
-        found, note = hdf5.named(tree, request.dataset)
+    if request.reading.dataset is not None:
+        found, note = hdf5.named(tree, request.reading.dataset)
         bound = [template.matched_path(text, found.path, known) for text in paths(beamline.frames)]
         known = next((each for each in bound if each is not None), known)
     else:
@@ -115,7 +115,7 @@ def _from_tree(request: Request, beamline: Beamline, tree: Tree) -> _Read:
 
 def _from_names(request: Request, beamline: Beamline, names: Sequence[str]) -> dict[str, str]:
     """What the names of file or folder tell of the placeholders; what is given counts more."""
-    known = request.place.known()
+    known = request.reading.known()
     for pattern in beamline.names:
         for name in names:
             if (found := template.matched(pattern, name, {})) is not None:
@@ -228,12 +228,12 @@ def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) ->
 
 def _companion(read_: _Read) -> spec.SpecScan | FioScan | None:
     """The text file with the motors: the one that is named, else the only one that the description's names find."""
-    place, companion = read_.request.place, read_.beamline.companion
+    reading, companion = read_.request.reading, read_.beamline.companion
     if companion is None:
-        if place.spec is not None:
+        if reading.spec is not None:
             raise DataError(f"{read_.beamline.name}: keeps its motors in the data file; spec= has no place there")
         return None
-    path = place.spec or _beside(read_)
+    path = reading.spec or _beside(read_)
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if companion.kind == "fio" and not spec.is_spec(path):  # some beamlines write both
@@ -249,7 +249,7 @@ def _beside(read_: _Read) -> Path:
     folder = request.path if request.path.is_dir() else request.path.parent
     for text in companion.files:
         up, name = (folder.resolve().parent, text[3:]) if text.startswith("../") else (folder.resolve(), text)
-        roots = [root.resolve() for root in request.place.roots]
+        roots = [root.resolve() for root in request.limits.roots]
         if "/" in name or (roots and not any(up.is_relative_to(root) for root in roots)):
             continue
         found = [
@@ -276,7 +276,7 @@ class _Numbers:
 
     def one(self, name: str, candidates: Sequence[Quantity]) -> float | None:
         """A single number, None where nothing has it; of several the first."""
-        given = self._read.request.place.given.get(name)
+        given = self._read.request.reading.set.get(name)
         if given is not None:
             return given
         found = self.all(candidates)
@@ -364,7 +364,7 @@ def _recorded(
     read_: _Read, circles: Diffractometer, numbers: _Numbers, in_text: spec.SpecScan | None
 ) -> dict[str, NDArray[np.float64] | None]:
     """Positions of every circle and of the energy; where the files have none those that are given, else None."""
-    beamline, given = read_.beamline, read_.request.place.given
+    beamline, given = read_.beamline, read_.request.reading.set
     described = {name: beamline.motors.get(name, []) for name in circles.circles} | {ENERGY: beamline.energy}
     found = {name: _of_frames(read_, numbers.all(candidates)) for name, candidates in described.items()}
     if in_text is not None and in_text.along_hkl:  # only columns tell where the circles were
@@ -390,7 +390,7 @@ def _motion(
     read_: _Read, circles: Diffractometer, known: Mapping[str, NDArray[np.float64]], in_text: spec.SpecScan | None
 ) -> Motion:
     scan = read_.scan
-    given = {name: value for name, value in read_.request.place.given.items() if name in known}
+    given = {name: value for name, value in read_.request.reading.set.items() if name in known}
     where = in_text.where if in_text is not None else scan.source
     empty = next((number for number, frame in _backwards(scan) if frame.any()), -1) + 1
     try:

@@ -15,7 +15,7 @@ import numpy as np
 
 from inphase.beamlines import BEAMLINES
 from inphase.errors import DataError
-from inphase.formats.scan import Place
+from inphase.formats.reading import Reading
 from inphase.formats.tree import Tree, is_real, names_in
 
 _SCAN: Final = re.compile(r"(?:(?P<sample>.*)[_-])?0*(?P<scan>\d+)(?:\.(?P<part>\d+))?")
@@ -59,12 +59,12 @@ def name_of_entry(path: str) -> str:
     return path.strip("/").partition("/")[0] if "/" in path.strip("/") else ""
 
 
-def named(entries: Sequence[str], place: Place) -> list[str]:
+def named(entries: Sequence[str], reading: Reading) -> list[str]:
     """The entries that scan= and sample= name; all, where neither is given or the entries have no numbers.
 
     Of `2.1` and `2.2`, which are parts of one scan in BLISS, the first. Raises DataError where none is left.
     """
-    if place.scan is None and place.sample is None:
+    if reading.scan is None and reading.sample is None:
         return list(entries)
     known = {entry: match for entry in entries if (match := _SCAN.fullmatch(entry)) is not None}
     if not known or (len(entries) == 1 and all(match["part"] is None for match in known.values())):
@@ -72,10 +72,12 @@ def named(entries: Sequence[str], place: Place) -> list[str]:
     left = [
         entry
         for entry, match in known.items()
-        if place.scan in (None, int(match["scan"])) and place.sample in (None, match["sample"])
+        if reading.scan in (None, int(match["scan"])) and reading.sample in (None, match["sample"])
     ]
     if not left:
-        asked = [f"scan {place.scan}"] * (place.scan is not None) + [f"sample {place.sample}"] * bool(place.sample)
+        asked = [f"scan {reading.scan}"] * (reading.scan is not None) + [f"sample {reading.sample}"] * bool(
+            reading.sample
+        )
         listed = ", ".join(sorted(known, key=lambda entry: int(known[entry]["scan"]))[:_LISTED])
         raise DataError(f"holds no frames of {', '.join(asked)}; there are {listed}{', ...' * (len(known) > _LISTED)}")
     first = min(int(known[entry]["part"] or 0) for entry in left)

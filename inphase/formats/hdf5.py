@@ -8,7 +8,8 @@ import h5py
 from inphase.errors import DataError
 from inphase.formats import detector, entries
 from inphase.formats.pieces import Found, joined, sides, stacked
-from inphase.formats.scan import Place, RawScan, Request, geometry_of, three_axes
+from inphase.formats.reading import Reading
+from inphase.formats.scan import RawScan, Request, geometry_of, three_axes
 from inphase.formats.tree import Tree, is_real, opened
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx5")
@@ -18,14 +19,18 @@ _AUXILIARY = re.compile(r"mask|flat|dark|background|white|error|weight|efficienc
 
 def read(request: Request) -> RawScan:
     """Reads `dataset`, else the rocking curve: of several entries the one that is one, of its volumes the largest one that is
-    not a mask or a correction. `place` may name scan, sample and detector.
+    not a mask or a correction. The reading may name scan, sample and detector.
 
     `q_steps` (3, 3) and `q_centre` (3,), in 1/m, at the root of the file give the geometry. Pixels that the detector's
     pixel mask names are masked; where it stops counting goes into the scan's saturation.
     """
     where = str(request.path)
     with opened(request.path) as tree:
-        found, note = named(tree, request.dataset) if request.dataset is not None else chosen(tree, request.place)
+        found, note = (
+            named(tree, request.reading.dataset)
+            if request.reading.dataset is not None
+            else chosen(tree, request.reading)
+        )
         loaded = found.load(tree, request.limits)
         scan = RawScan(
             loaded.array,
@@ -42,7 +47,7 @@ def named(tree: Tree, path: str) -> tuple[Found, str]:
     return Found(path.strip("/"), (tree.dataset(path),)), ""
 
 
-def chosen(tree: Tree, place: Place) -> tuple[Found, str]:
+def chosen(tree: Tree, reading: Reading) -> tuple[Found, str]:
     """The rocking curve, or the image where there is none, and a word on what was passed over. Raises DataError."""
     volumes = measurements(tree)
     if not volumes:
@@ -53,7 +58,7 @@ def chosen(tree: Tree, place: Place) -> tuple[Found, str]:
     for volume in volumes:
         by_entry[entries.name_of_entry(volume.path)].append(volume)
     try:
-        names = entries.named(list(by_entry), place)
+        names = entries.named(list(by_entry), reading)
         if len(names) > 1:
             one, note = entries.choose(
                 tree, {name: max(volume.shape[0] for volume in by_entry[name]) for name in names}
@@ -62,11 +67,11 @@ def chosen(tree: Tree, place: Place) -> tuple[Found, str]:
     except DataError as error:
         raise DataError(f"{tree.path}: {error}") from error
     volumes = [volume for name in names for volume in by_entry[name]]
-    if place.detector is not None:
-        by_name = [volume for volume in volumes if place.detector in volume.path.split("/")]
+    if reading.detector is not None:
+        by_name = [volume for volume in volumes if reading.detector in volume.path.split("/")]
         if not by_name:
             paths = ", ".join(volume.path for volume in volumes[:8])
-            raise DataError(f"{tree.path}: has no frames of detector={place.detector}; it has {paths}")
+            raise DataError(f"{tree.path}: has no frames of detector={reading.detector}; it has {paths}")
         volumes = by_name
     best, others = largest(tree, volumes)
     if others:

@@ -22,7 +22,7 @@ def read_folder(request: Request) -> RawScan:
     saturation are taken from the first file. Raises DataError naming the first file that is missing, repeated, damaged or
     unlike the first.
     """
-    frames = sequence.find(request.path, hdf5.SUFFIXES, request.dataset, "HDF5")
+    frames = sequence.find(request.path, hdf5.SUFFIXES, request.reading.dataset, "HDF5")
     first = frames.files[0]
     with opened(first) as tree:
         path, item = hdf5.image(tree)

@@ -1,19 +1,24 @@
 """Detector maps: bad pixels (dark) and flat field, from TIFF or npy files, and the region of them that the frames show."""
 
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
-from inphase.errors import DataError
+from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy, tiff
+from inphase.formats.regular import open_regular
+from inphase.formats.scan import in_words
 from inphase.preprocess.corrections import Corrections
 
+ROI: Final = "roi"
+MAPS: Final = ("dark", "flat", ROI)  # names of its arrays in a container file
+MOST_BYTES: Final = 2**30  # of one map
 _ROI: Final = re.compile(r"(\d{1,7}):(\d{1,7}),(\d{1,7}):(\d{1,7})")
-_MAP_BYTES: Final = 2**30
 
 
 def corrections(dark: Path | None, flat: Path | None, roi: str | None) -> Corrections | None:
@@ -25,6 +30,32 @@ def corrections(dark: Path | None, flat: Path | None, roi: str | None) -> Correc
         flat=None if flat is None else read_map(flat),
         roi=None if roi is None else parse_roi(roi),
     )
+
+
+def map_arrays(corrections: Corrections | None) -> dict[str, NDArray[np.generic]]:
+    """What `corrections_of` reads, for a container file."""
+    if corrections is None:
+        return {}
+    roi = None if corrections.roi is None else np.array(corrections.roi)
+    arrays = zip(MAPS, (corrections.dark, corrections.flat, roi), strict=True)
+    return {name: array for name, array in arrays if array is not None}
+
+
+def corrections_of(arrays: Mapping[str, NDArray[np.generic]], where: str) -> Corrections | None:
+    """Detector maps from the optional arrays MAPS of a container file; None where it has neither dark nor flat.
+
+    dark and flat (rows, columns), roi (2, 2): rows and columns from and to. Raises DataError for what cannot be one.
+    """
+    dark, flat, roi = (arrays.get(name) for name in MAPS)
+    if dark is None and flat is None:
+        return None
+    region = None
+    if roi is not None:
+        if roi.shape != (2, 2) or roi.dtype.kind not in "ui":
+            raise DataError(f"{where}: roi must hold 2 x 2 integers, the rows and the columns from and to")
+        top, bottom, left, right = (int(number) for number in roi.reshape(-1))
+        region = parse_roi(f"{top}:{bottom},{left}:{right}")
+    return Corrections(dark, flat, region)
 
 
 def parse_roi(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -41,27 +72,23 @@ def parse_roi(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def read_map(path: Path) -> NDArray[np.generic]:
-    """A detector map (rows, columns) from a TIFF or npy file. Raises DataError."""
-    try:
-        if path.suffix.lower() in tiff.SUFFIXES:
-            with tifffile.TiffFile(path) as file:
-                series = file.series[0]
-                if series.nbytes > _MAP_BYTES:
-                    raise DataError(f"{path}: the detector map declares {series.nbytes} bytes")
-                found = series.asarray()
-        elif path.suffix.lower() == ".npy":
-            with path.open("rb") as stream:
-                shape, dtype, _ = npy.header(stream, str(path))
-            if int(np.prod(shape, dtype=object)) * dtype.itemsize > _MAP_BYTES:
-                raise DataError(f"{path}: the detector map declares {shape} of {dtype}")
-            found = np.load(path, allow_pickle=False)
-        else:
-            raise DataError(f"{path}: a detector map is a TIFF or npy file")
-    except DataError:
-        raise
-    except Exception as error:  # tifffile raises whatever its parsing meets
-        raise DataError(f"{path}: the detector map cannot be read: {npy.first_line(error)}") from error
+    """A detector map (rows, columns) from a TIFF or npy file. Raises DataError, and nothing else."""
+    if path.suffix.lower() in tiff.SUFFIXES:
+        found = _from_tiff(path)
+    elif path.suffix.lower() == ".npy":
+        with open_regular(path) as stream:
+            found = npy.decode_any(stream, os.fstat(stream.fileno()).st_size, str(path), MOST_BYTES)
+    else:
+        raise DataError(f"{path}: a detector map is a TIFF or npy file")
     if found.ndim != 2 or found.dtype.kind not in "uif":
         raise DataError(f"{path}: a detector map is two-dimensional and real, this is {found.shape} {found.dtype}")
-    array: NDArray[np.generic] = found
-    return array
+    return found
+
+
+def _from_tiff(path: Path) -> NDArray[np.generic]:
+    with tiff.opened(path) as file:
+        series = file.series[0]
+        if series.nbytes > MOST_BYTES:
+            raise TooLargeError(f"{path}: the detector map declares {in_words(series.nbytes)}")
+        found: NDArray[np.generic] = series.asarray()
+        return found

@@ -100,10 +100,10 @@ def _read_hdf5(request: Request) -> RawScan:
 
 
 def _choose(shapes: dict[str, tuple[int, ...]], request: Request, listing: str) -> str:
-    if request.dataset is not None:
-        if request.dataset not in shapes:
-            raise DataError(f"{request.path}: has no numeric variable '{request.dataset}'; it holds {listing}")
-        return request.dataset
+    if request.reading.dataset is not None:
+        if request.reading.dataset not in shapes:
+            raise DataError(f"{request.path}: has no numeric variable '{request.reading.dataset}'; it holds {listing}")
+        return request.reading.dataset
     volumes = most_axes({name: shape for name, shape in shapes.items() if min(shape, default=0) > 1 or len(shape) > 2})
     if not volumes:
         raise DataError(f"{request.path}: holds no real variable with two or three axes; it holds {listing}")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy
 from inphase.formats.atomic import replacing
+from inphase.formats.maps import MAPS, MOST_BYTES, ROI, corrections_of, map_arrays
 from inphase.formats.regular import open_regular
 from inphase.formats.result import KEYS, Arrays, Result
 from inphase.formats.scan import (
@@ -45,8 +46,8 @@ def read(request: Request) -> RawScan:
     """Reads `dataset`, else the key `data`, else the largest three-dimensional array, or image where there is none.
 
     `q_steps` (3, 3) and `q_centre` (3,), in 1/m, give the geometry where the file has them, `mask` (of the scan or of a
-    frame; 0 valid, 1 masked, 2 outside the measured range) the mask, and `saturation` the counts per voxel at and above
-    which the detector no longer counts.
+    frame; 0 valid, 1 masked, 2 outside the measured range) the mask, `saturation` the counts per voxel at and above
+    which the detector no longer counts, and `dark` and `flat` (rows, columns), with `roi` (2, 2), the detector's maps.
     """
     with open_regular(request.path) as stream:
         return decode(stream, str(request.path), request)
@@ -63,26 +64,36 @@ def decode(stream: IO[bytes], where: str, request: Request) -> RawScan:
         }
         mask = _mask(archive, headers, key, array.shape, where, request.limits)
         saturation = _saturation(_small(archive, SATURATION, where) if SATURATION in headers else None, where)
-    others = sorted(set(headers) - {key, *small, SATURATION} - ({"mask"} if mask is not None else set()))
+        detector = {name: _map(archive, headers[name], name, where, request.limits) for name in _maps(headers, key)}
+    taken = {key, *small, *detector, SATURATION} | ({"mask"} if mask is not None else set())
+    others = sorted(set(headers) - taken)
     chosen = f"key '{key}' {array.shape} {array.dtype}" + (" with its mask" if mask is not None else "")
+    if detector:
+        chosen += f" with its detector maps ({', '.join(detector)})"
     if others:
         chosen += f"; passed over {', '.join(others)}"
     geometry = geometry_of(small.get, where)
-    scan = RawScan(array, geometry, where, chosen, mask=mask)
+    scan = RawScan(array, geometry, where, chosen, mask=mask, corrections=corrections_of(detector, where))
     return with_saturation(scan, [] if saturation is None else [saturation])
 
 
 def declared_bytes(stream: IO[bytes], where: str, request: Request) -> int:
-    """Bytes of the array that `decode` would take, from the headers alone."""
+    """Bytes of the array and of the detector maps that `decode` would take, from the headers alone."""
     with _open(stream, where) as archive:
         headers = _headers(archive, where)
-        shape, dtype = headers[_choose(headers, request, where)]
-    return math.prod(shape) * dtype.itemsize
+        key = _choose(headers, request, where)
+        taken = [headers[name] for name in (key, *_maps(headers, key))]
+    return sum(math.prod(shape) * dtype.itemsize for shape, dtype in taken)
+
+
+def is_plain(scan: RawScan) -> bool:
+    """Whether nothing but its array is known of a measurement, so that a .npy tells all of it."""
+    return all(part is None for part in (scan.geometry, scan.mask, scan.saturation, scan.corrections))
 
 
 def encode(scan: RawScan) -> bytes:
     """A measurement with all that is known of it, as an archive that `decode` reads."""
-    arrays = {"data": scan.array, **geometry_arrays(scan.geometry)}
+    arrays = {"data": scan.array, **geometry_arrays(scan.geometry), **map_arrays(scan.corrections)}
     if scan.mask is not None:
         arrays["mask"] = scan.mask[0] if scan.mask.strides[0] == 0 else scan.mask
     if scan.saturation is not None:
@@ -153,14 +164,16 @@ def _headers(archive: zipfile.ZipFile, where: str) -> dict[str, _Header]:
 
 def _choose(headers: dict[str, _Header], request: Request, where: str) -> str:
     listing = ", ".join(f"{key} {shape} {dtype}" for key, (shape, dtype) in sorted(headers.items())[:20])
-    if request.dataset is not None:
-        if request.dataset not in headers:
-            raise DataError(f"{where}: has no array '{request.dataset}'; it holds {listing}")
-        return request.dataset
+    if request.reading.dataset is not None:
+        if request.reading.dataset not in headers:
+            raise DataError(f"{where}: has no array '{request.reading.dataset}'; it holds {listing}")
+        return request.reading.dataset
     for key in _PREFERRED[request.domain]:
         if key in headers:
             return key
-    volumes = most_axes({key: shape for key, (shape, dtype) in headers.items() if dtype.kind in "uif"})
+    volumes = most_axes(
+        {key: shape for key, (shape, dtype) in headers.items() if dtype.kind in "uif" and key not in MAPS}
+    )
     if not volumes:
         raise DataError(f"{where}: holds no array of real numbers with two or three axes; it holds {listing}")
     largest = max(volumes.values())
@@ -192,6 +205,21 @@ def _mask(
     if math.prod(declared) not in (math.prod(shape), math.prod(shape[1:])):
         raise DataError(f"{label}: its shape {declared} fits neither the scan {shape} nor its frames {shape[1:]}")
     return three_state(_any(archive, "mask", where, limits.max_bytes), shape, label)
+
+
+def _maps(headers: dict[str, _Header], key: str) -> list[str]:
+    """The members that are detector maps: dark and flat of two axes, and the region of them where there is one."""
+    present: list[str] = [name for name in MAPS if name in headers and name != key and len(headers[name][0]) == 2]
+    return [] if present == [ROI] else present
+
+
+def _map(archive: zipfile.ZipFile, header: _Header, name: str, where: str, limits: Limits) -> NDArray[np.generic]:
+    """A detector map, its size checked before it is read."""
+    _, dtype = header
+    label = f"{where}, key '{name}'"
+    if dtype.kind not in "uif":
+        raise DataError(f"{label}: a detector map holds real numbers, this one {dtype}")
+    return native(_any(archive, name, where, min(MOST_BYTES, limits.max_bytes)))
 
 
 def _saturation(found: NDArray[np.generic] | None, where: str) -> Saturation | None:

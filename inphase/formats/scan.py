@@ -10,20 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
+from inphase.formats.reading import Reading
 from inphase.geometry import Geometry
 from inphase.pattern import Domain, MaskState
+from inphase.preprocess.corrections import Corrections
 
 GEOMETRY: Final = ("q_steps", "q_centre", "sample_rotation")  # names of its arrays in a container file
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that hold before a reader allocates memory.
+    """Bounds that hold before a reader allocates memory or opens what it was not told to open.
 
     max_bytes: size of the decoded array. The default holds a rocking curve of 400 frames of a 4-megapixel detector.
+    roots: text files beside the frames are read only below these folders; empty: anywhere.
     """
 
     max_bytes: int = 8 * 2**30
+    roots: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class RawScan:
     chosen: what was taken out of it (dataset, key, frames), and what was passed over; for people and provenance.
     mask: uint8 of MaskState, the array's shape (it may be one frame seen many times); None where the file has none.
     saturation: None where the file tells of none.
+    corrections: the maps of the detector that belong to it, not applied yet; None where there are none.
     """
 
     array: NDArray[np.generic]
@@ -57,50 +62,17 @@ class RawScan:
     metadata: Mapping[str, str] = field(default_factory=dict)
     mask: NDArray[np.uint8] | None = None
     saturation: Saturation | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a measurement was taken, and which of the scans in a file is meant.
-
-    beamline: a built-in name or a YAML file; None reads without a description. spec: the SPEC or FIO file with the motors,
-    where it is not beside the frames. scan, sample, detector: what the placeholders of the description stand for; what is
-    not given is found in the file where there is one candidate.
-    given: numbers that the file lacks or has wrong, by name: a motor (deg), energy (keV), distance (m), pixel_row,
-    pixel_column (m), direct_beam_row, direct_beam_column (pixels of the whole frame).
-    roots: text files beside the frames are read only below these folders; empty: anywhere.
-    """
-
-    beamline: str | Path | None = None
-    spec: Path | None = None
-    scan: int | None = None
-    sample: str | None = None
-    detector: str | None = None
-    given: Mapping[str, float] = field(default_factory=dict)
-    roots: tuple[Path, ...] = ()
-
-    def known(self) -> dict[str, str]:
-        """What is given for the placeholders. Raises DataError for a value that is no name."""
-        found = {
-            "scan": None if self.scan is None else str(self.scan),
-            "sample": self.sample,
-            "detector": self.detector,
-        }
-        for key, value in found.items():
-            if value is not None and (not value or "/" in value or "\0" in value or value in (".", "..")):
-                raise DataError(f"{key}: '{value}' is no name")
-        return {key: value for key, value in found.items() if value is not None}
+    corrections: Corrections | None = None
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to read: `dataset` names an array inside a container, `domain` decides between arrays of a result file."""
+    """What to read and how: `domain` decides between arrays of a result file."""
 
     path: Path
-    dataset: str | None = None
+    reading: Reading = field(default_factory=Reading)
     domain: Domain = Domain.COUNTS
     limits: Limits = field(default_factory=Limits)
-    place: Place = field(default_factory=Place)
 
 
 Reader = Callable[[Request], RawScan]

@@ -17,7 +17,7 @@ from inphase.formats.tree import Tree, names_in
 Known = Mapping[str, str]
 PLACEHOLDERS = ("scan", "sample", "detector")
 _FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}|\*")
-_DIGITS = "0123456789"
+_DIGITS = frozenset("0123456789")
 _MAX_OPEN = 4  # of one name
 _LONGEST = 255
 _MOST_NAMES = 20_000
@@ -170,7 +170,12 @@ def _before(part: str | _Gap, name: str, following: int, lengths: Mapping[str, i
             at = name.find(part, at + 1)
         return places & (following >> len(part))
     if part.name in lengths:
-        return following >> lengths[part.name]
+        length = lengths[part.name]
+        fixed = following >> length
+        if part.digits:
+            words = (at for at in range(len(name)) if not set(name[at : at + length]) <= _DIGITS)
+            fixed &= ~sum(1 << at for at in words)
+        return fixed
     if part.digits:
         places = 0
         for at in range(len(name) - 1, -1, -1):

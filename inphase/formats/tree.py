@@ -274,9 +274,9 @@ class Tree:
             target = self._inside(Path(group.file.filename).parent, file)
             item = self._resolve(self._open(target), path, depth + 1) if target.is_file() else None
             if item is None:
-                here = f"{name_of(group)}/{name}".lstrip("/")
+                link = f"{name_of(group)}/{name}".lstrip("/")
                 why = f"which has no '{path}'" if target.is_file() else "which is missing"
-                self.missing[here] = Missing(here, file, why)
+                self.missing[link] = Missing(link, file, why)
             return item
         if kind != h5py.h5l.TYPE_HARD:
             return None

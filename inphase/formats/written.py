@@ -72,13 +72,13 @@ def _given(
             f"{tree.path}: the virtual dataset '{name_of(dataset)}' takes irregular pieces of {part.file}; write it as an "
             "ordinary dataset (h5repack), or name the source with dataset="
         )
-    there = [index < side for index, side in zip(origin, part.source.shape, strict=True)]
+    written = [index < side for index, side in zip(origin, part.source.shape, strict=True)]
     missing = None
     if blank is not None and blank.size:
         inside = [np.minimum(index, side - 1) for index, side in zip(origin, blank.shape, strict=True)]
-        missing = blank[np.ix_(*inside)] | ~_outer(there)
-    elif not all(axis.all() for axis in there):
-        missing = ~_outer(there)
+        missing = blank[np.ix_(*inside)] | ~_outer(written)
+    elif not all(axis.all() for axis in written):
+        missing = ~_outer(written)
     yield place, None if missing is None else missing.reshape([len(index) for index in place])
 
 

@@ -16,7 +16,6 @@ from inphase.imaging.report import Series
 from inphase.imaging.way import CommonFrame, begin, judge
 from inphase.models.repository import Repository, default_root
 from inphase.pattern import Domain
-from inphase.preprocess.corrections import Corrections
 from inphase.trust import RULES
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ def reconstruct(
     start: Start = "auto",
     starts: int = RULES.random_starts,
     seed: int = 0,
-    corrections: Corrections | None = None,
     models: "Path | Sessions | None" = None,
     device: str = "cpu",
     progress: "Callable[[Progress], None] | None" = None,
@@ -44,7 +42,7 @@ def reconstruct(
 
     scan: what `inphase.read` gives, or an array (rocking, row, column) of counts or moduli, as `domain` says.
     refine, model, preprocess, start, starts, seed: see `inphase.imaging.options.Options`.
-    corrections: dark and flat maps of the detector. models: the folder of the networks, or sessions that stay loaded from
+    models: the folder of the networks, or sessions that stay loaded from
         call to call; by default the folder of the installation.
     device: of the refinement: cpu, cuda, cuda:1. progress: called with every evaluation of the running refinement.
     cancelled: asked before every iteration.
@@ -56,9 +54,7 @@ def reconstruct(
     if not isinstance(scan, RawScan):
         scan = RawScan(np.asarray(scan), None, "array", "all of it")
     sessions = _sessions(models) if options.asks_network else None
-    return carry_out(
-        scan, options, sessions, corrections=corrections, device=device, progress=progress, cancelled=cancelled
-    )
+    return carry_out(scan, options, sessions, device=device, progress=progress, cancelled=cancelled)
 
 
 def carry_out(
@@ -67,7 +63,6 @@ def carry_out(
     sessions: "Sessions | None",
     *,
     clock: Clock | None = None,
-    corrections: Corrections | None = None,
     device: str = "cpu",
     stage: Callable[[str], None] = lambda name: None,
     progress: "Callable[[Progress], None] | None" = None,
@@ -85,7 +80,7 @@ def carry_out(
         stage("loading the model")
         session = sessions.get(options.model)
     stage("preprocessing and predicting")
-    prepared, report = begin(scan, options, session, clock, corrections)
+    prepared, report = begin(scan, options, session, clock)
     report = replace(report, series=series)
     if options.recipe() is None:
         return judge(prepared, report, prepared.guess, clock, frame=frame)

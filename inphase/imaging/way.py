@@ -29,7 +29,6 @@ from inphase.metrics import noise_chi2
 from inphase.models.card import Card
 from inphase.models.families import family
 from inphase.pattern import Domain, Pattern
-from inphase.preprocess.corrections import Corrections
 from inphase.preprocess.pipeline import Prepared, preprocess
 from inphase.preprocess.recipe import preset
 from inphase.preprocess.validate import pattern_from_array
@@ -59,26 +58,22 @@ class Preparation:
     pattern: Pattern
 
 
-def begin(
-    scan: RawScan, options: Options, session: "Session | None", clock: Clock, corrections: Corrections | None = None
-) -> tuple[PreparedPattern, Report]:
+def begin(scan: RawScan, options: Options, session: "Session | None", clock: Clock) -> tuple[PreparedPattern, Report]:
     """prepare -> predict -> choose the start. Nothing is refined yet. session: None where no network is asked."""
-    preparation = prepare(scan, options, session.version.card if session else None, clock, corrections)
+    preparation = prepare(scan, options, session.version.card if session else None, clock)
     if session is not None:
         preparation = predict(preparation, session, clock)
     with clock("score"):
         return preparation.prepared, choose_start(preparation.prepared, preparation.report)
 
 
-def prepare(
-    scan: RawScan, options: Options, card: Card | None, clock: Clock, corrections: Corrections | None = None
-) -> Preparation:
+def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) -> Preparation:
     """Check the scan, clean it, bring it onto the grid of the card and hide the free voxels. Raises DataError, RecipeError."""
     with clock("decode"):
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
     with clock("preprocess"):
         recipe = preset(options.preprocess, options.domain, scan.saturation.level if scan.saturation else None)
-        found = preprocess(measured, recipe, card.grid if card else None, corrections)
+        found = preprocess(measured, recipe, card.grid if card else None, scan.corrections)
         prepared = _prepared(found, options, card)
     return Preparation(prepared, _report(scan, measured, found, recipe.text, options, prepared), found.pattern)
 

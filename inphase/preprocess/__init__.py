@@ -2,18 +2,18 @@
 
 from inphase.preprocess.corrections import Corrections
 from inphase.preprocess.pipeline import Prepared, preprocess
+from inphase.preprocess.placement import Placement
 from inphase.preprocess.recipe import PRESETS, PreprocessRecipe, preset
 from inphase.preprocess.report import StepReport
-from inphase.preprocess.transform import Transform
 from inphase.preprocess.validate import pattern_from_array
 
 __all__ = [
     "PRESETS",
     "Corrections",
+    "Placement",
     "Prepared",
     "PreprocessRecipe",
     "StepReport",
-    "Transform",
     "pattern_from_array",
     "preprocess",
     "preset",

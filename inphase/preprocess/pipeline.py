@@ -10,9 +10,9 @@ from inphase.pattern import MaskState, Pattern
 from inphase.preprocess import background, binning, centring, grid, lost, oversampling, peaks, pixels, validate, values
 from inphase.preprocess.core import core
 from inphase.preprocess.corrections import Corrections, correct
+from inphase.preprocess.placement import Placement
 from inphase.preprocess.recipe import PreprocessRecipe
 from inphase.preprocess.report import StepReport
-from inphase.preprocess.transform import Transform
 
 SIDE: Final = 64  # voxels along each axis of a grid that nobody asks for otherwise
 
@@ -31,7 +31,7 @@ class Prepared:
     """
 
     pattern: Pattern
-    transform: Transform
+    transform: Placement
     oversampling_measured: tuple[float, ...]
     oversampling_after: tuple[float, ...]
     padding_bound: float
@@ -97,7 +97,7 @@ def preprocess(
     steps.append(StepReport("grid", {"shape": list(shape), "padding_bound": bound}))
     return Prepared(
         pattern=on_grid,
-        transform=Transform(pattern.shape, placed.start, bins, shape),
+        transform=Placement(pattern.shape, placed.start, bins, shape),
         oversampling_measured=measured.sigma,
         oversampling_after=tuple(s / k for s, k in zip(measured.sigma, bins, strict=True)),
         padding_bound=bound,

@@ -9,10 +9,10 @@ from math import prod
 import torch
 from torch import Tensor
 
+from inphase.retrieval.fft import Transform
 from inphase.retrieval.passes import TINY, quotient
-from inphase.retrieval.resolution import resampled
+from inphase.retrieval.resampling import resampled
 from inphase.retrieval.terms import PartialCoherence
-from inphase.retrieval.transform import Transform
 
 WIDTHS = (0.15, 3.0)  # voxels: of the Gaussian that is found; a narrower one lies within its voxel and shows no slope
 CENTRE = 0.5  # of each axis: what the search looks at, enough for three widths; the photons are there
@@ -113,16 +113,16 @@ def _descended(kernels: Tensor, intensity: Tensor, constraint: Tensor) -> Tensor
         intensity, constraint = resampled(intensity, inner), resampled(constraint, inner)
     bounds = WIDTHS[0] ** 2, WIDTHS[1] ** 2
     variances = _widths(kernels).square().clamp(*bounds)
-    here = _misfit(variances, sides, intensity, constraint)
-    damping = torch.full_like(here.value, DAMPING[0])
+    best = _misfit(variances, sides, intensity, constraint)
+    damping = torch.full_like(best.value, DAMPING[0])
     for _ in range(STEPS):
-        candidate = variances + here.step(damping)
+        candidate = variances + best.step(damping)
         candidate = candidate.clamp(variances / FACTOR**2, variances * FACTOR**2).clamp(*bounds)
-        there = _misfit(candidate, sides, intensity, constraint)
-        better = there.value < here.value
+        tried = _misfit(candidate, sides, intensity, constraint)
+        better = tried.value < best.value
         variances = torch.where(better[:, None], candidate, variances)
         damping = torch.where(better, damping / DAMPING[1], damping * DAMPING[1])
-        here = there.where(better, here)
+        best = tried.where(better, best)
     return _gaussians(variances.sqrt(), sides)
 
 

@@ -6,8 +6,8 @@ from dataclasses import InitVar, dataclass
 import torch
 from torch import Tensor
 
+from inphase.retrieval.fft import Transform
 from inphase.retrieval.passes import project_modulus
-from inphase.retrieval.transform import Transform
 
 TINY = 1e-30
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from inphase.retrieval import sweeps
-from inphase.retrieval.team import BLOCK
 from inphase.retrieval.terms import BULK
+from inphase.retrieval.threads import BLOCK
 
 TINY = float(sweeps.TINY)
 

@@ -14,6 +14,7 @@ from inphase.retrieval.checkpoint import Checkpoint
 from inphase.retrieval.coherence import Coherence
 from inphase.retrieval.conjugate import ConjugateGradients
 from inphase.retrieval.descent import Descent
+from inphase.retrieval.fft import Transform
 from inphase.retrieval.passes import (
     coherent,
     confine,
@@ -27,10 +28,9 @@ from inphase.retrieval.passes import (
     relax,
 )
 from inphase.retrieval.problem import Problem
-from inphase.retrieval.resolution import covered, resampled
+from inphase.retrieval.resampling import covered, resampled
 from inphase.retrieval.shrinkwrap import shrink_wrap
 from inphase.retrieval.terms import ADAM, AF, DM, ER, HIO, LBFGS, RAAR, SF, Loss, Operation, Recipe
-from inphase.retrieval.transform import Transform
 
 SAMPLE_EVERY = 10  # iterations between two entries of the history and two progress calls
 

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inphase.retrieval.fft import Transform
 from inphase.retrieval.passes import above, amplitude, counted, intensity_weighted_amplitude, weigh
 from inphase.retrieval.terms import ShrinkWrap
-from inphase.retrieval.transform import Transform
 
 
 def shrink_wrap(

@@ -138,6 +138,6 @@ def autocorrelation_support(problem: Problem, threshold: float = AUTOCORRELATION
     ac = np.abs(autocorrelation(intensity))
     inside: NDArray[np.bool_] = ac > threshold * ac.max()
     halved: NDArray[np.bool_] = np.zeros_like(inside)
-    here = tuple(slice(n // 2 - n // 4, n // 2 - n // 4 + n // 2) for n in inside.shape)
-    halved[here] = inside[tuple(slice(n // 2 - 2 * (n // 4), None, 2) for n in inside.shape)]
+    middle = tuple(slice(n // 2 - n // 4, n // 2 - n // 4 + n // 2) for n in inside.shape)
+    halved[middle] = inside[tuple(slice(n // 2 - 2 * (n // 4), None, 2) for n in inside.shape)]
     return halved

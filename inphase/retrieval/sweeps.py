@@ -14,7 +14,7 @@ from numba import carray, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from inphase.retrieval.team import FAST, Kind, sweep
+from inphase.retrieval.threads import FAST, Kind, sweep
 
 TINY = np.float32(1e-30)  # keeps 0 / 0 out of the projection of an empty voxel: it stays empty
 

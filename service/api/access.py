@@ -103,13 +103,13 @@ def _time(seconds: float | None) -> str | None:
 
 def links(job_id: str, state: JobState, report: Report | None) -> dict[str, str]:
     """Where the job and its parts are: every array that its result has."""
-    here = f"/v1/jobs/{job_id}"
-    always = {"self": here, "events": f"{here}/events", "preview": f"{here}/preview"}
+    job = f"/v1/jobs/{job_id}"
+    always = {"self": job, "events": f"{job}/events", "preview": f"{job}/preview"}
     if state is not JobState.SUCCEEDED:
         return always
-    there: list[Present] = ["always"]
+    present: list[Present] = ["always"]
     if report is not None and report.strain is not None:
-        there.append("strain")
+        present.append("strain")
     if report is not None and report.ensemble is not None and report.ensemble.mode_weights is not None:
-        there.append("ensemble")
-    return {**always, "result": f"{here}/result", **{name: f"{here}/result/{name}" for name in names(*there)}}
+        present.append("ensemble")
+    return {**always, "result": f"{job}/result", **{name: f"{job}/result/{name}" for name in names(*present)}}

@@ -128,14 +128,14 @@ async def receive_array(
 
 @asynccontextmanager
 async def receive_archive(request: Request, domain: Domain, bounds: Bounds, budget: Budget) -> AsyncIterator[RawScan]:
-    """The measurement of an npz body, with the geometry and the mask that it brings (inphase.formats.npz).
+    """The measurement of an npz body, with the geometry, the mask and the detector maps that it brings (inphase.formats.npz).
 
-    The archive and the array count against the budget while in use; what it declares is checked before it is unpacked.
+    The archive, the array and the maps count against the budget while in use; what it declares is checked before it is unpacked.
     Raises ApiError 408, 413, 503; DataError, TooLargeError for what is no measurement.
     """
     length = _declared_length(request)
     _bounded(length or 0, bounds)
-    where, asked = f"body of {NPZ}", ScanRequest(Path("body.npz"), None, domain, _limits(bounds))
+    where, asked = f"body of {NPZ}", ScanRequest(Path("body.npz"), domain=domain, limits=_limits(bounds))
     claimed = 0
 
     def claim(nbytes: int) -> None:

@@ -102,13 +102,13 @@ async def preview(job_id: JobId, request: Request, services: TheServices) -> Res
         etag = tag(job_id, record.result, "preview")
         if known(request, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        picture = await services.compute(lambda: drawn(services, job_id, record.result))
+        picture = await services.compute(lambda: preview_of(services, job_id, record.result))
     else:
         found = await in_thread(lambda: services.store.preview(job_id, record.attempt))
         if found is None and record.revisions and not record.state.final:
             first = record.revisions[-1]
             await materialised(services, record, first)
-            found = await services.compute(lambda: drawn(services, job_id, first.result))
+            found = await services.compute(lambda: preview_of(services, job_id, first.result))
         if found is None:
             raise ApiError(404, f"job {job_id} is {record.state} and has no picture yet")
         picture, etag = found, tag(found.hex())
@@ -117,7 +117,7 @@ async def preview(job_id: JobId, request: Request, services: TheServices) -> Res
     return Response(picture, media_type="image/png", headers={"ETag": etag, "Cache-Control": "private, no-cache"})
 
 
-def drawn(services: Services, job_id: str, result: str) -> bytes:
+def preview_of(services: Services, job_id: str, result: str) -> bytes:
     """The slices of a result."""
     obj = read_array(services, job_id, result, "object")
     planes = [obj.take(n // 2, axis) for axis, n in enumerate(obj.shape)] if obj.ndim == 3 else [obj]

@@ -55,7 +55,7 @@ class JobSummary(BaseModel):
             series=record.series or None,
             model=_model(document),
             recipe=_part(document, "recipe").get("refine"),
-            source=_part(document, "input").get("source"),
+            source=_part(document, "input").get("source") or _named(record),
             chi2=final.get("chi2"),
             support_voxels=final.get("support_voxels"),
             trust=_part(document, "trust").get("level"),
@@ -79,6 +79,12 @@ def _document(record: JobRecord) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _named(record: JobRecord) -> str | None:
+    """The file of a job whose data have not been read, or could not be; None for what was sent."""
+    asked = json.loads(record.asked) if record.asked else {}
+    return _part(asked, "source").get("path")
 
 
 def _part(document: dict[str, Any], name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
@@ -13,13 +13,13 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
 from inphase.formats import Limits, RawScan
+from inphase.formats.maps import map_arrays
 from inphase.formats.scan import geometry_arrays
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import NO_REFINEMENT
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.way import begin, judge
 from inphase.pattern import digest
-from inphase.preprocess.corrections import Corrections
 from service.api.access import TheClock, TheServices, current, end, in_thread
 from service.api.bodies import (
     JSON,
@@ -38,16 +38,16 @@ from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.api.schema import JOB
 from service.document import JobDocument
 from service.errors import ApiError
-from service.intake import new_document
-from service.jobs.errors import QueueUnavailableError
+from service.intake.acceptance import new_document
+from service.intake.options import JobOptions
+from service.intake.reader import Reader, new_token, reason
+from service.intake.sources import FileSource, load
+from service.intake.submission import Sender, Submission, Upload
+from service.jobs.errors import QueueUnavailableError, UnknownJobError
 from service.jobs.record import JobRecord, Repeatable
 from service.jobs.state import JobState
 from service.lifecycle import Services
-from service.options import JobOptions
-from service.reader import Reader
 from service.security import Submits, TheCaller
-from service.sources import FileSource, load
-from service.submission import Sender, Submission, Upload
 
 router = APIRouter(prefix="/v1/reconstructions", tags=["reconstructions"])
 
@@ -146,10 +146,7 @@ async def reconstruct(
         sender = Sender(caller.owner)
         if idempotency_key is not None:
             sender = replace(sender, repeatable=await _repeatable(idempotency_key, request, received, services))
-            if (earlier := await _replayed(sender, services)) is not None:
-                answered = await _outcome(earlier, patience, services, clock)
-                return await _response(request, call, answered, services)
-        answered = await _carried_out(received, sender, patience, services, clock, held)
+        answered = await _answered(received, sender, patience, services, clock, held)
     return await _response(request, call, answered, services)
 
 
@@ -185,10 +182,13 @@ def _options(asked: JobOptions) -> JobOptions:
 
 
 def _digest_of_all(raw: RawScan) -> str:
-    """Of array, mask, geometry and saturation: the same counts under another mask are another request."""
+    """Of array, mask, geometry, saturation and detector maps: the same counts under another mask are another request."""
     sha = hashlib.sha256(f"{digest(raw.array)}{raw.saturation.level if raw.saturation else ''}".encode())
-    for array in (*geometry_arrays(raw.geometry).values(), *(() if raw.mask is None else (raw.mask,))):
-        sha.update(digest(array).encode())
+    arrays = (
+        geometry_arrays(raw.geometry) | map_arrays(raw.corrections) | ({} if raw.mask is None else {"mask": raw.mask})
+    )
+    for name, array in arrays.items():
+        sha.update(f"{name}{digest(array)}".encode())
     return sha.hexdigest()
 
 
@@ -245,37 +245,56 @@ class _Patience:
         return max(0.0, self._end - time.monotonic())
 
 
+async def _answered(
+    received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
+) -> _Answered:
+    """Carry the request out, unless it came before."""
+    while True:
+        try:
+            if (earlier := await _replayed(sender, services)) is not None:
+                return await _outcome(earlier, patience, services, clock)
+            return await _carried_out(received, sender, patience, services, clock, held)
+        except UnknownJobError:
+            if sender.repeatable is None:
+                raise
+            # the same call was here at the same moment, read the data, was refused, and left nothing to be joined
+
+
 async def _carried_out(
     received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
 ) -> _Answered:
     """Record the job, read its data while the caller waits, and wait for its end."""
+    token = new_token() if patience.any else ""
     try:
         with anyio.CancelScope(shield=True):  # what has come whole becomes a job, also where its sender has left
-            record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan))
+            record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan, token))
     except QueueUnavailableError as error:
         why = error
         return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
     reader = services.reader
     assert reader is not None  # what records jobs reads them
-    if record.state is not JobState.ACCEPTED:
-        return await _outcome(record, patience, services, clock)
-    if not patience.any or (token := await in_thread(lambda: reader.take(record.job_id))) is None:
-        await in_thread(lambda: services.intake.secure(record.job_id))
+    if not token or record.reader != token:
         reader.wake.set()
         return await _outcome(record, patience, services, clock)
-    reading = asyncio.ensure_future(_read(record, token, received, services, clock, held.pop_all()))
+    own = Clock()  # the caller's is read when the caller is answered, and the reading may go on then
+    reading = asyncio.ensure_future(_read(record, token, received, services, own, held.pop_all()))
     try:
-        await asyncio.wait({reading}, timeout=patience.left)
+        await _or_leaving(reading, services, patience.left)
     finally:  # the caller may have gone
         if not reading.done():
             reading.add_done_callback(lambda task: _told_too_late(task, record.job_id, token, reader, services))
     if not reading.done():
-        await in_thread(lambda: services.intake.secure(record.job_id))
         return await _outcome(record, patience, services, clock)
+    clock.ms.update(own.ms)
     try:
         read = reading.result()
-    except Exception:
-        await in_thread(lambda: services.intake.discard(record.job_id, token))
+    except QueueUnavailableError as error:
+        why = error
+        return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
+    except Exception as error:
+        told = reason(error)
+        with suppress(QueueUnavailableError), anyio.CancelScope(shield=True):  # else who reads it next says the same
+            await in_thread(lambda: services.intake.discard(record.job_id, token, told))
         raise
     return await _outcome(read, patience, services, clock)
 
@@ -286,8 +305,9 @@ async def _read(
     """Read the data; the body's share of the memory is held until that is done, whoever waits."""
     reader = services.reader
     assert reader is not None
-    async with held:
-        return await services.compute(lambda: reader.read(record.job_id, token, clock, received.scan))
+    with reader.reading(token):
+        async with held:
+            return await services.compute(lambda: reader.read(record.job_id, token, clock, received.scan))
 
 
 def _told_too_late(
@@ -309,8 +329,8 @@ def _unrecorded(
         raise why  # who does not wait wants a job, not a guess
     session = services.sessions.get(options.model)
     with clock("decode"):
-        scan, corrections = _data(received, services)
-    prepared, report = begin(scan, options, session, clock, corrections)
+        scan = _data(received, services)
+    prepared, report = begin(scan, options, session, clock)
     unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
     result = judge(prepared, unrefined, prepared.guess, clock)
     reason = (
@@ -322,19 +342,22 @@ def _unrecorded(
     return _Answered(document.succeeded(result.report), result)
 
 
-def _data(received: _Received, services: Services) -> tuple[RawScan, Corrections | None]:
+def _data(received: _Received, services: Services) -> RawScan:
     source = received.submission.source
     if isinstance(source, Upload):
         assert received.scan is not None
-        return received.scan, None
-    settings = services.settings
-    return load(source, received.submission.options.domain, Limits(settings.bounds.array_bytes), settings.data_roots)
+        return received.scan
+    limits = Limits(services.settings.bounds.array_bytes, services.settings.data_roots)
+    return load(source, received.submission.options.domain, limits)
 
 
 async def _outcome(record: JobRecord, patience: _Patience, services: Services, clock: Clock) -> _Answered:
-    """The job as it is when it has ended or the time is up."""
-    if not record.state.final and (waited := await _waited(record.job_id, patience.left, services)) is not None:
+    """The job as it is when it has ended or the time is up. Raises UnknownJobError where it was discarded meanwhile."""
+    if not record.state.final and patience.left and (waited := await _waited(record.job_id, patience.left, services)):
         record = waited
+    if record.state in (JobState.ACCEPTED, JobState.READING):
+        with suppress(QueueUnavailableError):  # then nobody can discard it either
+            await in_thread(lambda: services.intake.promise(record.job_id))
     now = current(record)
     if now.reused_from is None and now.report is not None:
         clock.ms.update(now.report.timings_ms)
@@ -345,9 +368,8 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
     """The record when the job has ended, the time is up or the service leaves; None where Redis is away."""
     assert services.records is not None
     waiting = asyncio.ensure_future(services.records.wait(job_id, patience))
-    leaving = asyncio.ensure_future(services.draining.wait())
     try:
-        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await _or_leaving(waiting, services)
         if waiting.done():
             return waiting.result()
         records = services.records
@@ -357,6 +379,16 @@ async def _waited(job_id: str, patience: float, services: Services) -> JobRecord
     finally:
         with anyio.CancelScope(shield=True):  # the caller may be gone: what was begun is ended all the same
             await end(waiting)
+
+
+async def _or_leaving(task: asyncio.Future[JobRecord], services: Services, seconds: float | None = None) -> None:
+    """Returns when the task is done, the time is up or the service leaves."""
+    leaving = asyncio.ensure_future(services.draining.wait())
+    either: set[asyncio.Future[Any]] = {task, leaving}
+    try:
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        with anyio.CancelScope(shield=True):
             await end(leaving)
 
 

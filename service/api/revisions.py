@@ -12,6 +12,9 @@ from inphase.imaging.way import judge
 from service.api.access import in_thread, records
 from service.document import JobDocument
 from service.errors import ApiError
+from service.intake.acceptance import INPUT
+from service.jobs.errors import StoreError
+from service.jobs.housekeeping import make_room
 from service.jobs.record import JobRecord, Revision
 from service.jobs.state import JobState
 from service.lifecycle import Services
@@ -42,19 +45,24 @@ async def revision_of(services: Services, job_id: str, number: int | None) -> tu
 async def materialised(services: Services, record: JobRecord, revision: Revision) -> None:
     """Put the network's image of a job that a worker refines into the store, where nobody has asked for it before.
 
-    It follows from what the worker has: so a job whose first revision nobody looks at pays nothing for it.
+    It follows from what the worker reads: so a job whose first revision nobody looks at pays nothing for it.
     """
     store, job_id = services.store, record.job_id
     if revision.final or store.has(job_id, revision.result):
         return
 
     def make() -> None:
-        document = JobDocument.from_json(record.document)
-        report = document.reported
-        prepared = PreparedPattern.from_arrays(store.read(job_id, "input"), report)
+        arrays = store.read(job_id, INPUT)
+        document = JobDocument.from_json(str(arrays["document"]).encode())
+        report, clock = document.reported, Clock()
+        clock.ms |= report.timings_ms
+        prepared = PreparedPattern.from_arrays(arrays, report)
         unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
-        result = judge(prepared, unrefined, prepared.guess, Clock())
+        result = judge(prepared, unrefined, prepared.guess, clock)
         told = replace(document, report=result.report).to_json().decode()
+        make_room(services.records, services.series, store, sum(array.nbytes for array in result.arrays.values()))
+        if not store.has(job_id, INPUT):
+            raise StoreError(f"the result of job {job_id} has expired")  # it was the oldest that had ended
         store.write(job_id, revision.result, result.with_document(told), durable=False)
 
     await services.compute(make)

@@ -12,18 +12,18 @@ from pydantic import BaseModel, Field
 
 from service.api.access import TheServices, in_thread, records
 from service.api.bodies import Uncoded, parse_body, read_json
-from service.api.events import drawn
+from service.api.events import preview_of
 from service.errors import ApiError
+from service.intake.options import JobOptions
+from service.intake.sources import CommonReading, FileSource, expand
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, UnknownSeriesError
 from service.jobs.record import Repeatable
 from service.jobs.series import SeriesRecord, SeriesRecords
 from service.jobs.state import JobState, Priority
 from service.lifecycle import Services
-from service.options import JobOptions
-from service.page import series_page
 from service.security import Caller, Scope, Submits, TheCaller
-from service.series import SeriesDocument, SeriesOrder, SeriesSummary, Title
-from service.sources import FileSource, Reading, expand
+from service.series.document import SeriesDocument, SeriesOrder, SeriesSummary, Title
+from service.series.page import series_page
 
 router = APIRouter(prefix="/v1/series", tags=["series"])
 
@@ -43,7 +43,9 @@ class SeriesCall(JobOptions):
         ),
     ]
     name: Title = ""
-    reading: Annotated[Reading, Field(description="how scans are read that are named by their path alone")] = Reading()
+    reading: Annotated[CommonReading, Field(description="how scans are read that are named by their path alone")] = (
+        CommonReading()
+    )
     priority: Priority = Priority.LOW
 
 
@@ -202,7 +204,7 @@ def _pictures(document: SeriesDocument, services: Services) -> dict[str, str]:
         try:
             record = records(services).get(scan.job)
             picture = (
-                drawn(services, scan.job, record.result)
+                preview_of(services, scan.job, record.result)
                 if record.state is JobState.SUCCEEDED
                 else services.store.preview(scan.job, record.attempt)
             )

@@ -57,6 +57,7 @@ class JobRecord:
     document: the JSON as it was last written, at acceptance or at the end; state, reason, attempt and progress here are
         newer than those inside it.
     asked: JSON of what the sender asked for, empty where there was nothing to be read.
+    reader: who has read it last, empty where nobody has; see `Records.take`.
     result: name of the group of arrays in the store, empty until the job has succeeded.
     fingerprint: digest of everything that decides the result; a later job with the same one need not be computed.
     """
@@ -79,6 +80,7 @@ class JobRecord:
     series: str = ""
     fingerprint: str = ""
     asked: str = ""
+    reader: str = ""
     revisions: tuple[Revision, ...] = ()
 
 
@@ -172,6 +174,7 @@ class Records:
         document: bytes,
         *,
         asked: str = "",
+        reader: str = "",
         priority: Priority = Priority.NORMAL,
         owner: str = "",
         repeatable: Repeatable | None = None,
@@ -180,17 +183,14 @@ class Records:
         """Record a job; on disk when this returns (appendfsync always).
 
         asked: what its data are, for `take`: it is ACCEPTED. Without it there is nothing to be read and it is QUEUED;
-        `broker.enqueue` then hands it out.
+        `broker.enqueue` then hands it out. reader: who reads it at once, as by `take`: it is READING.
 
         Where the request came before, or the scan has its job, that job is returned instead and nothing is changed:
         compare the id. Raises KeyReusedError where the key came with another request, CancelledError where the series
         was cancelled.
         """
-        return self.get(
-            self._created(
-                self._run("create", *_new(job_id, document, asked, priority, owner, repeatable, scan)), job_id
-            )
-        )
+        new = _new(job_id, document, asked, priority, owner, repeatable, scan, reader)
+        return self.get(self._created(self._run("create", *new), job_id))
 
     def create_all(self, jobs: Sequence[NewScan], *, priority: Priority, owner: str) -> None:
         """Record the scans of a series as ACCEPTED, all in one go; those that have their job already are left alone."""
@@ -265,9 +265,17 @@ class Records:
         args = (job_id, reader, state.value, reason, document or b"", fingerprint, kind, result)
         return bool(self._run("conclude", *args))
 
-    def discard(self, job_id: str, reader: str) -> None:
-        """Forget a job whose sender is told at once that its data cannot be used."""
-        self._run("discard", job_id, reader)
+    def promise(self, job_id: str) -> None:
+        """Somebody is told to ask for this job later: whatever its data are, it stays. Raises UnknownJobError."""
+        if not self._run("promise", job_id):
+            raise unknown(job_id)
+
+    def discard(self, job_id: str, reader: str, reason: str) -> bool:
+        """Forget a job whose sender is told at once that its data cannot be used; it has FAILED where it was promised.
+
+        False where it was not forgotten.
+        """
+        return bool(self._run("discard", job_id, reader, reason))
 
     def replayed(self, owner: str, repeatable: Repeatable) -> JobRecord | None:
         """The job of the same request with the same key, where there is one. Raises KeyReusedError for another request."""
@@ -513,6 +521,7 @@ def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
         series=text.get("series", ""),
         fingerprint=text.get("fingerprint", ""),
         asked=text.get("asked", ""),
+        reader=text.get("reader", ""),
         revisions=_revisions(text),
     )
 
@@ -534,8 +543,9 @@ def _new(
     owner: str,
     repeatable: Repeatable | None,
     scan: SeriesScan | None,
+    reader: str = "",
 ) -> tuple[str | bytes | int, ...]:
     """The arguments of the script that creates a job."""
     slot, digest = (repeatable.slot(owner), repeatable.digest) if repeatable else ("", "")
     series, number = (scan.series, scan.scan) if scan else ("", 0)
-    return job_id, document, priority.value, owner, asked, slot, digest, REMEMBERED_S, series, number
+    return job_id, document, priority.value, owner, asked, slot, digest, REMEMBERED_S, series, number, reader

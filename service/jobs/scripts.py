@@ -57,8 +57,14 @@ local function revise(id, kind, result, final)
     redis.call('HSET', job(id), 'revisions', cjson.encode(list))
     event(id, 'revision', cjson.encode({{number = #list, kind = kind, final = final}}), '')
 end
+local function begin_reading(id, reader)
+    redis.call('HINCRBY', job(id), 'reads', 1)
+    redis.call('HSET', job(id), 'reader', reader)
+    redis.call('ZADD', '{PREFIX}readers', now(), reader)
+    move(id, 'reading', '')
+end
 local function forget(id)
-    local held = redis.call('HMGET', job(id), 'state', 'owner', 'series', 'fingerprint', 'priority')
+    local held = redis.call('HMGET', job(id), 'state', 'owner', 'series', 'fingerprint', 'priority', 'slot')
     redis.call('DEL', job(id), job(id) .. ':events')
     redis.call('ZREM', '{PREFIX}jobs', id)
     redis.call('ZREM', '{PREFIX}jobs:owner:' .. held[2], id)
@@ -67,15 +73,15 @@ local function forget(id)
         redis.call('HDEL', '{PREFIX}fingerprints', held[4])
     end
     redis.call('ZREM', '{PREFIX}jobs:' .. held[1], id)
-    redis.call('ZREM', '{PREFIX}unread:' .. held[5], id)
     redis.call('ZREM', '{PREFIX}finished', id)
+    if held[6] and held[6] ~= '' and redis.call('HGET', held[6], 'job') == id then redis.call('DEL', held[6]) end
 end
 """
 
 # create and finish answer as before when they are sent again: redis-py repeats a call whose answer was lost.
 SCRIPTS: Final = {
     "create": f"""
-local id, document, priority, owner, asked, slot, request, kept_s, series, scan = unpack(ARGV)
+local id, document, priority, owner, asked, slot, request, kept_s, series, scan, reader = unpack(ARGV)
 local held = redis.call('HMGET', job(id), 'document', 'attempt')
 if held[1] then
     if held[1] == document and held[2] == '0' then return {{'created', id}} else return {{'exists', id}} end
@@ -99,30 +105,34 @@ if series ~= '' then
 end
 local sequence = redis.call('INCR', '{PREFIX}sequence')
 redis.call('HSET', job(id), 'document', document, 'priority', priority, 'owner', owner, 'sequence', sequence,
-    'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'series', series)
+    'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'series', series,
+    'slot', slot)
 redis.call('ZADD', '{PREFIX}jobs', sequence, id)
 redis.call('ZADD', '{PREFIX}jobs:owner:' .. owner, sequence, id)
 if series ~= '' then redis.call('ZADD', '{PREFIX}jobs:series:' .. series, sequence, id) end
 if asked ~= '' then
     redis.call('HSET', job(id), 'asked', asked)
     move(id, 'accepted', '')
+    if reader ~= '' then begin_reading(id, reader) end
 else
     move(id, 'queued', '')
 end
 return {{'created', id}}
 """,
-    "take": f"""
+    "take": """
 local id, reader, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if is_read_by(id, reader) then return 1 end
-if redis.call('HGET', job(id), 'state') ~= 'accepted' then return 0 end
-local reads = redis.call('HINCRBY', job(id), 'reads', 1)
-if reads > most then
+local held = redis.call('HMGET', job(id), 'state', 'cancel', 'reads')
+if held[1] ~= 'accepted' then return 0 end
+if held[2] then
+    move(id, 'cancelled', 'cancelled on request')
+    return 0
+end
+if tonumber(held[3] or 0) >= most then
     move(id, 'failed', 'reading it has ended the service ' .. most .. ' times: the file may be damaged; it is not tried again')
     return 0
 end
-redis.call('HSET', job(id), 'reader', reader)
-redis.call('ZADD', '{PREFIX}readers', now(), reader)
-move(id, 'reading', '')
+begin_reading(id, reader)
 return 1
 """,
     "give_back": """
@@ -166,14 +176,30 @@ if not is_read_by(id, reader) then
     local held = redis.call('HMGET', job(id), 'state', 'result')
     if held[1] == to and (held[2] or '') == result then return 1 else return 0 end
 end
+if redis.call('HGET', job(id), 'cancel') then
+    move(id, 'cancelled', 'cancelled on request')
+    return 0
+end
 redis.call('HSET', job(id), 'result', result, 'fingerprint', fingerprint)
 if document ~= '' then redis.call('HSET', job(id), 'document', document) end
 if result ~= '' then revise(id, kind, result, true) end
 move(id, to, reason)
 return 1
 """,
+    "promise": """
+if redis.call('EXISTS', job(ARGV[1])) == 0 then return 0 end
+redis.call('HSET', job(ARGV[1]), 'promised', 1)
+return 1
+""",
     "discard": """
-if is_read_by(ARGV[1], ARGV[2]) then forget(ARGV[1]) end
+local id, reader, reason = unpack(ARGV)
+if not is_read_by(id, reader) then return 0 end
+if redis.call('HGET', job(id), 'promised') then
+    move(id, 'failed', reason)
+    return 0
+end
+forget(id)
+return 1
 """,
     "assign": """
 if redis.call('EXISTS', job(ARGV[1])) == 1 then redis.call('HSET', job(ARGV[1]), 'message', ARGV[2]) end

@@ -126,11 +126,12 @@ class Store:
     def link(self, job_id: str, name: str, new_job_id: str, new_name: str) -> None:
         """Give a group a second name under another job, without a copy where the file system can. Each may be deleted.
 
-        Raises StoreError where the group is gone.
+        Replaces an earlier group of the new name. Raises StoreError where the group is gone.
         """
         source, target = self.path(job_id, name), self.path(new_job_id, new_name)
         target.parent.mkdir(mode=0o700, exist_ok=True)
         try:
+            target.unlink(missing_ok=True)
             try:
                 os.link(source, target)
             except FileNotFoundError:
@@ -138,7 +139,8 @@ class Store:
             except OSError:  # a file system without links
                 shutil.copyfile(source, target)
         except FileNotFoundError:
-            self.delete(new_job_id)
+            if not any(target.parent.iterdir()):
+                target.parent.rmdir()
             raise StoreError(f"job {job_id} has no stored {name!r}: it has expired") from None
         os.utime(target)  # one file, one time: taken up again, it is young again
         _sync_folder(target.parent)

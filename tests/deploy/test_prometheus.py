@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from service.jobs.record import Records
+from service.jobs.state import JobState
 from service.telemetry import Budget, Metrics
 from tests.deploy.known import DEPLOY
 
@@ -19,4 +20,6 @@ def test_alerts_ask_for_metrics_that_exist() -> None:
     for rule in rules:
         assert set(rule) == {"alert", "expr", "for", "annotations"}
         assert set(re.findall(r"\binphase_\w+", rule["expr"])) <= told
+        states = {state for found in re.findall(r'state=~?"([^"]+)"', rule["expr"]) for state in found.split("|")}
+        assert states <= set(JobState)
     assert yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["rule_files"] == ["alerts.yml"]

@@ -15,13 +15,14 @@ import pytest
 import typer
 from demo import Service
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 import inphase
 from inphase.client import Client
 from inphase.imaging.options import CONVENTIONAL
 from inphase.retrieval import recipe as recipes
 from service import cli
-from service.sources import FileSource
+from service.intake.sources import FileSource
 from tests.docs.examples import PAGES, ROOT, URL, Command, blocks, code, commands, with_blocks
 from tests.toy import counts
 from training import cli as training
@@ -135,4 +136,4 @@ def test_sources_in_requests_are_understood() -> None:
     lines = [line.strip() for page in PAGES for line in code(page) if line.strip().startswith('{"source"')]
     assert lines
     for line in lines:
-        FileSource.model_validate(json.loads(line)["source"])
+        TypeAdapter(FileSource).validate_python(json.loads(line)["source"])

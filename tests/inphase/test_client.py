@@ -127,6 +127,38 @@ def test_follow_takes_up_where_it_was_cut(monkeypatch: pytest.MonkeyPatch) -> No
     assert asked == [None, "2-0", "2-0", "2-0", "2-0", "3-0"]
 
 
+def test_follow_tells_every_state_and_revision() -> None:
+    """From accepted on; a revision says where it is, and neither it nor a state before the end ends the stream."""
+    states = ("accepted", "reading", "queued", "running", "succeeded")
+    events = [(f"{n}-0", "state", {"state": state, "reason": ""}) for n, state in enumerate(states, 1)]
+    first = {"number": 1, "kind": "network", "final": False, "result": "/v1/jobs/x/result?revision=1"}
+    last = first | {"number": 2, "kind": "refined", "final": True, "result": "/v1/jobs/x/result?revision=2"}
+    events.insert(4, ("4-1", "revision", last))
+    events.insert(2, ("2-1", "revision", first))
+    with client(lambda _: httpx.Response(200, content=sent(*events))) as service:
+        heard = [event for event in service.follow("x") if event.kind != "waiting"]
+    assert [(event.event_id, event.kind, event.data) for event in heard] == events
+    assert [event.ends for event in heard] == [False] * 6 + [True]
+
+
+def test_a_revision_is_asked_for_by_its_number(tmp_path: Path) -> None:
+    """Of arrays and files; without it nothing is asked, and the service answers with the newest."""
+    asked: list[dict[str, str]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(dict(request.url.params))
+        stream = io.BytesIO()
+        np.save(stream, np.zeros(2))
+        return httpx.Response(200, content=stream.getvalue())
+
+    with client(handler) as service:
+        service.array("x", "phase", "32,:,:", revision=1)
+        service.array("x", "phase")
+        service.save("x", tmp_path / "first.cxi", revision=1)
+        service.save("x", tmp_path / "newest.npz")
+    assert asked == [{"slice": "32,:,:", "revision": "1"}, {}, {"format": "cxi", "revision": "1"}, {"format": "npz"}]
+
+
 def test_follow_of_an_unknown_job() -> None:
     """What will not come back is an error at once."""
     with (

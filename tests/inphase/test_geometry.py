@@ -9,7 +9,7 @@ from inphase.geometry import Geometry, wavelength_m
 from inphase.pattern import Pattern
 from inphase.preprocess import binning, grid
 from inphase.preprocess.centring import Window
-from inphase.preprocess.transform import Transform
+from inphase.preprocess.placement import Placement
 
 SHEARED = Geometry(np.array([[2e6, 3e5, -1e5], [1e5, 5e6, 7e5], [0.0, -4e5, 4e6]]), np.array([1e10, 2e10, -5e9]))
 
@@ -63,7 +63,7 @@ def test_crop_pad_bin_then_q_equals_q(seed: int) -> None:
     inside = np.stack(np.meshgrid(*(np.arange(b) for b in bins), indexing="ij"), axis=-1).reshape(-1, 3)
     in_measured = np.array(start) + voxel * np.array(bins) + inside - np.array(shape) // 2
     np.testing.assert_allclose(made.q(voxel - np.array(model) // 2), SHEARED.q(in_measured).mean(axis=0), rtol=1e-12)
-    way = Transform(shape, start, bins, model)
+    way = Placement(shape, start, bins, model)
     np.testing.assert_allclose(made.voxel_basis_m(model), way.voxel_basis(SHEARED), rtol=1e-12)
     np.testing.assert_allclose(made.voxel_size_m(model), np.linalg.norm(way.voxel_basis(SHEARED), axis=1), rtol=1e-12)
 

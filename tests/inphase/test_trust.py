@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inphase.metrics import Metrics
-from inphase.trust import RULES, Evidence, Level, Support, better, final_faults, judge, shortfalls, start_faults
+from inphase.trust import RULES, Evidence, Level, Support, final_faults, judge, shortfalls, start_faults
 
 SANE = Support(volume=0.15, largest_part=1.0, extent=(1.0, 1.1, 0.9))
 FIT = Metrics(
@@ -116,14 +116,6 @@ def test_doubts_make_it_medium(metrics: Metrics, refined: bool, valid: float, wo
     assert trust.level is Level.MEDIUM
     assert len(trust.reasons) == 1
     assert word in trust.reasons[0]
-
-
-def test_hidden_voxels_decide_between_two_results() -> None:
-    """The lower free log-likelihood wins against the lower chi2; chi2 decides where there is none."""
-    overfit = replace(FIT, chi2=0.001, free_llk=0.9)
-    assert better(FIT, overfit)
-    assert not better(overfit, FIT)
-    assert better(replace(overfit, free_llk=None), replace(FIT, free_llk=None))
 
 
 def test_a_support_that_crosses_the_border_is_measured_whole() -> None:

@@ -1,5 +1,6 @@
 """An application around the toy model."""
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -8,10 +9,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from service import cli
 from service.app import create_app
 from service.settings import Settings
 
 KEY = "0123456789abcdefghij"
+Run = tuple[int, str, str]
 AppContext = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
@@ -60,3 +63,24 @@ async def client(serving: AppContext, settings: Settings) -> AsyncIterator[httpx
     """A client of a service without a queue."""
     async with serving(settings) as client:
         yield client
+
+
+@pytest.fixture
+def inphase(models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """`inphase("models")` runs the command; exit code, standard output, standard error."""
+    monkeypatch.setenv("INPHASE_MODELS_DIR", str(models_dir))
+    monkeypatch.setenv("INPHASE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("INPHASE_THREADS", "1")
+    monkeypatch.delenv("INPHASE_URL", raising=False)
+
+    def run(*arguments: str | Path) -> Run:
+        monkeypatch.setattr(sys, "argv", ["inphase", *map(str, arguments)])
+        code: str | int | None = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code
+        captured = capsys.readouterr()
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return run

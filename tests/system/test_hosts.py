@@ -151,7 +151,9 @@ def test_a_cut_cable_costs_no_job(hosts: Hosts) -> None:
     until(lambda: f"job {job_id}: attempt 1 came too late, dropped" in hosts.log(first), 30)
     until(lambda: store.names(job_id) == ["input", "result-2"], 10)
     assert here(lambda: records.get(job_id)) == record
-    assert here(lambda: states(records, job_id)) == ["queued", "running", "running", "succeeded"]
+    assert here(lambda: states(records, job_id)) == [
+        "accepted", "reading", "queued", "running", "running", "succeeded",
+    ]  # fmt: skip
     document = here(lambda: client.job(job_id))
     assert (document["state"], document["attempt"]) == ("succeeded", 2)
     support = here(lambda: client.array(job_id, "support"))

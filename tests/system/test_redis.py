@@ -15,7 +15,7 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from inphase.client import Client, Event, ServiceError
+from inphase.client import FINAL, Client, Event, ServiceError
 from service.jobs.embedded import find_server
 from tests.service.conftest import KEY
 from tests.system.serving import Service, free_port, running, until
@@ -40,7 +40,7 @@ def redis_server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def until_ended(client: Client, jobs: list[str], seconds: float = 60.0) -> list[dict[str, Any]]:
     """The documents of jobs when all have ended."""
-    until(lambda: all(client.job(job)["state"] not in ("queued", "running") for job in jobs), seconds)
+    until(lambda: all(client.job(job)["state"] in FINAL for job in jobs), seconds)
     return [client.job(job) for job in jobs]
 
 
@@ -124,7 +124,7 @@ def until_ended_again(client: Client, jobs: list[str]) -> list[dict[str, Any]]:
 
     def ended() -> bool:
         try:
-            return all(client.job(job)["state"] not in ("queued", "running") for job in jobs)
+            return all(client.job(job)["state"] in FINAL for job in jobs)
         except ServiceError as error:
             if error.status != 503:
                 raise

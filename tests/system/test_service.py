@@ -46,6 +46,17 @@ def start_long(client: Client, pattern: NDArray[np.uint32]) -> str:
     return job_id
 
 
+def start_reading(client: Client, scan: NDArray[np.uint16]) -> str:
+    """The id of a job whose data are being read."""
+    for _ in range(10):
+        job_id = str(client.submit(scan, refine="none")["id"])
+        while (state := client.job(job_id)["state"]) == "accepted":
+            time.sleep(0.005)
+        if state == "reading":
+            return job_id
+    raise AssertionError("every job was read before anybody could look")
+
+
 # ---- the way
 
 
@@ -100,6 +111,27 @@ def test_the_command_line_sends_bytes(service: Service, pattern: NDArray[np.uint
     )
     assert wrong.returncode == 1
     assert "API key" in wrong.stderr
+
+
+def test_the_command_line_computes_the_same_here_and_there(
+    service: Service, models: Path, pattern: NDArray[np.uint32], tmp_path: Path
+) -> None:
+    """Detector maps are read by the machine that has them: with --url the result has the same bits as without."""
+    dark, flat = np.zeros((64, 64)), np.linspace(0.8, 1.2, 4096).reshape(64, 64)
+    dark[12, 20:30] = 7
+    for name, array in {"scan": pattern, "dark": dark, "flat": flat}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    given = ["--dark", str(tmp_path / "dark.npy"), "--flat", str(tmp_path / "flat.npy"), "--refine", "6*ER"]
+    environment = os.environ | {"INPHASE_API_KEY": KEY, "INPHASE_MODELS_DIR": str(models)}
+    for name, place in (("service.npz", ["--url", service.url]), ("process.npz", [])):
+        command = [*INPHASE, "reconstruct", str(tmp_path / "scan.npy"), "-o", str(tmp_path / name), *given, *place]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    sent, computed = read_result(tmp_path / "service.npz"), read_result(tmp_path / "process.npz")
+    steps = {step["name"]: step["numbers"] for step in sent.document["preprocess"]["steps"]}
+    assert steps["corrections"]["bad_pixels"] == 10
+    assert np.array_equal(sent.object, computed.object)
+    assert np.array_equal(sent.modulus, computed.modulus)
 
 
 def test_an_insane_start_escalates_in_the_worker(service: Service, pattern: NDArray[np.uint32]) -> None:
@@ -225,16 +257,26 @@ def test_sigterm_leaves_nobody_and_loses_nothing(tmp_path: Path, models: Path, p
 
 
 def test_a_killed_service_leaves_nobody(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
-    """SIGKILL: Redis and the worker notice and go; what was accepted is there again afterwards."""
+    """SIGKILL: Redis and the worker notice and go; what was accepted is there again afterwards.
+
+    A job that was being read is read by the next service, from what was sent: bit by bit the same result.
+    """
+    scan = np.zeros((150, 200, 200), np.uint16)  # takes a moment to be read
+    scan[75 - 32 : 75 + 32, 100 - 32 : 100 + 32, 100 - 32 : 100 + 32] = np.minimum(pattern, 60_000)
     with running(tmp_path / "state", models) as first:
         first.until_workers()
         with first.client() as client:
             done = client.reconstruct(pattern, refine="none")["id"]
+            reading = start_reading(client, scan)
         first.process.kill()
         first.nobody_left(30)
     with running(tmp_path / "state", models) as second, second.client() as client:
         assert client.job(done)["state"] == "succeeded"
         assert client.array(done, "support").sum() == (np.abs(crystal()) > 0).sum()
+        until(lambda: client.job(reading)["state"] == "succeeded")
+        same = client.reconstruct(scan, refine="none", wait=30)["id"]
+        for name in ("object", "support", "modulus"):
+            np.testing.assert_array_equal(client.array(reading, name), client.array(same, name))
 
 
 def test_a_killed_worker_is_replaced(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:

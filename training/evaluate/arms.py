@@ -11,7 +11,6 @@ from inphase.imaging.options import FAST, Options
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.way import begin
 from inphase.models.session import Session
-from inphase.preprocess.corrections import Corrections
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import Progress, retrieve
 from inphase.retrieval.ensemble import Candidate
@@ -40,11 +39,10 @@ def prepared_by(
     scan: RawScan,
     options: Options,
     session: Session | None = None,
-    corrections: Corrections | None = None,
     clock: Clock | None = None,
 ) -> PreparedPattern:
     """A pattern prepared as `inphase.reconstruct` does it, with the network's guess where there is a network."""
-    return begin(scan, options, session, clock or Clock(), corrections)[0]
+    return begin(scan, options, session, clock or Clock())[0]
 
 
 def refined(

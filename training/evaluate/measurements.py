@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inphase import formats
-from inphase.formats.maps import corrections
 from inphase.imaging.options import Options
 from inphase.imaging.prepared import PreparedPattern
 from inphase.models.session import Session
@@ -54,6 +53,5 @@ REAL_CASES = (
 def measured(case: RealCase, session: Session | None = None) -> PreparedPattern:
     """Read and prepared as `inphase.reconstruct` does it, with the network's guess where there is a network."""
     dark, flat = (REAL_DATA / name if name else None for name in (case.dark, case.flat))
-    maps = corrections(dark, flat, case.roi)
-    raw = formats.read(REAL_DATA / case.path, domain=case.options.domain)
-    return prepared_by(raw, case.options, session, maps)
+    raw = formats.read(REAL_DATA / case.path, domain=case.options.domain, dark=dark, flat=flat, roi=case.roi)
+    return prepared_by(raw, case.options, session)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats import Place, read, template
+from inphase.formats import read, template
 from inphase.formats.beamline import builtin, find
 from inphase.formats.fio import read_fio
 
@@ -36,7 +36,7 @@ def test_a_beamline_of_ones_own(tmp_path: Path) -> None:
         file["scan_042/det"] = counts
         file["scan_042/theta"] = np.linspace(15, 15.7, 8)
         file["wavelength"] = 1.5
-    scan = read(tmp_path / "a.h5", place=Place(tmp_path / "mine.yaml"))
+    scan = read(tmp_path / "a.h5", beamline=tmp_path / "mine.yaml")
     assert np.array_equal(scan.array, counts)
     assert scan.geometry is not None, scan.chosen
     assert np.linalg.norm(scan.geometry.q_centre) == pytest.approx(
@@ -101,7 +101,7 @@ def test_names_that_try_a_pattern(tmp_path: Path) -> None:
         for index in range(50):
             file.create_group(f"{'a' * 2000}b{index}")
     with pytest.raises(DataError, match="no frames of mine"):
-        read(tmp_path / "a.h5", place=Place(tmp_path / "mine.yaml"))
+        read(tmp_path / "a.h5", beamline=tmp_path / "mine.yaml")
 
 
 def test_links_that_multiply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_links_that_multiply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             file[f"l{index}"] = h5py.SoftLink("/")
     monkeypatch.setattr(template, "_MOST_NAMES", 1000)
     with pytest.raises(TooLargeError, match="1000 names"):
-        read(tmp_path / "a.h5", place=Place(tmp_path / "mine.yaml"))
+        read(tmp_path / "a.h5", beamline=tmp_path / "mine.yaml")
 
 
 @pytest.mark.parametrize("text", ["", "hello\n", "%d\n Col 1 om DOUBLE\n 1.0 2.0\n", "%d\n Col 1 om DOUBLE\n x\n"])

@@ -11,10 +11,10 @@ import tifffile
 from inphase.beamlines import BEAMLINES
 from inphase.diffractometer import RockingScan, bragg_peak
 from inphase.errors import DataError
-from inphase.formats import Place, RawScan, read
+from inphase.formats import Limits, RawScan, Reading, read, read_as
 from inphase.formats.beamline import builtin
 from inphase.formats.scan import Saturation
-from inphase.pattern import MaskState
+from inphase.pattern import Domain, MaskState
 from tests.inphase.rotations import HC_KEV_M, brute_q, brute_steps
 
 N = 8
@@ -172,7 +172,7 @@ def test_frames_and_geometry_of_each_layout(tmp_path: Path, name: str) -> None:
     """The right scan's frames, and the q-space that its motors and detector give."""
     path = WRITERS[name](tmp_path)
     given = {} if name in ("ID01", "P10") else GIVEN
-    scan = read(path, place=Place(name.lower(), scan=7 if name == "ID01" else None, given=given))
+    scan = read(path, beamline=name.lower(), scan=7 if name == "ID01" else None, set=given)
     assert np.array_equal(scan.array, frames(7))
     same_geometry(scan, expected(name, (6.0 - 6, 5.0 - 5)))
     assert scan.metadata["beamline"] == name
@@ -180,7 +180,7 @@ def test_frames_and_geometry_of_each_layout(tmp_path: Path, name: str) -> None:
 
 def test_34idc_real_scan(real_data: Path) -> None:
     """The folder of scan 54, its number in the frames' names, the SPEC file beside it: Au (111) within the header's 1 %."""
-    scan = read(real_data / "aps34idc_scan54" / "raw_tif", place=Place("34-ID-C"))
+    scan = read(real_data / "aps34idc_scan54" / "raw_tif", beamline="34-ID-C")
     assert scan.array.shape == (201, 256, 256)
     assert scan.geometry is not None
     assert scan.geometry.q_centre is not None
@@ -189,7 +189,7 @@ def test_34idc_real_scan(real_data: Path) -> None:
     assert scan.metadata["scan"] == "54"
     named = real_data / "aps34idc_scan54" / "scan54.spec"
     for frames_of_it in ("raw_tif", "S0054_raw_int32.npz"):  # the folder, and an array made of it
-        by_option = read(real_data / "aps34idc_scan54" / frames_of_it, place=Place(spec=named, scan=54))
+        by_option = read(real_data / "aps34idc_scan54" / frames_of_it, spec=named, scan=54)
         assert by_option.geometry is not None
         assert np.array_equal(by_option.geometry.q_steps, scan.geometry.q_steps)
 
@@ -198,10 +198,10 @@ def test_two_scans_of_one_file(tmp_path: Path) -> None:
     """Without a number the error lists what there is; a wrong one too; each number gives its own frames."""
     path = id01(tmp_path)
     with pytest.raises(DataError, match=r"several scans: .*scan 7.*scan 8"):
-        read(path, place=Place("ID01"))
+        read(path, beamline="ID01")
     with pytest.raises(DataError, match=r"no frames of ID01 at .* with scan=9; it holds S1_7\.1"):
-        read(path, place=Place("ID01", scan=9))
-    assert np.array_equal(read(path, place=Place("ID01", scan=8)).array, frames(8))
+        read(path, beamline="ID01", scan=9)
+    assert np.array_equal(read(path, beamline="ID01", scan=8).array, frames(8))
 
 
 def test_a_dataset_that_is_named_brings_its_own_motors(tmp_path: Path) -> None:
@@ -209,10 +209,10 @@ def test_a_dataset_that_is_named_brings_its_own_motors(tmp_path: Path) -> None:
     path = id01(tmp_path)
     with h5py.File(path, "a") as file:
         file["copy"] = frames(7)
-    scan = read(path, dataset="S1_7.1/measurement/mpx1x4", place=Place("ID01"))
+    scan = read(path, dataset="S1_7.1/measurement/mpx1x4", beamline="ID01")
     assert scan.metadata["scan"] == "7"
     same_geometry(scan, expected("ID01", (0.0, 0.0)))
-    assert "no geometry" in read(path, dataset="copy", place=Place("ID01")).chosen
+    assert "no geometry" in read(path, dataset="copy", beamline="ID01").chosen
 
 
 def test_gaps_of_a_detector_whose_frames_are_a_folder(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_gaps_of_a_detector_whose_frames_are_a_folder(tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir()
     for index, frame in enumerate(frames(7)):
         tifffile.imwrite(tmp_path / "frames" / f"x_{index:05d}.tif", frame)
-    scan = read(tmp_path / "frames", place=Place(tmp_path / "mine.yaml"))
+    scan = read(tmp_path / "frames", beamline=tmp_path / "mine.yaml")
     assert scan.mask is not None
     wanted = np.zeros(SHAPE, np.uint8)
     wanted[:, 3:5] = 1
@@ -237,12 +237,12 @@ def test_the_direct_beam_of_the_file(tmp_path: Path) -> None:
     path = id01(tmp_path)
     with h5py.File(path, "a") as file:
         file["S1_7.1/instrument/mpx1x4/beam_center_x"][()] = 105.0
-    same_geometry(read(path, place=Place("ID01", scan=7)), expected("ID01", (0.0, 100.0)))
+    same_geometry(read(path, beamline="ID01", scan=7), expected("ID01", (0.0, 100.0)))
 
 
 def test_pixel_mask_and_many_data_files(tmp_path: Path) -> None:
     """P10: all data files in order, the mask's every reason masks; the voxels are masked in every frame."""
-    scan = read(p10(tmp_path), place=Place("P10"))
+    scan = read(p10(tmp_path), beamline="P10")
     assert scan.mask is not None
     masked = np.zeros(SHAPE[1:], bool)
     masked[2, 3] = masked[:, 9] = True
@@ -261,7 +261,7 @@ def test_saturation_and_gaps_of_the_detector(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["S1_7.1/measurement/mpx1x4"], file["S1_7.1/instrument/mpx1x4/image"]
         file["S1_7.1/measurement/mpx1x4"] = counts
-    scan = read(path, place=Place("ID01", scan=7))
+    scan = read(path, beamline="ID01", scan=7)
     assert scan.mask is not None
     assert scan.mask[:, 255:261].all()
     assert scan.mask[:, :, 255:261].all()
@@ -273,29 +273,29 @@ def test_saturation_and_gaps_of_the_detector(tmp_path: Path) -> None:
 def test_what_is_missing_is_told_and_can_be_given(tmp_path: Path) -> None:
     """NanoMAX files have no distance: frames without geometry, and the words that help; given numbers count more."""
     path = nanomax(tmp_path)
-    scan = read(path, place=Place("NanoMAX"))
+    scan = read(path, beamline="NanoMAX")
     assert scan.geometry is None
     assert "no geometry: the file does not have distance" in scan.chosen
-    moved = read(path, place=Place("NanoMAX", given={**GIVEN, "delta": 11.0}))
+    moved = read(path, beamline="NanoMAX", set={**GIVEN, "delta": 11.0})
     assert moved.metadata["delta_deg"] == "11"
 
 
 @pytest.mark.parametrize(
-    ("place", "word"),
+    ("reading", "word"),
     [
-        (Place("ID99"), "no beamline 'ID99': known are"),
-        (Place("ID01", given={"tth": 1.0}), "no 'tth' to set; known are mu, eta"),
-        (Place("ID01", given={"energy": float("nan")}), "energy"),
-        (Place("ID01", given={"pixel_row": 1e-6}), "given together"),
-        (Place("ID01", scan=7, sample="../../etc"), "is no name"),
-        (Place("ID01", scan=7, detector="nothing"), "detector=nothing"),
-        (Place("ID01", scan=7, spec=Path("x.spec")), "spec= has no place"),
+        (Reading(beamline="ID99"), "no beamline 'ID99': known are"),
+        (Reading(beamline="ID01", set={"tth": 1.0}), "no 'tth' to set; known are mu, eta"),
+        (Reading(beamline="ID01", set={"energy": float("nan")}), "energy"),
+        (Reading(beamline="ID01", set={"pixel_row": 1e-6}), "given together"),
+        (Reading(beamline="ID01", scan=7, sample="../../etc"), "is no name"),
+        (Reading(beamline="ID01", scan=7, detector="nothing"), "detector=nothing"),
+        (Reading(beamline="ID01", scan=7, spec=Path("x.spec")), "spec= has no place"),
     ],
 )
-def test_impossible_places(tmp_path: Path, place: Place, word: str) -> None:
+def test_impossible_readings(tmp_path: Path, reading: Reading, word: str) -> None:
     """Each mistake has its own message."""
     with pytest.raises(DataError, match=word):
-        read(id01(tmp_path), place=place)
+        read_as(id01(tmp_path), reading, Domain.COUNTS)
 
 
 def test_no_rocking_curve(tmp_path: Path) -> None:
@@ -303,19 +303,19 @@ def test_no_rocking_curve(tmp_path: Path) -> None:
     path = id01(tmp_path)
     with h5py.File(path, "a") as file:
         del file["S1_7.1/measurement/eta"]
-    assert "no circle of the sample moves" in read(path, place=Place("ID01", scan=7)).chosen
+    assert "no circle of the sample moves" in read(path, beamline="ID01", scan=7).chosen
     with h5py.File(path, "a") as file:
         file["S1_7.1/measurement/eta"] = np.array([0, 1, 2, 3, 9, 5, 6, 7.0])
     with pytest.raises(DataError, match="'eta' does not move in equal steps: point 4"):
-        read(path, place=Place("ID01", scan=7))
+        read(path, beamline="ID01", scan=7)
 
 
 def test_fio_outside_the_roots_is_not_read(tmp_path: Path) -> None:
     """The FIO file lies one folder up; where that is outside the roots, it is as if it were not there."""
     path = p10(tmp_path)
-    inside = read(path, place=Place("P10", roots=(tmp_path,)))
+    inside = read(path, beamline="P10", limits=Limits(roots=(tmp_path,)))
     assert inside.geometry is not None
-    outside = read(path, place=Place("P10", roots=(path.parent,)))
+    outside = read(path, beamline="P10", limits=Limits(roots=(path.parent,)))
     assert outside.geometry is None
     assert "no FIO file" in outside.chosen
 
@@ -335,7 +335,7 @@ def test_folder_with_a_spec_file(tmp_path: Path) -> None:
         (tmp_path / f"x_S0007_{number:05d}.tif").write_bytes((tmp_path / "x_S0007_00000.tif").read_bytes())
     assert "no geometry: " in read(tmp_path).chosen
     with pytest.raises(DataError, match="8 points, the measurement 10 frames"):
-        read(tmp_path, place=Place("34-ID-C"))
+        read(tmp_path, beamline="34-ID-C")
 
 
 def test_every_builtin_is_tested() -> None:
@@ -350,10 +350,10 @@ def test_id27_needs_the_direct_beam(tmp_path: Path) -> None:
         file["S1_7.1/measurement/eiger"] = frames(7)
         file["S1_7.1/instrument/positioners/nath"] = 3 + STEP * (np.arange(N) - N // 2)
         file["S1_7.1/instrument/calibration/wavelength"] = 12.39841984 / 30
-    scan = read(path, place=Place("ID27", given={"distance": 1.0}))
+    scan = read(path, beamline="ID27", set={"distance": 1.0})
     assert "does not have direct_beam_row" in scan.chosen
     given = {"distance": 1.0, "direct_beam_row": -2000.0, "direct_beam_column": 5.0}
-    scan = read(path, place=Place("ID27", given=given))
+    scan = read(path, beamline="ID27", set=given)
     assert scan.geometry is not None, scan.chosen
     assert scan.metadata["energy_kev"] == "30"
     q = 4 * np.pi * 30e3 / 1.239841984e-6 * np.sin(np.arctan(2006 * 75e-6) / 2)
@@ -406,7 +406,7 @@ def record(path: Path, name: str, circle: str, positions: np.ndarray) -> None:
 def read_built(path: Path, name: str) -> RawScan:
     """Scan 7 with all that its layout lacks."""
     given = {} if name in ("ID01", "P10") else GIVEN
-    return read(path, place=Place(name, scan=7 if name == "ID01" else None, given=given))
+    return read(path, beamline=name, scan=7 if name == "ID01" else None, set=given)
 
 
 @pytest.mark.parametrize(
@@ -523,7 +523,7 @@ def test_a_scan_of_the_wavelength(tmp_path: Path) -> None:
         file["S1_7.1/instrument/positioners/nath"] = 3.0
         file["S1_7.1/instrument/calibration/wavelength"] = HC_KEV_M * 1e10 / energies
     given = {"distance": 1.0, "direct_beam_row": -2000.0, "direct_beam_column": 5.0}
-    scan = read(path, place=Place("ID27", given=given))
+    scan = read(path, beamline="ID27", set=given)
     assert scan.geometry is not None, scan.chosen
     peak = bragg_peak(scan.array)
     at_peak = energies[int(peak[0]) + N // 2]
@@ -582,7 +582,7 @@ def test_p10_with_a_spec_file(tmp_path: Path) -> None:
     path, offsets = p10(tmp_path), np.arange(N) - N // 2
     named = tmp_path / "beamtime.spec"
     named.write_text(SPEC + "".join(f"{17 + STEP * at:.6f} {34 + 2 * STEP * at:.6f} 1\n" for at in offsets))
-    scan = read(path, place=Place("P10", spec=named))
+    scan = read(path, beamline="P10", spec=named)
     assert scan.geometry is not None, scan.chosen
     peak = np.array(bragg_peak(scan.array, scan.mask))
     seen = {"energy_kev": ENERGY, "distance": DISTANCE, "pixel": (PIXEL, PIXEL)}
@@ -595,14 +595,14 @@ def test_positions_that_no_name_belongs_to_can_be_set(tmp_path: Path) -> None:
     path, named = p10(tmp_path), tmp_path / "beamtime.spec"
     rows = "".join(f"{17 + STEP * at:.6f} 34 1\n" for at in np.arange(N) - N // 2)
     named.write_text(SPEC + rows)
-    plain = read(path, place=Place("P10", spec=named))
+    plain = read(path, beamline="P10", spec=named)
     named.write_text(SPEC.replace("#P1 9000", "#P1 9000 1.5") + rows)
-    scan = read(path, place=Place("P10", spec=named))
+    scan = read(path, beamline="P10", spec=named)
     assert scan.geometry is None
     assert "8 motor positions (#P) for 7 names (#O)" in scan.chosen
     assert "does not have mu, chi, phi, gam, energy: set them" in scan.chosen
     given = {"mu": 0.0, "chi": 90.0, "phi": 3.0, "gam": 2.0, "energy": 9.0}
-    by_hand = read(path, place=Place("P10", spec=named, given=given))
+    by_hand = read(path, beamline="P10", spec=named, set=given)
     assert plain.geometry is not None
     assert by_hand.geometry is not None, by_hand.chosen
     assert np.array_equal(by_hand.geometry.q_steps, plain.geometry.q_steps)
@@ -618,7 +618,7 @@ def test_a_motor_that_is_no_circle_is_told(tmp_path: Path) -> None:
         .replace("om  del  exp", "om  nu  exp")
     )
     named.write_text(text + rows)
-    assert "nu moved as well, which is no circle here" in read(path, place=Place("P10", spec=named)).chosen
+    assert "nu moved as well, which is no circle here" in read(path, beamline="P10", spec=named).chosen
 
 
 def test_positions_of_frames_that_were_never_written(tmp_path: Path) -> None:
@@ -627,12 +627,12 @@ def test_positions_of_frames_that_were_never_written(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["S1_7.1/measurement/mpx1x4"], file["S1_7.1/instrument/mpx1x4/image"]
         file.create_dataset("S1_7.1/measurement/mpx1x4", SHAPE, "u4", chunks=(1, *SHAPE[1:]))[:6] = frames(7)[:6]
-    scan = read(path, place=Place("ID01", scan=7))
+    scan = read(path, beamline="ID01", scan=7)
     assert scan.array.shape == (6, *SHAPE[1:])
     assert "frames 6 to 7 of 8 never written and left out" in scan.chosen
     assert scan.geometry is not None
     (tmp_path / "whole").mkdir()
-    whole = read(id01(tmp_path / "whole"), place=Place("ID01", scan=7)).geometry
+    whole = read(id01(tmp_path / "whole"), beamline="ID01", scan=7).geometry
     assert whole is not None
     # the step is the same; the middle frame is 3 and not 4, one step of a hundredth of a degree away
     assert np.allclose(scan.geometry.q_steps, whole.q_steps, rtol=0, atol=3e-4 * np.abs(whole.q_steps).max())
@@ -650,6 +650,6 @@ def test_a_described_mask_of_any_type_and_axes(tmp_path: Path, shape: tuple[int,
     with h5py.File(path, "a") as file:
         del file["entry/instrument/detector/detectorSpecific/pixel_mask"]
         file["entry/instrument/detector/pixel_mask"] = bad
-    mask = read(path, place=Place("P10")).mask
+    mask = read(path, beamline="P10").mask
     assert mask is not None
     assert np.array_equal(mask, np.broadcast_to(bad != 0, SHAPE))

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from inphase.formats import Place, RawScan, read
+from inphase.formats import RawScan, read
 from inphase.formats.scan import Saturation
 
 VOLUME = np.random.default_rng(0).poisson(30, (12, 7, 8)).astype(np.uint32)
@@ -158,6 +158,6 @@ def test_a_described_beamline_reads_the_detectors_numbers_too(tmp_path: Path) ->
             file["S_1.1/instrument/mpx1x4/image"] = VOLUME
             file["S_1.1/measurement/mpx1x4"] = h5py.SoftLink("/S_1.1/instrument/mpx1x4/image")
             file["S_1.1/instrument/mpx1x4/saturation_value"] = level
-        scan = read(path, place=Place("ID01"))
+        scan = read(path, beamline="ID01")
         assert scan.saturation is not None
         assert scan.saturation.level == wanted

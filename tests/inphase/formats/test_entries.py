@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inphase.errors import DataError
-from inphase.formats import Place, read
+from inphase.formats import read
 
 FRAMES = np.random.default_rng(0).poisson(3, (20, 7, 8)).astype(np.uint32)
 CURVE = "ascan eta 17.9 18.1 15 0.5"
@@ -71,10 +71,10 @@ def test_several_rocking_curves_are_listed(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"several rocking curves: 2\.1 \(ascan eta .*\), 16 frames; 5\.1 .*--scan 2"):
         read(path)
-    assert np.array_equal(read(path, place=Place(scan=5)).array, FRAMES[:12] + 2)
-    assert np.array_equal(read(path, place=Place(scan=1)).array, FRAMES)
+    assert np.array_equal(read(path, scan=5).array, FRAMES[:12] + 2)
+    assert np.array_equal(read(path, scan=1).array, FRAMES)
     with pytest.raises(DataError, match=r"no frames of scan 9; there are 1\.1, 2\.1, 5\.1"):
-        read(path, place=Place(scan=9))
+        read(path, scan=9)
 
 
 def test_only_meshes(tmp_path: Path) -> None:
@@ -92,18 +92,18 @@ def test_scan_sample_and_detector_pick(tmp_path: Path) -> None:
     )
     with h5py.File(path, "a") as file:
         file["S2_2.1/measurement/eiger"] = FRAMES[:16] + 50
-    picked = read(path, place=Place(scan=2, sample="S2", detector="mpx1x4"))
+    picked = read(path, scan=2, sample="S2", detector="mpx1x4")
     assert np.array_equal(picked.array, FRAMES[:16] + 1)
-    assert np.array_equal(read(path, place=Place(scan=2, sample="S2", detector="eiger")).array, FRAMES[:16] + 50)
+    assert np.array_equal(read(path, scan=2, sample="S2", detector="eiger").array, FRAMES[:16] + 50)
     with pytest.raises(DataError, match="no frames of detector=andor; it has S1_2"):
-        read(path, place=Place(scan=2, sample="S1", detector="andor"))
+        read(path, scan=2, sample="S1", detector="andor")
 
 
 def test_a_number_is_no_matter_where_entries_have_none(tmp_path: Path) -> None:
     """--scan may be meant for the text file beside an Eiger's master, whose entry is called `entry`."""
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["entry/data/data"] = FRAMES
-    assert np.array_equal(read(tmp_path / "a.h5", place=Place(scan=7)).array, FRAMES)
+    assert np.array_equal(read(tmp_path / "a.h5", scan=7).array, FRAMES)
 
 
 @pytest.mark.parametrize("names", [("1.1", "2.1"), ("S1_1.1", "S1_2.1")])
@@ -115,8 +115,8 @@ def test_id01_reads_entries_with_and_without_the_samples_name(tmp_path: Path, na
             file[f"{names[1]}/instrument/positioners/{motor}"] = position
         for key, value in {"distance": 0.8, "x_pixel_size": 55e-6, "y_pixel_size": 55e-6}.items():
             file[f"{names[1]}/instrument/mpx1x4/{key}"] = value
-    for place in (Place("ID01"), Place("ID01", scan=2)):
-        scan = read(path, place=place)
+    for number in (None, 2):
+        scan = read(path, beamline="ID01", scan=number)
         assert np.array_equal(scan.array, FRAMES[:16] + 1)
         assert scan.geometry is not None
         assert scan.metadata["scanned"] == "eta, 0.01 deg per frame"

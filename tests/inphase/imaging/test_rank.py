@@ -52,7 +52,7 @@ def test_every_file_gives_the_frame(tmp_path: Path, frame: NDArray[np.int32]) ->
 
 
 def test_a_frame_becomes_the_image_of_the_projection(frame: NDArray[np.int32]) -> None:
-    """From random starts: the object of the simulation in amplitude and phase. A stack of one frame gives the same bits."""
+    """From random starts: the object of the simulation in amplitude and phase. A stack of one frame is the same."""
     result = inphase.reconstruct(frame, start="random", starts=6, refine=RECIPE)
     report = result.report
     assert result.object.shape == (64, 64)

@@ -12,11 +12,11 @@ from inphase.metrics import measure
 from inphase.pattern import MaskState
 from inphase.retrieval.coherence import Coherence
 from inphase.retrieval.engine import retrieve
+from inphase.retrieval.fft import Transform
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.recipe import parse
 from inphase.retrieval.starts import from_prediction
 from inphase.retrieval.terms import PartialCoherence
-from inphase.retrieval.transform import Transform
 
 
 def _gaussian(sigma, side=9):

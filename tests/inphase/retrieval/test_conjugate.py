@@ -5,8 +5,8 @@ import torch
 from scipy.optimize import minimize
 
 from inphase.retrieval.conjugate import ConjugateGradients
+from inphase.retrieval.fft import Transform
 from inphase.retrieval.passes import confine, project_modulus
-from inphase.retrieval.transform import Transform
 
 SHAPE = (8, 6, 4)
 

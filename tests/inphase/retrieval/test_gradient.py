@@ -15,12 +15,12 @@ from inphase.metrics import measure
 from inphase.retrieval.coherence import Coherence
 from inphase.retrieval.descent import Voxels
 from inphase.retrieval.engine import retrieve
+from inphase.retrieval.fft import Transform
 from inphase.retrieval.gradient import LBFGS, Adam, Objective
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.recipe import parse
 from inphase.retrieval.starts import Starts
 from inphase.retrieval.terms import Loss, PartialCoherence
-from inphase.retrieval.transform import Transform
 
 SHAPE = (8, 6, 4)
 FLOOR = 0.01  # counts

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.ndimage import binary_dilation, binary_erosion, fourier_gaussian, gaussian_filter
 
+from inphase.retrieval.fft import Transform
 from inphase.retrieval.shrinkwrap import dilated, gaussian, shrink_wrap
 from inphase.retrieval.terms import ShrinkWrap
-from inphase.retrieval.transform import Transform
 
 N = 24
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from inphase.retrieval import passes, sweeps, team
+from inphase.retrieval import passes, sweeps
+from inphase.retrieval import threads as team
 from inphase.retrieval.engine import _single_threads
 
 SHAPE = (2, 30, 32, 34)  # two starts of two pieces each, the second unfinished, as is the last block

@@ -198,13 +198,22 @@ async def test_without_roots_no_file_is_read(serving: AppContext, settings: Sett
 # ---- arrays
 
 
-@pytest.mark.parametrize("shape", [(64,), (64, 64), (2, 2, 64, 64), (1, 2, 2, 64, 64), ()])
+@pytest.mark.parametrize("shape", [(64,), (2, 2, 64, 64), (1, 2, 2, 64, 64), ()])
 async def test_wrong_dimensions(client: httpx.AsyncClient, shape: tuple[int, ...]) -> None:
-    """Anything but three dimensions is refused with the shape, as a body and declared for octets."""
+    """Anything but two or three dimensions is refused with the shape, as a body and declared for octets."""
     check(await send(client, np.ones(shape, np.float32)), 422, "three")
     if shape:
         query = {"refine": "none", "dtype": "float32", "shape": ",".join(map(str, shape))}
         check(await client.post(URL, params=query, content=b"", headers=OCTETS), 422, "three")
+
+
+async def test_a_single_frame_is_not_for_a_network_of_volumes(client: httpx.AsyncClient) -> None:
+    """It is refused with what to do, as a body and as octets."""
+    frame = np.ones((64, 64), np.float32)
+    check(await send(client, frame), 422, "2 axes", "start=random")
+    query = {"refine": "none", "dtype": "float32", "shape": "64,64"}
+    answer = await client.post(URL, params=query, content=frame.tobytes(), headers=OCTETS)
+    check(answer, 422, "2 axes", "start=random")
 
 
 async def test_further_axes_of_length_one_are_dropped(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:

@@ -239,7 +239,7 @@ async def test_a_full_store_delays_a_series(
     client: httpx.AsyncClient, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often there was no room for a scan, it is handed out when there is: waiting is no failure."""
-    monkeypatch.setattr("service.reader._LOOK_S", 0.01)
+    monkeypatch.setattr("service.intake.reader._LOOK_S", 0.01)
     store = services(client).store
     most, store.max_bytes = store.max_bytes, 1
     answer = await submit(client, "heating")

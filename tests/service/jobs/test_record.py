@@ -119,18 +119,54 @@ def test_a_job_cancelled_while_it_is_read_is_not_queued(records: Records) -> Non
 
 
 def test_a_discarded_job_leaves_nothing(records: Records, redis_url: str) -> None:
-    """Neither in a list nor as a key."""
-    job_id = new(records, asked="this", owner="ada")
-    assert records.take(job_id, "a")
-    records.discard(job_id, "b")
+    """Neither in a list, nor as a key, nor what its Idempotency-Key stood for; only its own reader can do it."""
+    job_id, key = uuid4().hex, Repeatable("k", "digest")
+    records.create(job_id, b"{}", asked="this", owner="ada", repeatable=key, reader="a")
+    assert not records.discard(job_id, "b", "bad")
     assert records.get(job_id).state is JobState.READING
-    records.discard(job_id, "a")
+    assert records.discard(job_id, "a", "bad")
     with pytest.raises(UnknownJobError):
         records.get(job_id)
     assert records.page().records == ()
     with redis.Redis.from_url(redis_url) as client:
-        assert not [key for key in client.scan_iter() if job_id.encode() in key]
+        assert not [key for key in client.scan_iter() if job_id.encode() in key or b"idempotency" in key]
         assert not client.zscore("inphase:jobs:reading", job_id)
+
+
+def test_a_promised_job_is_not_discarded(records: Records) -> None:
+    """Somebody was told its id: it fails with the reason instead. What is gone cannot be promised."""
+    job_id = uuid4().hex
+    records.create(job_id, b"{}", asked="this", reader="a")
+    records.promise(job_id)
+    assert not records.discard(job_id, "a", "no counts in it")
+    record = records.get(job_id)
+    assert (record.state, record.reason) == (JobState.FAILED, "no counts in it")
+    with pytest.raises(UnknownJobError):
+        records.promise("0" * 32)
+
+
+def test_a_job_may_be_read_from_its_first_moment(records: Records) -> None:
+    """Created for a reader: nobody else can take it in between, and the same call repeated finds it its own."""
+    job_id = uuid4().hex
+    for _ in range(2):
+        record = records.create(job_id, b"{}", asked="this", reader="a")
+        assert (record.state, record.reader) == (JobState.READING, "a")
+    assert not records.take(job_id, "b")
+    assert records.unread() is None
+    assert records.queue(job_id, "a", b"{}")
+
+
+def test_a_job_cancelled_while_it_is_read_does_not_succeed(records: Records) -> None:
+    """Neither by its reader's end nor by another reader after this one has died."""
+    one, other = new(records, asked="this"), new(records, asked="that")
+    for job_id in (one, other):
+        assert records.take(job_id, "a")
+        assert records.request_cancel(job_id) is JobState.READING
+    assert not records.conclude(one, "a", JobState.SUCCEEDED, result="result-0")
+    assert records.give_back(other, "a")
+    assert not records.take(other, "b")
+    assert {records.get(job_id).state for job_id in (one, other)} == {JobState.CANCELLED}
+    assert records.get(one).revisions == ()
 
 
 def test_path_to_success(records: Records) -> None:

@@ -1,0 +1,76 @@
+"""What a caller may say about how a measurement is read: one record for the library, the command line and the service.
+
+The metadata of a field describe it for people, and bound what a stranger may send.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inphase.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a file or folder is read, beside its path. What is not given is found in the file where there is one candidate."""
+
+    dataset: str | None = field(
+        default=None,
+        metadata={
+            "description": "the array inside a container, or the beginning of the frames' names",
+            "max_length": 1024,
+        },
+    )
+    dark: Path | None = field(
+        default=None, metadata={"description": "the detector's bad-pixel map (TIFF, npy): a pixel above 1 is bad"}
+    )
+    flat: Path | None = field(default=None, metadata={"description": "the detector's flat field (TIFF, npy)"})
+    roi: str | None = field(
+        default=None,
+        metadata={
+            "description": "the rows and columns of the maps that the frames show, r0:r1,c0:c1",
+            "max_length": 100,
+            "examples": ["0:256,0:256"],
+        },
+    )
+    beamline: str | None = field(
+        default=None,
+        metadata={
+            "description": "where it was measured: 34-ID-C, ID01, ID27, P10, NanoMAX, SIXS, CRISTAL, or a YAML file that "
+            "describes a beamline",
+            "max_length": 4096,
+        },
+    )
+    spec: Path | None = field(
+        default=None,
+        metadata={"description": "the SPEC or FIO file with the motors; without it, the one beside the frames"},
+    )
+    scan: int | None = field(
+        default=None, metadata={"description": "the number of the scan in a file of several", "ge": 0}
+    )
+    sample: str | None = field(
+        default=None, metadata={"description": "the sample's name in the beamline's paths", "max_length": 200}
+    )
+    detector: str | None = field(
+        default=None, metadata={"description": "the detector's name in the beamline's paths", "max_length": 200}
+    )
+    set: dict[str, float] = field(
+        default_factory=dict,
+        metadata={
+            "description": "numbers that the file lacks or has wrong: energy (keV), distance (m), pixel_row and pixel_column "
+            "(m), direct_beam_row and direct_beam_column (pixels of the whole frame), a motor (deg)",
+            "max_length": 50,
+            "examples": [{"distance": 1.83}],
+        },
+    )
+
+    def known(self) -> dict[str, str]:
+        """What is given for the placeholders of a description. Raises DataError for a value that is no name."""
+        found = {
+            "scan": None if self.scan is None else str(self.scan),
+            "sample": self.sample,
+            "detector": self.detector,
+        }
+        for key, value in found.items():
+            if value is not None and (not value or "/" in value or "\0" in value or value in (".", "..")):
+                raise DataError(f"{key}: '{value}' is no name")
+        return {key: value for key, value in found.items() if value is not None}

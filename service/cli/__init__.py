@@ -1,0 +1,50 @@
+"""The command `inphase`, one module a command. Its options bear the API's names."""
+
+import sys
+from typing import NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from inphase.errors import CancelledError, InphaseError
+from service.cli import jobs, key, models, reconstruct, series, serve, worker, workers
+from service.cli.terminal import FAILED, INTERRUPTED, UNREACHABLE, USAGE, err
+
+app = typer.Typer(
+    help="From a measured coherent diffraction pattern to the complex image of the sample.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (reconstruct, serve, worker, workers, models, key):
+    app.add_typer(module.commands)
+app.add_typer(jobs.commands, name="jobs")
+app.add_typer(series.commands, name="series")
+
+
+def main() -> None:
+    """Entry point: every error becomes one clear message and an exit code."""
+    from inphase.client import ServiceError
+
+    try:
+        app()
+    except ServiceError as error:
+        _fail(str(error), UNREACHABLE if error.status == 0 else FAILED)
+    except CancelledError as error:
+        _fail(str(error), INTERRUPTED)
+    except InphaseError as error:
+        _fail(str(error), FAILED)
+    except ValidationError as error:
+        _fail("; ".join(f"{'.'.join(map(str, e['loc'])).replace('_', '-')}: {e['msg']}" for e in error.errors()), USAGE)
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
+    except OSError as error:
+        _fail(f"{error.filename or 'system'}: {error.strerror or error}", FAILED)
+    except MemoryError:
+        _fail("this machine has no memory left: crop the detector to the region around the peak", FAILED)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    err.print(f"inphase: {message}", style="bold red", markup=False)
+    sys.exit(code)

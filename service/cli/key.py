@@ -1,0 +1,28 @@
+"""`inphase key`: a key for the API."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from inphase.errors import InphaseError
+from service.cli.terminal import err
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: inphase key id01-wall --scope read >> keys.yaml")
+def key(
+    owner: Annotated[str, typer.Argument(help="to whom jobs with this key belong")],
+    scope: Annotated[str, typer.Option(help="read, submit, or admin (sees and cancels everybody's jobs)")] = "submit",
+) -> None:
+    """Make an API key. Only its hash goes into the file that INPHASE_KEYS_FILE names; the key itself is shown once."""
+    from service.security import Key, Scope
+    from service.settings import new_key
+
+    made = new_key()
+    line = Key.of(made, owner, Scope(scope)) if scope in tuple(Scope) else None
+    if line is None:
+        raise InphaseError(f"scope {scope!r} is not known: read, submit or admin")
+    err.print(f"key of {owner}: {made}", markup=False)
+    sys.stdout.write(f"- {{owner: {line.owner}, scope: {line.scope}, sha256: {line.sha256}}}\n")

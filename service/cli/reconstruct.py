@@ -1,0 +1,149 @@
+"""`inphase reconstruct`: one scan or several, in this process or on a service."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.table import Table
+
+from inphase.errors import InphaseError
+from inphase.formats.reading import Reading
+from inphase.retrieval.recipe import PRESETS
+from service.cli import batch, local, remote
+from service.cli.configuration import configured
+from service.cli.reading import reads
+from service.cli.scans import scans_of
+from service.cli.terminal import FAILED, INTERRUPTED, err, out, print_json, progress, stages
+
+_IN_FLIGHT: Final = 4  # scans that a service is given at a time
+
+commands = typer.Typer()
+
+Model = Annotated[str | None, typer.Option(help="name or name@version of the network")]
+Preprocess = Annotated[str, typer.Option(help="preprocessing preset: auto, modulus, none")]
+Refine = Annotated[
+    str | None,
+    typer.Option(help=f"recipe such as '50*ER', a preset ({', '.join(PRESETS)}), or none for the network alone"),
+]
+
+
+@commands.command(
+    epilog="Example: inphase reconstruct scan_0054/ -o scan54.cxi --dark dark.tif --flat flat.tif --roi 0:256,0:256"
+)
+@reads
+def reconstruct(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SCAN...",
+            help="HDF5, npy, npz, TIFF stack, a folder of frames; several, a folder of scans, or a pattern: a series",
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            help="the result: .npz, .cxi, .vti, .vts, .mat, or a folder: .cohere, name/; of several scans a folder",
+        ),
+    ],
+    ending: Annotated[str, typer.Option(help="of several scans: the format of each result")] = ".npz",
+    parallel: Annotated[
+        int | None, typer.Option(min=1, max=64, help="of several scans: at a time [default: 1, with --url 4]")
+    ] = None,
+    fresh: Annotated[bool, typer.Option(help="with --url: compute also what the service has a result of")] = False,
+    model: Model = None,
+    domain: Annotated[str, typer.Option(help="what the numbers are: counts or modulus")] = "counts",
+    preprocess: Preprocess = "auto",
+    refine: Refine = None,
+    start: Annotated[
+        str, typer.Option(help="auto, network, random, or mixed: all kinds of starts side by side")
+    ] = "auto",
+    starts: Annotated[
+        int | None, typer.Option(help="how many starts a conventional or a mixed retrieval takes")
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(help="the same number draws the same free voxels and random starts, and gives the same result"),
+    ] = 0,
+    *,
+    reading: Reading,
+    url: Annotated[
+        str | None, typer.Option(envvar="INPHASE_URL", help="send it to this service instead of computing here")
+    ] = None,
+    api_key: Annotated[str, typer.Option(envvar="INPHASE_API_KEY", help="of that service", show_envvar=True)] = "",
+    json: Annotated[bool, typer.Option("--json", help="print the job document, nothing else")] = False,
+) -> None:
+    """Reconstruct: clean the pattern, ask the network, refine, write the result.
+
+    Several scans are a series: every result takes the twin, place and phase of the first good one (not with --url).
+    """
+    from inphase.formats.writers import writer_for
+    from service.intake.options import ImagingOptions
+
+    chosen: dict[str, Any] = {
+        "model": model, "domain": domain, "preprocess": preprocess, "refine": refine, "start": start, "seed": seed,
+    }  # fmt: skip
+    options = ImagingOptions(**chosen, **({} if starts is None else {"starts": starts})).imaging()
+    options.check()  # what is mistyped is told before anything is read
+    scans = scans_of(paths, reading.beamline)
+    several = len(scans) > 1
+    writer_for(f"scan{ending}" if several else output)
+    with ExitStack() as held:
+        if url is None:
+            do = local.work(options, reading, configured(), held, several)
+        else:
+            do = remote.work(options, reading, url, api_key, fresh, held)
+        if not several:
+            with progress() as bars, stages(bars) as stage:
+                document = do(0, batch.Scan(scans[0], output), stage, lambda: False)
+            print_json(document) if json else _show(document, output)
+            return
+        if Path(output).suffix or Path(output).is_file():
+            raise InphaseError(f"{len(scans)} scans need a folder for their results: -o results/, not {output}")
+        Path(output).mkdir(parents=True, exist_ok=True)
+        ended = batch.run(
+            batch.outputs(scans, Path(output), ending), do, parallel or (1 if url is None else _IN_FLIGHT), err
+        )
+    if json:
+        print_json([scan.document for scan in ended if scan.document is not None])
+    else:
+        out.print(batch.summary(ended))
+    states = {scan.state for scan in ended}
+    if states != {"succeeded"}:
+        raise typer.Exit(INTERRUPTED if "cancelled" in states else FAILED)
+
+
+def _show(document: dict[str, Any], output: str) -> None:
+    """The figures of a result as a table."""
+    metrics = document["metrics"]
+    table = Table("", "chi2", "R", "support", "free llk")
+    for name, title in (("network", "network"), ("random_start", "random starts"), ("final", "result")):
+        if score := metrics[name]:
+            free = "-" if score["free_llk"] is None else f"{score['free_llk']:.3g}"
+            table.add_row(title, f"{score['chi2']:.3g}", f"{score['r_factor']:.3g}", str(score["support_voxels"]), free)
+    out.print(table)
+    if metrics["noise_chi2"] is not None:
+        out.print(f"Poisson noise alone leaves chi2 {metrics['noise_chi2']:.2g}")
+    after = " ".join(f"{sigma:.2f}" for sigma in document["oversampling"]["after"])
+    out.print(f"oversampling {after} after binning by {document['preprocess']['binning']}", markup=False)
+    out.print(f"start: {document['start']['kind']} ({document['start']['why']})", markup=False)
+    if ensemble := document.get("ensemble"):
+        out.print(_agreement(ensemble), markup=False)
+    trust = document["trust"]
+    out.print(
+        f"trust: {trust['level']}" + (f" ({'; '.join(trust['reasons'])})" if trust["reasons"] else ""), markup=False
+    )
+    out.print("time: " + ", ".join(f"{stage} {ms / 1e3:.2f} s" for stage, ms in document["timings_ms"].items()))
+    out.print(f"written: {output}", markup=False)
+
+
+def _agreement(ensemble: dict[str, Any]) -> str:
+    """How many starts led to the same solution, and to which resolution those agree."""
+    text = f"starts: {ensemble['accepted']} of {len(ensemble['members'])} led to the same solution"
+    found = (ensemble["resolutions"] or [{}])[0]
+    if not found.get("q"):
+        return text
+    period = f"{found['voxels']:.2g} voxels" if found["metres"] is None else f"{found['metres'] * 1e9:.3g} nm"
+    return f"{text}; their transfer function {'reaches 1/e at' if found['crossed'] else 'stays above 1/e to'} {period}"

@@ -1,0 +1,62 @@
+"""Lets a service reconstruct the scans of `inphase reconstruct`: the bytes are sent, so it need not see this machine's files."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from inphase.errors import CancelledError, InphaseError
+from service.cli.batch import Scan, Work
+from service.cli.terminal import Stage
+
+if TYPE_CHECKING:
+    from inphase.client import Client
+    from inphase.formats.reading import Reading
+    from inphase.imaging.options import Options
+
+
+def work(options: "Options", reading: "Reading", url: str, key: str, fresh: bool, held: ExitStack) -> Work:
+    """What lets the service at a URL reconstruct one scan. reading: of each scan."""
+    from inphase.client import FINAL, Client
+    from inphase.formats import read_as
+
+    client = held.enter_context(Client(url, key))
+    asked = {name: value for name, value in vars(options).items() if value is not None} | {"reuse": not fresh}
+
+    def reconstruct(number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        stage("reading")
+        raw = read_as(scan.path, reading, options.domain)
+        document = client.reconstruct(raw, wait=0.5, sent=stage("sending"), key=uuid4().hex, **asked)
+        if document["state"] not in FINAL:
+            document = _followed(client, document["id"], stage, cancelled)
+        if document["state"] == "cancelled":
+            raise CancelledError(f"job {document['id']} was cancelled")
+        if document["state"] != "succeeded":
+            raise InphaseError(f"job {document['id']} is {document['state']}: {document['reason']}")
+        if not document["recorded"]:
+            raise InphaseError(f"the service kept no result: {document['reason']}")
+        stage("fetching the result")
+        client.save(document["id"], scan.output)
+        return document
+
+    return reconstruct
+
+
+def _followed(
+    client: "Client", job_id: str, stage: Stage, cancelled: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
+    """A job's document when it has ended; a job that nobody waits for any more is cancelled."""
+    refining, asked = stage("waiting for a worker"), False
+    try:
+        for event in client.follow(job_id):
+            if event.kind == "progress":
+                refining(event.data["iteration"] + 1, event.data["total"])
+            elif event.kind == "state" and event.data["state"] == "running":
+                refining = stage("refining")
+            if cancelled() and not asked:
+                asked = True
+                client.cancel(job_id)
+    except KeyboardInterrupt:
+        client.cancel(job_id)
+        raise
+    return client.job(job_id)

@@ -1,0 +1,71 @@
+"""`inphase serve`: the service."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.configuration import configured
+from service.cli.terminal import err, out
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: inphase serve --data-root /data/visitor --port 8000")
+def serve(
+    host: Annotated[str | None, typer.Option(help="address to listen on [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="[default: 8000]")] = None,
+    data_root: Annotated[
+        list[Path] | None, typer.Option(help="folder whose files requests may name; repeat for more")
+    ] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="where records, arrays and the embedded Redis live")] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="the model repository")] = None,
+    redis_url: Annotated[
+        str | None, typer.Option(help="an own Redis is started when none is given (REDIS_URL)")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="refinement workers to start [default: 1]")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="of the network and the refinement [default: all cores]")
+    ] = None,
+    queue: Annotated[
+        bool | None, typer.Option("--queue/--no-queue", help="--no-queue: predictions only, no Redis, no worker")
+    ] = None,
+) -> None:
+    """Run the service. INPHASE_* in the environment sets what is not given here."""
+    from service.app import create_app
+    from service.server import Server, bind, close
+    from service.telemetry import configure_logging
+
+    given = {
+        "host": host, "port": port, "data_roots": tuple(data_root) if data_root else None, "state_dir": state_dir,
+        "models_dir": models_dir, "redis_url": redis_url, "workers": workers, "threads": threads, "queue": queue,
+    }  # fmt: skip
+    settings = configured(**given)
+    sockets = bind(settings.host, settings.port)
+    try:
+        _preflight(settings)
+        configure_logging()
+        web = create_app(settings)
+        if key := web.state.services.generated_key:
+            out.print(f"API key of this run (INPHASE_API_KEY sets a lasting one): {key}")
+        ready = "inphase is ready on {0} (documentation at {0}/docs)"
+        Server(web, settings, lambda url: out.print(ready.format(url))).run(sockets)
+    finally:
+        close(sockets)
+
+
+def _preflight(settings: "Settings") -> None:
+    """What cannot work is said in one line, before anything starts."""
+    from inphase.models.repository import Repository
+    from service.jobs.embedded import find_server
+
+    repository = Repository(settings.models_dir, settings.model)
+    for refusal in repository.refused:
+        err.print(f"model {refusal.folder} is refused: {refusal.why}", style="yellow", markup=False)
+    repository.resolve(None)
+    settings.check_state()
+    if settings.queue and settings.redis_url is None:
+        find_server()

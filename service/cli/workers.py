@@ -1,0 +1,34 @@
+"""`inphase workers`: which workers live."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inphase.errors import InphaseError
+from service.cli.configuration import configured, redis_of
+from service.cli.terminal import out
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: inphase workers --redis-url redis://queue:6379")
+def workers(
+    redis_url: Annotated[
+        str | None, typer.Option(help="the Redis of the service (REDIS_URL) [default: its embedded one]")
+    ] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="state folder of a service on this machine")] = None,
+    here: Annotated[bool, typer.Option("--here", help="this host's only, and fail where it has none")] = False,
+) -> None:
+    """List the workers that live, on all hosts. With --here it is the health check of a worker's container."""
+    import socket
+
+    from service.jobs.record import Records
+
+    records = Records(redis_of(configured(redis_url=redis_url, state_dir=state_dir)))
+    names = records.workers()
+    if here:
+        names = [name for name in names if name.partition(":")[0] == socket.gethostname()]
+        if not names:
+            raise InphaseError("no worker of this host has spoken within the last seconds")
+    out.print("\n".join(names) if names else "no worker lives", markup=False)

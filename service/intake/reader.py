@@ -1,0 +1,221 @@
+"""Reads the data of accepted jobs, asks the network for a first image, and lets a worker refine it.
+
+A request that waits has its job read at once, by its own thread. Everything else, the scans of series above all, is read
+by `run`, one job after the other, and only so far ahead of the workers that it neither fills the store nor delays what is
+asked meanwhile. What is being read stands in Redis: a service that dies leaves it to the next one.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+
+from inphase.errors import CancelledError, InphaseError
+from inphase.formats import Limits, RawScan
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import NO_REFINEMENT
+from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.report import Report, Series
+from inphase.imaging.way import begin, judge
+from inphase.models.session import Sessions
+from service.errors import kind
+from service.intake.acceptance import Intake
+from service.intake.sources import load
+from service.intake.submission import UPLOAD, Submission, Upload, uploaded
+from service.jobs.errors import QueueUnavailableError, UnknownSeriesError
+from service.jobs.record import JobRecord, Records
+from service.jobs.series import SeriesRecords
+from service.jobs.state import JobState
+from service.jobs.store import Store
+from service.series.document import SeriesOrder
+from service.series.frame import Frame
+from service.settings import Settings
+from service.telemetry import log
+
+_AHEAD: Final = 8  # queued jobs beyond which nothing more is read ahead
+_LOOK_S: Final = 0.5
+_ANNOUNCE_S: Final = 1.0
+_STOP_S, _STOP_LOOK_S = 5.0, 0.05
+
+
+class Reader:
+    """One a service. `run` and `announce` never end by themselves."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        records: Records,
+        series: SeriesRecords,
+        store: Store,
+        intake: Intake,
+    ) -> None:
+        self.wake = asyncio.Event()  # set when a job comes that no request reads
+        self._settings, self._sessions, self._store = settings, sessions, store
+        self._records, self._series, self._intake = records, series, intake
+        self._active: set[str] = set()  # tokens of the jobs that are being read
+        self._leaving = False
+        self._one = anyio.CapacityLimiter(1)  # beside the slots of requests: what is read ahead never takes one
+
+    async def announce(self) -> None:
+        """Say which jobs are being read here, so that others leave them alone."""
+        while True:
+            if tokens := tuple(self._active):
+                try:
+                    await anyio.to_thread.run_sync(self._records.announce_readers, tokens)
+                except QueueUnavailableError as error:  # the others cannot look either
+                    log.warning("Redis does not hear what is read here", why=str(error))
+                except Exception:  # without this task what is read counts as lost
+                    log.exception("Redis does not hear what is read here")
+            await asyncio.sleep(_ANNOUNCE_S)
+
+    async def run(self) -> None:
+        """Read accepted jobs until cancelled."""
+        while True:
+            self.wake.clear()
+            try:
+                read = await anyio.to_thread.run_sync(self.read_next, limiter=self._one)
+            except QueueUnavailableError as error:
+                log.warning("accepted jobs wait to be read", why=str(error))
+                read = False
+            except Exception:
+                log.exception("a job could not be read")
+                read = False
+            if not read:
+                try:
+                    async with asyncio.timeout(_LOOK_S):
+                        await self.wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def stop(self) -> None:
+        """Let what is being read come to its end, for a few seconds; the rest is left to the next service."""
+        end = time.monotonic() + min(_STOP_S, self._settings.drain_s)
+        announcing = asyncio.create_task(self.announce())
+        while self._active and time.monotonic() < end:  # noqa: ASYNC110  # threads set no event
+            await asyncio.sleep(_STOP_LOOK_S)
+        self._leaving = True
+        announcing.cancel()
+        await asyncio.gather(announcing, return_exceptions=True)
+
+    def read_next(self) -> bool:
+        """Read one accepted job, the most urgent first; whether there was one and room for it."""
+        self._records.reclaim()
+        self._complete_series()
+        if self._records.count(JobState.QUEUED) >= _AHEAD or (job_id := self._records.unread()) is None:
+            return False
+        token = self.take(job_id)
+        return token is not None and self._read_alone(job_id, token)
+
+    def take(self, job_id: str) -> str | None:
+        """Begin to read a job: the token that stands for this attempt, None where another was quicker or it has ended."""
+        token = new_token()
+        return token if self._records.take(job_id, token) else None
+
+    @contextmanager
+    def reading(self, token: str) -> Iterator[None]:
+        """Others leave the job alone while the block lasts, also while its reading waits for its turn."""
+        self._active.add(token)
+        try:
+            yield
+        finally:
+            self._active.discard(token)
+
+    def read(self, job_id: str, token: str, clock: Clock, scan: RawScan | None = None) -> JobRecord:
+        """Read a job that was taken (inside `reading`), and hand it out or end it; its record then.
+
+        scan: what was sent, where it is still in memory. Whatever is raised leaves the job to the caller: see `give_up`.
+        """
+        record = self._records.get(job_id)
+        submission = Submission.model_validate_json(record.asked)
+        clock.ms.setdefault("receive", submission.receive_ms)
+        prepared, report = self._begin(record, submission, clock, scan)
+        if report.recipe.refine == NO_REFINEMENT:
+            frame = Frame(self._store, record.series, record.job_id) if record.series else None
+            result = judge(prepared, report, prepared.guess, clock, frame=frame)
+            with clock("encode"):
+                return self._intake.keep(record, token, result)
+        return self._intake.hand_out(record, token, prepared, report, reuse=submission.options.reuse)
+
+    def give_up(self, job_id: str, token: str, error: BaseException) -> bool:
+        """What becomes of a job whose sender is not there to be told. False where it is to be read again later."""
+        if self._leaving:
+            return False  # nobody says any more that it is being read: the next service reads it
+        if isinstance(error, InphaseError) and kind(error).status in (503, 507):
+            self._records.give_back(job_id, token)
+            return False
+        self._intake.fail(job_id, token, reason(error))
+        return True
+
+    def _read_alone(self, job_id: str, token: str) -> bool:
+        try:
+            with self.reading(token):
+                self.read(job_id, token, Clock())
+        except CancelledError:
+            return True
+        except Exception as error:
+            if not self._leaving and not isinstance(error, InphaseError | MemoryError | OSError):
+                log.exception("a job could not be read", job=job_id)
+            return self.give_up(job_id, token, error)
+        return True
+
+    def _begin(
+        self, record: JobRecord, submission: Submission, clock: Clock, scan: RawScan | None
+    ) -> tuple[PreparedPattern, Report]:
+        options = submission.options.imaging()
+        session = self._sessions.get(options.model) if options.asks_network else None
+        with clock("decode"):
+            scan = self._data(record.job_id, submission, scan)
+        prepared, report = begin(scan, options, session, clock)
+        if record.series:
+            report = replace(report, series=Series(record.series, self._number(record)))
+        return prepared, replace(report, timings_ms=clock.rounded())
+
+    def _data(self, job_id: str, submission: Submission, scan: RawScan | None) -> RawScan:
+        source = submission.source
+        if isinstance(source, Upload):
+            return uploaded(self._store.read(job_id, UPLOAD)) if scan is None else scan
+        limits = Limits(self._settings.bounds.array_bytes, self._settings.data_roots)
+        return load(source, submission.options.domain, limits)
+
+    def _number(self, record: JobRecord) -> int:
+        jobs = self._series.get(record.series).jobs
+        return next(scan for scan, job_id in jobs.items() if job_id == record.job_id)
+
+    def _complete_series(self) -> None:
+        """Make jobs of what a service that died has left undone."""
+        for series_id in self._series.open():
+            try:
+                record = self._series.get(series_id)
+            except UnknownSeriesError:
+                self._series.close_series(series_id)
+                continue
+            if record.cancelled:
+                self._series.close_series(series_id)
+            else:
+                order = SeriesOrder.model_validate_json(record.order)
+                self._intake.accept_scans(series_id, order.submissions(), record.owner)
+
+
+def new_token() -> str:
+    """Stands for one attempt to read one job."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
+
+
+def reason(error: BaseException) -> str:
+    """Why a job failed, for people."""
+    if isinstance(error, InphaseError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory: the scan is too large for this service"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'system'}: {error.strerror or error}"
+    return f"internal error: {type(error).__name__}: {error}"

@@ -1,0 +1,158 @@
+"""Measurements that lie in files: which may be named in a request, and how they are read."""
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from inphase.formats import READERS, Limits, RawScan, Reading, holds_frames, read_as
+from inphase.formats import beamline as beamlines
+from inphase.pattern import Domain
+from service.errors import ApiError
+
+_MASTER, _PIECE = "_master.h5", re.compile(r"(.+)_data_\d{6}\.h5")
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class CommonReading(Reading):
+    """How files are read that are named by their path alone."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class FileSource(Reading):
+    """A file or a folder of frames that the service itself can read."""
+
+    kind: Literal["file"] = "file"
+    path: Annotated[
+        str,
+        Field(min_length=1, max_length=4096, description="below a data root; relative to the first root that has it"),
+    ]
+
+    @classmethod
+    def of(cls, path: Path, reading: Reading) -> "FileSource":
+        """A path, read like others."""
+        return cls(path=str(path), **{part.name: getattr(reading, part.name) for part in fields(Reading)})
+
+
+def load(source: FileSource, domain: Domain, limits: Limits) -> RawScan:
+    """Read a measurement from below the data roots, which the limits name, and its detector maps too."""
+    roots = limits.roots
+    beamline = source.beamline
+    if beamline is not None and beamline.lower().endswith(beamlines.SUFFIXES):
+        beamline = str(resolve(beamline, roots))
+    dark, flat, spec = (
+        None if path is None else resolve(str(path), roots) for path in (source.dark, source.flat, source.spec)
+    )
+    found = replace(source, beamline=beamline, dark=dark, flat=flat, spec=spec)
+    return read_as(resolve(source.path, roots), found, domain, limits)
+
+
+def resolve(name: str, roots: tuple[Path, ...]) -> Path:
+    """The real path of a file or folder below a root. Links that lead out of the roots are refused, also those of frames.
+
+    Raises ApiError: 403 outside the roots, whether or not anything is there; 404 where nothing is.
+    """
+    if not roots:
+        raise ApiError(
+            403, "this service reads no files: start it with --data-root (INPHASE_DATA_ROOTS), or send the bytes"
+        )
+    if "\0" in name:
+        raise ApiError(422, "the path holds a null byte")
+    candidates = [Path(name)] if Path(name).is_absolute() else [root / name for root in roots]
+    inside = [real for real in (_real(path) for path in candidates) if real is not None and _below(real, roots)]
+    if not inside:
+        raise ApiError(403, f"{name!r} lies outside the data roots of this service: name a file below one of them")
+    for path in inside:
+        if os.path.exists(path):  # False, not an error, for a name that no file can have
+            _refuse_links_out(path, name, roots)
+            return path
+    raise ApiError(404, f"{name!r} does not exist below the data roots of this service")
+
+
+def expand(scans: Sequence[str | FileSource], reading: Reading, roots: tuple[Path, ...], most: int) -> list[FileSource]:
+    """The scans of a series, in the order of their numbers: a file, a folder of frames, a folder of scans, a pattern.
+
+    reading: of the scans that are named by their path alone; a folder of a beamline is one scan. Raises ApiError: 404 where a path or pattern finds
+    nothing, 403 as `resolve`, 422 for more than `most`.
+    """
+    found: list[FileSource] = []
+    for scan in scans:
+        if isinstance(scan, FileSource):
+            found.append(replace(scan, path=str(resolve(scan.path, roots))))
+            continue
+        if glob.has_magic(scan):
+            named = _matching(scan, roots, most)
+        else:
+            path = resolve(scan, roots)
+            named = scans_in(path) if reading.beamline is None else [path]
+        if not named:
+            raise ApiError(404, f"{scan!r} finds no scan below the data roots of this service")
+        found += [FileSource.of(path, reading) for path in named]
+    if len(found) > most:
+        raise ApiError(422, f"a series has at most {most} scans, these are {len(found)}: submit several")
+    return found
+
+
+def scans_in(path: Path) -> list[Path]:
+    """The scans that a path means: itself, or what lies in it where it is a folder that holds no frames itself.
+
+    The data files of an Eiger are pieces of the scan whose master lies beside them.
+    """
+    if not path.is_dir() or holds_frames(path):
+        return [path]
+    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+    masters = {entry.name.removesuffix(_MASTER) for entry in entries if entry.name.endswith(_MASTER)}
+    return in_order(
+        entry
+        for entry in entries
+        if (holds_frames(entry) if entry.is_dir() else entry.suffix.lower() in READERS)
+        and not ((piece := _PIECE.fullmatch(entry.name)) is not None and piece[1] in masters)
+    )
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Sorted as people number: scan_9 before scan_10."""
+    return sorted(
+        paths, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
+    )
+
+
+def _matching(pattern: str, roots: tuple[Path, ...], most: int) -> list[Path]:
+    """What a pattern matches below the first root where it matches anything. Links that lead out are refused."""
+    if not roots or ".." in Path(pattern).parts:
+        resolve(pattern, ())  # refused with the reason
+    for root in roots:
+        absolute = Path(pattern).is_absolute()
+        names = glob.iglob(pattern, root_dir=None if absolute else root)
+        inside = [name for name in islice(names, most + 1) if not absolute or _below(Path(name), roots)]
+        if inside:
+            return in_order(resolve(name if absolute else str(root / name), roots) for name in inside)
+    return []
+
+
+def _real(path: Path) -> Path | None:
+    """Without links and dots; None for a path that cannot be followed (too long, a loop)."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return None
+
+
+def _below(path: Path, roots: tuple[Path, ...]) -> bool:
+    return any(path.is_relative_to(root) for root in roots)
+
+
+def _refuse_links_out(path: Path, name: str, roots: tuple[Path, ...]) -> None:
+    if path.is_dir():
+        for entry in path.iterdir():
+            if entry.is_symlink() and ((real := _real(entry)) is None or not _below(real, roots)):
+                raise ApiError(
+                    403, f"{name!r} holds the link {entry.name!r}, which leads outside the data roots of this service"
+                )

@@ -1,0 +1,78 @@
+"""What a sender asked for, as it is kept until the data are read: the options, and where the data are."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from inphase.formats import RawScan
+from inphase.formats.maps import corrections_of, map_arrays
+from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays, geometry_of
+from service.intake.options import JobOptions
+from service.intake.sources import FileSource
+from service.jobs.record import Repeatable, SeriesScan
+
+UPLOAD: Final = "upload"  # name in the store of an array that was sent
+
+
+class Upload(BaseModel):
+    """An array that was sent; it lies in the store of its job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["upload"] = "upload"
+
+
+class Submission(BaseModel):
+    """One pattern to be reconstructed. receive_ms: how long the body took to come."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    options: JobOptions
+    source: Annotated[FileSource | Upload, Field(discriminator="kind")]
+    receive_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who submits, and as what. repeatable: where the request may come again. scan: where it is one of a series."""
+
+    owner: str
+    repeatable: Repeatable | None = None
+    scan: SeriesScan | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is known of a scan that was sent beside its arrays, as RawScan has it."""
+
+    source: str
+    chosen: str
+    metadata: dict[str, str]
+    saturation: Saturation | None = None
+
+
+def upload_arrays(scan: RawScan) -> dict[str, NDArray[Any]]:
+    """A scan that was sent, for the store."""
+    told = Told(scan.source, scan.chosen, dict(scan.metadata), scan.saturation)
+    arrays = {"data": scan.array, "told": np.array(msgspec.json.encode(told).decode())}
+    arrays |= geometry_arrays(scan.geometry) | map_arrays(scan.corrections)
+    return arrays if scan.mask is None else arrays | {"mask": scan.mask}
+
+
+def uploaded(arrays: dict[str, NDArray[Any]]) -> RawScan:
+    """The inverse of upload_arrays."""
+    told = msgspec.json.decode(str(arrays["told"]), type=Told)
+    return RawScan(
+        arrays["data"],
+        geometry_of({name: arrays.get(name) for name in GEOMETRY}.get, told.source),
+        told.source,
+        told.chosen,
+        told.metadata,
+        arrays.get("mask"),
+        told.saturation,
+        corrections_of(arrays, told.source),
+    )
