@@ -16,7 +16,7 @@ from inphase.beamlines import BEAMLINES, axis
 from inphase.diffractometer import Circle, Diffractometer
 from inphase.errors import DataError
 from inphase.formats import template
-from inphase.formats.npy import first_line
+from inphase.formats.boundary import boundary, first_line
 from inphase.formats.regular import read_bytes
 
 SUFFIXES: Final = (".yaml", ".yml")
@@ -174,14 +174,15 @@ def builtin() -> Mapping[str, Beamline]:
 
 
 def load(path: Path) -> Beamline:
-    """The description in a file. Raises DataError."""
-    if not path.exists():
-        raise DataError(f"{path}: no such file: a beamline is a built-in name or a YAML file")
-    try:
-        text = read_bytes(path, _MAX_BYTES).decode()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text: {error.reason} at byte {error.start}") from error
-    return parsed(text, str(path))
+    """The description in a file. Raises DataError, and nothing else."""
+    with boundary(path):
+        if not path.exists():
+            raise DataError(f"{path}: no such file: a beamline is a built-in name or a YAML file")
+        try:
+            text = read_bytes(path, _MAX_BYTES).decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: is no UTF-8 text: {error.reason} at byte {error.start}") from error
+        return parsed(text, str(path))
 
 
 class _Plain(yaml.SafeLoader):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
+from inphase.formats.boundary import boundary
 from inphase.formats.regular import read_bytes
 
 _MAX_BYTES = 2**24  # some hundred thousand points of tens of counters
@@ -46,8 +47,13 @@ class FioScan:
 def read_fio(path: Path) -> FioScan:
     """Reads a FIO file. A row that has other than one number for each column is left out of them and told in `remarks`.
 
-    Raises DataError where it is none, or none of its rows fits its columns.
+    Raises DataError where it is none, or none of its rows fits its columns; nothing else.
     """
+    with boundary(path):
+        return _read(path)
+
+
+def _read(path: Path) -> FioScan:
     positions: dict[str, float] = {}
     labels: list[str] = []
     rows = array("d")

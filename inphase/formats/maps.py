@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy, tiff
+from inphase.formats.boundary import boundary
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import in_words
 from inphase.preprocess.corrections import Corrections
@@ -73,13 +74,14 @@ def parse_roi(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def read_map(path: Path) -> NDArray[np.generic]:
     """A detector map (rows, columns) from a TIFF or npy file. Raises DataError, and nothing else."""
-    if path.suffix.lower() in tiff.SUFFIXES:
-        found = _from_tiff(path)
-    elif path.suffix.lower() == ".npy":
-        with open_regular(path) as stream:
-            found = npy.decode_any(stream, os.fstat(stream.fileno()).st_size, str(path), MOST_BYTES)
-    else:
-        raise DataError(f"{path}: a detector map is a TIFF or npy file")
+    with boundary(path):
+        if path.suffix.lower() in tiff.SUFFIXES:
+            found = _from_tiff(path)
+        elif path.suffix.lower() == ".npy":
+            with open_regular(path) as stream:
+                found = npy.decode_any(stream, os.fstat(stream.fileno()).st_size, str(path), MOST_BYTES)
+        else:
+            raise DataError(f"{path}: a detector map is a TIFF or npy file")
     if found.ndim != 2 or found.dtype.kind not in "uif":
         raise DataError(f"{path}: a detector map is two-dimensional and real, this is {found.shape} {found.dtype}")
     return found

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
+from inphase.formats.boundary import first_line
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import Limits, RawScan, Request, admit, in_words, native
 
@@ -77,8 +78,3 @@ def header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any
     if any(not isinstance(side, int) or side < 0 for side in shape):
         raise DataError(f"{where}: not a .npy array: its header declares the shape {shape}")
     return shape, dtype, len(np.lib.format.MAGIC_PREFIX) + 2 + digits + declared
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, for quoting inside one of ours."""
-    return str(error).split("\n", 1)[0][:200]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy
 from inphase.formats.atomic import replacing
+from inphase.formats.boundary import first_line
 from inphase.formats.maps import MAPS, MOST_BYTES, ROI, corrections_of, map_arrays
 from inphase.formats.regular import open_regular
 from inphase.formats.result import KEYS, Arrays, Result
@@ -130,14 +131,14 @@ def read_result(path: Path, limits: Limits = _DEFAULT_LIMITS) -> Result:
     try:
         return Result.of(read_arrays(path, limits))
     except (KeyError, AttributeError, TypeError, IndexError, ValueError) as error:
-        raise DataError(f"{path}: not a result of inphase, or damaged: {npy.first_line(error)}") from error
+        raise DataError(f"{path}: not a result of inphase, or damaged: {first_line(error)}") from error
 
 
 def _open(stream: IO[bytes], where: str) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(stream)
     except _DAMAGED as error:
-        raise DataError(f"{where}: not a .npz archive, or truncated: {npy.first_line(error)}") from error
+        raise DataError(f"{where}: not a .npz archive, or truncated: {first_line(error)}") from error
     if len(archive.infolist()) > _MAX_MEMBERS:
         archive.close()
         raise TooLargeError(f"{where}: holds {len(archive.infolist())} arrays, above the limit of {_MAX_MEMBERS}")
@@ -155,7 +156,7 @@ def _headers(archive: zipfile.ZipFile, where: str) -> dict[str, _Header]:
             with archive.open(name) as stream:
                 shape, dtype, _ = npy.header(stream, f"{where}, key '{key}'")
         except _DAMAGED as error:
-            raise DataError(f"{where}, key '{key}': damaged: {npy.first_line(error)}") from error
+            raise DataError(f"{where}, key '{key}': damaged: {first_line(error)}") from error
         headers[key] = (shape, dtype)
     if not headers:
         raise DataError(f"{where}: the archive holds no arrays")
@@ -191,7 +192,7 @@ def _load(archive: zipfile.ZipFile, key: str, where: str, limits: Limits) -> NDA
         with archive.open(info) as stream:
             return npy.decode(stream, info.file_size, label, limits)
     except _DAMAGED as error:
-        raise DataError(f"{label}: truncated or damaged: {npy.first_line(error)}") from error
+        raise DataError(f"{label}: truncated or damaged: {first_line(error)}") from error
 
 
 def _mask(
@@ -243,4 +244,4 @@ def _any(archive: zipfile.ZipFile, key: str, where: str, most: int) -> NDArray[A
         with archive.open(info) as stream:
             return npy.decode_any(stream, info.file_size, label, most)
     except _DAMAGED as error:
-        raise DataError(f"{label}: truncated or damaged: {npy.first_line(error)}") from error
+        raise DataError(f"{label}: truncated or damaged: {first_line(error)}") from error

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from inphase.beamlines import APS_34IDC
 from inphase.diffractometer import Diffractometer, RockingScan
 from inphase.errors import DataError, TooLargeError
+from inphase.formats.boundary import boundary
 from inphase.formats.motion import ENERGY, Motion, motion
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import in_words
@@ -151,8 +152,13 @@ def read_scan(path: Path, number: int) -> SpecScan:
     """One scan of a SPEC file; of several with this number the last that has points, whose frames were not overwritten.
 
     What of it is damaged is left out and told in `remarks`. Raises DataError where the file is no SPEC file, has no such
-    scan, or the scan has no points.
+    scan, or the scan has no points; nothing else.
     """
+    with boundary(f"{path}, scan {number}"):
+        return _read(path, number)
+
+
+def _read(path: Path, number: int) -> SpecScan:
     used: tuple[list[str], list[str]] | None = None
     times = 0
     for times, found in enumerate(_blocks(path, number), 1):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError, InphaseError, TooLargeError
 from inphase.formats import sequence
-from inphase.formats.npy import first_line
+from inphase.formats.boundary import first_line
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import RawScan, Request, Saturation, admit, native, three_axes, with_saturation
 

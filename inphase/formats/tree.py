@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import filters
-from inphase.formats.npy import first_line
+from inphase.formats.boundary import first_line
 from inphase.formats.scan import Limits, in_words, native
 
 NUMBERED = re.compile(r"(data_)(\d{6})")  # Eiger: a scan is cut into data_000001, data_000002, ...

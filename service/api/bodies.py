@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from inphase.formats import Limits, RawScan, npz
 from inphase.formats import Request as ScanRequest
-from inphase.formats.npy import first_line
+from inphase.formats.boundary import first_line
 from inphase.formats.scan import admit, in_words
 from inphase.pattern import Domain
 from service.errors import ApiError
