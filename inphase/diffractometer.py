@@ -18,7 +18,10 @@ from inphase.geometry import Geometry, wavelength_m
 
 Vector = tuple[float, float, float]
 BEAM = np.array([0.0, 0.0, 1.0])
-_LARGEST, _SMALLEST = 1e9, 1e-9  # of angles (deg), pixels, keV, metres: far beyond any instrument's, so that nothing overflows
+_LARGEST, _SMALLEST = (
+    1e9,
+    1e-9,
+)  # of angles (deg), pixels, keV, metres: far beyond any instrument's, so that nothing overflows
 _FLAT = 1e-4  # volume that the unit steps of a grid span; less is a plane
 
 

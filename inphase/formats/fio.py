@@ -72,7 +72,9 @@ def _read(path: Path) -> FioScan:
                 positions[match[1]] = value
         elif section == "d" and (match := _COLUMN.fullmatch(line)):
             if rows:
-                raise DataError(f"{path}: line {number}: names another column below the first numbers: two files in one?")
+                raise DataError(
+                    f"{path}: line {number}: names another column below the first numbers: two files in one?"
+                )
             labels.append(match[1])
         elif section == "d":
             row = [_number(part) for part in line.split()]

@@ -45,7 +45,7 @@ class Reading:
         metadata={"description": "the SPEC or FIO file with the motors; without it, the one beside the frames"},
     )
     scan: int | None = field(
-        default=None, metadata={"description": "the number of the scan in a file of several", "ge": 0}
+        default=None, metadata={"description": "the number of the scan in a file of several", "ge": 0, "le": 10**9}
     )
     sample: str | None = field(
         default=None, metadata={"description": "the sample's name in the beamline's paths", "max_length": 200}
