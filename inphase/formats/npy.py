@@ -73,7 +73,9 @@ def header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any
             raise DataError(f"{where}: its header declares {declared} bytes for itself, more than {MAX_HEADER}")
         content = stream.read(declared)
         shape, _, dtype = parsed(io.BytesIO(length + content))
-    except (ValueError, EOFError, TypeError, RecursionError, MemoryError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # numpy has Python parse the header, and raises whatever that does
         raise DataError(f"{where}: not a .npy array, or its header is damaged: {first_line(error)}") from error
     if any(not isinstance(side, int) or side < 0 for side in shape):
         raise DataError(f"{where}: not a .npy array: its header declares the shape {shape}")

@@ -18,6 +18,7 @@ Known = Mapping[str, str]
 PLACEHOLDERS = ("scan", "sample", "detector")
 _FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}|\*")
 _DIGITS = frozenset("0123456789")
+_TWICE = 100  # steps that a name counts as where one placeholder stands in it twice
 _MAX_OPEN = 4  # of one name
 _LONGEST = 255
 _MOST_NAMES = 20_000
@@ -90,8 +91,9 @@ def _below(
         if child is not None:
             yield from _below(tree, child, f"{path}/{literal}", parts[1:], known, tried)
         return
+    effort = _TWICE if _again(_parts(parts[0], tuple(sorted(known.items())))) else 1
     for name in names_in(item):
-        tree.count_step()
+        tree.count_step(effort)
         if next(tried) >= _MOST_NAMES:
             raise TooLargeError(
                 f"{tree.path}: more than {_MOST_NAMES} names may be meant: give scan=, sample=, detector="
@@ -131,24 +133,27 @@ def _fitted(parts: tuple[str | _Gap, ...], name: str) -> dict[str, str] | None:
     In time that grows with the name's length, where a regular expression may try every way to divide it. A placeholder that
     stands there twice is tried with every length.
     """
-    named = [part.name for part in parts if isinstance(part, _Gap) and part.name]
-    again = next((key for key in named if named.count(key) > 1), None)
+    again = _again(parts)
     if again is None:
         return _divided(parts, name, {})
-    for length in range(len(name) // named.count(again), 0, -1):
+    if not _places(parts, name, {})[0] & 1:  # not even if the two were different
+        return None
+    for length in range(len(name) // 2, 0, -1):
         found = _divided(parts, name, {again: length})
         if found is not None:
             return found
     return None
 
 
+def _again(parts: tuple[str | _Gap, ...]) -> str | None:
+    """A placeholder that is not known and stands there twice."""
+    named = [part.name for part in parts if isinstance(part, _Gap) and part.name]
+    return next((key for key in named if named.count(key) > 1), None)
+
+
 def _divided(parts: tuple[str | _Gap, ...], name: str, lengths: Mapping[str, int]) -> dict[str, str] | None:
     """The same; `lengths` are of placeholders that must be so long."""
-    # from[k]: the places in the name from which parts k, k + 1, ... fit up to its end, as the bits of a number
-    fits = [1 << len(name)]
-    for part in reversed(parts):
-        fits.append(_before(part, name, fits[-1], lengths))
-    fits.reverse()
+    fits = _places(parts, name, lengths)
     found: dict[str, str] = {}
     at = 0
     if not fits[0] & 1:
@@ -159,6 +164,14 @@ def _divided(parts: tuple[str | _Gap, ...], name: str, lengths: Mapping[str, int
             return None
         at = end
     return found
+
+
+def _places(parts: tuple[str | _Gap, ...], name: str, lengths: Mapping[str, int]) -> list[int]:
+    """Of each part, and of the end: the places in the name from which it and all after it fit, as the bits of a number."""
+    fits = [1 << len(name)]
+    for part in reversed(parts):
+        fits.append(_before(part, name, fits[-1], lengths))
+    return fits[::-1]
 
 
 def _before(part: str | _Gap, name: str, following: int, lengths: Mapping[str, int]) -> int:
@@ -173,8 +186,9 @@ def _before(part: str | _Gap, name: str, following: int, lengths: Mapping[str, i
         length = lengths[part.name]
         fixed = following >> length
         if part.digits:
-            words = (at for at in range(len(name)) if not set(name[at : at + length]) <= _DIGITS)
-            fixed &= ~sum(1 << at for at in words)
+            digits = sum(1 << at for at, letter in enumerate(name) if letter in _DIGITS)
+            for number in range(length):
+                fixed &= digits >> number
         return fixed
     if part.digits:
         places = 0

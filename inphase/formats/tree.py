@@ -27,6 +27,7 @@ _MAX_DEPTH = 32
 _MAX_CHUNK = 2**30  # bytes of one chunk: it is decompressed as a whole
 _MAX_TEXT = 2**24
 _MAX_STEPS = 100_000  # behind links, to parts of virtual datasets, along names: each can stand for many others
+_NESTED = 50  # steps that a virtual dataset inside another counts as: to look at one takes a millisecond
 _MAX_PADDING = 16  # times what a dataset holds, that its chunks may
 _MAX_IDLE = 2**26  # bytes of chunks that are no padding to speak of
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -217,6 +218,7 @@ class Tree:
             raise DataError(f"{self.path}: its virtual datasets form a loop")
         if not dataset.is_virtual:
             return []
+        self.count_step(_NESTED if depth else 1)
         home, found = Path(dataset.file.filename), []
         for source in dataset.virtual_sources():
             self.count_step()
@@ -285,9 +287,9 @@ class Tree:
             return h5py.Group(found)
         return h5py.Dataset(found, readonly=True) if isinstance(found, h5py.h5d.DatasetID) else None
 
-    def count_step(self) -> None:
+    def count_step(self, effort: int = 1) -> None:
         """One step of those that a small file, or a small description, can ask for without end. Raises TooLargeError."""
-        self._steps += 1
+        self._steps += effort
         if self._steps > _MAX_STEPS:
             raise TooLargeError(
                 f"{self.path}: more than {_MAX_STEPS} steps along its links, virtual datasets and the description's names: name "
