@@ -11,6 +11,7 @@
 Spaces are free and names are not case sensitive.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -247,6 +248,7 @@ class _Parser:
         sign = -1 if self._found("-") else 1
         number = self._take()
         written = number.kind == "number" and (isinstance(kind, Number) or number.value.isdecimal())
-        if not written or not kind.holds(value := sign * float(number.value)) or abs(value) > _LARGEST:
+        value = sign * float(number.value) if written else math.nan
+        if not abs(value) <= _LARGEST or not kind.holds(value):
             self._fail(f"{what} is {kind}", token)
         return value

@@ -61,11 +61,14 @@ def apart(path: Path) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.setitimer(signal.ITIMER_REAL, LONGEST_S)  # nobody handles it: it ends the process
-        os.write(writing, outcome(path).encode("utf-8", "replace")[:2000])
-        os._exit(0)
+        try:
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # it ends the process, also where a test has its own use for it
+            signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
+            os.write(writing, outcome(path).encode("utf-8", "replace")[:2000])
+        finally:
+            os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as stream:
         told = stream.read().decode()
