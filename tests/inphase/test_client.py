@@ -316,7 +316,7 @@ def test_the_mask_of_a_masked_array_goes_too() -> None:
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ([[1, 2], [3, 4]], r"three axes.*\(2, 2\)"),
+        ([[[[1, 2]]]], r"three axes.*\(1, 1, 1, 2\)"),
         ([], r"three axes.*\(0,\)"),
         (7, r"three axes.*shape \(\)"),
         ([[[1, 2], [3]]], "rows of one length"),

@@ -246,9 +246,9 @@ def test_matlab_7_3(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "a.mat").array, VOLUME)
 
 
-@pytest.mark.parametrize("content", [np.ones((4, 4)), np.ones((4, 4, 4)) * 1j, "text"])
+@pytest.mark.parametrize("content", [np.ones(4), np.ones((4, 4, 4)) * 1j, "text"])
 def test_matlab_without_a_measurement(tmp_path: Path, content: object) -> None:
-    """Planes, complex fields and text are no rocking curve."""
+    """Lines, complex fields and text are neither rocking curve nor frame."""
     scipy.io.savemat(tmp_path / "a.mat", {"data": content})
     with pytest.raises(DataError, match=r"a\.mat"):
         read(tmp_path / "a.mat")
