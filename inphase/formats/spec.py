@@ -161,7 +161,7 @@ def read_scan(path: Path, number: int) -> SpecScan:
 def _read(path: Path, number: int) -> SpecScan:
     used: tuple[list[str], list[str]] | None = None
     times = 0
-    for times, found in enumerate(_blocks(path, number), 1):
+    for times, found in enumerate(_blocks(path, number), 1):  # noqa: B007  # counted
         if used is None or any(map(_is_data, found[1])) or not any(map(_is_data, used[1])):
             used = found
     if used is None:

@@ -17,9 +17,9 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         campaign = run(asked.keep or Path(scratch), asked.count, asked.seed)
-    print(", ".join(f"{count} {outcome}" for outcome, count in sorted(campaign.counts.items())))
+    sys.stdout.write(", ".join(f"{count} {outcome}" for outcome, count in sorted(campaign.counts.items())) + "\n")
     for name, outcome in campaign.ended("escaped", "hang", "signal", "unforeseen").items():
-        print(f"{name}: {outcome}")
+        sys.stdout.write(f"{name}: {outcome}\n")
     return bool(campaign.ended("escaped", "hang"))
 
 

@@ -54,6 +54,7 @@ def read_apart(folder: Path) -> dict[str, str]:
     """What became of every file of a folder."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.hostile.child", str(folder)],
-        cwd=_ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
+        cwd=_ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
     )  # fmt: skip
     return dict(json.loads(line) for line in done.stdout.splitlines())

@@ -1,7 +1,7 @@
 """Reads every file of a folder, each in a process of its own that may die: `python -m tests.hostile.child FOLDER`.
 
-Prints one line of JSON a file: [name, outcome]. Outcomes: read; refused; unforeseen (refused by the last resort, as a fault of
-inphase); escaped (another exception); hang; signal.
+Prints one line of JSON a file: [name, outcome]. Outcomes: read; refused; unforeseen (refused by the last resort, as a fault
+of inphase); escaped (another exception); hang; signal.
 """
 
 import json
@@ -64,7 +64,9 @@ def apart(path: Path) -> str:
         try:
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # it ends the process, also where a test has its own use for it
+            signal.signal(
+                signal.SIGALRM, signal.SIG_DFL
+            )  # it ends the process, also where a test has its own use for it
             signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
             os.write(writing, outcome(path).encode("utf-8", "replace")[:2000])
         finally:
@@ -81,4 +83,5 @@ def apart(path: Path) -> str:
 
 if __name__ == "__main__":
     for each in sorted(Path(sys.argv[1]).iterdir()):
-        print(json.dumps([each.name, apart(each)]), flush=True)
+        sys.stdout.write(json.dumps([each.name, apart(each)]) + "\n")
+        sys.stdout.flush()  # what is left in it would be written again by every child

@@ -26,7 +26,8 @@ def _spec() -> str:
     rows = "\n".join(f"{0.1 + 0.005 * i:.4f} {i} 4" for i in range(6))
     return (
         "#F x\n#E 1\n#D now\n#O0 Delta  Theta  Chi  Phi  Gamma  camdist  Energy\n\n"
-        f"#S 7 ascan  th 0 1\n#P0 30 0.1 90 -5 12 500 9\n#UIMDET 34idcTIM2:\n#UIMR5 0 8 0 10 1\n#N 3\n#L Theta  Epoch  I\n{rows}\n"
+        f"#S 7 ascan  th 0 1\n#P0 30 0.1 90 -5 12 500 9\n#UIMDET 34idcTIM2:\n#UIMR5 0 8 0 10 1\n"
+        f"#N 3\n#L Theta  Epoch  I\n{rows}\n"
     )
 
 

@@ -11,7 +11,9 @@ from tests.hostile.honest import write_all
 
 def test_honest_files_are_read(tmp_path: Path) -> None:
     """What is damaged below is whole before, so that a refusal tells of the damage."""
-    assert {path.name: child.outcome(path) for path in write_all(tmp_path)} == dict.fromkeys(os.listdir(tmp_path), "read")
+    assert {path.name: child.outcome(path) for path in write_all(tmp_path)} == dict.fromkeys(
+        os.listdir(tmp_path), "read"
+    )
 
 
 def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
@@ -48,9 +50,7 @@ def test_the_same_seed_damages_alike(tmp_path: Path) -> None:
         ("import os; os._exit(3)", "escaped: ended itself with code 3"),
     ],
 )
-def test_what_a_reader_does_is_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, outcome: str
-) -> None:
+def test_what_a_reader_does_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, outcome: str) -> None:
     """The judge itself: a reader that hangs, crashes, raises or takes all memory is told from one that refuses."""
     monkeypatch.setattr(child, "LONGEST_S", 0.5)
     monkeypatch.setitem(child.READERS, "bad", lambda _: exec(code))

@@ -70,7 +70,9 @@ def test_chunks_much_larger_than_their_dataset(tmp_path: Path) -> None:
 def test_filters_of_no_detector_are_named(tmp_path: Path) -> None:
     """Decoders that a damaged file can crash are not offered to it."""
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.create_dataset("data", data=COUNTS.astype(np.float32), chunks=(1, 8, 10), **hdf5plugin.Zfp(reversible=True))
+        file.create_dataset(
+            "data", data=COUNTS.astype(np.float32), chunks=(1, 8, 10), **hdf5plugin.Zfp(reversible=True)
+        )
     with pytest.raises(DataError, match=r"HDF5 filter 32013 \(zfp\), which is not read here: write the file anew"):
         read(tmp_path / "a.h5")
 

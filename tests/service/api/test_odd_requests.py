@@ -11,8 +11,8 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from service.intake.sources import expand
 from service.errors import ApiError, below_roots
+from service.intake.sources import expand
 from service.security import Key, Scope
 from service.series.document import _cell
 from service.settings import Settings
@@ -26,7 +26,9 @@ __all__ = ["client"]  # a fixture
 
 
 @pytest.mark.parametrize("refine", ["9" * 400 + "*ER", "1e999*ER", f"10*RAAR(beta={'9' * 400})", "3*(1e300*ER)"])
-async def test_numbers_of_a_recipe_are_bounded(client: httpx.AsyncClient, pattern: NDArray[np.uint32], refine: str) -> None:
+async def test_numbers_of_a_recipe_are_bounded(
+    client: httpx.AsyncClient, pattern: NDArray[np.uint32], refine: str
+) -> None:
     """400 digits are no count of iterations, and no number at all."""
     check(await client.post(URL, params={"refine": refine}, content=npy(pattern), headers=NPY), 422)
 
@@ -53,7 +55,9 @@ async def test_numbers_to_set_are_finite(client: httpx.AsyncClient, data_root: P
     answer = await client.post(URL, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422, answer.text
     body = f'{{"scans": ["x"], "reading": {{"set": {{"distance": {number}}}}}}}'
-    assert (await client.post("/v1/series", content=body, headers={"Content-Type": "application/json"})).status_code == 422
+    assert (
+        await client.post("/v1/series", content=body, headers={"Content-Type": "application/json"})
+    ).status_code == 422
 
 
 async def test_a_key_of_the_queue_is_no_job(serving: AppContext, settings: Settings, tmp_path: Path) -> None:
@@ -61,7 +65,9 @@ async def test_a_key_of_the_queue_is_no_job(serving: AppContext, settings: Setti
     user = "abcdefghij0123456789"
     key = Key.of(user, "ada", Scope.SUBMIT)
     (tmp_path / "keys.yaml").write_text(f"- {{owner: {key.owner}, scope: {key.scope}, sha256: '{key.sha256}'}}\n")
-    async with serving(settings.model_copy(update={"queue": True, "workers": 0, "keys_file": tmp_path / "keys.yaml"})) as c:
+    async with serving(
+        settings.model_copy(update={"queue": True, "workers": 0, "keys_file": tmp_path / "keys.yaml"})
+    ) as c:
         job = (await c.post(URL, params={"wait": 0}, content=npy(np.ones((8, 8, 8))), headers=NPY)).json()["id"]
         for ending in (":events", "%3Aevents", "\u0661", ""):
             answer = await c.get(f"/v1/jobs/{job}{ending}/events", headers={"Authorization": f"Apikey {user}"})
@@ -131,7 +137,7 @@ def test_a_cell_is_no_formula(text: str) -> None:
 
 def test_patterns_look_at_a_bounded_number_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two links back to their own folder make a tree without end; each folder is looked into once on each level."""
-    from inphase.formats import Reading  # noqa: PLC0415
+    from inphase.formats import Reading
 
     np.save(tmp_path / "scan_1.npy", np.ones((4, 4, 4)))
     for name in "ab":
@@ -156,7 +162,7 @@ async def test_what_is_answered_is_documented(client: httpx.AsyncClient) -> None
 
 def test_workers_do_not_know_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """What computes on the data of strangers has no use for it."""
-    from service.jobs.settings import without_secrets  # noqa: PLC0415
+    from service.jobs.settings import without_secrets
 
     kept = without_secrets({"INPHASE_API_KEY": KEY, "inphase_api_key": KEY, "PATH": "/bin", "INPHASE_DEVICE": "cpu"})
     assert kept == {"PATH": "/bin", "INPHASE_DEVICE": "cpu"}
