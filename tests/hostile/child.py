@@ -1,7 +1,7 @@
 """Reads every file of a folder, each in a process of its own that may die: `python -m tests.hostile.child FOLDER`.
 
-Prints one line of JSON a file: [name, outcome]. Outcomes: read; refused; unforeseen (refused by the last resort, as a fault
-of inphase); escaped (another exception); hang; signal.
+Prints one line of JSON a file: [name, outcome]. Outcomes: read; refused; unforeseen (refused by the last resort, as one
+of inphase itself); escaped (another exception); hang; signal.
 """
 
 import json

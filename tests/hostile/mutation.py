@@ -6,7 +6,7 @@ _EXTREME = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1,
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
-    """The content with one to three damages: bits, numbers, pieces lost, repeated, exchanged, blank, the end cut off."""
+    """One to three damages: bits, numbers, pieces lost, repeated, exchanged, blank, the end cut off."""
     damaged = bytearray(content)
     for _ in range(chance.choice((1, 1, 2, 3))):
         chance.choice((_bits, _bits, _number, _number, _lost, _repeated, _exchanged, _blank, _cut))(damaged, chance)
