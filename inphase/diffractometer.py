@@ -18,6 +18,10 @@ from inphase.geometry import Geometry, wavelength_m
 
 Vector = tuple[float, float, float]
 BEAM = np.array([0.0, 0.0, 1.0])
+_LARGEST, _SMALLEST = (
+    1e9,
+    1e-9,
+)  # of angles (deg), pixels, keV, metres: far beyond any instrument's, so that nothing overflows
 _FLAT = 1e-4  # volume that the unit steps of a grid span; less is a plane
 
 
@@ -90,7 +94,8 @@ class RockingScan:
             raise DataError(f"{where}: has no circle {', '.join(unknown)}; it has {', '.join(known)}")
         numbers = (*self.angles_deg.values(), *self.steps_deg.values(), self.energy_step_kev, *self.direct_beam)
         lengths = (self.energy_kev, self.distance_m, *self.pixel_m)
-        if not np.isfinite([*numbers, *lengths]).all() or min(lengths) <= 0 or 0 in self.steps_deg.values():
+        bounded = all(abs(number) <= _LARGEST for number in (*numbers, *lengths))
+        if not bounded or min(lengths) < _SMALLEST or 0 in self.steps_deg.values():
             raise DataError(
                 f"{where}: energy, distance and pixel size must be above zero, the steps not zero, and every angle finite; "
                 f"found {self.energy_kev} keV, {self.distance_m} m, {self.pixel_m} m, steps {dict(self.steps_deg)} deg"

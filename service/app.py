@@ -28,6 +28,8 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {
         401: "no key, or a wrong one",
         403: "a path outside the data roots, or a key that may not do this",
         404: "no such job, model or file",
+        408: "the body did not come",
+        409: "the job was cancelled, or is in a state that does not allow this",
         413: "above a configured bound; nothing was allocated",
         415: "a body of this type, or with this Content-Encoding, is not taken",
         422: "the options or the data cannot be used",
@@ -68,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the address to go to would be made of what the client called this host
     )
     app.state.services = services
     app.add_middleware(TelemetryMiddleware, metrics=services.metrics)
@@ -77,6 +80,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (jobs.router, events.router, results.router):
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)
     app.include_router(status.router)
-    app.include_router(status.protected)
+    app.include_router(status.protected, responses={401: _PROBLEM[401]})
     docs.install(app)
     return app

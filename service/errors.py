@@ -1,9 +1,10 @@
 """Errors as HTTP: RFC 9457 problem documents. `detail` says what is wrong, where, and what to do."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -115,13 +116,27 @@ def problem(
         type=f"urn:inphase:error:{name}",
         title=title,
         status=status,
-        detail=detail,
+        detail=below_roots(detail, _roots(request)),
         instance=request.url.path,
         request_id=getattr(request.state, "request_id", ""),
         errors=errors,
     )
-    retry = {"Retry-After": _RETRY_AFTER[status]} if status in _RETRY_AFTER else {}
-    return JSONResponse(body.model_dump(exclude_none=True), status, {**retry, **(headers or {})}, MEDIA_TYPE)
+    own = {"Retry-After": _RETRY_AFTER[status]} if status in _RETRY_AFTER else {}
+    if status == 500:  # what the request has left behind is not known
+        own["Connection"] = "close"
+    return JSONResponse(body.model_dump(exclude_none=True), status, {**own, **(headers or {})}, MEDIA_TYPE)
+
+
+def below_roots(text: str, roots: Sequence[Path]) -> str:
+    """A text whose paths begin below the data roots: where these lie on the server is nobody's business."""
+    for root in sorted(map(str, roots), key=len, reverse=True):
+        text = text.replace(f"{root.rstrip('/')}/", "") if root != "/" else text
+    return text
+
+
+def _roots(request: Request) -> Sequence[Path]:
+    services = getattr(request.app.state, "services", None)
+    return () if services is None else services.settings.data_roots
 
 
 def kind(error: InphaseError) -> _Kind:

@@ -134,7 +134,10 @@ class TelemetryMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get("x-request-id", "")
+        received = Headers(scope=scope)
+        asked = received.get("x-request-id", "")
+        # two lengths of one body (RFC 9112, 6.3): where the next request begins, a proxy may see differently
+        ambiguous = "content-length" in received and "transfer-encoding" in received
         identity = asked if _REQUEST_ID.fullmatch(asked) else uuid4().hex
         clock = Clock()
         state = scope.setdefault("state", {})
@@ -150,6 +153,8 @@ class TelemetryMiddleware:
                 headers["X-Request-ID"] = identity
                 headers["Server-Timing"] = self._server_timing(clock, started)
                 headers["X-Content-Type-Options"] = "nosniff"
+                if ambiguous:
+                    headers["Connection"] = "close"
             await send(message)
 
         try:

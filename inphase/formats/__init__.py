@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from inphase.errors import DataError
 from inphase.formats import cxi, described, hdf5, images, matlab, npy, npz, tiff
+from inphase.formats.boundary import as_text, boundary, is_text
 from inphase.formats.maps import corrections
-from inphase.formats.npy import first_line
 from inphase.formats.reading import Reading
 from inphase.formats.scan import Limits, RawScan, Reader, Request
 from inphase.pattern import Domain
@@ -78,7 +78,8 @@ def read(
 
 def read_as(path: Path, reading: Reading, domain: Domain, limits: Limits = _DEFAULT_LIMITS) -> RawScan:
     """`read` with the record of what was asked."""
-    try:
+    named = f", dataset '{reading.dataset}'" if reading.dataset is not None else ""
+    with boundary(f"{path}{named}"):
         maps = corrections(reading.dark, reading.flat, reading.roi)
         guessed = reading.beamline is None and path.is_dir() and any(path.glob("*.spec"))
         if guessed or (reading.beamline is None and reading.spec is not None):
@@ -89,22 +90,6 @@ def read_as(path: Path, reading: Reading, domain: Domain, limits: Limits = _DEFA
         else:
             scan = _plain(request)
         return _printable(scan if maps is None else replace(scan, corrections=maps))
-    except DataError as error:
-        if _is_text(str(error)):
-            raise
-        raise type(error)(_as_text(str(error))) from error
-    except PermissionError as error:
-        raise DataError(f"{path}: may not be read by this user: {error.strerror}") from error
-    except MemoryError as error:
-        raise DataError(f"{path}: does not fit into this machine's memory") from error
-    except Exception as error:  # the last resort: a file can be wrong in ways that nobody has thought of
-        named = f", dataset '{reading.dataset}'" if reading.dataset is not None else ""
-        raise DataError(
-            _as_text(
-                f"{path}{named}: the reader of inphase failed with {type(error).__name__}: {first_line(error)}. This is a "
-                "fault of inphase, not of the request: please report it with this message and, if it may be shared, the file"
-            )
-        ) from error
 
 
 def holds_frames(folder: Path) -> bool:
@@ -116,27 +101,10 @@ def holds_frames(folder: Path) -> bool:
 
 def _printable(scan: RawScan) -> RawScan:
     """With texts that every encoding takes: names of files and groups need not be UTF-8."""
-    if all(_is_text(text) for text in (scan.source, scan.chosen, *scan.metadata.values())):
+    if all(is_text(text) for text in (scan.source, scan.chosen, *scan.metadata.values())):
         return scan
-    metadata = {key: _as_text(text) for key, text in scan.metadata.items()}
-    return replace(scan, source=_as_text(scan.source), chosen=_as_text(scan.chosen), metadata=metadata)
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _as_text(text: str) -> str:
-    """What is no text in a name of the system's shows as Latin-1 has it."""
-    raw = text.encode("utf-8", "surrogateescape") if not _is_text(text) else text.encode()
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    metadata = {key: as_text(text) for key, text in scan.metadata.items()}
+    return replace(scan, source=as_text(scan.source), chosen=as_text(scan.chosen), metadata=metadata)
 
 
 def _plain(request: Request) -> RawScan:

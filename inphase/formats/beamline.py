@@ -16,7 +16,8 @@ from inphase.beamlines import BEAMLINES, axis
 from inphase.diffractometer import Circle, Diffractometer
 from inphase.errors import DataError
 from inphase.formats import template
-from inphase.formats.npy import first_line
+from inphase.formats.boundary import boundary, first_line
+from inphase.formats.regular import read_bytes
 
 SUFFIXES: Final = (".yaml", ".yml")
 _MAX_BYTES: Final = 2**16
@@ -173,16 +174,15 @@ def builtin() -> Mapping[str, Beamline]:
 
 
 def load(path: Path) -> Beamline:
-    """The description in a file. Raises DataError."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file: a beamline is a built-in name or a YAML file")
-    if path.stat().st_size > _MAX_BYTES:
-        raise DataError(f"{path}: is longer than {_MAX_BYTES} bytes: no description of a beamline")
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text: {error.reason} at byte {error.start}") from error
-    return parsed(text, str(path))
+    """The description in a file. Raises DataError, and nothing else."""
+    with boundary(path):
+        if not path.exists():
+            raise DataError(f"{path}: no such file: a beamline is a built-in name or a YAML file")
+        try:
+            text = read_bytes(path, _MAX_BYTES).decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: is no UTF-8 text: {error.reason} at byte {error.start}") from error
+        return parsed(text, str(path))
 
 
 class _Plain(yaml.SafeLoader):
@@ -200,7 +200,7 @@ def parsed(text: str, where: str) -> Beamline:
     """The description in a YAML text. Raises DataError that begins with `where`."""
     try:
         content = yaml.load(text, _Plain)  # a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except Exception as error:  # PyYAML builds numbers and dates, and raises whatever these do
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark is not None else ""
         raise DataError(
@@ -210,7 +210,7 @@ def parsed(text: str, where: str) -> Beamline:
         raise DataError(f"{where}: a beamline is a mapping with the keys name, title, frames, ...")
     try:
         beamline = msgspec.convert(_with_lists(content), Beamline, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, OverflowError, RecursionError, ValueError) as error:
         raise DataError(f"{where}: {str(error).replace('$.', '').replace('`', chr(39))}") from error
     _check(beamline, where)
     return msgspec.structs.replace(beamline, source=where)

@@ -1,16 +1,19 @@
 """Detector maps: bad pixels (dark) and flat field, from TIFF or npy files, and the region of them that the frames show."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
-from inphase.errors import DataError
+from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy, tiff
+from inphase.formats.boundary import boundary
+from inphase.formats.regular import open_regular
+from inphase.formats.scan import in_words
 from inphase.preprocess.corrections import Corrections
 
 ROI: Final = "roi"
@@ -70,27 +73,24 @@ def parse_roi(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def read_map(path: Path) -> NDArray[np.generic]:
-    """A detector map (rows, columns) from a TIFF or npy file. Raises DataError."""
-    try:
+    """A detector map (rows, columns) from a TIFF or npy file. Raises DataError, and nothing else."""
+    with boundary(path):
         if path.suffix.lower() in tiff.SUFFIXES:
-            with tifffile.TiffFile(path) as file:
-                series = file.series[0]
-                if series.nbytes > MOST_BYTES:
-                    raise DataError(f"{path}: the detector map declares {series.nbytes} bytes")
-                found = series.asarray()
+            found = _from_tiff(path)
         elif path.suffix.lower() == ".npy":
-            with path.open("rb") as stream:
-                shape, dtype, _ = npy.header(stream, str(path))
-            if int(np.prod(shape, dtype=object)) * dtype.itemsize > MOST_BYTES:
-                raise DataError(f"{path}: the detector map declares {shape} of {dtype}")
-            found = np.load(path, allow_pickle=False)
+            with open_regular(path) as stream:
+                found = npy.decode_any(stream, os.fstat(stream.fileno()).st_size, str(path), MOST_BYTES)
         else:
             raise DataError(f"{path}: a detector map is a TIFF or npy file")
-    except DataError:
-        raise
-    except Exception as error:  # tifffile raises whatever its parsing meets
-        raise DataError(f"{path}: the detector map cannot be read: {npy.first_line(error)}") from error
     if found.ndim != 2 or found.dtype.kind not in "uif":
         raise DataError(f"{path}: a detector map is two-dimensional and real, this is {found.shape} {found.dtype}")
-    array: NDArray[np.generic] = found
-    return array
+    return found
+
+
+def _from_tiff(path: Path) -> NDArray[np.generic]:
+    with tiff.opened(path) as file:
+        series = file.series[0]
+        if series.nbytes > MOST_BYTES:
+            raise TooLargeError(f"{path}: the detector map declares {in_words(series.nbytes)}")
+        found: NDArray[np.generic] = series.asarray()
+        return found

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.formats.atomic import replacing
-from inphase.formats.npy import first_line
+from inphase.formats.boundary import first_line
 from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import Limits, RawScan, Request, admit, most_axes, native, three_axes
 from inphase.formats.tree import is_hdf5, is_real, opened

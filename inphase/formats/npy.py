@@ -1,25 +1,29 @@
 """numpy's .npy: one array, header checked before a byte of it is allocated; pickles are never loaded."""
 
+import io
 import math
+import os
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase.errors import DataError
-from inphase.formats.scan import Limits, RawScan, Request, admit, native
+from inphase.errors import DataError, TooLargeError
+from inphase.formats.boundary import first_line
+from inphase.formats.regular import open_regular
+from inphase.formats.scan import Limits, RawScan, Request, admit, in_words, native
 
+MAX_HEADER = 65_536  # bytes: the length that the header declares for itself is not believed beyond
 _HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
+    (1, 0): (2, np.lib.format.read_array_header_1_0),
+    (2, 0): (4, np.lib.format.read_array_header_2_0),
 }
 
 
 def read(request: Request) -> RawScan:
     """Reads the array of a .npy file."""
-    size = request.path.stat().st_size
-    with request.path.open("rb") as stream:
-        array = decode(stream, size, str(request.path), request.limits)
+    with open_regular(request.path) as stream:
+        array = decode(stream, os.fstat(stream.fileno()).st_size, str(request.path), request.limits)
     return RawScan(array, None, str(request.path), f"array {array.shape} {array.dtype}")
 
 
@@ -30,30 +34,49 @@ def decode(stream: IO[bytes], size: int, where: str, limits: Limits) -> NDArray[
     """
     shape, dtype, begin = header(stream, where)
     sides = admit(shape, dtype, where, limits)
-    count = math.prod(shape)
-    if size - begin != count * dtype.itemsize:
-        what = "truncated" if size - begin < count * dtype.itemsize else "longer than its header says"
-        raise DataError(
-            f"{where}: {what}: shape {shape} of {dtype} needs {count * dtype.itemsize} bytes after the header, the file holds {size - begin}"
-        )
+    _check_size(shape, dtype, size - begin, where)
     stream.seek(0)
     return native(np.lib.format.read_array(stream, allow_pickle=False)).reshape(sides)
 
 
+def decode_any(stream: IO[bytes], size: int, where: str, most: int) -> NDArray[Any]:
+    """Any array but of objects, of at most `most` bytes. Raises DataError, TooLargeError as `decode`."""
+    shape, dtype, begin = header(stream, where)
+    if dtype.hasobject:
+        raise DataError(f"{where}: holds Python objects (pickled), which are never loaded")
+    _check_size(shape, dtype, size - begin, where)
+    if size - begin > most:
+        raise TooLargeError(f"{where}: {in_words(size - begin)}, above the limit of {in_words(most)}")
+    stream.seek(0)
+    return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+
+
+def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], found: int, where: str) -> None:
+    needed = math.prod(shape) * dtype.itemsize
+    if found != needed:
+        what = "truncated" if found < needed else "longer than its header says"
+        raise DataError(
+            f"{where}: {what}: shape {shape} of {dtype} needs {needed} bytes after the header, the file holds {found}"
+        )
+
+
 def header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, type, and length in bytes of the header; allocates nothing."""
+    """Shape, type, and length in bytes of the header, of which no more than 64 KiB are read. Raises DataError."""
     try:
         version = np.lib.format.read_magic(stream)
         if version not in _HEADERS:
             raise DataError(f"{where}: .npy version {version[0]}.{version[1]} is not read; versions 1.0 and 2.0 are")
-        shape, _, dtype = _HEADERS[version](stream)
-    except (ValueError, EOFError) as error:
+        digits, parsed = _HEADERS[version]
+        length = stream.read(digits)
+        declared = int.from_bytes(length, "little")
+        if declared > MAX_HEADER:
+            raise DataError(f"{where}: its header declares {declared} bytes for itself, more than {MAX_HEADER}")
+        content = stream.read(declared)
+        shape, _, dtype = parsed(io.BytesIO(length + content))
+    except DataError:
+        raise
+    except Exception as error:  # numpy has Python parse the header, and raises whatever that does
         raise DataError(f"{where}: not a .npy array, or its header is damaged: {first_line(error)}") from error
     if any(not isinstance(side, int) or side < 0 for side in shape):
         raise DataError(f"{where}: not a .npy array: its header declares the shape {shape}")
-    return shape, dtype, stream.tell()
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, for quoting inside one of ours."""
-    return str(error).split("\n", 1)[0][:200]
+    return shape, dtype, len(np.lib.format.MAGIC_PREFIX) + 2 + digits + declared

@@ -1,6 +1,7 @@
 """numpy's .npz: measurements in, results out."""
 
 import io
+import lzma
 import math
 import zipfile
 import zlib
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy
 from inphase.formats.atomic import replacing
+from inphase.formats.boundary import first_line
 from inphase.formats.maps import MAPS, MOST_BYTES, ROI, corrections_of, map_arrays
+from inphase.formats.regular import open_regular
 from inphase.formats.result import KEYS, Arrays, Result
 from inphase.formats.scan import (
     GEOMETRY,
@@ -23,7 +26,6 @@ from inphase.formats.scan import (
     Saturation,
     geometry_arrays,
     geometry_of,
-    in_words,
     most_axes,
     native,
     three_state,
@@ -33,12 +35,12 @@ from inphase.pattern import Domain
 
 SATURATION = "saturation"
 _MAX_MEMBERS = 1000
-_MAX_HEADER = 65_536 + 12
 _MAX_SMALL = 2**24  # bytes of a member that is read whole because its name is known
 # what to look for first; the second name reads a result file back as a measurement
 _PREFERRED = {Domain.COUNTS: ("data",), Domain.MODULUS: ("modulus", "data")}
+_DEFAULT_LIMITS = Limits()
 _Header = tuple[tuple[int, ...], np.dtype[Any]]
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 
 
 def read(request: Request) -> RawScan:
@@ -48,7 +50,7 @@ def read(request: Request) -> RawScan:
     frame; 0 valid, 1 masked, 2 outside the measured range) the mask, `saturation` the counts per voxel at and above
     which the detector no longer counts, and `dark` and `flat` (rows, columns), with `roi` (2, 2), the detector's maps.
     """
-    with request.path.open("rb") as stream:
+    with open_regular(request.path) as stream:
         return decode(stream, str(request.path), request)
 
 
@@ -113,28 +115,30 @@ def write_result(path: Path, arrays: Arrays) -> None:
         np.savez(stream, allow_pickle=False, **arrays)
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a result. Raises DataError where the file is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (KeyError, AttributeError, TypeError, IndexError, *_DAMAGED) as error:
-        raise DataError(f"{path}: not a result of inphase, or damaged: {npy.first_line(error)}") from error
+def read_arrays(path: Path, limits: Limits = _DEFAULT_LIMITS) -> dict[str, NDArray[Any]]:
+    """All arrays of a result, together within `limits`. Raises DataError where the file is damaged, TooLargeError."""
+    where = str(path)
+    with open_regular(path) as stream, _open(stream, where) as archive:
+        left, arrays = limits.max_bytes, {}
+        for key in _headers(archive, where):
+            arrays[key] = _any(archive, key, where, left)
+            left -= arrays[key].nbytes
+    return arrays
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: Path, limits: Limits = _DEFAULT_LIMITS) -> Result:
     """Reads what `write_result` wrote, or the service sent. Raises DataError where the file is not such a result."""
     try:
-        return Result.of(read_arrays(path))
+        return Result.of(read_arrays(path, limits))
     except (KeyError, AttributeError, TypeError, IndexError, ValueError) as error:
-        raise DataError(f"{path}: not a result of inphase, or damaged: {npy.first_line(error)}") from error
+        raise DataError(f"{path}: not a result of inphase, or damaged: {first_line(error)}") from error
 
 
 def _open(stream: IO[bytes], where: str) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(stream)
     except _DAMAGED as error:
-        raise DataError(f"{where}: not a .npz archive, or truncated: {npy.first_line(error)}") from error
+        raise DataError(f"{where}: not a .npz archive, or truncated: {first_line(error)}") from error
     if len(archive.infolist()) > _MAX_MEMBERS:
         archive.close()
         raise TooLargeError(f"{where}: holds {len(archive.infolist())} arrays, above the limit of {_MAX_MEMBERS}")
@@ -152,7 +156,7 @@ def _headers(archive: zipfile.ZipFile, where: str) -> dict[str, _Header]:
             with archive.open(name) as stream:
                 shape, dtype, _ = npy.header(stream, f"{where}, key '{key}'")
         except _DAMAGED as error:
-            raise DataError(f"{where}, key '{key}': damaged: {npy.first_line(error)}") from error
+            raise DataError(f"{where}, key '{key}': damaged: {first_line(error)}") from error
         headers[key] = (shape, dtype)
     if not headers:
         raise DataError(f"{where}: the archive holds no arrays")
@@ -188,7 +192,7 @@ def _load(archive: zipfile.ZipFile, key: str, where: str, limits: Limits) -> NDA
         with archive.open(info) as stream:
             return npy.decode(stream, info.file_size, label, limits)
     except _DAMAGED as error:
-        raise DataError(f"{label}: truncated or damaged: {npy.first_line(error)}") from error
+        raise DataError(f"{label}: truncated or damaged: {first_line(error)}") from error
 
 
 def _mask(
@@ -197,18 +201,11 @@ def _mask(
     """The member `mask`, unless it is the measurement itself."""
     if "mask" not in headers or key == "mask":
         return None
-    declared, dtype = headers["mask"]
+    declared, _ = headers["mask"]
     label = f"{where}, key 'mask'"
     if math.prod(declared) not in (math.prod(shape), math.prod(shape[1:])):
         raise DataError(f"{label}: its shape {declared} fits neither the scan {shape} nor its frames {shape[1:]}")
-    info = archive.getinfo("mask.npy")
-    if info.file_size > math.prod(declared) * dtype.itemsize + _MAX_HEADER or info.file_size > limits.max_bytes:
-        raise DataError(f"{label}: is longer than its header says")
-    try:
-        with archive.open(info) as stream:
-            return three_state(np.lib.format.read_array(stream, allow_pickle=False), shape, label)
-    except _DAMAGED as error:
-        raise DataError(f"{label}: damaged: {npy.first_line(error)}") from error
+    return three_state(_any(archive, "mask", where, limits.max_bytes), shape, label)
 
 
 def _maps(headers: dict[str, _Header], key: str) -> list[str]:
@@ -219,21 +216,11 @@ def _maps(headers: dict[str, _Header], key: str) -> list[str]:
 
 def _map(archive: zipfile.ZipFile, header: _Header, name: str, where: str, limits: Limits) -> NDArray[np.generic]:
     """A detector map, its size checked before it is read."""
-    declared, dtype = header
+    _, dtype = header
     label = f"{where}, key '{name}'"
     if dtype.kind not in "uif":
         raise DataError(f"{label}: a detector map holds real numbers, this one {dtype}")
-    nbytes = math.prod(declared) * dtype.itemsize
-    if nbytes > min(MOST_BYTES, limits.max_bytes):
-        raise TooLargeError(f"{label}: declares {in_words(nbytes)}, too much for a detector map")
-    info = archive.getinfo(f"{name}.npy")
-    if info.file_size > nbytes + _MAX_HEADER:
-        raise DataError(f"{label}: is longer than its header says")
-    try:
-        with archive.open(info) as stream:
-            return native(np.lib.format.read_array(stream, allow_pickle=False))
-    except _DAMAGED as error:
-        raise DataError(f"{label}: damaged: {npy.first_line(error)}") from error
+    return native(_any(archive, name, where, min(MOST_BYTES, limits.max_bytes)))
 
 
 def _saturation(found: NDArray[np.generic] | None, where: str) -> Saturation | None:
@@ -246,11 +233,15 @@ def _saturation(found: NDArray[np.generic] | None, where: str) -> Saturation | N
 
 
 def _small(archive: zipfile.ZipFile, key: str, where: str) -> NDArray[np.generic]:
+    return native(_any(archive, key, where, _MAX_SMALL))
+
+
+def _any(archive: zipfile.ZipFile, key: str, where: str, most: int) -> NDArray[Any]:
+    """A member of at most `most` bytes, whatever it holds but objects."""
+    label = f"{where}, key '{key}'"
     info = archive.getinfo(f"{key}.npy")
-    if info.file_size > _MAX_SMALL:
-        raise TooLargeError(f"{where}, key '{key}': {in_words(info.file_size)} where a few numbers were expected")
     try:
         with archive.open(info) as stream:
-            return native(np.lib.format.read_array(stream, allow_pickle=False))
+            return npy.decode_any(stream, info.file_size, label, most)
     except _DAMAGED as error:
-        raise DataError(f"{where}, key '{key}': damaged: {npy.first_line(error)}") from error
+        raise DataError(f"{label}: truncated or damaged: {first_line(error)}") from error

@@ -48,7 +48,8 @@ class Reading:
         },
     )
     scan: int | None = field(
-        default=None, metadata={"description": "The scan has this number in a file of several.", "ge": 0}
+        default=None,
+        metadata={"description": "The scan has this number in a file of several.", "ge": 0, "le": 10**9},
     )
     sample: str | None = field(
         default=None, metadata={"description": "The sample has this name in the beamline's paths.", "max_length": 200}

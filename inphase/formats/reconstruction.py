@@ -1,5 +1,6 @@
 """Reconstructions of other programs (and our own), in our axes and phase sign: for comparison, or as a start."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import cohere, cxi, hdf5, npy, npz
+from inphase.formats.boundary import boundary
+from inphase.formats.regular import open_regular
 from inphase.formats.scan import Limits, in_words, native
 from inphase.formats.tree import Tree, opened, type_of
 
@@ -35,8 +38,13 @@ def read_reconstruction(path: Path, *, limits: Limits = _DEFAULT_LIMITS) -> Reco
     """Reads a folder of cohere (image.npy, support.npy), a CXI or modes file of PyNX, or a result of inphase (npz, CXI).
 
     cohere's axes are reversed and its phase sign is turned; PyNX shares ours. Of several modes the first is taken.
-    Raises DataError, TooLargeError before allocating.
+    Raises DataError, TooLargeError before allocating; nothing else.
     """
+    with boundary(path):
+        return _read(path, limits)
+
+
+def _read(path: Path, limits: Limits) -> Reconstruction:
     if path.is_dir():
         return _from_cohere(path, limits)
     if not path.is_file():
@@ -44,7 +52,7 @@ def read_reconstruction(path: Path, *, limits: Limits = _DEFAULT_LIMITS) -> Reco
     if path.suffix.lower() in _SUFFIXES:
         return _from_cxi(path, limits)
     if path.suffix.lower() == ".npz":
-        result = npz.read_result(path)
+        result = npz.read_result(path, limits)
         return Reconstruction(result.object, result.support, str(path), "inphase result")
     raise DataError(
         f"{path}: no reconstruction is read from '{path.suffix}': known are a folder of cohere with {cohere.IMAGE}, "
@@ -64,13 +72,11 @@ def _from_cohere(folder: Path, limits: Limits) -> Reconstruction:
 def _array(path: Path, limits: Limits, kinds: str) -> NDArray[Any]:
     if not path.is_file():
         raise DataError(f"{path}: is missing")
-    with path.open("rb") as stream:
-        shape, dtype, begin = npy.header(stream, str(path))
+    with open_regular(path) as stream:
+        shape, dtype, _ = npy.header(stream, str(path))
         _admit(shape, dtype, kinds, str(path), limits)
-        if path.stat().st_size - begin != int(np.prod(shape, dtype=object)) * dtype.itemsize:
-            raise DataError(f"{path}: truncated, or longer than its header says")
         stream.seek(0)
-        return native(np.lib.format.read_array(stream, allow_pickle=False))
+        return native(npy.decode_any(stream, os.fstat(stream.fileno()).st_size, str(path), limits.max_bytes))
 
 
 def _from_cxi(path: Path, limits: Limits) -> Reconstruction:

@@ -17,6 +17,8 @@ from inphase.preprocess.corrections import Corrections
 
 GEOMETRY: Final = ("q_steps", "q_centre", "sample_rotation")  # names of its arrays in a container file
 
+_SHORTEST, _LONGEST = 1e-3, 1e15  # 1/m: a voxel's step in q, and q itself
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -198,6 +200,9 @@ def geometry_of(small: Callable[[str], NDArray[Any] | None], where: str) -> Geom
         raise DataError(
             f"{where}: q_steps must hold 3 x 3 finite numbers in 1/m (one row per array axis), found shape {np.shape(steps)}"
         )
+    _check_lengths(steps, "q_steps", where)
+    if centre is not None and _numbers(centre, (3,)) and np.any(centre):
+        _check_lengths(centre[None], "q_centre", where)
     if np.linalg.matrix_rank(steps) < 3:
         raise DataError(
             f"{where}: the rows of q_steps do not span three dimensions, so that no voxel size follows from them"
@@ -208,6 +213,16 @@ def geometry_of(small: Callable[[str], NDArray[Any] | None], where: str) -> Geom
         raise DataError(f"{where}: sample_rotation must hold a rotation, 3 x 3 with orthonormal rows")
     known = [None if array is None else np.asarray(array, np.float64) for array in (centre, rotation)]
     return Geometry(np.asarray(steps, np.float64), *known)
+
+
+def _check_lengths(vectors: NDArray[Any], name: str, where: str) -> None:
+    """In a range beyond any measurement's, within which nothing that follows from them overflows. Raises DataError."""
+    lengths = np.linalg.norm(np.asarray(vectors, np.longdouble), axis=1)
+    if not ((lengths >= _SHORTEST) & (lengths <= _LONGEST)).all():
+        raise DataError(
+            f"{where}: {name} holds vectors of {', '.join(f'{length:.3g}' for length in lengths)} 1/m, which no measurement "
+            f"has ({_SHORTEST:g} to {_LONGEST:g} 1/m): is the unit 1/m?"
+        )
 
 
 def geometry_arrays(geometry: Geometry | None) -> dict[str, NDArray[Any]]:

@@ -5,6 +5,7 @@ programs repeat the motors' names (#O, #o) in every scan. 34-ID-C adds `#UIMDET`
 region of it that the frames show).
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,13 +19,18 @@ from numpy.typing import NDArray
 from inphase.beamlines import APS_34IDC
 from inphase.diffractometer import Diffractometer, RockingScan
 from inphase.errors import DataError, TooLargeError
+from inphase.formats.boundary import boundary
 from inphase.formats.motion import ENERGY, Motion, motion
+from inphase.formats.regular import open_regular
+from inphase.formats.scan import in_words
 
 V = TypeVar("V")
 SUFFIXES = (".spec",)
 PIXEL_M = {"34idcTIM1": (55e-6, 55e-6), "34idcTIM2": (55e-6, 55e-6)}  # by the name in #UIMDET
 _MAX_LINE = 2**20
 _MAX_POINTS = 10**6
+_MAX_BYTES = 2**29  # of a file: a beamtime in one
+_MAX_SCAN = 2**24  # bytes of a scan, and of the header: 10,000 points of 200 counters
 _MOST_NAMED = 3  # damaged points in a message
 _FIRST = 50  # lines, within which a SPEC file says what it is
 _MILLER = {"h", "k", "l"}  # first columns of scans that move whatever circles they need
@@ -146,39 +152,57 @@ def read_scan(path: Path, number: int) -> SpecScan:
     """One scan of a SPEC file; of several with this number the last that has points, whose frames were not overwritten.
 
     What of it is damaged is left out and told in `remarks`. Raises DataError where the file is no SPEC file, has no such
-    scan, or the scan has no points.
+    scan, or the scan has no points; nothing else.
     """
-    header: list[str] = []
-    body: list[str] = []
-    found: list[tuple[list[str], list[str]]] = []
-    inside, strange = False, ""
-    for line in _lines(path):
-        if line.startswith(("#F ", "#E ")) and (inside or body):
-            header, body, inside = [], [], False  # the file was opened again: motors may have changed
-        if line.startswith("#S "):
-            inside = True
-            body = [line]
-            if (this := _number(line)) == number:
-                found.append((header, body))
-            elif this is None:
-                strange = f"; '{line[:60]}' begins no scan: expected #S and a number"
-        elif inside:
-            body.append(line)
-        else:
-            header.append(line)
-    if not found:
+    with boundary(f"{path}, scan {number}"):
+        return _read(path, number)
+
+
+def _read(path: Path, number: int) -> SpecScan:
+    used: tuple[list[str], list[str]] | None = None
+    times = 0
+    for times, found in enumerate(_blocks(path, number), 1):  # noqa: B007  # counted
+        if used is None or any(map(_is_data, found[1])) or not any(map(_is_data, used[1])):
+            used = found
+    if used is None:
         others = scan_numbers(path)
+        strange = next((line for line in _lines(path) if line.startswith("#S ") and _number(line) is None), None)
         raise DataError(
             f"{path}: has no scan {number}; "
             + (f"it has {_listing(others)}" if others else "it holds no scans: not a SPEC file?")
-            + strange
+            + ("" if strange is None else f"; '{strange[:60]}' begins no scan: expected #S and a number")
         )
-    used = next((at for at in reversed(found) if any(_is_data(line) for line in at[1])), found[-1])
     scan = _parsed(*used, number=number, source=str(path))
-    if len(found) == 1:
+    if times == 1:
         return scan
-    again = f"number {number} was used {len(found)} times: the last with points is taken, of {scan.date or 'no date'}"
+    again = f"number {number} was used {times} times: the last with points is taken, of {scan.date or 'no date'}"
     return replace(scan, remarks=(again, *scan.remarks))
+
+
+def _blocks(path: Path, number: int) -> Iterator[tuple[list[str], list[str]]]:
+    """Lines of the file's header, and of the scan, for every scan of this number. Raises TooLargeError."""
+    header: list[str] = []
+    body: list[str] = []
+    inside, held = False, 0
+    for line in _lines(path):
+        opened_again = line.startswith(("#F ", "#E ")) and inside  # motors may have changed
+        if body and (opened_again or line.startswith("#S ")):
+            yield header, body
+        if opened_again:
+            header, body, inside, held = [], [], False, 0
+        if line.startswith("#S "):
+            inside, held = True, sum(map(len, header))
+            body = [line] if _number(line) == number else []
+        elif not inside:
+            header.append(line)
+            held += len(line) + 1
+        elif body:
+            body.append(line)
+            held += len(line) + 1
+        if held > _MAX_SCAN:
+            raise TooLargeError(f"{path}: has a header or a scan of more than {in_words(_MAX_SCAN)}: not a SPEC file")
+    if body:
+        yield header, body
 
 
 def rocking_scan(
@@ -332,7 +356,9 @@ def _lines(path: Path) -> Iterator[str]:
     """Lines of the file, one at a time: beamtimes fill hundreds of megabytes. Lines that end in \\ go on in the next."""
     points, held, spectrum = 0, "", False
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > _MAX_BYTES:
+                raise TooLargeError(f"{path}: is longer than {in_words(_MAX_BYTES)}: not a SPEC file")
             while line := file.readline(_MAX_LINE):
                 if len(line) >= _MAX_LINE:
                     raise TooLargeError(f"{path}: has a line above {_MAX_LINE} bytes: not a SPEC file")
@@ -344,6 +370,8 @@ def _lines(path: Path) -> Iterator[str]:
                     spectrum = text.rstrip().endswith("\\")
                 elif text.rstrip().endswith("\\") and not text.startswith("#C"):
                     held += text.rstrip().removesuffix("\\") + " "
+                    if len(held) > _MAX_LINE:
+                        raise TooLargeError(f"{path}: has a line above {_MAX_LINE} bytes: not a SPEC file")
                 else:
                     yield held + text
                     held = ""

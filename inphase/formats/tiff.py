@@ -1,21 +1,23 @@
 """TIFF: a stack in one file, or a folder with one frame per file as EPICS areaDetector writes it."""
 
 import math
+import os
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from inphase.errors import DataError
+from inphase.errors import DataError, InphaseError, TooLargeError
 from inphase.formats import sequence
-from inphase.formats.npy import first_line
+from inphase.formats.boundary import first_line
+from inphase.formats.regular import open_regular
 from inphase.formats.scan import RawScan, Request, Saturation, admit, native, three_axes, with_saturation
 
 SUFFIXES = (".tif", ".tiff")
@@ -26,25 +28,21 @@ _LOSSLESS = tuple(
 )
 _CUTOFF = re.compile(r"Count_cutoff[\s:=]+(\d{1,12})")  # in the header that a Pilatus writes into its frames
 _IMAGEJ = re.compile(r"ImageJ=[^\n]*\n(?:[^\n]*\n)*?images=(\d{1,9})")
+_MOST_PAGES = 100_000
+# by the signature: where the first page is named, how the entries of a page are counted, the bytes of one, the next page
+_FORMS = {
+    signature: (first, struct.Struct(order + count), entry, struct.Struct(order + link))
+    for order, sign in (("<", b"II"), (">", b"MM"))
+    for number, first, count, entry, link in ((42, 4, "H", 12, "I"), (43, 8, "Q", 20, "Q"))
+    for signature in (sign + struct.pack(order + "H", number),)
+}
 _THREADS = 4  # reading overlaps with decoding; more buys nothing because tifffile holds the interpreter lock
-_DAMAGED = (
-    tifffile.TiffFileError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    ArithmeticError,
-    RuntimeError,
-    OSError,
-    struct.error,
-    zlib.error,
-)
 
 
 def read_stack(request: Request) -> RawScan:
     """Reads a multi-page TIFF; of several series the largest three-dimensional one, or image where there is none."""
     where = str(request.path)
-    with _open(request.path) as tif:
+    with opened(request.path) as tif:
         _check_chain(tif, where)
         series = max(tif.series, key=lambda s: (s.dtype is not None, len(three_axes(s.shape)) == 3, s.size))
         _check_promise(tif, series.shape, where)
@@ -73,7 +71,7 @@ def read_folder(request: Request) -> RawScan:
     """
     found = sequence.find(request.path, SUFFIXES, request.reading.dataset, "TIFF")
     frames = found.files
-    with _open(frames[0]) as tif:
+    with opened(frames[0]) as tif:
         page = tif.pages.first
         height, width = _frame_shape(tif, frames[0])
         dtype = np.dtype(page.dtype)
@@ -91,7 +89,7 @@ def read_folder(request: Request) -> RawScan:
 
 
 def _frame(path: Path, shape: tuple[int, int], dtype: np.dtype[np.generic], first: str) -> NDArray[np.generic]:
-    with _open(path) as tif:
+    with opened(path) as tif:
         found = _frame_shape(tif, path)
         page = tif.pages.first
         if found != shape or page.dtype != dtype:
@@ -114,14 +112,49 @@ def _frame_shape(tif: tifffile.TiffFile, path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tifffile.TiffFile]:
+def opened(path: Path) -> Iterator[tifffile.TiffFile]:
     """Opens a TIFF; whatever goes wrong inside the block is a DataError that names the file."""
     try:
         # a file that is one part of a multi-file series is read alone
-        with tifffile.TiffFile(path, _multifile=False) as tif:
-            yield tif
-    except _DAMAGED as error:
+        with open_regular(path) as stream:
+            check_pages(stream, str(path))
+            with tifffile.TiffFile(stream, name=path.name, _multifile=False) as tif:
+                yield tif
+    except (InphaseError, MemoryError):
+        raise
+    except Exception as error:  # tifffile raises whatever its parsing meets
         raise DataError(f"{path}: truncated, damaged, or not a TIFF that can be read: {first_line(error)}") from error
+
+
+def check_pages(stream: BinaryIO, where: str) -> None:
+    """The list of pages, of which each names the next, must come to an end. Raises DataError, TooLargeError.
+
+    tifffile follows a list that leads back into itself for ever.
+    """
+    form = _FORMS.get(stream.read(4))
+    if form is None:
+        stream.seek(0)  # of no TIFF it says more
+        return
+    first, count, entry, link = form
+    size, seen = os.fstat(stream.fileno()).st_size, set[int]()
+    stream.seek(first)
+    at = _number(stream, link)
+    while at is not None and 0 < at < size:
+        if at in seen:
+            raise DataError(f"{where}: damaged: the list of its pages leads back to one of them after page {len(seen)}")
+        if len(seen) == _MOST_PAGES:
+            raise TooLargeError(f"{where}: holds more than {_MOST_PAGES} pages")
+        seen.add(at)
+        stream.seek(at)
+        entries = _number(stream, count)
+        stream.seek(entry * (entries or 0), os.SEEK_CUR)
+        at = _number(stream, link)
+    stream.seek(0)
+
+
+def _number(stream: BinaryIO, form: struct.Struct) -> int | None:
+    content = stream.read(form.size)
+    return int(form.unpack(content)[0]) if len(content) == form.size else None
 
 
 def _check_chain(tif: tifffile.TiffFile, where: str) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import filters
-from inphase.formats.npy import first_line
+from inphase.formats.boundary import first_line
 from inphase.formats.scan import Limits, in_words, native
 
 NUMBERED = re.compile(r"(data_)(\d{6})")  # Eiger: a scan is cut into data_000001, data_000002, ...
@@ -26,6 +26,10 @@ _MAX_OBJECTS = 100_000
 _MAX_DEPTH = 32
 _MAX_CHUNK = 2**30  # bytes of one chunk: it is decompressed as a whole
 _MAX_TEXT = 2**24
+_MAX_STEPS = 100_000  # behind links, to parts of virtual datasets, along names: each can stand for many others
+_NESTED = 50  # steps that a virtual dataset inside another counts as: to look at one takes a millisecond
+_MAX_PADDING = 16  # times what a dataset holds, that its chunks may
+_MAX_IDLE = 2**26  # bytes of chunks that are no padding to speak of
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
@@ -98,7 +102,8 @@ class Tree:
 
     Of a file that is itself a symbolic link the folder is that of the real one, where its links lead to others.
     missing: links to other files that lead nowhere, as far as they were met. writing: files that were opened while a
-    program writes them (SWMR).
+    program writes them (SWMR). Links and virtual datasets that lead on and on come to an end: whatever follows them raises
+    TooLargeError after 100,000 steps.
     """
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
@@ -108,6 +113,7 @@ class Tree:
         self.missing: dict[str, Missing] = {}
         self.writing: list[str] = []
         self.files: dict[Path, h5py.File] = {}
+        self._steps = 0
         self.root = self._open(path)
 
     def get(self, path: str) -> h5py.Group | h5py.Dataset | None:
@@ -142,7 +148,7 @@ class Tree:
         ):
             return None
         _check_storage(item, str(self.path))
-        if item.id.get_storage_size() > _MAX_TEXT:
+        if max(item.id.get_storage_size(), item.id.get_type().get_size()) > _MAX_TEXT:
             raise TooLargeError(f"{self.path}: the text '{path}' is longer than {in_words(_MAX_TEXT)}")
         value = item.asstr(errors="replace")[()]
         return str(value if isinstance(value, str) else value[0])
@@ -212,8 +218,10 @@ class Tree:
             raise DataError(f"{self.path}: its virtual datasets form a loop")
         if not dataset.is_virtual:
             return []
+        self.count_step(_NESTED if depth else 1)
         home, found = Path(dataset.file.filename), []
         for source in dataset.virtual_sources():
+            self.count_step()
             target = home if source.file_name == "." else self._inside(home.parent, source.file_name)
             item, why = None, f"'{name_of(dataset)}' needs the file {source.file_name}, which is missing; "
             if target.is_file():
@@ -254,6 +262,8 @@ class Tree:
         """One step down. Links are followed by hand, so that none leaves the folder; a dangling one is None."""
         if depth > _MAX_DEPTH:
             raise DataError(f"{self.path}: its links form a loop at '{name}'")
+        if depth:
+            self.count_step()
         # the low-level call: the high-level ones open a link's target in order to say whether it exists
         links, key = group.id.links, _key(group, name)
         if key is None:
@@ -276,6 +286,15 @@ class Tree:
         if isinstance(found, h5py.h5g.GroupID):
             return h5py.Group(found)
         return h5py.Dataset(found, readonly=True) if isinstance(found, h5py.h5d.DatasetID) else None
+
+    def count_step(self, effort: int = 1) -> None:
+        """One step of those that a small file, or a small description, can ask for without end. Raises TooLargeError."""
+        self._steps += effort
+        if self._steps > _MAX_STEPS:
+            raise TooLargeError(
+                f"{self.path}: more than {_MAX_STEPS} steps along its links, virtual datasets and the description's names: name "
+                "the measurement with dataset=, or write it as an ordinary dataset (h5repack)"
+            )
 
     def _inside(self, base: Path, name: str) -> Path:
         target = (base / name).resolve()
@@ -360,16 +379,30 @@ def _is_locked(path: Path) -> bool:
 
 
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
-    """No raw storage in other files, no filter that is absent, no chunk that cannot be decompressed within bounds."""
+    """No raw storage in other files, only the filters of detectors, no chunk that cannot be decompressed within bounds."""
     label = f"{where}, dataset '{name_of(dataset)}'"
     if dataset.external:
         raise DataError(
             f"{label}: keeps its numbers in external raw files, which are not read; write them into the HDF5 file"
         )
-    if dataset.chunks and math.prod(dataset.chunks) * dataset.id.get_type().get_size() > _MAX_CHUNK:
-        raise TooLargeError(f"{label}: has chunks above {in_words(_MAX_CHUNK)}; store one frame per chunk")
+    if dataset.chunks:
+        _check_chunks(dataset, label)
     properties = dataset.id.get_create_plist()
     for index in range(properties.get_nfilters()):
         code, _, _, name = properties.get_filter(index)
-        if not h5py.h5z.filter_avail(code):
-            raise DataError(f"{label}: {filters.absent(code, name)}")
+        if why := filters.refusal(code, name):
+            raise DataError(f"{label}: {why}")
+
+
+def _check_chunks(dataset: h5py.Dataset, label: str) -> None:
+    """A chunk is unpacked as a whole, and those of a dataset that may grow can be larger than the dataset itself."""
+    size = dataset.id.get_type().get_size()
+    chunk = math.prod(dataset.chunks) * size
+    if chunk > _MAX_CHUNK:
+        raise TooLargeError(f"{label}: has chunks above {in_words(_MAX_CHUNK)}; store one frame per chunk")
+    count = math.prod(-(-side // step) for side, step in zip(dataset.shape, dataset.chunks, strict=True))
+    if count * chunk > max(_MAX_PADDING * math.prod(dataset.shape) * size, _MAX_IDLE):
+        raise TooLargeError(
+            f"{label}: holds {in_words(math.prod(dataset.shape) * size)} in chunks of {in_words(count * chunk)}, all of which "
+            "would be unpacked; store it in chunks of its own size"
+        )

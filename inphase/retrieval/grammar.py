@@ -11,6 +11,7 @@
 Spaces are free and names are not case sensitive.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from inphase.retrieval.terms import (
 
 MAX_LENGTH = 2_000
 MAX_DEPTH = 8
+_LARGEST = 1e12  # number: beyond it is no count, size or weight of anything
 
 _FIELDS = {kind.name: field for field, kind in CLAUSES.items()}
 _COUNT = Integer(1)
@@ -246,6 +248,7 @@ class _Parser:
         sign = -1 if self._found("-") else 1
         number = self._take()
         written = number.kind == "number" and (isinstance(kind, Number) or number.value.isdecimal())
-        if not written or not kind.holds(value := sign * float(number.value)):
+        value = sign * float(number.value) if written else math.nan
+        if not abs(value) <= _LARGEST or not kind.holds(value):
             self._fail(f"{what} is {kind}", token)
         return value

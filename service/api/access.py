@@ -45,9 +45,8 @@ def records(services: Services) -> Records:
     return services.records
 
 
-async def own_job(request: Request, services: TheServices, caller: TheCaller) -> None:
+async def own_job(job_id: JobId, services: TheServices, caller: TheCaller) -> None:
     """Refuse the jobs of others as if they did not exist: 404."""
-    job_id = request.path_params["job_id"]
     if caller.scope is Scope.ADMIN:
         return
     owner = await in_thread(lambda: records(services).get(job_id).owner)

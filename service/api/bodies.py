@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from inphase.formats import Limits, RawScan, npz
 from inphase.formats import Request as ScanRequest
-from inphase.formats.npy import first_line
+from inphase.formats.boundary import first_line
 from inphase.formats.scan import admit, in_words
 from inphase.pattern import Domain
 from service.errors import ApiError
@@ -219,7 +219,7 @@ async def _npy_header(chunks: AsyncIterator[bytes], bounds: Bounds) -> tuple[Lay
         version = np.lib.format.read_magic(stream)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         sides, fortran, dtype = reader(stream)
-    except ValueError as error:
+    except Exception as error:  # numpy has Python parse the header, and raises whatever that does
         raise ApiError(400, f"the npy header of the body is damaged: {first_line(error)}") from error
     if any(not isinstance(side, int) or side < 0 for side in sides):
         raise ApiError(400, f"the npy header of the body declares the shape {sides}")

@@ -299,7 +299,7 @@ async def _carried_out(
         why = error
         return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
     except Exception as error:
-        told = reason(error)
+        told = reason(error, services.settings.data_roots)
         with suppress(QueueUnavailableError), anyio.CancelScope(shield=True):  # else who reads it next says the same
             await in_thread(lambda: services.intake.discard(record.job_id, token, told))
         raise

@@ -128,6 +128,8 @@ async def one(
                 raise ApiError(
                     422, f"a PNG shows a plane, slice={cut!r} leaves {part.ndim} axes: name one index, as in 32,:,:"
                 )
+            if not part.size:
+                raise ApiError(422, f"a PNG shows a plane, slice={cut!r} leaves none of its voxels: {part.shape}")
             return png.encode(name, part), part
         if form == "octet-stream":
             return np.ascontiguousarray(part, part.dtype.newbyteorder("<")).tobytes(), part

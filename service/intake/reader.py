@@ -9,9 +9,10 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.report import Report, Series
 from inphase.imaging.way import begin, judge
 from inphase.models.session import Sessions
-from service.errors import kind
+from service.errors import below_roots, kind
 from service.intake.acceptance import Intake
 from service.intake.sources import load
 from service.intake.submission import UPLOAD, Submission, Upload, uploaded
@@ -152,7 +153,7 @@ class Reader:
         if isinstance(error, InphaseError) and kind(error).status in (503, 507):
             self._records.give_back(job_id, token)
             return False
-        self._intake.fail(job_id, token, reason(error))
+        self._intake.fail(job_id, token, reason(error, self._settings.data_roots))
         return True
 
     def _read_alone(self, job_id: str, token: str) -> bool:
@@ -210,12 +211,12 @@ def new_token() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
 
 
-def reason(error: BaseException) -> str:
-    """Why a job failed, for people."""
+def reason(error: BaseException, roots: Sequence[Path]) -> str:
+    """Why a job failed, for people; paths begin below the data roots."""
     if isinstance(error, InphaseError):
-        return str(error)
+        return below_roots(str(error), roots)
     if isinstance(error, MemoryError):
         return "out of memory: the scan is too large for this service"
     if isinstance(error, OSError):
-        return f"{error.filename or 'system'}: {error.strerror or error}"
+        return below_roots(f"{error.filename or 'system'}: {error.strerror or error}", roots)
     return f"internal error: {type(error).__name__}: {error}"

@@ -1,11 +1,13 @@
 """Measurements that lie in files: which may be named in a request, and how they are read."""
 
+import fnmatch
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,15 +19,17 @@ from inphase.formats import beamline as beamlines
 from inphase.pattern import Domain
 from service.errors import ApiError
 
+_MOST_NAMES = 100_000  # that one pattern looks at
+_MOST_LEVELS = 32
 _MASTER, _PIECE = "_master.h5", re.compile(r"(.+)_data_\d{6}\.h5")
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class CommonReading(Reading):
     """How files are read that are named by their path alone."""
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class FileSource(Reading):
     """A file or a folder of frames that the service itself can read."""
 
@@ -91,6 +95,8 @@ def expand(scans: Sequence[str | FileSource], reading: Reading, roots: tuple[Pat
         if isinstance(scan, FileSource):
             found.append(replace(scan, path=str(resolve(scan.path, roots))))
             continue
+        if "\0" in scan:
+            raise ApiError(422, "a scan's path holds a null byte")
         if glob.has_magic(scan):
             named = _matching(scan, roots, most)
         else:
@@ -132,13 +138,45 @@ def _matching(pattern: str, roots: tuple[Path, ...], most: int) -> list[Path]:
     """What a pattern matches below the first root where it matches anything. Links that lead out are refused."""
     if not roots or ".." in Path(pattern).parts:
         resolve(pattern, ())  # refused with the reason
+    absolute = Path(pattern).is_absolute()
+    looked_at = count(1)
     for root in roots:
-        absolute = Path(pattern).is_absolute()
-        names = glob.iglob(pattern, root_dir=None if absolute else root)
-        inside = [name for name in islice(names, most + 1) if not absolute or _below(Path(name), roots)]
+        if absolute and not Path(pattern).is_relative_to(root):
+            continue
+        parts = (Path(pattern).relative_to(root) if absolute else Path(pattern)).parts
+        if len(parts) > _MOST_LEVELS:
+            raise ApiError(422, f"{pattern[:80]!r} goes {len(parts)} folders down, more than {_MOST_LEVELS}")
+        inside = list(islice(_named(root, parts, set(), looked_at), most + 1))
         if inside:
-            return in_order(resolve(name if absolute else str(root / name), roots) for name in inside)
+            return in_order(resolve(str(path), roots) for path in inside)
     return []
+
+
+def _named(folder: Path, parts: Sequence[str], seen: set[tuple[Path, int]], looked_at: Iterator[int]) -> Iterator[Path]:
+    """What lies where the parts of a pattern lead, each folder looked into once on each level, whatever links lead to it.
+
+    Raises ApiError where too many names would have to be looked at.
+    """
+    part, rest = parts[0], parts[1:]
+    real = _real(folder)
+    if real is None or (real, len(rest)) in seen:
+        return
+    seen.add((real, len(rest)))
+    found = [folder / part]
+    if glob.has_magic(part):
+        fits = re.compile(fnmatch.translate(part)).match
+        found = []
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if next(looked_at) > _MOST_NAMES:
+                    raise ApiError(422, f"a pattern may look at {_MOST_NAMES} names: name the folder more closely")
+                if fits(entry.name) and (part.startswith(".") or not entry.name.startswith(".")):
+                    found.append(folder / entry.name)
+    for path in found:
+        if rest and path.is_dir():
+            yield from _named(path, rest, seen, looked_at)
+        elif not rest and os.path.lexists(path):
+            yield path
 
 
 def _real(path: Path) -> Path | None:

@@ -48,6 +48,8 @@ async def stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline:
                 return
         if events:
             after = events[-1].event_id
+            if time.monotonic() >= deadline:
+                return
             continue
         if state is None:
             raise unknown(job_id)

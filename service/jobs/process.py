@@ -1,6 +1,7 @@
 """A worker's end of a compute process: starts it, hands it orders, sees how it ends."""
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Final, cast
 
 from service.jobs.compute import Assignment, Halt, Message, Ready
 from service.jobs.errors import WorkerError
-from service.jobs.settings import ComputeSettings
+from service.jobs.settings import ComputeSettings, without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class ComputeProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "service.jobs.compute", self._work, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
+                env=without_secrets(os.environ),
                 pass_fds=(theirs.fileno(),),
             )
         self._pipe = ours

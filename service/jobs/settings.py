@@ -2,12 +2,20 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from service.jobs.limits import share
 from service.jobs.state import Priority
+
+_SECRETS = ("INPHASE_API_KEY",)  # what opens the service; a worker needs none of it
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for processes that do not serve: they compute on what strangers have sent."""
+    return {name: value for name, value in environment.items() if name.upper() not in _SECRETS}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Keeps worker processes alive beside a service: starts them, starts them again when they die, stops them."""
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -8,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from service.jobs.settings import WorkerSettings
+from service.jobs.settings import WorkerSettings, without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class _Seat:
         self.process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
+            env=without_secrets(os.environ),
             start_new_session=True,  # Ctrl-C in the terminal is for the service, which then stops us in order
         )
         assert self.process.stdin is not None

@@ -122,8 +122,13 @@ class SeriesDocument(SeriesSummary):
         writer.writeheader()
         for scan in self.scans:
             line = scan.model_dump(mode="json")
-            writer.writerow(line | (line["alignment"] or {}))
+            writer.writerow({key: _cell(value) for key, value in (line | (line["alignment"] or {})).items()})
         return stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula is marked as a text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
 
 
 def _scan(record: SeriesRecord, scan: int, source: FileSource, jobs: dict[str, JobRecord]) -> ScanPart:
