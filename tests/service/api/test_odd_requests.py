@@ -16,10 +16,9 @@ from service.intake.sources import expand
 from service.security import Key, Scope
 from service.series.document import _cell
 from service.settings import Settings
+from tests.service.api.calls import URL, check
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_jobs import client
-from tests.service.api.test_reconstructions import URL
+from tests.service.api.queued import client
 from tests.service.conftest import KEY, AppContext
 
 __all__ = ["client"]  # a fixture
