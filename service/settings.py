@@ -32,6 +32,9 @@ class Bounds(BaseModel):
     bytes_in_flight: int = Field(8192 * MIB, gt=0, description="bodies of all requests at work together")
     array_bytes: int = Field(4096 * MIB, gt=0, description="one decoded measurement")
     json_bytes: int = Field(1 * MIB, gt=0, description="a JSON body")
+    read_s: float = Field(
+        10.0, gt=0, description="reading one measurement, beside a second for every 10 MiB of its files"
+    )
     wait_s: float = Field(300.0, ge=0, description="longest `wait`")
     store_bytes: int = Field(64 * 1024 * MIB, gt=0, description="arrays of all jobs on disk")
     result_age_s: float = Field(7 * 86400.0, gt=0, description="results older than this are deleted")
