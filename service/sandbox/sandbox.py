@@ -170,10 +170,11 @@ class Sandbox:
         name = where(order)
         self._killers.refuse(identity, name)
         for _ in range(2):  # a template that was killed has nothing to do with the data
+            template = self._warm()
             try:
-                return self._carried_out(order, terms, body, admit)
+                return _carried_out(template, order, terms, body, admit)
             except _TemplateDiedError:
-                continue
+                self._discard(template)
             except AnswerError as error:
                 raise SandboxError(f"{name}: the process that read it did not come to an end: {error}") from None
             except _KilledError as error:
@@ -182,45 +183,50 @@ class Sandbox:
                 raise SandboxError(f"{name}: {error}") from None
         raise SandboxUnavailableError("the process that reads files was ended twice: try again in a moment")
 
-    def _carried_out(
-        self, order: Order, terms: Terms, body: int | None, admit: Callable[[int], None] | None
-    ) -> RawScan:
-        template = self._warm()
-        with contextlib.ExitStack() as held:
-            answer = os.memfd_create("inphase-scan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            held.callback(os.close, answer)
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            held.enter_context(ours)
-            with theirs:
-                descriptors = [answer, theirs.fileno(), answer if body is None else body]
-                try:
-                    socket.send_fds(template.control, [pickle.dumps((terms, order))], descriptors)
-                except OSError:
-                    raise _TemplateDiedError from None
-            _Reading(ours, admit).over(terms.seconds)
-            try:
-                fcntl.fcntl(answer, fcntl.F_ADD_SEALS, _SEALS)
-            except OSError as error:
-                raise AnswerError(f"its memory can still be written: {error.strerror}") from None
-            return Contents(answer).scan()
-
     def _warm(self) -> _Template:
         """The template; another one where it has died."""
         with self._lock:
             if self._stopped:
                 raise SandboxUnavailableError("the service is shutting down: nothing is read any more")
-            if self._template is None or self._template.process.poll() is not None:
-                if self._template is not None:
-                    logger.warning("the process that reads files has died: started again")
-                    self._template.close()
-                self._template, self._protections = _Template.spawn(self._folders), None
+            if self._template is None:
+                self._template = _Template.spawn(self._folders)
             if self._protections is None:
                 self._protections = self._template.protections()
             return self._template
 
+    def _discard(self, template: _Template) -> None:
+        """Another thread may have replaced it already."""
+        with self._lock:
+            if self._template is template:
+                logger.warning("the process that reads files has died: started again")
+                template.close()
+                self._template = self._protections = None
+
     def _terms(self, array_bytes: int, stored_bytes: int) -> Terms:
         seconds = self._seconds + min(stored_bytes, array_bytes) / _BYTES_PER_S
         return Terms(seconds, _BASE_BYTES + _COPIES * array_bytes)
+
+
+def _carried_out(
+    template: _Template, order: Order, terms: Terms, body: int | None, admit: Callable[[int], None] | None
+) -> RawScan:
+    with contextlib.ExitStack() as held:
+        answer = os.memfd_create("inphase-scan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        held.callback(os.close, answer)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        held.enter_context(ours)
+        with theirs:
+            descriptors = [answer, theirs.fileno(), answer if body is None else body]
+            try:
+                socket.send_fds(template.control, [pickle.dumps((terms, order))], descriptors)
+            except OSError:
+                raise _TemplateDiedError from None
+        _Reading(ours, admit).over(terms.seconds)
+        try:
+            fcntl.fcntl(answer, fcntl.F_ADD_SEALS, _SEALS)
+        except OSError as error:
+            raise AnswerError(f"its memory can still be written: {error.strerror}") from None
+        return Contents(answer).scan()
 
 
 class _KilledError(Exception):
