@@ -37,7 +37,6 @@ _COPIES: Final = 3  # of an array at its largest, the answer apart: as stored, i
 _ENTRIES_MOST: Final = 20_000  # of a folder that are looked at
 _BYTES_PER_S: Final = 10 * 2**20  # at least, from a busy file server
 _WARM_S: Final = 60.0
-_REAP_S: Final = 5.0
 _REMEMBERED_S: Final = 600.0
 _REMEMBERED_MOST: Final = 1000
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -94,13 +93,10 @@ class _Template:
         return msgspec.json.decode(told, type=Protections)
 
     def close(self) -> None:
-        """End it and all that it has forked."""
+        """End it, at once, and with it all that it has forked."""
         self.control.close()
-        try:
-            self.process.wait(_REAP_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()
+        self.process.wait()
 
 
 class Sandbox:
