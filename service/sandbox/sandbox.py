@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import pickle
+import re
 import signal
 import socket
 import subprocess
@@ -50,6 +51,7 @@ _SINGLE: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_
 Identity = tuple[str, int, str]  # of data: what they are, how long, and what tells them from others
 _BODY: Final = "body"
 _MESSAGE_MOST: Final = 64
+_SAID: Final = re.compile(rb"(%b(?= -?\d)|%b(?= \d)) (-?\d{1,18})" % (ENDED, DECLARES))
 _SLOW: Final = "the file is damaged, or larger than this service expects (INPHASE_BOUNDS__READ_S)"
 _DAMAGED: Final = "the file is damaged, or written in a way that its library does not survive; write it anew"
 
@@ -184,11 +186,11 @@ class Sandbox:
         with self._lock:
             if self._stopped:
                 raise SandboxUnavailableError("the service is shutting down: nothing is read any more")
-            if self._template is None:
-                self._template = _Template.spawn(self._folders)
-            if self._protections is None:
-                self._protections = self._template.protections()
-            return self._template
+            template = self._template or _Template.spawn(self._folders)
+            self._template = None  # until it is known to come up
+            self._protections = self._protections or template.protections()
+            self._template = template
+            return template
 
     def _discard(self, template: _Template) -> None:
         """Another thread may have replaced it already."""
@@ -243,7 +245,7 @@ class _KilledError(Exception):
             return cls("the process that read it ended without an answer", remembered=True)
         if code == -signal.SIGXCPU:
             return cls("reading it took more of the processor than it may: the file is damaged", remembered=True)
-        if code < 0:
+        if -code in set(signal.Signals):
             name = signal.Signals(-code).name
             return cls(f"the process that read it crashed with {name}: {_DAMAGED}", remembered=True)
         return cls(f"the process that read it ended itself with exit code {code}", remembered=False)
@@ -275,14 +277,16 @@ class _Reading:
     def _follow(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while True:
-            word, _, number = self._receive(deadline, seconds).partition(b" ")
-            if word == DONE:
+            said = self._receive(deadline, seconds)
+            if said == DONE:
                 return
-            if word == ENDED:
-                raise _KilledError.of(int(number))
-            if word != DECLARES or self._admit is None or not number.isdigit():
-                raise AnswerError(f"it said {word!r}")
-            self._admit(int(number))
+            found = _SAID.fullmatch(said)  # the process may have said it as well as the template
+            if found is not None and found[1] == ENDED:
+                raise _KilledError.of(int(found[2]))
+            if found is None or self._admit is None:
+                raise AnswerError(f"it said {said[:20]!r}")
+            self._admit(int(found[2]))
+            self._admit = None  # once
             with contextlib.suppress(OSError):  # it has died, which is told next
                 self._channel.send(b".")
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -343,6 +344,35 @@ def test_a_reader_that_pretends_is_found_out(sandbox: Sandbox) -> None:
 
     assert "did not come to an end: its record lies outside its memory" in acted(sandbox, pretend)
     assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize("lie", ["ended x", "ended -9999", "declares 12", "declares -1", "", "began"])
+def test_what_a_reader_says_that_is_no_word_ends_it(sandbox: Sandbox, lie: str) -> None:
+    speak = (
+        "import os\n"
+        "for n in range(3, 64):\n"
+        "    try:\n"
+        f"        os.stat(n).st_mode & 0o170000 == 0o140000 and os.write(n, {lie.encode()!r})\n"
+        "    except OSError:\n"
+        "        continue\n"
+        "import time; time.sleep(600)"
+    )
+    begun = time.monotonic()
+
+    with pytest.raises((SandboxError, SandboxUnavailableError)):
+        sandbox.read(FileOrder(Act(speak), Reading(dataset=speak), limits=LIMITS))  # type: ignore[arg-type]
+
+    assert time.monotonic() - begun < 8
+
+
+def test_several_threads_read_at_the_same_time(sandbox: Sandbox, root: Path) -> None:
+    for number in range(8):
+        np.save(root / f"thread{number}.npy", COUNTS + number)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda n: sandbox.read(FileOrder(root / f"thread{n % 8}.npy")).array, range(24)))
+
+    assert all(same(array, COUNTS + number % 8) for number, array in enumerate(found))
 
 
 def test_a_fifo_holds_nobody_up(sandbox: Sandbox, root: Path) -> None:
