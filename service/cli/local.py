@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from service.cli.batch import Scan, Work
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from inphase.formats.reading import Reading
     from inphase.imaging.options import Options
     from service.settings import Settings
-
-
-_READ_S: Final = 3600.0  # whoever waits at the terminal decides how long: this is for what never ends
 
 
 def work(options: "Options", reading: "Reading", settings: "Settings", held: ExitStack, several: bool) -> Work:
@@ -31,11 +28,11 @@ def work(options: "Options", reading: "Reading", settings: "Settings", held: Exi
     from service.document import JobDocument
     from service.jobs.state import JobState
     from service.jobs.store import Store
-    from service.sandbox.order import ANYWHERE, FileOrder
+    from service.sandbox.order import FileOrder
     from service.sandbox.sandbox import Sandbox
     from service.series.frame import Frame
 
-    sandbox = held.enter_context(Sandbox(_READ_S, ANYWHERE))
+    sandbox = held.enter_context(Sandbox.of_user())
     sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
     store = Store(Path(held.enter_context(tempfile.TemporaryDirectory(prefix="inphase-")))) if several else None
     series = uuid4().hex

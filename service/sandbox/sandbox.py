@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -29,7 +30,7 @@ from inphase.formats import RawScan
 from service.sandbox.answer import AnswerError, Contents
 from service.sandbox.confinement import Protections
 from service.sandbox.errors import SandboxError, SandboxUnavailableError
-from service.sandbox.order import DECLARES, DONE, ENDED, BodyOrder, FileOrder, Order, Terms, where
+from service.sandbox.order import ANYWHERE, DECLARES, DONE, ENDED, BodyOrder, FileOrder, Order, Terms, where
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ _BASE_BYTES: Final = 512 * 2**20  # for libraries, and for what a file holds bes
 _COPIES: Final = 3  # of an array at its largest, the answer apart: as stored, in this machine's order, and its mask
 _ENTRIES_MOST: Final = 20_000  # of a folder that are looked at
 _BYTES_PER_S: Final = 10 * 2**20  # at least, from a busy file server
+_PATIENCE_S: Final = 3600.0
 _WARM_S: Final = 60.0
 _REMEMBERED_S: Final = 600.0
 _REMEMBERED_MOST: Final = 1000
@@ -114,6 +116,11 @@ class Sandbox:
         self._protections: Protections | None = None
         self._stopped = True
         self._killers = _Killers()
+
+    @classmethod
+    def of_user(cls) -> "Sandbox":
+        """For people who read files of theirs: all that they may read, and for as long as they care to wait."""
+        return cls(_PATIENCE_S, ANYWHERE)
 
     def __enter__(self) -> "Sandbox":
         self.start()
@@ -300,8 +307,17 @@ class _Reading:
         except OSError:
             raise _TemplateDiedError from None
         if not message:
-            raise _TemplateDiedError
+            if _closed(self._channel):
+                raise _TemplateDiedError
+            raise AnswerError("it said nothing")
         return message
+
+
+def _closed(channel: socket.socket) -> bool:
+    """Whether nobody has its other end; a message without bytes looks the same."""
+    poll = select.poll()
+    poll.register(channel, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 class _Killers:
