@@ -31,7 +31,7 @@ from training.networks.cascade import Cascade, LatentUNet, flat, head
 from training.networks.coherence import TYPICAL
 from training.networks.far_field import parts
 from training.networks.network import Network, in_format
-from training.objectives.truth import nearest, settled, squared_correlation
+from training.objectives.truth import nearest, squared_correlation, subvoxel_aligned
 from training.settings import FitSettings
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -261,7 +261,7 @@ def quality(module: PhaseRetrieval) -> Quality:
         known = (features["valid"] == KNOWN_VALID).float()
         draft = network.draft(network.patterns(**features))
         found = torch.complex(*search(draft, features["modulus"], known)[0].unbind(1))
-        likeness.append(squared_correlation(found, settled(nearest(batch.objects, found), found)).sqrt())
+        likeness.append(squared_correlation(found, subvoxel_aligned(nearest(batch.objects, found), found)).sqrt())
     searched = torch.cat(likeness)
     mean = {name: float(torch.stack([f[name] for f in figures]).mean()) for name in ("correlation", "R", "chi2")}
     return Quality(
@@ -306,11 +306,14 @@ def row(variant: Variant, cost: Cost, module: PhaseRetrieval) -> tuple[str, ...]
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=0.1, help="Of training on one core, for each variant.")] = 5.0,
-    runs: Annotated[Path, typer.Option(help="Folder of the training runs and their costs.")] = Path(
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="Each variant is trained for so many minutes on one core.")
+    ] = 5.0,
+    runs: Annotated[Path, typer.Option(help="The training runs and their costs are kept in this folder.")] = Path(
         "runs/architectures"
     ),
-    out: Annotated[Path, typer.Option(help="Markdown file.")] = RESULTS / "architectures.md",
+    out: Annotated[Path, typer.Option(help="The table is written to this Markdown file.")] = RESULTS
+    / "architectures.md",
 ) -> None:
     """Train every variant for the same time from the same start, on the same crystals,
     and judge all on the same others.

@@ -100,8 +100,11 @@ def iteration_cost(n: int, repeats: int = 9) -> list[str]:
 
 
 def main(
-    model: Annotated[str, typer.Option(help="name or name@version")] = "inphase-bcdi",
-    out: Annotated[Path, typer.Option(help="Markdown file.")] = ROOT / "benchmarks/results/first_path.md",
+    model: Annotated[
+        str, typer.Option(help="This network predicts the start, given as name or name@version.")
+    ] = "inphase-bcdi",
+    out: Annotated[Path, typer.Option(help="The table is written to this Markdown file.")] = ROOT
+    / "benchmarks/results/first_path.md",
 ) -> None:
     """Measure and write the table.
 

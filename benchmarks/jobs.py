@@ -116,9 +116,10 @@ class House:
 
 
 def main(
-    jobs: Annotated[int, typer.Option(min=20, help="Jobs under chaos, and jobs for the memory.")] = 500,
-    kills: Annotated[int, typer.Option(min=0, help="Workers killed in mid-computation.")] = 24,
-    out: Annotated[Path, typer.Option(help="Markdown file.")] = ROOT / "benchmarks/results/jobs.md",
+    jobs: Annotated[int, typer.Option(min=20, help="So many jobs run under chaos, and as many for the memory.")] = 500,
+    kills: Annotated[int, typer.Option(min=0, help="So many workers are killed in mid-computation.")] = 24,
+    out: Annotated[Path, typer.Option(help="The table is written to this Markdown file.")] = ROOT
+    / "benchmarks/results/jobs.md",
 ) -> None:
     """Measure and write the table.
 

@@ -1,4 +1,4 @@
-"""The claims of the 3D-CDI-NN paper, measured: python -m benchmarks.networks cdinn | strain"""
+"""These commands measure the claims of the 3D-CDI-NN paper: python -m benchmarks.networks"""
 
 import statistics
 import time
@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from benchmarks import ROOT
 from inphase import ambiguity
 from inphase.features import volume_features
+from inphase.imaging.candidates import retrieved
+from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.way import begin
 from inphase.models.repository import Repository
 from inphase.models.session import Session
 from inphase.retrieval.memory import kept_pages
 from inphase.retrieval.starts import random
 from training.data import HELD_OUT_SEED
-from training.evaluate.arms import prepared_by, refined
 from training.evaluate.machine import header
 from training.evaluate.measurements import REAL_CASES, measured
 from training.evaluate.scores import Score, scored
@@ -38,7 +40,9 @@ WEAK = CrystalSet(
     crystals=CrystalSettings(phase_rms=(0.05, 0.2), strain_free=0.0),
 )  # fmt: skip
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-Models = Annotated[Path, typer.Option(exists=True, file_okay=False, help="Model repository.")]
+Models = Annotated[
+    Path, typer.Option(exists=True, file_okay=False, help="The networks are read from this model repository.")
+]
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,12 @@ class Arm:
 
 @app.command(epilog="Example: python -m benchmarks.networks cdinn --model cdinn@1 --starts 5")
 def cdinn(
-    model: Annotated[str, typer.Option(help="name[@version] of the network.")] = "cdinn",
-    starts: Annotated[int, typer.Option(min=1, help="Random starts of the baseline.")] = 5,
+    model: Annotated[str, typer.Option(help="This network is measured, given as name[@version].")] = "cdinn",
+    starts: Annotated[int, typer.Option(min=1, help="The baseline takes so many random starts.")] = 5,
     models: Models = ROOT / "models",
-    out: Annotated[Path, typer.Option(help="Markdown file.")] = RESULTS / "cdinn.md",
+    out: Annotated[Path, typer.Option(help="The table is written to this Markdown file.")] = RESULTS / "cdinn.md",
 ) -> None:
-    """Prediction and automatic differentiation against 620 ER/HIO iterations, on one core, on the real crystals."""
+    """Compare prediction and automatic differentiation with 620 ER/HIO iterations, on one core, on real crystals."""
     torch.set_num_threads(1)
     version = Repository(models, model).resolve(None)
     session = Session(version, threads=1)
@@ -71,20 +75,20 @@ def cdinn(
 
 
 def _compared(pattern: PreparedPattern, session: Session, starts: int) -> Iterator[str]:
-    refined(pattern, "ER+HIO+2*ADAM | SW(every=1) | AVERAGE(last=2)", pattern.network_start())  # compiles
+    retrieved(pattern, "ER+HIO+2*ADAM | SW(every=1) | AVERAGE(last=2)", pattern.network_start())  # compiles
     prediction = _prediction_s(session, pattern)
     alone = Arm("network alone", prediction, scored(pattern.guess, pattern, None).score)
     arms = [alone]
     for recipe in (f"100*ADAM | {SHRINK}", f"300*ADAM | {SHRINK}", f"1000*ADAM | {SHRINK}"):
-        begin = time.perf_counter()
-        found, _ = refined(pattern, recipe, pattern.network_start())[0]
-        seconds = prediction + time.perf_counter() - begin
-        arms.append(Arm(f"network, {recipe}", seconds, scored(found, pattern, None).score))
+        started = time.perf_counter()
+        (found,) = retrieved(pattern, recipe, pattern.network_start())
+        seconds = prediction + time.perf_counter() - started
+        arms.append(Arm(f"network, {recipe}", seconds, scored(found.candidate, pattern, None).score))
     runs = []
     for seed in range(starts):
-        begin = time.perf_counter()
-        found, _ = refined(pattern, BASELINE, random(pattern.problem, 1, seed))[0]
-        runs.append(Arm(BASELINE, time.perf_counter() - begin, scored(found, pattern, None).score))
+        started = time.perf_counter()
+        (found,) = retrieved(pattern, BASELINE, random(pattern.problem, 1, seed))
+        runs.append(Arm(BASELINE, time.perf_counter() - started, scored(found.candidate, pattern, None).score))
     runs.sort(key=lambda run: run.score.chi2)
     seconds = statistics.median(run.seconds for run in runs)
     arms += [
@@ -107,9 +111,9 @@ def _prediction_s(session: Session, pattern: PreparedPattern) -> float:
     problem, card = pattern.problem, session.version.card
     found = []
     for _ in range(7):
-        begin = time.perf_counter()
+        started = time.perf_counter()
         session.infer(volume_features(problem.modulus**2, problem.mask, problem.free, card.inputs))
-        found.append(time.perf_counter() - begin)
+        found.append(time.perf_counter() - started)
     return statistics.median(found)
 
 
@@ -117,12 +121,15 @@ def _prediction_s(session: Session, pattern: PreparedPattern) -> float:
     epilog="Example: python -m benchmarks.networks strain --model cdinn@1 --model cdinn-strained@1 --crystals 96"
 )
 def strain(
-    model: Annotated[list[str], typer.Option(help="name[@version]; repeat for several.")],
-    crystals: Annotated[int, typer.Option(min=3, help="Weakly strained held-out crystals.")] = 96,
+    model: Annotated[
+        list[str],
+        typer.Option(help="This network is measured, given as name[@version]; repeat the option for several."),
+    ],
+    crystals: Annotated[int, typer.Option(min=3, help="So many weakly strained held-out crystals are predicted.")] = 96,
     models: Models = ROOT / "models",
-    out: Annotated[Path, typer.Option(help="Markdown file.")] = RESULTS / "weak_strain.md",
+    out: Annotated[Path, typer.Option(help="The table is written to this Markdown file.")] = RESULTS / "weak_strain.md",
 ) -> None:
-    """How often a network gives the twin, and by how much it over-predicts the phase of weakly strained crystals.
+    """Count how often a network gives the twin, and how far it over-predicts the phase of weakly strained crystals.
 
     To see what crystals without strain teach, train twice, the second time with --set crystals.strain_free=0.
     """
@@ -165,7 +172,7 @@ class Weak:
 
 def _weak(session: Session, i: int) -> Weak:
     made = specimen(WEAK, i)
-    guess = prepared_by(made.scan, Options(), session).guess
+    guess = begin(made.scan, Options(), session, Clock())[0].guess
     aligned, alignment = ambiguity.align(guess.object, made.truth.object)
     crystal = made.truth.crystal
     true, predicted = (_rms_phase(np.where(crystal, obj, 0)) for obj in (made.truth.object, aligned))

@@ -196,9 +196,16 @@ def figure(cases: Sequence[Case], path: Path) -> None:
 
 def main() -> None:
     """Measure and write."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0], epilog="Example: python -m benchmarks.relaxation")
-    parser.add_argument("--cells", type=int, nargs="+", default=BLOCKS, help="edges of the blocks in unit cells")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of relaxation.md and relaxation.png")
+    parser = ArgumentParser(
+        description="Measure what the minimisation of a gold crystal leaves of its strain.",
+        epilog="Example: python -m benchmarks.relaxation",
+    )
+    parser.add_argument(
+        "--cells", type=int, nargs="+", default=BLOCKS, help="The edges of the blocks have so many unit cells."
+    )
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, help="relaxation.md and relaxation.png are written to this folder."
+    )
     options = parser.parse_args()
     cases = [measure(cells) for cells in options.cells]
     text = report(cases)

@@ -246,10 +246,19 @@ def report(arms: Sequence[Arm], settings: object) -> str:
 
 def main() -> None:
     """Measure and write."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0], epilog="Example: python -m benchmarks.simulators")
-    parser.add_argument("--shard", type=Path, default=HELD_OUT, help="atomistic crystals to compare with")
-    parser.add_argument("--crystals", type=int, default=128, help="of the fast simulator, per arm")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of simulators.md and simulators.png")
+    parser = ArgumentParser(
+        description="Compare the fast simulator with crystals made of atoms.",
+        epilog="Example: python -m benchmarks.simulators",
+    )
+    parser.add_argument(
+        "--shard", type=Path, default=HELD_OUT, help="The comparison is with the atomistic crystals of this shard."
+    )
+    parser.add_argument(
+        "--crystals", type=int, default=128, help="The fast simulator makes so many crystals for each arm."
+    )
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, help="simulators.md and simulators.png are written to this folder."
+    )
     options = parser.parse_args()
     arms = [
         arm("atomistic", shards.read(options.shard)),

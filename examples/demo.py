@@ -88,12 +88,17 @@ class Answer:
 
 def main(
     file: Annotated[
-        Path | None, typer.Option(help="your measurement: HDF5, npy, npz, TIFF stack, or a folder of TIFF frames")
+        Path | None,
+        typer.Option(
+            help="This measurement is reconstructed: HDF5, npy, npz, a TIFF stack or a folder of TIFF frames."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="of the simulated crystal and its measurement")] = 7,
-    refine: Annotated[str, typer.Option(help="recipe or preset of the refinement")] = "fast",
-    domain: Annotated[str, typer.Option(help="what the numbers of your file are: counts or modulus")] = "counts",
-    out: Annotated[Path, typer.Option(help="folder for everything that is written")] = Path("demo-out"),
+    seed: Annotated[int, typer.Option(help="Another seed simulates another crystal and its measurement.")] = 7,
+    refine: Annotated[str, typer.Option(help="The image is refined by this recipe or preset.")] = "fast",
+    domain: Annotated[
+        str, typer.Option(help="The numbers of your file are photon counts (counts) or their square root (modulus).")
+    ] = "counts",
+    out: Annotated[Path, typer.Option(help="Everything that is written goes into this folder.")] = Path("demo-out"),
 ) -> None:
     """See a diffraction pattern become a 3D image."""
     if file is not None and not file.exists():

@@ -54,11 +54,13 @@ class ProblemError(BaseModel):
 class Problem(BaseModel):
     """RFC 9457."""
 
-    type: str = Field(description="urn:inphase:error:<kind>, stable", examples=["urn:inphase:error:recipe"])
+    type: str = Field(
+        description="The type is urn:inphase:error:<kind> and never changes.", examples=["urn:inphase:error:recipe"]
+    )
     title: str
     status: int
-    detail: str = Field(description="what is wrong, where, and what to do")
-    instance: str = Field(description="the path of the request")
+    detail: str = Field(description="The text says what is wrong, where, and what to do.")
+    instance: str = Field(description="This is the path of the request.")
     request_id: str
     errors: list[ProblemError] | None = None
 

@@ -17,7 +17,10 @@ from inphase.errors import InphaseError
 from service.errors import ApiError
 
 _header = APIKeyHeader(
-    name="Authorization", scheme_name="Apikey", description="`Apikey <key>` or `Bearer <key>`", auto_error=False
+    name="Authorization",
+    scheme_name="Apikey",
+    description="The header is `Apikey <key>` or `Bearer <key>`.",
+    auto_error=False,
 )
 
 
@@ -57,7 +60,7 @@ class Key(BaseModel):
 
     owner: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     scope: Scope
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the key")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="This is the SHA-256 of the key.")
 
     @classmethod
     def of(cls, key: str, owner: str, scope: Scope) -> "Key":

@@ -28,22 +28,31 @@ class Bounds(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    body_bytes: int = Field(4096 * MIB, gt=0, description="one request's body")
-    bytes_in_flight: int = Field(8192 * MIB, gt=0, description="bodies of all requests at work together")
-    array_bytes: int = Field(4096 * MIB, gt=0, description="one decoded measurement")
-    json_bytes: int = Field(1 * MIB, gt=0, description="a JSON body")
-    read_s: float = Field(
-        10.0, gt=0, description="reading one measurement, beside a second for every 10 MiB of its files"
+    body_bytes: int = Field(4096 * MIB, gt=0, description="The body of one request has at most so many bytes.")
+    bytes_in_flight: int = Field(
+        8192 * MIB, gt=0, description="The bodies of all requests at work have at most so many bytes together."
     )
-    wait_s: float = Field(300.0, ge=0, description="longest `wait`")
-    store_bytes: int = Field(64 * 1024 * MIB, gt=0, description="arrays of all jobs on disk")
-    result_age_s: float = Field(7 * 86400.0, gt=0, description="results older than this are deleted")
-    queued_jobs: int = Field(1000, gt=0, description="jobs that wait to be read or refined")
-    job_s: float = Field(600.0, gt=0, description="one refinement")
-    streams: int = Field(200, gt=0, description="clients that follow a job's events at the same time")
-    series_scans: int = Field(2000, gt=0, description="scans of one series")
+    array_bytes: int = Field(4096 * MIB, gt=0, description="One decoded measurement has at most so many bytes.")
+    json_bytes: int = Field(1 * MIB, gt=0, description="A JSON body has at most so many bytes.")
+    read_s: float = Field(
+        10.0,
+        gt=0,
+        description="Reading one measurement takes at most so many seconds, and one more for every 10 MiB of its files.",
+    )
+    wait_s: float = Field(300.0, ge=0, description="A request may `wait` at most so many seconds.")
+    store_bytes: int = Field(
+        64 * 1024 * MIB, gt=0, description="The arrays of all jobs take at most so many bytes of disk."
+    )
+    result_age_s: float = Field(7 * 86400.0, gt=0, description="Results older than so many seconds are deleted.")
+    queued_jobs: int = Field(1000, gt=0, description="At most so many jobs wait to be read or refined.")
+    job_s: float = Field(600.0, gt=0, description="One refinement takes at most so many seconds.")
+    streams: int = Field(200, gt=0, description="At most so many clients follow the events of jobs at the same time.")
+    series_scans: int = Field(2000, gt=0, description="One series has at most so many scans.")
     job_bytes: int | None = Field(
-        None, gt=0, description="memory of one refinement; None: an equal share of 80 % of the machine's"
+        None,
+        gt=0,
+        description="One refinement takes at most so many bytes of memory; by default it gets an equal share of 80 % of the "
+        "machine's.",
     )
 
 
@@ -56,30 +65,49 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INPHASE_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
-    api_key: SecretStr | None = Field(None, description="generated and printed once when none is set")
-    keys_file: Path | None = Field(None, description="more keys, each with owner and scope: a YAML file")
+    host: str = Field("127.0.0.1", description="The service listens on this address.")
+    port: int = Field(8000, ge=0, le=65535, description="The service listens on this port; 0 takes a free one.")
+    api_key: SecretStr | None = Field(
+        None, description="Every request needs this key; one is made and printed once where none is set."
+    )
+    keys_file: Path | None = Field(None, description="This YAML file holds more keys, each with its owner and scope.")
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (), description="folders whose files may be named in a request"
+        (), description="Requests may name the files of these folders, which are separated like those of PATH."
     )
     state_dir: Path | None = Field(
         default_factory=lambda: _below_home("XDG_STATE_HOME", ".local/state"),
-        description="records, arrays and the embedded Redis; None where this user has no home: `state` says so",
+        description="Records, arrays and the embedded Redis live in this folder; it must be set where the user has no home "
+        "folder or may not write to it.",
     )
-    models_dir: Path = Field(default_factory=default_root)
-    model: str = Field(DEFAULT, description="the model of requests that name none")
+    models_dir: Path = Field(
+        default_factory=default_root, description="The networks are read from this model repository."
+    )
+    model: str = Field(DEFAULT, description="This network is taken where a request names none.")
     redis_url: str | None = Field(
         default_factory=lambda: os.environ.get("REDIS_URL") or None,
-        description="an own Redis is started when none is set",
+        description="The queue is in this Redis; the service starts its own where none is set.",
     )
-    redis_password: SecretStr | None = Field(None, description="of that Redis, where the URL has none")
-    queue: bool = Field(True, description="false: predictions only, no Redis, no worker, no record")
-    workers: int = Field(1, ge=0, description="refinements at a time, each in a process of its own beside the service")
-    device: str = Field("cpu", description="device of the refinement: cpu, cuda, cuda:1")
-    threads: int | None = Field(None, ge=1, description="threads of the network and of the refinement; None: all cores")
-    compute_slots: int = Field(2, ge=1, description="requests that decode, preprocess and predict at the same time")
-    drain_s: float = Field(10.0, ge=0, description="how long requests and jobs at work may go on after SIGTERM")
+    redis_password: SecretStr | None = Field(
+        None, description="This is the password of that Redis, where its URL has none."
+    )
+    queue: bool = Field(
+        True, description="With false the service only predicts: it has no Redis, no worker and no records."
+    )
+    workers: int = Field(
+        1,
+        ge=0,
+        description="The service starts so many workers; each refines one job at a time in a process of its own.",
+    )
+    device: str = Field("cpu", description="The refinement runs on this device: cpu, cuda or cuda:1.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="The network and the refinement each use so many threads; by default they use all cores.",
+    )
+    compute_slots: int = Field(2, ge=1, description="So many requests decode, preprocess and predict at the same time.")
+    drain_s: float = Field(
+        10.0, ge=0, description="After SIGTERM requests and jobs at work may go on for so many seconds."
+    )
     bounds: Bounds = Field(default_factory=Bounds)
 
     @field_validator("data_roots", mode="before")

@@ -108,12 +108,15 @@ def test_decisions_have_one_form(path: Path) -> None:
 
 
 def test_settings_are_documented() -> None:
-    """Every setting of the service stands in the reference, under the name that sets it."""
+    """Every setting of the service stands in the reference, under the name that sets it and with its description."""
     from service.settings import Bounds, Settings
 
     names = [f"INPHASE_{name.upper()}" for name in Settings.model_fields if name != "bounds"]
     names += [f"INPHASE_BOUNDS__{name.upper()}" for name in Bounds.model_fields]
     assert re.findall(r"^\| `(INPHASE_\w+)`", page("docs/reference/settings.md"), re.MULTILINE) == names
+    told = [row[2] for row in rows("docs/reference/settings.md") if row[0].startswith("`INPHASE_")]
+    fields = [field for name, field in Settings.model_fields.items() if name != "bounds"]
+    assert told == [field.description for field in (*fields, *Bounds.model_fields.values())]
 
 
 def test_formats_are_documented() -> None:

@@ -10,6 +10,7 @@ import typer
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # which would take [default: ...] for markup
     help="Train the networks of inphase and export them to the model repository.",
 )
 
@@ -19,35 +20,47 @@ def main_options() -> None:
     """Train the networks of inphase and export them to the model repository."""
 
 
-@app.command()
+@app.command(
+    epilog="Example: inphase-train fit --config training/configs/inphase-bcdi.yaml --max-time 00:01:00:00",
+)
 def fit(
-    config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="YAML file of the run.")],
+    config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The run is described by this YAML file.")],
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run, by default runs/<configuration>. An interrupted run goes on."),
+        typer.Option(
+            help="The run is written to this folder, where an interrupted one goes on [default: runs/<configuration>]."
+        ),
     ] = None,
     max_time: Annotated[
-        str | None, typer.Option(help="Wall-clock budget DD:HH:MM:SS; the learning rate follows it.")
+        str | None, typer.Option(help="The run takes so long, DD:HH:MM:SS; the learning rate follows this budget.")
     ] = None,
     crystals: Annotated[
-        int | None, typer.Option(min=1, help="Budget in crystals; neither given: the `budget` of the configuration.")
+        int | None,
+        typer.Option(
+            min=1, help="The run sees so many crystals; without either budget it is the `budget` of the configuration."
+        ),
     ] = None,
     devices: Annotated[
-        int | None, typer.Option(min=1, help="Processes, one per GPU or on the CPU; default: all GPUs, or one process.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="The run has so many processes, one for each GPU [default: all GPUs, or one process on the CPU].",
+        ),
     ] = None,
     begin: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Checkpoint whose weights the run begins with."),
+        typer.Option(exists=True, dir_okay=False, help="The run begins with the weights of this checkpoint."),
     ] = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting: batch=64, crystals.strain_free=0."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="This changes a setting of the file, such as batch=64 or crystals.strain_free=0; repeat it for more.",
+        ),
     ] = None,
 ) -> None:
-    """Fit a network on every accelerator that is there, or on the CPU.
-
-    Example: inphase-train fit --config training/configs/inphase-bcdi.yaml --max-time 00:01:00:00 --set batch=16
-    """
+    """Fit a network on every accelerator that is there, or on the CPU."""
     from training.fit import fit as run_fit
     from training.fit import parse_time
     from training.settings import read
@@ -69,44 +82,60 @@ def fit(
     typer.echo(f"checkpoint: {found}")
 
 
-@app.command()
+@app.command(
+    epilog="Example: inphase-train simulate --out scan.h5 --seed 7",
+)
 def simulate(
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="HDF5 file of the raw frames; the truth goes to <stem>.truth.npz beside it."),
+        typer.Option(
+            "--out", "-o", help="The raw frames go to this HDF5 file, and the truth to <stem>.truth.npz beside it."
+        ),
     ],
-    seed: Annotated[int, typer.Option(help="Another seed, another crystal.")] = 1,
-    photons: Annotated[float, typer.Option(min=1.0, help="Total photons of the curve.")] = 2e7,
+    seed: Annotated[int, typer.Option(help="Another seed gives another crystal.")] = 1,
+    photons: Annotated[float, typer.Option(min=1.0, help="The whole curve has so many photons.")] = 2e7,
 ) -> None:
-    """Simulate a raw rocking curve with gaps, hot and dead pixels and an off-centre peak.
-
-    Example: inphase-train simulate --out scan.h5 --seed 7
-    """
+    """Simulate a raw rocking curve with gaps, hot and dead pixels and an off-centre peak."""
     from training.simulate.scan import ScanSettings, simulate_scan, write
 
     write(simulate_scan(seed, ScanSettings(photons=photons), progress=typer.echo), out)
     typer.echo(f"wrote {out} and {out.with_suffix('.truth.npz')}")
 
 
-@app.command()
+@app.command(
+    epilog="Example: inphase-train atomistic --out shards/ --crystals 24 --seed 1 --processes 2",
+)
 def atomistic(
     out: Annotated[
-        Path, typer.Option("--out", "-o", file_okay=False, help="Folder of the shards, one HDF5 file each.")
+        Path,
+        typer.Option(
+            "--out", "-o", file_okay=False, help="The shards are written to this folder, each as an HDF5 file."
+        ),
     ],
-    crystals: Annotated[int, typer.Option(min=1, help="How many crystals the folder shall hold.")] = 24,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other crystals; those of 0 are held out.")] = 1,
-    processes: Annotated[int, typer.Option(min=1, help="Crystals made at a time, each on one core.")] = 1,
-    cells: Annotated[int, typer.Option(min=8, help="Edge of the gold block in unit cells of 0.408 nm.")] = 50,
-    strain: Annotated[float, typer.Option(min=0.0, max=0.05, help="Largest strain applied.")] = 0.01,
+    crystals: Annotated[int, typer.Option(min=1, help="The folder shall hold so many crystals.")] = 24,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Another seed gives other crystals; those of seed 0 are held out.")
+    ] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="So many crystals are made at a time, each on one core.")] = 1,
+    cells: Annotated[
+        int, typer.Option(min=8, help="The edge of the gold block has so many unit cells of 0.408 nm.")
+    ] = 50,
+    strain: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=0.05, help="The strain that is applied is at most so large, as a fraction of the length."
+        ),
+    ] = 0.01,
     relaxation_steps: Annotated[
-        int, typer.Option(min=0, help="Minimiser steps after straining: the more, the less strain is left.")
+        int,
+        typer.Option(
+            min=0, help="The minimiser takes so many steps after straining; the more, the less strain is left."
+        ),
     ] = 60,
 ) -> None:
-    """Make faceted, strained gold crystals atom by atom (LAMMPS). Stopped with Ctrl-C, the same command goes on.
+    """Make faceted, strained gold crystals atom by atom (LAMMPS). After Ctrl-C the same command goes on.
 
-    Takes about half a minute of one core per crystal and needs the extra [atomistic].
-
-    Example: inphase-train atomistic --out shards/ --crystals 24 --seed 1 --processes 2
+    A crystal takes about half a minute of one core; the command needs the extra `atomistic`.
     """
     from training.simulate.atomistic.producer import ProducerError, Progress, produce
     from training.simulate.atomistic.relaxation import AtomisticExtraError
@@ -136,21 +165,30 @@ def atomistic(
         typer.echo(f"shard: {path}")
 
 
-@app.command()
+@app.command(
+    epilog="Example: inphase-train finetune --checkpoint last.ckpt --pattern a.npz --held-out b.npz --run runs/on-a",
+)
 def finetune(
-    checkpoint: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint of a fit.")],
-    pattern: Annotated[list[Path], typer.Option(exists=True, help="Measurement to learn from; repeat for several.")],
-    held_out: Annotated[list[Path], typer.Option(exists=True, help="Measurement to judge by; repeat for several.")],
-    run: Annotated[Path, typer.Option(help="Folder of the run. An interrupted run goes on.")],
-    modulus: Annotated[bool, typer.Option("--modulus", help="The files hold moduli, not counts.")] = False,
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-6,
-    max_time: Annotated[str | None, typer.Option(help="Wall-clock budget DD:HH:MM:SS.")] = None,
-    crystals: Annotated[int, typer.Option(min=1, help="Budget in augmented patterns.")] = 160_000,
+    checkpoint: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="The weights are those of this checkpoint of a fit.")
+    ],
+    pattern: Annotated[
+        list[Path],
+        typer.Option(exists=True, help="The network learns from this measurement; repeat the option for several."),
+    ],
+    held_out: Annotated[
+        list[Path],
+        typer.Option(exists=True, help="The network is judged by this measurement; repeat the option for several."),
+    ],
+    run: Annotated[Path, typer.Option(help="The run is written to this folder, where an interrupted one goes on.")],
+    modulus: Annotated[
+        bool, typer.Option("--modulus", help="The numbers of the files are moduli, not photon counts.")
+    ] = False,
+    rate: Annotated[float, typer.Option(help="The learning rate is so large.")] = 1e-6,
+    max_time: Annotated[str | None, typer.Option(help="The run takes so long, DD:HH:MM:SS.")] = None,
+    crystals: Annotated[int, typer.Option(min=1, help="The run sees so many augmented patterns.")] = 160_000,
 ) -> None:
-    """Go on with measured crystals, turned, resampled and mirrored, and judge by others (AutoPhaseNN 2022).
-
-    Example: inphase-train finetune --checkpoint last.ckpt --pattern a.npz --held-out b.npz --run runs/on-a
-    """
+    """Go on with measured crystals, turned, resampled and mirrored, and judge by others (AutoPhaseNN 2022)."""
     from inphase.errors import InphaseError
     from inphase.pattern import Domain
     from training.experiment import Experiment
@@ -173,22 +211,30 @@ def finetune(
     typer.echo(f"checkpoint: {found.checkpoint}")
 
 
-@app.command()
+@app.command(
+    epilog="Example: inphase-train export --checkpoint runs/inphase-bcdi/last.ckpt --version 1",
+)
 def export(
-    checkpoint: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Checkpoint of a fit.")],
-    version: Annotated[int, typer.Option(min=1, help="Version to publish.")],
+    checkpoint: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="The weights are those of this checkpoint of a fit.")
+    ],
+    version: Annotated[int, typer.Option(min=1, help="The network is published as this version.")],
     name: Annotated[
-        str | None, typer.Option(help="Model name: architecture-variant; by default the architecture's.")
+        str | None,
+        typer.Option(
+            help="The network is published under this name, architecture-variant [default: the architecture's]."
+        ),
     ] = None,
-    models: Annotated[Path, typer.Option(help="Model repository.")] = Path("models"),
+    models: Annotated[Path, typer.Option(help="The network is written to this model repository.")] = Path("models"),
     metrics: Annotated[
-        Path | None, typer.Option(exists=True, help="YAML of reference figures on real measurements.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            help="This YAML file holds the figures of the network on real measurements, which the card quotes.",
+        ),
     ] = None,
 ) -> None:
-    """Export a checkpoint as a version of the model repository, checked against torch.
-
-    Example: inphase-train export --checkpoint runs/inphase-bcdi/last.ckpt --version 1
-    """
+    """Export a checkpoint as a version of the model repository, checked against torch."""
     import yaml
 
     from training.export import export as run_export
@@ -197,25 +243,37 @@ def export(
     typer.echo(f"exported: {run_export(checkpoint, models, name, version, figures)}")
 
 
-@app.command()
+@app.command(
+    epilog="Example: inphase-train evaluate --model inphase-bcdi@9 --model autophasenn@1 --out benchmarks/results",
+)
 def evaluate(
-    model: Annotated[list[str], typer.Option(help="name@version, or name for the newest; repeat for several.")],
-    models: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Model repository.")] = Path("models"),
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help="This network is judged, name@version or name for the newest; repeat the option for several."
+        ),
+    ],
+    models: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="The networks are read from this model repository.")
+    ] = Path("models"),
     crystals: Annotated[
-        int, typer.Option(min=4, help="Held-out crystals of the training distribution; other sets have an eighth each.")
+        int,
+        typer.Option(
+            min=4,
+            help="So many held-out crystals of the training distribution are judged; other sets have an eighth each.",
+        ),
     ] = 60,
-    refine: Annotated[str, typer.Option(help="Preset or recipe that refines the networks' images.")] = "fast",
-    kept: Annotated[Path, typer.Option(help="Folder of finished results: an interrupted run goes on.")] = Path(
-        "build/evaluation"
-    ),
-    out: Annotated[Path, typer.Option(help="Folder of evaluation.md and its figures.")] = Path("benchmarks/results"),
+    refine: Annotated[str, typer.Option(help="The networks' images are refined by this preset or recipe.")] = "fast",
+    kept: Annotated[
+        Path, typer.Option(help="Finished results are kept in this folder, so that an interrupted run goes on.")
+    ] = Path("build/evaluation"),
+    out: Annotated[
+        Path, typer.Option(help="The page evaluation.md and its figures are written to this folder.")
+    ] = Path("benchmarks/results"),
 ) -> None:
-    """Judge exported networks on the same held-out crystals and real measurements, through the service's own pipeline.
-
-    Example: inphase-train evaluate --model inphase-bcdi@9 --model autophasenn@1 --out benchmarks/results
-    """
+    """Judge exported networks on held-out crystals and real measurements, on the way that the service takes."""
     from inphase.errors import InphaseError
-    from training.evaluate.arms import Plan
+    from training.evaluate.plan import Plan
     from training.evaluate.report import report
 
     named = " ".join(f"--model {reference}" for reference in model)

@@ -29,7 +29,7 @@ from training.networks import predict
 from training.networks.coherence import Coherence
 from training.networks.far_field import FarField
 from training.networks.network import Network, in_format
-from training.objectives.truth import nearest, settled
+from training.objectives.truth import nearest, subvoxel_aligned
 from training.settings import FitSettings
 from training.transform import AXES
 
@@ -130,7 +130,7 @@ def agreement(path: Path, network: Network, settings: FitSettings, crystals: int
     found = torch.polar(
         *map(torch.from_numpy, session.run(OUTPUTS, {name: value.numpy() for name, value in features.items()}))
     )
-    expected = settled(nearest(expected, found), found)
+    expected = subvoxel_aligned(nearest(expected, found), found)
     inside = expected.abs() > SUPPORT_THRESHOLD * expected.abs().amax(AXES, keepdim=True)
     offset = (found * expected.conj()).sum(AXES, keepdim=True)
     turn = (found * expected.conj() * offset.conj()).angle()

@@ -115,5 +115,5 @@ def image(tree: Tree) -> tuple[str, h5py.Dataset]:
     ]
     images = [(name, item) for name, item in images if not _AUXILIARY.search(name)] or images
     if not images:
-        raise DataError(f"{tree.path}: holds no image of real numbers; {tree.listing()}")
+        raise DataError(f"{tree.path}: holds no rocking curve and no image of real numbers; {tree.listing()}")
     return min(images, key=lambda each: (-each[1].size, not each[0].endswith("data"), each[0]))

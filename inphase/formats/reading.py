@@ -16,18 +16,19 @@ class Reading:
     dataset: str | None = field(
         default=None,
         metadata={
-            "description": "the array inside a container, or the beginning of the frames' names",
+            "description": "This is the array inside a container, or the beginning of the frames' names.",
             "max_length": 1024,
         },
     )
     dark: Path | None = field(
-        default=None, metadata={"description": "the detector's bad-pixel map (TIFF, npy): a pixel above 1 is bad"}
+        default=None,
+        metadata={"description": "This is the detector's bad-pixel map (TIFF, npy); a pixel above 1 is bad."},
     )
-    flat: Path | None = field(default=None, metadata={"description": "the detector's flat field (TIFF, npy)"})
+    flat: Path | None = field(default=None, metadata={"description": "This is the detector's flat field (TIFF, npy)."})
     roi: str | None = field(
         default=None,
         metadata={
-            "description": "the rows and columns of the maps that the frames show, r0:r1,c0:c1",
+            "description": "The frames show these rows and columns of the maps, r0:r1,c0:c1.",
             "max_length": 100,
             "examples": ["0:256,0:256"],
         },
@@ -35,29 +36,31 @@ class Reading:
     beamline: str | None = field(
         default=None,
         metadata={
-            "description": "where it was measured: 34-ID-C, ID01, ID27, P10, NanoMAX, SIXS, CRISTAL, or a YAML file that "
-            "describes a beamline",
+            "description": "The scan was measured here: 34-ID-C, ID01, ID27, P10, NanoMAX, SIXS, CRISTAL, or a YAML "
+            "file that describes a beamline.",
             "max_length": 4096,
         },
     )
     spec: Path | None = field(
         default=None,
-        metadata={"description": "the SPEC or FIO file with the motors; without it, the one beside the frames"},
+        metadata={
+            "description": "The motors are read from this SPEC or FIO file; without it, from the one beside the frames."
+        },
     )
     scan: int | None = field(
-        default=None, metadata={"description": "the number of the scan in a file of several", "ge": 0}
+        default=None, metadata={"description": "The scan has this number in a file of several.", "ge": 0}
     )
     sample: str | None = field(
-        default=None, metadata={"description": "the sample's name in the beamline's paths", "max_length": 200}
+        default=None, metadata={"description": "The sample has this name in the beamline's paths.", "max_length": 200}
     )
     detector: str | None = field(
-        default=None, metadata={"description": "the detector's name in the beamline's paths", "max_length": 200}
+        default=None, metadata={"description": "The detector has this name in the beamline's paths.", "max_length": 200}
     )
     set: dict[str, float] = field(
         default_factory=dict,
         metadata={
-            "description": "numbers that the file lacks or has wrong: energy (keV), distance (m), pixel_row and pixel_column "
-            "(m), direct_beam_row and direct_beam_column (pixels of the whole frame), a motor (deg)",
+            "description": "These numbers replace what the file lacks or has wrong: energy (keV), distance (m), pixel_row "
+            "and pixel_column (m), direct_beam_row and direct_beam_column (pixels of the whole frame), or a motor (deg).",
             "max_length": 50,
             "examples": [{"distance": 1.83}],
         },

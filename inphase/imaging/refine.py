@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from inphase.errors import DataError
 from inphase.imaging import report
+from inphase.imaging.candidates import retrieved
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import CONVENTIONAL
 from inphase.imaging.prepared import PreparedPattern
@@ -14,7 +15,7 @@ from inphase.imaging.retrievals import Retrievals
 from inphase.imaging.way import CommonFrame, judge
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.ensemble import Candidate, assess, best_of
-from inphase.retrieval.starts import Starts, of_every_kind, random, together
+from inphase.retrieval.starts import Starts, of_every_kind, random
 
 
 def refine(
@@ -33,12 +34,7 @@ def refine(
     retrievals = retrievals or Retrievals()
 
     def run(recipe: str, *batches: Starts) -> list[Candidate]:
-        kinds = [batch.kind for batch in batches for _ in batch.objects]
-        solutions = retrievals(prepared.problem, recipes.resolve(recipe), together(batches))
-        return [
-            Candidate(s.object, s.support, prepared.measure(s.object, s.support, s.kernel), kind, s.kernel)
-            for s, kind in zip(solutions, kinds, strict=True)
-        ]
+        return [each.candidate for each in retrieved(prepared, recipe, *batches, retrievals=retrievals)]
 
     start = found.start
     with clock("refine"):

@@ -21,7 +21,7 @@ from service.lifecycle import Services
 from service.security import Scope, TheCaller
 
 T = TypeVar("T")
-JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
+JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="The id of a job has 32 hexadecimal digits.")]
 
 
 def services(request: Request) -> Services:

@@ -93,7 +93,7 @@ def _sent(job_id: str, event: Event) -> ServerSentEvent:
     "/{job_id}/preview",
     summary="A picture of a job",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}, 404: {"description": "no picture yet"}},
+    responses={200: {"content": {"image/png": {}}}, 404: {"description": "There is no picture yet."}},
 )
 async def preview(job_id: JobId, request: Request, services: TheServices) -> Response:
     """Three central slices (PNG): amplitudes above, phases below. Of the newest image: the result, the iterate, the network's."""

@@ -103,11 +103,22 @@ async def index(
     caller: TheCaller,
     state: JobState | None = None,
     series: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$")] = None,
-    owner: Annotated[str | None, Query(max_length=64, description="of others: with an admin's key")] = None,
-    model: Annotated[str | None, Query(max_length=100, description="name or name@version")] = None,
+    owner: Annotated[
+        str | None,
+        Query(max_length=64, description="Only jobs of this owner are listed; the jobs of others need an admin's key."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        Query(max_length=100, description="Only jobs of this network are listed, given as name or name@version."),
+    ] = None,
     trust: Level | None = None,
-    since: Annotated[datetime | None, Query(description="created at or after; UTC unless an offset is given")] = None,
-    until: Annotated[datetime | None, Query(description="created at or before")] = None,
+    since: Annotated[
+        datetime | None,
+        Query(description="Only jobs created at this time or later are listed; it is UTC unless an offset is given."),
+    ] = None,
+    until: Annotated[
+        datetime | None, Query(description="Only jobs created at this time or earlier are listed.")
+    ] = None,
     cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> JobList:
@@ -160,7 +171,7 @@ async def one(job_id: JobId, services: TheServices) -> Response:
     "/{job_id}",
     summary="Cancel a job",
     response_model=JOB,
-    responses={202: {"model": JOB}, 409: {"description": "the job has succeeded or failed already"}},
+    responses={202: {"model": JOB}, 409: {"description": "The job has succeeded or failed already."}},
     dependencies=[Submits],
 )
 async def cancel(job_id: JobId, services: TheServices) -> Response:

@@ -39,7 +39,7 @@ class ModelDetails(ModelSummary):
     """One model with the cards of its versions."""
 
     cards: list[dict[str, Any]] = Field(
-        description="one for each version, the oldest first, as docs/reference/models says"
+        description="There is one card for each version, the oldest first, as docs/reference/models describes them."
     )
 
 

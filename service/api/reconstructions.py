@@ -56,11 +56,18 @@ class Call(JobOptions):
     """The query: options, how octets are an array, and what to answer."""
 
     dtype: Annotated[
-        str | None, Field(max_length=40, description="of an octet body: uint16, float32, ... (little endian)")
+        str | None,
+        Field(
+            max_length=40,
+            description="The numbers of an octet body have this type, little endian: uint16, float32, ...",
+        ),
     ] = None
-    shape: Annotated[str | None, Field(max_length=100, description="of an octet body: 201,256,256 (C order)")] = None
+    shape: Annotated[
+        str | None, Field(max_length=100, description="An octet body has this shape in C order, such as 201,256,256.")
+    ] = None
     format: Annotated[
-        Literal["json"] | ResultFormat | None, Field(description="answer with the job document or the result itself")
+        Literal["json"] | ResultFormat | None,
+        Field(description="The answer is the job document (json), or the result itself in this format."),
     ] = None
 
 
@@ -116,9 +123,9 @@ class _Answered:
     responses={
         200: {
             "content": {media: {} for media in MEDIA.values()},
-            "description": "done: the job document, or with format= (or Accept) the result itself",
+            "description": "The job is done. The body is its document, or with format= (or Accept) the result itself.",
         },
-        202: {"model": JOB, "description": "accepted, not finished within `wait`: ask at Location"},
+        202: {"model": JOB, "description": "The job is accepted, but was not finished within `wait`; ask at Location."},
     },
     openapi_extra=_BODY,
     dependencies=[Submits, Uncoded],
@@ -131,7 +138,7 @@ async def reconstruct(
     call: Annotated[Call, Query()],
     idempotency_key: Annotated[
         str | None,
-        Header(min_length=1, max_length=255, description="repeat a call with the same key, and it is one job"),
+        Header(min_length=1, max_length=255, description="A call that is repeated with the same key is one job."),
     ] = None,
 ) -> Response:
     """Clean, predict, refine. Send a file's path as JSON, or the array as npy, npz (with geometry and mask) or octets.

@@ -38,9 +38,9 @@ _PART: Final = re.compile(r"(-?\d{1,9})|(-?\d{1,9})?:(-?\d{1,9})?(?::(-?\d{1,9})
     responses={
         200: {
             "content": {media: {} for media in MEDIA.values()},
-            "description": "npz with every array and the job document; CXI 1.6; VTI or VTS for ParaView; MATLAB 5",
+            "description": "The result is an npz with every array and the job document, or CXI 1.6, VTI, VTS or MATLAB 5.",
         },
-        304: {"description": "not changed since the ETag in If-None-Match"},
+        304: {"description": "The result has not changed since the ETag in If-None-Match."},
     },
 )
 async def whole(
@@ -49,7 +49,11 @@ async def whole(
     services: TheServices,
     clock: TheClock,
     form: Annotated[
-        ResultFormat | None, Query(alias="format", description="by default what Accept asks for, else npz")
+        ResultFormat | None,
+        Query(
+            alias="format",
+            description="The result comes in this format; by default in the one that Accept asks for, else as npz.",
+        ),
     ] = None,
     revision: RevisionNumber = None,
 ) -> Response:
@@ -76,9 +80,9 @@ async def whole(
     responses={
         200: {
             "content": {media: {} for media in _MEDIA.values()},
-            "description": "the array, or the part that `slice` names",
+            "description": "The body is the array, or the part of it that `slice` names.",
         },
-        304: {"description": "not changed since the ETag in If-None-Match"},
+        304: {"description": "The result has not changed since the ETag in If-None-Match."},
     },
 )
 async def one(
@@ -88,10 +92,20 @@ async def one(
     services: TheServices,
     clock: TheClock,
     cut: Annotated[
-        str | None, Query(alias="slice", max_length=100, examples=["32,:,:"], description="as in numpy")
+        str | None,
+        Query(
+            alias="slice",
+            max_length=100,
+            examples=["32,:,:"],
+            description="Only this part of the array is sent; it is written as in numpy.",
+        ),
     ] = None,
     form: Annotated[
-        ArrayFormat | None, Query(alias="format", description="by default what Accept asks for, else npy")
+        ArrayFormat | None,
+        Query(
+            alias="format",
+            description="The array comes in this format; by default in the one that Accept asks for, else as npy.",
+        ),
     ] = None,
     revision: RevisionNumber = None,
 ) -> Response:

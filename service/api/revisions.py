@@ -19,7 +19,9 @@ from service.jobs.record import JobRecord, Revision
 from service.jobs.state import JobState
 from service.lifecycle import Services
 
-RevisionNumber = Annotated[int | None, Query(ge=1, le=10**6, description="of the result; by default the newest one")]
+RevisionNumber = Annotated[
+    int | None, Query(ge=1, le=10**6, description="The result has this revision; by default it is the newest one.")
+]
 
 
 async def revision_of(services: Services, job_id: str, number: int | None) -> tuple[JobRecord, Revision]:

@@ -27,7 +27,9 @@ from service.series.page import series_page
 
 router = APIRouter(prefix="/v1/series", tags=["series"])
 
-SeriesId = Annotated[str, InPath(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
+SeriesId = Annotated[
+    str, InPath(pattern=r"^[0-9a-f]{32}$", description="The id of a series has 32 hexadecimal digits.")
+]
 _PICTURES = 300  # on one page
 
 
@@ -39,11 +41,11 @@ class SeriesCall(JobOptions):
         Field(
             min_length=1,
             max_length=10_000,
-            description="files, folders of frames, folders of scans, patterns (scans/*.h5), below a data root",
+            description="Each is a file, a folder of frames, a folder of scans or a pattern (scans/*.h5) below a data root.",
         ),
     ]
     name: Title = ""
-    reading: Annotated[CommonReading, Field(description="how scans are read that are named by their path alone")] = (
+    reading: Annotated[CommonReading, Field(description="Scans that are named by their path alone are read so.")] = (
         CommonReading()
     )
     priority: Priority = Priority.LOW

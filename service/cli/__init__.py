@@ -11,7 +11,7 @@ from service.cli import jobs, key, models, reconstruct, series, serve, worker, w
 from service.cli.terminal import FAILED, INTERRUPTED, UNREACHABLE, USAGE, err
 
 app = typer.Typer(
-    help="From a measured coherent diffraction pattern to the complex image of the sample.",
+    help="inphase turns a measured coherent diffraction pattern into the complex image of the sample.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -34,7 +34,7 @@ class Ended:
     reason: str = ""
 
 
-class Work(Protocol):
+class Reconstructor(Protocol):
     """Reconstructs one scan, writes its result and gives the document. Raises CancelledError soon after `cancelled` says so."""
 
     def __call__(self, number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def outputs(paths: Sequence[Path], folder: Path, ending: str) -> list[Scan]:
     return scans
 
 
-def run(scans: Sequence[Scan], work: Work, parallel: int, console: Console) -> list[Ended]:
+def run(scans: Sequence[Scan], work: Reconstructor, parallel: int, console: Console) -> list[Ended]:
     """Reconstruct all, `parallel` at a time; in the order of the scans. Never raises for a scan: the others go on."""
     stop = threading.Event()
     with (
@@ -84,7 +84,7 @@ def run(scans: Sequence[Scan], work: Work, parallel: int, console: Console) -> l
         return begun + [Ended(scan, "cancelled") for scan in scans[len(begun) :]]
 
 
-def _attempt(work: Work, number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> Ended:
+def _attempt(work: Reconstructor, number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> Ended:
     try:
         return Ended(scan, "succeeded", work(number, scan, stage, cancelled))
     except CancelledError as error:

@@ -9,9 +9,9 @@ from inphase.errors import InphaseError
 if TYPE_CHECKING:
     from service.settings import Settings
 
-Url = Annotated[str, typer.Option(envvar="INPHASE_URL", help="the address of the service")]
-ApiKey = Annotated[str, typer.Option("--api-key", envvar="INPHASE_API_KEY", help="your key of the service")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Url = Annotated[str, typer.Option(envvar="INPHASE_URL", help="The command talks to the service at this address.")]
+ApiKey = Annotated[str, typer.Option("--api-key", envvar="INPHASE_API_KEY", help="The service knows you by this key.")]
+Json = Annotated[bool, typer.Option("--json", help="The command prints JSON instead of a table.")]
 LOCAL: Final = "http://127.0.0.1:8000"
 
 

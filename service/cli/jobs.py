@@ -14,28 +14,46 @@ from inphase.errors import CancelledError, InphaseError
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
 from service.cli.terminal import out, print_json, progress
 
-commands = typer.Typer(help="Jobs of a running service.", no_args_is_help=True, rich_markup_mode=None)
+commands = typer.Typer(
+    help="These commands list, show, cancel and follow the jobs of a running service.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="32 hexadecimal digits")]
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="32 hexadecimal digits each")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The id of a job has 32 hexadecimal digits.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="The id of each job has 32 hexadecimal digits.")]
 
 
 @commands.command("list", epilog="Example: inphase jobs list --state running --since 2026-05-01")
 def list_jobs(
     state: Annotated[
-        str | None, typer.Option(help="accepted, reading, queued, running, succeeded, failed, cancelled")
+        str | None,
+        typer.Option(
+            help="Only jobs in this state are listed: accepted, reading, queued, running, succeeded, failed or "
+            "cancelled."
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="name or name@version")] = None,
-    trust: Annotated[str | None, typer.Option(help="high, medium, low")] = None,
-    owner: Annotated[str | None, typer.Option(help="of others: with an admin's key")] = None,
-    of_series: Annotated[str | None, typer.Option("--series", help="id of a series")] = None,
-    since: Annotated[str | None, typer.Option(help="created at or after, ISO 8601")] = None,
-    most: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
+    model: Annotated[
+        str | None, typer.Option(help="Only jobs of this network are listed; it is given as name or name@version.")
+    ] = None,
+    trust: Annotated[
+        str | None, typer.Option(help="Only jobs with this trust are listed: high, medium or low.")
+    ] = None,
+    owner: Annotated[
+        str | None, typer.Option(help="Only jobs of this owner are listed; the jobs of others need an admin's key.")
+    ] = None,
+    of_series: Annotated[
+        str | None, typer.Option("--series", help="Only the jobs of the series with this id are listed.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only jobs created at this time or later are listed; it is given in ISO 8601.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="At most this many jobs are listed.")] = 20,
     url: Url = LOCAL,
     api_key: ApiKey = "",
     as_json: Json = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List the jobs of a service, the newest first."""
     with Client(url, api_key) as client:
         asked = {"state": state, "model": model, "trust": trust, "owner": owner, "series": of_series, "since": since}
         found = [job for job, _ in zip(client.jobs(**asked, limit=min(most, 500)), range(most), strict=False)]
@@ -56,14 +74,14 @@ def list_jobs(
 
 @commands.command(epilog="Example: inphase jobs show 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
 def show(job_id: Id, url: Url = LOCAL, api_key: ApiKey = "") -> None:
-    """Print the job document."""
+    """Print the document of a job as JSON."""
     with Client(url, api_key) as client:
         print_json(client.job(job_id))
 
 
 @commands.command(epilog="Example: inphase jobs cancel 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
 def cancel(job_ids: Ids, url: Url = LOCAL, api_key: ApiKey = "") -> None:
-    """Cancel jobs, also while they run."""
+    """Cancel jobs, also those that run already."""
     with Client(url, api_key) as client:
         for job_id in job_ids:
             out.print(f"{job_id} {client.cancel(job_id)['state']}")
@@ -71,7 +89,10 @@ def cancel(job_ids: Ids, url: Url = LOCAL, api_key: ApiKey = "") -> None:
 
 @commands.command(epilog="Example: inphase jobs follow 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
 def follow(job_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: Json = False) -> None:
-    """Watch a job to its end; --json prints every event as a line. Exit code 1 where it fails, 130 where it is cancelled."""
+    """Watch a job to its end. With --json every event is printed as a line.
+
+    The exit code is 1 where the job fails and 130 where it is cancelled.
+    """
     state, reason = "accepted", ""
     with (
         Client(url, api_key) as client,

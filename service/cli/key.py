@@ -13,10 +13,12 @@ commands = typer.Typer()
 
 @commands.command(epilog="Example: inphase key id01-wall --scope read >> keys.yaml")
 def key(
-    owner: Annotated[str, typer.Argument(help="to whom jobs with this key belong")],
-    scope: Annotated[str, typer.Option(help="read, submit, or admin (sees and cancels everybody's jobs)")] = "submit",
+    owner: Annotated[str, typer.Argument(help="Jobs that are sent with this key belong to this owner.")],
+    scope: Annotated[
+        str, typer.Option(help="The key may read, submit, or admin: see and cancel everybody's jobs as well.")
+    ] = "submit",
 ) -> None:
-    """Make an API key. Only its hash goes into the file that INPHASE_KEYS_FILE names; the key itself is shown once."""
+    """Make an API key. The line for the file that INPHASE_KEYS_FILE names holds only its hash; the key is shown once."""
     from service.security import Key, Scope
     from service.settings import new_key
 

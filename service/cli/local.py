@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from service.cli.batch import Scan, Work
+from service.cli.batch import Reconstructor, Scan
 from service.cli.terminal import Stage
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 
-def work(options: "Options", reading: "Reading", settings: "Settings", held: ExitStack, several: bool) -> Work:
+def work(options: "Options", reading: "Reading", settings: "Settings", held: ExitStack, several: bool) -> Reconstructor:
     """What reconstructs one scan. reading: of each scan."""
     from inphase.formats import Limits
     from inphase.formats.writers import write_result

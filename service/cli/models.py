@@ -15,11 +15,12 @@ commands = typer.Typer()
 @commands.command(epilog="Example: inphase models --models-dir /srv/inphase/models")
 def models(
     models_dir: Annotated[
-        Path | None, typer.Option(help="the model repository [default: the one of this installation]")
+        Path | None,
+        typer.Option(help="The networks are read from this model repository [default: the one of this installation]."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The command prints JSON instead of a table.")] = False,
 ) -> None:
-    """List the networks that are installed, and folders that were refused."""
+    """List the networks that are installed, and the folders that were refused with the reason."""
     from inphase.models.repository import Repository
 
     settings = configured(models_dir=models_dir)

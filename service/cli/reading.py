@@ -60,6 +60,8 @@ def _options() -> Iterator[inspect.Parameter]:
 def _annotation(part: Field[Any], kind: Any) -> Any:
     text = part.metadata["description"]
     if part.name == _NUMBERS:
-        return Annotated[list[str] | None, typer.Option("--set", help=f"{text}; as distance=1.83, repeat for more")]
+        return Annotated[
+            list[str] | None, typer.Option("--set", help=f"{text} Write distance=1.83, and repeat the option for more.")
+        ]
     (one,) = (each for each in get_args(kind) if each is not NoneType)
     return Annotated[one | None, typer.Option(f"--{part.name}", help=text, min=part.metadata.get("ge"))]

@@ -20,11 +20,16 @@ _IN_FLIGHT: Final = 4  # scans that a service is given at a time
 
 commands = typer.Typer()
 
-Model = Annotated[str | None, typer.Option(help="name or name@version of the network")]
-Preprocess = Annotated[str, typer.Option(help="preprocessing preset: auto, modulus, none")]
+Model = Annotated[
+    str | None, typer.Option(help="This network predicts the start; it is given as name or name@version.")
+]
+Preprocess = Annotated[str, typer.Option(help="The pattern is cleaned by this preset: auto, modulus or none.")]
 Refine = Annotated[
     str | None,
-    typer.Option(help=f"recipe such as '50*ER', a preset ({', '.join(PRESETS)}), or none for the network alone"),
+    typer.Option(
+        help=f"The image is refined by this recipe, such as '50*ER', or by a preset ({', '.join(PRESETS)}); "
+        "with none the image is that of the network alone."
+    ),
 ]
 
 
@@ -37,7 +42,8 @@ def reconstruct(
         list[Path],
         typer.Argument(
             metavar="SCAN...",
-            help="HDF5, npy, npz, TIFF stack, a folder of frames; several, a folder of scans, or a pattern: a series",
+            help="A scan is an HDF5, npy, npz or TIFF file or a folder of frames; several paths, a folder of scans or a "
+            "pattern make a series.",
         ),
     ],
     output: Annotated[
@@ -45,37 +51,58 @@ def reconstruct(
         typer.Option(
             "-o",
             "--output",
-            help="the result: .npz, .cxi, .vti, .vts, .mat, or a folder: .cohere, name/; of several scans a folder",
+            help="The result is written here: a file .npz, .cxi, .vti, .vts or .mat, or a folder name.cohere or name/; "
+            "the results of several scans go into a folder.",
         ),
     ],
-    ending: Annotated[str, typer.Option(help="of several scans: the format of each result")] = ".npz",
+    ending: Annotated[
+        str, typer.Option(help="The result of each of several scans gets this ending, which decides its format.")
+    ] = ".npz",
     parallel: Annotated[
-        int | None, typer.Option(min=1, max=64, help="of several scans: at a time [default: 1, with --url 4]")
+        int | None,
+        typer.Option(
+            min=1, max=64, help="So many of several scans are reconstructed at a time [default: 1, with --url 4]."
+        ),
     ] = None,
-    fresh: Annotated[bool, typer.Option(help="with --url: compute also what the service has a result of")] = False,
+    fresh: Annotated[
+        bool, typer.Option(help="With --url, the service computes again even what it has a result of.")
+    ] = False,
     model: Model = None,
-    domain: Annotated[str, typer.Option(help="what the numbers are: counts or modulus")] = "counts",
+    domain: Annotated[
+        str, typer.Option(help="The numbers of the file are photon counts (counts) or their square root (modulus).")
+    ] = "counts",
     preprocess: Preprocess = "auto",
     refine: Refine = None,
     start: Annotated[
-        str, typer.Option(help="auto, network, random, or mixed: all kinds of starts side by side")
+        str,
+        typer.Option(
+            help="The refinement starts from the network's image (network), from random images (random), or from all "
+            "kinds side by side (mixed); auto takes the network's image where it is sane."
+        ),
     ] = "auto",
     starts: Annotated[
-        int | None, typer.Option(help="how many starts a conventional or a mixed retrieval takes")
+        int | None, typer.Option(help="A retrieval from random or mixed starts takes so many of them.")
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(help="the same number draws the same free voxels and random starts, and gives the same result"),
+        typer.Option(
+            help="The same seed draws the same free voxels and the same random starts, and gives the same result."
+        ),
     ] = 0,
     *,
     reading: Reading,
     url: Annotated[
-        str | None, typer.Option(envvar="INPHASE_URL", help="send it to this service instead of computing here")
+        str | None,
+        typer.Option(
+            envvar="INPHASE_URL", help="The scan is sent to the service at this address instead of being computed here."
+        ),
     ] = None,
-    api_key: Annotated[str, typer.Option(envvar="INPHASE_API_KEY", help="of that service", show_envvar=True)] = "",
-    json: Annotated[bool, typer.Option("--json", help="print the job document, nothing else")] = False,
+    api_key: Annotated[
+        str, typer.Option(envvar="INPHASE_API_KEY", help="That service knows you by this key.", show_envvar=True)
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="The command prints the job document and nothing else.")] = False,
 ) -> None:
-    """Reconstruct: clean the pattern, ask the network, refine, write the result.
+    """Reconstruct scans: each is cleaned, a network predicts its image, the image is refined and written.
 
     Several scans are a series: every result takes the twin, place and phase of the first good one (not with --url).
     """

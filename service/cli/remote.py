@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from inphase.errors import CancelledError, InphaseError
-from service.cli.batch import Scan, Work
+from service.cli.batch import Reconstructor, Scan
 from service.cli.terminal import Stage
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inphase.imaging.options import Options
 
 
-def work(options: "Options", reading: "Reading", url: str, key: str, fresh: bool, held: ExitStack) -> Work:
+def work(options: "Options", reading: "Reading", url: str, key: str, fresh: bool, held: ExitStack) -> Reconstructor:
     """What lets the service at a URL reconstruct one scan. reading: of each scan."""
     from inphase.client import FINAL, Client
     from inphase.formats import Limits

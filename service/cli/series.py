@@ -13,27 +13,42 @@ from service.cli.configuration import LOCAL, ApiKey, Json, Url
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json
 
-commands = typer.Typer(help="Series of scans on a running service.", no_args_is_help=True, rich_markup_mode=None)
+commands = typer.Typer(
+    help="These commands submit, show, save and cancel series of scans on a running service.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="32 hexadecimal digits")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The id of a series has 32 hexadecimal digits.")]
+SeriesPath = Annotated[Path, typer.Argument(help="The file is written here; its ending is .csv or .html.")]
 
 
 @commands.command(epilog="Example: inphase series submit 'hc5001/scan_*.h5' --refine standard --name 'heating'")
 @reads
 def submit(
     scans: Annotated[
-        list[str], typer.Argument(metavar="SCAN...", help="paths or patterns below the service's data roots")
+        list[str],
+        typer.Argument(metavar="SCAN...", help="Each scan is a path or a pattern below the service's data roots."),
     ],
-    name: Annotated[str, typer.Option(help="what people call it")] = "",
-    refine: Annotated[str | None, typer.Option(help="recipe, preset, or none")] = None,
-    model: Annotated[str | None, typer.Option(help="name or name@version")] = None,
+    name: Annotated[str, typer.Option(help="People know the series by this name.")] = "",
+    refine: Annotated[
+        str | None,
+        typer.Option(
+            help="The images are refined by this recipe or preset; with none they are those of the network alone."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="This network predicts the starts; it is given as name or name@version.")
+    ] = None,
     *,
     reading: Reading,
-    priority: Annotated[str, typer.Option(help="high, normal, low")] = "low",
+    priority: Annotated[
+        str, typer.Option(help="Workers serve jobs of priority high before normal, and normal before low.")
+    ] = "low",
     url: Url = LOCAL,
     api_key: ApiKey = "",
 ) -> None:
-    """Let a service reconstruct files that it can see, in one frame; prints the id of the series."""
+    """Let a service reconstruct files that it can see, all in one frame. The command prints the id of the series."""
     with Client(url, api_key) as client:
         made = client.submit_series(
             scans,
@@ -48,7 +63,7 @@ def submit(
 
 @commands.command("show", epilog="Example: inphase series show 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
 def show_series(series_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: Json = False) -> None:
-    """What became of every scan."""
+    """Show what became of every scan of a series."""
     with Client(url, api_key) as client:
         found = client.series(series_id)
     if as_json:
@@ -72,8 +87,8 @@ def show_series(series_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: 
 
 
 @commands.command(epilog="Example: inphase series save 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11 heating.html")
-def save(series_id: Id, path: Path, url: Url = LOCAL, api_key: ApiKey = "") -> None:
-    """Write the table (.csv) or the page with pictures (.html)."""
+def save(series_id: Id, path: SeriesPath, url: Url = LOCAL, api_key: ApiKey = "") -> None:
+    """Write a series as a table (.csv) or as a page with pictures (.html)."""
     form = path.suffix.lower().removeprefix(".")
     if form not in ("csv", "html"):
         raise InphaseError(f"{path}: a series is saved as .csv or .html")
@@ -83,7 +98,7 @@ def save(series_id: Id, path: Path, url: Url = LOCAL, api_key: ApiKey = "") -> N
 
 @commands.command("cancel", epilog="Example: inphase series cancel 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
 def cancel_series(series_id: Id, url: Url = LOCAL, api_key: ApiKey = "") -> None:
-    """Cancel what has not ended."""
+    """Cancel the scans of a series that have not ended."""
     with Client(url, api_key) as client:
         states = client.cancel_series(series_id)["states"]
     out.print(", ".join(f"{count} {state}" for state, count in states.items() if count))

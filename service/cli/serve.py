@@ -16,25 +16,38 @@ commands = typer.Typer()
 
 @commands.command(epilog="Example: inphase serve --data-root /data/visitor --port 8000")
 def serve(
-    host: Annotated[str | None, typer.Option(help="address to listen on [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="[default: 8000]")] = None,
+    host: Annotated[str | None, typer.Option(help="The service listens on this address [default: 127.0.0.1].")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="The service listens on this port; 0 takes a free one [default: 8000]."),
+    ] = None,
     data_root: Annotated[
-        list[Path] | None, typer.Option(help="folder whose files requests may name; repeat for more")
+        list[Path] | None,
+        typer.Option(help="Requests may name the files of this folder; repeat the option for more folders."),
     ] = None,
-    state_dir: Annotated[Path | None, typer.Option(help="where records, arrays and the embedded Redis live")] = None,
-    models_dir: Annotated[Path | None, typer.Option(help="the model repository")] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Records, arrays and the embedded Redis live in this folder.")
+    ] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="The networks are read from this model repository.")] = None,
     redis_url: Annotated[
-        str | None, typer.Option(help="an own Redis is started when none is given (REDIS_URL)")
+        str | None,
+        typer.Option(help="The queue is in this Redis; the service starts its own where none is given (REDIS_URL)."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="refinement workers to start [default: 1]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="The service starts so many refinement workers [default: 1].")
+    ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="of the network and the refinement [default: all cores]")
+        int | None,
+        typer.Option(min=1, help="The network and the refinement each use so many threads [default: all cores]."),
     ] = None,
     queue: Annotated[
-        bool | None, typer.Option("--queue/--no-queue", help="--no-queue: predictions only, no Redis, no worker")
+        bool | None,
+        typer.Option(
+            "--queue/--no-queue", help="With --no-queue the service only predicts, and needs neither Redis nor worker."
+        ),
     ] = None,
 ) -> None:
-    """Run the service. INPHASE_* in the environment sets what is not given here."""
+    """Run the service. Variables INPHASE_* of the environment set what is not given here."""
     from service.app import create_app
     from service.server import Server, bind, close
     from service.telemetry import configure_logging

@@ -18,21 +18,34 @@ commands = typer.Typer()
     epilog="Example: REDIS_URL=redis://queue:6379 inphase worker --store /shared/inphase/store --device cuda:0 --concurrency 2"
 )
 def worker(
-    store: Annotated[Path | None, typer.Option(help="the store of the service [default: in the state folder]")] = None,
-    redis_url: Annotated[
-        str | None, typer.Option(help="the Redis of the service (REDIS_URL) [default: its embedded one]")
+    store: Annotated[
+        Path | None,
+        typer.Option(help="The service keeps its arrays in this store [default: in the state folder]."),
     ] = None,
-    state_dir: Annotated[Path | None, typer.Option(help="state folder of a service on this machine")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: cpu]")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="compute processes, and so jobs at a time")] = 1,
-    queues: Annotated[str, typer.Option(help="priorities to serve")] = "high,normal,low",
+    redis_url: Annotated[
+        str | None,
+        typer.Option(help="The service has its queue in this Redis (REDIS_URL) [default: its embedded one]."),
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="The service on this machine has its state in this folder.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="The refinement runs on this device: cpu, cuda or cuda:1 [default: cpu].")
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="The worker has so many compute processes, each with one job at a time.")
+    ] = 1,
+    queues: Annotated[
+        str, typer.Option(help="The worker serves jobs of these priorities, separated by commas.")
+    ] = "high,normal,low",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="of torch in each process [default: the cores shared out]")
+        int | None,
+        typer.Option(min=1, help="PyTorch uses so many threads in each process [default: the cores, shared out]."),
     ] = None,
 ) -> None:
     """Run a refinement worker beside a service, on this machine or another that shares its store.
 
-    It finishes the jobs at hand on SIGTERM (INPHASE_DRAIN_S) and gives back what takes longer.
+    On SIGTERM it finishes the jobs at hand within INPHASE_DRAIN_S seconds, and gives back those that take longer.
     """
     from service.jobs.connection import refuse_eviction
     from service.jobs.settings import WorkerSettings

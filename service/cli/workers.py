@@ -15,10 +15,18 @@ commands = typer.Typer()
 @commands.command(epilog="Example: inphase workers --redis-url redis://queue:6379")
 def workers(
     redis_url: Annotated[
-        str | None, typer.Option(help="the Redis of the service (REDIS_URL) [default: its embedded one]")
+        str | None,
+        typer.Option(help="The service has its queue in this Redis (REDIS_URL) [default: its embedded one]."),
     ] = None,
-    state_dir: Annotated[Path | None, typer.Option(help="state folder of a service on this machine")] = None,
-    here: Annotated[bool, typer.Option("--here", help="this host's only, and fail where it has none")] = False,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="The service on this machine has its state in this folder.")
+    ] = None,
+    here: Annotated[
+        bool,
+        typer.Option(
+            "--here", help="Only workers of this host are listed, and the command fails where there are none."
+        ),
+    ] = False,
 ) -> None:
     """List the workers that live, on all hosts. With --here it is the health check of a worker's container."""
     import socket

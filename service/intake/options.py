@@ -17,35 +17,43 @@ class ImagingOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Annotated[
-        str | None, Field(max_length=100, description="name or name@version; the default model if not given")
+        str | None,
+        Field(
+            max_length=100,
+            description="This network predicts the start, given as name or name@version; without it, the default one.",
+        ),
     ] = None
-    domain: Annotated[Domain, Field(description="what the numbers are: photon counts, or a modulus")] = Domain.COUNTS
-    preprocess: Annotated[str, Field(max_length=100, description="preprocessing preset")] = "auto"
+    domain: Annotated[Domain, Field(description="The numbers are photon counts, or a modulus (their square root).")] = (
+        Domain.COUNTS
+    )
+    preprocess: Annotated[str, Field(max_length=100, description="The pattern is cleaned by this preset.")] = "auto"
     refine: Annotated[
         str | None,
         Field(
             max_length=2000,
-            description=f"recipe such as 50*ER, a preset ({', '.join(recipes.PRESETS)}), or none for the network alone; "
-            f"by default {FAST}, and {CONVENTIONAL} with start=random or mixed",
+            description=f"The image is refined by this recipe, such as 50*ER, or by a preset "
+            f"({', '.join(recipes.PRESETS)}); with none it is that of the network alone. "
+            f"The default is {FAST}, with start=random or mixed {CONVENTIONAL}.",
         ),
     ] = None
     start: Annotated[
         Start,
         Field(
-            description="auto: the network's start if it is sane, else random starts and the conventional recipe; "
-            "mixed: the network's, disturbed, flat and random starts side by side"
+            description="With auto the refinement starts from the network's image where it is sane, else from random ones "
+            "with the conventional recipe; with mixed it takes the network's image, disturbed, flat and random ones side by "
+            "side."
         ),
     ] = "auto"
     starts: Annotated[
-        int, Field(ge=1, le=100, description="how many starts a conventional or a mixed retrieval takes")
+        int, Field(ge=1, le=100, description="A conventional or a mixed retrieval takes so many starts.")
     ] = RULES.random_starts
     seed: Annotated[
         int,
         Field(
             ge=0,
             lt=2**32,
-            description="of the generator that hides the free voxels and draws the random starts; "
-            "the same seed gives the same result",
+            description="The same seed hides the same free voxels and draws the same random starts, and gives the same "
+            "result.",
         ),
     ] = 0
 
@@ -58,10 +66,19 @@ class JobOptions(ImagingOptions):
     """How to reconstruct, and how to be answered."""
 
     wait: Annotated[
-        float, Field(ge=0, allow_inf_nan=False, description="seconds to wait for the result before answering 202")
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="The answer waits at most so many seconds for the result; then it is a 202.",
+        ),
     ] = 10.0
     reuse: Annotated[
         bool,
-        Field(description="take the result of an earlier job with the same data and options; false computes afresh"),
+        Field(
+            description="The result of an earlier job with the same data and options is taken; false computes afresh."
+        ),
     ] = True
-    priority: Annotated[Priority, Field(description="whom a worker serves first")] = Priority.NORMAL
+    priority: Annotated[
+        Priority, Field(description="Workers serve jobs of priority high before normal, and normal before low.")
+    ] = Priority.NORMAL

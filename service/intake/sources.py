@@ -34,7 +34,11 @@ class FileSource(Reading):
     kind: Literal["file"] = "file"
     path: Annotated[
         str,
-        Field(min_length=1, max_length=4096, description="below a data root; relative to the first root that has it"),
+        Field(
+            min_length=1,
+            max_length=4096,
+            description="The path lies below a data root; a relative one is that of the first root that has it.",
+        ),
     ]
 
     @classmethod

@@ -26,7 +26,7 @@ from service.jobs.limits import confine
 from service.jobs.settings import ComputeSettings
 from service.jobs.state import Progress
 from service.jobs.store import Arrays, Store
-from service.jobs.task import Planes, Task, Work, checkpoint_name, result_name
+from service.jobs.task import Planes, Refiner, Task, checkpoint_name, result_name
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _CHECKPOINT_COST: Final = 0.05  # of the time at most: a large volume is kept le
 
 
 @dataclass(frozen=True)
-class Order:
+class Assignment:
     """To the process: refine this."""
 
     job_id: str
@@ -62,7 +62,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Finished:
+class Succeeded:
     """From the process: the result is in the store; this is the job document."""
 
     document: bytes
@@ -80,7 +80,7 @@ class Halted:
     """From the process: stopped because it was told to."""
 
 
-Message = Ready | Told | Finished | Failed | Halted
+Message = Ready | Told | Succeeded | Failed | Halted
 
 
 class Every:
@@ -102,30 +102,30 @@ class Every:
 
 
 class Attempt:
-    """One order, from the arrays to the result in the store."""
+    """One assignment, from the arrays to the result in the store."""
 
     def __init__(
         self,
-        order: Order,
+        assignment: Assignment,
         settings: ComputeSettings,
         tell: Callable[[Told], None],
         halted: threading.Event,
     ) -> None:
-        self._order, self._settings, self._told, self._halted = order, settings, tell, halted
+        self._assignment, self._settings, self._told, self._halted = assignment, settings, tell, halted
         self._store = Store(settings.store)
         self._telling = Every(_PROGRESS_S)
         self._keeping = Every(settings.checkpoint_s, _CHECKPOINT_COST)
         self._keeping.rest()
 
-    def run(self, work: Work) -> Finished | Failed | Halted:
+    def run(self, work: Refiner) -> Succeeded | Failed | Halted:
         """Refine and write the result; what goes wrong becomes a reason that a person can act on."""
-        order = self._order
+        assignment = self._assignment
         try:
             outcome = work.perform(self._task())
             if self._halted.is_set():
                 return Halted()
-            self._store.write(order.job_id, result_name(order.attempt), outcome.arrays)
-            return Finished(outcome.document)
+            self._store.write(assignment.job_id, result_name(assignment.attempt), outcome.arrays)
+            return Succeeded(outcome.document)
         except CancelledError:
             return Halted()
         except InphaseError as error:
@@ -135,15 +135,15 @@ class Attempt:
                 f"out of memory: the volume is too large for this worker ({_bounds(self._settings)}){_detail(error)}"
             )
         except Exception as error:
-            logger.exception("job %s failed", order.job_id)
+            logger.exception("job %s failed", assignment.job_id)
             return Failed(f"internal error: {type(error).__name__}: {error}")
 
     def _task(self) -> Task:
-        order = self._order
+        assignment = self._assignment
         return Task(
-            order.job_id, order.attempt, order.document, self._store, self._settings.device,
+            assignment.job_id, assignment.attempt, assignment.document, self._store, self._settings.device,
             progress=self._tell, cancelled=self._halted.is_set, checkpoint=self._keep,
-            resume=newest_checkpoint(self._store, order.job_id, order.attempt),
+            resume=newest_checkpoint(self._store, assignment.job_id, assignment.attempt),
         )  # fmt: skip
 
     def _tell(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
@@ -156,9 +156,9 @@ class Attempt:
             return
         begun = time.monotonic()
         try:
-            self._store.write(self._order.job_id, checkpoint_name(self._order.attempt), make(), durable=False)
+            self._store.write(self._assignment.job_id, checkpoint_name(self._assignment.attempt), make(), durable=False)
         except (StoreError, OSError) as error:  # the job can do without
-            logger.warning("job %s: no checkpoint: %s", self._order.job_id, error)
+            logger.warning("job %s: no checkpoint: %s", self._assignment.job_id, error)
         self._keeping.rest(begun)
 
 
@@ -199,7 +199,7 @@ class Voice:
         self._news = news
         self._fresh.set()
 
-    def send(self, message: Ready | Finished | Failed | Halted) -> None:
+    def send(self, message: Ready | Succeeded | Failed | Halted) -> None:
         """Returns when the message is on its way; no progress follows."""
         self._news = None
         with self._sending:
@@ -222,7 +222,7 @@ class Desk(threading.Thread):
 
     def __init__(self, pipe: Connection) -> None:
         super().__init__(name="desk", daemon=True)
-        self.orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self.assignments: queue.SimpleQueue[Assignment] = queue.SimpleQueue()
         self.halted = threading.Event()
         self._pipe = pipe
 
@@ -232,15 +232,15 @@ class Desk(threading.Thread):
                 message = self._pipe.recv()
             except (EOFError, OSError):
                 os._exit(0)
-            if isinstance(message, Order):
+            if isinstance(message, Assignment):
                 self.halted.clear()
-                self.orders.put(message)
+                self.assignments.put(message)
             else:
                 self.halted.set()
 
 
 def main(module: str, descriptor: int) -> None:
-    """Serve orders until the worker closes the pipe."""
+    """Serve assignments until the worker closes the pipe."""
     faulthandler.enable()  # a crash leaves its stack in the log
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s %(levelname)s compute[{os.getpid()}] %(name)s: %(message)s"
@@ -254,14 +254,14 @@ def main(module: str, descriptor: int) -> None:
         confine(settings.memory_bytes)
     desk = Desk(pipe)
     desk.start()
-    work = cast(Work, importlib.import_module(module))
+    work = cast(Refiner, importlib.import_module(module))
     work.warm(settings.device, settings.threads)
     voice = Voice(pipe)
     voice.send(Ready())
     try:
         while True:
-            order = desk.orders.get()
-            voice.send(Attempt(order, settings, voice.tell, desk.halted).run(work))
+            assignment = desk.assignments.get()
+            voice.send(Attempt(assignment, settings, voice.tell, desk.halted).run(work))
     except BrokenPipeError:
         os._exit(0)
 

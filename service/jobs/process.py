@@ -10,7 +10,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Final, cast
 
-from service.jobs.compute import Halt, Message, Order, Ready
+from service.jobs.compute import Assignment, Halt, Message, Ready
 from service.jobs.errors import WorkerError
 from service.jobs.settings import ComputeSettings
 
@@ -89,9 +89,9 @@ class ComputeProcess:
         """Its process id."""
         return self._process.pid if self._process is not None else None
 
-    def order(self, order: Order) -> None:
+    def assign(self, assignment: Assignment) -> None:
         """Hand it a job. Raises ProcessDiedError."""
-        self._send(order)
+        self._send(assignment)
 
     def halt(self) -> None:
         """Tell it to stop. Raises ProcessDiedError."""
@@ -111,7 +111,7 @@ class ComputeProcess:
             self._process.kill()
             self._reap()
 
-    def _send(self, message: Order | Halt) -> None:
+    def _send(self, message: Assignment | Halt) -> None:
         assert self._pipe is not None
         try:
             self._pipe.send(message)

@@ -13,7 +13,7 @@ from service.jobs.store import Arrays, Store
 Planes = tuple[NDArray[np.complex64], ...]  # central slices of the object, one normal to each axis
 
 
-class Report(Protocol):
+class ProgressSink(Protocol):
     """Takes note of how far a job is. preview: gives the current planes; called at most 5 times a second."""
 
     def __call__(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
@@ -46,7 +46,7 @@ class Task:
     document: bytes
     store: Store
     device: str
-    progress: Report
+    progress: ProgressSink
     cancelled: Callable[[], bool]
     checkpoint: Keep = _forget
     resume: Arrays | None = None
@@ -60,7 +60,7 @@ class Outcome:
     document: bytes
 
 
-class Work(Protocol):
+class Refiner(Protocol):
     """A module that refines: service.jobs.perform, or a stand-in of a test."""
 
     def perform(self, task: Task) -> Outcome:

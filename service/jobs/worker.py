@@ -30,7 +30,7 @@ import dramatiq.worker
 
 from service import png
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
-from service.jobs.compute import Failed, Finished, Halted, Order, Told
+from service.jobs.compute import Assignment, Failed, Halted, Succeeded, Told
 from service.jobs.errors import QueueUnavailableError, UnknownJobError, WorkerError
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import JobRecord, Records
@@ -81,14 +81,14 @@ class Watch:
         self._time_limit_s = time_limit_s
         self._deadline = time.monotonic() + time_limit_s
 
-    def over(self, compute: ComputeProcess) -> Finished | Failed | Halted:
+    def over(self, compute: ComputeProcess) -> Succeeded | Failed | Halted:
         """Wait for the end of the computation. Raises ProcessDiedError."""
         halted_at: float | None = None
         while True:
             match compute.receive(_WATCH_S):
                 case Told(progress, planes):
                     self._tell(progress, planes)
-                case Finished() | Failed() | Halted() as end:
+                case Succeeded() | Failed() | Halted() as end:
                     return end
             if halted_at is not None:
                 if time.monotonic() - halted_at > _UNWIND_S:
@@ -237,13 +237,13 @@ class Refiner:
     def _attempt(self, record: JobRecord, attempt: int, seat: Seat) -> None:
         watch = Watch(self._hasty, self._store, record.job_id, attempt, self._settings.time_limit_s, self._leave.now)
         try:
-            seat.compute.order(Order(record.job_id, attempt, record.document))
+            seat.compute.assign(Assignment(record.job_id, attempt, record.document))
             end = watch.over(seat.compute)
         except ProcessDiedError as died:
             self._died(record, attempt, died)
             return
         match end:
-            case Finished(document):
+            case Succeeded(document):
                 self._publish(record.job_id, attempt, document)
             case Failed(reason):
                 self._fail(record.job_id, attempt, reason)

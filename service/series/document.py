@@ -18,7 +18,7 @@ from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecord
 from service.jobs.state import JobState, Priority
 
-Title = Annotated[str, Field(max_length=200, description="what people call it")]
+Title = Annotated[str, Field(max_length=200, description="People know the series by this name.")]
 
 
 class SeriesOrder(JobOptions):

@@ -16,6 +16,7 @@ from inphase.errors import DataError
 from inphase.formats import RawScan, Request, npz
 from inphase.geometry import Geometry
 from inphase.pattern import MaskState
+from tests.streams import sent
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -82,12 +83,6 @@ def test_nobody_there() -> None:
     with client(handler) as service, pytest.raises(ServiceError, match="inphase serve") as caught:
         service.models()
     assert caught.value.status == 0
-
-
-def sent(*events: tuple[str, str, dict[str, Any]]) -> bytes:
-    """A stream of events as the service writes it."""
-    lines = [f"event: {kind}\nid: {number}\ndata: {json.dumps(data)}\n\n" for number, kind, data in events]
-    return (": inphase\nretry: 2000\n\n" + ": waiting\n\n".join(lines)).encode()
 
 
 def test_follow_takes_up_where_it_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +311,7 @@ def test_the_mask_of_a_masked_array_goes_too() -> None:
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ([[1, 2], [3, 4]], r"three axes.*\(2, 2\)"),
+        ([[[[1, 2]]]], r"three axes.*\(1, 1, 1, 2\)"),
         ([], r"three axes.*\(0,\)"),
         (7, r"three axes.*shape \(\)"),
         ([[[1, 2], [3]]], "rows of one length"),

@@ -9,7 +9,7 @@ from inphase.geometry import Geometry
 from inphase.orthogonal import Frame, orthogonal, rotation_to
 from inphase.strain import strain
 from tests.inphase.scans import SCAN_54
-from tests.inphase.test_strain import bulk, positions
+from tests.inphase.voxels import bulk, positions
 
 GEOMETRY = SCAN_54.geometry().binned((7, 5, 4))
 SHAPE = (40, 40, 40)

@@ -11,18 +11,13 @@ from inphase.errors import DataError
 from inphase.geometry import Geometry
 from inphase.strain import crystal_voxels, phase_gradient, strain, unwrapped
 from tests.inphase.scans import SCAN_54
+from tests.inphase.voxels import bulk, positions
 
 SHAPE = (40, 44, 36)
 SHEARED = SCAN_54.geometry().binned((12, 10, 9))  # voxels of about 10 nm, sheared as those of a real scan
 Q = SHEARED.q_centre
 LENGTH = float(np.linalg.norm(Q))
 D0 = 2 * np.pi / LENGTH
-
-
-def positions(geometry: Geometry = SHEARED, shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
-    """(N0, N1, N2, 3) metres from the DC voxel, by the voxel basis."""
-    indices = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in shape), indexing="ij"), axis=-1)
-    return indices @ geometry.voxel_basis_m(shape)
 
 
 def ball(shape: tuple[int, int, int] = SHAPE, radius: float = 13.3) -> np.ndarray:
@@ -35,15 +30,7 @@ def displaced(u_m: np.ndarray, support: np.ndarray, q: float = LENGTH) -> np.nda
     return (support * np.exp(-1j * q * u_m)).astype(np.complex64)
 
 
-def bulk(inside: np.ndarray) -> np.ndarray:
-    """Voxels with both neighbours along every axis."""
-    both = inside.copy()
-    for axis in range(3):
-        both &= np.roll(inside, 1, axis) & np.roll(inside, -1, axis)
-    return both
-
-
-X_Q = positions() @ (Q / LENGTH)
+X_Q = positions(SHEARED, SHAPE) @ (Q / LENGTH)
 
 
 @pytest.mark.parametrize("epsilon", [1e-3, -4e-4])
@@ -93,7 +80,7 @@ def test_shear_across_q_is_no_strain_along_it() -> None:
     across = np.cross(Q / LENGTH, [0.0, 0.0, 1.0])
     across /= np.linalg.norm(across)
     tilt = 5e-4
-    made = strain(displaced(tilt * positions() @ across, ball()), ball(), SHEARED)
+    made = strain(displaced(tilt * positions(SHEARED, SHAPE) @ across, ball()), ball(), SHEARED)
     np.testing.assert_allclose(made.strain_with_ramp[ball()], 0.0, atol=1e-7)
     np.testing.assert_allclose(made.d_spacing_m[ball()], D0 / np.sqrt(1 + tilt**2), rtol=2e-7)
 

@@ -2,13 +2,24 @@
 
 from pathlib import Path
 
+import click
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from tests.sentences import fragments
 from training.cli import app
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "training" / "configs" / "inphase-bcdi.yaml"
+
+
+@pytest.mark.parametrize("command", typer.main.get_group(app).commands.values(), ids=lambda command: command.name)
+def test_help_is_in_sentences(command: click.Command) -> None:
+    """A command says what it does, and so does every one of its options; an example stands at its end."""
+    assert not fragments(command)
+    assert command.epilog
+    assert command.epilog.startswith(f"Example: inphase-train {command.name} ")
 
 
 @pytest.mark.parametrize(

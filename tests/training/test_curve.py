@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.test_fit import FILTERS, small
+from tests.training.small import FILTERS, small
 from training.fit import fit
 
 pytestmark = FILTERS

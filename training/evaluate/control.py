@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 
+from inphase.imaging.candidates import retrieved
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.starts import random
-from training.evaluate.arms import Plan, refined
-from training.evaluate.kept import Arrays, code, digest, kept
+from training.evaluate.cache import Arrays, cached, code, digest
 from training.evaluate.outcomes import SCORING, Case, loaded, pattern
+from training.evaluate.plan import Plan
 from training.evaluate.scores import Score, best, scored
 
 
@@ -29,8 +30,8 @@ def control(case: Case, plan: Plan, folder: Path) -> tuple[Control, Arrays]:
     name = digest(case, recipe, plan.starts, pattern(prepared), code(*SCORING))
 
     def compute() -> tuple[Control, Arrays]:
-        runs = refined(prepared, plan.refine, random(prepared.problem, plan.starts, case.number))
-        scores = tuple(scored(candidate, prepared, truth).score for candidate, _ in runs)
+        runs = retrieved(prepared, plan.refine, random(prepared.problem, plan.starts, case.number))
+        scores = tuple(scored(run.candidate, prepared, truth).score for run in runs)
         return Control(scores[0], best(scores)), {}
 
-    return kept(folder, f"control-{name}", Control, compute)
+    return cached(folder, f"control-{name}", Control, compute)

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from inphase import ambiguity
-from training.evaluate.arms import ER
 from training.evaluate.outcomes import REAL, Case, Model
+from training.evaluate.plan import ER
 from training.evaluate.run import Evaluated
 from training.evaluate.scores import Score
 from training.evaluate.sets import SETS

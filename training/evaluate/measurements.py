@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inphase import formats
+from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.way import begin
 from inphase.models.session import Session
 from inphase.pattern import Domain
-from training.evaluate.arms import prepared_by
 
 CHECKOUT = Path(__file__).parents[2]
 REAL_DATA = Path(os.environ.get("INPHASE_REAL_DATA", CHECKOUT.parent / "shared" / "data"))
@@ -54,4 +55,4 @@ def measured(case: RealCase, session: Session | None = None) -> PreparedPattern:
     """Read and prepared as `inphase.reconstruct` does it, with the network's guess where there is a network."""
     dark, flat = (REAL_DATA / name if name else None for name in (case.dark, case.flat))
     raw = formats.read(REAL_DATA / case.path, domain=case.options.domain, dark=dark, flat=flat, roi=case.roi)
-    return prepared_by(raw, case.options, session)
+    return begin(raw, case.options, session, Clock())[0]

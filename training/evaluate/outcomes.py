@@ -9,9 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.imaging.candidates import retrieved
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.retrievals import Retrievals
+from inphase.imaging.way import begin
 from inphase.models.card import Card
 from inphase.models.repository import Repository
 from inphase.models.session import Session, Sessions
@@ -20,19 +23,21 @@ from inphase.retrieval.checkpoint import Checkpoint
 from inphase.retrieval.engine import Progress
 from inphase.retrieval.ensemble import Candidate
 from inphase.retrieval.starts import random
-from training.evaluate.arms import ER, Plan, prepared_by, refined
-from training.evaluate.kept import Arrays, code, digest, kept
+from training.evaluate.cache import Arrays, cached, code, digest
 from training.evaluate.measurements import REAL_CASES, measured
+from training.evaluate.plan import ER, Plan
 from training.evaluate.scores import EDGE, Image, Score, scored
 from training.evaluate.sets import SETS, CrystalSet, Truth, specimen
 
 REAL = "real"
 SCORING = (
     "inphase/retrieval/*.py",
+    "inphase/imaging/candidates.py",
+    "inphase/imaging/retrievals.py",
     "inphase/metrics.py",
     "inphase/ambiguity.py",
-    "training/evaluate/arms.py",
     "training/evaluate/outcomes.py",
+    "training/evaluate/plan.py",
     "training/evaluate/scores.py",
 )
 SERVED = (
@@ -140,7 +145,8 @@ def loaded(
     if of is None:
         return measured(REAL_CASES[case.number], session), None
     found = specimen(of, case.number)
-    prepared = prepared_by(found.scan, Options(preprocess="none", seed=case.number), session, clock=clock)
+    options = Options(preprocess="none", seed=case.number)
+    prepared, _ = begin(found.scan, options, session, clock or Clock())
     if found.scan.mask is None or not np.array_equal(prepared.problem.mask, found.scan.mask):
         raise DataError(f"{case.title}: the service has moved the pattern, so that it no longer fits the truth")
     return prepared, found.truth
@@ -153,7 +159,7 @@ def reference(case: Case, plan: Plan, folder: Path) -> tuple[Reference, Arrays]:
     recipe = recipes.resolve(plan.conventional).text
     what = (case, recipe, plan.starts, plan.sampled, plan.alone)
     name = digest(*what, pattern(prepared), code(*SCORING))
-    return kept(folder, f"reference-{name}", Reference, lambda: _reference(case, plan, prepared, truth))
+    return cached(folder, f"reference-{name}", Reference, lambda: _reference(case, plan, prepared, truth))
 
 
 def path(case: Case, model: Model, plan: Plan, folder: Path) -> tuple[Way, Arrays]:
@@ -164,7 +170,7 @@ def path(case: Case, model: Model, plan: Plan, folder: Path) -> tuple[Way, Array
     used = [recipes.resolve(r).text for r in (plan.refine, plan.conventional, plan.alone)]
     source = code(*SCORING, *SERVED)
     name = digest(case, used, session.version.card.sha256, pattern(prepared), source)
-    return kept(folder, f"path-{name}", Way, lambda: _path(case, plan, prepared, truth))
+    return cached(folder, f"path-{name}", Way, lambda: _path(case, plan, prepared, truth))
 
 
 def pattern(prepared: PreparedPattern) -> str:
@@ -181,8 +187,8 @@ def _reference(case: Case, plan: Plan, prepared: PreparedPattern, truth: Truth |
         if progress.iteration % plan.sampled == 0 and progress.iteration:
             sampled.append(_free_llks(prepared, progress.checkpoint()))
 
-    runs = refined(prepared, plan.conventional, starts, sample)
-    images = [scored(candidate, prepared, truth, history) for candidate, history in runs]
+    runs = retrieved(prepared, plan.conventional, starts, retrievals=Retrievals(progress=sample))
+    images = [scored(run.candidate, prepared, truth, run.history) for run in runs]
     chosen = min(images, key=lambda image: image.score.chi2)
     arrays: Arrays = {"conventional": _picture(chosen)}
     true = None
@@ -191,7 +197,8 @@ def _reference(case: Case, plan: Plan, prepared: PreparedPattern, truth: Truth |
         known = Candidate(truth.object, support, prepared.measure(truth.object, support), "random")
         image = scored(known, prepared, truth)
         true, arrays["truth"] = image.score, _picture(image)
-    alone = refined(prepared, plan.alone, random(prepared.problem, 1, case.number))[0][1] if case.curves else ()
+    one = random(prepared.problem, 1, case.number)
+    alone = retrieved(prepared, plan.alone, one)[0].history if case.curves else ()
     llks = [[s.free_llk for s in (i.score for i in images)]]
     samples = [*sampled, *(row for row in llks if None not in row)] if prepared.problem.free is not None else []
     free = tuple(tuple(row) for row in zip(*samples, strict=True))
@@ -215,10 +222,13 @@ def _path(case: Case, plan: Plan, prepared: PreparedPattern, truth: Truth | None
         return Way(why=str(error)), {}
     images = {"network": scored(guess, prepared, truth)}
     for name, recipe in (("fifty", ER), ("refined", plan.refine)):
-        ((candidate, history),) = refined(prepared, recipe, start)
-        images[name] = scored(candidate, prepared, truth, history)
-    escalates = bool(prepared.shortfalls(candidate))
-    curves = [refined(prepared, r, start)[0][1] for r in (plan.alone, plan.conventional)] if case.curves else [(), ()]
+        (found,) = retrieved(prepared, recipe, start)
+        images[name] = scored(found.candidate, prepared, truth, found.history)
+    escalates = bool(prepared.shortfalls(found.candidate))
+    er, schedule = (
+        retrieved(prepared, recipe, start)[0].history if case.curves else ()
+        for recipe in (plan.alone, plan.conventional)
+    )
     network, fifty, final = (images[name].score for name in ("network", "fifty", "refined"))
-    found = Way(network, fifty, final, escalates, er=curves[0], schedule=curves[1])
-    return found, {name: _picture(image) for name, image in images.items()}
+    way = Way(network, fifty, final, escalates, er=er, schedule=schedule)
+    return way, {name: _picture(image) for name, image in images.items()}

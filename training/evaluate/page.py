@@ -6,9 +6,9 @@ import numpy as np
 
 from inphase.imaging.options import CONVENTIONAL
 from inphase.retrieval import recipe as recipes
-from training.evaluate.arms import ER
 from training.evaluate.machine import header
 from training.evaluate.outcomes import REAL, Case, Model
+from training.evaluate.plan import ER
 from training.evaluate.run import Evaluated
 from training.evaluate.scores import CHI2_HIGHER, PHASE_HIGHER, SSIM_LOWER, Score
 from training.evaluate.sets import SETS, CrystalSet

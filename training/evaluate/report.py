@@ -7,9 +7,9 @@ from pathlib import Path
 from inphase.errors import DataError
 from inphase.models.repository import Repository
 from training.evaluate import figures
-from training.evaluate.arms import Plan
 from training.evaluate.outcomes import Case, Model
 from training.evaluate.page import gallery_name, page
+from training.evaluate.plan import Plan
 from training.evaluate.run import Evaluated, evaluate
 from training.evaluate.sets import SETS
 from training.evaluate.times import measured

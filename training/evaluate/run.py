@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from rich.progress import Progress
 
-from training.evaluate.arms import ER, Plan
+from training.evaluate.cache import Arrays
 from training.evaluate.control import Control, control
-from training.evaluate.kept import Arrays
 from training.evaluate.measurements import REAL_CASES
 from training.evaluate.outcomes import REAL, Case, Model, Reference, Way, path, reference
+from training.evaluate.plan import ER, Plan
 from training.evaluate.scores import Score, best
 from training.evaluate.sets import SETS
 

@@ -11,8 +11,8 @@ from inphase.imaging.clock import Clock
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.starts import Starts, random
-from training.evaluate.arms import ER, Plan
 from training.evaluate.outcomes import Case, Model, Reference, Way, loaded
+from training.evaluate.plan import ER, Plan
 
 REPEATS = 7
 

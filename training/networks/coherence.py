@@ -8,7 +8,7 @@ as it is takes up what is missing: its chi2 falls, and it leaves the truth. Noth
 import torch
 from torch import Tensor, nn
 
-from training.networks.far_field import on_first, on_last, on_middle
+from training.networks.far_field import transform_first_axis, transform_last_axis, transform_middle_axis
 
 TYPICAL = 0.6  # decay, of sum-binning by 2 to 4: where a fit begins, and what it is drawn to
 STIFFNESS = 0.1  # of that pull, in units of the curvature of the misfit
@@ -44,13 +44,13 @@ class Coherence(nn.Module):
         """
         left = torch.exp(-decay[..., None] * self.halves)
         plain, bent = self._products(left), self._products(-self.halves * left)
-        last, last_bent = (on_last(each[2], intensity[:, 0]) for each in (plain, bent))
-        both = on_middle(plain[1], last)
-        blurred = self._floored(on_first(plain[0], both)[:, None], intensity)
+        last, last_bent = (transform_last_axis(each[2], intensity[:, 0]) for each in (plain, bent))
+        both = transform_middle_axis(plain[1], last)
+        blurred = self._floored(transform_first_axis(plain[0], both)[:, None], intensity)
         derivatives = [
-            on_first(bent[0], both),
-            on_first(plain[0], on_middle(bent[1], last)),
-            on_first(plain[0], on_middle(plain[1], last_bent)),
+            transform_first_axis(bent[0], both),
+            transform_first_axis(plain[0], transform_middle_axis(bent[1], last)),
+            transform_first_axis(plain[0], transform_middle_axis(plain[1], last_bent)),
         ]
         size = blurred.sqrt() * known
         axes = (1, 2, 3, 4)
@@ -67,7 +67,8 @@ class Coherence(nn.Module):
     def blurred(self, decay: Tensor, intensity: Tensor) -> Tensor:
         """The intensity that this light gives where coherent light gives `intensity`; positive."""
         first, middle, last = self._products(torch.exp(-decay[..., None] * self.halves))
-        return self._floored(on_first(first, on_middle(middle, on_last(last, intensity[:, 0])))[:, None], intensity)
+        blurred = transform_middle_axis(middle, transform_last_axis(last, intensity[:, 0]))
+        return self._floored(transform_first_axis(first, blurred)[:, None], intensity)
 
     def coherent(self, decay: Tensor, intensity: Tensor, modulus: Tensor) -> Tensor:
         """What `modulus` would be in coherent light if |F|^2 were right: modulus |F| / sqrt(blurred |F|^2)."""

@@ -46,18 +46,18 @@ def square(volumes: Tensor, axis: int = 1) -> Tensor:
     return squared
 
 
-def on_last(right: Tensor, volumes: Tensor) -> Tensor:
+def transform_last_axis(right: Tensor, volumes: Tensor) -> Tensor:
     """The last axis of real volumes (B, n0, n1, r) by a matrix (r, q) from the right, or one for each (B, r, q)."""
     n0, n1, r = volumes.shape[1:]
     return (volumes.reshape(-1, n0 * n1, r) @ right).reshape(-1, n0, n1, right.shape[-1])
 
 
-def on_middle(left: Tensor, volumes: Tensor) -> Tensor:
+def transform_middle_axis(left: Tensor, volumes: Tensor) -> Tensor:
     """The middle axis of real volumes (B, n0, r, n2) by a matrix (q, r) from the left, or one for each (B, q, r)."""
     return left.unsqueeze(-3) @ volumes
 
 
-def on_first(left: Tensor, volumes: Tensor) -> Tensor:
+def transform_first_axis(left: Tensor, volumes: Tensor) -> Tensor:
     """The first axis of real volumes (B, r, n1, n2) by a matrix (q, r) from the left, or one for each (B, q, r)."""
     r, n1, n2 = volumes.shape[1:]
     return (left @ volumes.reshape(-1, r, n1 * n2)).reshape(-1, left.shape[-2], n1, n2)

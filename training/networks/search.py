@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from inphase.retrieval.terms import BULK
 from training.networks.coherence import TYPICAL, Coherence
-from training.networks.far_field import FarField, in_single_precision, on_first, on_last, on_middle, parts, square
+from training.networks.far_field import (
+    FarField,
+    in_single_precision,
+    parts,
+    square,
+    transform_first_axis,
+    transform_last_axis,
+    transform_middle_axis,
+)
 
 BETA = 0.9  # of RAAR
 EVERY = 10  # iterations of a round, which ends with an update of the support
@@ -77,8 +85,8 @@ class Search(nn.Module):
 
     def _turned(self, box: Tensor) -> Tensor:
         """(B, 2, m, m, m) with the phases of each start added, as lines, (starts, B, m, m, 2, m)."""
-        phases = on_last(self.between.T, self.nodes.unflatten(1, 3 * [NODES]))
-        phases = on_first(self.between, on_middle(self.between, phases))[:, None]
+        phases = transform_last_axis(self.between.T, self.nodes.unflatten(1, 3 * [NODES]))
+        phases = transform_first_axis(self.between, transform_middle_axis(self.between, phases))[:, None]
         real, imaginary = box.unbind(1)
         cosine, sine = phases.cos(), phases.sin()
         return torch.stack([real * cosine - imaginary * sine, real * sine + imaginary * cosine], -2)
@@ -223,7 +231,8 @@ class Retrieval(nn.Module):
     def _support(self, objects: Tensor, smoothing: Tensor) -> Tensor:
         """Where the smoothed amplitude reaches the threshold, as 0 and 1: (B, n, n, 1, n)."""
         amplitude = square(objects, PARTS).sqrt().squeeze(PARTS)
-        smooth = on_first(smoothing, on_middle(smoothing, on_last(smoothing, amplitude)))
+        smooth = transform_middle_axis(smoothing, transform_last_axis(smoothing, amplitude))
+        smooth = transform_first_axis(smoothing, smooth)
         return (relative(smooth) >= THRESHOLD).to(objects.dtype).unsqueeze(PARTS)
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from training.transform import AXES
 
 SHIFT = 3  # voxels along each axis that a prediction may stand beside the truth
-PARTS = 8  # of a voxel, to which `settled` finds the place
+PARTS = 8  # of a voxel, to which `subvoxel_aligned` finds the place
 
 
 @torch.no_grad()
@@ -35,7 +35,7 @@ def nearest(truth: Tensor, prediction: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def settled(truth: Tensor, prediction: Tensor) -> Tensor:
+def subvoxel_aligned(truth: Tensor, prediction: Tensor) -> Tensor:
     """`truth` (B, m, m, m) complex moved by at most half a voxel along each axis:
     where it correlates best with the prediction.
 
@@ -69,4 +69,4 @@ def likeness(truth: Tensor, prediction: Tensor) -> Tensor:
 
     Whichever of them each prediction is nearest to.
     """
-    return squared_correlation(prediction, settled(nearest(truth, prediction), prediction))
+    return squared_correlation(prediction, subvoxel_aligned(nearest(truth, prediction), prediction))

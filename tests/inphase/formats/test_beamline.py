@@ -9,7 +9,6 @@ import pytest
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import read, template
 from inphase.formats.beamline import builtin, find
-from inphase.formats.fio import read_fio
 
 MINE = """
 name: mine
@@ -113,11 +112,3 @@ def test_links_that_multiply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(template, "_MOST_NAMES", 1000)
     with pytest.raises(TooLargeError, match="1000 names"):
         read(tmp_path / "a.h5", beamline=tmp_path / "mine.yaml")
-
-
-@pytest.mark.parametrize("text", ["", "hello\n", "%d\n Col 1 om DOUBLE\n 1.0 2.0\n", "%d\n Col 1 om DOUBLE\n x\n"])
-def test_damaged_fio(tmp_path: Path, text: str) -> None:
-    """No sections, or rows that do not fit the columns."""
-    (tmp_path / "a.fio").write_text(text)
-    with pytest.raises(DataError, match=r"a\.fio"):
-        read_fio(tmp_path / "a.fio")

@@ -78,11 +78,12 @@ def test_every_truncation_of_a_stack_is_found(tmp_path: Path, options: dict[str,
     assert refused > 0.8 * len(whole) / 3
 
 
-def test_single_frame_is_no_rocking_curve(tmp_path: Path) -> None:
-    """One frame is answered with its shape and what was expected."""
+def test_a_single_page_is_a_frame(tmp_path: Path) -> None:
+    """It is read as it is, and said to be one page."""
     tifffile.imwrite(tmp_path / "a.tif", STACK[0])
-    with pytest.raises(DataError, match=r"2 dimensions, shape \(16, 20\)"):
-        read(tmp_path / "a.tif")
+    scan = read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(scan.array, STACK[0])
+    assert scan.chosen == f"1 page (16, 20) {STACK.dtype}"
 
 
 def test_not_a_tiff(tmp_path: Path) -> None:

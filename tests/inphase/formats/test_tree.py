@@ -1,6 +1,5 @@
 """inphase.formats.tree: files as acquisition leaves them, links, names, filters."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 
 from inphase.errors import DataError
 from inphase.formats import read
-from inphase.formats.filters import absent
 from inphase.formats.tree import is_hdf5
 
 VOLUME = np.random.default_rng(0).poisson(3, (6, 7, 8)).astype(np.uint32)
@@ -155,20 +153,6 @@ def test_a_dangling_link_is_named(tmp_path: Path) -> None:
         file["entry_0001/data"] = VOLUME
     with pytest.raises(DataError, match=r"eiger_0000\.h5, which has no '/entry_0000/data'"):
         read(tmp_path / "a.h5")
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (32008, "bshuf.*hdf5plugin"),
-        (32015, "zstd.*hdf5plugin"),
-        (4, "szip.*build of HDF5"),
-        (32012, "JPEG-LS.*HDF5_PLUGIN_PATH"),
-    ],
-)
-def test_an_absent_filter_is_named_with_what_brings_it(code: int, words: str) -> None:
-    """Its registered number, its name, the package or place."""
-    assert re.search(f"HDF5 filter {code} \\({words}", absent(code, b"told; version 1"))
 
 
 def test_a_dataset_of_an_absent_filter(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from inphase.imaging.way import begin
 from inphase.models.repository import Repository
 from inphase.models.session import Session, Sessions
 from inphase.retrieval import recipe as recipes
-from tests.inphase.imaging.test_way import raw, run
+from tests.inphase.imaging.whole_way import raw, run
 from tests.toy import crystal
 
 SHORT = "50*HIO+10*ER+15*AER | SW(every=10,threshold=0.2,sigma=2..1)"  # most random starts find the crystal

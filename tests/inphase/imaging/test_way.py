@@ -8,67 +8,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inphase.ambiguity import align
-from inphase.errors import CancelledError, DataError, RecipeError
-from inphase.formats import RawScan
+from inphase.errors import DataError
 from inphase.formats.result import Result
 from inphase.formats.scan import Saturation
 from inphase.geometry import Geometry
 from inphase.imaging.clock import Clock
-from inphase.imaging.options import CONVENTIONAL, Options
-from inphase.imaging.prepared import PreparedPattern
-from inphase.imaging.reconstruction import Reconstruction, write
-from inphase.imaging.refine import refine
+from inphase.imaging.options import Options
+from inphase.imaging.reconstruction import write
 from inphase.imaging.report import Report
-from inphase.imaging.retrievals import Retrievals
 from inphase.imaging.way import begin, judge
-from inphase.metrics import measure, phase_error
-from inphase.models.repository import Repository
+from inphase.metrics import measure
 from inphase.models.session import Session, Sessions
-from inphase.pattern import Domain
-from inphase.retrieval import recipe as recipes
-from tests.toy import crystal
+from tests.inphase.imaging.whole_way import raw, run
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/check-a-result.md"
-SHORT = "60*HIO+20*ER | SW(every=10,threshold=0.1,sigma=2..1)"  # enough from a random start at 3e6 photons
-
-
-@pytest.fixture(scope="module")
-def sessions(models_dir: Path) -> Sessions:
-    """The toy repository."""
-    return Sessions(Repository(models_dir, "inphase-bcdi"), threads=1)
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A short conventional recipe: 600 iterations take a test too long."""
-    monkeypatch.setitem(recipes.PRESETS, CONVENTIONAL, SHORT)
-
-
-def raw(array: NDArray[np.generic], geometry: Geometry | None = None) -> RawScan:
-    """A scan as a reader gives it."""
-    return RawScan(array, geometry, "test", "all")
-
-
-def run(array: NDArray[np.generic], options: Options, session: Session | None) -> Reconstruction:
-    """The whole way in this process."""
-    clock = Clock()
-    prepared, report = begin(raw(array), options, session, clock)
-    return refine(prepared, report, clock)
-
-
-def test_a_sane_start_is_refined(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
-    """The toy network knows the crystal: its start is accepted, stays the start, and the result is the crystal."""
-    finished = run(pattern, Options(refine="10*ER"), sessions.get(None))
-    report = finished.report
-    assert (report.start.kind, report.start.why) == ("network", "the network's start is sane")
-    assert report.recipe.refine == "10*ER"
-    assert report.metrics.random_start is None
-    assert report.trust is not None
-    assert report.trust.level == "high"
-    aligned, _ = align(finished.arrays["object"], crystal())
-    # radians; the noise of 3e6 photons in 7504 voxels leaves a few hundredths
-    assert phase_error(aligned, crystal(), np.abs(crystal()) > 0) < 0.1
 
 
 @pytest.mark.usefixtures("quick")
@@ -100,64 +53,6 @@ def test_the_lines_of_the_documentation_give_the_chi2(
     assert names["chi2"] == pytest.approx(finished.report.metrics.final.chi2, rel=1e-3)
 
 
-@pytest.mark.usefixtures("quick")
-def test_an_insane_start_escalates(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
-    """`blind` predicts a full box: the conventional recipe runs from random starts, and the document says so."""
-    report = run(pattern, Options(model="blind", refine="10*ER", starts=2), sessions.get("blind")).report
-    assert report.start.kind == "random"
-    assert "the network's start is not sane" in report.start.why
-    assert "fills 100%" in report.start.why
-    assert report.recipe.refine == recipes.resolve(CONVENTIONAL).text
-    assert report.metrics.network is not None
-    assert report.metrics.random_start == report.metrics.final
-    assert report.metrics.final is not None
-    assert report.metrics.final.chi2 < 0.2 * report.metrics.network.chi2
-
-
-@pytest.mark.usefixtures("quick")
-def test_an_insane_result_is_compared_with_random_starts(
-    sessions: Sessions, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A result that fails the rules is compared with the conventional recipe;
-    the better by free log-likelihood stays.
-    """
-    monkeypatch.setattr(PreparedPattern, "shortfalls", lambda prepared, candidate: ["made up"])
-    report = run(pattern, Options(refine="10*ER", starts=1), sessions.get(None)).report
-    assert "made up" in report.start.why
-    assert report.metrics.random_start is not None
-    assert report.metrics.final is not None
-    assert report.metrics.final.free_llk is not None
-    assert report.metrics.random_start.free_llk is not None
-    assert report.metrics.final.free_llk <= report.metrics.random_start.free_llk
-    kept = report.start.kind
-    assert report.recipe.refine == ("10*ER" if kept == "network" else recipes.resolve(CONVENTIONAL).text)
-
-
-def test_start_network_is_obeyed(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
-    """Asked for the network's start, no rule changes it; the trust tells the truth."""
-    report = run(pattern, Options(model="blind", refine="ER", start="network"), sessions.get("blind")).report
-    assert (report.start.kind, report.start.why) == ("network", "as requested")
-    assert report.trust is not None
-    assert report.trust.level == "low"
-
-
-@pytest.mark.usefixtures("quick")
-def test_start_random_asks_no_network(pattern: NDArray[np.uint32]) -> None:
-    """Without a network: random starts, no network's score, the conventional recipe by default."""
-    report = run(pattern, Options(start="random", starts=1), None).report
-    assert report.model is None
-    assert report.metrics.network is None
-    assert report.start.kind == "random"
-    assert report.recipe.refine == recipes.resolve(CONVENTIONAL).text
-
-
-def test_the_seed_makes_a_run_repeatable(pattern: NDArray[np.uint32]) -> None:
-    """The same seed gives the same object, bit for bit; another gives another."""
-    found = [run(pattern, Options(start="random", refine="5*ER", starts=1, seed=s), None) for s in (3, 3, 4)]
-    assert (found[0].arrays["object"] == found[1].arrays["object"]).all()
-    assert (found[0].arrays["object"] != found[2].arrays["object"]).any()
-
-
 def test_an_empty_prediction(sessions: Sessions, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that predicts nothing: start=auto goes on from random starts,
     start=network and refine=none are refused.
@@ -174,13 +69,6 @@ def test_an_empty_prediction(sessions: Sessions, pattern: NDArray[np.uint32], mo
     assert prepared.prediction is not None
 
 
-def test_a_likelihood_of_counts_needs_counts() -> None:
-    """loss=poisson of a modulus is refused before anything runs."""
-    assert Options(refine="5*LBFGS(loss=poisson)").recipe() is not None
-    with pytest.raises(RecipeError, match="loss=amplitude"):
-        Options(refine="5*ER+2*(LBFGS(loss=poisson))", domain=Domain.MODULUS).recipe()
-
-
 def test_a_model_for_another_domain_is_refused(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
     """The card says what the network takes."""
     session = sessions.get(None)
@@ -191,19 +79,6 @@ def test_a_model_for_another_domain_is_refused(sessions: Sessions, pattern: NDAr
         begin(raw(pattern), Options(), other, Clock())
 
 
-def test_a_prepared_pattern_survives_the_store(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
-    """What the worker reads back from arrays and document is what the API process had."""
-    prepared, report = begin(raw(pattern), Options(), sessions.get(None), Clock())
-    again = PreparedPattern.from_arrays(prepared.to_arrays(), Report.from_json(report.to_json()))
-    assert again.problem.padding_bound == prepared.problem.padding_bound
-    assert again.guess.metrics == prepared.guess.metrics
-    assert (again.oversampling, again.noise_chi2, again.domain) == (
-        prepared.oversampling,
-        prepared.noise_chi2,
-        prepared.domain,
-    )
-
-
 def test_the_geometry_gives_voxel_sizes(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
     """With dq per voxel known, the voxel is 2 pi / (N dq); q_steps of 1e6 / m give 98.2 nm on 64 voxels."""
     prepared, report = begin(
@@ -212,28 +87,6 @@ def test_the_geometry_gives_voxel_sizes(sessions: Sessions, pattern: NDArray[np.
     finished = judge(prepared, report, prepared.guess, Clock())
     np.testing.assert_allclose(finished.arrays["voxel_size_m"], 2 * np.pi / (64 * 1e6))
     assert report.preprocess.voxel_size_m is not None
-
-
-def test_the_document_in_the_file_is_the_document(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
-    """The file carries what the caller was told."""
-    prepared, report = begin(raw(pattern), Options(refine="none"), sessions.get(None), Clock())
-    finished = judge(prepared, report, prepared.guess, Clock())
-    assert Report.from_json(str(finished.with_document(finished.report.to_json())["document"])) == finished.report
-
-
-def test_cancelling_stops_the_iterations(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
-    """The flag is asked before every iteration."""
-    asked = 0
-
-    def cancelled() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked > 3
-
-    prepared, report = begin(raw(pattern), Options(refine="1000*ER"), sessions.get(None), Clock())
-    with pytest.raises(CancelledError):
-        refine(prepared, report, Clock(), retrievals=Retrievals(cancelled=cancelled))
-    assert asked == 4
 
 
 def test_a_second_crystal_is_in_the_report_and_in_the_trust(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:

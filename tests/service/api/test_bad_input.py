@@ -16,24 +16,9 @@ from numpy.typing import NDArray
 
 from inphase.pattern import digest
 from service.settings import Bounds, Settings
+from tests.service.api.calls import URL, check, post_file, write_folder, write_hdf5
 from tests.service.api.conftest import NPY, OCTETS, npy, npy_header
-from tests.service.api.test_reconstructions import URL, post_file, write_folder, write_hdf5
 from tests.service.conftest import AppContext
-
-
-def check(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:
-    """A problem document of this status whose detail has these words, and no traceback."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
-    assert problem["status"] == status
-    assert problem["type"].startswith("urn:inphase:error:")
-    assert problem["title"]
-    assert problem["request_id"] == answer.headers["x-request-id"]
-    for word in words:
-        assert word in problem["detail"], problem["detail"]
-    assert "Traceback" not in answer.text
-    return problem
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ from service.jobs.state import JobState, Progress
 from service.lifecycle import Services
 from service.server import Server
 from service.settings import Bounds, Settings
+from tests.service.api.calls import check
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.test_bad_input import check
 from tests.service.conftest import KEY
 
 

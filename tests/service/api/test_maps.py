@@ -12,8 +12,8 @@ from inphase.formats import RawScan, npz
 from inphase.preprocess.corrections import Corrections
 from service.intake.submission import upload_arrays, uploaded
 from service.settings import Settings
+from tests.service.api.calls import URL, load
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.test_reconstructions import URL, load
 
 NPZ = {"Content-Type": "application/x-npz"}
 

@@ -19,8 +19,8 @@ from service.jobs.embedded import find_server
 from service.jobs.errors import NoRedisError
 from service.lifecycle import Services
 from service.settings import Settings
+from tests.service.api.calls import URL
 from tests.service.api.conftest import npy, npy_header
-from tests.service.api.test_reconstructions import URL
 from tests.service.conftest import KEY
 
 HEADERS = {"Authorization": f"Apikey {KEY}"}

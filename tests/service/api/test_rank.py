@@ -10,10 +10,9 @@ import tifffile
 from PIL import Image
 
 from tests.flat import counts
+from tests.service.api.calls import URL, check, load
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_jobs import client, read, submit, work
-from tests.service.api.test_reconstructions import URL, load
+from tests.service.api.queued import client, read, submit, work
 
 __all__ = ["client"]  # a fixture
 

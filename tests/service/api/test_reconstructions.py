@@ -14,24 +14,9 @@ from numpy.typing import NDArray
 
 from inphase import fourier
 from inphase.pattern import digest
+from tests.service.api.calls import URL, load, post_file, write_folder, write_hdf5
 from tests.service.api.conftest import NPY, OCTETS, npy
 from tests.toy import crystal
-
-URL = "/v1/reconstructions"
-
-
-async def post_file(client: httpx.AsyncClient, path: str, **options: Any) -> httpx.Response:
-    """Name a file; refine=none unless asked otherwise. dataset, dark, flat and roi belong to the source."""
-    source = {"kind": "file", "path": path} | {
-        key: options.pop(key) for key in ("dataset", "dark", "flat", "roi") if key in options
-    }
-    return await client.post(URL, json={"source": source, "refine": "none", **options})
-
-
-def load(answer: httpx.Response) -> dict[str, NDArray[Any]]:
-    """The arrays of an npz answer."""
-    with np.load(io.BytesIO(answer.content), allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
 
 
 async def test_an_npy_body_comes_back_as_a_document(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
@@ -157,20 +142,6 @@ async def test_modulus(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -
     assert document["metrics"]["final"]["free_llk"] is None
     assert "modulus" in document["metrics"]["final"]["free_llk_reason"]
     assert document["recipe"]["preprocess"].startswith("modulus")
-
-
-def write_folder(folder: Path, pattern: NDArray[np.uint32]) -> None:
-    """One TIFF per frame."""
-    folder.mkdir()
-    for number, frame in enumerate(pattern):
-        tifffile.imwrite(folder / f"scan_{number:05d}.tif", frame.astype(np.int32))
-
-
-def write_hdf5(path: Path, pattern: NDArray[np.uint32]) -> None:
-    """A NeXus-like file."""
-    with h5py.File(path, "w") as file:
-        file.create_dataset("entry/data/data", data=pattern, chunks=(8, 64, 64), compression="gzip")
-        file["entry/mask"] = np.zeros(pattern.shape[1:], np.uint8)
 
 
 @pytest.mark.parametrize("name", ["scan.npy", "scan.npz", "scan.tif", "scan.h5", "folder"])

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from service.jobs.errors import NoRedisError
 from service.settings import Settings
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_jobs import client, services, submit
+from tests.service.api.calls import check
+from tests.service.api.queued import client, services, submit
 from tests.service.conftest import AppContext
 from tests.service.refusing import WAYS, refusing
 

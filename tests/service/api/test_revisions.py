@@ -16,9 +16,8 @@ from inphase.imaging.arrays import ARRAYS
 from service.document import JobDocument
 from service.intake.acceptance import FIRST
 from service.jobs.state import JobState
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_jobs import client, predicted, records, services, submit, work
-from tests.service.api.test_reconstructions import load
+from tests.service.api.calls import check, load
+from tests.service.api.queued import client, predicted, records, services, submit, work
 
 __all__ = ["client"]  # a fixture
 
@@ -180,26 +179,6 @@ def earlier(client: httpx.AsyncClient) -> str:
     arrays |= {"modes": np.ones((2, *shape), np.complex64), "document": np.array(stored.decode())}
     store.write(job_id, "result-1", arrays)
     return job_id
-
-
-def test_a_document_of_an_earlier_version_is_read_whole() -> None:
-    """Every figure of it."""
-    stored = json.loads(STORED.read_bytes())
-    document = JobDocument.from_json(STORED.read_bytes())
-    report = document.reported
-    assert (document.state, document.attempt, document.owner) == (JobState.SUCCEEDED, 1, "admin")
-    assert (report.start.kind, report.start.random_starts) == ("network", stored["start"]["random_starts"])
-    assert report.metrics.final is not None
-    assert report.metrics.final.chi2 == stored["metrics"]["final"]["chi2"]
-    assert report.trust is not None
-    assert report.trust.level == "high"
-    assert report.strain is not None
-    assert report.ensemble is not None
-    assert [member.kind for member in report.ensemble.members] == ["network", "jittered"]
-    again = json.loads(document.to_json())
-    assert {name: again[name] for name in ("input", "recipe", "metrics", "canonical", "strain", "timings_ms")} == {
-        name: stored[name] for name in ("input", "recipe", "metrics", "canonical", "strain", "timings_ms")
-    }
 
 
 async def test_a_job_of_an_earlier_version_answers_everywhere(client: httpx.AsyncClient, earlier: str) -> None:

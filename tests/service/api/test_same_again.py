@@ -2,29 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import pytest
-import yaml
 from numpy.typing import NDArray
 
-from service.jobs.embedded import find_server
-from service.jobs.errors import NoRedisError
 from service.jobs.state import JobState
-from service.security import Key, Scope
-from service.settings import Settings
+from tests.service.api.calls import URL, check, load
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_jobs import client, predicted, read, records, services, submit, work
-from tests.service.api.test_reconstructions import URL, load
-from tests.service.conftest import AppContext
+from tests.service.api.queued import by, client, keyed, predicted, read, records, services, submit, work
 
-__all__ = ["client"]  # a fixture
+__all__ = ["client", "keyed"]  # fixtures
 
 
 # ---- the same again
@@ -108,27 +99,6 @@ async def test_a_full_store_makes_room(client: httpx.AsyncClient, pattern: NDArr
 
 
 # ---- whose jobs
-
-
-@pytest.fixture
-async def keyed(serving: AppContext, settings: Settings, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a service that knows the keys of ada (submit), of her wall display (read) and of bob (submit)."""
-    try:
-        find_server()
-    except NoRedisError as error:
-        pytest.skip(str(error))
-    keys = [Key.of("ada" * 8, "ada", Scope.SUBMIT), Key.of("wall" * 8, "ada", Scope.READ)]
-    keys += [Key.of("bob" * 8, "bob", Scope.SUBMIT)]
-    path = tmp_path / "keys.yaml"
-    path.write_text(yaml.safe_dump([key.model_dump(mode="json") for key in keys]))
-    changes = {"queue": True, "workers": 0, "redis_url": None, "keys_file": path}
-    async with serving(settings.model_copy(update=changes)) as client:
-        yield client
-
-
-def by(name: str) -> dict[str, str]:
-    """The header of somebody's key."""
-    return {"Authorization": f"Apikey {name * 8}"}
 
 
 async def test_jobs_of_others_do_not_exist(keyed: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from service.jobs.record import SeriesScan
 from service.settings import Bounds, Settings
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_jobs import client, records, services, work
-from tests.service.api.test_reconstructions import load
-from tests.service.api.test_same_again import by, keyed
+from tests.service.api.calls import check, load
+from tests.service.api.queued import by, client, keyed, records, services, work
 from tests.service.conftest import AppContext
 
 __all__ = ["client", "keyed"]  # fixtures

@@ -11,20 +11,28 @@ from service import cli
 from service.cli import jobs, series
 from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import NoRedisError
+from tests.sentences import fragments
 from tests.service.cli.processes import one_line
+
+COMMANDS = {
+    (*path, name): command
+    for path, group in (((), cli.app), (("jobs",), jobs.commands), (("series",), series.commands))
+    for name, command in typer.main.get_group(group).commands.items()
+    if name not in ("jobs", "series")
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
+def test_help_is_in_sentences(name: tuple[str, ...]) -> None:
+    """A command says what it does, and so does every one of its options and arguments."""
+    assert not fragments(COMMANDS[name])
 
 
 def test_every_command_has_an_example() -> None:
     """--help of each command ends with an example that a newcomer can copy."""
-    found = [
-        (*path, name)
-        for path, group in (((), cli.app), (("jobs",), jobs.commands), (("series",), series.commands))
-        for name in typer.main.get_group(group).commands
-        if name not in ("jobs", "series")
-    ]
-    assert len(found) > 10
+    assert len(COMMANDS) > 10
     runner = CliRunner()
-    for command in found:
+    for command in COMMANDS:
         done = runner.invoke(cli.app, [*command, "--help"])
         assert done.exit_code == 0
         assert f"inphase {' '.join(command)}" in " ".join(done.stdout.split()).partition("Example: ")[2], command

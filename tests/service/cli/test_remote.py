@@ -15,7 +15,7 @@ from inphase.imaging.options import Options
 from service.cli import batch, jobs
 from service.cli.remote import work
 from service.cli.terminal import Advance
-from tests.inphase.test_client import sent
+from tests.streams import sent
 
 FIRST = {"number": 1, "kind": "network", "final": False, "result": "/v1/jobs/x/result?revision=1"}
 PROGRESS = {"iteration": 3, "total": 10, "chi2": None, "support_voxels": None, "stage": "HIO", "preview": None}

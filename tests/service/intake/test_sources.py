@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from inphase.pattern import digest
 from service.intake.sources import scans_in
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_reconstructions import URL
+from tests.service.api.calls import URL, check
 
 
 def spec_text(points: int) -> str:

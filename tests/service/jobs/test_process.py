@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from service.jobs import worker
-from service.jobs.compute import Failed, Finished, Halted, Order, Told
+from service.jobs.compute import Assignment, Failed, Halted, Succeeded, Told
 from service.jobs.errors import WorkerError
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import Records
@@ -50,11 +50,11 @@ def started(settings: ComputeSettings) -> ComputeProcess:
     return made
 
 
-def order(folder: Path, attempt: int = 1, job_id: str | None = None, **wanted: object) -> Order:
+def assignment(folder: Path, attempt: int = 1, job_id: str | None = None, **wanted: object) -> Assignment:
     """An order for the stand-in, its input stored."""
     job_id = job_id or uuid4().hex
     Store(folder).write(job_id, "input", {"data": np.arange(8.0)})
-    return Order(job_id, attempt, json.dumps(wanted).encode())
+    return Assignment(job_id, attempt, json.dumps(wanted).encode())
 
 
 def end(compute: ComputeProcess, seconds: float = 20.0) -> object:
@@ -70,10 +70,10 @@ def end(compute: ComputeProcess, seconds: float = 20.0) -> object:
 def test_progress_comes_at_most_five_times_a_second(compute: ComputeProcess, tmp_path: Path) -> None:
     """However often a job reports, it is asked for what to tell at most 5 times a second; then the result is stored."""
     begun = time.monotonic()
-    wanted = order(tmp_path, steps=300, step_s=0.003)
-    compute.order(wanted)
+    wanted = assignment(tmp_path, steps=300, step_s=0.003)
+    compute.assign(wanted)
     told = []
-    while not isinstance(message := compute.receive(5.0), Finished):
+    while not isinstance(message := compute.receive(5.0), Succeeded):
         told.append(message)
     assert all(isinstance(message, Told) for message in told)
     assert 2 <= len(told) <= 5 * (time.monotonic() - begun) + 1
@@ -83,13 +83,13 @@ def test_progress_comes_at_most_five_times_a_second(compute: ComputeProcess, tmp
 
 def test_a_worker_that_does_not_listen_holds_up_nothing(compute: ComputeProcess, tmp_path: Path) -> None:
     """While the worker waits for the network, progress and large planes pile up nowhere: the job comes to its end."""
-    wanted = order(tmp_path, steps=30, step_s=0.05, plane=512)
-    compute.order(wanted)
+    wanted = assignment(tmp_path, steps=30, step_s=0.05, plane=512)
+    compute.assign(wanted)
     deadline = time.monotonic() + 20
     while not Store(tmp_path).has(wanted.job_id, "result-1"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert isinstance(end(compute), Finished)
+    assert isinstance(end(compute), Succeeded)
 
 
 @pytest.mark.parametrize(
@@ -104,56 +104,56 @@ def test_a_worker_that_does_not_listen_holds_up_nothing(compute: ComputeProcess,
 def test_every_end_is_told_apart(settings: ComputeSettings, how: str, killed: bool, account: str) -> None:
     """The worker's end sees how the process died, does not die itself, and can start another one."""
     compute = started(settings)
-    compute.order(order(settings.store, end=how))
+    compute.assign(assignment(settings.store, end=how))
     with pytest.raises(ProcessDiedError, match=account) as caught:
         end(compute)
     assert caught.value.killed is killed
     assert not compute.alive
     with pytest.raises(ProcessDiedError) if compute.pid else pytest.raises(AssertionError):
-        compute.order(order(settings.store))
+        compute.assign(assignment(settings.store))
     compute.close()
 
 
 def test_a_dead_process_is_replaced(compute: ComputeProcess, tmp_path: Path) -> None:
     """After a death, `start` makes another one that works."""
-    compute.order(order(tmp_path, end="exit"))
+    compute.assign(assignment(tmp_path, end="exit"))
     with pytest.raises(ProcessDiedError):
         end(compute)
     compute.start()
     compute.await_ready(threading.Event())
-    compute.order(order(tmp_path))
-    assert isinstance(end(compute), Finished)
+    compute.assign(assignment(tmp_path))
+    assert isinstance(end(compute), Succeeded)
 
 
 def test_too_much_memory_fails_the_job_alone(compute: ComputeProcess, tmp_path: Path) -> None:
     """A job beyond the memory bound fails with the bound in its reason; the process serves the next one."""
-    compute.order(order(tmp_path, end="allocate"))
+    compute.assign(assignment(tmp_path, end="allocate"))
     answer = end(compute)
     assert isinstance(answer, Failed)
     assert answer.reason.startswith("out of memory: the volume is too large for this worker (bound: 1.0 GiB)")
-    compute.order(order(tmp_path))
-    assert isinstance(end(compute), Finished)
+    compute.assign(assignment(tmp_path))
+    assert isinstance(end(compute), Succeeded)
 
 
 def test_an_attempt_goes_on_where_an_earlier_one_was(compute: ComputeProcess, tmp_path: Path) -> None:
     """It begins at the newest checkpoint of earlier attempts, writes its own, and passes over a damaged one."""
-    first = order(tmp_path, steps=4, step_s=0.02)
-    compute.order(first)
+    first = assignment(tmp_path, steps=4, step_s=0.02)
+    compute.assign(first)
     end(compute)
     store = Store(tmp_path)
     assert store.names(first.job_id) == ["checkpoint-1", "input", "result-1"]
     store.write(first.job_id, "checkpoint-1", {"step": np.array(2)})
     second = replace(first, attempt=2)
-    compute.order(second)
+    compute.assign(second)
     answer = end(compute)
-    assert isinstance(answer, Finished)
+    assert isinstance(answer, Succeeded)
     assert json.loads(answer.document)["begin"] == 2
     assert store.read(first.job_id, "checkpoint-2")["step"] >= 3  # written, however slow the disk is
     assert store.read(first.job_id, "checkpoint-1")["step"] == 2  # another attempt's is never touched
     store.path(first.job_id, "checkpoint-2").write_bytes(b"PK half a file")
-    compute.order(replace(first, attempt=3))
+    compute.assign(replace(first, attempt=3))
     answer = end(compute)
-    assert isinstance(answer, Finished)
+    assert isinstance(answer, Succeeded)
     assert json.loads(answer.document)["begin"] == 2
 
 
@@ -161,7 +161,9 @@ def test_checkpoints_cost_at_most_a_twentieth(tmp_path: Path, monkeypatch: pytes
     """A checkpoint that takes long to write is written less often, and one that cannot be written stops no job."""
     from service.jobs.compute import Attempt
 
-    made = Attempt(order(tmp_path), ComputeSettings(tmp_path, "cpu", 1, None, 0.0), lambda _: None, threading.Event())
+    made = Attempt(
+        assignment(tmp_path), ComputeSettings(tmp_path, "cpu", 1, None, 0.0), lambda _: None, threading.Event()
+    )
     writes = []
 
     def slow(*_: object, **__: object) -> None:
@@ -180,7 +182,7 @@ def test_checkpoints_cost_at_most_a_twentieth(tmp_path: Path, monkeypatch: pytes
 def test_without_the_worker_there_is_no_process(settings: ComputeSettings) -> None:
     """When the worker's end of the pipe closes, a process in mid-computation ends."""
     compute = started(settings)
-    compute.order(order(settings.store, end="hang"))
+    compute.assign(assignment(settings.store, end="hang"))
     process = compute._process
     assert process is not None
     assert compute._pipe is not None
@@ -190,11 +192,11 @@ def test_without_the_worker_there_is_no_process(settings: ComputeSettings) -> No
 
 def test_a_terminal_signal_leaves_it_to_the_worker(compute: ComputeProcess, tmp_path: Path) -> None:
     """SIGTERM and SIGINT reach the whole process group; the job at hand goes on."""
-    compute.order(order(tmp_path, steps=10, step_s=0.02))
+    compute.assign(assignment(tmp_path, steps=10, step_s=0.02))
     assert compute._process is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         compute._process.send_signal(number)
-    assert isinstance(end(compute), Finished)
+    assert isinstance(end(compute), Succeeded)
 
 
 def test_a_process_that_cannot_start_says_so(settings: ComputeSettings) -> None:
@@ -220,7 +222,7 @@ def test_reasons_to_stop(compute: ComputeProcess, records: Records, tmp_path: Pa
     """Cancellation, a newer attempt, the time limit and the worker's leaving each stop the job under their name."""
     leaving = threading.Event()
     leaving.set()
-    wanted = order(tmp_path, steps=1000, step_s=0.01)
+    wanted = assignment(tmp_path, steps=1000, step_s=0.01)
     job_id = wanted.job_id
     running(records, job_id)
     records.request_cancel(job_id)
@@ -230,7 +232,7 @@ def test_reasons_to_stop(compute: ComputeProcess, records: Records, tmp_path: Pa
         (watch(records, tmp_path, job_id, limit_s=0.0), "time limit"),
         (Watch(records, Store(tmp_path), job_id, 1, 60.0, leaving), "leaving"),
     ):
-        compute.order(wanted)
+        compute.assign(wanted)
         assert made.over(compute) == Halted()
         assert made.stop_reason == reason
     assert not Store(tmp_path).has(job_id, "result-1")
@@ -238,10 +240,10 @@ def test_reasons_to_stop(compute: ComputeProcess, records: Records, tmp_path: Pa
 
 def test_progress_reaches_the_record(compute: ComputeProcess, records: Records, tmp_path: Path) -> None:
     """What the process tells is in the record, its picture in the store, and the progress says that it is there."""
-    wanted = order(tmp_path, steps=30, step_s=0.02)
+    wanted = assignment(tmp_path, steps=30, step_s=0.02)
     running(records, wanted.job_id)
-    compute.order(wanted)
-    assert isinstance(watch(records, tmp_path, wanted.job_id).over(compute), Finished)
+    compute.assign(wanted)
+    assert isinstance(watch(records, tmp_path, wanted.job_id).over(compute), Succeeded)
     progress = records.get(wanted.job_id).progress
     assert progress is not None
     assert (progress.total, progress.preview) == (30, True)
@@ -260,8 +262,8 @@ def test_a_preview_that_cannot_be_written_harms_nothing(records: Records, tmp_pa
 
 def test_redis_away_does_not_stop_a_job(compute: ComputeProcess, away: str, tmp_path: Path) -> None:
     """While Redis is away the computation goes on."""
-    compute.order(order(tmp_path, steps=30, step_s=0.02))
-    assert isinstance(watch(Records(away), tmp_path, uuid4().hex).over(compute), Finished)
+    compute.assign(assignment(tmp_path, steps=30, step_s=0.02))
+    assert isinstance(watch(Records(away), tmp_path, uuid4().hex).over(compute), Succeeded)
 
 
 def test_a_computation_that_hangs_is_ended(
@@ -269,9 +271,9 @@ def test_a_computation_that_hangs_is_ended(
 ) -> None:
     """Told to stop by the time limit and deaf to it, a job is stopped all the same, with its process."""
     monkeypatch.setattr(worker, "_UNWIND_S", 0.2)
-    wanted = order(tmp_path, end="hang")
+    wanted = assignment(tmp_path, end="hang")
     running(records, wanted.job_id)
-    compute.order(wanted)
+    compute.assign(wanted)
     made = watch(records, tmp_path, wanted.job_id, limit_s=0.1)
     assert made.over(compute) == Halted()
     assert made.limit_text.startswith("time limit: the job ran longer than 0.1 s")

@@ -1,9 +1,7 @@
-"""What a worker is told, and the shares of its compute processes."""
+"""What a worker is told."""
 
-import os
 from pathlib import Path
 
-from service.jobs.limits import memory_bytes, share
 from service.jobs.settings import WorkerSettings
 from service.jobs.state import Priority
 
@@ -14,21 +12,3 @@ def test_settings_travel_as_one_line() -> None:
     settings = WorkerSettings("unix:///a%20b", Path("/x y"), "cuda:0", 3, 2, levels, 2**30, 1.5, 0.0, 9.0)
     assert "\n" not in settings.to_json()
     assert WorkerSettings.from_json(settings.to_json()) == settings
-
-
-def test_processes_share_memory_and_cores() -> None:
-    """Together they stay below the machine's memory; what is set is taken as it is; CUDA is not bounded by default."""
-    cores = len(os.sched_getaffinity(0))
-    four = WorkerSettings("", Path(), concurrency=4).compute
-    assert four.memory_bytes == share(4)
-    assert 0.7 * memory_bytes() < 4 * share(4) <= 0.8 * memory_bytes()
-    assert four.threads == max(1, cores // 4)
-    assert WorkerSettings("", Path()).compute.threads is None
-    assert WorkerSettings("", Path(), memory_bytes=5, threads=7, concurrency=2).compute.memory_bytes == 5
-    assert WorkerSettings("", Path(), "cuda:0").compute.memory_bytes is None
-
-
-def test_memory_is_the_machines_or_less() -> None:
-    """At most what the kernel reports, and more than nothing."""
-    total = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
-    assert 0 < memory_bytes() <= int(total.split()[1]) * 1024

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from training.evaluate import outcomes
-from training.evaluate.arms import Plan
 from training.evaluate.control import control
 from training.evaluate.outcomes import Case, Model
+from training.evaluate.plan import Plan
 from training.evaluate.run import Evaluated
 from training.evaluate.times import Times
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from training.evaluate.arms import Plan
 from training.evaluate.outcomes import Reference, Way
+from training.evaluate.plan import Plan
 from training.evaluate.scores import Score
 from training.evaluate.times import Times, race, speedups
 

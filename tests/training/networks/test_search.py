@@ -18,7 +18,7 @@ from training.networks import search
 from training.networks.coherence import TYPICAL, Coherence
 from training.networks.far_field import lines, parts
 from training.networks.search import Retrieval, Search
-from training.objectives.truth import nearest, settled, squared_correlation
+from training.objectives.truth import nearest, squared_correlation, subvoxel_aligned
 from training.simulate.detector import blurred, coherence_lines
 from training.transform import embed, forward
 
@@ -123,7 +123,7 @@ def test_rounds_are_what_numpy_makes_of_the_definition(
 
 def likeness(crystal: Tensor, found: Tensor) -> float:
     """Their correlation, sub-voxel shifts and twins aside."""
-    return float(squared_correlation(settled(nearest(crystal, found), found), found).sqrt())
+    return float(squared_correlation(subvoxel_aligned(nearest(crystal, found), found), found).sqrt())
 
 
 def test_it_finds_the_crystal_from_a_wrong_phase(crystal: Tensor, pattern: tuple[Tensor, Tensor]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from inphase import ambiguity
-from training.objectives.truth import PARTS, SHIFT, nearest, settled, squared_correlation
+from training.objectives.truth import PARTS, SHIFT, nearest, squared_correlation, subvoxel_aligned
 
 
 def crystals(batch: int) -> Tensor:
@@ -50,7 +50,7 @@ def test_agrees_with_the_alignment_of_the_results() -> None:
 
 
 def test_parts_of_a_voxel_do_not_count_either() -> None:
-    """Moved by a Fourier shift, nearest to whole voxels, then settled:
+    """Moved by a Fourier shift, nearest to whole voxels, then to a fraction of one:
     what is left is at most half a part along each axis.
     """
     truth = crystals(2)
@@ -60,7 +60,7 @@ def test_parts_of_a_voxel_do_not_count_either() -> None:
     spectrum = torch.fft.fftn(truth, dim=(1, 2, 3))
     prediction = torch.fft.ifftn(spectrum * ramps[0][:, None, None] * ramps[1][:, None] * ramps[2], dim=(1, 2, 3))
     whole = nearest(truth, prediction)
-    found = squared_correlation(prediction, settled(whole, prediction))
+    found = squared_correlation(prediction, subvoxel_aligned(whole, prediction))
     # white noise in a box falls off as sinc^2 of what is left of the shift: sinc(1 / 16)^6 = 0.96
     assert PARTS == 8
     assert squared_correlation(prediction, whole).max() < 0.8

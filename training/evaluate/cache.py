@@ -30,7 +30,7 @@ def code(*patterns: str) -> str:
     return digest(*(path.read_text() for pattern in patterns for path in sorted(CHECKOUT.glob(pattern))))
 
 
-def kept(folder: Path, name: str, kind: type[T], compute: Callable[[], tuple[T, Arrays]]) -> tuple[T, Arrays]:
+def cached(folder: Path, name: str, kind: type[T], compute: Callable[[], tuple[T, Arrays]]) -> tuple[T, Arrays]:
     """The data class and the arrays of this name: read, or computed and written.
     A file is there whole or not at all.
     """

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from training.evaluate.kept import code, digest, kept
+from training.evaluate.cache import cached, code, digest
 
 
 @dataclass(frozen=True)
 class Found:
-    """Nested like what is kept."""
+    """Nested like what is stored."""
 
     value: float
     pairs: tuple[tuple[int, float], ...]
@@ -26,7 +26,7 @@ def test_a_result_is_computed_once_and_read_back_equal(tmp_path):
         return made, {"slice": array}
 
     for _ in range(2):
-        found, arrays = kept(tmp_path / "new", "name", Found, compute)
+        found, arrays = cached(tmp_path / "new", "name", Found, compute)
         assert found == made
         np.testing.assert_array_equal(arrays["slice"], array)
         assert arrays["slice"].dtype == np.complex64
@@ -40,7 +40,7 @@ def test_what_was_interrupted_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        kept(tmp_path, "name", Found, fails)
+        cached(tmp_path, "name", Found, fails)
     assert not list(tmp_path.iterdir())
 
 

@@ -17,10 +17,9 @@ from service.jobs.errors import QueueUnavailableError
 from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.settings import Bounds, Settings
+from tests.service.api.calls import URL, check, load, post_file
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.test_bad_input import check
-from tests.service.api.test_jobs import client, predicted, read, records, services, submit
-from tests.service.api.test_reconstructions import URL, load, post_file
+from tests.service.api.queued import client, predicted, read, records, services, submit
 from tests.service.conftest import AppContext
 
 __all__ = ["client"]  # a fixture

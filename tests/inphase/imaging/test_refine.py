@@ -1,0 +1,106 @@
+"""The refinement with its escalation to random starts."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inphase.ambiguity import align
+from inphase.errors import CancelledError
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import CONVENTIONAL, Options
+from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.refine import refine
+from inphase.imaging.retrievals import Retrievals
+from inphase.imaging.way import begin
+from inphase.metrics import phase_error
+from inphase.models.session import Sessions
+from inphase.retrieval import recipe as recipes
+from tests.inphase.imaging.whole_way import raw, run
+from tests.toy import crystal
+
+
+def test_a_sane_start_is_refined(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+    """The toy network knows the crystal: its start is accepted, stays the start, and the result is the crystal."""
+    finished = run(pattern, Options(refine="10*ER"), sessions.get(None))
+    report = finished.report
+    assert (report.start.kind, report.start.why) == ("network", "the network's start is sane")
+    assert report.recipe.refine == "10*ER"
+    assert report.metrics.random_start is None
+    assert report.trust is not None
+    assert report.trust.level == "high"
+    aligned, _ = align(finished.arrays["object"], crystal())
+    # radians; the noise of 3e6 photons in 7504 voxels leaves a few hundredths
+    assert phase_error(aligned, crystal(), np.abs(crystal()) > 0) < 0.1
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_insane_start_escalates(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+    """`blind` predicts a full box: the conventional recipe runs from random starts, and the document says so."""
+    report = run(pattern, Options(model="blind", refine="10*ER", starts=2), sessions.get("blind")).report
+    assert report.start.kind == "random"
+    assert "the network's start is not sane" in report.start.why
+    assert "fills 100%" in report.start.why
+    assert report.recipe.refine == recipes.resolve(CONVENTIONAL).text
+    assert report.metrics.network is not None
+    assert report.metrics.random_start == report.metrics.final
+    assert report.metrics.final is not None
+    assert report.metrics.final.chi2 < 0.2 * report.metrics.network.chi2
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_insane_result_is_compared_with_random_starts(
+    sessions: Sessions, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result that fails the rules is compared with the conventional recipe;
+    the better by free log-likelihood stays.
+    """
+    monkeypatch.setattr(PreparedPattern, "shortfalls", lambda prepared, candidate: ["made up"])
+    report = run(pattern, Options(refine="10*ER", starts=1), sessions.get(None)).report
+    assert "made up" in report.start.why
+    assert report.metrics.random_start is not None
+    assert report.metrics.final is not None
+    assert report.metrics.final.free_llk is not None
+    assert report.metrics.random_start.free_llk is not None
+    assert report.metrics.final.free_llk <= report.metrics.random_start.free_llk
+    kept = report.start.kind
+    assert report.recipe.refine == ("10*ER" if kept == "network" else recipes.resolve(CONVENTIONAL).text)
+
+
+def test_start_network_is_obeyed(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+    """Asked for the network's start, no rule changes it; the trust tells the truth."""
+    report = run(pattern, Options(model="blind", refine="ER", start="network"), sessions.get("blind")).report
+    assert (report.start.kind, report.start.why) == ("network", "as requested")
+    assert report.trust is not None
+    assert report.trust.level == "low"
+
+
+@pytest.mark.usefixtures("quick")
+def test_start_random_asks_no_network(pattern: NDArray[np.uint32]) -> None:
+    """Without a network: random starts, no network's score, the conventional recipe by default."""
+    report = run(pattern, Options(start="random", starts=1), None).report
+    assert report.model is None
+    assert report.metrics.network is None
+    assert report.start.kind == "random"
+    assert report.recipe.refine == recipes.resolve(CONVENTIONAL).text
+
+
+def test_the_seed_makes_a_run_repeatable(pattern: NDArray[np.uint32]) -> None:
+    """The same seed gives the same object, bit for bit; another gives another."""
+    found = [run(pattern, Options(start="random", refine="5*ER", starts=1, seed=s), None) for s in (3, 3, 4)]
+    assert (found[0].arrays["object"] == found[1].arrays["object"]).all()
+    assert (found[0].arrays["object"] != found[2].arrays["object"]).any()
+
+
+def test_cancelling_stops_the_iterations(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+    """The flag is asked before every iteration."""
+    asked = 0
+
+    def cancelled() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 3
+
+    prepared, report = begin(raw(pattern), Options(refine="1000*ER"), sessions.get(None), Clock())
+    with pytest.raises(CancelledError):
+        refine(prepared, report, Clock(), retrievals=Retrievals(cancelled=cancelled))
+    assert asked == 4

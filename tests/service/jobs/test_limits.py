@@ -1,0 +1,25 @@
+"""Shares of the machine."""
+
+import os
+from pathlib import Path
+
+from service.jobs.limits import memory_bytes, share
+from service.jobs.settings import WorkerSettings
+
+
+def test_processes_share_memory_and_cores() -> None:
+    """Together they stay below the machine's memory; what is set is taken as it is; CUDA is not bounded by default."""
+    cores = len(os.sched_getaffinity(0))
+    four = WorkerSettings("", Path(), concurrency=4).compute
+    assert four.memory_bytes == share(4)
+    assert 0.7 * memory_bytes() < 4 * share(4) <= 0.8 * memory_bytes()
+    assert four.threads == max(1, cores // 4)
+    assert WorkerSettings("", Path()).compute.threads is None
+    assert WorkerSettings("", Path(), memory_bytes=5, threads=7, concurrency=2).compute.memory_bytes == 5
+    assert WorkerSettings("", Path(), "cuda:0").compute.memory_bytes is None
+
+
+def test_memory_is_the_machines_or_less() -> None:
+    """At most what the kernel reports, and more than nothing."""
+    total = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
+    assert 0 < memory_bytes() <= int(total.split()[1]) * 1024

@@ -1,0 +1,24 @@
+"""On what a table was measured."""
+
+import datetime
+import os
+import platform
+
+import numpy as np
+
+from training.evaluate.machine import header, processor, versions
+
+
+def test_the_header_says_when_and_on_what() -> None:
+    """Today, the processor, the cores that this process may use, and the versions that decide the speed."""
+    text = header()
+    assert f"Measured {datetime.datetime.now(datetime.UTC).date().isoformat()} on {processor()}, " in text
+    assert f"{len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, " in text
+    assert f"numpy {np.__version__}" in versions()
+    assert versions() in text
+
+
+def test_what_is_not_installed_is_left_out(monkeypatch) -> None:
+    """Of the runtimes only one is there."""
+    monkeypatch.setattr("training.evaluate.machine.PACKAGES", ("numpy", "no-such-package"))
+    assert versions() == f"numpy {np.__version__}"
