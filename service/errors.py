@@ -26,6 +26,7 @@ from service.jobs.errors import (
     UnknownJobError,
     UnknownSeriesError,
 )
+from service.sandbox.errors import SandboxUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ _KINDS: Final[tuple[tuple[type[InphaseError], _Kind], ...]] = (
     (StoreFullError, _Kind(507, "store-full", "No room for the arrays")),
     (StoreCorruptError, _Kind(500, "store", "The stored arrays are damaged")),
     (StoreError, _Kind(404, "store", "No such arrays")),
+    (SandboxUnavailableError, _Kind(503, "reading", "Nothing can be read")),
     (CancelledError, _Kind(409, "cancelled", "The job was cancelled")),
 )
 _RETRY_AFTER: Final = {503: "5", 507: "60"}

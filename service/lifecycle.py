@@ -23,6 +23,7 @@ from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
+from service.sandbox.sandbox import Sandbox
 from service.security import ADMIN, Key, Keyring, Scope, read_keys
 from service.settings import Settings, new_key
 from service.telemetry import Budget, Metrics, log
@@ -45,6 +46,7 @@ class Services:
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight)
         self.metrics = Metrics()
+        self.sandbox = Sandbox(settings.bounds.read_s, settings.data_roots)
         self.records: Records | None = None
         self.series: SeriesRecords | None = None
         self.queue: Queue | None = None
@@ -73,7 +75,9 @@ class Services:
             raise
         self._background.append(asyncio.create_task(self._keep_house()))
         if self.records is not None and self.series is not None:
-            self.reader = Reader(self.settings, self.sessions, self.records, self.series, self.store, self.intake)
+            self.reader = Reader(
+                self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox
+            )
             self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
 
     async def stop(self) -> None:
@@ -99,6 +103,7 @@ class Services:
         task.add_done_callback(self._loose.discard)
 
     def _start(self) -> None:
+        self.sandbox.start()
         self.store = Store(self.settings.store_dir, self.settings.bounds.store_bytes)
         for refusal in self.sessions.repository.refused:
             log.warning("model refused", model=refusal.folder, why=refusal.why)
@@ -136,6 +141,7 @@ class Services:
             self._supervisor.start()
 
     def _stop(self) -> None:
+        self.sandbox.stop()
         if self._supervisor is not None:
             self._supervisor.stop()
         for client in (self.queue, self.series, self.records):

@@ -34,6 +34,11 @@ class Bounds(BaseModel):
     )
     array_bytes: int = Field(4096 * MIB, gt=0, description="One decoded measurement has at most so many bytes.")
     json_bytes: int = Field(1 * MIB, gt=0, description="A JSON body has at most so many bytes.")
+    read_s: float = Field(
+        10.0,
+        gt=0,
+        description="Reading one measurement takes at most so many seconds, and one more for every 10 MiB of its files.",
+    )
     wait_s: float = Field(300.0, ge=0, description="A request may `wait` at most so many seconds.")
     store_bytes: int = Field(
         64 * 1024 * MIB, gt=0, description="The arrays of all jobs take at most so many bytes of disk."

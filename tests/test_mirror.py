@@ -15,6 +15,8 @@ DATA: Final = {
     "inphase/preprocess/report.py",
     "service/jobs/errors.py",
     "service/jobs/state.py",
+    "service/sandbox/errors.py",
+    "service/sandbox/order.py",
     "training/objectives/objective.py",
     "training/simulate/atomistic/settings.py",
 }
@@ -44,6 +46,9 @@ ELSEWHERE: Final = {
     "service/jobs/supervisor.py": "tests/system/test_jobs_worker.py",
     "service/jobs/task.py": "tests/service/jobs/test_process.py",
     "service/jobs/worker.py": "tests/system/test_jobs_worker.py",
+    "service/sandbox/answer.py": "tests/service/sandbox/test_sandbox.py",
+    "service/sandbox/confinement.py": "tests/service/sandbox/test_sandbox.py",
+    "service/sandbox/template.py": "tests/service/sandbox/test_sandbox.py",
     "training/module.py": "tests/training/test_fit.py",
     "training/objectives/modulus.py": "tests/training/objectives/test_correlation.py",
     "training/schedule.py": "tests/training/test_fit.py",

@@ -3,13 +3,14 @@
 import asyncio
 import io
 import math
+import os
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import anyio.from_thread
 import anyio.to_thread
 import numpy as np
 from fastapi import Depends, Request
@@ -17,12 +18,13 @@ from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from inphase.formats import Limits, RawScan, npz
-from inphase.formats import Request as ScanRequest
+from inphase.formats import Limits, RawScan
 from inphase.formats.boundary import first_line
 from inphase.formats.scan import admit, in_words
 from inphase.pattern import Domain
 from service.errors import ApiError
+from service.sandbox.order import BodyOrder
+from service.sandbox.sandbox import Sandbox
 from service.settings import Bounds
 from service.telemetry import Budget
 
@@ -127,7 +129,9 @@ async def receive_array(
 
 
 @asynccontextmanager
-async def receive_archive(request: Request, domain: Domain, bounds: Bounds, budget: Budget) -> AsyncIterator[RawScan]:
+async def receive_archive(
+    request: Request, domain: Domain, bounds: Bounds, budget: Budget, sandbox: Sandbox
+) -> AsyncIterator[RawScan]:
     """The measurement of an npz body, with the geometry, the mask and the detector maps that it brings (inphase.formats.npz).
 
     The archive, the array and the maps count against the budget while in use; what it declares is checked before it is unpacked.
@@ -135,7 +139,7 @@ async def receive_archive(request: Request, domain: Domain, bounds: Bounds, budg
     """
     length = _declared_length(request)
     _bounded(length or 0, bounds)
-    where, asked = f"body of {NPZ}", ScanRequest(Path("body.npz"), domain=domain, limits=_limits(bounds))
+    order = BodyOrder(f"body of {NPZ}", domain, _limits(bounds))
     claimed = 0
 
     def claim(nbytes: int) -> None:
@@ -147,21 +151,41 @@ async def receive_archive(request: Request, domain: Domain, bounds: Bounds, budg
             )
         claimed += nbytes
 
+    def read(body: int) -> RawScan:
+        return sandbox.read_body(order, body, lambda nbytes: anyio.from_thread.run_sync(claim, nbytes))
+
     try:
         claim(length or 0)
-        body = bytearray()
-        async for chunk in _chunks(request):
-            _bounded(len(body) + len(chunk), bounds)
-            if length is None:  # it comes in chunks, and nobody has said how many
-                claim(len(chunk))
-            body += chunk
-        if length is not None and len(body) != length:
-            raise ApiError(400, f"the body holds {len(body)} bytes of the {length} that it declares: it was cut off")
-        stream = io.BytesIO(body)
-        claim(await anyio.to_thread.run_sync(npz.declared_bytes, stream, where, asked))
-        yield await anyio.to_thread.run_sync(npz.decode, stream, where, asked)
+        with _memory_file() as body:
+            received = 0
+            async for chunk in _chunks(request):
+                received += len(chunk)
+                _bounded(received, bounds)
+                if length is None:  # it comes in chunks, and nobody has said how many
+                    claim(len(chunk))
+                _write(body, chunk)
+            if length is not None and received != length:
+                raise ApiError(400, f"the body holds {received} bytes of the {length} that it declares: it was cut off")
+            scan = await anyio.to_thread.run_sync(read, body)
+        yield scan
     finally:
         budget.release(claimed)
+
+
+@contextmanager
+def _memory_file() -> Iterator[int]:
+    """A file without a name that lies in memory; its descriptor."""
+    found = os.memfd_create("inphase-body", os.MFD_CLOEXEC)
+    try:
+        yield found
+    finally:
+        os.close(found)
+
+
+def _write(file: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(file, rest) :]
 
 
 _HINT: Final = "crop the detector to the region around the peak"

@@ -177,7 +177,7 @@ async def _received(request: Request, call: Call, services: Services, clock: Clo
     layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
     with clock("receive"):
         if kind == NPZ:
-            coming = receive_archive(request, call.domain, settings.bounds, services.budget)
+            coming = receive_archive(request, call.domain, settings.bounds, services.budget, services.sandbox)
         else:
             coming = receive_array(request, layout, settings.bounds, services.budget)
         scan = await held.enter_async_context(coming)
@@ -355,7 +355,7 @@ def _data(received: _Received, services: Services) -> RawScan:
         assert received.scan is not None
         return received.scan
     limits = Limits(services.settings.bounds.array_bytes, services.settings.data_roots)
-    return load(source, received.submission.options.domain, limits)
+    return load(source, received.submission.options.domain, limits, services.sandbox)
 
 
 async def _outcome(record: JobRecord, patience: _Patience, services: Services, clock: Clock) -> _Answered:

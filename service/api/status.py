@@ -3,10 +3,11 @@
 import importlib.metadata
 import os
 import time
+from dataclasses import asdict
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from service.api.access import TheServices, in_thread
 from service.api.models import ModelList, index
@@ -14,6 +15,7 @@ from service.jobs.errors import QueueUnavailableError
 from service.jobs.pulse import Beat
 from service.jobs.state import JobState
 from service.lifecycle import Services
+from service.sandbox.errors import SandboxUnavailableError
 from service.security import Authorised
 
 router = APIRouter(tags=["status"])
@@ -42,6 +44,14 @@ class QueueStatus(BaseModel):
     workers: list[str]
 
 
+class SandboxStatus(BaseModel):
+    """What the kernel enforces on the processes that read files, beside limits on memory, processor, time and files."""
+
+    landlock: int = Field(description="version of Landlock, which allows to read the data roots alone; 0: not offered")
+    seccomp: bool = Field(description="whether sockets, new processes and programs are refused")
+    network_namespace: bool = Field(description="whether they have no network at all")
+
+
 class Status(BaseModel):
     """The service at a glance."""
 
@@ -49,6 +59,7 @@ class Status(BaseModel):
     uptime_s: float
     draining: bool
     queue: QueueStatus | None
+    sandbox: SandboxStatus | None = Field(description="null where the process that reads files does not start")
     models: ModelList
     store_bytes: int
     store_limit_bytes: int
@@ -86,11 +97,13 @@ async def status(services: TheServices) -> Status:
     """One JSON for dashboards."""
     beat = await services.pulse.feel() if services.pulse is not None else Beat(up=False)
     queue, store_bytes = await in_thread(lambda: (_queue(services, beat), services.store.total_bytes()))
+    sandbox = await in_thread(lambda: _sandbox(services))
     return Status(
         version=importlib.metadata.version("inphase"),
         uptime_s=time.time() - services.started,
         draining=services.draining.is_set(),
         queue=queue,
+        sandbox=sandbox,
         models=await index(services),
         store_bytes=store_bytes,
         store_limit_bytes=services.settings.bounds.store_bytes,
@@ -106,6 +119,13 @@ async def metrics(services: TheServices) -> Response:
         await services.pulse.feel()
     body = await in_thread(lambda: generate_latest(services.metrics.registry))
     return Response(body, media_type=CONTENT_TYPE_LATEST)
+
+
+def _sandbox(services: Services) -> SandboxStatus | None:
+    try:
+        return SandboxStatus(**asdict(services.sandbox.protections))
+    except SandboxUnavailableError:
+        return None
 
 
 def _queue(services: Services, beat: Beat) -> QueueStatus | None:

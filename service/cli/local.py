@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def work(options: "Options", reading: "Reading", settings: "Settings", held: ExitStack, several: bool) -> Reconstructor:
     """What reconstructs one scan. reading: of each scan."""
-    from inphase.formats import Limits, read_as
+    from inphase.formats import Limits
     from inphase.formats.writers import write_result
     from inphase.imaging.clock import Clock
     from inphase.imaging.reconstruct import carry_out
@@ -28,8 +28,11 @@ def work(options: "Options", reading: "Reading", settings: "Settings", held: Exi
     from service.document import JobDocument
     from service.jobs.state import JobState
     from service.jobs.store import Store
+    from service.sandbox.order import FileOrder
+    from service.sandbox.sandbox import Sandbox
     from service.series.frame import Frame
 
+    sandbox = held.enter_context(Sandbox.of_user())
     sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
     store = Store(Path(held.enter_context(tempfile.TemporaryDirectory(prefix="inphase-")))) if several else None
     series = uuid4().hex
@@ -38,7 +41,7 @@ def work(options: "Options", reading: "Reading", settings: "Settings", held: Exi
         clock, job = Clock(), uuid4().hex
         advance = stage("reading")
         with clock("decode"):
-            raw = read_as(scan.path, reading, options.domain, Limits(settings.bounds.array_bytes))
+            raw = sandbox.read(FileOrder(scan.path, reading, options.domain, Limits(settings.bounds.array_bytes)))
 
         def begun(name: str) -> None:
             nonlocal advance

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 def work(options: "Options", reading: "Reading", url: str, key: str, fresh: bool, held: ExitStack) -> Reconstructor:
     """What lets the service at a URL reconstruct one scan. reading: of each scan."""
     from inphase.client import FINAL, Client
-    from inphase.formats import read_as
+    from inphase.formats import Limits
+    from service.sandbox.order import FileOrder
+    from service.sandbox.sandbox import Sandbox
 
+    sandbox = held.enter_context(Sandbox.of_user())
     client = held.enter_context(Client(url, key))
     asked = {name: value for name, value in vars(options).items() if value is not None} | {"reuse": not fresh}
 
     def reconstruct(number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
         stage("reading")
-        raw = read_as(scan.path, reading, options.domain)
+        raw = sandbox.read(FileOrder(scan.path, reading, options.domain, Limits()))
         document = client.reconstruct(raw, wait=0.5, sent=stage("sending"), key=uuid4().hex, **asked)
         if document["state"] not in FINAL:
             document = _followed(client, document["id"], stage, cancelled)

@@ -36,6 +36,7 @@ from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Store
+from service.sandbox.sandbox import Sandbox
 from service.series.document import SeriesOrder
 from service.series.frame import Frame
 from service.settings import Settings
@@ -58,10 +59,12 @@ class Reader:
         series: SeriesRecords,
         store: Store,
         intake: Intake,
+        sandbox: Sandbox,
     ) -> None:
         self.wake = asyncio.Event()  # set when a job comes that no request reads
         self._settings, self._sessions, self._store = settings, sessions, store
         self._records, self._series, self._intake = records, series, intake
+        self._sandbox = sandbox
         self._active: set[str] = set()  # tokens of the jobs that are being read
         self._leaving = False
         self._one = anyio.CapacityLimiter(1)  # beside the slots of requests: what is read ahead never takes one
@@ -185,7 +188,7 @@ class Reader:
         if isinstance(source, Upload):
             return uploaded(self._store.read(job_id, UPLOAD)) if scan is None else scan
         limits = Limits(self._settings.bounds.array_bytes, self._settings.data_roots)
-        return load(source, submission.options.domain, limits)
+        return load(source, submission.options.domain, limits, self._sandbox)
 
     def _number(self, record: JobRecord) -> int:
         jobs = self._series.get(record.series).jobs

@@ -9,15 +9,17 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from itertools import count, islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from inphase.formats import READERS, Limits, RawScan, Reading, holds_frames, read_as
+from inphase.formats import READERS, Limits, RawScan, Reading, holds_frames
 from inphase.formats import beamline as beamlines
 from inphase.pattern import Domain
 from service.errors import ApiError
+from service.sandbox.order import FileOrder
+from service.sandbox.sandbox import Sandbox
 
 _MOST_NAMES = 100_000  # that one pattern looks at
 _MOST_LEVELS = 32
@@ -46,10 +48,14 @@ class FileSource(Reading):
     @classmethod
     def of(cls, path: Path, reading: Reading) -> "FileSource":
         """A path, read like others."""
-        return cls(path=str(path), **{part.name: getattr(reading, part.name) for part in fields(Reading)})
+        return cls(path=str(path), **_parts(reading))
 
 
-def load(source: FileSource, domain: Domain, limits: Limits) -> RawScan:
+def _parts(reading: Reading) -> dict[str, Any]:
+    return {part.name: getattr(reading, part.name) for part in fields(Reading)}
+
+
+def load(source: FileSource, domain: Domain, limits: Limits, sandbox: Sandbox) -> RawScan:
     """Read a measurement from below the data roots, which the limits name, and its detector maps too."""
     roots = limits.roots
     beamline = source.beamline
@@ -59,7 +65,7 @@ def load(source: FileSource, domain: Domain, limits: Limits) -> RawScan:
         None if path is None else resolve(str(path), roots) for path in (source.dark, source.flat, source.spec)
     )
     found = replace(source, beamline=beamline, dark=dark, flat=flat, spec=spec)
-    return read_as(resolve(source.path, roots), found, domain, limits)
+    return sandbox.read(FileOrder(resolve(source.path, roots), Reading(**_parts(found)), domain, limits))
 
 
 def resolve(name: str, roots: tuple[Path, ...]) -> Path:

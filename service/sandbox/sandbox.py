@@ -1,0 +1,380 @@
+"""Reads measurements in processes that may die: one for each reading, forked from a warm template (service.sandbox.template).
+
+Nothing that a stranger has written is opened by the process that uses this. What comes back are arrays in a memory file that
+nobody can change any more, and a record that is checked (service.sandbox.answer).
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import pickle
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from inphase.formats import RawScan
+from service.sandbox.answer import AnswerError, Contents
+from service.sandbox.confinement import Protections
+from service.sandbox.errors import SandboxError, SandboxUnavailableError
+from service.sandbox.order import ANYWHERE, DECLARES, DONE, ENDED, BodyOrder, FileOrder, Order, Terms, where
+
+logger = logging.getLogger(__name__)
+
+_BASE_BYTES: Final = 512 * 2**20  # for libraries, and for what a file holds beside its arrays
+_COPIES: Final = 3  # of an array at its largest, the answer apart: as stored, in this machine's order, and its mask
+_ENTRIES_MOST: Final = 20_000  # of a folder that are looked at
+_BYTES_PER_S: Final = 10 * 2**20  # at least, from a busy file server
+_PATIENCE_S: Final = 3600.0
+_WARM_S: Final = 60.0
+_REMEMBERED_S: Final = 600.0
+_REMEMBERED_MOST: Final = 1000
+_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+# of this process's environment: no keys and passwords among them
+_ENVIRONMENT: Final = (
+    "PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "HDF5_PLUGIN_PATH", "HDF5_USE_FILE_LOCKING",
+)  # fmt: skip
+_SINGLE: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
+
+
+Identity = tuple[str, int, str]  # of data: what they are, how long, and what tells them from others
+_BODY: Final = "body"
+_MESSAGE_MOST: Final = 64
+_SAID: Final = re.compile(rb"(%b(?= -?\d)|%b(?= \d)) (-?\d{1,18})" % (ENDED, DECLARES))
+_SLOW: Final = "the file is damaged, or larger than this service expects (INPHASE_BOUNDS__READ_S)"
+_DAMAGED: Final = "the file is damaged, or written in a way that its library does not survive; write it anew"
+
+
+class _TemplateDiedError(Exception):
+    """It is no fault of the data."""
+
+
+@dataclass(frozen=True)
+class _Template:
+    """A template process and the socket on which it takes orders."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+
+    @classmethod
+    def spawn(cls, folders: tuple[Path, ...]) -> "_Template":
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "service.sandbox.template", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _SINGLE,
+            )
+        ours.send(pickle.dumps(folders))
+        return cls(process, ours)
+
+    def protections(self) -> Protections:
+        """What it enforces, told when it is warm. Raises SandboxUnavailableError where it does not come up."""
+        self.control.settimeout(_WARM_S)
+        try:
+            told = self.control.recv(4096)
+        except OSError:
+            told = b""
+        if not told:
+            self.close()
+            raise SandboxUnavailableError(
+                "the process that reads files does not start; the log of the service says why"
+            )
+        return msgspec.json.decode(told, type=Protections)
+
+    def close(self) -> None:
+        """End it, at once, and with it all that it has forked."""
+        self.control.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class Sandbox:
+    """Reads orders; may be used by several threads. `start` and `stop` frame its life.
+
+    seconds: for one reading, beside those that its bytes take. folders: what may be read, and nothing beside them.
+    """
+
+    def __init__(self, seconds: float, folders: tuple[Path, ...]) -> None:
+        self._seconds, self._folders = seconds, folders
+        self._lock = threading.Lock()
+        self._template: _Template | None = None
+        self._protections: Protections | None = None
+        self._stopped = True
+        self._killers = _Killers()
+
+    @classmethod
+    def of_user(cls) -> "Sandbox":
+        """For people who read files of theirs: all that they may read, and for as long as they care to wait."""
+        return cls(_PATIENCE_S, ANYWHERE)
+
+    def __enter__(self) -> "Sandbox":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the template; it warms up while others start."""
+        with self._lock:
+            self._stopped = False
+            self._template = _Template.spawn(self._folders)
+
+    def stop(self) -> None:
+        """End the template, and what is being read."""
+        with self._lock:
+            self._stopped = True
+            if self._template is not None:
+                self._template.close()
+            self._template = self._protections = None
+
+    @property
+    def protections(self) -> Protections:
+        """What is enforced here. Raises SandboxUnavailableError."""
+        self._warm()
+        assert self._protections is not None
+        return self._protections
+
+    def read(self, order: FileOrder) -> RawScan:
+        """A measurement from files. Raises DataError and TooLargeError as inphase.formats does, SandboxUnavailableError."""
+        terms = self._terms(order.limits.max_bytes, _stored_bytes(order))
+        return self._scan(order, terms, _of_file(order))
+
+    def read_body(self, order: BodyOrder, body: int, admit: Callable[[int], None]) -> RawScan:
+        """A measurement from an npz archive in a memory file.
+
+        admit: called with the bytes of its arrays before they are unpacked; what it raises ends the reading. Raises as `read`.
+        """
+        length = os.fstat(body).st_size
+        identity = _of_body(body) if self._killers.include_body(length) else None
+        return self._scan(order, self._terms(order.limits.max_bytes, length), identity, body, admit)
+
+    def _scan(
+        self,
+        order: Order,
+        terms: Terms,
+        identity: Identity | None,
+        body: int | None = None,
+        admit: Callable[[int], None] | None = None,
+    ) -> RawScan:
+        name = where(order)
+        self._killers.refuse(identity, name)
+        for _ in range(2):  # a template that was killed has nothing to do with the data
+            template = self._warm()
+            try:
+                return _carried_out(template, order, terms, body, admit)
+            except _TemplateDiedError:
+                self._discard(template)
+            except AnswerError as error:
+                raise SandboxError(f"{name}: the process that read it did not come to an end: {error}") from None
+            except _KilledError as error:
+                if error.remembered:
+                    self._killers.remember(identity if body is None else _of_body(body), str(error))
+                raise SandboxError(f"{name}: {error}") from None
+        raise SandboxUnavailableError("the process that reads files was ended twice: try again in a moment")
+
+    def _warm(self) -> _Template:
+        """The template; another one where it has died."""
+        with self._lock:
+            if self._stopped:
+                raise SandboxUnavailableError("the service is shutting down: nothing is read any more")
+            template = self._template or _Template.spawn(self._folders)
+            self._template = None  # until it is known to come up
+            self._protections = self._protections or template.protections()
+            self._template = template
+            return template
+
+    def _discard(self, template: _Template) -> None:
+        """Another thread may have replaced it already."""
+        with self._lock:
+            if self._template is template:
+                logger.warning("the process that reads files has died: started again")
+                template.close()
+                self._template = self._protections = None
+
+    def _terms(self, array_bytes: int, stored_bytes: int) -> Terms:
+        seconds = self._seconds + min(stored_bytes, array_bytes) / _BYTES_PER_S
+        return Terms(seconds, _BASE_BYTES + _COPIES * array_bytes)
+
+
+def _carried_out(
+    template: _Template, order: Order, terms: Terms, body: int | None, admit: Callable[[int], None] | None
+) -> RawScan:
+    with contextlib.ExitStack() as held:
+        answer = os.memfd_create("inphase-scan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        held.callback(os.close, answer)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        held.enter_context(ours)
+        with theirs:
+            descriptors = [answer, theirs.fileno(), answer if body is None else body]
+            try:
+                socket.send_fds(template.control, [pickle.dumps((terms, order))], descriptors)
+            except OSError:
+                raise _TemplateDiedError from None
+        _Reading(ours, admit).over(terms.seconds)
+        try:
+            fcntl.fcntl(answer, fcntl.F_ADD_SEALS, _SEALS)
+        except OSError as error:
+            raise AnswerError(f"its memory can still be written: {error.strerror}") from None
+        return Contents(answer).scan()
+
+
+class _KilledError(Exception):
+    """A reading process came to no good end. remembered: whether the data are to blame for it."""
+
+    def __init__(self, text: str, *, remembered: bool) -> None:
+        super().__init__(text)
+        self.remembered = remembered
+
+    @classmethod
+    def of(cls, code: int) -> "_KilledError":
+        """By the number of the signal, negative, or the exit code."""
+        if code == -signal.SIGKILL:  # the kernel for want of memory, or an operator
+            return cls(
+                "the process that read it was killed (SIGKILL: for want of memory, or by hand)", remembered=False
+            )
+        if code == 0:
+            return cls("the process that read it ended without an answer", remembered=True)
+        if code == -signal.SIGXCPU:
+            return cls("reading it took more of the processor than it may: the file is damaged", remembered=True)
+        if -code in set(signal.Signals):
+            name = signal.Signals(-code).name
+            return cls(f"the process that read it crashed with {name}: {_DAMAGED}", remembered=True)
+        return cls(f"the process that read it ended itself with exit code {code}", remembered=False)
+
+
+class _Reading:
+    """One reading process, from the service's side."""
+
+    def __init__(self, channel: socket.socket, admit: Callable[[int], None] | None) -> None:
+        self._channel, self._admit = channel, admit
+
+    def over(self, seconds: float) -> None:
+        """Wait until it has left its answer. Raises _KilledError, _TemplateDiedError, and what `admit` raises."""
+        self._channel.settimeout(_WARM_S)
+        try:
+            _, descriptors, _, _ = socket.recv_fds(self._channel, _MESSAGE_MOST, 1)
+        except OSError:
+            raise _TemplateDiedError from None
+        if not descriptors:
+            raise _TemplateDiedError
+        (process,) = descriptors
+        try:
+            self._follow(seconds)
+        finally:  # also of one that says that it is done, and is not
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+            os.close(process)
+
+    def _follow(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            said = self._receive(deadline, seconds)
+            if said == DONE:
+                return
+            found = _SAID.fullmatch(said)  # the process may have said it as well as the template
+            if found is not None and found[1] == ENDED:
+                raise _KilledError.of(int(found[2]))
+            if found is None or self._admit is None:
+                raise AnswerError(f"it said {said[:20]!r}")
+            self._admit(int(found[2]))
+            self._admit = None  # once
+            with contextlib.suppress(OSError):  # it has died, which is told next
+                self._channel.send(b".")
+
+    def _receive(self, deadline: float, seconds: float) -> bytes:
+        self._channel.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            message = self._channel.recv(_MESSAGE_MOST)
+        except TimeoutError:
+            text = f"reading it took longer than {seconds:.3g} s and was stopped: {_SLOW}"
+            raise _KilledError(text, remembered=True) from None
+        except OSError:
+            raise _TemplateDiedError from None
+        if not message:
+            if _closed(self._channel):
+                raise _TemplateDiedError
+            raise AnswerError("it said nothing")
+        return message
+
+
+def _closed(channel: socket.socket) -> bool:
+    """Whether nobody has its other end; a message without bytes looks the same."""
+    poll = select.poll()
+    poll.register(channel, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
+
+
+class _Killers:
+    """Data that ended their reader, for a while: they are not tried again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[Identity, tuple[float, str]] = {}  # until when, and what happened; the oldest first
+
+    def include_body(self, length: int) -> bool:
+        """Whether a body of this length may be among them, so that looking at all of it is worth while."""
+        with self._lock:
+            return any(kind == _BODY and size == length for kind, size, _ in self._known)
+
+    def refuse(self, identity: Identity | None, where: str) -> None:
+        """Raises SandboxError for data that are known."""
+        if identity is None:
+            return
+        with self._lock:
+            until, account = self._known.get(identity, (0.0, ""))
+        if time.monotonic() < until:
+            raise SandboxError(f"{where}: is not read again for now, after this: {account}")
+
+    def remember(self, identity: Identity | None, account: str) -> None:
+        """These data have ended their reader."""
+        if identity is None:
+            return
+        with self._lock:
+            while len(self._known) >= _REMEMBERED_MOST:
+                del self._known[next(iter(self._known))]
+            self._known[identity] = (time.monotonic() + _REMEMBERED_S, account)
+
+
+def _of_file(order: FileOrder) -> Identity | None:
+    """A file that is written anew is another one; the same file read in another way too."""
+    try:
+        found = order.path.stat()
+    except OSError:
+        return None  # which its reader says
+    return "file", found.st_size, f"{found.st_dev}:{found.st_ino}:{found.st_mtime_ns}:{order.reading}:{order.domain}"
+
+
+def _of_body(body: int) -> Identity:
+    with os.fdopen(os.dup(body), "rb") as stream:
+        stream.seek(0)
+        return _BODY, os.fstat(body).st_size, hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _stored_bytes(order: FileOrder) -> int:
+    """Bytes that a reading may have to take in: of a file and those beside it that bear its name, or of a folder."""
+    path = order.path
+    try:
+        if path.is_dir() or order.reading.beamline is not None:
+            folder, stem = (path if path.is_dir() else path.parent), ""
+        else:
+            folder, stem = path.parent, path.stem.removesuffix("_master")
+        with os.scandir(folder) as entries:
+            return sum(entry.stat().st_size for entry in islice(entries, _ENTRIES_MOST) if entry.name.startswith(stem))
+    except OSError:
+        return 0

@@ -1,0 +1,209 @@
+"""The template: a warm process with one thread that forks reading processes, and never opens a file of anybody's itself.
+
+Run as `python -m service.sandbox.template <file descriptor>`; service.sandbox.sandbox has the other end of the socket. It is
+told first which folders may be read, and answers with what is enforced. An order comes with three descriptors: the memory
+file for the answer, a channel, and the body, or the memory file again where there is none. It goes to a process that was
+forked and confined before, so that nobody waits for that; the next one is forked behind it. On the channel the template
+tells how to end the reading process (BEGAN, with a descriptor of it) and how it ended; the process itself what a body
+DECLARES, and waits for a word, and when it is DONE. When the socket closes, all end.
+"""
+
+import contextlib
+import gc
+import io
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+import hdf5plugin  # noqa: F401  # readers load it when they meet a filter
+import imagecodecs
+import msgspec
+import numpy as np
+
+from inphase.errors import DataError
+from inphase.formats import RawScan, Request, npz, read_as
+from inphase.formats.npy import first_line
+from service.sandbox.answer import Writer
+from service.sandbox.confinement import (
+    Protections,
+    address_space_bytes,
+    confine,
+    isolate,
+    limit,
+    restrict_files,
+)
+from service.sandbox.order import BEGAN, BODY, DECLARES, DONE, ENDED, BodyOrder, FileOrder, Order, where
+
+_ORDER_MOST: Final = 2**20
+# which imagecodecs loads when they are first asked for: here, and not in every reading process
+_CODECS: Final = ("lzw", "deflate", "zlib", "zstd", "packbits", "jpeg8", "lzma", "lz4", "bitshuffle", "none")
+
+
+def carry_out(order: Order, writer: Writer, body: int, admit: Callable[[int], None]) -> None:
+    """Read, and leave the answer. admit: asked before a body of so many bytes is unpacked."""
+    try:
+        writer.scan(_read(order, body, admit))
+    except DataError as error:
+        writer.fault(error)
+    except MemoryError:
+        writer.fault(DataError(f"{where(order)}: needs more memory than one reading may take"))
+    except Exception as error:  # of an archive: read_as has a last resort of its own
+        text = f"the reader of inphase failed with {type(error).__name__}: {first_line(error)}; please report it"
+        writer.fault(DataError(f"{where(order)}: {text}"))
+
+
+def _read(order: Order, body: int, admit: Callable[[int], None]) -> RawScan:
+    if isinstance(order, FileOrder):
+        return read_as(order.path, order.reading, order.domain, order.limits)
+    request = Request(BODY, domain=order.domain, limits=order.limits)
+    with os.fdopen(body, "rb", closefd=False) as stream:
+        admit(npz.declared_bytes(stream, order.where, request))
+        return npz.decode(stream, order.where, request)
+
+
+@dataclass(frozen=True)
+class _Spare:
+    """A reading process that waits for its order. socket: on which it comes."""
+
+    pid: int
+    pidfd: int
+    socket: socket.socket
+
+    def close(self) -> None:
+        os.close(self.pidfd)
+        self.socket.close()
+
+
+class Template:
+    """Forks, and sees how its children end."""
+
+    def __init__(self, control: socket.socket, folders: tuple[Path, ...], protections: Protections) -> None:
+        self._control, self._folders, self._protections = control, folders, protections
+        self._channels: dict[int, socket.socket] = {}  # of each process that reads
+        self._woken, waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._own = os.getpid()
+        self._rehearsal = npz.encode(RawScan(np.ones((4, 4, 4), np.uint16), None, "", ""))
+        self._spare: _Spare | None = None
+
+    def run(self) -> None:
+        """Until the service closes its end of the socket."""
+        control = self._control.fileno()
+        while True:
+            if self._spare is None and not self._channels:  # what is being read has the processor
+                self._spare = self._fork()
+            ready, _, _ = select.select([control, self._woken], [], [])
+            if self._woken in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._woken, 4096)
+                self._reap()
+            if control in ready and not self._take():
+                return
+
+    def _take(self) -> bool:
+        """Hand the next order on; False where there will be none."""
+        message, descriptors, _, _ = socket.recv_fds(self._control, _ORDER_MOST, 3)
+        if not message:
+            return False
+        answer, channel, body = descriptors
+        told = socket.socket(fileno=channel)
+        spare = self._spare or self._fork()
+        self._spare = None
+        with contextlib.suppress(
+            OSError
+        ):  # whoever asked has gone, or the process was killed: it is told when it is reaped
+            socket.send_fds(told, [BEGAN], [spare.pidfd])
+            socket.send_fds(spare.socket, [message], [answer, channel, body])
+        self._channels[spare.pid] = told
+        spare.close()
+        os.close(answer)
+        os.close(body)
+        return True
+
+    def _reap(self) -> None:
+        while self._channels or self._spare is not None:
+            child, status = os.waitpid(-1, os.WNOHANG)
+            if child == 0:
+                return
+            if self._spare is not None and child == self._spare.pid:
+                self._spare.close()
+                self._spare = None
+                continue
+            with self._channels.pop(child) as told, contextlib.suppress(OSError):
+                told.send(ENDED + b" %d" % os.waitstatus_to_exitcode(status))
+
+    def _fork(self) -> _Spare:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        child = os.fork()
+        if child == 0:
+            self._serve(theirs)
+        theirs.close()
+        return _Spare(child, os.pidfd_open(child), ours)
+
+    def _serve(self, orders: socket.socket) -> NoReturn:
+        """In the child, which does not come back."""
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _close_all_but(orders.fileno())
+            begun_with = address_space_bytes()
+            confine(self._folders, self._protections, self._own)
+            npz.decode(
+                io.BytesIO(self._rehearsal), "rehearsal", Request(BODY)
+            )  # pages that are copied when first written
+            message, descriptors, _, _ = socket.recv_fds(orders, _ORDER_MOST, 3)
+            if message:
+                answer, channel, body = descriptors
+                terms, order = pickle.loads(message)
+                if isinstance(order, BodyOrder):
+                    restrict_files((), self._protections)
+                limit(terms, begun_with)
+                told = socket.socket(fileno=channel)
+
+                def admit(nbytes: int) -> None:
+                    told.send(DECLARES + b" %d" % nbytes)
+                    told.recv(1)
+
+                carry_out(order, Writer(answer), body, admit)
+                told.send(DONE)
+            code = 0
+        finally:
+            os._exit(code)
+
+
+def _close_all_but(kept: int) -> None:
+    """Of the descriptors beyond standard input and output, which lead nowhere."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nowhere, standard)
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def main(descriptor: int) -> None:
+    """Warm up, say what is enforced here, and serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal, to the whole group: the service says when
+    for name in _CODECS:
+        getattr(imagecodecs, f"{name}_decode", None)
+    control = socket.socket(fileno=descriptor)
+    folders = pickle.loads(control.recv(_ORDER_MOST))
+    protections = isolate()
+    if len(os.listdir("/proc/self/task")) != 1:
+        sys.exit("the template has started threads: it must not fork")
+    gc.collect()
+    gc.freeze()  # what is shared with the children stays shared
+    control.send(msgspec.json.encode(protections))
+    Template(control, folders, protections).run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,21 @@
+"""A sandbox that reads below one folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.sandbox.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that may be read."""
+    return tmp_path_factory.mktemp("data").resolve()
+
+
+@pytest.fixture(scope="module")
+def sandbox(root: Path) -> Iterator[Sandbox]:
+    """Started; readings may take five seconds."""
+    with Sandbox(5.0, (root,)) as started:
+        yield started
