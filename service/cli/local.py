@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from service.cli.batch import Reconstructor, Scan
+from service.cli.files import reader
 from service.cli.terminal import Stage
 
 if TYPE_CHECKING:
@@ -29,10 +30,9 @@ def work(options: "Options", reading: "Reading", settings: "Settings", held: Exi
     from service.jobs.state import JobState
     from service.jobs.store import Store
     from service.sandbox.order import FileOrder
-    from service.sandbox.sandbox import Sandbox
     from service.series.frame import Frame
 
-    sandbox = held.enter_context(Sandbox.of_user())
+    read = reader(held)
     sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
     store = Store(Path(held.enter_context(tempfile.TemporaryDirectory(prefix="inphase-")))) if several else None
     series = uuid4().hex
@@ -41,7 +41,7 @@ def work(options: "Options", reading: "Reading", settings: "Settings", held: Exi
         clock, job = Clock(), uuid4().hex
         advance = stage("reading")
         with clock("decode"):
-            raw = sandbox.read(FileOrder(scan.path, reading, options.domain, Limits(settings.bounds.array_bytes)))
+            raw = read(FileOrder(scan.path, reading, options.domain, Limits(settings.bounds.array_bytes)))
 
         def begun(name: str) -> None:
             nonlocal advance

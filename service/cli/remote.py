@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from inphase.errors import CancelledError, InphaseError
 from service.cli.batch import Reconstructor, Scan
+from service.cli.files import reader
 from service.cli.terminal import Stage
 
 if TYPE_CHECKING:
@@ -20,15 +21,14 @@ def work(options: "Options", reading: "Reading", url: str, key: str, fresh: bool
     from inphase.client import FINAL, Client
     from inphase.formats import Limits
     from service.sandbox.order import FileOrder
-    from service.sandbox.sandbox import Sandbox
 
-    sandbox = held.enter_context(Sandbox.of_user())
+    read = reader(held)
     client = held.enter_context(Client(url, key))
     asked = {name: value for name, value in vars(options).items() if value is not None} | {"reuse": not fresh}
 
     def reconstruct(number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
         stage("reading")
-        raw = sandbox.read(FileOrder(scan.path, reading, options.domain, Limits()))
+        raw = read(FileOrder(scan.path, reading, options.domain, Limits()))
         document = client.reconstruct(raw, wait=0.5, sent=stage("sending"), key=uuid4().hex, **asked)
         if document["state"] not in FINAL:
             document = _followed(client, document["id"], stage, cancelled)

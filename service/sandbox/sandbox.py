@@ -42,7 +42,6 @@ _PATIENCE_S: Final = 3600.0
 _WARM_S: Final = 60.0
 _REMEMBERED_S: Final = 600.0
 _REMEMBERED_MOST: Final = 1000
-_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 # of this process's environment: no keys and passwords among them
 _ENVIRONMENT: Final = (
     "PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "HDF5_PLUGIN_PATH", "HDF5_USE_FILE_LOCKING",
@@ -228,7 +227,8 @@ def _carried_out(
                 raise _TemplateDiedError from None
         _Reading(ours, admit).over(terms.seconds)
         try:
-            fcntl.fcntl(answer, fcntl.F_ADD_SEALS, _SEALS)
+            seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+            fcntl.fcntl(answer, fcntl.F_ADD_SEALS, seals)
         except OSError as error:
             raise AnswerError(f"its memory can still be written: {error.strerror}") from None
         return Contents(answer).scan()

@@ -29,7 +29,7 @@ import numpy as np
 
 from inphase.errors import DataError
 from inphase.formats import RawScan, Request, npz, read_as
-from inphase.formats.npy import first_line
+from inphase.formats.boundary import first_line
 from service.sandbox.answer import Writer
 from service.sandbox.confinement import (
     Protections,

@@ -4,6 +4,7 @@ Prints one line of JSON a file: [name, outcome]. Outcomes: read; refused; unfore
 of inphase itself); escaped (another exception); hang; signal.
 """
 
+import faulthandler
 import json
 import os
 import resource
@@ -61,6 +62,7 @@ def apart(path: Path) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        faulthandler.disable()  # its death is what is asked, and no news
         try:
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -9,7 +9,10 @@ from inphase.formats.boundary import as_text, boundary
 @pytest.mark.parametrize(
     ("raised", "words"),
     [
-        (ValueError("bad value\nand more"), "a.h5: the reader of inphase failed with ValueError: bad value. This is a fault"),
+        (
+            ValueError("bad value\nand more"),
+            "a.h5: the reader of inphase failed with ValueError: bad value. This is a fault",
+        ),
         (PermissionError(13, "Permission denied"), "a.h5: may not be read by this user: Permission denied"),
         (MemoryError(), "a.h5: does not fit into this machine's memory"),
         (RecursionError("too deep"), "failed with RecursionError: too deep"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from inphase.errors import DataError
+from inphase.errors import DataError, TooLargeError
 from inphase.formats import maps
 from inphase.formats.maps import corrections, corrections_of, map_arrays, parse_roi, read_map
 
@@ -33,26 +33,27 @@ def test_a_map_is_read_from_tiff_and_npy(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_map(tmp_path / name), MAP)
 
 
-def test_what_is_no_map_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another kind of file, a volume, complex numbers, garbage, more bytes than the limit: each names the file."""
+def test_what_is_no_map_is_refused(tmp_path: Path) -> None:
+    """Another kind of file, a volume, complex numbers, garbage: each names the file."""
     np.save(tmp_path / "volume.npy", np.zeros((2, 3, 4)))
     np.save(tmp_path / "complex.npy", MAP * 1j)
     (tmp_path / "garbage.tif").write_bytes(b"II*\0garbage")
-    np.save(tmp_path / "large.npy", MAP)
-    monkeypatch.setattr(maps, "MOST_BYTES", 40)
     for name, words in (
         ("map.png", "is a TIFF or npy file"),
-        ("volume.npy", "declares"),
-        ("complex.npy", "declares"),
-        ("large.npy", "declares"),
-        ("garbage.tif", "cannot be read"),
+        ("volume.npy", "two-dimensional and real"),
+        ("complex.npy", "two-dimensional and real"),
+        ("garbage.tif", "not a TIFF that can be read"),
     ):
         with pytest.raises(DataError, match=f"{name}: .*{words}"):
             read_map(tmp_path / name)
-    monkeypatch.undo()
-    for name in ("volume.npy", "complex.npy"):
-        with pytest.raises(DataError, match=f"{name}: .*two-dimensional and real"):
-            read_map(tmp_path / name)
+
+
+def test_a_map_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what its header declares."""
+    np.save(tmp_path / "large.npy", MAP)
+    monkeypatch.setattr(maps, "MOST_BYTES", 40)
+    with pytest.raises(TooLargeError, match=f"large.npy: .*{MAP.nbytes} B.*limit of 40 B"):
+        read_map(tmp_path / "large.npy")
 
 
 def test_maps_survive_a_container_file(tmp_path: Path) -> None:
