@@ -1,4 +1,5 @@
-"""What a diffraction pattern cannot tell: twin, position, global phase. Align one object to another, or bring it to a canonical form.
+"""What a diffraction pattern cannot tell: twin, position, global phase.
+Align one object to another, or bring it to a canonical form.
 
 o(r), e^{ic} o(r - r0) and conj(o(-r)) have the same |F|. Objects are centred (N // 2), even-sided, up to 3D, periodic.
 """
@@ -23,8 +24,10 @@ UPSAMPLING = 100  # steps per voxel of the registration
 class Alignment:
     """How `align` moved the object.
 
-    twin: whether conj(o(-r)) was taken. shift_voxels: then rolled by this much (sub-voxel, per axis). phase: then multiplied by exp(i phase).
-    score: |sum conj(o) ref| / (|o| |ref|) after alignment, 0 to 1; score_other: the best that the other enantiomorph reaches.
+    twin: whether conj(o(-r)) was taken. shift_voxels: then rolled by this much (sub-voxel, per axis). phase: then
+    multiplied by exp(i phase).
+    score: |sum conj(o) ref| / (|o| |ref|) after alignment, 0 to 1; score_other: the best that the other enantiomorph
+    reaches.
     undecided: the two differ by less than 0.02, so the twin was drawn by noise (nearly centrosymmetric objects).
     """
 
@@ -51,10 +54,12 @@ def mirrored(array: NDArray[T]) -> NDArray[T]:
 def align(
     obj: NDArray[np.complexfloating], reference: NDArray[np.complexfloating]
 ) -> tuple[NDArray[np.complex64], Alignment]:
-    """Bring `obj` onto `reference` (same shape): twin, sub-voxel shift and global phase that maximise their correlation.
+    """Bring `obj` onto `reference` (same shape): twin, sub-voxel shift and global phase that maximise their
+    correlation.
 
     The shift is a ramp in reciprocal space, so that |F| stays as it is; the amplitude's scale is kept. Registration of
-    the complex fields by an upsampled cross-correlation (Guizar-Sicairos et al., Opt. Lett. 33, 156 (2008)) to 1/100 voxel.
+    the complex fields by an upsampled cross-correlation (Guizar-Sicairos et al., Opt. Lett. 33, 156 (2008)) to 1/100
+    voxel.
     """
     if obj.shape != reference.shape:
         raise DataError(f"cannot align an object of {obj.shape} voxels to one of {reference.shape}")
@@ -116,8 +121,9 @@ class Canonical:
     scale: 99.9th percentile of |o| within the support; it is 1 in `object`.
     global_phase: radians; arg sum |object| object = 0.
     shift: whole voxels per axis; the amplitude's centre of mass lies within half a voxel of N // 2.
-    twin: the enantiomorph is chosen so that the strongest of the amplitude's skewnesses and the phase's even moments along
-        the axes is positive (`_handedness`). This is a label, not physics: facets or the known geometry decide which is real.
+    twin: the enantiomorph is chosen so that the strongest of the amplitude's skewnesses and the phase's even moments
+        along the axes is positive (`_handedness`). This is a label, not physics: facets or the known geometry decide
+        which is real.
     ramp: radians per voxel and axis of the mean phase gradient, arg sum conj(o(r)) o(r + 1): how far the pattern's
         centre of mass lies from the centre voxel. NOT removed from `object`.
     phase_flat: float32, phase without the ramp, weighted mean zero, 0 outside the support.

@@ -1,7 +1,9 @@
-"""The diffractometers of the beamlines that record Bragg rocking curves: axes in the laboratory frame of inphase.diffractometer.
+"""The diffractometers of the beamlines that record Bragg rocking curves:
+axes in the laboratory frame of inphase.diffractometer.
 
-"+" turns right-handed about an axis, "-" left-handed. Only 34-ID-C has been held against a measurement; the others are as
-public programs of the field state them. docs/reference/geometry.md says which entry rests on what, and where they disagree.
+"+" turns right-handed about an axis, "-" left-handed. Only 34-ID-C has been held against a measurement; the others are
+as public programs of the field state them. docs/reference/geometry.md says which entry rests on what, and where they
+disagree.
 """
 
 from inphase.diffractometer import Circle, Diffractometer, Vector

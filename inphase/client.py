@@ -43,9 +43,9 @@ _MARGIN_S = 60.0  # beyond `wait`, for the stages that it does not count
 class Event:
     """Something that happened to a job.
 
-    kind: "state" (data: state, reason), "revision" (data: number, kind, final, and where the result is), "progress" (data:
-    iteration, total, chi2, support_voxels, stage, and where a preview is), or "waiting" (no data): about two seconds have
-    passed without anything.
+    kind: "state" (data: state, reason), "revision" (data: number, kind, final, and where the result is), "progress"
+    (data: iteration, total, chi2, support_voxels, stage, and where a preview is), or "waiting" (no data): about two
+    seconds have passed without anything.
     """
 
     event_id: str
@@ -96,13 +96,13 @@ class Client:
     ) -> Document:
         """Send a pattern (rocking, row, column); the job document, finished or not after `wait` seconds.
 
-        An array, or what numpy makes one of (nested lists, a dataset of h5py), of real numbers; of a masked array the mask
-        goes too. A scan that was read from a file goes with all that is known of it, its geometry, mask and detector maps, as npz;
-        a plain array as npy.
+        An array, or what numpy makes one of (nested lists, a dataset of h5py), of real numbers; of a masked array the
+        mask goes too. A scan that was read from a file goes with all that is known of it, its geometry, mask and
+        detector maps, as npz; a plain array as npy.
         Raises TypeError for what is no such array.
-        options: model, domain, preprocess, refine, start, starts, seed, priority, reuse. sent: told bytes sent and bytes
-        in all. key: any text that is new for each measurement; a call repeated with it, after an answer that did not
-        come, is one job.
+        options: model, domain, preprocess, refine, start, starts, seed, priority, reuse. sent: told bytes sent and
+        bytes in all. key: any text that is new for each measurement; a call repeated with it, after an answer that did
+        not come, is one job.
         """
         from inphase.formats import RawScan, npz
 
@@ -131,7 +131,9 @@ class Client:
         key: str | None = None,
         **options: Any,
     ) -> Document:
-        """Name a file below the service's data roots. source: how it is read, by the names of `inphase.read`. key: as in `reconstruct`."""
+        """Name a file below the service's data roots. source: how it is read, by the names of `inphase.read`.
+        key: as in `reconstruct`.
+        """
         body = {"source": {"kind": "file", "path": path, **(source or {})}, "wait": wait, **options}
         return self._json("POST", "/v1/reconstructions", **_as_json(body, key), timeout=wait + _MARGIN_S)
 
@@ -209,7 +211,8 @@ class Client:
     ) -> Document:
         """Name files, folders or patterns (or one) below the service's data roots: one job each, in one frame.
 
-        options: name, those of `reconstruct`, and reading: how all are read, a mapping with the names of `inphase.read`.
+        options: name, those of `reconstruct`, and reading: how all are read, a mapping with the names of
+        `inphase.read`.
         """
         named = [scans] if isinstance(scans, str | os.PathLike) else list(scans)
         body = {"scans": named} | {name: value for name, value in options.items() if value is not None}
@@ -231,7 +234,9 @@ class Client:
         return self._json("DELETE", f"/v1/series/{series_id}")
 
     def preview(self, job_id: str) -> bytes:
-        """Three central slices as PNG: of the newest image that the job has. ServiceError 404 where there is none yet."""
+        """Three central slices as PNG: of the newest image that the job has.
+        ServiceError 404 where there is none yet.
+        """
         with _reachable(self._http.base_url):
             answer = self._http.get(f"/v1/jobs/{job_id}/preview")
         _check(answer)
@@ -256,7 +261,8 @@ class Client:
         """Write the result in the format that the name's ending asks for (inphase.formats.writers).
 
         revision: None for the newest one, which before the job's end is the network's image.
-        `path` then holds all of it, or what it held before. Raises DataError for an unknown ending, before it is fetched.
+        `path` then holds all of it, or what it held before. Raises DataError for an unknown ending, before it is
+        fetched.
         """
         from inphase.formats.atomic import replacing
         from inphase.formats.npz import read_arrays
@@ -340,7 +346,8 @@ def _scan(pattern: ArrayLike) -> "RawScan":
 
     if isinstance(pattern, str | bytes | os.PathLike):
         raise TypeError(
-            "a pattern is an array: name a file of the service with reconstruct_file, or read one with inphase.formats.read"
+            "a pattern is an array: name a file of the service with reconstruct_file, or read one with "
+            "inphase.formats.read"
         )
     try:
         array = np.asanyarray(pattern) if isinstance(pattern, np.ma.MaskedArray) else np.asarray(pattern)
@@ -348,11 +355,13 @@ def _scan(pattern: ArrayLike) -> "RawScan":
         raise TypeError(f"a pattern is an array (rocking, row, column), its rows of one length: {error}") from None
     if array.dtype.kind not in "uif":
         raise TypeError(
-            f"a pattern holds real numbers; {type(pattern).__name__} became an array of {array.dtype}, shape {array.shape}"
+            f"a pattern holds real numbers; {type(pattern).__name__} became an array of {array.dtype}, shape "
+            f"{array.shape}"
         )
     if array.ndim not in (2, 3):
         raise TypeError(
-            f"a pattern has three axes (rocking, row, column), or two (row, column); this one has the shape {array.shape}"
+            "a pattern has three axes (rocking, row, column), or two (row, column); this one has the shape "
+            f"{array.shape}"
         )
     if isinstance(array, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(array).astype(np.uint8)  # True is masked, as in MaskState

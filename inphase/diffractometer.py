@@ -42,7 +42,8 @@ class Circle:
 
 @dataclass(frozen=True)
 class Diffractometer:
-    """The circles of sample and detector, outermost (standing on the floor) first, and how the detector hangs on its arm.
+    """The circles of sample and detector, outermost (standing on the floor) first,
+    and how the detector hangs on its arm.
 
     row, column: directions in which the frames' row and column index grow, all detector circles at zero; they need not
         be orthogonal to the beam (a tilted detector), but to each other.
@@ -65,14 +66,16 @@ class RockingScan:
     """Frames taken while circles turn in equal steps: one of the sample, or several of sample and detector together.
 
     angles_deg: of every circle, at the frame N // 2. energy_kev: at that frame as well.
-    steps_deg: the circles that turn, and by how much per frame. energy_step_kev: by how much the energy grows per frame.
+    steps_deg: the circles that turn, and by how much per frame. energy_step_kev: by how much the energy grows per
+    frame.
     pixel_m: (row, column) pitch. distance_m: from the sample to the detector, along the nominal direction.
-    direct_beam: (row, column), in pixels from the frames' centre pixel N // 2: where the direct beam falls, or would fall
-        on the extended detector, with all detector circles at zero. (0, 0) takes the frames' centre to be at the nominal
-        detector angles; a region of interest of a larger detector generally is not.
+    direct_beam: (row, column), in pixels from the frames' centre pixel N // 2: where the direct beam falls, or would
+        fall on the extended detector, with all detector circles at zero. (0, 0) takes the frames' centre to be at the
+        nominal detector angles; a region of interest of a larger detector generally is not.
 
-    Raises DataError for an angle that is missing, unknown or not finite, for impossible numbers, and where neither a circle
-    of the sample nor the energy moves: a detector that turns about a crystal at rest records one surface, no volume.
+    Raises DataError for an angle that is missing, unknown or not finite, for impossible numbers, and where neither a
+    circle of the sample nor the energy moves: a detector that turns about a crystal at rest records one surface, no
+    volume.
     """
 
     diffractometer: Diffractometer
@@ -97,8 +100,9 @@ class RockingScan:
         bounded = all(abs(number) <= _LARGEST for number in (*numbers, *lengths))
         if not bounded or min(lengths) < _SMALLEST or 0 in self.steps_deg.values():
             raise DataError(
-                f"{where}: energy, distance and pixel size must be above zero, the steps not zero, and every angle finite; "
-                f"found {self.energy_kev} keV, {self.distance_m} m, {self.pixel_m} m, steps {dict(self.steps_deg)} deg"
+                f"{where}: energy, distance and pixel size must be above zero, the steps not zero, and every angle "
+                f"finite; found {self.energy_kev} keV, {self.distance_m} m, {self.pixel_m} m, steps "
+                f"{dict(self.steps_deg)} deg"
             )
         sample = [circle.name for circle in self.diffractometer.sample]
         if self.energy_step_kev == 0 and not any(name in sample for name in self.steps_deg):
@@ -111,8 +115,8 @@ class RockingScan:
     def momentum_transfer(self, voxels: NDArray[np.floating]) -> NDArray[np.float64]:
         """Q = k_out - k_in, (..., 3) in 1/m, at voxels (..., 3): (frame, row, column) counted from N // 2.
 
-        Exact: on the Ewald sphere, pixel by pixel. In the laboratory, as the crystal stands at frame N // 2: the crystal
-        that has turned on since meets Q turned back.
+        Exact: on the Ewald sphere, pixel by pixel. In the laboratory, as the crystal stands at frame N // 2: the
+        crystal that has turned on since meets Q turned back.
         """
         at: NDArray[np.float64] = np.asarray(voxels, np.float64)
         flat = at.reshape(-1, 3)
@@ -124,8 +128,9 @@ class RockingScan:
     def geometry(self, peak: Vector = (0.0, 0.0, 0.0)) -> Geometry:
         """The uniform grid that touches the exact one at `peak`, (frame, row, column) counted from N // 2.
 
-        At the peak, and near it, q is exact; docs/reference/geometry.md says how far off it is elsewhere. Raises DataError
-        where the frames follow each other within the detector's own surface, so that the three steps span no volume.
+        At the peak, and near it, q is exact; docs/reference/geometry.md says how far off it is elsewhere. Raises
+        DataError where the frames follow each other within the detector's own surface, so that the three steps span no
+        volume.
         """
         at = np.asarray(peak, np.float64)[None]
         frame = at[:, 0]
@@ -141,8 +146,8 @@ class RockingScan:
         steps = np.concatenate([back.apply(step[None]) for step in (frames, *pixels)])
         if abs(np.linalg.det(steps)) <= _FLAT * np.prod(np.linalg.norm(steps, axis=1)):
             raise DataError(
-                f"rocking scan at {self.diffractometer.name}: what moves leads the frames along the detector's own surface, so "
-                "that they span no volume of reciprocal space"
+                f"rocking scan at {self.diffractometer.name}: what moves leads the frames along the detector's own "
+                "surface, so that they span no volume of reciprocal space"
             )
         at_rest = self._chain(sample, np.zeros(1)).inv().as_matrix()[0]
         return Geometry(steps, back.apply(q[None])[0] - at[0] @ steps, at_rest)
@@ -184,8 +189,9 @@ class RockingScan:
         return self._chain(sample, np.zeros(1)) * self._chain(sample, frames).inv()
 
     def _turning(self, circles: tuple[Circle, ...], frame: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(3,) angular velocity of what the innermost circle carries, rad per frame: the sum over the circles that turn, each
-        about its axis as the outer ones have turned it."""
+        """(3,) angular velocity of what the innermost circle carries, rad per frame: the sum over the circles that
+        turn, each about its axis as the outer ones have turned it.
+        """
         total = np.zeros(3)
         for place, circle in enumerate(circles):
             axis = self._chain(circles[:place], frame).apply(_unit(np.asarray(circle.axis, float))[None])[0]
@@ -214,7 +220,8 @@ class RockingScan:
 
 
 def bragg_peak(counts: NDArray[np.generic], mask: NDArray[np.uint8] | None = None) -> Vector:
-    """Where a rocking curve (frames, rows, columns) is brightest, in voxels from N // 2: what `RockingScan.geometry` wants.
+    """Where a rocking curve (frames, rows, columns) is brightest, in voxels from N // 2:
+    what `RockingScan.geometry` wants.
 
     mask: 0 where valid, of the same shape. A single hot pixel, or one row or column of them, does not win: the sum over
     the frames passes a 3 x 3 median first.

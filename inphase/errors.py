@@ -1,4 +1,6 @@
-"""What can be wrong with the data or the request, said so that a person can act on it. No HTTP here: service/errors.py maps them."""
+"""What can be wrong with the data or the request, said so that a person can act on it.
+No HTTP here: service/errors.py maps them.
+"""
 
 
 class InphaseError(Exception):

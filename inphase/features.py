@@ -1,4 +1,6 @@
-"""What a volume network sees of a pattern: the one definition shared by the service and the training (card `features`)."""
+"""What a volume network sees of a pattern: the one definition shared by the service and the training (card
+`features`).
+"""
 
 from collections.abc import Collection
 from functools import cache
@@ -24,7 +26,9 @@ BLOCK: Final = 16  # voxels of a block that are brought to half as many
 
 @cache
 def halving(n: int) -> NDArray[np.float32]:
-    """(n / 2, n) block-wise cosine transform of a line, its lower half back: n a multiple of 16. Constants stay as they are."""
+    """(n / 2, n) block-wise cosine transform of a line, its lower half back: n a multiple of 16.
+    Constants stay as they are.
+    """
     if n % BLOCK:
         raise ValueError(f"blocks of {BLOCK} voxels need a multiple of them, got a line of {n}")
     whole = scipy.fft.dct(np.eye(BLOCK), axis=0, norm="ortho")
@@ -34,7 +38,8 @@ def halving(n: int) -> NDArray[np.float32]:
 
 
 def reduced_modulus(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Modulus on half as many voxels per axis, over its maximum: block-wise cosine transforms of the intensity (3D-CDI-NN 2020).
+    """Modulus on half as many voxels per axis, over its maximum:
+    block-wise cosine transforms of the intensity (3D-CDI-NN 2020).
 
     The range in reciprocal space stays, the oversampling is halved: the frame in real space, not the voxel.
     """

@@ -14,7 +14,9 @@ WORKERS = -1
 
 
 def forward(obj: NDArray[np.complexfloating], axes: tuple[int, ...] | None = None) -> NDArray[np.complexfloating]:
-    """Far field of a centred object: (..., N, N, N) or (N, N) complex -> the same shape, centred; complex64 stays complex64."""
+    """Far field of a centred object: (..., N, N, N) or (N, N) complex -> the same shape, centred;
+    complex64 stays complex64.
+    """
     axes = AXES[-obj.ndim :] if axes is None else axes
     shifted = scipy.fft.ifftshift(obj, axes=axes)
     return scipy.fft.fftshift(scipy.fft.fftn(shifted, axes=axes, norm="ortho", workers=WORKERS), axes=axes)
@@ -28,5 +30,7 @@ def backward(field: NDArray[np.complexfloating], axes: tuple[int, ...] | None = 
 
 
 def autocorrelation(intensity: NDArray[np.floating]) -> NDArray[np.complexfloating]:
-    """Autocorrelation of the object from its centred intensity, centred, complex, norm "ortho"; Hermitian about N // 2."""
+    """Autocorrelation of the object from its centred intensity, centred, complex, norm "ortho";
+    Hermitian about N // 2.
+    """
     return backward(intensity.astype(np.result_type(intensity, np.complex64)))

@@ -1,4 +1,6 @@
-"""Free voxels: small islands hidden from every projection and from the network, to judge a result by what it never saw."""
+"""Free voxels: small islands hidden from every projection and from the network,
+to judge a result by what it never saw.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +13,12 @@ CENTRE = 1 / 8  # half axes of the excluded central ellipsoid, in units of the s
 
 
 def free_voxels(mask: NDArray[np.uint8], seed: int, fraction: float = 0.05) -> NDArray[np.bool_]:
-    """Choose `fraction` of the VALID voxels as islands of up to 3 voxels a side, outside the central zone; the same seed, the same islands.
+    """Choose `fraction` of the VALID voxels as islands of up to 3 voxels a side, outside the central zone;
+    the same seed, the same islands.
 
-    mask: uint8 of MaskState, any dimension. Returns bool of that shape, all False for fraction 0. The central zone holds
-    the shape of the object and most photons: hiding it would change the reconstruction, not test it. Where less than
-    `fraction` lies outside the zone, all that lies there is taken.
+    mask: uint8 of MaskState, any dimension. Returns bool of that shape, all False for fraction 0. The central zone
+    holds the shape of the object and most photons: hiding it would change the reconstruction, not test it. Where less
+    than `fraction` lies outside the zone, all that lies there is taken.
     """
     eligible = (mask == MaskState.VALID) & ~_central(mask.shape)
     wanted = min(round(fraction * int((mask == MaskState.VALID).sum())), int(eligible.sum()))

@@ -1,7 +1,8 @@
 """Sampling of reciprocal space, and the voxels of the object that follow from it.
 
 The sampling is kept as one matrix, the step in q per voxel of each array axis; binning and cropping change it in one
-place, so that "bin, then transform" equals "transform" (reference/geometry). Where it comes from: inphase.diffractometer.
+place, so that "bin, then transform" equals "transform" (reference/geometry). Where it comes from:
+inphase.diffractometer.
 """
 
 from dataclasses import dataclass, replace
@@ -46,7 +47,9 @@ class Geometry:
         return cls(extent / np.asarray(shape, float)[:, None], q_centre, sample_rotation)
 
     def binned(self, factors: tuple[int, ...]) -> "Geometry":
-        """Geometry after sum-binning by integer factors per axis; the DC voxel is taken to stay where it is (`moved`)."""
+        """Geometry after sum-binning by integer factors per axis;
+        the DC voxel is taken to stay where it is (`moved`).
+        """
         return replace(self, q_steps=self.q_steps * np.asarray(factors, float)[:, None])
 
     def moved(self, voxels: tuple[float, ...]) -> "Geometry":
@@ -56,15 +59,17 @@ class Geometry:
         return replace(self, q_centre=self.q_centre + np.asarray(voxels, float) @ self.q_steps)
 
     def q(self, voxels: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Momentum transfer, (..., 3) in 1/m, at voxels (..., 3) counted from the DC voxel; from 0 where q_centre is unknown."""
+        """Momentum transfer, (..., 3) in 1/m, at voxels (..., 3) counted from the DC voxel;
+        from 0 where q_centre is unknown.
+        """
         offset: NDArray[np.float64] = np.asarray(voxels, np.float64) @ self.q_steps
         return offset if self.q_centre is None else offset + self.q_centre
 
     def voxel_basis_m(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """(3, 3) metres: row a is the real-space step along axis a of an object sampled on `shape` voxels.
 
-        Rows r_a satisfy r_a . (N_b dq_b) = 2 pi delta_ab: the DFT pair of the (in general sheared) q grid. Of a single frame
-        (2, 3): the steps of the projection, in the plane of the frame.
+        Rows r_a satisfy r_a . (N_b dq_b) = 2 pi delta_ab: the DFT pair of the (in general sheared) q grid. Of a single
+        frame (2, 3): the steps of the projection, in the plane of the frame.
         """
         extent = self.q_steps * np.asarray(shape, float)[:, None]
         basis: NDArray[np.float64] = 2 * np.pi * _inverse(extent).T

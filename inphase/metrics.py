@@ -1,4 +1,6 @@
-"""How good a reconstruction is. Every sum runs over VALID voxels in float64; n measured counts, m = sqrt(n), F the far field."""
+"""How good a reconstruction is. Every sum runs over VALID voxels in float64;
+n measured counts, m = sqrt(n), F the far field.
+"""
 
 from dataclasses import dataclass
 
@@ -22,8 +24,9 @@ class Metrics:
     chi2: sum (s |F| - m)^2 / sum m^2.
     r_factor: sum |s |F| - m| / sum m.
     support_voxels: volume of the support: chi2 falls when it swells, so the two belong together.
-    llk: Poisson log-likelihood, mean over the voxels of lambda - n + n ln(n / lambda), lambda = s^2 |F|^2 (Favre-Nicolin et al. 2020):
-        0 is a perfect fit, about 1/2 per voxel is left by noise alone where counts are high; lower is better. None for a modulus.
+    llk: Poisson log-likelihood, mean over the voxels of lambda - n + n ln(n / lambda), lambda = s^2 |F|^2
+        (Favre-Nicolin et al. 2020): 0 is a perfect fit, about 1/2 per voxel is left by noise alone where counts are
+        high; lower is better. None for a modulus.
     free_llk: the same over the free voxels, with s from the others; None with `free_llk_reason` where it means nothing.
     scale: s = sum |F| m / sum |F|^2, least squares.
     amplitude_cv: coefficient of variation of |o| within the support (`amplitude_variation`).
@@ -49,10 +52,12 @@ def measure(
     domain: Domain = Domain.COUNTS,
     kernel: NDArray[np.floating] | None = None,
 ) -> Metrics:
-    """Compare the far field of a centred object (N, ...), up to 3D and of any scale, with the measured modulus (same shape).
+    """Compare the far field of a centred object (N, ...), up to 3D and of any scale,
+    with the measured modulus (same shape).
 
-    kernel: of partial coherence, (k, ...) of sum 1, centred on k // 2: |F|^2 is convolved with it before (None: coherent).
-    Free voxels are measured ones and count in chi2 and R. DataError if nothing is valid or the object is empty.
+    kernel: of partial coherence, (k, ...) of sum 1, centred on k // 2: |F|^2 is convolved with it before (None:
+    coherent). Free voxels are measured ones and count in chi2 and R. DataError if nothing is valid or the object is
+    empty.
     """
     valid = mask == MaskState.VALID
     calculated = far_field_modulus(obj, kernel)
@@ -184,10 +189,12 @@ def ssim(
     support_a: NDArray[np.bool_],
     support_b: NDArray[np.bool_],
 ) -> float:
-    """Structural similarity of the amplitudes of `a` and a reference `b`, aligned before (`ambiguity.align`); 1 is equal.
+    """Structural similarity of the amplitudes of `a` and a reference `b`, aligned before (`ambiguity.align`);
+    1 is equal.
 
     Within the box of both supports and 2 voxels around it, data range 1: `b` is scaled to a 99.9th percentile of 1 in
-    its support, `a` to `b` by least squares. Uniform windows of 7 voxels a side as in scikit-image, smaller where the box is.
+    its support, `a` to `b` by least squares. Uniform windows of 7 voxels a side as in scikit-image, smaller where the
+    box is.
     """
     amplitude_a, amplitude_b = (
         np.where(s, np.abs(o), 0).astype(np.float64) for o, s in ((a, support_a), (b, support_b))

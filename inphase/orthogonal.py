@@ -1,7 +1,7 @@
 """From the sheared grid of a rocking scan onto cubic voxels in the frame of the laboratory, the sample or the crystal.
 
-The complex field is interpolated, never its wrapped phase. Its ramp is taken off before and kept as a vector: between voxels
-whose phases differ by radians, an interpolated field would lose amplitude.
+The complex field is interpolated, never its wrapped phase. Its ramp is taken off before and kept as a vector: between
+voxels whose phases differ by radians, an interpolated field would lose amplitude.
 """
 
 from dataclasses import dataclass
@@ -70,9 +70,9 @@ def orthogonal(
 ) -> Orthogonal:
     """A centred object (N0, N1, N2) and its support, with the geometry of their grid, on cubic voxels.
 
-    frame: "laboratory": x outboard, y up, z along the beam, the crystal as in the scan's middle frame. "sample": the same
-        axes with all circles of the sample at zero. "crystal": Q along +y, by the shortest rotation from the laboratory
-        (what is left free, the turn about Q, is not defined by one reflection).
+    frame: "laboratory": x outboard, y up, z along the beam, the crystal as in the scan's middle frame. "sample": the
+        same axes with all circles of the sample at zero. "crystal": Q along +y, by the shortest rotation from the
+        laboratory (what is left free, the turn about Q, is not defined by one reflection).
     voxel_m: edge of a voxel; by default the smallest distance between the grid's planes, so that nothing is lost.
 
     Raises DataError where the frame is unknown for this geometry, the support empty, or the result above 512^3 voxels.

@@ -31,15 +31,17 @@ class Domain(StrEnum):
 
 @dataclass(frozen=True)
 class Pattern:
-    """A diffraction pattern: a rocking curve with the axes (rocking, detector row, detector column), or a single frame (row, column).
+    """A diffraction pattern: a rocking curve with the axes (rocking, detector row, detector column),
+    or a single frame (row, column).
 
-    intensity: (n0, n1, n2) or (n1, n2) float32, photon counts (domain COUNTS) or squared modulus (domain MODULUS); finite
-        where valid, 0 where masked or padded; >= 0 but for the noise of counts whose background was subtracted, which is
-        clipped once bins are summed.
+    intensity: (n0, n1, n2) or (n1, n2) float32, photon counts (domain COUNTS) or squared modulus (domain MODULUS);
+        finite where valid, 0 where masked or padded; >= 0 but for the noise of counts whose background was subtracted,
+        which is clipped once bins are summed.
     mask: uint8 of MaskState, of the same shape.
     geometry: None where nothing is known of the beam and the detector: results then have no voxel size.
     digest: sha256 of the input bytes, for provenance.
-    unknown: what was masked when the array was checked, by kind: numbers of voxels, pixels, frames; empty where nothing was.
+    unknown: what was masked when the array was checked, by kind: numbers of voxels, pixels, frames; empty where nothing
+    was.
     """
 
     intensity: NDArray[np.float32]

@@ -28,7 +28,8 @@ class Shells:
     """Shells of equal width in |q|.
 
     index: (N, ...) intp, the shell of each voxel, `count` beyond the last one.
-    q: (count,) float64, the middle of each shell in `unit`: 1/m (2 pi / d), or the Nyquist frequency of the object's voxels.
+    q: (count,) float64, the middle of each shell in `unit`: 1/m (2 pi / d), or the Nyquist frequency of the object's
+    voxels.
     """
 
     index: NDArray[np.intp]
@@ -71,7 +72,8 @@ class Shells:
 class Resolution:
     """Where a curve first falls below its threshold, linearly interpolated between shells.
 
-    criterion: "1/e", "0.143" or "half-bit". q: |q| there; where `crossed` is false the last shell: the curve stays above.
+    criterion: "1/e", "0.143" or "half-bit". q: |q| there; where `crossed` is false the last shell: the curve stays
+    above.
     """
 
     criterion: str
@@ -92,7 +94,9 @@ class Resolution:
 
 @dataclass(frozen=True)
 class Curve:
-    """A figure per shell: q and values (n,) float64, voxels (n,) that it was computed from. Shells without any are left out."""
+    """A figure per shell: q and values (n,) float64, voxels (n,) that it was computed from.
+    Shells without any are left out.
+    """
 
     q: NDArray[np.float64]
     values: NDArray[np.float64]
@@ -117,9 +121,9 @@ def prtf(
 ) -> Curve:
     """Phase retrieval transfer function: |mean of F| / m, averaged over each shell.
 
-    average: (N, ...) the mean of ALIGNED solutions of one scale (the FFT is linear: its far field is the mean of theirs).
-    Where their phases agree |mean F| = |F|, where they are random it falls as 1 / sqrt(number of solutions). Masked
-    voxels and measured zeros do not count; the unit is the mean over the 7^3 voxels around DC. Chapman et al.,
+    average: (N, ...) the mean of ALIGNED solutions of one scale (the FFT is linear: its far field is the mean of
+    theirs). Where their phases agree |mean F| = |F|, where they are random it falls as 1 / sqrt(number of solutions).
+    Masked voxels and measured zeros do not count; the unit is the mean over the 7^3 voxels around DC. Chapman et al.,
     J. Opt. Soc. Am. A 23, 1179 (2006). It says how reproducibly the pattern is phased: with one solution it is 1.
     """
     known = (mask == MaskState.VALID) & (modulus > 0)
@@ -138,7 +142,8 @@ def fsc(
     shells: Shells,
     mask: NDArray[np.uint8] | None = None,
 ) -> Curve:
-    """Fourier shell correlation of two ALIGNED objects (N, ...): Re sum F_a conj(F_b) / sqrt(sum |F_a|^2 sum |F_b|^2) per shell.
+    """Fourier shell correlation of two ALIGNED objects (N, ...):
+    Re sum F_a conj(F_b) / sqrt(sum |F_a|^2 sum |F_b|^2) per shell.
 
     Valid voxels only, where a mask is given. Harauz & van Heel, Optik 73, 146 (1986); of planes it is the ring
     correlation. Two solutions of one pattern share its noise: their correlation tells how reproducible the phases are,

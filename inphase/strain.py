@@ -1,20 +1,21 @@
 """From the phase of a reconstruction to displacement, strain and d-spacing.
 
-With F(q) = sum o exp(-i q.r) (inphase.fourier) and planes displaced by u, o(r) = s(r) exp(-i [G.u(r) + (Q - G).r]): Q is
-the momentum transfer at the array's DC voxel, G the reference reciprocal lattice vector. Therefore, in the laboratory frame,
-
+With F(q) = sum o exp(-i q.r) (inphase.fourier) and planes displaced by u, o(r) = s(r) exp(-i [G.u(r) + (Q - G).r]): Q
+is the momentum transfer at the array's DC voxel, G the reference reciprocal lattice vector. Therefore, in the
+laboratory frame,
     phase            = -G.u                              for Q = G
     local lattice    G(r) = Q + grad phase               whatever reference is chosen
     d(r)             = 2 pi / |G(r)|
     strain           = d u_Q / d x_Q = -(q . grad phase) / |Q|,  q = Q / |Q|,  u_Q = u . q,  x_Q = r . q
 
-The mean gradient of the phase (its ramp) says how far the Bragg peak's centre of mass lies from the DC voxel. Without it the
-reference is the crystal's own mean lattice; with it, the lattice at Q. Robinson & Harder, Nat. Mater. 8, 291 (2009).
+The mean gradient of the phase (its ramp) says how far the Bragg peak's centre of mass lies from the DC voxel. Without
+it the reference is the crystal's own mean lattice; with it, the lattice at Q. Robinson & Harder, Nat. Mater. 8, 291
+(2009).
 
-Strain and d-spacing need no unwrapping: the gradient is taken from the phase differences of neighbours, each wrapped into
-(-pi, pi], as Hofmann et al., Phys. Rev. Mater. 4, 013801 (2020) do by their phase offsets. They are right wherever the
-phase changes by less than pi from voxel to voxel, so everywhere but at a dislocation's core. The displacement is unwrapped
-(Herraez et al., Appl. Opt. 41, 7437 (2002)); beside a dislocation it has a cut that no unwrapping can avoid.
+Strain and d-spacing need no unwrapping: the gradient is taken from the phase differences of neighbours, each wrapped
+into (-pi, pi], as Hofmann et al., Phys. Rev. Mater. 4, 013801 (2020) do by their phase offsets. They are right wherever
+the phase changes by less than pi from voxel to voxel, so everywhere but at a dislocation's core. The displacement is
+unwrapped (Herraez et al., Appl. Opt. 41, 7437 (2002)); beside a dislocation it has a cut that no unwrapping can avoid.
 """
 
 from dataclasses import dataclass
@@ -70,10 +71,12 @@ def strain(
 ) -> Strain:
     """Displacement, strain and d-spacing of a centred object (N0, N1, N2) with the geometry of its grid.
 
-    support: of the retrieval; a voxel counts where it also has at least `isosurface` of the amplitude's 99.9th percentile
-        within the support. Its surface is where the maps end: gradients there are one-sided and never reach across.
-    The sign is that of inphase.fourier; conjugate what a program of the other sign (cohere) has made. The twin of an object
-    gives the mirrored strain and the mirrored, negated displacement: which one is real, geometry and facets must say.
+    support: of the retrieval; a voxel counts where it also has at least `isosurface` of the amplitude's 99.9th
+        percentile within the support. Its surface is where the maps end: gradients there are one-sided and never reach
+        across.
+    The sign is that of inphase.fourier; conjugate what a program of the other sign (cohere) has made. The twin of an
+    object gives the mirrored strain and the mirrored, negated displacement: which one is real, geometry and facets must
+    say.
 
     Raises DataError where Q is unknown or nothing is left inside.
     """
@@ -115,7 +118,9 @@ def strain(
 def crystal_voxels(
     amplitude: NDArray[np.floating], support: NDArray[np.bool_], isosurface: float = ISOSURFACE
 ) -> NDArray[np.bool_]:
-    """Voxels of the support with at least `isosurface` of the amplitude's 99.9th percentile there. DataError if none."""
+    """Voxels of the support with at least `isosurface` of the amplitude's 99.9th percentile there.
+    DataError if none.
+    """
     if not 0 <= isosurface < 1:
         raise DataError(f"the isosurface is a share of the largest amplitude, from 0 to below 1, not {isosurface}")
     level = float(np.percentile(amplitude[support], 99.9)) if support.any() else 0.0

@@ -50,7 +50,9 @@ RULES = Rules()
 
 @dataclass(frozen=True)
 class Support:
-    """Figures of a support: volume over prod(N / 2), share of the largest connected part, its extents over the expected ones."""
+    """Figures of a support: volume over prod(N / 2), share of the largest connected part,
+    its extents over the expected ones.
+    """
 
     volume: float
     largest_part: float
@@ -58,7 +60,8 @@ class Support:
 
     @classmethod
     def of(cls, support: NDArray[np.bool_], oversampling: tuple[float, ...] | None = None) -> "Support":
-        """Measure a support (N, ...) bool, wherever it lies on the periodic grid: retrieval may carry it over the border.
+        """Measure a support (N, ...) bool, wherever it lies on the periodic grid:
+        retrieval may carry it over the border.
 
         oversampling: of the pattern, per axis; without it extents are not judged.
         """
@@ -98,8 +101,8 @@ class Support:
 class Evidence:
     """What speaks against a result whatever its fit is.
 
-    faults, doubts: what the preprocessing steps found in the data. starts: retrievals that were compared. accepted: how many of
-    them are the same solution as the best one, itself included.
+    faults, doubts: what the preprocessing steps found in the data. starts: retrievals that were compared. accepted: how
+    many of them are the same solution as the best one, itself included.
     """
 
     faults: tuple[str, ...] = ()
@@ -112,8 +115,8 @@ class Evidence:
         if self.starts < 2 or self.accepted > 1:
             return []
         return [
-            f"of {self.starts} starts no other one confirms this solution (the ensemble says why of each): it may be one of many that "
-            "fit; take more starts, or a longer recipe"
+            f"of {self.starts} starts no other one confirms this solution (the ensemble says why of each): it may be "
+            "one of many that fit; take more starts, or a longer recipe"
         ]
 
 
@@ -152,7 +155,8 @@ def judge(
 ) -> Trust:
     """The trust in a result. valid_fraction: part of the measured range whose value is known.
 
-    evidence: what is known besides; where the trust is low its doubts about the data are named first, for they may be the cause.
+    evidence: what is known besides; where the trust is low its doubts about the data are named first, for they may be
+    the cause.
     """
     faults = final_faults(metrics, noise_chi2, support, rules)
     if faults or evidence.faults:
@@ -167,7 +171,8 @@ def judge(
         doubts.append(f"no free log-likelihood: {metrics.free_llk_reason}")
     elif metrics.llk and metrics.free_llk > rules.free_excess * metrics.llk:
         doubts.append(
-            f"voxels that were hidden fit worse than the others (log-likelihood {metrics.free_llk:.3g} against {metrics.llk:.3g})"
+            f"voxels that were hidden fit worse than the others (log-likelihood {metrics.free_llk:.3g} against "
+            f"{metrics.llk:.3g})"
         )
     return Trust(Level.MEDIUM if doubts else Level.HIGH, tuple(doubts))
 

@@ -19,7 +19,8 @@ from service.telemetry import TelemetryMiddleware
 DESCRIPTION = """
 A measured coherent diffraction pattern in, the complex image of the sample out.
 
-Send `Authorization: Apikey <key>` (or `Bearer <key>`). Errors are problem documents (RFC 9457) that say what is wrong, where, and what to do.
+Send `Authorization: Apikey <key>` (or `Bearer <key>`).
+Errors are problem documents (RFC 9457) that say what is wrong, where, and what to do.
 """
 _PROBLEM: dict[int | str, dict[str, Any]] = {
     code: {"description": text, "content": {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}

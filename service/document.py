@@ -1,7 +1,7 @@
 """The job document: the report of a reconstruction, and around it what became of the job that makes it.
 
-It is what the API answers, the record keeps, the result file carries and `--json` prints. As JSON it is one flat object;
-a job that has no report yet says null where the report's parts will be.
+It is what the API answers, the record keeps, the result file carries and `--json` prints. As JSON it is one flat
+object; a job that has no report yet says null where the report's parts will be.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -51,8 +51,8 @@ class JobRevision:
 class JobDocument:
     """Everything about one job but its arrays.
 
-    reason: why it failed, or what a reader should know. reused_from: the job that computed this result, where an earlier
-    one was taken. recorded: False where Redis was away: the job cannot be asked for again.
+    reason: why it failed, or what a reader should know. reused_from: the job that computed this result, where an
+    earlier one was taken. recorded: False where Redis was away: the job cannot be asked for again.
     created, started, finished: UTC, ISO 8601. report: None until the pattern has been read.
     """
 
@@ -85,7 +85,8 @@ class JobDocument:
 
     @classmethod
     def from_json(cls, stored: bytes) -> Self:
-        """A stored document, also of another version: what it lacks has a default, what this version does not know is left out.
+        """A stored document, also of another version:
+        what it lacks has a default, what this version does not know is left out.
 
         Raises DocumentError where that is not enough.
         """

@@ -67,7 +67,9 @@ class Services:
         return [*([Key.of(own, ADMIN, Scope.ADMIN)] if own else []), *more]
 
     async def start(self) -> None:
-        """Bring everything up. Raises NoRedisError, ModelError and UnknownModelError: without them the service is none."""
+        """Bring everything up. Raises NoRedisError, ModelError and UnknownModelError:
+        without them the service is none.
+        """
         try:
             await anyio.to_thread.run_sync(self._start)
         except BaseException:

@@ -16,7 +16,8 @@ _PREVIEW = 128
 def encode(name: str, plane: NDArray[np.generic]) -> bytes:
     """A plane (rows, columns) of an array of the result as PNG, as `inphase.imaging.arrays` says.
 
-    Maps of a strained crystal go from blue through white at their median to red, black where there is none. A complex plane has its phase as hue and its amplitude as brightness.
+    Maps of a strained crystal go from blue through white at their median to red, black where there is none. A complex
+    plane has its phase as hue and its amplitude as brightness.
     """
     match BY_NAME[name].shown:
         case "complex":
@@ -35,7 +36,8 @@ def encode(name: str, plane: NDArray[np.generic]) -> bytes:
 
 
 def preview(planes: Sequence[NDArray[np.complex64]]) -> bytes:
-    """Planes of an object side by side as PNG: amplitudes above, below them the phases as hue, as bright as the amplitude.
+    """Planes of an object side by side as PNG: amplitudes above, below them the phases as hue,
+    as bright as the amplitude.
 
     A plane longer than 128 voxels is thinned out, so the picture stays below 300 kB whatever the object.
     """

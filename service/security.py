@@ -1,4 +1,6 @@
-"""Who may call: `Authorization: Apikey <key>`, or Bearer. Only the keys' hashes are kept, and compared in constant time."""
+"""Who may call: `Authorization: Apikey <key>`, or Bearer.
+Only the keys' hashes are kept, and compared in constant time.
+"""
 
 import hashlib
 import hmac
@@ -77,7 +79,8 @@ def read_keys(path: Path) -> tuple[Key, ...]:
         return TypeAdapter(tuple[Key, ...]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or ())
     except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
         raise InphaseError(
-            f"{path} is no keys file: a list of owner, scope (read, submit, admin) and sha256; `inphase key` makes one: {error}"
+            f"{path} is no keys file: a list of owner, scope (read, submit, admin) and sha256; `inphase key` makes "
+            f"one: {error}"
         ) from error
 
 
@@ -108,8 +111,8 @@ async def caller(request: Request, authorization: Annotated[str | None, Security
     if found is None:
         raise ApiError(
             401,
-            f"{_fault(authorization, scheme, key)}: send the header 'Authorization: Apikey <key>' (or Bearer) with the key "
-            "that `inphase serve` printed or INPHASE_API_KEY holds",
+            f"{_fault(authorization, scheme, key)}: send the header 'Authorization: Apikey <key>' (or Bearer) with the "
+            "key that `inphase serve` printed or INPHASE_API_KEY holds",
             headers={"WWW-Authenticate": _CHALLENGE},
         )
     return found

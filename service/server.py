@@ -71,8 +71,8 @@ def _explained(host: str, port: int) -> Iterator[None]:
         ) from None
     except OSError as error:
         advice = {
-            errno.EADDRINUSE: f"port {port} of {host} is in use by another program: stop that one, or choose another with "
-            "--port (0 takes a free one)",
+            errno.EADDRINUSE: f"port {port} of {host} is in use by another program: stop that one, or choose another "
+            "with --port (0 takes a free one)",
             errno.EACCES: f"port {port} of {host} is for the system's own programs: choose one above 1023 with --port",
             errno.EADDRNOTAVAIL: f"{host} is no address of this machine: --host takes one that is, or 0.0.0.0 for all",
         }.get(error.errno or 0, f"{host}:{port} cannot be listened on: {error.strerror}; see --host and --port")
@@ -103,7 +103,9 @@ class Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does it, after the services, remembering the loop that signals must reach. Raises what they raise."""
+        """As uvicorn does it, after the services, remembering the loop that signals must reach.
+        Raises what they raise.
+        """
         self._loop = asyncio.get_running_loop()
         await self._services.start()
         try:

@@ -37,7 +37,8 @@ class Bounds(BaseModel):
     read_s: float = Field(
         10.0,
         gt=0,
-        description="Reading one measurement takes at most so many seconds, and one more for every 10 MiB of its files.",
+        description="Reading one measurement takes at most so many seconds, and one more for every 10 MiB of its "
+        "files.",
     )
     wait_s: float = Field(300.0, ge=0, description="A request may `wait` at most so many seconds.")
     store_bytes: int = Field(
@@ -51,16 +52,17 @@ class Bounds(BaseModel):
     job_bytes: int | None = Field(
         None,
         gt=0,
-        description="One refinement takes at most so many bytes of memory; by default it gets an equal share of 80 % of the "
-        "machine's.",
+        description="One refinement takes at most so many bytes of memory; by default it gets an equal share of 80 % "
+        "of the machine's.",
     )
 
 
 class Settings(BaseSettings):
-    """The service's settings. `INPHASE_BOUNDS__BODY_BYTES=...` sets a nested one; INPHASE_DATA_ROOTS is a list like PATH.
+    """The service's settings. `INPHASE_BOUNDS__BODY_BYTES=...` sets a nested one;
+    INPHASE_DATA_ROOTS is a list like PATH.
 
-    A file of the folder INPHASE_SECRETS_DIR sets what bears its name (`inphase_api_key`), for what no environment should
-    show: the secrets of containers and the credentials of systemd come as such folders.
+    A file of the folder INPHASE_SECRETS_DIR sets what bears its name (`inphase_api_key`), for what no environment
+    should show: the secrets of containers and the credentials of systemd come as such folders.
     """
 
     model_config = SettingsConfigDict(env_prefix="INPHASE_", env_nested_delimiter="__", extra="forbid", frozen=True)
@@ -76,8 +78,8 @@ class Settings(BaseSettings):
     )
     state_dir: Path | None = Field(
         default_factory=lambda: _below_home("XDG_STATE_HOME", ".local/state"),
-        description="Records, arrays and the embedded Redis live in this folder; it must be set where the user has no home "
-        "folder or may not write to it.",
+        description="Records, arrays and the embedded Redis live in this folder; it must be set where the user has no "
+        "home folder or may not write to it.",
     )
     models_dir: Path = Field(
         default_factory=default_root, description="The networks are read from this model repository."
@@ -191,7 +193,9 @@ def new_key() -> str:
 
 
 def _below_home(variable: str, fallback: str) -> Path | None:
-    """A folder for inphase in `variable`, else in the home folder; None where there is no home, as in many containers."""
+    """A folder for inphase in `variable`, else in the home folder;
+    None where there is no home, as in many containers.
+    """
     if base := os.environ.get(variable):
         return Path(base) / "inphase"
     try:

@@ -52,14 +52,15 @@ def read(
     dataset: HDF5 path, .npz key, or the beginning of the frames' names; None takes the largest volume and says which.
     dark, flat: detector maps, TIFF or npy: above 1 in the first a pixel is bad, by the second the counts are divided.
         roi: the rows and columns of them that the frames show, r0:r1,c0:c1.
-    beamline: where it was measured, a built-in name or a YAML file, which says where frames, mask and motors are. spec: the
-        SPEC or FIO file with the motors, where it is not beside the frames. scan, sample, detector: which one is meant,
-        where there are several. A folder of TIFF frames with a SPEC file in it, or named by `spec`, is read as one of 34-ID-C.
+    beamline: where it was measured, a built-in name or a YAML file, which says where frames, mask and motors are. spec:
+        the SPEC or FIO file with the motors, where it is not beside the frames. scan, sample, detector: which one is
+        meant, where there are several. A folder of TIFF frames with a SPEC file in it, or named by `spec`, is read as
+        one of 34-ID-C.
     set: numbers that the file lacks or has wrong, by name: a motor (deg), energy (keV), distance (m), pixel_row,
         pixel_column (m), direct_beam_row, direct_beam_column (pixels of the whole frame).
 
-    Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow; nothing
-    else, whatever a library makes of the file.
+    Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow;
+    nothing else, whatever a library makes of the file.
     """
     reading = Reading(
         dataset=dataset,
@@ -119,7 +120,8 @@ def _plain(request: Request) -> RawScan:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
-            f"{path}: unknown file type '{path.suffix}'; known are {', '.join(READERS)}, and a folder of frames, TIFF or HDF5"
+            f"{path}: unknown file type '{path.suffix}'; known are {', '.join(READERS)}, and a folder of frames, TIFF "
+            "or HDF5"
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty")

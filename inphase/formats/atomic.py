@@ -10,7 +10,9 @@ from uuid import uuid4
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to. At the end of the block `path` holds all of it; after an error, what it held before."""
+    """A name beside `path` to write to. At the end of the block `path` holds all of it;
+    after an error, what it held before.
+    """
     partial = _beside(path, "part")
     try:
         yield partial

@@ -1,4 +1,5 @@
-"""Beamlines described in YAML: where a file keeps frames, mask, motors and detector, so that a new one is a file, not code.
+"""Beamlines described in YAML: where a file keeps frames, mask, motors and detector, so that a new one is a file,
+not code.
 
 The built-in ones lie in inphase/formats/beamlines; docs/how-to/new-beamline.md explains every key.
 """
@@ -46,7 +47,9 @@ class When(_Part, frozen=True):
 
 
 class Quantity(_Part, frozen=True):
-    """A number: from a dataset of the file (the first path that exists), a motor of the SPEC or FIO file, or a constant."""
+    """A number: from a dataset of the file (the first path that exists), a motor of the SPEC or FIO file,
+    or a constant.
+    """
 
     unit: Unit
     dataset: Paths = []

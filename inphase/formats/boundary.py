@@ -9,7 +9,8 @@ from inphase.errors import DataError, InphaseError
 
 @contextmanager
 def boundary(where: str | Path) -> Iterator[None]:
-    """Inside it whatever fails is a DataError (or another InphaseError) that begins with `where`: a file, a dataset in it.
+    """Inside it whatever fails is a DataError (or another InphaseError) that begins with `where`:
+    a file, a dataset in it.
 
     What inphase raises on purpose passes as it is, but for what is no text in its words.
     """
@@ -26,8 +27,9 @@ def boundary(where: str | Path) -> Iterator[None]:
     except Exception as error:  # the last resort: a file can be wrong in ways that nobody has thought of
         raise DataError(
             as_text(
-                f"{where}: the reader of inphase failed with {type(error).__name__}: {first_line(error)}. This is a fault of "
-                "inphase, not of the request: please report it with this message and, if it may be shared, the file"
+                f"{where}: the reader of inphase failed with {type(error).__name__}: {first_line(error)}. This is a "
+                "fault of inphase, not of the request: please report it with this message and, if it may be shared, "
+                "the file"
             )
         ) from error
 

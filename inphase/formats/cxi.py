@@ -1,6 +1,7 @@
 """CXI, the HDF5 layout of the Coherent X-ray Imaging Data Bank: raw scans in, reconstructions out and in.
 
-Format 1.6 (Maia, Nature Methods 9, 854 (2012); cxidb.org): SI units throughout, complex as compound (r, i), 32-bit masks.
+Format 1.6 (Maia, Nature Methods 9, 854 (2012); cxidb.org): SI units throughout, complex as compound (r, i), 32-bit
+masks.
 """
 
 from pathlib import Path
@@ -43,7 +44,8 @@ PADDING: Final = 0x01000000  # of ours, among the bits that the standard leaves 
 
 
 def read(request: Request) -> RawScan:
-    """Reads the raw scan at entry_1/instrument_1/detector_1, or the dataset that is named, else the rocking curve as in HDF5.
+    """Reads the raw scan at entry_1/instrument_1/detector_1, or the dataset that is named,
+    else the rocking curve as in HDF5.
 
     The mask's bits invalid, saturated, hot, dead, shadowed, bad, missing (gap) and noisy mask a voxel. Energy (J in the
     file), distance and pixel size go into the metadata; `q_steps` and `q_centre` at the root give the geometry.
@@ -72,7 +74,9 @@ def read(request: Request) -> RawScan:
 
 
 def states_of(bits: NDArray[Any]) -> NDArray[np.uint8]:
-    """CXI mask bits in an integer type of any width, or bool -> MaskState. What a narrow type has no room for is not set."""
+    """CXI mask bits in an integer type of any width, or bool -> MaskState.
+    What a narrow type has no room for is not set.
+    """
     unsigned = bits.view(f"u{bits.dtype.itemsize}")
     states = np.zeros(bits.shape, np.uint8)
     for flags, state in ((PADDING, MaskState.PADDING), (UNKNOWN, MaskState.MASKED)):

@@ -48,8 +48,8 @@ def read(request: Request, plain: Reader, *, guessed: bool = False) -> RawScan:
 
     plain: reads frames that are not in the beamline's own layout: a stack or an array made of a folder of TIFFs.
 
-    Where a number is missing the scan comes without geometry, and `chosen` says what to give. Raises DataError where the
-    frames cannot be found, several scans fit, or the motors contradict the frames.
+    Where a number is missing the scan comes without geometry, and `chosen` says what to give. Raises DataError where
+    the frames cannot be found, several scans fit, or the motors contradict the frames.
     guessed: nobody has named the beamline; what contradicts the frames is then told in `chosen`, too.
     """
     assert request.reading.beamline is not None
@@ -68,7 +68,8 @@ def read(request: Request, plain: Reader, *, guessed: bool = False) -> RawScan:
 class _Read:
     """Frames as read, and what is known for the geometry.
 
-    known: what the placeholders stand for. stopped: the last frames are missing, so that motors may have more positions.
+    known: what the placeholders stand for. stopped: the last frames are missing, so that motors may have more
+    positions.
     """
 
     request: Request
@@ -283,7 +284,9 @@ class _Numbers:
         return None if found is None else float(found[np.isfinite(found)][0])
 
     def all(self, candidates: Sequence[Quantity]) -> NDArray[np.float64] | None:
-        """All numbers of the first source that has any, in degrees, metres, keV, pixels; what is given does not count."""
+        """All numbers of the first source that has any, in degrees, metres, keV, pixels;
+        what is given does not count.
+        """
         for quantity in candidates:
             raw = self._raw(quantity)
             if raw is not None and np.isfinite(raw).any():
@@ -412,7 +415,9 @@ def _backwards(scan: RawScan) -> Iterator[tuple[int, NDArray[np.bool_]]]:
 
 
 def _without_positions(scan: RawScan, points: int) -> RawScan:
-    """The scan, its frames beyond those that have positions masked where they hold no counts: they were not measured."""
+    """The scan, its frames beyond those that have positions masked where they hold no counts:
+    they were not measured.
+    """
     empty = [
         number for number, counts in takewhile(lambda each: each[0] >= points, _backwards(scan)) if not counts.any()
     ]

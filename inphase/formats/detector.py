@@ -31,7 +31,9 @@ _MOST_UNDERLOAD: Final = 0.01  # share of voxels below it; more, and zero counts
 
 
 def groups(tree: Tree, path: str, dataset: h5py.Dataset) -> list[str]:
-    """The detector's groups, by what is known of the frames: the group they lie in, else the only detector of their entry."""
+    """The detector's groups, by what is known of the frames:
+    the group they lie in, else the only detector of their entry.
+    """
     places = dict.fromkeys(place.strip("/") for place in (path, name_of(dataset)))
     near = [place.rpartition("/")[0] for place in places]
     for place in places:
@@ -69,7 +71,8 @@ def _paths(where: Sequence[str], name: str) -> Iterator[str]:
 
 
 def applied(scan: RawScan, tree: Tree, where: Sequence[str], limits: Limits) -> RawScan:
-    """The scan with pixel mask, underload and saturation of the detector's groups; `chosen` says what was done and what not.
+    """The scan with pixel mask, underload and saturation of the detector's groups;
+    `chosen` says what was done and what not.
 
     Raises DataError where the mask cannot be read, TooLargeError.
     """
@@ -101,7 +104,9 @@ def _with_pixel_mask(scan: RawScan, tree: Tree, where: Sequence[str], limits: Li
 
 
 def _with_underload(scan: RawScan, tree: Tree, where: Sequence[str]) -> RawScan:
-    """Below it a value is no measurement. Where it would take more than single voxels, zero counts or noise are meant."""
+    """Below it a value is no measurement. Where it would take more than single voxels,
+    zero counts or noise are meant.
+    """
     told = _told(tree, where, _UNDERLOAD)
     if told is None:
         return scan
@@ -149,7 +154,9 @@ def _ceilings(tree: Tree, where: Sequence[str]) -> Iterator[Saturation]:
 
 
 def _told(tree: Tree, where: Sequence[str], name: str) -> Saturation | None:
-    """The first number of that name in the groups; of several in one dataset the smallest. None for what is no number."""
+    """The first number of that name in the groups; of several in one dataset the smallest.
+    None for what is no number.
+    """
     for path in _paths(where, name):
         numbers = tree.small(path)
         if numbers is not None and np.isfinite(numbers).all():

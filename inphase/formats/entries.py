@@ -1,7 +1,7 @@
 """Several scans in one HDF5 file: which of its entries is meant, and which of them is a rocking curve.
 
-BLISS writes one entry for each scan, `2.1` or `S1_2.1` in the sample's master, with the command as its title and the motors
-under instrument/positioners; other acquisition programs do alike.
+BLISS writes one entry for each scan, `2.1` or `S1_2.1` in the sample's master, with the command as its title and the
+motors under instrument/positioners; other acquisition programs do alike.
 """
 
 import re

@@ -27,8 +27,8 @@ def refusal(code: int, told: bytes) -> str | None:
         return absent(code, told)
     if code not in _READ:
         return (
-            f"is compressed with the HDF5 filter {code} ({_name(code, told)}), which is not read here: write the file anew "
-            "with gzip, LZ4 or bitshuffle (h5repack)"
+            f"is compressed with the HDF5 filter {code} ({_name(code, told)}), which is not read here: write the file "
+            "anew with gzip, LZ4 or bitshuffle (h5repack)"
         )
     return None
 

@@ -1,4 +1,6 @@
-"""HDF5 and NeXus: the rocking curve of a file, or the dataset that is named, with what the detector says of its pixels."""
+"""HDF5 and NeXus: the rocking curve of a file, or the dataset that is named,
+with what the detector says of its pixels.
+"""
 
 import re
 from collections import defaultdict
@@ -18,8 +20,8 @@ _AUXILIARY = re.compile(r"mask|flat|dark|background|white|error|weight|efficienc
 
 
 def read(request: Request) -> RawScan:
-    """Reads `dataset`, else the rocking curve: of several entries the one that is one, of its volumes the largest one that is
-    not a mask or a correction. The reading may name scan, sample and detector.
+    """Reads `dataset`, else the rocking curve: of several entries the one that is one, of its volumes the largest one
+    that is not a mask or a correction. The reading may name scan, sample and detector.
 
     `q_steps` (3, 3) and `q_centre` (3,), in 1/m, at the root of the file give the geometry. Pixels that the detector's
     pixel mask names are masked; where it stops counting goes into the scan's saturation.

@@ -18,9 +18,9 @@ from inphase.pattern import MaskState
 def read_folder(request: Request) -> RawScan:
     """Reads a folder of numbered HDF5 files, of which each holds one image under the same path.
 
-    Where the folder holds several numbered sequences, `dataset` names the beginning of the wanted one. The detector's mask and
-    saturation are taken from the first file. Raises DataError naming the first file that is missing, repeated, damaged or
-    unlike the first.
+    Where the folder holds several numbered sequences, `dataset` names the beginning of the wanted one. The detector's
+    mask and saturation are taken from the first file. Raises DataError naming the first file that is missing, repeated,
+    damaged or unlike the first.
     """
     frames = sequence.find(request.path, hdf5.SUFFIXES, request.reading.dataset, "HDF5")
     first = frames.files[0]
@@ -61,7 +61,9 @@ def _fill(frame: NDArray[np.generic], tree: Tree, path: str, first: h5py.Dataset
 
 
 def are_frames(folder: Path) -> bool:
-    """Whether the longest numbered sequence of HDF5 files in a folder are single images; the first and the last are opened."""
+    """Whether the longest numbered sequence of HDF5 files in a folder are single images;
+    the first and the last are opened.
+    """
     files = sequence.longest(folder, hdf5.SUFFIXES)
     return len(files) > 1 and all(_is_frame(path) for path in (files[0], files[-1]))
 

@@ -1,4 +1,6 @@
-"""Detector maps: bad pixels (dark) and flat field, from TIFF or npy files, and the region of them that the frames show."""
+"""Detector maps: bad pixels (dark) and flat field, from TIFF or npy files,
+and the region of them that the frames show.
+"""
 
 import os
 import re

@@ -1,7 +1,8 @@
 """MATLAB files: version 5 (scipy) and 7.3 (HDF5).
 
 MATLAB counts a volume as (row, column, frame), the last index slowest. Read here: a version 5 array keeps its axes as
-MATLAB shows them, and is turned to (frame, row, column); a version 7.3 file stores them in reverse, (frame, column, row).
+MATLAB shows them, and is turned to (frame, row, column); a version 7.3 file stores them in reverse, (frame, column,
+row).
 """
 
 import struct
@@ -33,7 +34,8 @@ _DAMAGED: Final = (
 
 
 def read(request: Request) -> RawScan:
-    """Reads `dataset`, else `data`, `I` or `intensity`, else the largest three-dimensional variable, or image where there is none.
+    """Reads `dataset`, else `data`, `I` or `intensity`, else the largest three-dimensional variable,
+    or image where there is none.
 
     The variable is (row, column, frame) in MATLAB; what comes back is (frame, row, column).
     """

@@ -38,7 +38,9 @@ class Motion:
     remarks: tuple[str, ...] = ()
 
     def rocks(self, diffractometer: Diffractometer) -> bool:
-        """Whether the frames follow each other through a volume: a circle of the sample turned, or the energy changed."""
+        """Whether the frames follow each other through a volume:
+        a circle of the sample turned, or the energy changed.
+        """
         return any(name in self.steps for name in (ENERGY, *(circle.name for circle in diffractometer.sample)))
 
     def scan(
@@ -66,7 +68,8 @@ class Motion:
 class _Line:
     """The straight line through recorded positions. unit: degrees of a turn that moves Q as far as 1 of the positions.
 
-    middle: at the frame N // 2. error: of the step. off: how far the position `worst` lies from the line through the others.
+    middle: at the frame N // 2. error: of the step. off: how far the position `worst` lies from the line through the
+    others.
     """
 
     name: str
@@ -100,7 +103,8 @@ def motion(
     measured: frames up to the last that holds counts; what was recorded beyond them does not count.
     given: positions that are known better, at the frame N // 2; what is given and was recorded unevenly stood still.
 
-    Raises MismatchError where positions and frames cannot belong together, DataError where something moves in unequal steps.
+    Raises MismatchError where positions and frames cannot belong together, DataError where something moves in unequal
+    steps.
     """
     measured, given = frames if measured is None else measured, given or {}
     fitting = {name: each for name, each in recorded.items() if _fits(len(each), frames, measured)}
@@ -138,7 +142,9 @@ def motion(
 
 
 def _fits(points: int, frames: int, measured: int) -> bool:
-    """Whether so many positions may belong to the frames. A scan that was stopped has some more of one than of the other."""
+    """Whether so many positions may belong to the frames.
+    A scan that was stopped has some more of one than of the other.
+    """
     few = max(1, points // 10)
     near = min(abs(points - frames), abs(points - measured)) <= few
     return points in (1, frames) or (points >= _FEWEST and near)

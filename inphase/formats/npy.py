@@ -28,7 +28,8 @@ def read(request: Request) -> RawScan:
 
 
 def decode(stream: IO[bytes], size: int, where: str, limits: Limits) -> NDArray[np.generic]:
-    """The numeric array of a rocking curve or a single frame in `size` bytes of .npy; further axes of length 1 are dropped.
+    """The numeric array of a rocking curve or a single frame in `size` bytes of .npy;
+    further axes of length 1 are dropped.
 
     Raises DataError where the header is damaged, promises other than `size` bytes, or holds objects; TooLargeError.
     """

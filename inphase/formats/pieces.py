@@ -26,9 +26,9 @@ _FEWEST = 2  # images that are put together
 class Loaded:
     """What was read of a measurement.
 
-    array: (rocking, row, column). mask: MASKED where nothing was ever written, None where all was. planned: frames that the
-    file was laid out for, of which `array` has those up to the last one that was written. stopped: the last frames are
-    missing, for whatever reason. note: what to say of it.
+    array: (rocking, row, column). mask: MASKED where nothing was ever written, None where all was. planned: frames that
+    the file was laid out for, of which `array` has those up to the last one that was written. stopped: the last frames
+    are missing, for whatever reason. note: what to say of it.
     """
 
     array: NDArray[np.generic]
@@ -116,7 +116,9 @@ class Found:
 
 
 def _fill(part: NDArray[np.generic], piece: h5py.Dataset, absent: NDArray[np.bool_] | None) -> None:
-    """Reads a dataset into an array of the same shape but for axes of length 1; frames that are absent as a whole stay 0."""
+    """Reads a dataset into an array of the same shape but for axes of length 1;
+    frames that are absent as a whole stay 0.
+    """
     view = part.reshape(piece.shape)
     if absent is None or piece.ndim != 3:
         piece.read_direct(view)
@@ -147,8 +149,8 @@ def _lacking(tree: Tree, pieces: Iterable[h5py.Dataset]) -> str:
 def joined(tree: Tree, datasets: list[tuple[str, h5py.Dataset]]) -> list[Found]:
     """Puts data_000001, data_000002, ... of one group together.
 
-    Pieces that are missing at the end were never written, where a run was stopped: the others are the scan, and `lost` says so.
-    Raises DataError for one that is missing before others, or of another shape or type.
+    Pieces that are missing at the end were never written, where a run was stopped: the others are the scan, and `lost`
+    says so. Raises DataError for one that is missing before others, or of another shape or type.
     """
     found = []
     groups: dict[str, dict[int, h5py.Dataset]] = defaultdict(dict)
@@ -209,8 +211,8 @@ def _why_missing(tree: Tree, group: h5py.Group, name: str | None, path: str) -> 
 def stacked(tree: Tree, datasets: list[tuple[str, h5py.Dataset]]) -> list[Found]:
     """Images of one shape and type whose paths differ in one number, in the order of that number.
 
-    Images whose files are missing at the end were never written, where a run was stopped; `lost` says so. Raises DataError
-    where no set of them is whole and a number is missing, or there twice, before the last one.
+    Images whose files are missing at the end were never written, where a run was stopped; `lost` says so. Raises
+    DataError where no set of them is whole and a number is missing, or there twice, before the last one.
     """
     alike: dict[tuple[tuple[str, ...], tuple[int, ...], np.dtype[Any]], list[_Image]] = defaultdict(list)
     for path, dataset in datasets:

@@ -11,7 +11,9 @@ from inphase.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How a file or folder is read, beside its path. What is not given is found in the file where there is one candidate."""
+    """How a file or folder is read, beside its path.
+    What is not given is found in the file where there is one candidate.
+    """
 
     dataset: str | None = field(
         default=None,
@@ -60,8 +62,9 @@ class Reading:
     set: dict[str, float] = field(
         default_factory=dict,
         metadata={
-            "description": "These numbers replace what the file lacks or has wrong: energy (keV), distance (m), pixel_row "
-            "and pixel_column (m), direct_beam_row and direct_beam_column (pixels of the whole frame), or a motor (deg).",
+            "description": "These numbers replace what the file lacks or has wrong: energy (keV), distance (m), "
+            "pixel_row and pixel_column (m), direct_beam_row and direct_beam_column (pixels of the whole frame), or a "
+            "motor (deg).",
             "max_length": 50,
             "examples": [{"distance": 1.83}],
         },

@@ -35,7 +35,8 @@ class Reconstruction:
 
 
 def read_reconstruction(path: Path, *, limits: Limits = _DEFAULT_LIMITS) -> Reconstruction:
-    """Reads a folder of cohere (image.npy, support.npy), a CXI or modes file of PyNX, or a result of inphase (npz, CXI).
+    """Reads a folder of cohere (image.npy, support.npy), a CXI or modes file of PyNX,
+    or a result of inphase (npz, CXI).
 
     cohere's axes are reversed and its phase sign is turned; PyNX shares ours. Of several modes the first is taken.
     Raises DataError, TooLargeError before allocating; nothing else.

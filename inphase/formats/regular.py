@@ -33,7 +33,9 @@ def check_regular(path: Path) -> None:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """All of a file. Raises DataError as `open_regular`, TooLargeError for more than `most` bytes, of which no more are read."""
+    """All of a file. Raises DataError as `open_regular`, TooLargeError for more than `most` bytes,
+    of which no more are read.
+    """
     with open_regular(path) as stream:
         content = stream.read(most + 1)
     if len(content) > most:

@@ -25,7 +25,8 @@ class Result:
     support: bool. modulus: float32, the measured square root of intensity, preprocessed but not made to fit.
     mask: uint8 of MaskState. voxel_size_m: metres per axis, None where no geometry is known.
     document: the job document, decoded from its JSON.
-    voxel_basis_m: (3, 3) metres, row a is the step along array axis a in the laboratory frame (x, y, z); None where unknown.
+    voxel_basis_m: (3, 3) metres, row a is the step along array axis a in the laboratory frame (x, y, z); None where
+    unknown.
     q_centre: (3,) 1/m, momentum transfer at the pattern's DC voxel; None where unknown.
     sample_rotation: (3, 3), laboratory -> sample with all its circles at zero; None where unknown.
     coherence_kernel: (k0, k1, k2) float32, what |F|^2 of the object is convolved with before it is compared with the

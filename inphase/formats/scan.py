@@ -36,7 +36,8 @@ class Limits:
 class Saturation:
     """Where the detector stops counting, as the file tells it.
 
-    level: counts per voxel, of the array as it is; at and above it a voxel is no measurement. told_by: where that stands.
+    level: counts per voxel, of the array as it is; at and above it a voxel is no measurement. told_by: where that
+    stands.
     """
 
     level: float
@@ -47,7 +48,8 @@ class Saturation:
 class RawScan:
     """An array as the file holds it; nothing is corrected, scaled or converted.
 
-    array: (rocking, detector row, detector column), or (row, column) of a single frame; native byte order, integer or floating.
+    array: (rocking, detector row, detector column), or (row, column) of a single frame; native byte order, integer or
+    floating.
     geometry: sampling of reciprocal space, None where the file says nothing of it.
     metadata: what else the file says, as text.
     source: the file or folder read.
@@ -83,7 +85,8 @@ Reader = Callable[[Request], RawScan]
 def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits) -> tuple[int, ...]:
     """Checks declared shape and type before anything is allocated; returns the shape without further axes of length 1.
 
-    Raises DataError unless it is a rocking curve or a single frame, non-empty and real-valued, TooLargeError above `limits`.
+    Raises DataError unless it is a rocking curve or a single frame, non-empty and real-valued, TooLargeError above
+    `limits`.
     """
     if dtype.hasobject:
         raise DataError(f"{where}: holds Python objects (pickled), which are never loaded; save a plain numeric array")
@@ -101,8 +104,8 @@ def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes > limits.max_bytes:
         raise TooLargeError(
-            f"{where}: declares {tuple(shape)} of {dtype}, {in_words(nbytes)}, above the limit of {in_words(limits.max_bytes)}; "
-            "crop the detector to the region around the peak, or raise the limit"
+            f"{where}: declares {tuple(shape)} of {dtype}, {in_words(nbytes)}, above the limit of "
+            f"{in_words(limits.max_bytes)}; crop the detector to the region around the peak, or raise the limit"
         )
     return tuple(int(side) for side in sides)
 
@@ -113,7 +116,9 @@ def is_pattern(shape: Sequence[int]) -> bool:
 
 
 def most_axes(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
-    """Voxels of the arrays that may be the measurement of a file: its volumes, and its images only where it has no volume."""
+    """Voxels of the arrays that may be the measurement of a file:
+    its volumes, and its images only where it has no volume.
+    """
     for rank in (3, 2):
         found = {name: math.prod(shape) for name, shape in shapes.items() if len(three_axes(shape)) == rank}
         if found:
@@ -122,7 +127,9 @@ def most_axes(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
 
 
 def three_axes(shape: Sequence[int]) -> tuple[int, ...]:
-    """A shape without axes of length 1 beyond the three of a volume, the first ones first; others come back as they are."""
+    """A shape without axes of length 1 beyond the three of a volume, the first ones first;
+    others come back as they are.
+    """
     sides = list(shape)
     while len(sides) > 3 and 1 in sides:
         sides.remove(1)
@@ -130,7 +137,8 @@ def three_axes(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def of_scan(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[Any]:
-    """A mask of a file, of any type, as one of the scan's `shape` or of its frames: further axes of length 1 are dropped.
+    """A mask of a file, of any type, as one of the scan's `shape` or of its frames:
+    further axes of length 1 are dropped.
 
     Raises DataError where it fits neither.
     """
@@ -146,7 +154,8 @@ def _same_sides(one: Sequence[int], other: Sequence[int]) -> bool:
 
 
 def three_state(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[np.uint8]:
-    """A mask of a file as MaskState on the measurement's `shape`: of one frame or of all, bool (True is masked) or 0, 1, 2.
+    """A mask of a file as MaskState on the measurement's `shape`:
+    of one frame or of all, bool (True is masked) or 0, 1, 2.
 
     Raises DataError where it does not fit or holds other values.
     """
@@ -198,7 +207,8 @@ def geometry_of(small: Callable[[str], NDArray[Any] | None], where: str) -> Geom
         return None
     if not _numbers(steps, (3, 3)):
         raise DataError(
-            f"{where}: q_steps must hold 3 x 3 finite numbers in 1/m (one row per array axis), found shape {np.shape(steps)}"
+            f"{where}: q_steps must hold 3 x 3 finite numbers in 1/m (one row per array axis), found shape "
+            f"{np.shape(steps)}"
         )
     _check_lengths(steps, "q_steps", where)
     if centre is not None and _numbers(centre, (3,)) and np.any(centre):
@@ -220,8 +230,8 @@ def _check_lengths(vectors: NDArray[Any], name: str, where: str) -> None:
     lengths = np.linalg.norm(np.asarray(vectors, np.longdouble), axis=1)
     if not ((lengths >= _SHORTEST) & (lengths <= _LONGEST)).all():
         raise DataError(
-            f"{where}: {name} holds vectors of {', '.join(f'{length:.3g}' for length in lengths)} 1/m, which no measurement "
-            f"has ({_SHORTEST:g} to {_LONGEST:g} 1/m): is the unit 1/m?"
+            f"{where}: {name} holds vectors of {', '.join(f'{length:.3g}' for length in lengths)} 1/m, which no "
+            f"measurement has ({_SHORTEST:g} to {_LONGEST:g} 1/m): is the unit 1/m?"
         )
 
 

@@ -1,8 +1,8 @@
 """SPEC data files: where the motors stood and how a scan moved them. The frames lie elsewhere, as TIFFs.
 
 The format (Certified Scientific Software): a file header `#F #E #D #O #o`, then scans `#S ... #P ... #L ... data`; some
-programs repeat the motors' names (#O, #o) in every scan. 34-ID-C adds `#UIMDET` (the detector) and `#UIMR5 x0 dx y0 dy` (the
-region of it that the frames show).
+programs repeat the motors' names (#O, #o) in every scan. 34-ID-C adds `#UIMDET` (the detector) and `#UIMR5 x0 dx y0 dy`
+(the region of it that the frames show).
 """
 
 import os
@@ -43,7 +43,8 @@ class SpecScan:
     command: as typed, `ascan  th -0.28 0.72  200 0.25`. date: as the file has it.
     motors: positions before the scan, by the motors' full names, in the file's units (deg, mm, keV).
     mnemonics: short name -> full name.
-    columns: (points,) float64 per label, NaN where a number is missing; the first is the scanned motor, by its full name.
+    columns: (points,) float64 per label, NaN where a number is missing; the first is the scanned motor, by its full
+    name.
     headers: the scan's other header lines, `#UIMR5 0 256 0 256 1` as {"UIMR5": "0 256 0 256 1"}.
     remarks: what of the scan is damaged, and so was not used.
     """
@@ -91,7 +92,9 @@ class SpecScan:
         return (y0, y0 + dy), (x0, x0 + dx)
 
     def motor(self, name: str) -> float:
-        """Position of a motor before the scan, by its full name or mnemonic, in any case. DataError where it is unknown."""
+        """Position of a motor before the scan, by its full name or mnemonic, in any case.
+        DataError where it is unknown.
+        """
         found = self._named(self.motors, name)
         if found is None:
             raise DataError(f"{self.where}: {self.lack([name])}")
@@ -107,7 +110,9 @@ class SpecScan:
 
     @property
     def along_hkl(self) -> bool:
-        """Whether the scan went along h, k, l: it turned circles, and those without a column stood nobody knows where."""
+        """Whether the scan went along h, k, l: it turned circles, and those without a column stood nobody knows
+        where.
+        """
         return self.scanned.lower() in _MILLER
 
     def lack(self, names: Sequence[str]) -> str:
@@ -151,8 +156,8 @@ def scan_numbers(path: Path) -> list[int]:
 def read_scan(path: Path, number: int) -> SpecScan:
     """One scan of a SPEC file; of several with this number the last that has points, whose frames were not overwritten.
 
-    What of it is damaged is left out and told in `remarks`. Raises DataError where the file is no SPEC file, has no such
-    scan, or the scan has no points; nothing else.
+    What of it is damaged is left out and told in `remarks`. Raises DataError where the file is no SPEC file, has no
+    such scan, or the scan has no points; nothing else.
     """
     with boundary(f"{path}, scan {number}"):
         return _read(path, number)
@@ -270,8 +275,8 @@ def check_rocking(scan: SpecScan, moved: Motion, diffractometer: Diffractometer)
     if not moved.rocks(diffractometer):
         names = ", ".join(circle.name for circle in diffractometer.sample)
         raise DataError(
-            f"{scan.where}: `{scan.command}` moves {', '.join(map(repr, scan.scanned_motors))}, no rocking curve; the circles "
-            f"of the sample at {diffractometer.name} are {names}"
+            f"{scan.where}: `{scan.command}` moves {', '.join(map(repr, scan.scanned_motors))}, no rocking curve; the "
+            f"circles of the sample at {diffractometer.name} are {names}"
         )
 
 
@@ -299,7 +304,9 @@ def _parsed(header: list[str], body: list[str], *, number: int, source: str) -> 
 
 
 def _motors(lines: list[str], positions: int) -> tuple[list[str], list[str], list[str]]:
-    """Full names, mnemonics, and a remark where the names are not as many as the positions: no one knows whose is which."""
+    """Full names, mnemonics, and a remark where the names are not as many as the positions:
+    no one knows whose is which.
+    """
     texts = [text for _, text in _numbered(lines, "O")]
     mnemonics = list(chain.from_iterable(text.split() for _, text in _numbered(lines, "o")))
     names = list(chain.from_iterable(map(_names, texts)))
@@ -353,7 +360,9 @@ def _points(rows: list[list[str]], length: int) -> list[list[str]]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Lines of the file, one at a time: beamtimes fill hundreds of megabytes. Lines that end in \\ go on in the next."""
+    """Lines of the file, one at a time: beamtimes fill hundreds of megabytes.
+    Lines that end in \\ go on in the next.
+    """
     points, held, spectrum = 0, "", False
     try:
         with open_regular(path) as file:

@@ -65,7 +65,8 @@ def expanded(
 ) -> Iterator[tuple[str, dict[str, str], h5py.Group | h5py.Dataset]]:
     """Every object of a file that a template names: its path, what the placeholders stand for, and itself.
 
-    Raises TooLargeError where more than 20,000 names would have to be tried, or too many for all templates of a description.
+    Raises TooLargeError where more than 20,000 names would have to be tried, or too many for all templates of a
+    description.
     """
     tried = count()
     yield from _below(tree, tree.root, "", [part for part in template.split("/") if part], dict(known), tried)
@@ -128,10 +129,11 @@ def _parts(template: str, known: tuple[tuple[str, str], ...]) -> tuple[str | _Ga
 
 
 def _fitted(parts: tuple[str | _Gap, ...], name: str) -> dict[str, str] | None:
-    """What the placeholders stand for, the first as long as it can be, then the second; None where the name does not match.
+    """What the placeholders stand for, the first as long as it can be, then the second;
+    None where the name does not match.
 
-    In time that grows with the name's length, where a regular expression may try every way to divide it. A placeholder that
-    stands there twice is tried with every length.
+    In time that grows with the name's length, where a regular expression may try every way to divide it. A placeholder
+    that stands there twice is tried with every length.
     """
     again = _again(parts)
     if again is None:
@@ -167,7 +169,9 @@ def _divided(parts: tuple[str | _Gap, ...], name: str, lengths: Mapping[str, int
 
 
 def _places(parts: tuple[str | _Gap, ...], name: str, lengths: Mapping[str, int]) -> list[int]:
-    """Of each part, and of the end: the places in the name from which it and all after it fit, as the bits of a number."""
+    """Of each part, and of the end: the places in the name from which it and all after it fit,
+    as the bits of a number.
+    """
     fits = [1 << len(name)]
     for part in reversed(parts):
         fits.append(_before(part, name, fits[-1], lengths))

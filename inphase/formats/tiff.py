@@ -29,7 +29,8 @@ _LOSSLESS = tuple(
 _CUTOFF = re.compile(r"Count_cutoff[\s:=]+(\d{1,12})")  # in the header that a Pilatus writes into its frames
 _IMAGEJ = re.compile(r"ImageJ=[^\n]*\n(?:[^\n]*\n)*?images=(\d{1,9})")
 _MOST_PAGES = 100_000
-# by the signature: where the first page is named, how the entries of a page are counted, the bytes of one, the next page
+# by the signature: where the first page is named, how the entries of a page are counted, the bytes of one,
+# the next page
 _FORMS = {
     signature: (first, struct.Struct(order + count), entry, struct.Struct(order + link))
     for order, sign in (("<", b"II"), (">", b"MM"))
@@ -94,7 +95,8 @@ def _frame(path: Path, shape: tuple[int, int], dtype: np.dtype[np.generic], firs
         page = tif.pages.first
         if found != shape or page.dtype != dtype:
             raise DataError(
-                f"{path}: frame of {found} {page.dtype}, but {first} has {shape} {dtype}; all frames of a scan must be alike"
+                f"{path}: frame of {found} {page.dtype}, but {first} has {shape} {dtype}; all frames of a scan must be "
+                "alike"
             )
         _check_compression([page], str(path))
         _check_extent([page], str(path), path.stat().st_size)
@@ -158,7 +160,9 @@ def _number(stream: BinaryIO, form: struct.Struct) -> int | None:
 
 
 def _check_chain(tif: tifffile.TiffFile, where: str) -> None:
-    """The chain of pages must end with the end mark: in a truncated file it points past the end, and pages are missing."""
+    """The chain of pages must end with the end mark:
+    in a truncated file it points past the end, and pages are missing.
+    """
     pages = len(tif.pages)
     end = tif.pages.next_page_offset
     if end is None:
@@ -185,13 +189,15 @@ def _check_compression(pages: list[tifffile.TiffPage | tifffile.TiffFrame | None
         if page is not None and page.compression not in _LOSSLESS:
             name = getattr(page.compression, "name", "not known")
             raise DataError(
-                f"{where}: is compressed with {name} (TIFF compression {int(page.compression)}), which is not read: save it "
-                "without compression, or with LZW, deflate or zstd"
+                f"{where}: is compressed with {name} (TIFF compression {int(page.compression)}), which is not read: "
+                "save it without compression, or with LZW, deflate or zstd"
             )
 
 
 def _check_promise(tif: tifffile.TiffFile, shape: tuple[int, ...], where: str) -> None:
-    """ImageJ writes above 4 GB one page and `images=N`, the others behind it; of a truncated file only that page is left."""
+    """ImageJ writes above 4 GB one page and `images=N`, the others behind it;
+    of a truncated file only that page is left.
+    """
     match = _IMAGEJ.match(tif.pages.first.description or "")
     if match is not None and len(tif.pages) == 1 and math.prod(shape[:-2]) < int(match[1]):
         raise DataError(

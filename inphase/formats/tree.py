@@ -1,7 +1,7 @@
 """Finding objects in an HDF5 file that is not trusted.
 
-Links and virtual datasets may lead to other files of the same folder (that is how Eiger and NeXus masters work) and nowhere
-else. Datasets with external raw storage are refused: they can name any file of the host.
+Links and virtual datasets may lead to other files of the same folder (that is how Eiger and NeXus masters work) and
+nowhere else. Datasets with external raw storage are refused: they can name any file of the host.
 """
 
 import math
@@ -88,7 +88,9 @@ class Missing:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a virtual dataset: its place there, its place in the source, and the source; None where that is missing."""
+    """A part of a virtual dataset: its place there, its place in the source, and the source;
+    None where that is missing.
+    """
 
     place: h5py.h5s.SpaceID
     place_in_source: h5py.h5s.SpaceID
@@ -102,8 +104,8 @@ class Tree:
 
     Of a file that is itself a symbolic link the folder is that of the real one, where its links lead to others.
     missing: links to other files that lead nowhere, as far as they were met. writing: files that were opened while a
-    program writes them (SWMR). Links and virtual datasets that lead on and on come to an end: whatever follows them raises
-    TooLargeError after 100,000 steps.
+    program writes them (SWMR). Links and virtual datasets that lead on and on come to an end: whatever follows them
+    raises TooLargeError after 100,000 steps.
     """
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
@@ -163,7 +165,8 @@ class Tree:
         nbytes = math.prod(dataset.shape) * dtype.itemsize
         if nbytes > limits.max_bytes:
             raise TooLargeError(
-                f"{label}: declares {dataset.shape}, {in_words(nbytes)}, above the limit of {in_words(limits.max_bytes)}"
+                f"{label}: declares {dataset.shape}, {in_words(nbytes)}, above the limit of "
+                f"{in_words(limits.max_bytes)}"
             )
         return native(dataset[()])
 
@@ -212,7 +215,9 @@ class Tree:
             self.check_sources(part.source, depth + 1)
 
     def parts(self, dataset: h5py.Dataset, depth: int = 0) -> list[Part]:
-        """What a virtual dataset is put together from; nothing of any other. Raises DataError for what may not be read."""
+        """What a virtual dataset is put together from; nothing of any other.
+        Raises DataError for what may not be read.
+        """
         _check_storage(dataset, str(self.path))
         if depth > _MAX_DEPTH:
             raise DataError(f"{self.path}: its virtual datasets form a loop")
@@ -288,12 +293,14 @@ class Tree:
         return h5py.Dataset(found, readonly=True) if isinstance(found, h5py.h5d.DatasetID) else None
 
     def count_step(self, effort: int = 1) -> None:
-        """One step of those that a small file, or a small description, can ask for without end. Raises TooLargeError."""
+        """One step of those that a small file, or a small description, can ask for without end.
+        Raises TooLargeError.
+        """
         self._steps += effort
         if self._steps > _MAX_STEPS:
             raise TooLargeError(
-                f"{self.path}: more than {_MAX_STEPS} steps along its links, virtual datasets and the description's names: name "
-                "the measurement with dataset=, or write it as an ordinary dataset (h5repack)"
+                f"{self.path}: more than {_MAX_STEPS} steps along its links, virtual datasets and the description's "
+                "names: name the measurement with dataset=, or write it as an ordinary dataset (h5repack)"
             )
 
     def _inside(self, base: Path, name: str) -> Path:
@@ -360,8 +367,8 @@ def _why_closed(path: Path, error: OSError) -> str:
         return f"not an HDF5 file, or truncated: {first_line(error)}"
     if "open for" in str(error):  # the flag that a writer sets, without SWMR
         return (
-            "another program has it open for writing, or died while it did: wait until it has closed the file; if it is "
-            f"dead, `h5clear -s {path.name}` takes the mark away"
+            "another program has it open for writing, or died while it did: wait until it has closed the file; if it "
+            f"is dead, `h5clear -s {path.name}` takes the mark away"
         )
     if _is_locked(path):
         return f"another program is writing it: wait until it has closed the file ({first_line(error)})"
@@ -379,7 +386,9 @@ def _is_locked(path: Path) -> bool:
 
 
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
-    """No raw storage in other files, only the filters of detectors, no chunk that cannot be decompressed within bounds."""
+    """No raw storage in other files, only the filters of detectors, no chunk that cannot be decompressed within
+    bounds.
+    """
     label = f"{where}, dataset '{name_of(dataset)}'"
     if dataset.external:
         raise DataError(
@@ -403,6 +412,6 @@ def _check_chunks(dataset: h5py.Dataset, label: str) -> None:
     count = math.prod(-(-side // step) for side, step in zip(dataset.shape, dataset.chunks, strict=True))
     if count * chunk > max(_MAX_PADDING * math.prod(dataset.shape) * size, _MAX_IDLE):
         raise TooLargeError(
-            f"{label}: holds {in_words(math.prod(dataset.shape) * size)} in chunks of {in_words(count * chunk)}, all of which "
-            "would be unpacked; store it in chunks of its own size"
+            f"{label}: holds {in_words(math.prod(dataset.shape) * size)} in chunks of {in_words(count * chunk)}, all "
+            "of which would be unpacked; store it in chunks of its own size"
         )

@@ -1,7 +1,7 @@
 """VTK's XML files for ParaView: VTS (structured grid, sheared as measured) and VTI (image data, orthogonal axes).
 
-Written here and not by the library `vtk`, which weighs 100 MB in every service; read back by it in the tests. The arrays
-are appended raw after the XML header, 64-bit lengths before each (VTK file formats, "XML file formats").
+Written here and not by the library `vtk`, which weighs 100 MB in every service; read back by it in the tests. The
+arrays are appended raw after the XML header, 64-bit lengths before each (VTK file formats, "XML file formats").
 Lengths are in nanometres, the centre of the array (N // 2) is the origin.
 """
 
@@ -89,7 +89,9 @@ def write_vti(path: Path, arrays: Arrays) -> None:
 
 
 def _as_volume(result: Result) -> Result:
-    """An image as the single slice that VTK has for one, as thick as its voxels are long on average; a volume as it is."""
+    """An image as the single slice that VTK has for one, as thick as its voxels are long on average;
+    a volume as it is.
+    """
     if result.object.ndim == 3:
         return result
     basis, size = result.voxel_basis_m, result.voxel_size_m
@@ -165,7 +167,9 @@ def _point_data(result: Result) -> list[_Array]:
 
 
 def _points(shape: tuple[int, ...], basis: NDArray[np.float64]) -> Iterator[NDArray[Any]]:
-    """Coordinates (x, y, z) of every voxel, one plane of the first axis after the other: a volume of them is never held."""
+    """Coordinates (x, y, z) of every voxel, one plane of the first axis after the other:
+    a volume of them is never held.
+    """
     rows, columns = (np.arange(n) - n // 2 for n in shape[1:])
     plane = rows[:, None, None] * basis[1] + columns[None, :, None] * basis[2]
     for index in range(shape[0]):

@@ -68,7 +68,8 @@ def writer_for(output: str | Path) -> Writer:
         raise DataError(f"{output} is {what[0]}: name {what[1]} to write")
     if writer.folder and path.is_dir() and not _ours(path):
         raise DataError(
-            f"{output} is a folder that holds other files: name a new folder, or one that holds a result and nothing else"
+            f"{output} is a folder that holds other files: name a new folder, or one that holds a result and nothing "
+            "else"
         )
     return writer
 
@@ -84,7 +85,9 @@ def write_result(output: str | Path, arrays: Arrays) -> None:
 
 
 def _ours(folder: Path) -> bool:
-    """Whether a folder is empty or a result of ours, which a new one may replace as a whole; measurements are neither."""
+    """Whether a folder is empty or a result of ours, which a new one may replace as a whole;
+    measurements are neither.
+    """
     names = {entry.name for entry in folder.iterdir()}
     if names <= {cohere.IMAGE, cohere.SUPPORT}:
         return True

@@ -1,4 +1,6 @@
-"""What of an HDF5 dataset was ever written: HDF5 gives fill values for the rest, which look like a measurement of nothing."""
+"""What of an HDF5 dataset was ever written: HDF5 gives fill values for the rest,
+which look like a measurement of nothing.
+"""
 
 import math
 from collections.abc import Iterator
@@ -17,8 +19,8 @@ def unwritten(tree: Tree, dataset: h5py.Dataset, depth: int = 0) -> NDArray[np.b
     """Voxels (the dataset's shape, bool) that nothing was ever written to, or None where there are none.
 
     Of a chunked dataset the chunks that the file does not have, of a virtual one what no source gives, be it that the
-    source is missing, is shorter than it was meant to be, or was not written itself. Raises DataError where a source may
-    not be read.
+    source is missing, is shorter than it was meant to be, or was not written itself. Raises DataError where a source
+    may not be read.
     """
     parts = tree.parts(dataset, depth)
     if dataset.is_virtual:
@@ -69,8 +71,8 @@ def _given(
         place, origin = (place[0][:most], *place[1:]), (origin[0][:most], *origin[1:])
     if place is None or origin is None or math.prod(map(len, place)) != math.prod(map(len, origin)):
         raise DataError(
-            f"{tree.path}: the virtual dataset '{name_of(dataset)}' takes irregular pieces of {part.file}; write it as an "
-            "ordinary dataset (h5repack), or name the source with dataset="
+            f"{tree.path}: the virtual dataset '{name_of(dataset)}' takes irregular pieces of {part.file}; write it as "
+            "an ordinary dataset (h5repack), or name the source with dataset="
         )
     written = [index < side for index, side in zip(origin, part.source.shape, strict=True)]
     missing = None
@@ -91,7 +93,9 @@ def _outer(along: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
 
 
 def _indices(space: h5py.h5s.SpaceID, shape: tuple[int, ...]) -> Places | None:
-    """What a selection takes along each axis of a dataset of `shape`, maybe beyond its end; None where it is irregular."""
+    """What a selection takes along each axis of a dataset of `shape`, maybe beyond its end;
+    None where it is irregular.
+    """
     kind = space.get_select_type()
     if kind == h5py.h5s.SEL_ALL:
         return tuple(np.arange(side) for side in shape)

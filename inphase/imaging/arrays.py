@@ -1,4 +1,6 @@
-"""The arrays of a result, in one table: links, routes, pictures and docs/reference/formats.md are made from it or held against it."""
+"""The arrays of a result, in one table: links, routes, pictures and docs/reference/formats.md are made from it or
+held against it.
+"""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -12,10 +14,11 @@ class ResultArray:
     """One array of a result.
 
     axes: "grid" (N, ...) is the grid of the object; else what they are. unit: "1" for a ratio or a number without one.
-    present: "geometry" is there always, but NaN where no geometry is known; "strain" only where strain maps could be made;
-        "ensemble" only where several starts agreed; "coherence" only where the refinement found how coherent the light was.
-    shown: how a plane of it becomes a picture: grey, grey of the logarithm, phase on a colour circle, phase as hue with the
-        amplitude as brightness, or from blue through white at the median to red; "no": it is none.
+    present: "geometry" is there always, but NaN where no geometry is known; "strain" only where strain maps could be
+        made; "ensemble" only where several starts agreed; "coherence" only where the refinement found how coherent the
+        light was.
+    shown: how a plane of it becomes a picture: grey, grey of the logarithm, phase on a colour circle, phase as hue with
+        the amplitude as brightness, or from blue through white at the median to red; "no": it is none.
     """
 
     name: str

@@ -12,7 +12,8 @@ from inphase.retrieval.ensemble import Ensemble, Member
 
 
 def arrays(ensemble: Ensemble | None, alone: Canonical, stored: Canonical) -> dict[str, NDArray[Any]]:
-    """The arrays that a result has of an ensemble (`inphase.imaging.arrays`); none of them where less than two solutions agree.
+    """The arrays that a result has of an ensemble (`inphase.imaging.arrays`);
+    none of them where less than two solutions agree.
 
     alone, stored: the best one's canonical form, and what a series made of it: average and modes follow it there.
     """

@@ -15,7 +15,9 @@ from inphase.strain import ISOSURFACE, strain
 
 @dataclass(frozen=True)
 class Maps:
-    """arrays: those that a result has with a geometry (`inphase.imaging.arrays`), or none; then `reason` says why, and `strain` is None."""
+    """arrays: those that a result has with a geometry (`inphase.imaging.arrays`), or none;
+    then `reason` says why, and `strain` is None.
+    """
 
     arrays: dict[str, NDArray[Any]]
     strain: report.Strain | None

@@ -25,7 +25,8 @@ class Options:
     preprocess: a preset. refine: a recipe, a preset, or "none" for the network's image alone; None takes `fast`, and
         `standard` with start "random" or "mixed".
     start: "auto" takes the network's start where it is sane, else random ones and the conventional recipe; "mixed" the
-        network's, disturbed, flat and random ones side by side. starts: how many a conventional or a mixed retrieval takes.
+        network's, disturbed, flat and random ones side by side. starts: how many a conventional or a mixed retrieval
+        takes.
     seed: of the generator that hides the free voxels and draws the random starts: the same seed gives the same result.
     """
 

@@ -14,7 +14,9 @@ from inphase.imaging.report import Report
 
 @dataclass(frozen=True, repr=False)
 class Reconstruction:
-    """The image of one pattern. arrays: by name, those of a result file (docs/reference/formats.md). report: everything else."""
+    """The image of one pattern. arrays: by name, those of a result file (docs/reference/formats.md).
+    report: everything else.
+    """
 
     arrays: Mapping[str, NDArray[Any]]
     report: Report
@@ -59,5 +61,7 @@ class Reconstruction:
 
 
 def write(result: Reconstruction, path: str | Path) -> None:
-    """Write a result file in the format that the name's ending asks for, the report in it. Raises DataError, OSError."""
+    """Write a result file in the format that the name's ending asks for, the report in it.
+    Raises DataError, OSError.
+    """
     write_result(path, result.with_document(result.report.to_json()))

@@ -28,8 +28,8 @@ def refine(
 ) -> Reconstruction:
     """Refine from the start that the report names, escalate where the result is not sane (start=auto), judge.
 
-    retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. Raises CancelledError,
-    and DataError where the iterations diverge.
+    retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. Raises
+    CancelledError, and DataError where the iterations diverge.
     """
     retrievals = retrievals or Retrievals()
 
@@ -80,7 +80,10 @@ def _with_random_score(found: Report, conventional: Sequence[Candidate]) -> Repo
 
 
 def _escalated(found: Report, wrong: Sequence[str]) -> Report:
-    why = f"refined from the network's start it falls short: {'; '.join(wrong)}; compared with {CONVENTIONAL} from random starts"
+    why = (
+        f"refined from the network's start it falls short: {'; '.join(wrong)}; "
+        f"compared with {CONVENTIONAL} from random starts"
+    )
     return replace(found, start=replace(found.start, why=why))
 
 

@@ -1,7 +1,8 @@
-"""What is said of one reconstruction: the same in Python, in the result file, with `--json` and in the service's job document.
+"""What is said of one reconstruction: the same in Python, in the result file,
+with `--json` and in the service's job document.
 
-Every number is plain Python, so that JSON takes it. A stored report of an earlier version is read as well: what it lacks
-has a default, what this version does not know is left out.
+Every number is plain Python, so that JSON takes it. A stored report of an earlier version is read as well: what it
+lacks has a default, what this version does not know is left out.
 """
 
 from collections.abc import Mapping
@@ -24,14 +25,18 @@ Matrix = tuple[Vector, ...]
 
 
 def part(kind: type[T], source: object, /, **more: Any) -> T:
-    """A part of the report from the object that knows more: it takes the attributes of the same name. more: the others."""
+    """A part of the report from the object that knows more: it takes the attributes of the same name. more:
+    the others.
+    """
     names = {known.name for known in fields(kind)} - more.keys()  # type: ignore[arg-type]  # a dataclass
     return kind(**{name: getattr(source, name) for name in names}, **more)
 
 
 @dataclass(frozen=True)
 class Input:
-    """What came in. source: file, or kind of body. chosen: what was taken out of a container, and what was passed over."""
+    """What came in. source: file, or kind of body. chosen:
+    what was taken out of a container, and what was passed over.
+    """
 
     digest: str
     shape: tuple[int, ...]
@@ -65,7 +70,8 @@ class Model:
 
 @dataclass(frozen=True)
 class GridGeometry:
-    """Where the voxels of the result lie. Laboratory frame: x outboard, y up, z along the beam; crystal as in the middle frame.
+    """Where the voxels of the result lie. Laboratory frame: x outboard, y up, z along the beam;
+    crystal as in the middle frame.
 
     voxel_basis_m: metres; row a is the step along axis a of the object, in general sheared.
     q_steps: 1/m; row a is the change of Q along axis a of the pattern.
@@ -145,7 +151,8 @@ class Score:
 
 @dataclass(frozen=True)
 class Scores:
-    """network: the prediction as it is. random_start: the best conventional result, where one was computed. final: the result.
+    """network: the prediction as it is. random_start: the best conventional result, where one was computed. final:
+    the result.
 
     noise_chi2: chi2 that Poisson noise alone leaves; None for a modulus.
     """
@@ -169,7 +176,8 @@ class Beginning:
 
 @dataclass(frozen=True)
 class Canonical:
-    """What turns the refined object into the stored one; |F| is the same up to the scale (`inphase.ambiguity.Canonical`).
+    """What turns the refined object into the stored one;
+    |F| is the same up to the scale (`inphase.ambiguity.Canonical`).
 
     shift: voxels. ramp: rad per voxel; removed in phase_flat only.
     """
@@ -217,11 +225,12 @@ class Resolution:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What several starts came to (`inphase.retrieval.ensemble`). The stored object is the best single solution, never the average.
+    """What several starts came to (`inphase.retrieval.ensemble`).
+    The stored object is the best single solution, never the average.
 
     best: index of the member that became the object. why: why it was not ranked by free_llk.
-    mode_weights: share of the intensity in each orthogonal mode. It and resolutions are None where less than two solutions
-    were accepted; the result then has no average either.
+    mode_weights: share of the intensity in each orthogonal mode. It and resolutions are None where less than two
+    solutions were accepted; the result then has no average either.
     """
 
     members: tuple[Member, ...]
@@ -263,10 +272,11 @@ class Strain:
 class Alignment:
     """How a result was brought into the frame of its series (`inphase.ambiguity.align`).
 
-    reference: the job whose result is the frame. twin: whether the other enantiomorph was taken than the canonical form has.
+    reference: the job whose result is the frame. twin: whether the other enantiomorph was taken than the canonical form
+    has.
     shift: voxels from the canonical form's place.
-    score: correlation with the frame, 0 to 1; score_other: that of the twin that was not taken. Where the two are closer
-    than 0.02 the choice is undecided: the object is nearly centrosymmetric, or not alike.
+    score: correlation with the frame, 0 to 1; score_other: that of the twin that was not taken. Where the two are
+    closer than 0.02 the choice is undecided: the object is nearly centrosymmetric, or not alike.
     """
 
     reference: str
@@ -296,8 +306,8 @@ class Series:
 class Report:
     """Everything about one reconstruction but its arrays.
 
-    model: None where no network was asked. ensemble: None where there was one start. strain: None where there are no strain
-    maps, strain_reason says why. resumed_from: iteration at which an interrupted refinement went on.
+    model: None where no network was asked. ensemble: None where there was one start. strain: None where there are no
+    strain maps, strain_reason says why. resumed_from: iteration at which an interrupted refinement went on.
     timings_ms: by stage, see `inphase.imaging.clock.STAGES`. created: when the pattern was taken up, UTC, ISO 8601.
     """
 

@@ -27,7 +27,8 @@ class Retrievals:
     """Call it for every retrieval. The same refinement makes the same calls, so a number names a retrieval.
 
     keep: takes what another attempt needs. resume: what an earlier attempt gave to `keep`; ignored where it is of other
-    code or of another recipe. resumed_from: the iteration at which the interrupted retrieval went on, None where none did.
+    code or of another recipe. resumed_from: the iteration at which the interrupted retrieval went on, None where none
+    did.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The way of one pattern: prepare -> predict -> choose the start -> (refine) -> judge.
 
-The library, the service and the evaluation of networks all take it. The refinement itself is in `inphase.imaging.refine`,
-which loads torch; nothing here does.
+The library, the service and the evaluation of networks all take it. The refinement itself is in
+`inphase.imaging.refine`, which loads torch; nothing here does.
 """
 
 import importlib.metadata
@@ -68,7 +68,9 @@ def begin(scan: RawScan, options: Options, session: "Session | None", clock: Clo
 
 
 def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) -> Preparation:
-    """Check the scan, clean it, bring it onto the grid of the card and hide the free voxels. Raises DataError, RecipeError."""
+    """Check the scan, clean it, bring it onto the grid of the card and hide the free voxels.
+    Raises DataError, RecipeError.
+    """
     with clock("decode"):
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
     with clock("preprocess"):
@@ -94,7 +96,9 @@ def predict(preparation: Preparation, session: "Session", clock: Clock) -> Prepa
 
 
 def choose_start(prepared: PreparedPattern, found: Report) -> Report:
-    """Score the network's guess and settle where the refinement begins; with start=auto by the rules of inphase.trust."""
+    """Score the network's guess and settle where the refinement begins;
+    with start=auto by the rules of inphase.trust.
+    """
     start, metrics = found.start, found.metrics
     refined = found.recipe.refine != NO_REFINEMENT
     obeyed = start.requested in ("network", "mixed")

@@ -56,7 +56,9 @@ class Session:
             ) from error
 
     def infer(self, tensors: Tensors) -> Tensors:
-        """Outputs of the graph by name. tensors: float32 by name, all with the same batch axis first; more than the card's `inputs` may be there."""
+        """Outputs of the graph by name. tensors: float32 by name, all with the same batch axis first;
+        more than the card's `inputs` may be there.
+        """
         own = {name: tensors[name] for name in self.version.card.inputs}
         names = list(self.version.card.outputs)
         return dict(zip(names, self._session.run(names, own), strict=True))

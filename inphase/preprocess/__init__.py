@@ -1,4 +1,6 @@
-"""From a raw rocking curve to a pattern on the model grid: one small function per step, a recipe that names them, a way back."""
+"""From a raw rocking curve to a pattern on the model grid:
+one small function per step, a recipe that names them, a way back.
+"""
 
 from inphase.preprocess.corrections import Corrections
 from inphase.preprocess.pipeline import Prepared, preprocess

@@ -18,8 +18,8 @@ LEAST_VALID = 0.5  # of a block
 def estimate(pattern: Pattern, quantile: float = 0.1) -> float:
     """Flat background in counts per voxel: the lowest tenth of the means over blocks of up to 16^3 voxels.
 
-    Where the crystal scatters everywhere the lowest tenth holds some of its tails; they are at most as bright as what is
-    subtracted, and the bright part loses nothing that matters. Of a true flat background the lowest tenth lies 1.28
+    Where the crystal scatters everywhere the lowest tenth holds some of its tails; they are at most as bright as what
+    is subtracted, and the bright part loses nothing that matters. Of a true flat background the lowest tenth lies 1.28
     standard deviations of a block's Poisson noise below the mean, which is added back.
     """
     sides = tuple(max(1, min(BLOCK, n // BLOCKS)) for n in pattern.shape)

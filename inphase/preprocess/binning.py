@@ -19,10 +19,10 @@ def binned(
     """Sum boxes of `bins` voxels. The shape must be a multiple of `bins`.
 
     expected: same shape, counts that masked voxels probably had, NaN where nothing is known of them. A bin of which at
-    least half of the voxels and at least half of the counts were measured is valid: expected counts complete it, and where
-    there are none its sum is scaled up to the full bin. Plain scaling would be wrong by a factor of two and more where a
-    gap's edge halves a bin on the slope of the peak. Any other bin is PADDING if most of its unknown voxels are padding,
-    else MASKED.
+    least half of the voxels and at least half of the counts were measured is valid: expected counts complete it, and
+    where there are none its sum is scaled up to the full bin. Plain scaling would be wrong by a factor of two and more
+    where a gap's edge halves a bin on the slope of the peak. Any other bin is PADDING if most of its unknown voxels are
+    padding, else MASKED.
     """
     if any(n % b for n, b in zip(pattern.shape, bins, strict=True)):
         raise DataError(f"a pattern of {pattern.shape} voxels cannot be binned by {bins}: crop it to a multiple first")

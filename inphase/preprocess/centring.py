@@ -52,12 +52,14 @@ def window(
 ) -> Window:
     """The window of shape * bins measured voxels that brings the reference to the DC voxel N // 2 of the binned grid.
 
-    reference: "peak" lays the window so that the DC voxel collects the brightest box of `bins` voxels: then no other voxel
-    of the binned grid exceeds it. The default, because the maximum is measured even where tails are cut off by the border
-    or by gaps, and a neighbour's tail moves the centre of mass. "mass" takes the centre of mass of what is above 5 % of the
-    maximum around the peak: a smaller ramp for strongly strained crystals whose peak is split. "array" keeps the centre.
-    measured: shape of the measurement. around: the surroundings of its peak. shape: of the model grid. sigma: oversampling;
-    the first minimum lies that many voxels from the peak; by default 2. origin: of the measurement in its file, for the message.
+    reference: "peak" lays the window so that the DC voxel collects the brightest box of `bins` voxels: then no other
+    voxel of the binned grid exceeds it. The default, because the maximum is measured even where tails are cut off by
+    the border or by gaps, and a neighbour's tail moves the centre of mass. "mass" takes the centre of mass of what is
+    above 5 % of the maximum around the peak: a smaller ramp for strongly strained crystals whose peak is split. "array"
+    keeps the centre.
+    measured: shape of the measurement. around: the surroundings of its peak. shape: of the model grid. sigma:
+    oversampling; the first minimum lies that many voxels from the peak; by default 2. origin: of the measurement in its
+    file, for the message.
 
     Nothing wraps: the window may reach beyond the measurement. Raises DataError where less than half of the
     central fringe's half-width lies between peak and border: then the true maximum may lie outside.
@@ -70,9 +72,9 @@ def window(
         if min(p, n - 1 - p) < s / 2:
             in_file = tuple(a + b for a, b in zip(spot, origin, strict=True))
             raise DataError(
-                f"the Bragg peak (voxel {in_file}) lies at the border of axis {axis}, {min(p, n - 1 - p)} voxels from it (voxels "
-                f"{origin[axis]} to {origin[axis] + n - 1} were measured), and a fringe is {s:.1f} voxels wide: its maximum may "
-                "be outside. Measure again with the peak inside the range"
+                f"the Bragg peak (voxel {in_file}) lies at the border of axis {axis}, {min(p, n - 1 - p)} voxels from "
+                f"it (voxels {origin[axis]} to {origin[axis] + n - 1} were measured), and a fringe is {s:.1f} voxels "
+                "wide: its maximum may be outside. Measure again with the peak inside the range"
             )
     corner = _brightest(around, bins) if reference == "peak" else _mass(around, bins, sigma)
     return _laid(measured, bins, shape, corner)
@@ -104,7 +106,9 @@ def _brightest(around: Core, bins: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _mass(around: Core, bins: tuple[int, ...], sigma: tuple[float, ...]) -> tuple[int, ...]:
-    """First voxel of the box of `bins` voxels whose middle is nearest to the centre of mass, within four fringes of the peak."""
+    """First voxel of the box of `bins` voxels whose middle is nearest to the centre of mass,
+    within four fringes of the peak.
+    """
     weight, start = _near(around, tuple(int(4 * s) + 1 for s in sigma))
     weight = np.where(weight > MASS_LEVEL * weight.max(), weight, np.float32(0.0))
     mean = ndimage.center_of_mass(weight)

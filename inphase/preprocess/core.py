@@ -20,7 +20,8 @@ SMOOTH = 1.0  # voxels, Gaussian, for the peak
 class Core:
     """Intensity around the peak, background subtracted, without holes.
 
-    intensity: at most BOX^3, float32, may be negative. start: its first voxel in the pattern. peak: voxel of the pattern.
+    intensity: at most BOX^3, float32, may be negative. start: its first voxel in the pattern. peak: voxel of the
+    pattern.
     """
 
     intensity: NDArray[np.float32]

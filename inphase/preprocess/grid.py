@@ -34,7 +34,9 @@ def cut(pattern: Pattern, window: Window) -> tuple[Pattern, StepReport]:
 
 
 def expected(around: Core, window: Window, background: float) -> NDArray[np.float32]:
-    """Counts per measured voxel of the window as the filled core has them, (shape * bins) float32; NaN outside the core."""
+    """Counts per measured voxel of the window as the filled core has them, (shape * bins) float32;
+    NaN outside the core.
+    """
     size = tuple(n * b for n, b in zip(window.shape, window.bins, strict=True))
     counts = np.full(size, np.nan, np.float32)
     source, target = [], []
@@ -56,10 +58,11 @@ def counts_kept(pattern: Pattern, mask: NDArray[np.uint8], bins: tuple[int, ...]
 
 
 def padding_bound(pattern: Pattern) -> float:
-    """Largest |F| that a PADDING voxel may keep: the RMS modulus of the valid voxels in the two layers next to the padding.
+    """Largest |F| that a PADDING voxel may keep: the RMS modulus of the valid voxels in the two layers next to the
+    padding.
 
-    The far field falls off outwards, so what was not measured is not brighter than the last of what was. 0 where there is
-    no padding. The measured part is a box.
+    The far field falls off outwards, so what was not measured is not brighter than the last of what was. 0 where there
+    is no padding. The measured part is a box.
     """
     measured = pattern.mask != MaskState.PADDING
     if measured.all() or not measured.any():

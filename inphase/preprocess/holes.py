@@ -1,15 +1,15 @@
 """Unknown voxels filled for measuring only: no filled value enters a result, but as the small rest of a bin.
 
 Every hole first takes the Gaussian mean of its neighbours in the frame. Then it is filled by what sampling allows: the
-pattern is oversampled, so along every axis its autocorrelation is empty beyond 1 / sigma of the box. The filled values are
-those that leave the least there (Papoulis 1975, solved directly; Tikhonov term towards the first value), with the narrowest
-band that explains the measured values. Each hole is filled along the axis on which it is narrowest, in units of that band:
-a lost frame from the frames beside it, a gap between modules from both sides. Four voxels across the peak of a crystal with
-sigma 2.5 to 6 come back to within 4 %.
+pattern is oversampled, so along every axis its autocorrelation is empty beyond 1 / sigma of the box. The filled values
+are those that leave the least there (Papoulis 1975, solved directly; Tikhonov term towards the first value), with the
+narrowest band that explains the measured values. Each hole is filled along the axis on which it is narrowest, in units
+of that band: a lost frame from the frames beside it, a gap between modules from both sides. Four voxels across the peak
+of a crystal with sigma 2.5 to 6 come back to within 4 %.
 
-A compact hole that is much wider along every axis, such as the saturated core of a peak, is no matter of sampling any more: it keeps
-the Gaussian mean. On a simulated crystal whose central fringe is saturated sigma is found within 8 % so, and within 45 % with a dome
-fitted to the shell around the hole.
+A compact hole that is much wider along every axis, such as the saturated core of a peak, is no matter of sampling any
+more: it keeps the Gaussian mean. On a simulated crystal whose central fringe is saturated sigma is found within 8 % so,
+and within 45 % with a dome fitted to the shell around the hole.
 """
 
 from collections.abc import Callable
@@ -90,7 +90,9 @@ def _leave_cores(known: NDArray[np.bool_], band_of: Callable[[int], _Band]) -> N
 
 
 def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
-    """Holes filled with the Gaussian mean of the valid voxels of their frame; computed for the holes alone, which are few."""
+    """Holes filled with the Gaussian mean of the valid voxels of their frame;
+    computed for the holes alone, which are few.
+    """
     frames, rows, columns = as_frames(intensity).shape
     weight = np.zeros((frames, rows + 2 * FILL_REACH, columns + 2 * FILL_REACH), np.float32)
     counts = np.zeros_like(weight)
@@ -113,7 +115,9 @@ def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
 
 
 def _widths(holes: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArray[np.intp]:
-    """Voxels along `axis` of the run of holes that each hole (flat index) lies in; of one that ends at the border, the axis."""
+    """Voxels along `axis` of the run of holes that each hole (flat index) lies in;
+    of one that ends at the border, the axis.
+    """
     n = shape[axis]
     line, position = _on_lines(holes, shape, axis)
     key = line * n + position

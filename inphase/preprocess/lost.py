@@ -1,8 +1,9 @@
-"""Planes of a scan that were not measured: frames lost on the way, the empty end of a file laid out before a scan was stopped.
+"""Planes of a scan that were not measured: frames lost on the way, the empty end of a file laid out before a scan was
+stopped.
 
-They hold zeros or nothing, and a zero is a measurement: it says that the crystal is dark there. Whether a silent plane was
-measured is a question of the light beside it. The wings of a curve fade out plane by plane; a frame without a single count
-between frames full of them, or an end that is silent from one plane to the next, was not measured.
+They hold zeros or nothing, and a zero is a measurement: it says that the crystal is dark there. Whether a silent plane
+was measured is a question of the light beside it. The wings of a curve fade out plane by plane; a frame without a
+single count between frames full of them, or an end that is silent from one plane to the next, was not measured.
 """
 
 from collections.abc import Callable
@@ -41,10 +42,10 @@ class Measured:
 def measured(pattern: Pattern, least: float = 20.0) -> tuple[Measured, StepReport]:
     """Cut off what was not measured at the ends of each axis, and mask frames that were lost between others.
 
-    At an end lie planes that hold no valid voxel, and silent planes where the lit ones end abruptly. Lost is a frame that
-    holds no valid voxel, or no count though its neighbours do. Evidence is the number of lit voxels, which no hot pixel can
-    raise: at least `least` of them were to be expected, and a measured plane misses those with a chance of exp(-least).
-    (Silent rows and columns between lit ones: `pixels.dead`.)
+    At an end lie planes that hold no valid voxel, and silent planes where the lit ones end abruptly. Lost is a frame
+    that holds no valid voxel, or no count though its neighbours do. Evidence is the number of lit voxels, which no hot
+    pixel can raise: at least `least` of them were to be expected, and a measured plane misses those with a chance of
+    exp(-least). (Silent rows and columns between lit ones: `pixels.dead`.)
 
     Raises DataError where less than 8 planes are left along an axis.
     """
@@ -65,7 +66,9 @@ def measured(pattern: Pattern, least: float = 20.0) -> tuple[Measured, StepRepor
 
 @dataclass(frozen=True)
 class _Planes:
-    """The planes across one axis, lines in a single frame. values: (n, ...) intensity. known: with a valid voxel. lit: with light, both (n,)."""
+    """The planes across one axis, lines in a single frame. values: (n, ...) intensity. known:
+    with a valid voxel. lit: with light, both (n,).
+    """
 
     values: NDArray[np.float32]
     known: Flags
@@ -97,8 +100,8 @@ class _Planes:
         span = slice(self._start(least), len(self.lit) - back._start(least))
         if span.stop - span.start < MIN_SIDE:
             raise DataError(
-                f"only {name} {span.start} to {span.stop - 1} of {len(self.lit)} were measured, the others hold nothing: each "
-                f"axis needs at least {MIN_SIDE} voxels"
+                f"only {name} {span.start} to {span.stop - 1} of {len(self.lit)} were measured, the others hold "
+                f"nothing: each axis needs at least {MIN_SIDE} voxels"
             )
         return span
 
@@ -126,8 +129,8 @@ class _Planes:
     def _start(self, least: float) -> int:
         """First measured plane, from the beginning of the axis.
 
-        Counted photons scatter: where hundreds of voxels have one, a few have two. A plane in which all lit voxels are at
-        the faintest level may be what rounding or a threshold left, and its neighbour may have fallen below it.
+        Counted photons scatter: where hundreds of voxels have one, a few have two. A plane in which all lit voxels are
+        at the faintest level may be what rounding or a threshold left, and its neighbour may have fallen below it.
         """
         first, edge = int(self.known.argmax()), int(self.lit.argmax())
         if first >= edge:

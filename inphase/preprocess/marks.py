@@ -1,8 +1,9 @@
-"""Values by which an array says that something was not measured: frames filled with one value, marks of pixels, a counter's end.
+"""Values by which an array says that something was not measured:
+frames filled with one value, marks of pixels, a counter's end.
 
-A file rarely names its marks, and the type of an array tells them only where nobody has converted it: the 65535 of a 16-bit
-detector also stands in uint32, int32 and float. What no light can do gives them away: one value in a whole frame, or the
-end of a counter in a pixel in every frame.
+A file rarely names its marks, and the type of an array tells them only where nobody has converted it: the 65535 of a
+16-bit detector also stands in uint32, int32 and float. What no light can do gives them away: one value in a whole
+frame, or the end of a counter in a pixel in every frame.
 """
 
 from dataclasses import dataclass
@@ -52,8 +53,9 @@ class Marks:
 
 @dataclass(frozen=True)
 class Ends:
-    """at_end: (n0, n1, n2) bool, voxels at a counter's end. wrapped: the same, voxels that hold a count below zero without
-    its sign; None where there are none."""
+    """at_end: (n0, n1, n2) bool, voxels at a counter's end. wrapped: the same, voxels that hold a count below zero
+    without its sign; None where there are none.
+    """
 
     at_end: Flags | None = None
     wrapped: Flags | None = None
@@ -77,9 +79,9 @@ def find(data: Array, high: float) -> Marks:
 def ends(data: Array, unknown: Flags | None, marks: Marks, high: float) -> Ends:
     """Voxels of counts at a counter's end. unknown: what is masked already (same shape). high: the largest value.
 
-    The end is the maximum of a type of 16 or 32 bits, 2^32 - 1 in wider ones; and 2^n - 1 where nothing else lies above it, if
-    pixels are marked with it or more than one voxel has it. Voxels near the end of 16 or 32 bits that lie in the dark are
-    counts below zero that lost their sign.
+    The end is the maximum of a type of 16 or 32 bits, 2^32 - 1 in wider ones; and 2^n - 1 where nothing else lies above
+    it, if pixels are marked with it or more than one voxel has it. Voxels near the end of 16 or 32 bits that lie in the
+    dark are counts below zero that lost their sign.
     """
     if data.dtype.itemsize == 1 or high < LEAST_END:  # 255 counts are common
         return Ends()
@@ -154,7 +156,9 @@ def _constant(data: Array, counting: Flags) -> tuple[Flags, NDArray[np.float64]]
 
 
 def _wrapped(data: Array, known: Flags | None, end: float) -> Flags | None:
-    """Voxels in the upper half of the counter that lie in the dark, where most of those near its end do; None where they do not."""
+    """Voxels in the upper half of the counter that lie in the dark, where most of those near its end do;
+    None where they do not.
+    """
     near = np.flatnonzero(_both(data >= end - NEAR_END, known))
     if near.size < LEAST_WRAPPED or _in_the_dark(data, near, DARK * end).mean() <= 0.5:
         return None

@@ -1,5 +1,6 @@
-"""Small negative counts: what is left of the noise where a background or a dark frame was subtracted. They keep their sign until bins
-are summed, so that the sums are right on average; very negative ones are damage."""
+"""Small negative counts: what is left of the noise where a background or a dark frame was subtracted. They keep their
+sign until bins are summed, so that the sums are right on average; very negative ones are damage.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,11 @@ def noise(counts: NDArray[np.generic], largest: float, voxels: int) -> float:
 
 
 def amid_bright(data: NDArray[np.generic], negative: NDArray[np.bool_], deviation: float, ceiling: float) -> float:
-    """How often `negative` voxels (same shape as data, bool) lie between two bright ones of their row, over how often any voxel does.
+    """How often `negative` voxels (same shape as data, bool) lie between two bright ones of their row,
+    over how often any voxel does.
 
-    Marks of voxels that were not measured lie anywhere, noise below zero only where it is dim: a fringe is two voxels wide.
+    Marks of voxels that were not measured lie anywhere, noise below zero only where it is dim: a fringe is two voxels
+    wide.
     ceiling: at and above it a value is a mark itself.
     """
     bright = (data > BRIGHT * max(1.0, deviation)) & (data < ceiling)  # type: ignore[operator]

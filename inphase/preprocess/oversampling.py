@@ -1,12 +1,13 @@
 """How finely the fringes are sampled, from the autocorrelation of the object, and the binning that follows from it.
 
 sigma = N / extent of the object per axis. The autocorrelation |IFFT(I)| is twice as long as the object, but it fades
-towards its tips, where it is the overlap of two opposite faces, edges or corners: like a power 1, 2 or 3 of the distance.
-Cut at a share t of its maximum it looks too short, and 2 N / extent is too large: on average by 1.16 at 1 %, 1.37 at 5 %
-and 1.6 at 10 %, for faceted crystals in any orientation (a cube along the axes: 1.11 at 10 %; a sphere: 1.37). The factor
-follows 1 / (1 - A t^P); its spread over shapes and strains grows with t, from 4 % at 1 % to 22 % at 10 %. So the cut is
-made as low as the pattern allows: above the noise, and above the pedestal that real crystals have (diffuse scattering,
-an unsteady beam), where the autocorrelation no longer falls as steeply as that of an object with an end.
+towards its tips, where it is the overlap of two opposite faces, edges or corners: like a power 1, 2 or 3 of the
+distance. Cut at a share t of its maximum it looks too short, and 2 N / extent is too large: on average by 1.16 at 1 %,
+1.37 at 5 % and 1.6 at 10 %, for faceted crystals in any orientation (a cube along the axes: 1.11 at 10 %; a sphere:
+1.37). The factor follows 1 / (1 - A t^P); its spread over shapes and strains grows with t, from 4 % at 1 % to 22 % at
+10 %. So the cut is made as low as the pattern allows: above the noise, and above the pedestal that real crystals have
+(diffuse scattering, an unsteady beam), where the autocorrelation no longer falls as steeply as that of an object with
+an end.
 """
 
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ NOISE_FACTOR = (
 
 @dataclass(frozen=True)
 class Oversampling:
-    """sigma per axis with what it was read from. noise: median |AC| over its maximum; levels: where it was cut, per axis."""
+    """sigma per axis with what it was read from. noise: median |AC| over its maximum; levels:
+    where it was cut, per axis.
+    """
 
     sigma: tuple[float, ...]
     noise: float
@@ -86,7 +89,8 @@ def binning_for(
     least: float = 2.3,
     most: float = 5.4,
 ) -> tuple[int, ...]:
-    """Integer bin per axis whose sigma / bin lies nearest to `target` and is never below `least` (unless sigma itself is).
+    """Integer bin per axis whose sigma / bin lies nearest to `target` and is never below `least` (unless sigma itself
+    is).
 
     fits: axes whose measured range fits the model's grid as it is. Binning them gains no range, so they are binned only
     above `most`, the largest sigma that models are trained for.
@@ -98,7 +102,9 @@ def binning_for(
 
 
 def _profile(correlation: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Largest |AC| at each distance from the centre along an axis. correlation: uncentred, half of it (rfftn): |AC| is even."""
+    """Largest |AC| at each distance from the centre along an axis. correlation: uncentred, half of it (rfftn):
+    |AC| is even.
+    """
     profile: NDArray[np.float32] = correlation.max(axis=tuple(a for a in range(correlation.ndim) if a != axis))
     if axis == correlation.ndim - 1:
         return profile
@@ -108,8 +114,8 @@ def _profile(correlation: NDArray[np.float32], axis: int) -> NDArray[np.float32]
 def _sigma(profile: NDArray[np.float32], size: int, noise: float) -> tuple[float, float]:
     """Calibrated 2 N / extent and the level of the cut. profile: (size // 2 + 1,) from the centre outwards.
 
-    Levels at which the profile still runs along a pedestal are passed over, and the last of them is the pedestal's height,
-    which is taken off the level of the cut.
+    Levels at which the profile still runs along a pedestal are passed over, and the last of them is the pedestal's
+    height, which is taken off the level of the cut.
     """
     pedestal, level = 0.0, LEVELS[-1]
     for level in LEVELS:

@@ -1,11 +1,11 @@
 """Whether another crystal shines into the measurement: a second peak with light of its own, away from the Bragg peak.
 
-The far field of one crystal falls off from its peak, along the streaks of its facets and over speckles of a fringe's width; strain and
-domains split the peak within a few fringes. Light that rises again farther out comes from somewhere else. So distances are in
-fringes, which are `sigma` voxels wide: the same for every crystal, detector and step.
+The far field of one crystal falls off from its peak, along the streaks of its facets and over speckles of a fringe's
+width; strain and domains split the peak within a few fringes. Light that rises again farther out comes from somewhere
+else. So distances are in fringes, which are `sigma` voxels wide: the same for every crystal, detector and step.
 
-Not told apart: two crystals within `NEAR` fringes of each other from one that is split; a crystal whose parts differ so much in
-lattice or orientation that its peak splits by more than that from two crystals.
+Not told apart: two crystals within `NEAR` fringes of each other from one that is split; a crystal whose parts differ so
+much in lattice or orientation that its peak splits by more than that from two crystals.
 """
 
 from dataclasses import dataclass
@@ -29,12 +29,15 @@ LEAST_SHARE = 0.02  # of the light of both peaks; what rises beyond NEAR from on
 SIGNIFICANT = 5.0  # standard deviations of its counts
 KNOWN = 0.2  # of the kernel's weight: with less a place is unknown
 CANDIDATES = 8  # brightest maxima looked at
-RUINOUS = 0.15  # share inside the window from which the object is not the crystal's: at 0.1 its amplitude still correlates to 0.96
+# share inside the window from which the object is not the crystal's: at 0.1 its amplitude still correlates to 0.96
+RUINOUS = 0.15
 
 
 @dataclass(frozen=True)
 class SecondPeak:
-    """voxel: of the measured array, its brightest. share: of the light of both peaks. distance: from the Bragg peak in fringes."""
+    """voxel: of the measured array, its brightest. share: of the light of both peaks. distance:
+    from the Bragg peak in fringes.
+    """
 
     voxel: Voxel
     share: float
@@ -43,7 +46,9 @@ class SecondPeak:
 
 @dataclass(frozen=True)
 class _Blocks:
-    """The measurement in blocks of about a fringe. light: counts above background. known: valid voxels. sides: voxels per block."""
+    """The measurement in blocks of about a fringe. light: counts above background. known: valid voxels.
+    sides: voxels per block.
+    """
 
     light: NDArray[np.float32]
     known: NDArray[np.float32]
@@ -76,7 +81,8 @@ class _Blocks:
 def second(pattern: Pattern, peak: Voxel, sigma: tuple[float, ...], background: float = 0.0) -> SecondPeak | None:
     """The second peak with the most light, None where there is none.
 
-    pattern: the whole measurement. peak: voxel of the Bragg peak. sigma: oversampling per axis. background: counts per voxel.
+    pattern: the whole measurement. peak: voxel of the Bragg peak. sigma: oversampling per axis. background: counts per
+    voxel.
     """
     sides = tuple(max(1, round(s)) for s in sigma)
     counts, known = block_sums(pattern.intensity, sides), block_sums(pattern.valid, sides)
@@ -103,7 +109,9 @@ def second(pattern: Pattern, peak: Voxel, sigma: tuple[float, ...], background: 
 
 
 def report(found: SecondPeak | None, peak: Voxel, window: Window, origin: Voxel) -> StepReport:
-    """The step, with what it means for the result in `window`. peak: the Bragg peak's voxel. origin: of the pattern in its file."""
+    """The step, with what it means for the result in `window`. peak: the Bragg peak's voxel. origin:
+    of the pattern in its file.
+    """
     if found is None:
         return StepReport("second_peak", {"share": 0.0})
     inside = all(
@@ -120,8 +128,8 @@ def report(found: SecondPeak | None, peak: Voxel, window: Window, origin: Voxel)
     where = "inside the window" if inside else "outside of the window that was cut out"
     text = (
         f"a second peak at voxel {voxel} of the measurement, {found.distance:.0f} fringes from the one at {bragg} "
-        f"and {where}, holds {found.share:.0%} of the light of both: another crystal in the beam, or a spot on the detector; "
-        "crop the measurement to the peak of the crystal that is meant, or mask the other one"
+        f"and {where}, holds {found.share:.0%} of the light of both: another crystal in the beam, or a spot on the "
+        "detector; crop the measurement to the peak of the crystal that is meant, or mask the other one"
     )
     if inside and found.share >= RUINOUS:
         return StepReport("second_peak", numbers, faults=(text,))

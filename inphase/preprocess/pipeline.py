@@ -48,14 +48,14 @@ def preprocess(
 ) -> Prepared:
     """Bring a measurement of any size onto a grid of `shape` voxels, which has as many axes; by default 64 along each.
 
-    Raises DataError where the data cannot be used: nothing valid left, peak at the border, maps that do not fit, a grid of
-    another rank.
+    Raises DataError where the data cannot be used: nothing valid left, peak at the border, maps that do not fit, a grid
+    of another rank.
     """
     shape = shape or (SIDE,) * len(pattern.shape)
     if len(shape) != len(pattern.shape):
         raise DataError(
-            f"the measurement has {len(pattern.shape)} axes {pattern.shape} and the grid {len(shape)}: a network for rocking "
-            "curves takes no single frame, and one for frames no curve; choose another model, or start=random"
+            f"the measurement has {len(pattern.shape)} axes {pattern.shape} and the grid {len(shape)}: a network for "
+            "rocking curves takes no single frame, and one for frames no curve; choose another model, or start=random"
         )
     clean, origin, steps = _cleaned(pattern, recipe, corrections)
     if not clean.intensity.any():

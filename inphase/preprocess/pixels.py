@@ -27,9 +27,10 @@ def saturated(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
 def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
     """Mask detector pixels that are zero in every frame although light fell on them.
 
-    Two signs, both on the sum over frames: the nearest counting pixels on both sides (in the row or in the column) hold at
-    least `least` counts each, which a working pixel between them would miss with a chance of exp(-least); or a whole row or
-    column is silent between lines that hold at least `least`. So a gap of any width is found, and an empty far field is not.
+    Two signs, both on the sum over frames: the nearest counting pixels on both sides (in the row or in the column) hold
+    at least `least` counts each, which a working pixel between them would miss with a chance of exp(-least); or a whole
+    row or column is silent between lines that hold at least `least`. So a gap of any width is found, and an empty far
+    field is not.
     """
     measured: NDArray[np.bool_] = np.asarray(as_frames(pattern.valid).any(axis=0))
     total = as_frames(pattern.intensity).sum(axis=0, dtype=np.float64)
@@ -57,10 +58,10 @@ def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Patt
     """Mask single voxels (spikes), small clusters and detector pixels that are brighter than a crystal can make them.
 
     A fringe is at least `oversampling` > 2 voxels wide, so next to a voxel of a crystal another one has at least 0.4 of
-    its counts. Hot is a voxel of at least `least` counts with more than `ratio` times the counts of all eight neighbours in
-    its frame; or one with 50 times the counts of the whole ring at distance two while two of its four direct neighbours have
-    less than a twentieth (clusters of two and three pixels). A pixel hot in a quarter of the frames, or hot in the sum over
-    frames, is masked in all of them.
+    its counts. Hot is a voxel of at least `least` counts with more than `ratio` times the counts of all eight
+    neighbours in its frame; or one with 50 times the counts of the whole ring at distance two while two of its four
+    direct neighbours have less than a twentieth (clusters of two and three pixels). A pixel hot in a quarter of the
+    frames, or hot in the sum over frames, is masked in all of them.
     """
     frames = as_frames(pattern.intensity.copy())
     area = frames[0].size
@@ -101,7 +102,9 @@ def _nearest_before(values: NDArray[np.float64], axis: int) -> NDArray[np.float6
 
 
 def _alone(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[np.intp]:
-    """Flat indices into (n, rows, columns) of voxels of at least `least`, above `ratio` times every neighbour in their frame."""
+    """Flat indices into (n, rows, columns) of voxels of at least `least`,
+    above `ratio` times every neighbour in their frame.
+    """
     bright = _above_right(frames, least, ratio, distance=1)
     for step in NEIGHBOURS:  # few survive the first of them
         bright = bright[frames.reshape(-1)[bright] > ratio * _beside(frames, bright, step)]
@@ -109,7 +112,9 @@ def _alone(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[n
 
 
 def _clustered(frames: NDArray[np.float32], least: float) -> NDArray[np.intp]:
-    """Flat indices of voxels of at least `least` that stand out of the ring at distance two and drop off on two sides."""
+    """Flat indices of voxels of at least `least` that stand out of the ring at distance two and drop off on two
+    sides.
+    """
     bright = _above_right(frames, least, RING_RATIO, distance=2)
     for step in RING:
         bright = bright[frames.reshape(-1)[bright] > RING_RATIO * _beside(frames, bright, step)]
@@ -121,8 +126,9 @@ def _clustered(frames: NDArray[np.float32], least: float) -> NDArray[np.intp]:
 
 
 def _above_right(frames: NDArray[np.float32], least: float, ratio: float, distance: int) -> NDArray[np.intp]:
-    """Flat indices of voxels of at least `least` and above `ratio` times the voxel `distance` columns on; a frame at a time
-    in the processor's cache, so that a bright background costs no more than a dark one."""
+    """Flat indices of voxels of at least `least` and above `ratio` times the voxel `distance` columns on; a frame at a
+    time in the processor's cache, so that a bright background costs no more than a dark one.
+    """
     found = []
     for number, frame in enumerate(frames):
         bright = frame >= least

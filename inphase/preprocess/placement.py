@@ -11,9 +11,11 @@ from inphase.geometry import Geometry
 
 @dataclass(frozen=True)
 class Placement:
-    """How the model grid lies on the measured one: grid voxel i along an axis holds measured voxels offset + i b ... + b - 1.
+    """How the model grid lies on the measured one: grid voxel i along an axis holds measured voxels offset + i b ...
+    + b - 1.
 
-    shape_in: measured voxels. offset: first measured voxel of the window, in measured (unbinned) voxels, may be negative.
+    shape_in: measured voxels. offset: first measured voxel of the window, in measured (unbinned) voxels, may be
+    negative.
     bins: measured voxels per grid voxel. shape_out: model grid.
     """
 
@@ -27,16 +29,18 @@ class Placement:
         return geometry.binned(self.bins).voxel_basis_m(self.shape_out)
 
     def voxel_size_m(self, geometry: Geometry) -> tuple[float, ...]:
-        """Lengths of the real-space steps, d = 2 pi / (n b dq) where the axes are orthogonal. geometry: of the MEASURED grid."""
+        """Lengths of the real-space steps, d = 2 pi / (n b dq) where the axes are orthogonal. geometry:
+        of the MEASURED grid.
+        """
         return geometry.binned(self.bins).voxel_size_m(self.shape_out)
 
     def to_measured(self, obj: NDArray[np.complex64]) -> NDArray[np.complex64]:
         """Object on the model grid -> on the real-space grid of the whole measurement, (shape_in) complex64.
 
-        Binning is undone by zero-padding the object (finer sampling of the far field), cropping by padding the far field
-        with zeros. |fourier.forward(result)|^2 predicts the measured counts voxel by voxel, with the peak where it was
-        measured: the object therefore carries the phase ramp of an off-centre peak. One axis at a time, so that memory
-        stays at a few arrays of the result's size.
+        Binning is undone by zero-padding the object (finer sampling of the far field), cropping by padding the far
+        field with zeros. |fourier.forward(result)|^2 predicts the measured counts voxel by voxel, with the peak where
+        it was measured: the object therefore carries the phase ramp of an off-centre peak. One axis at a time, so that
+        memory stays at a few arrays of the result's size.
         """
         for axis in range(obj.ndim):
             obj = self._axis_to_measured(obj, axis)
@@ -53,7 +57,8 @@ class Placement:
         return Placement(other.shape_out, offset, self.bins, self.shape_out)
 
     def support_to_measured(self, support: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The same part of real space on the finer voxels of `to_measured`, (shape_in) bool: the nearest model voxel decides.
+        """The same part of real space on the finer voxels of `to_measured`, (shape_in) bool:
+        the nearest model voxel decides.
 
         A model voxel measures shape_in / (shape_out * bins) of the measured grid's; False beyond the model grid.
         """
@@ -65,7 +70,8 @@ class Placement:
         return support
 
     def place(self, volume: NDArray[np.generic], fill: float = 0) -> NDArray[np.generic]:
-        """A volume on the model grid in reciprocal space (mask, calculated intensity) -> on the measured grid (shape_in).
+        """A volume on the model grid in reciprocal space (mask, calculated intensity)
+        -> on the measured grid (shape_in).
 
         Each grid voxel is repeated over its bin; `fill` where the grid does not reach.
         """

@@ -98,8 +98,8 @@ PRESETS: dict[str, PreprocessRecipe] = {
 def preset(name: str, domain: Domain, saturation: float | None = None) -> PreprocessRecipe:
     """A preset by name; `auto` on a modulus is `modulus`, whose numbers are not counts.
 
-    saturation: counts at and above which the detector no longer counts, where the file tells it; of no use for a modulus.
-    Raises RecipeError for an unknown name.
+    saturation: counts at and above which the detector no longer counts, where the file tells it; of no use for a
+    modulus. Raises RecipeError for an unknown name.
     """
     if name not in PRESETS:
         raise RecipeError(f"unknown preprocessing preset '{name}'; there are {', '.join(PRESETS)}")

@@ -10,7 +10,8 @@ Number = int | float | str | Sequence[int | float]
 class StepReport:
     """Name of the step and what it found or did; every number is plain Python, so that JSON takes it.
 
-    faults: why a result of these data is not to be relied on. doubts: what a reader should know of it. Both say what to do.
+    faults: why a result of these data is not to be relied on. doubts: what a reader should know of it. Both say what to
+    do.
     """
 
     name: str

@@ -26,16 +26,18 @@ def pattern_from_array(
     metadata: Mapping[str, str] | None = None,
     mask: NDArray[np.uint8] | None = None,
 ) -> Pattern:
-    """Check an array of counts or moduli, (rocking, row, column) or a single frame (row, column), and make a Pattern of it.
+    """Check an array of counts or moduli, (rocking, row, column) or a single frame (row, column),
+    and make a Pattern of it.
 
     A stack of one frame is that frame.
 
-    mask: uint8 of MaskState, the array's shape: what the file itself says of its voxels; their values are not looked at.
+    mask: uint8 of MaskState, the array's shape: what the file itself says of its voxels; their values are not looked
+    at.
 
-    Masked besides: frames filled with one value, detector pixels with a mark in every frame, voxels at the end of a counter
-    (see `marks`), detector pixels that are NaN or negative in every frame (a common mark for gaps), and other NaN or negative
-    voxels while they are fewer than 1 %. More negative counts are kept, with their sign, where they are the noise that
-    subtracting a background leaves (`negatives.noise`). Moduli are squared.
+    Masked besides: frames filled with one value, detector pixels with a mark in every frame, voxels at the end of a
+    counter (see `marks`), detector pixels that are NaN or negative in every frame (a common mark for gaps), and other
+    NaN or negative voxels while they are fewer than 1 %. More negative counts are kept, with their sign, where they are
+    the noise that subtracting a background leaves (`negatives.noise`). Moduli are squared.
 
     Raises DataError for wrong dimensions, type or size, too many NaN or negative voxels, and a scan without any count.
     """
@@ -44,8 +46,8 @@ def pattern_from_array(
         data, mask = data[0], None if mask is None else mask[0]
     if data.ndim not in (2, 3):
         raise DataError(
-            f"the array has {data.ndim} dimensions {data.shape}; a rocking curve has 3, (frame, row, column), and a single "
-            "frame 2, (row, column)"
+            f"the array has {data.ndim} dimensions {data.shape}; a rocking curve has 3, (frame, row, column), and a "
+            "single frame 2, (row, column)"
         )
     if data.dtype.kind not in "uif":
         raise DataError(f"the array holds {data.dtype}; counts or moduli must be real numbers (integer or float)")
@@ -64,7 +66,8 @@ def report(pattern: Pattern) -> StepReport:
         ()
         if wrapped is None
         else (
-            f"{wrapped} voxels hold counts below zero that lost their sign, and are masked: subtract the dark frame in a signed type",
+            f"{wrapped} voxels hold counts below zero that lost their sign, and are masked: subtract the dark frame in "
+            "a signed type",
         )
     )
     return StepReport("unknown_voxels", pattern.unknown, doubts=doubts)
@@ -132,7 +135,9 @@ def _unknown(
 
 
 def _noise(data: NDArray[Any], broken: NDArray[np.bool_], counting: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Negative counts that are noise about zero, too many to be masked; same shape, bool. counting: frames that hold counts."""
+    """Negative counts that are noise about zero, too many to be masked; same shape, bool. counting:
+    frames that hold counts.
+    """
     loose = broken & (data < 0) & (data > -np.inf)
     frames = as_frames(loose)
     frames &= ~_never_measuring(broken, counting)

@@ -1,10 +1,10 @@
 """Whether the numbers of a measurement are what they are said to be: counts, or a modulus.
 
-Photons are whole and scatter: a second difference x[i-1] - 2 x[i] + x[i+1] of Poisson counts has the variance 6 lambda, and the structure
-of the pattern only adds to it. So the scatter, its mean square over 6 times the mean, is 1 or more wherever it is looked at. Counts that
-were flat-field-corrected, normalised to a monitor near 1 or had a background subtracted are fractions and scatter alike; an amplitude, counts
-divided by a number, an average or a noise-free simulation scatter less. Not told from counts with noise of readout: a modulus that was
-scaled up to thousands.
+Photons are whole and scatter: a second difference x[i-1] - 2 x[i] + x[i+1] of Poisson counts has the variance 6 lambda,
+and the structure of the pattern only adds to it. So the scatter, its mean square over 6 times the mean, is 1 or more
+wherever it is looked at. Counts that were flat-field-corrected, normalised to a monitor near 1 or had a background
+subtracted are fractions and scatter alike; an amplitude, counts divided by a number, an average or a noise-free
+simulation scatter less. Not told from counts with noise of readout: a modulus that was scaled up to thousands.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,8 @@ MODULUS = "if they are a modulus (square roots of counts), say so: --domain modu
 
 @dataclass(frozen=True)
 class Values:
-    """largest: value. step: all values are multiples of it, 0 where there is none. root_step: the same of their squares.
+    """largest: value. step: all values are multiples of it, 0 where there is none. root_step:
+    the same of their squares.
 
     scatter: over that of photon counts, the least over axes and brightnesses; None where too few voxels tell.
     negative: voxels below zero. noise: their root mean square.
@@ -87,13 +88,16 @@ def examine(pattern: Pattern, peak: tuple[int, ...]) -> StepReport:
     doubts = (f"{found}; {MODULUS}",) if found else ()
     if not found and values.largest < LEAST_PEAK:
         doubts = (
-            f"the brightest voxel holds {values.largest:.3g} counts: too few for fringes; measure longer, or add scans up",
+            f"the brightest voxel holds {values.largest:.3g} counts: too few for fringes; measure longer, or add scans "
+            "up",
         )
     return StepReport("values", numbers, doubts=doubts)
 
 
 def step(frame: NDArray[np.float64]) -> float:
-    """What all values of a frame are multiples of, 0.0 where there is no such thing or too few values tell. Negative ones are left out."""
+    """What all values of a frame are multiples of, 0.0 where there is no such thing or too few values tell.
+    Negative ones are left out.
+    """
     distinct = np.unique(frame[frame > 0].astype(np.float32)).astype(np.float64)[:MOST_DISTINCT]
     if distinct.size < LEAST_DISTINCT:
         return 0.0
@@ -103,10 +107,11 @@ def step(frame: NDArray[np.float64]) -> float:
 
 
 def scatter(values: NDArray[np.float64]) -> float | None:
-    """Mean square of second differences over 6 times the mean, the least over axes and brightnesses; 1 for Poisson counts.
+    """Mean square of second differences over 6 times the mean, the least over axes and brightnesses;
+    1 for Poisson counts.
 
-    values: (N, ...), 0 where unknown. None where too few of them are above zero. The brightness of a place is that of the
-    one beside it: sorted by its own, the dimmest part would be what fluctuates to nothing.
+    values: (N, ...), 0 where unknown. None where too few of them are above zero. The brightness of a place is that of
+    the one beside it: sorted by its own, the dimmest part would be what fluctuates to nothing.
     """
     found: list[float] = []
     for axis in range(values.ndim):
@@ -129,14 +134,15 @@ def _not_counts(values: Values) -> str:
         return f"the squares of all values are multiples of {values.root_step:.4g}: these are square roots of counts"
     if values.step and not low <= values.step <= high:
         return (
-            f"all values are multiples of {values.step:.4g}, the largest is {values.largest:.4g}: these are counts that were scaled, "
-            f"whose noise is not that of photons; divide them by {values.step:.4g}"
+            f"all values are multiples of {values.step:.4g}, the largest is {values.largest:.4g}: these are counts "
+            f"that were scaled, whose noise is not that of photons; divide them by {values.step:.4g}"
         )
     if values.scatter is None or values.scatter >= LEAST_SCATTER:
         return ""
     return (
-        f"the values (up to {values.largest:.4g}) scatter {values.scatter:.2g} times as much as photon counts do: they are no counts, "
-        "or were scaled, averaged or smoothed, and log-likelihood and noise mean nothing; give the counts as they were measured"
+        f"the values (up to {values.largest:.4g}) scatter {values.scatter:.2g} times as much as photon counts do: they "
+        "are no counts, or were scaled, averaged or smoothed, and log-likelihood and noise mean nothing; give the "
+        "counts as they were measured"
     )
 
 

@@ -18,8 +18,9 @@ class Checkpoint:
 
     iteration: how many are done. recipe: canonical text of the recipe that made them.
     objects: (B, N, ...) complex64, in the units of the data once iteration > 0. supports: (B, N, ...) bool.
-    sums: (B, N, ...) complex64, what AVERAGE has summed up so far. kernels: (B, k, ...) float32 of PC; moduli: (B, N, ...)
-        float32, the coherent modulus that it holds for several iterations. Each is None unless the recipe has that clause.
+    sums: (B, N, ...) complex64, what AVERAGE has summed up so far. kernels: (B, k, ...) float32 of PC; moduli: (B, N,
+        ...) float32, the coherent modulus that it holds for several iterations. Each is None unless the recipe has that
+        clause.
     sampled: (n,) int64, iterations of the history; chi2: (n, B) float64; voxels: (n, B) int64.
 
     A descent (AER) forgets its direction: it begins anew from the gradient. Everything else goes on exactly.

@@ -1,4 +1,5 @@
-"""Partial coherence: the measured intensity is the coherent one convolved with a kernel (Clark et al., Nat. Commun. 3, 993 (2012)).
+"""Partial coherence: the measured intensity is the coherent one convolved with a kernel (Clark et al., Nat. Commun.
+3, 993 (2012)).
 
 Far fields are uncentred and (B, N, ...), kernels (B, k, ...) float32, centred on k // 2, non-negative, of sum 1.
 """
@@ -23,7 +24,9 @@ ROUNDING = 2e-7  # of the largest intensity: what a convolution in single precis
 
 
 class Coherence:
-    """Convolution of an intensity with a kernel per start, and the search for the kernel. Everything real has half a spectrum."""
+    """Convolution of an intensity with a kernel per start, and the search for the kernel.
+    Everything real has half a spectrum.
+    """
 
     def __init__(self, clause: PartialCoherence, transform: Transform, kernels: Tensor) -> None:
         self._clause = clause
@@ -60,7 +63,9 @@ class Coherence:
         return self._kernels[(slice(None), *(slice(side // 2, side // 2 + 1) for side in self._kernels.shape[1:]))]
 
     def update(self, intensity: Tensor, constraint: Tensor) -> None:
-        """A better kernel from the intensity |F|^2 of the current iterate and the measured one (`Problem.constraint`)."""
+        """A better kernel from the intensity |F|^2 of the current iterate and the measured one
+        (`Problem.constraint`).
+        """
         if self._clause.kernel == "gauss":
             self.kernels = _descended(self.kernels, intensity, constraint)
         else:
@@ -84,7 +89,9 @@ class Coherence:
         return volume
 
     def _richardson_lucy(self, source: Tensor, shape: torch.Size, constraint: Tensor) -> Tensor:
-        """k <- k / (I* w) . (I * (w m^2 / (I conv k))), * the correlation, w the visible voxels (Richardson 1972, Lucy 1974)."""
+        """k <- k / (I* w) . (I * (w m^2 / (I conv k))), * the correlation,
+        w the visible voxels (Richardson 1972, Lucy 1974).
+        """
         sides = tuple(self._kernels.shape[1:])
 
         def correlated(volume: Tensor) -> Tensor:
@@ -106,7 +113,9 @@ class Coherence:
 
 
 def _descended(kernels: Tensor, intensity: Tensor, constraint: Tensor) -> Tensor:
-    """The Gaussian whose blurred intensity fits the modulus best, by the steps of Levenberg and Marquardt in the squares of the widths."""
+    """The Gaussian whose blurred intensity fits the modulus best, by the steps of Levenberg and Marquardt in the
+    squares of the widths.
+    """
     sides = tuple(kernels.shape[1:])
     inner = [max(2 * round(CENTRE * n / 2), side + 1) for n, side in zip(intensity.shape[1:], sides, strict=True)]
     if all(m < n for m, n in zip(inner, intensity.shape[1:], strict=True)):
@@ -151,7 +160,9 @@ class _Misfit:
 
 
 def _misfit(variances: Tensor, sides: tuple[int, ...], intensity: Tensor, constraint: Tensor) -> _Misfit:
-    """Of sqrt(I conv k) and the visible modulus, k of (B, d) squared widths, by products with small matrices: no FFTs."""
+    """Of sqrt(I conv k) and the visible modulus, k of (B, d) squared widths, by products with small matrices:
+    no FFTs.
+    """
     blurred, changes = intensity, list[Tensor]()
     for axis in reversed(range(len(sides))):
         plain, bent = _convolutions(variances[:, axis].sqrt(), sides[axis], intensity.shape[axis + 1])
@@ -170,7 +181,9 @@ def _misfit(variances: Tensor, sides: tuple[int, ...], intensity: Tensor, constr
 
 
 def _convolutions(widths: Tensor, side: int, n: int) -> tuple[Tensor, Tensor]:
-    """(B,) standard deviations -> the periodic convolution of n voxels, (B, n, n), and how it changes with their squares."""
+    """(B,) standard deviations -> the periodic convolution of n voxels, (B, n, n),
+    and how it changes with their squares.
+    """
     index = torch.arange(n, device=widths.device)
     around = (torch.arange(side, device=widths.device) - side // 2) % n
     distance = (index[:, None] - index) % n
@@ -190,7 +203,9 @@ def _along(matrices: Tensor, volume: Tensor, axis: int) -> Tensor:
 
 
 def _profiles(widths: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """(B,) standard deviations -> Gaussians integrated over voxels, (B, k) of sum 1, and how they change with their squares."""
+    """(B,) standard deviations -> Gaussians integrated over voxels, (B, k) of sum 1,
+    and how they change with their squares.
+    """
     edges = torch.arange(side + 1, device=widths.device) - side / 2
     reduced = edges / (widths[:, None] * 2**0.5)
     profile = torch.erf(reduced).diff(dim=1)

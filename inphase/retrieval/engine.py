@@ -1,7 +1,7 @@
 """The engine: runs a recipe on a batch of starts, on CPU or GPU, in complex64.
 
-On a GPU the starts advance together. On a CPU each thread takes a start and its FFTs on one core: two starts on two cores
-share no barrier within an iteration and stay in their caches, which is faster than one FFT on both.
+On a GPU the starts advance together. On a CPU each thread takes a start and its FFTs on one core: two starts on two
+cores share no barrier within an iteration and stay in their caches, which is faster than one FFT on both.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,8 @@ Cancelled = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. chi2 and support_voxels: of the best start so far, sampled at `iteration`. stage: the operation.
+    """Where a run stands. chi2 and support_voxels: of the best start so far, sampled at `iteration`. stage:
+    the operation.
 
     `preview` and `checkpoint` may be called within the callback only.
     """
@@ -45,7 +46,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Sample:
-    """chi2 (eq. in `metrics.measure`, over the visible voxels) of the iterate that entered `iteration`, and its support.
+    """chi2 (eq. in `metrics.measure`, over the visible voxels) of the iterate that entered `iteration`,
+    and its support.
 
     Between projections an HIO or RAAR iterate is not confined to its support, so its chi2 only tells that it moves.
     """
@@ -92,7 +94,8 @@ def retrieve(
         raise DataError(f"starts of {starts.objects.shape[1:]} voxels do not fit a modulus of {problem.modulus.shape}")
     with _crew(problem, recipe, begin, torch.device(device)) as crew:
         first = begin.iteration
-        # what lives as long as the run is made before, and its result after: they would scatter what comes and goes in between
+        # what lives as long as the run is made before, and its result after:
+        # they would scatter what comes and goes in between
         with kept_pages():
             while first < recipe.iterations:
                 # blocks end with the iterations that are sampled: 0, 10, 20, ...

@@ -27,8 +27,9 @@ Criterion = Literal["free_llk", "chi2"]
 class Rules:
     """What is left out of an average.
 
-    diverged: chi2 above it. worse: free log-likelihood (or chi2) over that of the best. uneven: amplitude variation over that of
-    the best, and more than `uneven_by` above it. correlation: with the best, below it it is another solution.
+    diverged: chi2 above it. worse: free log-likelihood (or chi2) over that of the best. uneven: amplitude variation
+    over that of the best, and more than `uneven_by` above it. correlation: with the best, below it it is another
+    solution.
     most: solutions averaged, the best ones: they are in memory together. modes: how many are kept.
     """
 
@@ -46,7 +47,8 @@ RULES = Rules()
 
 @dataclass(frozen=True)
 class Candidate:
-    """One start's result: an object (complex64), its support (bool), how well it fits, and the kind of start that led there.
+    """One start's result: an object (complex64), its support (bool), how well it fits,
+    and the kind of start that led there.
 
     kernel: of partial coherence (`engine.Solution`), None where the beam was taken for coherent.
     """
@@ -67,7 +69,8 @@ class Candidate:
 class Member:
     """A candidate among the others.
 
-    alignment: how it was brought onto the best; None for the best itself. rejected: why it is not part of the average; empty where it is.
+    alignment: how it was brought onto the best; None for the best itself. rejected: why it is not part of the average;
+    empty where it is.
     """
 
     kind: Kind
@@ -86,7 +89,8 @@ class Consensus:
     """What at least two accepted solutions have in common, in the frame and the units of the best in canonical form.
 
     average: (N, ...) complex64, their mean. modes: (k, N, ...) complex64, orthogonal, the strongest first (`_modes`).
-    weights: (n,) float64, the share of the intensity that each of all n modes carries, sum 1: the first is 1 where all agree.
+    weights: (n,) float64, the share of the intensity that each of all n modes carries, sum 1: the first is 1 where all
+    agree.
     prtf: transfer function of the average. fsc: correlation of the means of two halves of the solutions.
     resolutions: where prtf falls below 1/e, and fsc below 0.143 and below half a bit.
     """
@@ -101,7 +105,9 @@ class Consensus:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """members: one per candidate, in order. best: index of the one to keep. ranked_by: what decided, and why not the free llk."""
+    """members: one per candidate, in order. best: index of the one to keep. ranked_by:
+    what decided, and why not the free llk.
+    """
 
     members: tuple[Member, ...]
     best: int
@@ -118,7 +124,9 @@ class Ensemble:
 def best_of(
     candidates: Sequence[Candidate], oversampling: tuple[float, ...] | None = None, rules: Rules = RULES
 ) -> int:
-    """Index of the best: by free log-likelihood, by chi2 where there is none; one with faults only where all have some."""
+    """Index of the best: by free log-likelihood, by chi2 where there is none;
+    one with faults only where all have some.
+    """
     _, order = _ranked(candidates, [_faults(c, oversampling, rules) for c in candidates])
     return order[0]
 
@@ -133,8 +141,8 @@ def assess(
 ) -> Ensemble:
     """Rank the candidates, say which are the same solution as the best one, and average those.
 
-    oversampling: of the pattern, per axis; without it the supports' extents are not judged. geometry: of its grid; without it
-    resolutions are in voxels. Raises DataError without candidates.
+    oversampling: of the pattern, per axis; without it the supports' extents are not judged. geometry: of its grid;
+    without it resolutions are in voxels. Raises DataError without candidates.
     """
     if not candidates:
         raise DataError("an ensemble needs at least one solution")
@@ -237,7 +245,8 @@ def _consensus(
 def _modes(
     stack: NDArray[np.complex64], average: NDArray[np.complex64], most: int
 ) -> tuple[NDArray[np.complex64], NDArray[np.float64]]:
-    """Singular value decomposition of the aligned solutions o_i: orthogonal modes with sum_k |mode_k|^2 = mean_i |o_i|^2.
+    """Singular value decomposition of the aligned solutions o_i:
+    orthogonal modes with sum_k |mode_k|^2 = mean_i |o_i|^2.
 
     Through the n x n matrix of inner products: the right singular vectors of all n would double the memory.
     """

@@ -5,7 +5,9 @@ from torch import Tensor
 
 
 class Transform:
-    """Orthonormal FFT over all axes but the first, DC and the object's centre at index 0 (elsewhere: `inphase.fourier`)."""
+    """Orthonormal FFT over all axes but the first, DC and the object's centre at index 0 (elsewhere:
+    `inphase.fourier`).
+    """
 
     def __init__(self, dimensions: int) -> None:
         self.dims = tuple(range(1, dimensions + 1))

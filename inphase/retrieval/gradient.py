@@ -1,4 +1,5 @@
-"""Gradient refinement: Adam and L-BFGS on a loss of the far field, differentiated automatically, confined to the support.
+"""Gradient refinement: Adam and L-BFGS on a loss of the far field, differentiated automatically,
+confined to the support.
 
 The second stage of 3D-CDI-NN (Chan et al., Appl. Phys. Rev. 8, 021407 (2021)). A loss is a function of the far field
 alone; torch's automatic differentiation gives its gradient there, the transform's adjoint brings that to the object.
@@ -29,7 +30,8 @@ Blur = Callable[[Tensor], Tensor]
 class Objective:
     """A loss over a batch of far fields (B, N, ...) complex64, and its gradient.
 
-    Masked and free voxels are left out. Padding may be as bright as its bound b; beyond it adds curvature / 2 (|F| - b)^2.
+    Masked and free voxels are left out. Padding may be as bright as its bound b; beyond it adds curvature / 2 (|F| -
+    b)^2.
     blur: what partial coherence makes of |F|^2, differentiable (`Coherence.forward`).
     """
 
@@ -43,7 +45,9 @@ class Objective:
         return self._value(field, self._constraint)
 
     def gradient(self, field: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The value, (B,) float64, and dL/dRe F + i dL/dIm F, (B, N, ...): steepest ascent in the inner product Re <a, b>."""
+        """The value, (B,) float64, and dL/dRe F + i dL/dIm F, (B, N, ...):
+        steepest ascent in the inner product Re <a, b>.
+        """
         slope = torch.empty_like(field) if out is None else out
         value, _ = self.on_line(field, None, None, slope)
         return value, slope
@@ -53,8 +57,8 @@ class Objective:
     ) -> tuple[Tensor, Tensor]:
         """Value at F + length * along and the derivative by the length, (B,) float64; the gradient goes into `slope`.
 
-        Voxel by voxel but for the blur, so in blocks that stay in the cache: the intermediate results of the differentiation need
-        no memory, and the point itself is never stored.
+        Voxel by voxel but for the blur, so in blocks that stay in the cache: the intermediate results of the
+        differentiation need no memory, and the point itself is never stored.
         """
         value = torch.zeros(len(field), dtype=torch.float64, device=field.device)
         product = torch.zeros_like(value)
@@ -118,7 +122,8 @@ class Refinement(Descent):
 
 @dataclass(eq=False)
 class Adam(Refinement):
-    """Adam (Kingma & Ba 2015) with step `rate` / sqrt(iteration), as its convergence theorem asks, in units of the rms amplitude.
+    """Adam (Kingma & Ba 2015) with step `rate` / sqrt(iteration), as its convergence theorem asks,
+    in units of the rms amplitude.
 
     The second moment is that of |g|: the path does not depend on the object's global phase.
     """
@@ -153,8 +158,8 @@ class Adam(Refinement):
 class LBFGS(Refinement):
     """Limited-memory BFGS (Nocedal, Math. Comp. 35, 773 (1980)), every start with its own history and step length.
 
-    The far field is linear in the object: the line search (weak Wolfe conditions by bisection, Lewis & Overton 2013) moves along
-    F + t FFT(d) without a transform. The history takes 2 `memory` times the supports' voxels.
+    The far field is linear in the object: the line search (weak Wolfe conditions by bisection, Lewis & Overton 2013)
+    moves along F + t FFT(d) without a transform. The history takes 2 `memory` times the supports' voxels.
     """
 
     ARMIJO, WOLFE, TRIALS = 1e-4, 0.9, 12
@@ -198,7 +203,9 @@ class LBFGS(Refinement):
         return direction, dot(direction, self._gradient)
 
     def _search(self, along: Tensor, descent: Tensor) -> tuple[Tensor, Tensor]:
-        """Step lengths (B,), and the gradient at the far field that they lead to; `field` and its value are moved there."""
+        """Step lengths (B,), and the gradient at the far field that they lead to;
+        `field` and its value are moved there.
+        """
         low, high = torch.zeros_like(descent), torch.full_like(descent, torch.inf)
         length, start = torch.ones_like(descent), self._value
         done = -descent <= ROUNDING * start  # a solved start stays

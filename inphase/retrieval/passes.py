@@ -1,10 +1,10 @@
 """The elementwise passes between the FFTs, on tensors of any device.
 
-On the CPU each is one compiled sweep over memory (`sweeps`), shared between torch's threads: torch would make several, which
-cost more than the FFTs. Elsewhere they are torch expressions. `tests/inphase/retrieval/test_passes.py` holds the two equal.
-Volumes are (B, N, ...) complex64, supports (B, N, ...) bool, constraints (N, ...) or (B, N, ...) float32 (`Problem.constraint`), all
-contiguous. What changes an object does so in place: FFTs return new volumes, and whoever kept those would scatter the
-volumes that live long among those that do not.
+On the CPU each is one compiled sweep over memory (`sweeps`), shared between torch's threads: torch would make several,
+which cost more than the FFTs. Elsewhere they are torch expressions. `tests/inphase/retrieval/test_passes.py` holds the
+two equal. Volumes are (B, N, ...) complex64, supports (B, N, ...) bool, constraints (N, ...) or (B, N, ...) float32
+(`Problem.constraint`), all contiguous. What changes an object does so in place: FFTs return new volumes, and whoever
+kept those would scatter the volumes that live long among those that do not.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,8 @@ def project_modulus(field: Tensor, constraint: Tensor, out: Tensor | None = None
 
 
 def coherent(field: Tensor, blurred: Tensor, constraint: Tensor) -> Tensor:
-    """The modulus that coherent light would give, (B, N, ...) float32: c |F| / sqrt(blurred |F|^2) where c >= 0, c elsewhere.
+    """The modulus that coherent light would give, (B, N, ...) float32:
+    c |F| / sqrt(blurred |F|^2) where c >= 0, c elsewhere.
 
     Under partial coherence P_M sets |F| to this (Clark et al., Nat. Commun. 3, 993 (2012)).
     """
@@ -104,9 +105,11 @@ def feed_back(obj: Tensor, projected: Tensor, support: Tensor, keep: float, mix:
 
 
 def flip_amplitude(obj: Tensor, projected: Tensor, support: Tensor) -> None:
-    """obj becomes S P_M o with its amplitude a turned into 2 r - a, not below 0, where a >= BULK r (`terms.AF`); `projected` is overwritten.
+    """obj becomes S P_M o with its amplitude a turned into 2 r - a, not below 0,
+    where a >= BULK r (`terms.AF`); `projected` is overwritten.
 
-    r is the amplitude in S that carries the intensity (`intensity_weighted_amplitude`). Not one sweep as the others are: a recipe has one such iteration.
+    r is the amplitude in S that carries the intensity (`intensity_weighted_amplitude`). Not one sweep as the others
+    are: a recipe has one such iteration.
     """
     confine(obj, projected, support)
     mean = amplitude(obj, projected)
@@ -124,7 +127,9 @@ def relax(obj: Tensor, support: Tensor, beta: float) -> None:
 
 
 def difference_map(obj: Tensor, projected: Tensor, second: Tensor, support: Tensor, beta: float) -> None:
-    """obj, which is f_S o, becomes (1 + beta) P_M o in the support, o outside, less beta P_M f_S o (`second`) (`terms.DM`)."""
+    """obj, which is f_S o, becomes (1 + beta) P_M o in the support, o outside,
+    less beta P_M f_S o (`second`) (`terms.DM`).
+    """
     if _on_cpu(obj):
         sweeps.difference_map(obj, projected, second, support, _numbers(beta))
     else:
@@ -140,7 +145,8 @@ def step(field: Tensor, along: Tensor, length: Tensor) -> None:
 
 
 def curvature(field: Tensor, along: Tensor, constraint: Tensor) -> Tensor:
-    """Second derivative of 1/2 ||F - P_M F||^2 along a direction, (B, 2) float64: exact, and its upper bound ||along||^2.
+    """Second derivative of 1/2 ||F - P_M F||^2 along a direction, (B, 2) float64:
+    exact, and its upper bound ||along||^2.
 
     A voxel held to c adds |g|^2 - c / |F| (|g|^2 - (Re conj(F) g)^2 / |F|^2); one that is kept adds nothing.
     """
@@ -157,7 +163,9 @@ def curvature(field: Tensor, along: Tensor, constraint: Tensor) -> Tensor:
 
 
 def overlap(field: Tensor, constraint: Tensor, blurred: Tensor | None = None) -> Tensor:
-    """sum |F| m and sum |F|^2 over the visible voxels, (B, 2) float64; `blurred` takes the place of |F|^2 where it is given."""
+    """sum |F| m and sum |F|^2 over the visible voxels, (B, 2) float64;
+    `blurred` takes the place of |F|^2 where it is given.
+    """
     if _on_cpu(field):
         parts = _parts(field, 2)
         if blurred is None:
@@ -201,7 +209,9 @@ def weigh(volume: Tensor, windows: Sequence[Tensor]) -> Tensor:
 
 
 def intensity_weighted_amplitude(smooth: Tensor, mean: Tensor) -> Tensor:
-    """sqrt(sum a^4 / sum a^2) of the real part, (B,) float64. mean (B,): its scale, lest fourth powers leave single precision."""
+    """sqrt(sum a^4 / sum a^2) of the real part, (B,) float64. mean (B,):
+    its scale, lest fourth powers leave single precision.
+    """
     mean = mean.clamp(min=TINY)
     if _on_cpu(smooth):
         parts = _parts(smooth, 2)

@@ -1,4 +1,5 @@
-"""Between grids of the same extent in real space and another resolution: the central part of reciprocal space, and back.
+"""Between grids of the same extent in real space and another resolution:
+the central part of reciprocal space, and back.
 
 Everything is uncentred: index 0 is the centre. The voxels of reciprocal space keep their size, those of the object grow
 as their number falls. With the orthonormal FFT the moduli stay as they are.
@@ -23,7 +24,9 @@ def resampled(field: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def covered(support: Tensor, shape: Sequence[int]) -> Tensor:
-    """A support (..., N, ...) bool on a grid of these sides: voxels whose centre lies on one that is in, or beside it."""
+    """A support (..., N, ...) bool on a grid of these sides:
+    voxels whose centre lies on one that is in, or beside it.
+    """
     for dim, m in enumerate(shape, support.ndim - len(shape)):
         n = support.shape[dim]
         index = torch.arange(m, device=support.device)

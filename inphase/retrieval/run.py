@@ -36,7 +36,9 @@ SAMPLE_EVERY = 10  # iterations between two entries of the history and two progr
 
 
 class FarField:
-    """What is known of the far field, or of its central part, `side` of each axis; shared by all runs of a retrieval."""
+    """What is known of the far field, or of its central part, `side` of each axis;
+    shared by all runs of a retrieval.
+    """
 
     def __init__(self, constraint: Tensor, side: float = 1.0, whole: torch.Size | None = None) -> None:
         self.constraint = constraint
@@ -73,7 +75,9 @@ class FarField:
         return shifted
 
     def lowered(self, sigma: float) -> Tensor:
-        """The constraint with its moduli multiplied by a Gaussian, sigma in units of the distance from centre to edge."""
+        """The constraint with its moduli multiplied by a Gaussian, sigma in units of the distance from centre to
+        edge.
+        """
         window = torch.ones((), device=self.device)
         for m, n in zip(self.constraint.shape, self._whole, strict=True):
             frequency = torch.fft.fftfreq(m, device=self.device) * 2 * m / n
@@ -213,7 +217,9 @@ class Run:
         return clause is not None and clause.due(iteration)
 
     def _cohere(self, field: Tensor, iteration: int) -> Tensor | None:
-        """Renew kernel and coherent modulus where they are due; |F|^2 under partial coherence where that or a sample asks for it."""
+        """Renew kernel and coherent modulus where they are due;
+        |F|^2 under partial coherence where that or a sample asks for it.
+        """
         clause = self._recipe.coherence
         if clause is None or iteration < clause.start:
             return None
@@ -243,7 +249,9 @@ class Run:
         self._history.append((iteration, chi2, list(self._voxels)))
 
     def _shrink_wrap(self, projected: Callable[[], Tensor], scratch: Tensor, iteration: int) -> bool:
-        """Update the supports from P_M o where the recipe asks for it at this iteration; whether it did, and used `scratch`."""
+        """Update the supports from P_M o where the recipe asks for it at this iteration;
+        whether it did, and used `scratch`.
+        """
         due = self._recipe.support_update(iteration)
         if due is None:
             return False
@@ -253,7 +261,9 @@ class Run:
         return True
 
     def _inside(self, projected: Tensor, iteration: int) -> Tensor:
-        """The voxels that count as inside: the support, halved while DETWIN holds, less those out of the phase range."""
+        """The voxels that count as inside: the support, halved while DETWIN holds,
+        less those out of the phase range.
+        """
         inside = self._support
         detwin, phase = self._recipe.detwin, self._recipe.phase_range
         if detwin is not None and detwin.holds(iteration):

@@ -1,4 +1,6 @@
-"""Support update by shrink-wrap (Marchesini et al., Phys. Rev. B 68, 140101 (2003)); `terms.ShrinkWrap` says what each option means."""
+"""Support update by shrink-wrap (Marchesini et al., Phys. Rev. B 68, 140101 (2003));
+`terms.ShrinkWrap` says what each option means.
+"""
 
 from functools import lru_cache
 
@@ -18,9 +20,9 @@ def shrink_wrap(
 ) -> tuple[Tensor, list[int]]:
     """New supports, bool (B, N, ...), from the smoothed |projected|, and their volumes in voxels; all uncentred.
 
-    support: the present ones. progress: 0 at the first update of a run, 1 at the last. scratch: a volume that is overwritten. Where the threshold leaves fewer
-    voxels than the smallest volume or more than the largest, as many of the strongest are taken. An update costs about
-    one and a half iterations.
+    support: the present ones. progress: 0 at the first update of a run, 1 at the last. scratch: a volume that is
+    overwritten. Where the threshold leaves fewer voxels than the smallest volume or more than the largest, as many of
+    the strongest are taken. An update costs about one and a half iterations.
     """
     sigma = clause.sigma[0] * (clause.sigma[1] / clause.sigma[0]) ** progress
     threshold = clause.threshold[0] + (clause.threshold[1] - clause.threshold[0]) * progress
@@ -105,7 +107,9 @@ def _box(shape: tuple[int, ...], within: float, device: torch.device) -> Tensor:
 
 
 def _largest_components(support: Tensor) -> Tensor:
-    """The largest component of each support; it may reach across index 0, where the object lies, hence centred for it."""
+    """The largest component of each support; it may reach across index 0, where the object lies,
+    hence centred for it.
+    """
     axes = tuple(range(support.ndim - 1))
     kept = [
         np.fft.ifftshift(_largest_component(np.fft.fftshift(one, axes=axes)), axes=axes)

@@ -1,4 +1,6 @@
-"""Where retrieval begins: a network's prediction, also disturbed, or flat or random objects in a support drawn from the autocorrelation."""
+"""Where retrieval begins: a network's prediction, also disturbed, or flat or random objects in a support drawn from
+the autocorrelation.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,7 +88,8 @@ def of_every_kind(
 def jittered(
     amplitude: NDArray[np.floating], phase: NDArray[np.floating], n: int, seed: int, threshold: float = 0.1
 ) -> Starts:
-    """`n` starts around a prediction: smooth random fields change its phase by 0.5 rad and its amplitude by a fifth (rms).
+    """`n` starts around a prediction: smooth random fields change its phase by 0.5 rad and its amplitude by a fifth
+    (rms).
 
     The support is thresholded after that, so it varies too. Same seed, same starts. Arguments as in `from_prediction`.
     """
@@ -121,7 +124,9 @@ def _smooth(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[n
 
 
 def random(problem: Problem, n: int, seed: int) -> Starts:
-    """`n` starts of unit amplitude and independent uniform phases within `autocorrelation_support`; same seed, same starts."""
+    """`n` starts of unit amplitude and independent uniform phases within `autocorrelation_support`;
+    same seed, same starts.
+    """
     support = autocorrelation_support(problem)
     generator = np.random.default_rng(seed)
     phases = generator.uniform(-np.pi, np.pi, (n, *support.shape)).astype(np.float32)
@@ -132,7 +137,8 @@ def random(problem: Problem, n: int, seed: int) -> Starts:
 def autocorrelation_support(problem: Problem, threshold: float = AUTOCORRELATION_THRESHOLD) -> NDArray[np.bool_]:
     """The autocorrelation's support shrunk to half: r such that |AC(2 r)| > threshold |AC(0)|.
 
-    An object fits into half its autocorrelation's support if it is convex and has a centre; for others it is a fair start.
+    An object fits into half its autocorrelation's support if it is convex and has a centre; for others it is a fair
+    start.
     """
     intensity = np.where(problem.visible, problem.modulus, 0).astype(np.float32) ** 2
     ac = np.abs(autocorrelation(intensity))

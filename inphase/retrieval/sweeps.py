@@ -176,7 +176,9 @@ def relax(words: Any) -> None:
 
 @sweep(Kind.VOLUME, Kind.VOLUME, Kind.VOLUME, Kind.SUPPORT, Kind.NUMBERS)
 def difference_map(words: Any) -> None:
-    """obj, projected, second, support, (beta,): obj becomes (1 + beta) P_M o inside, beta * obj outside, less beta * second."""
+    """obj, projected, second, support, (beta,): obj becomes (1 + beta) P_M o inside, beta * obj outside,
+    less beta * second.
+    """
     objects, projections, seconds = _volume(words, 0), _volume(words, 1), _volume(words, 2)
     supports, beta = _support(words, 3), _numbers(words, 4)[0]
     for b, first, end in _pieces(words):
@@ -192,7 +194,9 @@ def difference_map(words: Any) -> None:
 
 @sweep(Kind.VOLUME, Kind.VOLUME, Kind.CONSTRAINT, Kind.SUMS)
 def curvature(words: Any) -> None:
-    """field, along, constraint, sums: the loss's second derivative along a direction and its upper bound (`passes.curvature`)."""
+    """field, along, constraint, sums: the loss's second derivative along a direction and its upper bound
+    (`passes.curvature`).
+    """
     fields, directions, known, parts = _volume(words, 0), _volume(words, 1), _constraint(words, 2), _sums(words, 3)
     for b, block, first, end in _blocks(words):
         part = slice(first, end)

@@ -1,7 +1,7 @@
 """What a recipe is made of: operations that iterate, and clauses that change how they do.
 
-Each is a frozen data class whose fields carry the values that they may take, so that the grammar, the canonical text and
-the reference in docs/ follow from one declaration.
+Each is a frozen data class whose fields carry the values that they may take, so that the grammar, the canonical text
+and the reference in docs/ follow from one declaration.
 """
 
 import math
@@ -91,7 +91,9 @@ class Term:
 
 
 class Operation(Term):
-    """One iteration. P_M is the modulus projection, P_S the one onto the support S (and the phase range), R = 2 P - 1."""
+    """One iteration. P_M is the modulus projection, P_S the one onto the support S (and the phase range),
+    R = 2 P - 1.
+    """
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ class HIO(Operation):
 
 @dataclass(frozen=True)
 class RAAR(Operation):
-    """Relaxed averaged alternating reflections: beta/2 (R_S R_M + 1) o + (1 - beta) P_M o (Luke, Inverse Problems 21, 37 (2005)).
+    """Relaxed averaged alternating reflections: beta/2 (R_S R_M + 1) o + (1 - beta) P_M o (Luke,
+    Inverse Problems 21, 37 (2005)).
 
     That is P_M o in S, beta o + (1 - 2 beta) P_M o outside.
     """
@@ -140,12 +143,13 @@ class SF(Operation):
 
 @dataclass(frozen=True)
 class AF(Operation):
-    """Amplitude flipping: 2 r - |P_S P_M o| with the phase of P_S P_M o, where that amplitude is near or above r (`passes.flip_amplitude`).
+    """Amplitude flipping: 2 r - |P_S P_M o| with the phase of P_S P_M o,
+    where that amplitude is near or above r (`passes.flip_amplitude`).
 
-    r is the amplitude of a homogeneous crystal, so this is R = 2 P - 1 for the projection onto crystals of constant density. A wrong phase
-    of a patch of the far field at q shows as a stripe 1 + e exp(i q r), at which projections stagnate (Fienup and Wackerman,
-    J. Opt. Soc. Am. A 3, 1897 (1986)); flipped it is 1 - e exp(-i q r), wrong at -q, where the phases were right. What of the
-    variation is real comes back from the data.
+    r is the amplitude of a homogeneous crystal, so this is R = 2 P - 1 for the projection onto crystals of constant
+    density. A wrong phase of a patch of the far field at q shows as a stripe 1 + e exp(i q r), at which projections
+    stagnate (Fienup and Wackerman, J. Opt. Soc. Am. A 3, 1897 (1986)); flipped it is 1 - e exp(-i q r), wrong at -q,
+    where the phases were right. What of the variation is real comes back from the data.
     """
 
     name: ClassVar[str] = "AF"
@@ -208,10 +212,10 @@ class ShrinkWrap(Clause):
     threshold: fraction of the reference, linearly from the clause's first update to its last.
     sigma: standard deviation of the Gaussian in voxels, geometrically from the clause's first update to its last.
     volume: smallest and largest support, in units of the largest that sampling allows, prod(N / 2).
-    reference: of the smoothed amplitude a. intensity: sqrt(sum a^4 / sum a^2), the amplitude that carries the intensity;
-        it equals the amplitude of a homogeneous crystal and hardly feels single hot voxels. max: the largest, 1.4 to 1.6
-        times as large in a real reconstruction, so 0.15 of the former is about 0.1 of this. rms: sqrt(mean a^2) over the
-        support. p99: the 99th percentile over the support.
+    reference: of the smoothed amplitude a. intensity: sqrt(sum a^4 / sum a^2), the amplitude that carries the
+        intensity; it equals the amplitude of a homogeneous crystal and hardly feels single hot voxels. max: the
+        largest, 1.4 to 1.6 times as large in a real reconstruction, so 0.15 of the former is about 0.1 of this. rms:
+        sqrt(mean a^2) over the support. p99: the 99th percentile over the support.
     component: all, or the largest one (neighbours share a face, an edge or a corner).
     expand: voxels by which the support is then dilated, negative: eroded (neighbours share a face).
     within: side of a fixed centred box that the support never leaves, in units of the grid's.
@@ -242,7 +246,8 @@ class ShrinkWrap(Clause):
 
 @dataclass(frozen=True)
 class Detwin(Clause):
-    """Halves the support by a plane through the centre for `count` iterations from `at`: an object mixed with its twin must choose.
+    """Halves the support by a plane through the centre for `count` iterations from `at`:
+    an object mixed with its twin must choose.
 
     Guizar-Sicairos and Fienup, J. Opt. Soc. Am. A 29, 2367 (2012).
     """
@@ -258,7 +263,8 @@ class Detwin(Clause):
 
 @dataclass(frozen=True)
 class PhaseRange(Clause):
-    """Phase-range constraint: a voxel of P_M o whose phase lies outside `range` (radians) counts as outside the support.
+    """Phase-range constraint: a voxel of P_M o whose phase lies outside `range` (radians)
+    counts as outside the support.
 
     It fixes the global phase, and holds before iteration `until` (Harder et al., New J. Phys. 12, 035019 (2010)).
     """
@@ -275,8 +281,10 @@ class PartialCoherence(Clause):
     Clark et al., Nature Communications 3, 993 (2012).
 
     start, every: first iteration with a kernel, and iterations between its updates.
-    hold: iterations for which the modulus that coherent light would give is kept. One costs nearly two without a kernel.
-    kernel: lucy, any shape by `iterations` of Richardson and Lucy on `size` voxels across; gauss, three widths by the steps of Levenberg and Marquardt.
+    hold: iterations for which the modulus that coherent light would give is kept. One costs nearly two without a
+    kernel.
+    kernel: lucy, any shape by `iterations` of Richardson and Lucy on `size` voxels across; gauss, three widths by the
+    steps of Levenberg and Marquardt.
     sigma: of the Gaussian that it begins with, in voxels.
     """
 
@@ -307,8 +315,8 @@ class LowResolution(Clause):
     sigma: of the Gaussian, in units of the distance from the centre to the edge of each axis, geometrically.
     every: iterations between its changes.
     side: only the central part of the pattern counts, this share of each axis, and the grid is no larger: at 0.5 an
-        iteration costs about an eighth. The object's voxels grow in the same measure, also where SW counts in voxels, and
-        SW updates the support wherever the grid changes.
+        iteration costs about an eighth. The object's voxels grow in the same measure, also where SW counts in voxels,
+        and SW updates the support wherever the grid changes.
     """
 
     name: ClassVar[str] = "LOWRES"
@@ -318,7 +326,9 @@ class LowResolution(Clause):
     side: float = _parameter(1.0, Number(0.0, 1.0))
 
     def width(self, iteration: int, begin: int) -> float:
-        """Sigma at an iteration before `until`, where the clause holds from iteration `begin`; it changes in steps of `every`."""
+        """Sigma at an iteration before `until`, where the clause holds from iteration `begin`;
+        it changes in steps of `every`.
+        """
         done = (iteration - begin) // self.every * self.every / (self.until - begin)
         return float(self.sigma[0] * (self.sigma[1] / self.sigma[0]) ** done)
 
@@ -411,7 +421,9 @@ class Recipe:
         return any(getattr(step.operation, "loss", None) == Loss.POISSON for step in self.steps)
 
     def support_update(self, iteration: int) -> tuple[ShrinkWrap, float] | None:
-        """The shrink-wrap that is due at this iteration, and how far it has come from its first update (0) to its last (1)."""
+        """The shrink-wrap that is due at this iteration, and how far it has come from its first update (0)
+        to its last (1).
+        """
         begun = [clause for clause in self.shrink_wrap if clause.start <= iteration]
         resized = iteration > 0 and self.side(iteration) != self.side(iteration - 1)
         if not begun or not (resized or begun[-1].due(iteration)):

@@ -1,8 +1,8 @@
 """Compiled sweeps over memory (numba) that share the threads of torch's FFTs.
 
-torch's OpenMP threads keep spinning for milliseconds after an FFT, so threads of any other pool would fight them for the
-cores. A sweep is therefore a C function that torch's own team enters; whoever is free claims the next piece of it. What a
-piece computes does not depend on who claims it: results are the same bits on any number of threads.
+torch's OpenMP threads keep spinning for milliseconds after an FFT, so threads of any other pool would fight them for
+the cores. A sweep is therefore a C function that torch's own team enters; whoever is free claims the next piece of it.
+What a piece computes does not depend on who claims it: results are the same bits on any number of threads.
 """
 
 import ctypes
@@ -109,7 +109,9 @@ def _fits(operand: Tensor, kind: Kind, dtype: torch.dtype, starts: int, voxels: 
 
 
 def _openmp() -> Any:
-    """What enters a function with the team of the OpenMP runtime that torch has loaded; None where torch uses another kind."""
+    """What enters a function with the team of the OpenMP runtime that torch has loaded;
+    None where torch uses another kind.
+    """
     try:
         enter = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD).GOMP_parallel
     except (OSError, AttributeError):

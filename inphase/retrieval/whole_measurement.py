@@ -1,7 +1,8 @@
 """Refinement on the whole measurement, where a network and the first refinement saw a binned crop of it.
 
 The model grid cuts off what lies outside its window and averages over its bins: finer detail and the fringes between
-bins are in the counts all the same. The object found there starts a refinement on the unbinned grid that holds them (docs/decisions/0019).
+bins are in the counts all the same. The object found there starts a refinement on the unbinned grid that holds them
+(docs/decisions/0019).
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +24,8 @@ from inphase.retrieval.starts import Kind, Starts
 class WholeMeasurement:
     """A measurement on its own voxels, its peak at the DC voxel N // 2.
 
-    problem: what a refinement there must fit. prepared: how the measurement came there. way: from the model grid to this one.
+    problem: what a refinement there must fit. prepared: how the measurement came there. way: from the model grid to
+    this one.
     """
 
     problem: Problem
@@ -41,8 +43,9 @@ class WholeMeasurement:
     ) -> "WholeMeasurement":
         """Prepare `pattern` with the steps of `recipe` but the binning, on the smallest even grid that holds all of it.
 
-        model: the same measurement on the model grid. free: that grid's free voxels; what was hidden there stays hidden.
-        The peak is in the middle, so the grid is larger than the measurement where the peak is not; that is padding.
+        model: the same measurement on the model grid. free: that grid's free voxels; what was hidden there stays
+        hidden. The peak is in the middle, so the grid is larger than the measurement where the peak is not; that is
+        padding.
         """
         prepared = preprocess(pattern, replace(recipe, binning=None), _sides(model.transform), corrections)
         way = model.transform.onto(prepared.transform)
@@ -55,15 +58,17 @@ class WholeMeasurement:
     def start(self, obj: NDArray[np.complex64], support: NDArray[np.bool_], kind: Kind = "network") -> Starts:
         """A result on the model grid, (N0, N1, N2) complex64 and its support, as one start here.
 
-        As it was refined, or in its canonical form: both have the far field's modulus. Its voxels become finer by binning
-        undone outside the object, and by far field beyond the window that begins as zero.
+        As it was refined, or in its canonical form: both have the far field's modulus. Its voxels become finer by
+        binning undone outside the object, and by far field beyond the window that begins as zero.
         """
         finer = self.way.support_to_measured(support)
         return Starts(np.where(finer, self.way.to_measured(obj), 0).astype(np.complex64)[None], finer[None], kind)
 
 
 def _sides(model: Placement) -> tuple[int, int, int]:
-    """Even sides, quick to transform, of a grid around the model grid's DC voxel that reaches to both ends of the measurement."""
+    """Even sides, quick to transform, of a grid around the model grid's DC voxel that reaches to both ends of the
+    measurement.
+    """
     sides = []
     for offset, n, b, full in zip(model.offset, model.shape_out, model.bins, model.shape_in, strict=True):
         centre = offset + n // 2 * b + (b - 1) // 2

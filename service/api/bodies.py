@@ -1,4 +1,6 @@
-"""Request bodies that are arrays: checked against the declared size first, then read straight into the array's memory."""
+"""Request bodies that are arrays: checked against the declared size first,
+then read straight into the array's memory.
+"""
 
 import asyncio
 import io
@@ -67,8 +69,8 @@ async def uncoded(request: Request) -> None:
     if found:
         raise ApiError(
             415,
-            f"a body with Content-Encoding {', '.join(found)[:80]} is not taken: send it as it is, without compression, "
-            "or name a file that the service can read",
+            f"a body with Content-Encoding {', '.join(found)[:80]} is not taken: send it as it is, without "
+            "compression, or name a file that the service can read",
             headers={"Accept-Encoding": "identity"},
         )
 
@@ -104,7 +106,8 @@ async def receive_array(
 ) -> AsyncIterator[RawScan]:
     """The array of an npy body (layout None) or of plain octets; its bytes count against the budget while in use.
 
-    Raises ApiError 400 where the body does not have the declared length, 413, 503; DataError for what is no measurement.
+    Raises ApiError 400 where the body does not have the declared length, 413, 503; DataError for what is no
+    measurement.
     """
     length = _declared_length(request)
     _bounded(length or 0, bounds)
@@ -119,7 +122,8 @@ async def receive_array(
     if not budget.claim(layout.nbytes):
         raise ApiError(
             503,
-            f"{in_words(budget.used)} of requests are at work and {in_words(layout.nbytes)} more do not fit: try again in a moment",
+            f"{in_words(budget.used)} of requests are at work and {in_words(layout.nbytes)} more do not fit: try again "
+            "in a moment",
         )
     try:
         array = await _fill(chunks, rest, layout)
@@ -132,10 +136,11 @@ async def receive_array(
 async def receive_archive(
     request: Request, domain: Domain, bounds: Bounds, budget: Budget, sandbox: Sandbox
 ) -> AsyncIterator[RawScan]:
-    """The measurement of an npz body, with the geometry, the mask and the detector maps that it brings (inphase.formats.npz).
+    """The measurement of an npz body, with the geometry, the mask and the detector maps that it brings
+    (inphase.formats.npz).
 
-    The archive, the array and the maps count against the budget while in use; what it declares is checked before it is unpacked.
-    Raises ApiError 408, 413, 503; DataError, TooLargeError for what is no measurement.
+    The archive, the array and the maps count against the budget while in use; what it declares is checked before it is
+    unpacked. Raises ApiError 408, 413, 503; DataError, TooLargeError for what is no measurement.
     """
     length = _declared_length(request)
     _bounded(length or 0, bounds)
@@ -147,7 +152,8 @@ async def receive_archive(
         if not budget.claim(nbytes):
             raise ApiError(
                 503,
-                f"{in_words(budget.used)} of requests are at work and {in_words(nbytes)} more do not fit: try again in a moment",
+                f"{in_words(budget.used)} of requests are at work and {in_words(nbytes)} more do not fit: try again in "
+                "a moment",
             )
         claimed += nbytes
 
@@ -192,7 +198,9 @@ _HINT: Final = "crop the detector to the region around the peak"
 
 
 def octet_layout(dtype: str | None, shape: str | None, bounds: Bounds) -> Layout:
-    """The layout that the query declares: little endian, C order. Raises ApiError 422, and DataError for what is no measurement."""
+    """The layout that the query declares: little endian, C order.
+    Raises ApiError 422, and DataError for what is no measurement.
+    """
     if dtype is None or shape is None:
         raise ApiError(
             422, f"a body of {OCTETS} needs its type and shape in the query: ?dtype=uint16&shape=201,256,256"
@@ -288,8 +296,8 @@ async def _fill(chunks: AsyncIterator[bytes], rest: bytes, layout: Layout) -> ND
 def _mismatch(layout: Layout, found: int | None) -> str:
     what = "it holds more" if found is None else f"{found} bytes came"
     return (
-        f"the body does not hold what it declares: shape {layout.shape} of {layout.dtype} needs {layout.nbytes} bytes, {what}; "
-        "it was cut off, or shape or dtype are wrong"
+        f"the body does not hold what it declares: shape {layout.shape} of {layout.dtype} needs {layout.nbytes} bytes, "
+        f"{what}; it was cut off, or shape or dtype are wrong"
     )
 
 

@@ -55,7 +55,9 @@ async def unstored(
 async def _made(
     services: Services, load: Callable[[], Arrays], form: ResultFormat, name: str, headers: dict[str, str]
 ) -> Response:
-    """The file is written in the store's scratch room and unlinked before a byte is sent: nothing can be left behind."""
+    """The file is written in the store's scratch room and unlinked before a byte is sent:
+    nothing can be left behind.
+    """
 
     def write() -> IO[bytes]:
         arrays = load()

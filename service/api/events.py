@@ -28,7 +28,9 @@ _RETRY_MS: Final = 2000  # when a client whose stream ended before the job did s
 
 
 async def seat(job_id: JobId, services: TheServices) -> AsyncIterator[None]:
-    """A place among the streams, held until the answer has ended however it ends. Raises ApiError 503, UnknownJobError."""
+    """A place among the streams, held until the answer has ended however it ends.
+    Raises ApiError 503, UnknownJobError.
+    """
     if services.draining.is_set():
         raise ApiError(503, "the service is shutting down: ask again in a moment, or another instance")
     limit = services.settings.bounds.streams
@@ -48,7 +50,8 @@ async def follow(
     services: TheServices,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events `state`, `revision` and `progress`, from the first one or the one after Last-Event-ID, up to the job's end.
+    """Server-sent events `state`, `revision` and `progress`, from the first one or the one after Last-Event-ID,
+    up to the job's end.
 
     A comment about every two silent seconds. `leaving` says that the service shuts down: ask again, the rest is kept.
     """
@@ -96,7 +99,9 @@ def _sent(job_id: str, event: Event) -> ServerSentEvent:
     responses={200: {"content": {"image/png": {}}}, 404: {"description": "There is no picture yet."}},
 )
 async def preview(job_id: JobId, request: Request, services: TheServices) -> Response:
-    """Three central slices (PNG): amplitudes above, phases below. Of the newest image: the result, the iterate, the network's."""
+    """Three central slices (PNG): amplitudes above, phases below. Of the newest image:
+    the result, the iterate, the network's.
+    """
     record = await in_thread(lambda: records(services).get(job_id))
     if record.state is JobState.SUCCEEDED:
         etag = tag(job_id, record.result, "preview")

@@ -175,7 +175,9 @@ async def one(job_id: JobId, services: TheServices) -> Response:
     dependencies=[Submits],
 )
 async def cancel(job_id: JobId, services: TheServices) -> Response:
-    """Cancel: 200 when it is cancelled (also where it was before), 202 while its worker is told, 409 where it has ended."""
+    """Cancel: 200 when it is cancelled (also where it was before), 202 while its worker is told,
+    409 where it has ended.
+    """
 
     def ask() -> JobDocument:
         kept = records(services)

@@ -157,7 +157,10 @@ async def reconstruct(
     return await _response(request, call, answered, services)
 
 
-_TAKEN: Final = f"send {JSON} with the path of a file (HDF5, npy, npz, TIFF) below a data root, {NPY}, {NPZ}, or {OCTETS} with ?dtype= and ?shape="
+_TAKEN: Final = (
+    f"send {JSON} with the path of a file (HDF5, npy, npz, TIFF) below a data root, {NPY}, {NPZ}, "
+    f"or {OCTETS} with ?dtype= and ?shape="
+)
 
 
 async def _received(request: Request, call: Call, services: Services, clock: Clock, held: AsyncExitStack) -> _Received:
@@ -189,7 +192,9 @@ def _options(asked: JobOptions) -> JobOptions:
 
 
 def _digest_of_all(raw: RawScan) -> str:
-    """Of array, mask, geometry, saturation and detector maps: the same counts under another mask are another request."""
+    """Of array, mask, geometry, saturation and detector maps:
+    the same counts under another mask are another request.
+    """
     sha = hashlib.sha256(f"{digest(raw.array)}{raw.saturation.level if raw.saturation else ''}".encode())
     arrays = (
         geometry_arrays(raw.geometry) | map_arrays(raw.corrections) | ({} if raw.mask is None else {"mask": raw.mask})
@@ -329,7 +334,9 @@ def _told_too_late(
 def _unrecorded(
     received: _Received, patience: _Patience, services: Services, clock: Clock, why: QueueUnavailableError
 ) -> _Answered:
-    """The network's prediction, where there is nowhere to keep a job and the caller waits. Raises QueueUnavailableError."""
+    """The network's prediction, where there is nowhere to keep a job and the caller waits.
+    Raises QueueUnavailableError.
+    """
     options = received.submission.options.imaging()
     asked = options.recipe()
     if not options.asks_network or options.start == "random" or (asked is not None and not patience.any):

@@ -38,7 +38,8 @@ _PART: Final = re.compile(r"(-?\d{1,9})|(-?\d{1,9})?:(-?\d{1,9})?(?::(-?\d{1,9})
     responses={
         200: {
             "content": {media: {} for media in MEDIA.values()},
-            "description": "The result is an npz with every array and the job document, or CXI 1.6, VTI, VTS or MATLAB 5.",
+            "description": "The result is an npz with every array and the job document, or CXI 1.6, VTI, VTS or MATLAB "
+            "5.",
         },
         304: {"description": "The result has not changed since the ETag in If-None-Match."},
     },
@@ -57,7 +58,9 @@ async def whole(
     ] = None,
     revision: RevisionNumber = None,
 ) -> Response:
-    """The whole result as one file (docs/reference/formats): the newest revision, also while the job runs, or the one asked for."""
+    """The whole result as one file (docs/reference/formats):
+    the newest revision, also while the job runs, or the one asked for.
+    """
     form = form or accepted(request) or "npz"
     record, found = await revision_of(services, job_id, revision)
     etag = tag(job_id, found.result, form)
@@ -109,7 +112,9 @@ async def one(
     ] = None,
     revision: RevisionNumber = None,
 ) -> Response:
-    """One array of the result, of its newest revision or the one asked for. A PNG shows a plane: the middle one of the first axis where `slice` names none."""
+    """One array of the result, of its newest revision or the one asked for. A PNG shows a plane: the middle one of
+    the first axis where `slice` names none.
+    """
     form = form or _accepted(request)
     record, found = await revision_of(services, job_id, revision)
     etag = tag(job_id, found.result, name, cut or "", form)

@@ -41,7 +41,8 @@ class SeriesCall(JobOptions):
         Field(
             min_length=1,
             max_length=10_000,
-            description="Each is a file, a folder of frames, a folder of scans or a pattern (scans/*.h5) below a data root.",
+            description="Each is a file, a folder of frames, a folder of scans or a pattern (scans/*.h5) below a data "
+            "root.",
         ),
     ]
     name: Title = ""
@@ -159,7 +160,9 @@ async def one(
     caller: TheCaller,
     form: Annotated[Literal["json", "csv", "html"], Query(alias="format")] = "json",
 ) -> Response:
-    """Every scan with its state, figures and links. csv: the table. html: one page with pictures, complete in itself."""
+    """Every scan with its state, figures and links. csv: the table. html:
+    one page with pictures, complete in itself.
+    """
     record = await _own(series_id, services, caller)
     document = await in_thread(lambda: SeriesDocument.read(record, records(services)))
     if form == "csv":
@@ -175,7 +178,9 @@ async def one(
     "/{series_id}", summary="Cancel a series", dependencies=[Submits], responses={202: {"model": SeriesDocument}}
 )
 async def cancel(series_id: SeriesId, services: TheServices, caller: TheCaller, response: Response) -> SeriesDocument:
-    """Cancel what has not ended: 200 when nothing runs any more, 202 while workers are told, 409 where all had ended."""
+    """Cancel what has not ended: 200 when nothing runs any more, 202 while workers are told,
+    409 where all had ended.
+    """
     record = await _own(series_id, services, caller)
 
     def ask() -> SeriesDocument:

@@ -35,7 +35,9 @@ class Ended:
 
 
 class Reconstructor(Protocol):
-    """Reconstructs one scan, writes its result and gives the document. Raises CancelledError soon after `cancelled` says so."""
+    """Reconstructs one scan, writes its result and gives the document.
+    Raises CancelledError soon after `cancelled` says so.
+    """
 
     def __call__(self, number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
         """stage: names what begins, and gives what tells how far it is."""

@@ -23,7 +23,9 @@ def configured(**given: Any) -> "Settings":
 
 
 def redis_of(settings: "Settings") -> str:
-    """The address of the Redis that a service uses: the one that is set, or the embedded one of a service on this machine."""
+    """The address of the Redis that a service uses:
+    the one that is set, or the embedded one of a service on this machine.
+    """
     from service.jobs.embedded import url_of
 
     url = settings.redis_address or url_of(settings.state / "redis")

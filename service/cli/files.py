@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 def reader(held: ExitStack) -> "Callable[[FileOrder], RawScan]":
-    """What reads them, until `held` ends: a process apart (service.sandbox), and this one where the system is not Linux.
+    """What reads them, until `held` ends: a process apart (service.sandbox),
+    and this one where the system is not Linux.
 
     A file that crashes its library ends the command there; on Linux it is one scan that fails.
     """

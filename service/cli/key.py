@@ -18,7 +18,9 @@ def key(
         str, typer.Option(help="The key may read, submit, or admin: see and cancel everybody's jobs as well.")
     ] = "submit",
 ) -> None:
-    """Make an API key. The line for the file that INPHASE_KEYS_FILE names holds only its hash; the key is shown once."""
+    """Make an API key. The line for the file that INPHASE_KEYS_FILE names holds only its hash;
+    the key is shown once.
+    """
     from service.security import Key, Scope
     from service.settings import new_key
 

@@ -42,8 +42,8 @@ def reconstruct(
         list[Path],
         typer.Argument(
             metavar="SCAN...",
-            help="A scan is an HDF5, npy, npz or TIFF file or a folder of frames; several paths, a folder of scans or a "
-            "pattern make a series.",
+            help="A scan is an HDF5, npy, npz or TIFF file or a folder of frames; several paths, a folder of scans or "
+            "a pattern make a series.",
         ),
     ],
     output: Annotated[

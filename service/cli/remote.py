@@ -1,4 +1,6 @@
-"""Lets a service reconstruct the scans of `inphase reconstruct`: the bytes are sent, so it need not see this machine's files."""
+"""Lets a service reconstruct the scans of `inphase reconstruct`:
+the bytes are sent, so it need not see this machine's files.
+"""
 
 from collections.abc import Callable
 from contextlib import ExitStack

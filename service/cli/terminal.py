@@ -35,7 +35,9 @@ def progress(console: Console = err, *, silent: bool = False) -> Progress:
 
 @contextmanager
 def stages(bars: Progress, name: str = "") -> Iterator[Stage]:
-    """A bar for one job, gone when it has ended: a function that names the stage that begins, and gives one that says how far it is."""
+    """A bar for one job, gone when it has ended: a function that names the stage that begins,
+    and gives one that says how far it is.
+    """
     task = bars.add_task(name, total=None)
 
     def stage(what: str) -> Advance:

@@ -15,7 +15,8 @@ commands = typer.Typer()
 
 
 @commands.command(
-    epilog="Example: REDIS_URL=redis://queue:6379 inphase worker --store /shared/inphase/store --device cuda:0 --concurrency 2"
+    epilog="Example: REDIS_URL=redis://queue:6379 inphase worker --store /shared/inphase/store --device cuda:0 "
+    "--concurrency 2"
 )
 def worker(
     store: Annotated[

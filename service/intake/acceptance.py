@@ -36,7 +36,8 @@ INPUT: Final = "input"  # what a worker reads, and the document as it was then
 RESULT: Final = "result-0"  # of a job that no worker has attempted
 FIRST: Final = "revision-1"  # the network's image of a job that a worker refines; made when somebody asks for it
 
-# of the report: what differs from call to call without a difference in the result, or follows from what is counted already
+# of the report: what differs from call to call without a difference in the result,
+# or follows from what is counted already
 _INCIDENTAL: Final[dict[str, tuple[str, ...]]] = {
     "model": ("provider",), "input": ("source", "chosen"), "start": ("kind", "why"),
     **dict.fromkeys(("series", "metrics", "trust", "canonical", "ensemble", "timings_ms", "created"), ()),
@@ -79,10 +80,11 @@ class Intake:
     ) -> JobRecord:
         """Record a job whose data are still to be read; the record of the job that stands for it now.
 
-        scan: what was sent, where the submission says so; in the store before the job is recorded, but not forced to the
-        disk (`promise`). reader: who reads it at once, while its sender waits. The job is another one's where the request
-        came before.
-        Raises QueueUnavailableError, StoreFullError, ApiError 503, KeyReusedError, CancelledError: nothing was accepted.
+        scan: what was sent, where the submission says so; in the store before the job is recorded, but not forced to
+        the disk (`promise`). reader: who reads it at once, while its sender waits. The job is another one's where the
+        request came before.
+        Raises QueueUnavailableError, StoreFullError, ApiError 503, KeyReusedError, CancelledError: nothing was
+        accepted.
         """
         records, _ = self._kept()
         waiting = records.count(JobState.QUEUED) + sum(
@@ -98,7 +100,8 @@ class Intake:
         try:
             found = records.create(
                 document.id, document.to_json(), asked=submission.model_dump_json(by_alias=True), reader=reader,
-                priority=submission.options.priority, owner=sender.owner, repeatable=sender.repeatable, scan=sender.scan,
+                priority=submission.options.priority, owner=sender.owner, repeatable=sender.repeatable,
+                scan=sender.scan,
             )  # fmt: skip
         except BaseException:
             self._store.delete(document.id)
@@ -162,7 +165,9 @@ class Intake:
         self._left(job_id)
 
     def discard(self, job_id: str, reader: str, reason: str) -> None:
-        """The data cannot be used, and the sender is told so at once: nothing stays, unless the job was promised to another."""
+        """The data cannot be used, and the sender is told so at once:
+        nothing stays, unless the job was promised to another.
+        """
         records, _ = self._kept()
         if records.discard(job_id, reader, reason):
             self._store.delete(job_id)
@@ -192,7 +197,9 @@ class Intake:
         self._store.write(job_id, name, arrays, durable=durable)
 
     def _reused(self, identity: str, document: JobDocument, reader: str) -> bool:
-        """Give a job the result of an earlier one, if there is one: a second name for its file, which either may lose."""
+        """Give a job the result of an earlier one, if there is one:
+        a second name for its file, which either may lose.
+        """
         records, _ = self._kept()
         earlier = records.earlier(identity)
         if earlier is None or earlier.owner != document.owner:

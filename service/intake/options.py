@@ -1,4 +1,6 @@
-"""What a caller of the service may choose: the options of a reconstruction as JSON and as a query, and how to be answered."""
+"""What a caller of the service may choose: the options of a reconstruction as JSON and as a query,
+and how to be answered.
+"""
 
 from typing import Annotated
 
@@ -39,9 +41,9 @@ class ImagingOptions(BaseModel):
     start: Annotated[
         Start,
         Field(
-            description="With auto the refinement starts from the network's image where it is sane, else from random ones "
-            "with the conventional recipe; with mixed it takes the network's image, disturbed, flat and random ones side by "
-            "side."
+            description="With auto the refinement starts from the network's image where it is sane, else from random "
+            "ones with the conventional recipe; with mixed it takes the network's image, disturbed, flat and random "
+            "ones side by side."
         ),
     ] = "auto"
     starts: Annotated[

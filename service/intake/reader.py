@@ -1,8 +1,8 @@
 """Reads the data of accepted jobs, asks the network for a first image, and lets a worker refine it.
 
-A request that waits has its job read at once, by its own thread. Everything else, the scans of series above all, is read
-by `run`, one job after the other, and only so far ahead of the workers that it neither fills the store nor delays what is
-asked meanwhile. What is being read stands in Redis: a service that dies leaves it to the next one.
+A request that waits has its job read at once, by its own thread. Everything else, the scans of series above all, is
+read by `run`, one job after the other, and only so far ahead of the workers that it neither fills the store nor delays
+what is asked meanwhile. What is being read stands in Redis: a service that dies leaves it to the next one.
 """
 
 import asyncio
@@ -120,7 +120,9 @@ class Reader:
         return token is not None and self._read_alone(job_id, token)
 
     def take(self, job_id: str) -> str | None:
-        """Begin to read a job: the token that stands for this attempt, None where another was quicker or it has ended."""
+        """Begin to read a job: the token that stands for this attempt,
+        None where another was quicker or it has ended.
+        """
         token = new_token()
         return token if self._records.take(job_id, token) else None
 
@@ -136,7 +138,8 @@ class Reader:
     def read(self, job_id: str, token: str, clock: Clock, scan: RawScan | None = None) -> JobRecord:
         """Read a job that was taken (inside `reading`), and hand it out or end it; its record then.
 
-        scan: what was sent, where it is still in memory. Whatever is raised leaves the job to the caller: see `give_up`.
+        scan: what was sent, where it is still in memory. Whatever is raised leaves the job to the caller: see
+        `give_up`.
         """
         record = self._records.get(job_id)
         submission = Submission.model_validate_json(record.asked)

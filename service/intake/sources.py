@@ -69,7 +69,8 @@ def load(source: FileSource, domain: Domain, limits: Limits, sandbox: Sandbox) -
 
 
 def resolve(name: str, roots: tuple[Path, ...]) -> Path:
-    """The real path of a file or folder below a root. Links that lead out of the roots are refused, also those of frames.
+    """The real path of a file or folder below a root.
+    Links that lead out of the roots are refused, also those of frames.
 
     Raises ApiError: 403 outside the roots, whether or not anything is there; 404 where nothing is.
     """
@@ -93,8 +94,8 @@ def resolve(name: str, roots: tuple[Path, ...]) -> Path:
 def expand(scans: Sequence[str | FileSource], reading: Reading, roots: tuple[Path, ...], most: int) -> list[FileSource]:
     """The scans of a series, in the order of their numbers: a file, a folder of frames, a folder of scans, a pattern.
 
-    reading: of the scans that are named by their path alone; a folder of a beamline is one scan. Raises ApiError: 404 where a path or pattern finds
-    nothing, 403 as `resolve`, 422 for more than `most`.
+    reading: of the scans that are named by their path alone; a folder of a beamline is one scan. Raises ApiError: 404
+    where a path or pattern finds nothing, 403 as `resolve`, 422 for more than `most`.
     """
     found: list[FileSource] = []
     for scan in scans:
@@ -159,7 +160,8 @@ def _matching(pattern: str, roots: tuple[Path, ...], most: int) -> list[Path]:
 
 
 def _named(folder: Path, parts: Sequence[str], seen: set[tuple[Path, int]], looked_at: Iterator[int]) -> Iterator[Path]:
-    """What lies where the parts of a pattern lead, each folder looked into once on each level, whatever links lead to it.
+    """What lies where the parts of a pattern lead, each folder looked into once on each level,
+    whatever links lead to it.
 
     Raises ApiError where too many names would have to be looked at.
     """

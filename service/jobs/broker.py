@@ -122,7 +122,9 @@ class JobBroker(RedisBroker):
 
     @contextmanager
     def lost(self) -> Iterator[None]:
-        """Let Dramatiq take a Redis that is away, or refuses, for a lost connection: it tries again until all is well."""
+        """Let Dramatiq take a Redis that is away, or refuses, for a lost connection:
+        it tries again until all is well.
+        """
         try:
             with translated(self.client):
                 yield
@@ -222,7 +224,9 @@ class LevelConsumer(_RedisConsumer):
 
 
 class Queue:
-    """What the service does with the queue: hand out jobs that are recorded. Knows the actor by name, never imports it."""
+    """What the service does with the queue: hand out jobs that are recorded.
+    Knows the actor by name, never imports it.
+    """
 
     def __init__(self, url: str, records: Records) -> None:
         self._broker = JobBroker(url)

@@ -34,7 +34,8 @@ _REFUSALS: Final = {
     "WRONGPASS": "it does not know this user and password",
     "NOPERM": "its access rules do not allow it",
 }
-# Redis 7 begins the error of a script with the word, Redis 6 has it inside: "ERR Error running script ...: -READONLY ..."
+# Redis 7 begins the error of a script with the word, Redis 6 has it inside: "ERR Error running script ...:
+# -READONLY ..."
 _WORD: Final = re.compile(rf"(?:^|: |-)({'|'.join(_REFUSALS)})\b")
 
 
@@ -53,7 +54,9 @@ def _backoff() -> ExponentialWithJitterBackoff:
 
 
 def connect_async(url: str, *, retries: int = 2) -> redis.asyncio.Redis:
-    """The same for asyncio. One for each call: a blocking read occupies its connection, and no loop may use another's."""
+    """The same for asyncio. One for each call: a blocking read occupies its connection,
+    and no loop may use another's.
+    """
     _check(url)
     retry = AsyncRetry(_backoff(), retries)
     return redis.asyncio.Redis.from_url(url, retry=retry, socket_timeout=_SILENT_S)

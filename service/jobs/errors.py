@@ -12,7 +12,9 @@ class QueueRefusedError(QueueUnavailableError):
 
 
 class NoRedisError(InphaseError):
-    """No Redis is configured and none can be started on this machine, or the one that is configured cannot keep jobs."""
+    """No Redis is configured and none can be started on this machine, or the one that is configured cannot keep
+    jobs.
+    """
 
 
 class UnknownJobError(InphaseError):

@@ -1,4 +1,6 @@
-"""What the service does every minute or so, and when the store is full: hand out what fell between two stools, forget what is old."""
+"""What the service does every minute or so, and when the store is full:
+hand out what fell between two stools, forget what is old.
+"""
 
 import time
 from collections.abc import Callable

@@ -31,7 +31,9 @@ class ProcessDiedError(Exception):
 
     @property
     def killed(self) -> bool:
-        """Whether another hand ended it, so that the job may be innocent: the kernel for want of memory, or an operator."""
+        """Whether another hand ended it, so that the job may be innocent:
+        the kernel for want of memory, or an operator.
+        """
         return self.code == -signal.SIGKILL
 
     @property

@@ -18,7 +18,9 @@ _PATIENCE_S: Final = 0.03  # an answer that takes longer is for the next one who
 
 @dataclass(frozen=True)
 class Beat:
-    """What Redis said last. up: it answers and takes jobs. refused: it answers and takes none. why: where it is not up."""
+    """What Redis said last. up: it answers and takes jobs. refused: it answers and takes none. why:
+    where it is not up.
+    """
 
     up: bool
     refused: bool = False
@@ -56,7 +58,8 @@ class Pulse:
     async def _beat(self) -> Beat:
         try:
             with translated():
-                # refused where a write that needs memory is; an empty piece leaves nothing, neither in memory nor on disk
+                # refused where a write that needs memory is;
+                # an empty piece leaves nothing, neither in memory nor on disk
                 await self._client.setrange(f"{PREFIX}pulse", 0, "")
                 check_policy(await self._memory())
         except (QueueRefusedError, NoRedisError) as error:

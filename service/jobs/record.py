@@ -1,7 +1,7 @@
 """A job's state in Redis: what was asked, how far it is, how it ended. Every change is one script, so it happens whole.
 
 Keys, all below `inphase:`; times are the Redis server's, so hosts need not agree on a clock:
-    job:<id>             hash: state, reason, attempt, deliveries, ..., document (the JSON of service.document.JobDocument),
+    job:<id>             hash: state, reason, attempt, deliveries, ..., document (JSON of service.document.JobDocument),
                          asked (what its sender asked for, until its data are read), revisions (JSON)
     job:<id>:events      stream of state changes and progress, the last few hundred: server-sent events replay from it
     jobs, jobs:<state>, jobs:owner:<owner>, jobs:series:<id>
@@ -86,7 +86,9 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class Repeatable:
-    """A submission that its sender may repeat. key: of the header Idempotency-Key. digest: of everything that was asked."""
+    """A submission that its sender may repeat. key: of the header Idempotency-Key. digest:
+    of everything that was asked.
+    """
 
     key: str
     digest: str
@@ -158,8 +160,8 @@ class Records:
     """The records of all jobs.
 
     The methods block for about 0.1 ms (a few ms where Redis syncs its file); asyncio code calls them in a thread.
-    `wait` and `follow` are coroutines. Raises QueueUnavailableError where Redis does not answer, QueueRefusedError where it
-    refuses for now, UnknownJobError for an id that does not exist.
+    `wait` and `follow` are coroutines. Raises QueueUnavailableError where Redis does not answer, QueueRefusedError
+    where it refuses for now, UnknownJobError for an id that does not exist.
     """
 
     def __init__(self, url: str, *, retries: int = 2) -> None:
@@ -227,7 +229,8 @@ class Records:
             return self._client.zcard(f"{PREFIX}unread:{priority}")
 
     def take(self, job_id: str, reader: str) -> bool:
-        """Begin to read the data of an accepted job. False where it is not accepted any more, or has ended its readers too often.
+        """Begin to read the data of an accepted job.
+        False where it is not accepted any more, or has ended its readers too often.
 
         reader: new for every call, so that two threads never read the same job; whoever reads for long says so
         (`announce_readers`), else the job is taken for lost (`reclaim`).
@@ -261,7 +264,9 @@ class Records:
         kind: str = "network",
         result: str = "",
     ) -> bool:
-        """End a job that needs no worker, or cannot be read. kind: of its only revision. False where it is not this reader's."""
+        """End a job that needs no worker, or cannot be read. kind: of its only revision.
+        False where it is not this reader's.
+        """
         args = (job_id, reader, state.value, reason, document or b"", fingerprint, kind, result)
         return bool(self._run("conclude", *args))
 
@@ -278,7 +283,9 @@ class Records:
         return bool(self._run("discard", job_id, reader, reason))
 
     def replayed(self, owner: str, repeatable: Repeatable) -> JobRecord | None:
-        """The job of the same request with the same key, where there is one. Raises KeyReusedError for another request."""
+        """The job of the same request with the same key, where there is one.
+        Raises KeyReusedError for another request.
+        """
         with translated(self._client):
             digest, job_id = cast(list[bytes | None], self._client.hmget(repeatable.slot(owner), "request", "job"))
         if digest is None or job_id is None:
@@ -352,7 +359,8 @@ class Records:
             return self._client.zcard(f"{PREFIX}jobs:{state}")
 
     def request_cancel(self, job_id: str) -> JobState:
-        """Cancel. A queued job is cancelled when this returns; a running one when its worker has seen it (still RUNNING here).
+        """Cancel. A queued job is cancelled when this returns;
+        a running one when its worker has seen it (still RUNNING here).
 
         A job that has ended stays as it is: its state is returned. Asking twice changes nothing.
         """
@@ -365,7 +373,8 @@ class Records:
         """Start an attempt and return its number, or None where there is nothing to do.
 
         Nothing is to do where the job has ended or expired, where another message stands for it by now, where its
-        cancellation was requested, and where it has ended its worker process MAX_DELIVERIES times: it fails as poisoned.
+        cancellation was requested, and where it has ended its worker process MAX_DELIVERIES times: it fails as
+        poisoned.
         """
         return cast(int | None, self._run("claim", job_id, message_id, worker, MAX_DELIVERIES))
 
@@ -396,7 +405,9 @@ class Records:
         return bool(self._run("release", job_id, attempt, blame))
 
     def should_stop(self, job_id: str, attempt: int) -> str:
-        """Why an attempt should stop: "cancelled", "stale" (another attempt runs, or the job is gone), or "" to go on."""
+        """Why an attempt should stop: "cancelled", "stale" (another attempt runs, or the job is gone),
+        or "" to go on.
+        """
         with translated(self._client):
             state, current, cancel = cast(
                 list[bytes | None], self._client.hmget(job_key(job_id), "state", "attempt", "cancel")
@@ -406,7 +417,9 @@ class Records:
         return "cancelled" if cancel else ""
 
     def assign(self, job_id: str, message_id: str) -> None:
-        """Note which message stands for the job: deliveries of any other are dropped, so a job has one message at a time."""
+        """Note which message stands for the job: deliveries of any other are dropped,
+        so a job has one message at a time.
+        """
         self._run("assign", job_id, message_id)
 
     def message_of(self, job_id: str) -> str:

@@ -21,7 +21,8 @@ _KEY: Final = f"{PREFIX}series"
 
 @dataclass(frozen=True)
 class SeriesRecord:
-    """One series as Redis knows it. created: seconds since the epoch. order: JSON of what was asked, its scans included.
+    """One series as Redis knows it. created: seconds since the epoch. order:
+    JSON of what was asked, its scans included.
 
     jobs: scan -> job id.
     """
@@ -41,7 +42,9 @@ class SeriesRecord:
 
 
 class SeriesRecords:
-    """The records of all series. Blocks and raises as `service.jobs.record.Records`; UnknownSeriesError for an unknown id."""
+    """The records of all series. Blocks and raises as `service.jobs.record.Records`;
+    UnknownSeriesError for an unknown id.
+    """
 
     def __init__(self, url: str) -> None:
         self._client = connect(url)
@@ -59,7 +62,8 @@ class SeriesRecords:
             )
         if what == b"conflict":
             raise KeyReusedError(
-                f"this Idempotency-Key came before with another request, which became series {found.decode()}: use a new key"
+                f"this Idempotency-Key came before with another request, which became series {found.decode()}: use a "
+                "new key"
             )
         return self.get(found.decode())
 

@@ -7,8 +7,8 @@ from enum import StrEnum
 class JobState(StrEnum):
     """accepted -> reading -> queued -> running -> succeeded, failed or cancelled.
 
-    A job is recorded before its data are read. One whose reader dies is read again; a running one whose worker dies runs
-    again, as a new attempt. What needs no worker ends from reading.
+    A job is recorded before its data are read. One whose reader dies is read again; a running one whose worker dies
+    runs again, as a new attempt. What needs no worker ends from reading.
     """
 
     ACCEPTED = "accepted"

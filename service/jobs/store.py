@@ -1,4 +1,5 @@
-"""The arrays of jobs on disk, one folder a job. Arrays never travel through Redis: messages carry ids, the store has the rest.
+"""The arrays of jobs on disk, one folder a job. Arrays never travel through Redis:
+messages carry ids, the store has the rest.
 
 The folder may be shared between hosts: a file appears under its name complete or not at all.
 """
@@ -63,8 +64,8 @@ class Store:
 
         Replaces an earlier group of this name in one step; with replace=False StoreError where there is one, also where
         two write at the same moment. Raises StoreFullError where there is no room, and leaves
-        neither a part of the file nor an empty folder then. durable: False does not wait for the disk; after a power cut
-        the group may be damaged, which `read` notices.
+        neither a part of the file nor an empty folder then. durable: False does not wait for the disk; after a power
+        cut the group may be damaged, which `read` notices.
         """
         path = self.path(job_id, name)
         new_folder = not path.parent.exists()
@@ -226,7 +227,9 @@ class Store:
         return sum(job.nbytes for job in self.jobs())
 
     def admit(self, nbytes: int) -> None:
-        """Raise StoreFullError unless `nbytes` more fit under `max_bytes` and on the disk. Ask before accepting a job."""
+        """Raise StoreFullError unless `nbytes` more fit under `max_bytes` and on the disk.
+        Ask before accepting a job.
+        """
         free = shutil.disk_usage(self.root).free
         if nbytes > free:
             raise StoreFullError(f"the disk of {self.root} has {free} bytes left, {nbytes} are needed")
@@ -237,7 +240,8 @@ class Store:
             )
 
     def expire(self, *, max_age_s: float, deletable: Callable[[str], bool], room: int = 0) -> list[str]:
-        """Delete jobs older than `max_age_s`, then the oldest until `room` more bytes fit under `max_bytes` and on the disk.
+        """Delete jobs older than `max_age_s`, then the oldest until `room` more bytes fit under `max_bytes` and on the
+        disk.
 
         deletable: says whether a job has ended. Others are never touched. Returns the ids deleted.
         """

@@ -1,6 +1,7 @@
 """What a reading process leaves in its memory file, and how that is looked at by those who do not trust it.
 
-The file: arrays, each at a multiple of 64 bytes; the record as JSON; and at its end the place and the length of the record.
+The file: arrays, each at a multiple of 64 bytes; the record as JSON; and at its end the place and the length of the
+record.
 """
 
 import math

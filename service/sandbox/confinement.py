@@ -1,7 +1,7 @@
 """What a reading process gives up before it opens anything. What the kernel does not offer is told, not assumed.
 
-Nothing here is in the standard library: Landlock (which files), seccomp (which calls), namespaces and capabilities are asked
-of the kernel by the numbers of its calls.
+Nothing here is in the standard library: Landlock (which files), seccomp (which calls), namespaces and capabilities are
+asked of the kernel by the numbers of its calls.
 """
 
 import ctypes
@@ -59,7 +59,8 @@ class _Calls:
     refused: tuple[int, ...]
 
 
-# sockets; processes and programs; signals and memory of others; shared memory, queues; mounts, namespaces; the kernel's own
+# sockets; processes and programs; signals and memory of others; shared memory, queues; mounts, namespaces;
+# the kernel's own
 _CALLS: Final = {
     "x86_64": _Calls(
         0xC000003E, 56, 435,
@@ -78,7 +79,8 @@ _CALLS: Final = {
 class Protections:
     """What the kernel enforces on reading processes here, beside limits on memory, processor, time and files.
 
-    landlock: the version of Landlock by which only the data roots can be read and nothing can be written; 0: not offered.
+    landlock: the version of Landlock by which only the data roots can be read and nothing can be written; 0: not
+    offered.
     seccomp: whether sockets, processes and programs are refused. network_namespace: whether there is no network at all.
     """
 
@@ -101,7 +103,8 @@ def landlock_version() -> int:
 def confine(folders: Iterable[Path], protections: Protections, parent: int) -> None:
     """Give up everything that reading does not need. Raises OSError where the kernel refuses what it offers.
 
-    folders: what may be opened, and nothing else beside the interpreter and its libraries. parent: with which this process ends.
+    folders: what may be opened, and nothing else beside the interpreter and its libraries. parent: with which this
+    process ends.
     """
     _require(_LIBC.prctl(_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
     if os.getppid() != parent:

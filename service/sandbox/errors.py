@@ -4,7 +4,9 @@ from inphase.errors import DataError, InphaseError
 
 
 class SandboxError(DataError):
-    """The process that read the data crashed, or took too long: the data are damaged, hostile, or too much for the limits."""
+    """The process that read the data crashed, or took too long:
+    the data are damaged, hostile, or too much for the limits.
+    """
 
 
 class SandboxUnavailableError(InphaseError):

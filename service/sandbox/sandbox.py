@@ -1,7 +1,8 @@
-"""Reads measurements in processes that may die: one for each reading, forked from a warm template (service.sandbox.template).
+"""Reads measurements in processes that may die: one for each reading, forked from a warm template
+(service.sandbox.template).
 
-Nothing that a stranger has written is opened by the process that uses this. What comes back are arrays in a memory file that
-nobody can change any more, and a record that is checked (service.sandbox.answer).
+Nothing that a stranger has written is opened by the process that uses this. What comes back are arrays in a memory file
+that nobody can change any more, and a record that is checked (service.sandbox.answer).
 """
 
 import contextlib
@@ -150,14 +151,17 @@ class Sandbox:
         return self._protections
 
     def read(self, order: FileOrder) -> RawScan:
-        """A measurement from files. Raises DataError and TooLargeError as inphase.formats does, SandboxUnavailableError."""
+        """A measurement from files. Raises DataError and TooLargeError as inphase.formats does,
+        SandboxUnavailableError.
+        """
         terms = self._terms(order.limits.max_bytes, _stored_bytes(order))
         return self._scan(order, terms, _of_file(order))
 
     def read_body(self, order: BodyOrder, body: int, admit: Callable[[int], None]) -> RawScan:
         """A measurement from an npz archive in a memory file.
 
-        admit: called with the bytes of its arrays before they are unpacked; what it raises ends the reading. Raises as `read`.
+        admit: called with the bytes of its arrays before they are unpacked; what it raises ends the reading. Raises as
+        `read`.
         """
         length = os.fstat(body).st_size
         identity = _of_body(body) if self._killers.include_body(length) else None

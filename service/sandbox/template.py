@@ -1,11 +1,12 @@
-"""The template: a warm process with one thread that forks reading processes, and never opens a file of anybody's itself.
+"""The template: a warm process with one thread that forks reading processes,
+and never opens a file of anybody's itself.
 
-Run as `python -m service.sandbox.template <file descriptor>`; service.sandbox.sandbox has the other end of the socket. It is
-told first which folders may be read, and answers with what is enforced. An order comes with three descriptors: the memory
-file for the answer, a channel, and the body, or the memory file again where there is none. It goes to a process that was
-forked and confined before, so that nobody waits for that; the next one is forked behind it. On the channel the template
-tells how to end the reading process (BEGAN, with a descriptor of it) and how it ended; the process itself what a body
-DECLARES, and waits for a word, and when it is DONE. When the socket closes, all end.
+Run as `python -m service.sandbox.template <file descriptor>`; service.sandbox.sandbox has the other end of the socket.
+It is told first which folders may be read, and answers with what is enforced. An order comes with three descriptors:
+the memory file for the answer, a channel, and the body, or the memory file again where there is none. It goes to a
+process that was forked and confined before, so that nobody waits for that; the next one is forked behind it. On the
+channel the template tells how to end the reading process (BEGAN, with a descriptor of it) and how it ended; the process
+itself what a body DECLARES, and waits for a word, and when it is DONE. When the socket closes, all end.
 """
 
 import contextlib

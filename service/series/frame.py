@@ -1,4 +1,6 @@
-"""The common frame of a series: the twin, the place and the phase of its first trustworthy result (docs/decisions/0015)."""
+"""The common frame of a series: the twin, the place and the phase of its first trustworthy result
+(docs/decisions/0015).
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -23,7 +23,8 @@ from service.sandbox.errors import SandboxUnavailableError
 EXPECTED = {
     TooLargeError: 413, DataError: 422, RecipeError: 422, UnknownModelError: 404, ModelError: 503,
     UnknownSeriesError: 404, UnknownJobError: 404, KeyReusedError: 422, DocumentError: 500, QueueUnavailableError: 503,
-    NoRedisError: 503, SandboxUnavailableError: 503, StoreFullError: 507, StoreCorruptError: 500, StoreError: 404, CancelledError: 409,
+    NoRedisError: 503, SandboxUnavailableError: 503, StoreFullError: 507, StoreCorruptError: 500, StoreError: 404,
+    CancelledError: 409,
 }  # fmt: skip
 
 

@@ -71,7 +71,9 @@ def test_links_in_roots_are_resolved(tmp_path: Path) -> None:
 
 
 def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Files of INPHASE_SECRETS_DIR set what bears their name, others are left alone, and the environment wins over them."""
+    """Files of INPHASE_SECRETS_DIR set what bears their name, others are left alone,
+    and the environment wins over them.
+    """
     (tmp_path / "inphase_api_key").write_text("0123456789abcdefghij\n")
     (tmp_path / "inphase_redis_password").write_text("from the file\n")
     (tmp_path / "somebody_elses").write_text("x")

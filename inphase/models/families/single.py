@@ -11,7 +11,9 @@ from inphase.pattern import Pattern
 
 
 def features(card: Card, pattern: Pattern, free: NDArray[np.bool_] | None) -> Tensors:
-    """The card's inputs for a pattern on its grid. Raises DataError where the network was not made for such a pattern."""
+    """The card's inputs for a pattern on its grid.
+    Raises DataError where the network was not made for such a pattern.
+    """
     if pattern.domain.value not in card.domain:
         raise DataError(
             f"model {card.name}@{card.version} takes {' or '.join(card.domain)}, not {pattern.domain.value}: "

@@ -12,7 +12,9 @@ SHAPE = (10, 8, 6)
 
 @pytest.fixture
 def arrays() -> dict[str, np.ndarray]:
-    """A small result on an orthogonal grid; no symmetry and unequal sides, so that no mistaken axis or sign goes unseen."""
+    """A small result on an orthogonal grid; no symmetry and unequal sides,
+    so that no mistaken axis or sign goes unseen.
+    """
     rng = np.random.default_rng(1)
     field = (rng.normal(size=SHAPE) + 1j * rng.normal(size=SHAPE)).astype(np.complex64)
     return {

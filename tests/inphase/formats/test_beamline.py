@@ -104,7 +104,9 @@ def test_names_that_try_a_pattern(tmp_path: Path) -> None:
 
 
 def test_links_that_multiply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A group that holds itself a hundred times, against a path of wildcards: refused after a bounded number of names."""
+    """A group that holds itself a hundred times, against a path of wildcards:
+    refused after a bounded number of names.
+    """
     (tmp_path / "mine.yaml").write_text(MINE.replace("scan_{scan:03d}/det", "*/*/*/*/*/*/det"))
     with h5py.File(tmp_path / "a.h5", "w") as file:
         for index in range(100):

@@ -1,4 +1,6 @@
-"""What a small file can ask for without end comes to an end: links, virtual datasets, pages, headers, texts, numbers."""
+"""What a small file can ask for without end comes to an end:
+links, virtual datasets, pages, headers, texts, numbers.
+"""
 
 import io
 import struct
@@ -23,7 +25,9 @@ COUNTS = np.random.default_rng(1).poisson(3, (4, 8, 10)).astype(np.uint16)
 
 
 def test_soft_links_that_double_at_each_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each link passes twice through the one before, 30 times over: a thousand million steps, of which few are taken."""
+    """Each link passes twice through the one before, 30 times over:
+    a thousand million steps, of which few are taken.
+    """
     monkeypatch.setattr(tree, "_MAX_STEPS", 5000)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["data"] = COUNTS

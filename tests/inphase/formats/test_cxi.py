@@ -188,7 +188,9 @@ def test_exact_paths_of_a_result(tmp_path: Path, arrays: dict[str, np.ndarray]) 
 
 
 def test_far_field_of_the_file_is_the_measurement(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """With numpy's transform and its sign, as PyNX has them, the object gives the measured intensity of the same file."""
+    """With numpy's transform and its sign, as PyNX has them, the object gives the measured intensity of the same
+    file.
+    """
     write_result(tmp_path / "r.cxi", arrays)
     with h5py.File(tmp_path / "r.cxi") as file:
         far = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(file["entry_1/image_1/data"][()]), norm="ortho"))

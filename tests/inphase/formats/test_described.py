@@ -91,8 +91,8 @@ def p10(folder: Path) -> Path:
     rows = "\n".join(f" {value:.6f} {i}" for i, value in enumerate(np.asarray(angles.pop("om"))))
     parameters = "\n".join(f"{name} = {value}" for name, value in angles.items())
     (folder / "S1_00007" / "S1_00007.fio").write_text(
-        f"!\n! Comments\n!\n%c\nascan om\nuser x\n!\n%p\nfmbenergy = {ENERGY * 1e3}\nsample = gold\nom = 3.0\n{parameters}\n"
-        f"!\n%d\n Col 1 om DOUBLE\n Col 2 exp_t01 DOUBLE\n{rows}\n"
+        f"!\n! Comments\n!\n%c\nascan om\nuser x\n!\n%p\nfmbenergy = {ENERGY * 1e3}\nsample = gold\nom = "
+        f"3.0\n{parameters}\n!\n%d\n Col 1 om DOUBLE\n Col 2 exp_t01 DOUBLE\n{rows}\n"
     )
     return path
 
@@ -179,7 +179,9 @@ def test_frames_and_geometry_of_each_layout(tmp_path: Path, name: str) -> None:
 
 
 def test_34idc_real_scan(real_data: Path) -> None:
-    """The folder of scan 54, its number in the frames' names, the SPEC file beside it: Au (111) within the header's 1 %."""
+    """The folder of scan 54, its number in the frames' names, the SPEC file beside it:
+    Au (111) within the header's 1 %.
+    """
     scan = read(real_data / "aps34idc_scan54" / "raw_tif", beamline="34-ID-C")
     assert scan.array.shape == (201, 256, 256)
     assert scan.geometry is not None
@@ -339,7 +341,9 @@ def test_folder_with_a_spec_file(tmp_path: Path) -> None:
 
 
 def test_every_builtin_is_tested() -> None:
-    """A description without a file of its layout here would be a guess; ID27's frames are ID01's with another detector."""
+    """A description without a file of its layout here would be a guess;
+    ID27's frames are ID01's with another detector.
+    """
     assert {beamline.name for beamline in builtin().values()} == {*WRITERS, "34-ID-C", "ID27"}
 
 
@@ -362,9 +366,17 @@ def test_id27_needs_the_direct_beam(tmp_path: Path) -> None:
 
 # where each layout has room for another circle's positions, of the sample and of the detector
 FURTHER = {
-    "ID01": {"phi": "S1_7.1/measurement/phi", "delta": "S1_7.1/measurement/delta", "nu": "S1_7.1/instrument/positioners/nu"},
+    "ID01": {
+        "phi": "S1_7.1/measurement/phi",
+        "delta": "S1_7.1/measurement/delta",
+        "nu": "S1_7.1/instrument/positioners/nu",
+    },
     "P10": {"phi": "", "del": "", "gam": ""},
-    "NanoMAX": {"gonphi": "entry/measurement/gonphi", "delta": "entry/measurement/delta", "gamma": "entry/snapshots/post_scan/gamma"},
+    "NanoMAX": {
+        "gonphi": "entry/measurement/gonphi",
+        "delta": "entry/measurement/delta",
+        "gamma": "entry/snapshots/post_scan/gamma",
+    },
     "SIXS": {
         name: f"com/SIXS/i14-c-cx1-ex-med-v-dif-group.1/i14-c-cx1-ex-med-v-{name}/position"
         for name in ("omega", "delta", "gamma")
@@ -413,8 +425,9 @@ def read_built(path: Path, name: str) -> RawScan:
     ("name", "circle"), [(name, circle) for name, circles in FURTHER.items() for circle in circles]
 )
 def test_a_second_circle_counts(tmp_path: Path, name: str, circle: str) -> None:
-    """Every layout, a circle of the sample or of the detector that moves with the scanned one: q and its steps at the peak as
-    matrices give them frame by frame."""
+    """Every layout, a circle of the sample or of the detector that moves with the scanned one: q and its steps at the
+    peak as matrices give them frame by frame.
+    """
     path = WRITERS[name](tmp_path)
     step = -1.7 * STEP
     record(path, name, circle, ANGLES[name][circle] + step * (np.arange(N) - N // 2))
@@ -457,7 +470,9 @@ def test_a_circle_that_trembles_or_jumps(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["SIXS", "CRISTAL"])
 def test_an_actuator_that_may_be_anything(tmp_path: Path, name: str) -> None:
-    """A second actuator moves and the file does not say which circle it is: no geometry, with the reason; at rest it is none."""
+    """A second actuator moves and the file does not say which circle it is: no geometry, with the reason;
+    at rest it is none.
+    """
     path = WRITERS[name](tmp_path)
     folder = "com/scan_data" if name == "SIXS" else "exp_0007/scan_data"
     with h5py.File(path, "a") as file:
@@ -533,8 +548,9 @@ def test_a_scan_of_the_wavelength(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FURTHER)
 @pytest.mark.parametrize("filled", [True, False])
 def test_a_scan_that_was_stopped(tmp_path: Path, name: str, filled: bool) -> None:
-    """Six positions for eight frames: two frames without counts were not measured; two with counts are too many to believe that
-    the positions are theirs."""
+    """Six positions for eight frames: two frames without counts were not measured; two with counts are too many to
+    believe that the positions are theirs.
+    """
     path = WRITERS[name](tmp_path)
     counts = frames(7)
     counts[6:] = counts[6:] if filled else 0

@@ -43,7 +43,9 @@ def test_a_counter_of_ten_bits(tmp_path: Path, name: str, level: float) -> None:
 
 
 def test_the_depth_of_one_readout_bounds_no_sum_of_readouts(tmp_path: Path) -> None:
-    """12 bits of readout, counts above 4095: images are summed. 12 bits and far fewer counts: nothing stands at the end."""
+    """12 bits of readout, counts above 4095: images are summed. 12 bits and far fewer counts:
+    nothing stands at the end.
+    """
     summed = VOLUME.copy()
     summed[5, 3, 2:5] = 4095, 6000, 9000
     assert scan_with(
@@ -62,7 +64,9 @@ def test_a_cutoff_that_the_counts_pass_is_not_that_of_the_image(tmp_path: Path) 
 
 
 def test_marks_of_bad_pixels_pass_no_cutoff(tmp_path: Path) -> None:
-    """A pixel that is marked in every frame, by the mask, or by the type's largest number says nothing of the counter."""
+    """A pixel that is marked in every frame, by the mask, or by the type's largest number says nothing of the
+    counter.
+    """
     marked, mask = VOLUME.copy(), np.zeros(VOLUME.shape[1:], np.uint32)
     marked[:, 0, 0] = 123456  # some mark, in every frame
     marked[2:9, 1, 1], mask[1, 1] = 777777, 8

@@ -168,7 +168,9 @@ def test_missing_eiger_file_is_named(tmp_path: Path, number: int) -> None:
 
 
 def test_an_aborted_eiger_run_gives_the_frames_that_exist(tmp_path: Path) -> None:
-    """The master links what was planned: without the last files the frames of the first ones are the scan, and that is said."""
+    """The master links what was planned: without the last files the frames of the first ones are the scan,
+    and that is said.
+    """
     master = eiger(tmp_path, pieces=5)
     for number in (4, 5):
         (tmp_path / f"data_{number:06d}.h5").unlink()

@@ -61,7 +61,9 @@ def test_noise_on_what_moves() -> None:
 
 @pytest.mark.parametrize("name", ["theta", "delta", "phi"])
 def test_unequal_steps_are_refused(name: str) -> None:
-    """A circle that jumps forth and back, whether it is the one that was meant to move or another; set, it stood still."""
+    """A circle that jumps forth and back, whether it is the one that was meant to move or another;
+    set, it stood still.
+    """
     jumping = np.where(INDEX % 7 == 3, 0.05, 0.0) + (THETA if name == "theta" else 0.0)
     with pytest.raises(DataError, match=f"test: '{name}' does not move in equal steps: point .*--set {name}="):
         of(**{name: jumping})

@@ -72,7 +72,9 @@ def test_impossible_geometry_is_refused(tmp_path: Path, steps: np.ndarray) -> No
 
 
 def test_a_measurement_keeps_its_geometry(tmp_path: Path) -> None:
-    """Steps, Q and the sample's rotation come back from what is sent to a service; a rotation that is none is refused."""
+    """Steps, Q and the sample's rotation come back from what is sent to a service;
+    a rotation that is none is refused.
+    """
     turned = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     sent = RawScan(VOLUME, Geometry(np.diag([1e6, 2e6, 4e6]), np.array([0.0, 1e10, 0.0]), turned), "a", "all")
     (tmp_path / "a.npz").write_bytes(encode(sent))
@@ -99,7 +101,9 @@ def test_every_truncation_is_found(tmp_path: Path, save: object) -> None:
 
 
 def test_bit_flips_are_found_or_harmless(tmp_path: Path) -> None:
-    """A damaged byte gives the right array or a DataError, never another exception and never wrong counts (the archive has a checksum)."""
+    """A damaged byte gives the right array or a DataError, never another exception and never wrong counts (the
+    archive has a checksum).
+    """
     stream = io.BytesIO()
     np.savez_compressed(stream, data=VOLUME)
     whole = bytearray(stream.getvalue())

@@ -33,7 +33,9 @@ def test_a_missing_frame_and_one_that_is_there_twice_are_named(tmp_path: Path) -
 
 
 def test_of_several_sequences_one_is_named(tmp_path: Path) -> None:
-    """Two of about the same length are refused until the beginning of the names decides; a much shorter one is not meant."""
+    """Two of about the same length are refused until the beginning of the names decides;
+    a much shorter one is not meant.
+    """
     touch(tmp_path, "a_1.tif", "a_2.tif", "b_1.tif", "b_2.tif")
     with pytest.raises(DataError, match="several sequences of frames"):
         find(tmp_path, (".tif",), None, "TIFF")

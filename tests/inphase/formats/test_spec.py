@@ -36,7 +36,9 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_scan_54(real_data: Path) -> None:
-    """The header of the real scan, with the numbers that silx 3.1.3 reads from it: labels, sums of data and of positions."""
+    """The header of the real scan, with the numbers that silx 3.1.3 reads from it:
+    labels, sums of data and of positions.
+    """
     path = real_data / "aps34idc_scan54" / "scan54.spec"
     assert scan_numbers(path) == [53, 54, 55]
     found = read_scan(path, 54)
@@ -57,8 +59,9 @@ def test_scan_54(real_data: Path) -> None:
 
 
 def test_a_region_of_interest_moves_the_direct_beam(tmp_path: Path) -> None:
-    """Columns 128 to 192 and rows 16 to 48 of the chip: its pixel (256, 256) lies 224 rows and 96 columns from the frames'
-    centre. Motor names hold single blanks; the scanned angle is that of the frame N // 2."""
+    """Columns 128 to 192 and rows 16 to 48 of the chip: its pixel (256, 256) lies 224 rows and 96 columns from the
+    frames' centre. Motor names hold single blanks; the scanned angle is that of the frame N // 2.
+    """
     found = read_scan(written(tmp_path, HEADER + scan(start=0.2)), 7)
     assert found.roi == ((16, 48), (128, 192))
     assert found.motors["Tip Tilt"] == 7.0
@@ -163,7 +166,9 @@ def test_names_in_every_scan(tmp_path: Path) -> None:
     ],
 )
 def test_positions_without_names(tmp_path: Path, old: str, new: str, message: str) -> None:
-    """A motor was added in between: which position is whose is not guessed, though names with a blank would make it fit."""
+    """A motor was added in between: which position is whose is not guessed,
+    though names with a blank would make it fit.
+    """
     found = read_scan(written(tmp_path, HEADER + scan().replace(old, new)), 7)
     assert found.motors == {}
     with pytest.raises(DataError, match=message):
@@ -255,8 +260,9 @@ def test_a_scan_of_the_energy(tmp_path: Path) -> None:
 
 
 def test_other_headers_do_not_stand_in_the_way(tmp_path: Path) -> None:
-    """A scan whose header is damaged is passed over; a number with a decimal is the number before it; a file that was opened
-    three times has the names of each time."""
+    """A scan whose header is damaged is passed over; a number with a decimal is the number before it; a file that was
+    opened three times has the names of each time.
+    """
     again = HEADER.replace("Gamma", "Nu").replace("gam", "nu")
     text = (
         HEADER + scan(6) + "#S seven ascan\n#L a\n1\n" + again + scan(5) + HEADER + scan().replace("#S 7 ", "#S 7.2  ")

@@ -1,4 +1,6 @@
-"""Placeholders of paths: filled in, matched as regular expressions would, in time that does not explode, and refused."""
+"""Placeholders of paths: filled in, matched as regular expressions would, in time that does not explode,
+and refused.
+"""
 
 import random
 import re
@@ -95,7 +97,9 @@ def test_names_match_as_regular_expressions_do() -> None:
 
 @pytest.mark.parametrize("text", ["*a*a*a*ac", "{sample}a{detector}a*a*ac", "{scan}{sample}{scan}a*c"])
 def test_a_name_of_one_letter_takes_no_time(text: str) -> None:
-    """200 names of 243 letters, which a regular expression divides in 10 to the 9 ways each, take less than a second of CPU."""
+    """200 names of 243 letters, which a regular expression divides in 10 to the 9 ways each,
+    take less than a second of CPU.
+    """
     begun = time.process_time()
     assert all(template.matched(text, f"{'a' * 240}{number:03d}", {}) is None for number in range(200))
     assert time.process_time() - begun < 1.0

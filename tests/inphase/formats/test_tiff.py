@@ -62,7 +62,9 @@ def test_stack(tmp_path: Path, options: dict[str, object]) -> None:
     "options", [{}, {"imagej": True}, {"metadata": None}, {"metadata": None, "compression": "zlib"}]
 )
 def test_every_truncation_of_a_stack_is_found(tmp_path: Path, options: dict[str, object]) -> None:
-    """A stack cut anywhere is an error or the whole stack (only trailing bytes lost): never fewer pages, never zeros."""
+    """A stack cut anywhere is an error or the whole stack (only trailing bytes lost):
+    never fewer pages, never zeros.
+    """
     stack = STACK[:5, :6, :7].astype(np.uint16)
     stream = io.BytesIO()
     tifffile.imwrite(stream, stack, **options)
@@ -188,7 +190,9 @@ def test_folder_above_the_limit(tmp_path: Path) -> None:
 
 
 def test_real_rocking_curve(real_data: Path) -> None:
-    """Scan 54: 201 frames equal to the archive of the same scan, peak where its README says, in under 2 s (0.3 s measured)."""
+    """Scan 54: 201 frames equal to the archive of the same scan, peak where its README says,
+    in under 2 s (0.3 s measured).
+    """
     begin = time.perf_counter()
     scan = read(real_data / "aps34idc_scan54" / "raw_tif")
     elapsed = time.perf_counter() - begin

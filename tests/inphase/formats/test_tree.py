@@ -29,7 +29,9 @@ def master(folder: Path) -> Path:
 
 
 def test_the_links_of_a_linked_master_start_at_the_real_file(tmp_path: Path) -> None:
-    """Only the master is linked into the working folder, over two levels and a linked folder: the data lie beside the real one."""
+    """Only the master is linked into the working folder, over two levels and a linked folder:
+    the data lie beside the real one.
+    """
     master(tmp_path / "raw")
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "first.h5").symlink_to("../raw/run_master.h5")

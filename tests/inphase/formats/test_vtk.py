@@ -78,7 +78,9 @@ def test_without_geometry_a_voxel_is_the_unit(tmp_path: Path, arrays: dict[str, 
 
 
 def ball(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A Gaussian density of 6 nm around a point off the centre, with a phase that grows along x, on the sheared grid."""
+    """A Gaussian density of 6 nm around a point off the centre, with a phase that grows along x,
+    on the sheared grid.
+    """
     shape = (40, 36, 32)
     index = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in shape), indexing="ij"), axis=-1)
     r = index @ SHEARED * 1e9
@@ -97,7 +99,9 @@ def density(r: np.ndarray) -> np.ndarray:
 
 
 def test_vti_of_a_sheared_grid_is_where_it_belongs(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Brought onto cubic voxels, the density at every place VTK gives is the analytic one; so is the phase's gradient."""
+    """Brought onto cubic voxels, the density at every place VTK gives is the analytic one;
+    so is the phase's gradient.
+    """
     write_result(tmp_path / "r.vti", ball(arrays))
     data = opened(vtkXMLImageDataReader(), tmp_path / "r.vti")
     shape = data.GetDimensions()[::-1]

@@ -95,7 +95,9 @@ def test_npz_round_trip(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def test_the_coherence_kernel_comes_along(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Where light was not coherent the object alone no longer gives the chi2: npz, MATLAB and CXI hold what blurs its far field."""
+    """Where light was not coherent the object alone no longer gives the chi2:
+    npz, MATLAB and CXI hold what blurs its far field.
+    """
     kernel = np.random.default_rng(2).random((3, 5, 7), np.float32)
     for ending in ("npz", "mat", "cxi"):
         write_result(tmp_path / f"r.{ending}", arrays | {"coherence_kernel": kernel})

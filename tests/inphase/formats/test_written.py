@@ -25,7 +25,9 @@ def masked_frames(scan: RawScan) -> list[int]:
 @pytest.mark.parametrize("chunk", [(1, 7, 8), (1, 3, 5), (3, 7, 8)])
 @pytest.mark.parametrize("extra", [{}, {"compression": "gzip"}, {"fillvalue": 77}])
 def test_frames_that_were_never_written(tmp_path: Path, chunk: tuple[int, int, int], extra: dict[str, object]) -> None:
-    """Laid out for twelve frames: three in the middle were lost, and the run was stopped after nine. The tail is cut."""
+    """Laid out for twelve frames: three in the middle were lost, and the run was stopped after nine.
+    The tail is cut.
+    """
     with h5py.File(tmp_path / "a.h5", "w") as file:
         data = file.create_dataset("data", VOLUME.shape, "u4", chunks=chunk, **extra)
         data[:3], data[6:9] = VOLUME[:3], VOLUME[6:9]
@@ -73,7 +75,9 @@ def virtual(
 
 
 def test_interleaved_virtual_sources(tmp_path: Path) -> None:
-    """Two writers take every second frame; the second one was stopped early, so that its last frames were never written."""
+    """Two writers take every second frame; the second one was stopped early,
+    so that its last frames were never written.
+    """
     path = virtual(tmp_path, [VOLUME[0::2], VOLUME[1::2]], [np.s_[0::2], np.s_[1::2]])
     scan = read(path)
     assert np.array_equal(scan.array, VOLUME)

@@ -1,4 +1,6 @@
-"""Faceted crystals and their far fields, written for these tests alone: the training simulator is not used to test with."""
+"""Faceted crystals and their far fields, written for these tests alone:
+the training simulator is not used to test with.
+"""
 
 from dataclasses import dataclass
 from itertools import product

@@ -9,7 +9,9 @@ from tests.inphase.preprocess.simulated import counts, crystal, pattern
 
 @pytest.mark.parametrize("level", [0.01, 0.2, 5.0])
 def test_a_flat_background_is_found(level: float) -> None:
-    """Estimated within 10 %, plus the crystal's own tails in the far field: 0.003 counts per voxel at a million photons."""
+    """Estimated within 10 %, plus the crystal's own tails in the far field:
+    0.003 counts per voxel at a million photons.
+    """
     raw = counts(crystal(5, (96, 96, 96), (5.0, 4.0, 3.0)).intensity, 1e6, background=level)
     assert background.estimate(pattern(raw)) == pytest.approx(level + 0.0015, rel=0.1, abs=0.002)
 
@@ -38,7 +40,9 @@ def test_subtraction_clips_at_zero() -> None:
 
 
 def test_what_was_subtracted_before_is_not_subtracted_again() -> None:
-    """Where the far field is noise about zero there is no background left; clipping leaves nothing below zero and the rest alone."""
+    """Where the far field is noise about zero there is no background left;
+    clipping leaves nothing below zero and the rest alone.
+    """
     raw = np.random.default_rng(2).normal(-0.01, 0.4, (64, 64, 64)).astype(np.float32)
     measured = pattern(raw)
     assert background.estimate(measured) == 0.0

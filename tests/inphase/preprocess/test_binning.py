@@ -54,8 +54,9 @@ def test_half_valid_bins_are_scaled_and_others_masked() -> None:
 
 
 def test_expected_counts_complete_a_bin_and_decide_whether_it_counts() -> None:
-    """Two voxels of four on a slope: completed by what the others probably had; masked where that would be most of the sum;
-    scaled where nothing is known."""
+    """Two voxels of four on a slope: completed by what the others probably had; masked where that would be most of the
+    sum; scaled where nothing is known.
+    """
     raw = np.array([10.0, 6.0, 0.0, 0.0] * 3, np.float32).reshape(1, 3, 4)
     mask = np.array([0, 0, 1, 1] * 3, np.uint8).reshape(1, 3, 4)
     guess = np.array([10, 6, 3, 1, 10, 6, 12, 5, 10, 6, np.nan, np.nan], np.float32).reshape(1, 3, 4)
@@ -86,7 +87,9 @@ def test_the_geometry_follows(bins: tuple[int, int, int]) -> None:
 
 
 def test_bins_of_noise_about_zero_stay_valid_and_sum_with_their_sign() -> None:
-    """What subtracting a background leaves averages out in the sums: no bin is masked for being negative, and half of each may be."""
+    """What subtracting a background leaves averages out in the sums:
+    no bin is masked for being negative, and half of each may be.
+    """
     raw = np.random.default_rng(0).normal(0, 0.4, (8, 12, 16)).astype(np.float32)
     raw[0, 0, 0] = 0
     hole = np.zeros(raw.shape, bool)

@@ -25,7 +25,9 @@ def test_the_peak_is_found_far_from_the_centre() -> None:
 @pytest.mark.parametrize("bins", [(1, 1, 1), (2, 2, 1), (3, 2, 4)])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_binned_voxel_exceeds_the_dc_voxel(bins: tuple[int, int, int], seed: int) -> None:
-    """After cut and binning the maximum lies at N // 2, whatever the parity of bins and array and wherever the peak is."""
+    """After cut and binning the maximum lies at N // 2, whatever the parity of bins and array and wherever the peak
+    is.
+    """
     place = tuple(np.random.default_rng(seed).uniform(-14, 14, 3))
     raw = pattern(counts(crystal(seed, SHAPE, (6.0, 5.0, 7.0), peak=place).intensity, 1e6))
     found = window(raw.shape, core(raw), bins, (16, 24, 18))

@@ -20,8 +20,10 @@ def test_without_holes_the_counts_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize(("width", "offset", "error"), [(2, 0, 0.05), (4, 0, 0.15), (4, 5, 0.25), (6, 8, 0.8)])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_gap_is_filled_from_what_sampling_allows(width: int, offset: int, error: float, axis: int) -> None:
-    """Relative error of the sum of differences inside the gap, sigma about 5 across it: small across the peak, where the
-    light is, and growing with the number of fringes (width / sigma) that the gap hides. The Gaussian mean alone is at 0.6."""
+    """Relative error of the sum of differences inside the gap, sigma about 5 across it: small across the peak, where
+    the light is, and growing with the number of fringes (width / sigma) that the gap hides. The Gaussian mean alone is
+    at 0.6.
+    """
     truth = counts(crystal(2, SHAPE, (5.0, 5.0, 5.0)).intensity, 1e8)
     spot = np.unravel_index(int(truth.argmax()), truth.shape)
     gap = np.zeros(SHAPE, bool)

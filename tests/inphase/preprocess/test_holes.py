@@ -53,8 +53,9 @@ def truth() -> np.ndarray:
 
 @pytest.mark.parametrize("name", HOLES)
 def test_filled_counts_are_within_a_few_per_cent(truth: np.ndarray, name: str) -> None:
-    """Sum of the differences inside the hole over the counts there, with 1e8 photons: 3 %. Zeros would be at 100 %, the mean of
-    what is near in the frame at 20 % and more."""
+    """Sum of the differences inside the hole over the counts there, with 1e8 photons: 3 %. Zeros would be at 100 %, the
+    mean of what is near in the frame at 20 % and more.
+    """
     raw = counts(truth, 1e8).astype(np.float32)
     peak = np.unravel_index(int(raw.argmax()), SHAPE)
     hole = HOLES[name](peak)
@@ -68,8 +69,9 @@ def test_filled_counts_are_within_a_few_per_cent(truth: np.ndarray, name: str) -
 def test_a_bin_whose_holes_were_filled_is_right_within_its_own_noise(
     truth: np.ndarray, name: str, photons: float
 ) -> None:
-    """Against the counts of the scan without a mask. At least half of a valid bin is measured; the guess of the rest has about
-    the noise that the rest has itself, so the difference has at most about the noise of the bin."""
+    """Against the counts of the scan without a mask. At least half of a valid bin is measured; the guess of the rest
+    has about the noise that the rest has itself, so the difference has at most about the noise of the bin.
+    """
     raw = counts(truth, photons)
     hole = HOLES[name](np.unravel_index(int(raw.argmax()), SHAPE))
     whole, made = (
@@ -103,8 +105,10 @@ def test_what_is_known_nowhere_near_stays_a_guess(truth: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("fringes", "voxels", "share"), [(1.5, (1, 1, 1), 0.02), (2.6, (4.2, 6.0, 6.0), 0.15)])
 def test_a_saturated_core_does_not_move_the_peak(fringes: float, voxels: tuple[float, ...], share: float) -> None:
-    """A core of one and a half fringes is filled: the peak is found, and the oversampling to 2 %. A wider one is bridged: the peak is found
-    within a fringe, the oversampling to 15 %; values filled by what sampling allows would be invented there, and made it 31 % too small."""
+    """A core of one and a half fringes is filled: the peak is found, and the oversampling to 2 %. A wider one is
+    bridged: the peak is found within a fringe, the oversampling to 15 %; values filled by what sampling allows would be
+    invented there, and made it 31 % too small.
+    """
     raw = counts(crystal(3, (64, 96, 96), (4.2, 6.0, 6.0)).intensity, 1e8).astype(np.uint32)
     expected = core(pattern_from_array(raw))
     extent = fringes * np.array([4.2, 6.0, 6.0])

@@ -30,8 +30,9 @@ def found(raw: np.ndarray, domain: Domain = Domain.COUNTS) -> dict[str, object]:
 
 @pytest.mark.parametrize("lost", [[24], [22, 26], [25, 26], [23, 24, 25, 40]])
 def test_a_frame_without_counts_between_bright_ones_is_masked_and_named(curve: np.ndarray, lost: list[int]) -> None:
-    """Exactly the frames that were emptied, and the share of the counts that they held to within a third of it (the peak's own
-    frame is guessed from its neighbours)."""
+    """Exactly the frames that were emptied, and the share of the counts that they held to within a third of it (the
+    peak's own frame is guessed from its neighbours).
+    """
     raw = curve.copy()
     raw[lost] = 0
     made, report = measured(pattern(raw))
@@ -63,7 +64,9 @@ def test_a_lost_frame_in_the_far_wing_is_named_but_no_doubt(curve: np.ndarray) -
 
 @pytest.mark.parametrize(("axis", "last"), list(product((0, 1, 2), (False, True))))
 def test_an_empty_end_is_cut_along_each_axis(curve: np.ndarray, axis: int, last: bool) -> None:
-    """Six planes from the border are empty, as where the file was laid out before the scan stopped, or the frames reach beyond the chip."""
+    """Six planes from the border are empty, as where the file was laid out before the scan stopped,
+    or the frames reach beyond the chip.
+    """
     raw, n = curve.copy(), SHAPE[axis]
     keep = slice(0, n - 6) if last else slice(6, n)
     np.moveaxis(raw, axis, 0)[n - 6 :] = 0 if last else np.moveaxis(raw, axis, 0)[n - 6 :]
@@ -126,7 +129,9 @@ def test_a_scan_stopped_at_its_peak_is_refused_as_the_frames_alone_are(curve: np
 @pytest.mark.parametrize("photons", [1e3, 1e4, 1e5, 1e7])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_dark_wings_are_measured(photons: float, seed: int) -> None:
-    """Without background the far frames, rows and columns of weak curves hold nothing; nor do those of rounded ones without noise."""
+    """Without background the far frames, rows and columns of weak curves hold nothing;
+    nor do those of rounded ones without noise.
+    """
     truth = crystal(seed, SHAPE).intensity
     nothing = {"frames": [], "counts_share": 0.0} | FULL
     assert found(counts(truth, photons, seed)) == nothing
@@ -152,7 +157,9 @@ def test_a_steep_curve_is_dark_beside_its_peak(width: float, photons: float) -> 
 def test_where_noise_is_everywhere_a_silent_frame_was_not_measured(
     curve: np.ndarray, emptied: slice, left: tuple[list[int], list[int]]
 ) -> None:
-    """Background was subtracted before: noise of both signs, also in the darkest wing, but none in frames that were not measured."""
+    """Background was subtracted before: noise of both signs, also in the darkest wing,
+    but none in frames that were not measured.
+    """
     raw = curve + np.random.default_rng(4).normal(-0.05, 0.3, SHAPE)
     raw[emptied] = 0
     report = found(raw)

@@ -31,7 +31,9 @@ MARKS = [
 
 @pytest.mark.parametrize(("mark", "dtype"), MARKS)
 def test_an_impossible_value_in_every_frame_marks_a_pixel(curve: np.ndarray, mark: float, dtype: str) -> None:
-    """The end of a counter, or any constant above all counts, in gaps between modules: these pixels are masked, nothing else."""
+    """The end of a counter, or any constant above all counts, in gaps between modules:
+    these pixels are masked, nothing else.
+    """
     raw = curve.astype(dtype)
     raw[:, 10:14], raw[:, :, 30] = mark, mark
     made = pattern_from_array(raw)
@@ -65,7 +67,9 @@ def test_a_narrow_mark_is_no_saturation_where_counts_exceed_it(curve: np.ndarray
 def test_counts_that_pile_up_at_the_end_of_a_narrower_counter_are_saturated(
     curve: np.ndarray, dtype: str, gaps: bool
 ) -> None:
-    """Clipped at 4095, kept in a wider type, with and without gaps at that value: exactly the clipped voxels are masked."""
+    """Clipped at 4095, kept in a wider type, with and without gaps at that value:
+    exactly the clipped voxels are masked.
+    """
     raw = np.minimum(curve, 4095)
     clipped = raw == 4095
     assert clipped.sum() > 1
@@ -84,7 +88,9 @@ def test_one_voxel_at_the_largest_count_is_a_count(curve: np.ndarray) -> None:
 
 @pytest.mark.parametrize("fill", [np.nan, -1, -9999, 1, 7, 255, 65535, 2**32 - 1, 1e9])
 def test_a_frame_filled_with_one_value_is_masked(curve: np.ndarray, fill: float) -> None:
-    """However many frames are, and whatever marks the gaps in them and in the others: nothing counts against the scan."""
+    """However many frames are, and whatever marks the gaps in them and in the others:
+    nothing counts against the scan.
+    """
     raw = curve.astype(np.float64)
     raw[:, 12] = -2
     raw[[15, 18]] = fill

@@ -19,12 +19,16 @@ def test_the_deviation_of_normal_noise_is_found(deviation: float) -> None:
 
 
 def test_photons_less_a_fraction_are_noise() -> None:
-    """A background of 0.3 was taken off where there was no photon: all the same value, a third of a count, in nearly every voxel."""
+    """A background of 0.3 was taken off where there was no photon:
+    all the same value, a third of a count, in nearly every voxel.
+    """
     assert noise(np.full(19800, -0.3), 1e4, 20000) > 0
 
 
 def test_whole_numbers_of_a_subtracted_dark_are_noise() -> None:
-    """-1, -2, -3 as a rounded readout noise of 1.5 counts leaves them; the half below zero begins at -1, so the scale is coarse."""
+    """-1, -2, -3 as a rounded readout noise of 1.5 counts leaves them;
+    the half below zero begins at -1, so the scale is coarse.
+    """
     counts = np.rint(below(1.5))
     assert 1 < noise(counts[counts < 0], 1e4, 20000) < 3
 

@@ -30,8 +30,9 @@ def ratios(sample: list[tuple[np.ndarray, np.ndarray]], photons: float, backgrou
 
 @pytest.mark.parametrize("photons", [1e5, 1e6, 1e8])
 def test_calibration(sample: list[tuple[np.ndarray, np.ndarray]], photons: float) -> None:
-    """Estimated over true extent of the bounding box: mean within 5 % of 1.02, where the calibration put it on 240 other
-    crystals (1/0.98 on purpose: thin corners are never resolved), each axis within 16 % (99 % of those 720 axes were).
+    """Estimated over true extent of the bounding box: mean within 5 % of 1.02, where the calibration put it on 240
+    other crystals (1/0.98 on purpose: thin corners are never resolved), each axis within 16 % (99 % of those 720 axes
+    were).
     """
     found = ratios(sample, photons)
     assert found.mean() == pytest.approx(1.02, abs=0.05)
@@ -39,8 +40,9 @@ def test_calibration(sample: list[tuple[np.ndarray, np.ndarray]], photons: float
 
 
 def test_the_ten_percent_rule_overestimates(sample: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Why there is a calibration: the plain cut at 10 % of the autocorrelation is 1.3 to 1.8 times too large on average,
-    and the factor used for that level lies in between."""
+    """Why there is a calibration: the plain cut at 10 % of the autocorrelation is 1.3 to 1.8 times too large on
+    average, and the factor used for that level lies in between.
+    """
     factors = []
     for intensity, sigma in sample:
         correlation = np.abs(np.fft.fftshift(np.fft.ifftn(intensity)))
@@ -78,7 +80,9 @@ def test_gaps_do_not_disturb(
     [((201, 128, 140), (12.0, 6.5, 4.9)), ((41, 130, 128), (5.0, 6.0, 8.0)), ((64, 97, 75), (2.5, 9.0, 3.3))],
 )
 def test_any_shape_and_sampling(shape: tuple[int, int, int], sigma: tuple[float, float, float]) -> None:
-    """Long, short and odd arrays, off-centre peaks, up to twelvefold oversampling: within the 16 % of the calibration."""
+    """Long, short and odd arrays, off-centre peaks, up to twelvefold oversampling:
+    within the 16 % of the calibration.
+    """
     one = crystal(21, shape, sigma, peak=(shape[0] / 12, -shape[1] / 5, shape[2] / 7))
     found = np.array(estimate(pattern(counts(one.intensity, 1e7))))
     np.testing.assert_allclose(found / sigma, 1.02, atol=0.16)
@@ -101,8 +105,10 @@ def test_an_axis_that_fits_the_grid_is_not_binned_for_nothing() -> None:
 
 
 def test_scan_54(real_data: Path) -> None:
-    """The gold crystal's extents at half amplitude, retrieved from five starts at three binnings, correspond to 8.3, 4.6 and
-    3.55; half a voxel at each end of them is 5 % there. The estimate from the flat-field corrected frames is within 10 %."""
+    """The gold crystal's extents at half amplitude, retrieved from five starts at three binnings, correspond to 8.3,
+    4.6 and 3.55; half a voxel at each end of them is 5 % there. The estimate from the flat-field corrected frames is
+    within 10 %.
+    """
     folder = real_data / "aps34idc_scan54"
     with np.load(folder / "S0054_raw_int32.npz") as archive:
         raw = pattern_from_array(archive["data"])

@@ -25,7 +25,9 @@ def one(seed: int = 8, strain: float = 0.5) -> NDArray[np.float32]:
 
 @cache
 def two(ratio: float, offset: tuple[int, int, int]) -> NDArray[np.float32]:
-    """The same with another crystal's light, `ratio` times as much, its peak `offset` voxels away; their light adds up."""
+    """The same with another crystal's light, `ratio` times as much, its peak `offset` voxels away;
+    their light adds up.
+    """
     away = (float(offset[0]), float(offset[1]), float(offset[2]))
     other = crystal(21, SHAPE, (3.6, 3.3, 3.4), strain=0.3, peak=away).intensity
     return (one() + np.float32(ratio) * other) / np.float32(1 + ratio)
@@ -50,8 +52,9 @@ def step(made: Prepared) -> StepReport:
     ids=["row", "frame", "skew", "corner", "near"],
 )
 def test_another_crystal_is_found_where_it_is(ratio: float, offset: tuple[int, int, int]) -> None:
-    """From a ninth of the light to as much, in the same frames and in others, at 5 to 21 fringes: its voxel to two voxels, its
-    share to a third of what was put in (the two crystals' widths differ), its distance to a fringe."""
+    """From a ninth of the light to as much, in the same frames and in others, at 5 to 21 fringes: its voxel to two
+    voxels, its share to a third of what was put in (the two crystals' widths differ), its distance to a fringe.
+    """
     second = found(two(ratio, offset))
     assert second is not None
     wanted = np.array(MIDDLE) + offset
@@ -68,7 +71,9 @@ def test_a_crystal_alone_has_no_second_peak(seed: int, strain: float, photons: f
 
 
 def test_streaks_that_reach_the_border_are_no_second_peak() -> None:
-    """A cube along the axes: its streaks hold a sixth of the light and reach the border with every fringe parted by dark."""
+    """A cube along the axes: its streaks hold a sixth of the light and reach the border with every fringe parted by
+    dark.
+    """
     cube = np.zeros((64, 64, 64), np.complex64)
     cube[22:42, 22:42, 22:42] = 1
     intensity = np.abs(fourier.forward(cube)) ** 2
@@ -78,7 +83,9 @@ def test_streaks_that_reach_the_border_are_no_second_peak() -> None:
 
 @pytest.mark.parametrize("jump", [0.5 * np.pi, np.pi])
 def test_a_peak_split_by_domains_is_one_peak(jump: float) -> None:
-    """Half of a crystal displaced by half a lattice spacing, or a quarter, splits the peak within two fringes: no second crystal."""
+    """Half of a crystal displaced by half a lattice spacing, or a quarter, splits the peak within two fringes:
+    no second crystal.
+    """
     whole = crystal(8, SHAPE, SIGMA, strain=0.3).object
     whole[:, :, 50:] *= np.exp(1j * jump)
     intensity = np.abs(fourier.forward(whole)) ** 2
@@ -95,14 +102,17 @@ def test_a_gap_beside_the_peak_parts_nothing() -> None:
 
 
 def test_noise_is_no_crystal() -> None:
-    """A weak measurement on a bright background: 2000 photons of a crystal among 60000 others have maxima by chance alone."""
+    """A weak measurement on a bright background: 2000 photons of a crystal among 60000 others have maxima by chance
+    alone.
+    """
     measured = pattern(counts(one(), 2e3, background=0.1))
     assert peaks.second(measured, MIDDLE, SIGMA, 0.1) is None
 
 
 def test_inside_the_window_it_is_a_fault_outside_a_doubt_and_faint_a_doubt() -> None:
-    """The window of 64 voxels holds a neighbour at 25 columns and not one at 44: only the first, with a third of the light, spoils
-    the object. The reason names voxel, share and remedy; without a neighbour the step says a share of 0."""
+    """The window of 64 voxels holds a neighbour at 25 columns and not one at 44: only the first, with a third of the
+    light, spoils the object. The reason names voxel, share and remedy; without a neighbour the step says a share of 0.
+    """
 
     def prepared(intensity: NDArray[np.float32]) -> StepReport:
         return step(preprocess(pattern_from_array(counts(intensity, 3e6)), PRESETS["auto"]))
@@ -117,8 +127,9 @@ def test_inside_the_window_it_is_a_fault_outside_a_doubt_and_faint_a_doubt() -> 
 
 
 def test_a_brighter_spot_of_another_grain_is_named() -> None:
-    """A spot of 5 x 5 pixels in four frames, three times as bright as the peak, is what is centred; the crystal that is meant is
-    named as the second peak, with its voxel."""
+    """A spot of 5 x 5 pixels in four frames, three times as bright as the peak, is what is centred; the crystal that is
+    meant is named as the second peak, with its voxel.
+    """
     raw = counts(one(), 1e7)
     raw[44:48, 10:15, 80:85] += np.random.default_rng(2).poisson(3 * raw.max(), (4, 5, 5)).astype(np.int32)
     report = step(preprocess(pattern_from_array(raw), PRESETS["auto"]))
@@ -127,7 +138,9 @@ def test_a_brighter_spot_of_another_grain_is_named() -> None:
 
 
 def test_a_fifth_of_the_light_of_a_neighbour_that_interferes_is_found() -> None:
-    """Two crystals within the coherence length: amplitudes add, and the peaks lie where they lie without interference."""
+    """Two crystals within the coherence length: amplitudes add, and the peaks lie where they lie without
+    interference.
+    """
     first = crystal(8, SHAPE, SIGMA)
     other = crystal(21, SHAPE, (3.6, 3.3, 3.4), strain=0.3, peak=(10.0, 20.0, -18.0)).object
     both = first.object + np.roll(other, (9, -14, 12), (0, 1, 2)) * np.float32(0.5)

@@ -50,8 +50,9 @@ def check(made: Prepared, shape: tuple[int, int, int] = (64, 64, 64)) -> None:
 
 
 def test_a_faulty_scan_comes_out_centred_binned_and_masked() -> None:
-    """Bins (2, 2, 1) for sigma (6, 4.9, 3); the maximum of the valid voxels within one voxel of the centre (the true one may
-    lie in the gap); the counts of the hot pixels are gone; almost all light is inside."""
+    """Bins (2, 2, 1) for sigma (6, 4.9, 3); the maximum of the valid voxels within one voxel of the centre (the true
+    one may lie in the gap); the counts of the hot pixels are gone; almost all light is inside.
+    """
     made = preprocess(pattern_from_array(faulty()), PRESETS["auto"])
     check(made)
     assert made.transform.bins == (2, 2, 1)
@@ -59,16 +60,17 @@ def test_a_faulty_scan_comes_out_centred_binned_and_masked() -> None:
     assert np.abs(np.array(spot) - 32).max() <= 1
     assert made.counts_inside > 0.9
     assert [step.name for step in made.steps] == [
-        "unknown_voxels", "lost_frames", "dead_pixels", "hot_pixels", "values", "oversampling", "centring", "second_peak", "window", "binning",
-        "background", "grid",
+        "unknown_voxels", "lost_frames", "dead_pixels", "hot_pixels", "values", "oversampling", "centring",
+        "second_peak", "window", "binning", "background", "grid",
     ]  # fmt: skip
     far = made.transform.place(made.pattern.intensity)[:, :12, :12]
     assert far.max() < 20  # the stuck pixel had 1000
 
 
 def test_the_pattern_is_the_truth_where_it_is_valid() -> None:
-    """Valid voxels follow the noise-free binned far field of the crystal as closely as a Poisson sample of it on the same
-    background does, within 10 % (bins completed at the gaps' edges), so that no step distorts anything."""
+    """Valid voxels follow the noise-free binned far field of the crystal as closely as a Poisson sample of it on the
+    same background does, within 10 % (bins completed at the gaps' edges), so that no step distorts anything.
+    """
     photons = 3e6
     made = preprocess(pattern_from_array(faulty(photons)), PRESETS["auto"])
     truth = crystal(8, SHAPE, (6.0, 4.9, 3.0), peak=(7.0, -15.0, 20.0)).intensity * photons
@@ -88,7 +90,9 @@ def test_the_pattern_is_the_truth_where_it_is_valid() -> None:
 @pytest.mark.parametrize("shape", [(201, 96, 75), (41, 128, 130), (64, 64, 64), (37, 51, 45)])
 @pytest.mark.parametrize("photons", [1e5, 1e7])
 def test_any_size(shape: tuple[int, int, int], photons: float) -> None:
-    """Long, short, odd, smaller and larger than the grid: the maximum is at the centre and the bins are those of the rule."""
+    """Long, short, odd, smaller and larger than the grid:
+    the maximum is at the centre and the bins are those of the rule.
+    """
     sigma = (5.6, 3.2, 2.6)
     one = crystal(13, shape, sigma, peak=(shape[0] * 0.1, -shape[1] * 0.2, shape[2] * 0.15))
     made = preprocess(pattern_from_array(counts(one.intensity, photons)), PRESETS["auto"])
@@ -105,8 +109,9 @@ def test_another_grid() -> None:
 
 
 def test_the_way_back_predicts_the_measured_counts() -> None:
-    """The true object, taken through the pipeline's transform, has its far field on the measured frames: the maximum at the
-    same voxel, and 90 % of the counts' overlap (the rest is the crop and the finite bin)."""
+    """The true object, taken through the pipeline's transform, has its far field on the measured frames: the maximum at
+    the same voxel, and 90 % of the counts' overlap (the rest is the crop and the finite bin).
+    """
     shape = (80, 96, 72)
     one = crystal(3, shape, (5.0, 4.8, 2.9), strain=0.3, peak=(6.0, -9.0, 4.0))
     raw = counts(one.intensity, 1e8)
@@ -180,8 +185,9 @@ def scan_54(real_data: Path) -> tuple[np.ndarray, Corrections, RockingScan]:
 
 
 def test_scan_54(scan_54: tuple[np.ndarray, Corrections, RockingScan]) -> None:
-    """The real rocking curve: sigma in [2.3, 4] after binning, 95 % of the measured range valid, 90 % of the counts inside,
-    the maximum at the centre, voxels of (n b dq)^-1."""
+    """The real rocking curve: sigma in [2.3, 4] after binning, 95 % of the measured range valid, 90 % of the counts
+    inside, the maximum at the centre, voxels of (n b dq)^-1.
+    """
     raw, maps, scan = scan_54
     made = preprocess(pattern_from_array(raw, geometry=scan.geometry()), PRESETS["auto"], corrections=maps)
     check(made)
@@ -196,8 +202,10 @@ def test_scan_54(scan_54: tuple[np.ndarray, Corrections, RockingScan]) -> None:
 def test_scan_54_with_a_masked_or_a_lost_frame(
     scan_54: tuple[np.ndarray, Corrections, RockingScan], frame: int
 ) -> None:
-    """The rocking axis is binned by 3. Sampling and bins stay, and the valid bins that the frame belongs to differ from those
-    of the whole scan by less than 1 % of what refinement leaves (chi2 0.004); with zeros for the frame by 0.004 itself."""
+    """The rocking axis is binned by 3. Sampling and bins stay, and the valid bins that the frame belongs to differ from
+    those of the whole scan by less than 1 % of what refinement leaves (chi2 0.004); with zeros for the frame by 0.004
+    itself.
+    """
     raw, maps, _ = scan_54
     mask = np.zeros(raw.shape, np.uint8)
     mask[frame] = MaskState.MASKED
@@ -221,8 +229,9 @@ def test_scan_54_with_a_masked_or_a_lost_frame(
 def test_scan_54_is_prepared_while_the_next_frame_is_taken(
     scan_54: tuple[np.ndarray, Corrections, RockingScan],
 ) -> None:
-    """Validation and preprocessing of 201 x 256 x 256 counts take about 0.8 s of processor time; 3 s are allowed, because
-    busy neighbours slow down memory."""
+    """Validation and preprocessing of 201 x 256 x 256 counts take about 0.8 s of processor time; 3 s are allowed,
+    because busy neighbours slow down memory.
+    """
     raw, maps, _ = scan_54
     times = []
     for _ in range(2):
@@ -247,9 +256,10 @@ def test_the_3d_cdi_nn_crystal_stays_as_it_is(real_data: Path, name: str, domain
 
 @pytest.mark.parametrize("name", ["auto", "none"])
 def test_a_subtracted_background_biases_no_bin(name: str) -> None:
-    """Readout noise of 0.4 counts about zero, as a subtraction leaves it: bins without a photon hold what clipping their sum leaves,
-    0.4 sqrt(voxels / 2 pi), and not a clipped voxel's 0.4 / sqrt(2 pi) as often as they have voxels; nothing is negative; how
-    many voxels were, and the noise, are in the report."""
+    """Readout noise of 0.4 counts about zero, as a subtraction leaves it: bins without a photon hold what clipping
+    their sum leaves, 0.4 sqrt(voxels / 2 pi), and not a clipped voxel's 0.4 / sqrt(2 pi) as often as they have voxels;
+    nothing is negative; how many voxels were, and the noise, are in the report.
+    """
     truth = crystal(8, SHAPE, (6.0, 4.9, 3.0), peak=(0.0, 0.0, 0.0) if name == "none" else (7.0, -15.0, 20.0)).intensity
     photons = counts(truth, 1e5)
     raw = (photons + np.random.default_rng(7).normal(0, 0.4, SHAPE)).astype(np.float32)

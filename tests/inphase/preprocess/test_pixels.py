@@ -27,7 +27,9 @@ def test_saturated_voxels_are_masked(clean: np.ndarray) -> None:
 
 
 def test_dead_pixels_and_gaps_are_found(clean: np.ndarray) -> None:
-    """A dead pixel near the peak and module gaps of 3 and 6 pixels, also crossing the peak, are masked, nothing else."""
+    """A dead pixel near the peak and module gaps of 3 and 6 pixels, also crossing the peak, are masked,
+    nothing else.
+    """
     raw = clean.copy()
     raw[:, 36, 30] = 0
     raw[:, :, 20:26] = 0
@@ -77,7 +79,9 @@ def test_spikes_clusters_and_stuck_pixels_are_hot(clean: np.ndarray) -> None:
 @pytest.mark.parametrize("oversampling", [(2.3, 2.3, 2.3), (3.0, 2.4, 4.0), (12.0, 8.0, 6.0)])
 @pytest.mark.parametrize("photons", [1e4, 1e5, 1e7, 1e9])
 def test_a_crystal_alone_is_never_hot(oversampling: tuple[float, float, float], photons: float) -> None:
-    """Peaks of barely and of finely sampled crystals, dim and bright, pass: fewer than 1e-5 of the voxels are masked."""
+    """Peaks of barely and of finely sampled crystals, dim and bright, pass:
+    fewer than 1e-5 of the voxels are masked.
+    """
     raw = counts(crystal(11, (64, 64, 64), oversampling, peak=(0.3, -0.4, 0.2)).intensity, photons)
     done, _ = pixels.hot(pattern(raw))
     assert (done.mask != 0).sum() <= 2
@@ -96,7 +100,9 @@ def test_already_masked_and_padded_voxels_keep_their_state() -> None:
 
 
 def test_noise_that_sums_to_less_than_nothing_is_not_dead(clean: np.ndarray) -> None:
-    """After a subtraction the far field sums to about zero over the frames, in whole rows too; a pixel without any value is dead."""
+    """After a subtraction the far field sums to about zero over the frames, in whole rows too;
+    a pixel without any value is dead.
+    """
     raw = clean + np.random.default_rng(6).normal(-0.2, 0.4, clean.shape)
     raw[:, 36, 30] = 0
     assert (raw.sum(axis=0) <= 0).mean() > 0.2

@@ -20,7 +20,9 @@ def an_object(seed: int = 1) -> np.ndarray:
 def test_without_binning_the_far_field_is_moved_exactly(
     offset: tuple[int, int, int], shape: tuple[int, int, int]
 ) -> None:
-    """bins 1: the far field of the result is the far field of the object at its place in the measurement, zero elsewhere."""
+    """bins 1: the far field of the result is the far field of the object at its place in the measurement,
+    zero elsewhere.
+    """
     way = Placement(shape, offset, (1, 1, 1), GRID)
     obj = an_object()
     back = way.to_measured(obj)
@@ -31,7 +33,9 @@ def test_without_binning_the_far_field_is_moved_exactly(
 
 @pytest.mark.parametrize("bins", [(3, 1, 5), (1, 3, 3)])
 def test_odd_bins_agree_at_the_middle_of_each_bin(bins: tuple[int, int, int]) -> None:
-    """The finer far field takes the coarse one's value, over the square root of the bin's volume, at every bin's middle."""
+    """The finer far field takes the coarse one's value, over the square root of the bin's volume,
+    at every bin's middle.
+    """
     way = Placement(tuple(n * b for n, b in zip(GRID, bins, strict=True)), (0, 0, 0), bins, GRID)  # type: ignore[arg-type]
     obj = an_object()
     fine = fourier.forward(way.to_measured(obj))

@@ -24,8 +24,8 @@ def test_a_typo_is_answered_with_what_there_is() -> None:
 def test_text_holds_the_resolved_values() -> None:
     """What goes into the job document: every step with every value, in order; steps left out do not appear."""
     assert PRESETS["auto"].text == (
-        "auto: lost_frames(least=20.0) dead_pixels(least=20.0) hot_pixels(ratio=6.0, least=12.0) centring(reference=peak) "
-        "binning(target=3.0, least=2.3, most=5.4) background(quantile=0.1)"
+        "auto: lost_frames(least=20.0) dead_pixels(least=20.0) hot_pixels(ratio=6.0, least=12.0) "
+        "centring(reference=peak) binning(target=3.0, least=2.3, most=5.4) background(quantile=0.1)"
     )
     assert PRESETS["none"].text == "none: centring(reference=array)"
 

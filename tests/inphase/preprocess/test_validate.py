@@ -49,7 +49,9 @@ def test_what_is_no_measurement_is_refused(array: np.ndarray, words: str) -> Non
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -5.0])
 def test_few_unknown_voxels_are_masked_and_many_refused(bad: float) -> None:
-    """Below 1 % of the voxels NaN, infinite or negative counts are masked; above, the message has number and first index."""
+    """Below 1 % of the voxels NaN, infinite or negative counts are masked;
+    above, the message has number and first index.
+    """
     raw = scan("float32")
     raw[3, 4, 5] = bad
     made = pattern_from_array(raw)
@@ -63,7 +65,9 @@ def test_few_unknown_voxels_are_masked_and_many_refused(bad: float) -> None:
 
 @pytest.mark.parametrize("mark", [-1.0, np.nan])
 def test_pixels_marked_in_every_frame_are_gaps(mark: float) -> None:
-    """A column that is -1 or NaN in every frame is how many detectors mark a gap: 5 % of the pixels, masked, no error."""
+    """A column that is -1 or NaN in every frame is how many detectors mark a gap:
+    5 % of the pixels, masked, no error.
+    """
     raw = scan("float32")
     raw[:, :, 7] = mark
     made = pattern_from_array(raw)
@@ -91,7 +95,9 @@ def test_8_bit_maximum_is_a_count() -> None:
 
 
 def test_what_the_file_masks_is_not_looked_at() -> None:
-    """More NaN and negative counts than a scan may have are no fault where the file's own mask names them; without it they are."""
+    """More NaN and negative counts than a scan may have are no fault where the file's own mask names them;
+    without it they are.
+    """
     counts = np.random.default_rng(0).poisson(5, (8, 10, 12)).astype(np.float32)
     mask = np.zeros(counts.shape, np.uint8)
     mask[2:4], mask[:, :, 11] = MaskState.MASKED, MaskState.PADDING
@@ -106,7 +112,9 @@ def test_what_the_file_masks_is_not_looked_at() -> None:
 
 
 def test_the_files_mask_and_the_detectors_sentinel() -> None:
-    """An Eiger's gaps hold 2^32 - 1 whether or not its mask names them; both are masked, and an all-masked scan is empty."""
+    """An Eiger's gaps hold 2^32 - 1 whether or not its mask names them;
+    both are masked, and an all-masked scan is empty.
+    """
     counts = np.full((8, 10, 12), 3, np.uint32)
     counts[:, 4] = 2**32 - 1
     mask = np.zeros(counts.shape, np.uint8)
@@ -127,7 +135,9 @@ def subtracted(deviation: float = 0.3) -> np.ndarray:
 
 
 def test_the_noise_of_a_subtracted_background_keeps_its_sign() -> None:
-    """Half of the voxels slightly below zero are measured values: nothing is masked or clipped, so that sums stay right."""
+    """Half of the voxels slightly below zero are measured values:
+    nothing is masked or clipped, so that sums stay right.
+    """
     raw = subtracted()
     assert (raw < 0).mean() > 0.5
     made = pattern_from_array(raw)
@@ -136,7 +146,9 @@ def test_the_noise_of_a_subtracted_background_keeps_its_sign() -> None:
 
 
 def test_whole_negatives_are_noise_and_a_pilatus_gap_is_a_mark() -> None:
-    """-1 and -2 in single frames are what subtracting a dark frame leaves; a row of -1 and a pixel of -2 in every frame are marks."""
+    """-1 and -2 in single frames are what subtracting a dark frame leaves;
+    a row of -1 and a pixel of -2 in every frame are marks.
+    """
     raw = np.rint(subtracted(0.8)).astype(np.int32)
     raw[:, 3] = -1
     raw[:, 20, 5] = -2
@@ -149,7 +161,9 @@ def test_whole_negatives_are_noise_and_a_pilatus_gap_is_a_mark() -> None:
 
 
 def test_an_outlier_among_the_noise_is_masked_and_many_are_refused_with_their_number() -> None:
-    """-50 counts on noise of 0.3 are damage: one voxel is masked, 4 % of them are refused, and the message counts the negative ones."""
+    """-50 counts on noise of 0.3 are damage: one voxel is masked, 4 % of them are refused,
+    and the message counts the negative ones.
+    """
     raw = subtracted()
     raw[2, 3, 4] = -50
     made = pattern_from_array(raw)
@@ -166,7 +180,9 @@ def test_negative_moduli_are_refused() -> None:
 
 
 def test_marks_in_single_voxels_are_no_noise() -> None:
-    """-1 in a tenth of the voxels, wherever they lie, also between voxels of hundreds of counts: not measured, and too many."""
+    """-1 in a tenth of the voxels, wherever they lie, also between voxels of hundreds of counts:
+    not measured, and too many.
+    """
     raw = np.round(subtracted(0.0) + 0.1).astype(np.int32)
     raw[np.random.default_rng(0).random(raw.shape) < 0.1] = -1
     with pytest.raises(DataError, match=f"{(raw < 0).sum()} negative"):

@@ -95,12 +95,17 @@ def test_what_cannot_be_counts_is_refused_with_the_way_out(change: Change, words
         (lambda n: (n * 20).astype(np.int32), "multiples of 20"),
         (lambda n: 100 * np.sqrt(flat_fielded(n)) / np.sqrt(n.max()), "scatter"),
         (lambda n: crystal(8, SHAPE, (4.0, 3.5, 3.0)).intensity * 1e6, "scatter"),
-        (lambda n: sum(counts(crystal(8, SHAPE, (4.0, 3.5, 3.0)).intensity, 1e6, k) for k in range(4)) / 4, "multiples of 0.25"),
+        (
+            lambda n: sum(counts(crystal(8, SHAPE, (4.0, 3.5, 3.0)).intensity, 1e6, k) for k in range(4)) / 4,
+            "multiples of 0.25",
+        ),
     ],
     ids=["scaled down", "scaled up", "modulus", "noise-free", "average"],
 )  # fmt: skip
 def test_what_is_hardly_counts_is_doubted(change: Change, words: str) -> None:
-    """Large enough to be reconstructed, but noise and log-likelihood mean nothing: one doubt that says what it looks like."""
+    """Large enough to be reconstructed, but noise and log-likelihood mean nothing:
+    one doubt that says what it looks like.
+    """
     (doubt,) = look(change(measured().astype(np.float64)).astype(np.float32)).doubts
     assert words in doubt
     assert "--domain modulus" in doubt
@@ -116,7 +121,9 @@ def test_a_few_counts_are_too_weak() -> None:
 
 
 def test_counts_given_as_a_modulus_are_a_fault() -> None:
-    """Whole numbers that scatter as photons do would be squared; the modulus itself, and one rounded to 16 bits, is none."""
+    """Whole numbers that scatter as photons do would be squared;
+    the modulus itself, and one rounded to 16 bits, is none.
+    """
     (fault,) = look(measured(), Domain.MODULUS).faults
     assert "they are counts" in fault
     root = np.sqrt(measured(1e8).astype(np.float64))
@@ -125,8 +132,9 @@ def test_counts_given_as_a_modulus_are_a_fault() -> None:
 
 
 def test_scatter_is_that_of_poisson_counts() -> None:
-    """1 for an even rate, high or low, the gain for counts times a gain; None for too few voxels. The least of 18 parts is taken,
-    each sorted by its own mean, which costs a tenth."""
+    """1 for an even rate, high or low, the gain for counts times a gain; None for too few voxels. The least of 18 parts
+    is taken, each sorted by its own mean, which costs a tenth.
+    """
     random = np.random.default_rng(3)
     for rate in (0.05, 1.0, 300.0):
         assert scatter(random.poisson(rate, (40, 40, 40)).astype(np.float64)) == pytest.approx(1, abs=0.15)
@@ -135,7 +143,9 @@ def test_scatter_is_that_of_poisson_counts() -> None:
 
 
 def test_the_step_of_a_frame() -> None:
-    """What all values are multiples of, after single precision too; none for numbers of any size, or of too few kinds."""
+    """What all values are multiples of, after single precision too;
+    none for numbers of any size, or of too few kinds.
+    """
     frame = np.random.default_rng(3).poisson(30.0, (40, 40)).astype(np.float64)
     assert step(frame) == 1
     assert step((frame / 7).astype(np.float32).astype(np.float64)) == pytest.approx(1 / 7, rel=1e-5)
@@ -144,7 +154,9 @@ def test_the_step_of_a_frame() -> None:
 
 
 def test_the_published_crystal_is_counts_and_its_amplitude_is_none(real_data: Path) -> None:
-    """The measured crystal of the 3D-CDI-NN paper: the intensity passes, the amplitude with a maximum of 1 is refused as counts."""
+    """The measured crystal of the 3D-CDI-NN paper:
+    the intensity passes, the amplitude with a maximum of 1 is refused as counts.
+    """
     folder = real_data / "3d_cdi_nn"
     made = preprocess(pattern_from_array(tifffile.imread(folder / "ft_crop_64.tif")), PRESETS["auto"])
     assert not [text for report in made.steps for text in report.faults + report.doubts]

@@ -52,7 +52,9 @@ def records(client: httpx.AsyncClient) -> Records:
 async def submit(
     client: httpx.AsyncClient, pattern: NDArray[np.uint32], *, headers: dict[str, str] | None = None, **query: Any
 ) -> httpx.Response:
-    """A reconstruction that nobody works on, when its data have been read; one that has ended is as if the call had waited."""
+    """A reconstruction that nobody works on, when its data have been read;
+    one that has ended is as if the call had waited.
+    """
     wait = 10 if query.get("refine") == "none" else 0
     answer = await client.post(URL, params={"wait": wait, **query}, content=npy(pattern), headers=NPY | (headers or {}))
     if answer.status_code == 202 and not services(client).draining.is_set():

@@ -390,7 +390,9 @@ async def test_json_above_the_bound(serving: AppContext, settings: Settings) -> 
 async def test_bytes_in_flight_are_bounded(
     serving: AppContext, settings: Settings, pattern: NDArray[np.uint32]
 ) -> None:
-    """While one body is on its way, a second that does not fit beside it is 503 with Retry-After; afterwards it is taken."""
+    """While one body is on its way, a second that does not fit beside it is 503 with Retry-After;
+    afterwards it is taken.
+    """
     body = npy(pattern)
     begun, go_on = asyncio.Event(), asyncio.Event()
 

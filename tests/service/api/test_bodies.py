@@ -41,7 +41,9 @@ async def test_an_npz_body_brings_geometry_and_mask(client: httpx.AsyncClient, p
 
 
 async def test_npz_bodies_that_cannot_be(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """Cut off, no archive, no volume, impossible geometry or mask: a clear refusal, and the budget is free afterwards."""
+    """Cut off, no archive, no volume, impossible geometry or mask:
+    a clear refusal, and the budget is free afterwards.
+    """
     whole = archive(data=pattern)
     services: Services = client.app.state.services  # type: ignore[attr-defined]
     for body, status, words in (

@@ -112,7 +112,9 @@ def named(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 async def test_a_job_from_queue_to_end(house: House, pattern: NDArray[np.uint32]) -> None:
-    """Every event as it happens, with its figures; the picture is where the event says; the stream ends with the job."""
+    """Every event as it happens, with its figures; the picture is where the event says;
+    the stream ends with the job.
+    """
     job_id = await house.submit(pattern)
     async with house.watching(job_id) as events:
         found = [event async for event in aiter_until(events, "queued")]
@@ -179,7 +181,9 @@ async def test_a_service_that_leaves_lets_go_at_once(
 
 
 async def test_streams_are_bounded_and_clients_that_go_leave_nothing(house: House, pattern: NDArray[np.uint32]) -> None:
-    """More clients than allowed are told to poll; those that hang up give back their place and their Redis connection."""
+    """More clients than allowed are told to poll; those that hang up give back their place and their Redis
+    connection.
+    """
     job_id = await house.submit(pattern)
     with redis.Redis.from_url(house.records._url) as inspector:
 

@@ -61,7 +61,9 @@ async def test_the_whole_way_of_a_refined_job(client: httpx.AsyncClient, pattern
 
 
 async def test_the_call_waits_for_the_result(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """With `wait` the same call answers 200 when a worker has done it, with the stages of the worker in Server-Timing."""
+    """With `wait` the same call answers 200 when a worker has done it,
+    with the stages of the worker in Server-Timing.
+    """
 
     async def worker() -> None:
         await accepted(client)

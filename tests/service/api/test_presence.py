@@ -137,7 +137,9 @@ _BEGUN = npy_header((64, 64, 64), "<u4") + bytes(5000)
 async def test_an_upload_that_breaks_off(
     site: Site, hang_up: Callable[[asyncio.StreamWriter], None], chunked: bool, path: str, kind: str, body: bytes
 ) -> None:
-    """One line that says 499, no traceback, no fault in the metrics, and no bytes held; for every body and every end."""
+    """One line that says 499, no traceback, no fault in the metrics, and no bytes held;
+    for every body and every end.
+    """
     size = str(64**3 * 4 + len(npy_header((64, 64, 64), "<u4")))
     if path != URL:
         size = str(64**3 * 4)

@@ -110,7 +110,9 @@ def npz(array: NDArray[np.generic]) -> bytes:
 async def test_a_body_in_many_small_pieces(
     client: httpx.AsyncClient, pattern: NDArray[np.uint32], data_root: Path, kind: str
 ) -> None:
-    """Chunks that cut the header and the numbers anywhere are put together (no Content-Length), for every type of body."""
+    """Chunks that cut the header and the numbers anywhere are put together (no Content-Length),
+    for every type of body.
+    """
     np.save(data_root / "scan.npy", pattern)
     asked = {"source": {"kind": "file", "path": "scan.npy"}}
     body, headers, query = {
@@ -148,7 +150,9 @@ async def test_modulus(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -
 async def test_every_kind_of_file(
     client: httpx.AsyncClient, data_root: Path, pattern: NDArray[np.uint32], name: str
 ) -> None:
-    """npy, npz, a TIFF stack, HDF5 and a folder of frames, named relative to the root and absolutely, are one pattern."""
+    """npy, npz, a TIFF stack, HDF5 and a folder of frames, named relative to the root and absolutely,
+    are one pattern.
+    """
     path = data_root / name
     match name:
         case "scan.npy":

@@ -51,7 +51,9 @@ def answers_of_fault(metrics: str) -> list[str]:
 async def test_every_call_while_redis_refuses(
     client: httpx.AsyncClient, pattern: NDArray[np.uint32], data_root: Path, way: str
 ) -> None:
-    """Writes are 503 with Retry-After, reads go on where Redis reads, /readyz names the reason; then all is as before."""
+    """Writes are 503 with Retry-After, reads go on where Redis reads, /readyz names the reason;
+    then all is as before.
+    """
     np.save(data_root / "scan.npy", pattern)
     done = (await submit(client, pattern, refine="none", wait=30)).json()["id"]
     queued = (await submit(client, pattern, refine="2*ER")).json()["id"]

@@ -47,7 +47,9 @@ async def test_slices_that_cannot_be(client: httpx.AsyncClient, pattern: NDArray
 
 
 async def test_pictures(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """PNG shows the middle plane, or the one that is named; grey amplitudes, coloured phases; never a volume or a line."""
+    """PNG shows the middle plane, or the one that is named; grey amplitudes, coloured phases;
+    never a volume or a line.
+    """
     where = f"/v1/jobs/{await predicted(client, pattern)}/result"
     for name, mode in {
         "amplitude": "L",
@@ -112,7 +114,9 @@ async def test_unknown_arrays_and_formats(client: httpx.AsyncClient, pattern: ND
 
 
 async def test_strain_maps(client: httpx.AsyncClient, pattern: NDArray[np.uint32], data_root: Path) -> None:
-    """With q_steps and q_centre in the file, displacement, strain and d-spacing are arrays of the result and pictures."""
+    """With q_steps and q_centre in the file, displacement, strain and d-spacing are arrays of the result and
+    pictures.
+    """
     with h5py.File(data_root / "known.h5", "w") as file:
         file["counts"] = pattern
         file["q_steps"] = np.diag([2e6, 5e6, 4e6])
@@ -140,7 +144,9 @@ async def test_strain_without_geometry(client: httpx.AsyncClient, pattern: NDArr
 
 
 async def test_what_several_starts_agree_on(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """The average and its modes are arrays of the result; a job with one start says why it has none, one in disagreement too."""
+    """The average and its modes are arrays of the result;
+    a job with one start says why it has none, one in disagreement too.
+    """
     where = f"/v1/jobs/{await predicted(client, pattern)}/result"
     check(await client.get(f"{where}/average"), 404, "one start", "start=mixed")
     refine = "40*HIO+10*ER+10*AER | SW(every=10,threshold=0.2,sigma=2..1)"

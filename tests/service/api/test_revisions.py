@@ -93,7 +93,9 @@ async def test_a_tag_belongs_to_a_revision(client: httpx.AsyncClient, pattern: N
 async def test_the_first_revision_can_be_asked_for_afterwards(
     client: httpx.AsyncClient, pattern: NDArray[np.uint32]
 ) -> None:
-    """Made after the job has ended, it is the one that it would have been before: nothing of the refinement is in it."""
+    """Made after the job has ended, it is the one that it would have been before:
+    nothing of the refinement is in it.
+    """
     before, after = [(await submit(client, pattern, refine="5*ER", seed=4, reuse=False)).json()["id"] for _ in range(2)]
     early = load(await client.get(f"/v1/jobs/{before}/result"))
     await work(client, after)

@@ -1,4 +1,6 @@
-"""The same again, whose jobs, and documents of other versions: jobs over HTTP on a real Redis, the worker's part by hand."""
+"""The same again, whose jobs, and documents of other versions:
+jobs over HTTP on a real Redis, the worker's part by hand.
+"""
 
 import asyncio
 import json
@@ -22,7 +24,9 @@ __all__ = ["client", "keyed"]  # fixtures
 
 
 async def test_the_same_again_is_not_computed_again(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """Same data, same options: the earlier result at once, said so, with a file of its own; `reuse=false` computes afresh."""
+    """Same data, same options: the earlier result at once, said so, with a file of its own;
+    `reuse=false` computes afresh.
+    """
     first = (await submit(client, pattern, refine="5*ER")).json()["id"]
     await work(client, first)
     answer = await submit(client, pattern, refine="5 * ER")  # written otherwise, resolved to the same
@@ -55,7 +59,9 @@ async def test_a_lost_result_is_computed_again(client: httpx.AsyncClient, patter
 
 
 async def test_a_repeated_call_is_one_job(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """Idempotency-Key: the same call again, even at the same moment, is the same job; another call with the key is refused."""
+    """Idempotency-Key: the same call again, even at the same moment, is the same job;
+    another call with the key is refused.
+    """
     headers = NPY | {"Idempotency-Key": '"scan-54"'}
 
     async def send(array: NDArray[np.uint32], **query: Any) -> httpx.Response:
@@ -102,7 +108,9 @@ async def test_a_full_store_makes_room(client: httpx.AsyncClient, pattern: NDArr
 
 
 async def test_jobs_of_others_do_not_exist(keyed: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
-    """Bob gets the same 404 for ada's job as for none; her own second key reads it, and may not cancel it; an admin may."""
+    """Bob gets the same 404 for ada's job as for none; her own second key reads it, and may not cancel it;
+    an admin may.
+    """
     mine = await keyed.post(URL, params={"wait": 0}, content=npy(pattern), headers=NPY | by("ada"))
     await read(keyed, mine.headers["location"][-32:])
     assert mine.json()["owner"] == "ada"

@@ -60,7 +60,9 @@ def names(document: dict[str, Any]) -> list[str]:
 
 
 async def test_a_folder_becomes_a_series(client: httpx.AsyncClient, scans: Path) -> None:
-    """One job a scan, in the order of their numbers, all in the frame of the first; JSON, table and page tell the same."""
+    """One job a scan, in the order of their numbers, all in the frame of the first;
+    JSON, table and page tell the same.
+    """
     document = await ended(client, await submit(client, "heating", name="slow <heating>"))
     assert names(document) == ["scan_2.npy", "scan_9.npy", "scan_10.npy"]
     assert document["done"]

@@ -66,7 +66,9 @@ def test_a_folder_with_maps(inphase, tmp_path: Path, pattern: NDArray[np.uint32]
 
 
 def test_several_scans_share_a_frame(inphase, scan: Path, tmp_path: Path, pattern: NDArray[np.uint32]) -> None:  # type: ignore[no-untyped-def]
-    """A pattern, quoted from the shell: a result each, in the frame of the first; a scan that is none is said and counted."""
+    """A pattern, quoted from the shell: a result each, in the frame of the first;
+    a scan that is none is said and counted.
+    """
     for number in (1, 10, 9):
         np.save(tmp_path / f"s_{number}.npy", np.roll(pattern, number, axis=2))
     results = tmp_path / "results"

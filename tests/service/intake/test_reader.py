@@ -95,7 +95,9 @@ def keys_left(client: httpx.AsyncClient) -> set[str]:
 
 @pytest.mark.parametrize("refine", ["none", "5*ER"])
 async def test_who_waits_is_told_and_nothing_stays(client: httpx.AsyncClient, refine: str) -> None:
-    """422 for one call, and for three equal ones at the same moment; no record, no key of it, no array, no share of memory."""
+    """422 for one call, and for three equal ones at the same moment;
+    no record, no key of it, no array, no share of memory.
+    """
     check(await submit(client, DARK, refine=refine, wait=20), 422, "scan is empty")
     for task in [post(client, DARK, refine=refine, wait=20) for _ in range(3)]:
         check(await task, 422, "scan is empty")
@@ -186,7 +188,9 @@ async def test_another_service_reads_what_a_dead_one_was_reading(
     pattern: NDArray[np.uint32],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """From what was sent, bit by bit the same result; and a dead one that comes back when it is done changes nothing."""
+    """From what was sent, bit by bit the same result;
+    and a dead one that comes back when it is done changes nothing.
+    """
     gate.open.set()
     same = load(await client.get(f"/v1/jobs/{await predicted(client, pattern)}/result"))
     gate.open.clear()

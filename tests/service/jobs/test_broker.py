@@ -121,7 +121,9 @@ def test_what_comes_back_goes_first(records: Records, queue: Queue, redis_url: s
 
 
 def test_a_fetch_whose_answer_was_lost(records: Records, queue: Queue, redis_url: str) -> None:
-    """A message that Redis has handed out and nobody received comes back at the worker's next look, while that lives."""
+    """A message that Redis has handed out and nobody received comes back at the worker's next look,
+    while that lives.
+    """
     lost = submit(records, queue)
     consumer = LevelConsumer(JobBroker(redis_url))
     assert consumer.broker.do_fetch("refine.normal", 1)

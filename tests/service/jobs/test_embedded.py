@@ -67,7 +67,9 @@ def test_private_and_only_on_a_socket(tmp_path: Path) -> None:
 
 
 def test_long_paths(tmp_path: Path) -> None:
-    """A state folder deeper than a socket address can be (107 bytes) works; the socket's own folder goes with the server."""
+    """A state folder deeper than a socket address can be (107 bytes) works;
+    the socket's own folder goes with the server.
+    """
     server = EmbeddedRedis(tmp_path / ("deep" * 20) / ("deeper" * 20))
     url = server.start()
     folder = Path(url.removeprefix("unix://")).parent

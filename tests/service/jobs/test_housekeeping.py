@@ -67,7 +67,9 @@ def test_arrays_without_a_record(records: Records, series: SeriesRecords, queue:
 def test_a_frame_lives_as_long_as_its_series(
     records: Records, series: SeriesRecords, queue: Queue, tmp_path: Path
 ) -> None:
-    """What scans are brought into stays while the series has scans or jobs, however full the store; then it goes with it."""
+    """What scans are brought into stays while the series has scans or jobs, however full the store;
+    then it goes with it.
+    """
     store = Store(tmp_path, max_bytes=1)
     kept = series.create(uuid4().hex, b"{}", 1, "ada").series_id
     os.utime(store.write(kept, "frame", {"object": np.zeros(1000)}), (0, time.time() - 9999))

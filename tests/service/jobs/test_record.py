@@ -43,7 +43,9 @@ def test_created_job_is_queued_with_its_document(records: Records) -> None:
 
 
 def test_creation_repeated_by_the_client_is_one_job(records: Records) -> None:
-    """redis-py repeats a call whose answer was lost: the same creation twice is one job, another document is an error."""
+    """redis-py repeats a call whose answer was lost:
+    the same creation twice is one job, another document is an error.
+    """
     job_id = new(records)
     records.create(job_id, b'{"x": 1}')
     assert records.count(JobState.QUEUED) == 1
@@ -65,7 +67,9 @@ def test_what_needs_no_worker_ends_from_reading(records: Records) -> None:
 
 
 def test_only_its_reader_gets_a_job_on(records: Records) -> None:
-    """What is being read is nobody else's: taken once, queued or ended by its reader alone; taking again after a lost answer is the same."""
+    """What is being read is nobody else's: taken once, queued or ended by its reader alone;
+    taking again after a lost answer is the same.
+    """
     job_id = new(records, asked="this")
     assert records.unread() == job_id
     assert records.take(job_id, "a")
@@ -189,7 +193,9 @@ def test_path_to_success(records: Records) -> None:
 
 
 def test_stale_attempt_changes_nothing(records: Records) -> None:
-    """After a newer attempt has begun, the older one can neither report, give back, nor end the job; the newer one can."""
+    """After a newer attempt has begun, the older one can neither report, give back, nor end the job;
+    the newer one can.
+    """
     job_id = new(records)
     assert claim(records, job_id, "old") == 1
     assert claim(records, job_id, "new") == 2
@@ -272,7 +278,9 @@ def test_deliveries_by_another_message_do_nothing(records: Records) -> None:
 
 
 def test_cancel(records: Records) -> None:
-    """Queued: cancelled at once. Running: flagged, and ended by the worker. Ended: stays. Unknown: error. Twice: the same."""
+    """Queued: cancelled at once. Running: flagged, and ended by the worker. Ended: stays. Unknown: error. Twice:
+    the same.
+    """
     queued, running, ended = new(records), new(records), new(records)
     claim(records, running)
     claim(records, ended)
@@ -330,7 +338,9 @@ def test_page_filters(records: Records) -> None:
 
 
 def test_page_by_time_and_by_anything(records: Records) -> None:
-    """Since and until bound the creation; what is accepted may depend on anything; the owner's list is its own index."""
+    """Since and until bound the creation; what is accepted may depend on anything;
+    the owner's list is its own index.
+    """
     ids = [new(records, owner="ada") for _ in range(6)]
     created = [records.get(job_id).created for job_id in ids]
     middle = Filter(since=created[2], until=created[4])
@@ -341,7 +351,9 @@ def test_page_by_time_and_by_anything(records: Records) -> None:
 
 
 def test_a_page_looks_at_so_many_jobs(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A filter that nothing passes does not read everything at once: an empty page with a cursor, until the end is reached."""
+    """A filter that nothing passes does not read everything at once:
+    an empty page with a cursor, until the end is reached.
+    """
     monkeypatch.setattr("service.jobs.record._LOOKED_AT", 10)
     for _ in range(25):
         new(records)
@@ -354,7 +366,9 @@ def test_a_page_looks_at_so_many_jobs(records: Records, monkeypatch: pytest.Monk
 
 
 def test_a_repeated_request_is_the_first_job(records: Records) -> None:
-    """The same key with the same request gives the first job back and makes none; with another request it is refused."""
+    """The same key with the same request gives the first job back and makes none;
+    with another request it is refused.
+    """
     request = Repeatable("k1", "digest")
     first = new(records, owner="ada", repeatable=request)
     other = uuid4().hex

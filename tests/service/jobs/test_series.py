@@ -24,7 +24,9 @@ def test_scans_become_jobs_once(records: Records, series: SeriesRecords) -> None
 
 
 def test_a_cancelled_series_takes_no_job(records: Records, series: SeriesRecords) -> None:
-    """A scan that was being read when the series was cancelled becomes no job; nor does one of a series that is gone."""
+    """A scan that was being read when the series was cancelled becomes no job;
+    nor does one of a series that is gone.
+    """
     made = series.create(uuid4().hex, b"", 2, "").series_id
     assert series.cancel(made)
     assert not series.cancel(made)
