@@ -6,10 +6,14 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from inphase.errors import DataError
+from inphase.formats import Limits
+from service.sandbox.order import FileOrder
+from service.sandbox.sandbox import Sandbox
 from tests.hostile.honest import write_all
 from tests.hostile.mutation import mutated
 
@@ -58,3 +62,20 @@ def read_apart(folder: Path) -> dict[str, str]:
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
     )  # fmt: skip
     return dict(json.loads(line) for line in done.stdout.splitlines())
+
+
+def contained(folder: Path, names: Iterable[str], seconds: float = 10.0) -> dict[str, str]:
+    """What the service makes of files that ended their reader, each read in its sandbox: `refused` and why, or `read`.
+
+    A crash or a hang of a C library is beyond any check of ours; that it stays one refused reading is not.
+    """
+    with Sandbox(seconds, (folder.resolve(),)) as sandbox:
+        return {name: _contained(sandbox, folder.resolve() / name) for name in names}
+
+
+def _contained(sandbox: Sandbox, path: Path) -> str:
+    try:
+        sandbox.read(FileOrder(path, limits=Limits(2**26)))
+    except DataError as error:
+        return f"refused: {error}"
+    return "read"

@@ -19,13 +19,14 @@ def test_honest_files_are_read(tmp_path: Path) -> None:
 def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
     """300 of them: no other exception, none held up for 10 s, none refused as a fault of inphase.
 
-    libhdf5 and the decoders of its filters may end the process: only a process of its own for each file contains that.
+    libhdf5 and the decoders of its filters may end the process: the sandbox makes a refusal of that.
     """
     found = campaign.run(tmp_path, 300, seed=1)
     assert len(found.outcomes) == 300
     assert found.ended("escaped", "hang", "unforeseen") == {}
     crashed = found.ended("signal")
     assert all(name.endswith((".h5", ".nxs", ".cxi", ".mat")) for name in crashed), crashed
+    assert all(told.startswith("refused") for told in campaign.contained(tmp_path / "damaged", crashed).values())
     assert found.counts["read"] + found.counts["refused"] + len(crashed) == 300
 
 
