@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from inphase.errors import DataError
 from inphase.formats import cxi, described, hdf5, images, matlab, npy, npz, tiff
-from inphase.formats.boundary import as_text, boundary, is_text
+from inphase.formats.boundary import as_text, boundary
 from inphase.formats.maps import corrections
 from inphase.formats.reading import Reading
 from inphase.formats.scan import Limits, RawScan, Reader, Request
@@ -85,6 +85,10 @@ def read_as(path: Path, reading: Reading, domain: Domain, limits: Limits = _DEFA
         guessed = reading.beamline is None and path.is_dir() and any(path.glob("*.spec"))
         if guessed or (reading.beamline is None and reading.spec is not None):
             reading = replace(reading, beamline=_WITH_SPEC)
+        if reading.set and reading.beamline is None:
+            raise DataError(
+                f"{path}: the numbers of set= belong to a beamline, whose description knows their names: give beamline="
+            )
         request = Request(path, reading, domain, limits)
         if reading.beamline is not None and (path.is_dir() or path.is_file()):
             scan = described.read(request, _plain, guessed=guessed and reading.spec is None)
@@ -102,8 +106,6 @@ def holds_frames(folder: Path) -> bool:
 
 def _printable(scan: RawScan) -> RawScan:
     """With texts that every encoding takes: names of files and groups need not be UTF-8."""
-    if all(is_text(text) for text in (scan.source, scan.chosen, *scan.metadata.values())):
-        return scan
     metadata = {key: as_text(text) for key, text in scan.metadata.items()}
     return replace(scan, source=as_text(scan.source), chosen=as_text(scan.chosen), metadata=metadata)
 

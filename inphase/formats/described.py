@@ -182,15 +182,16 @@ def _masked(read_: _Read, tree: Tree | None) -> RawScan:
                 bad = of_scan(tree.array(item, read_.request.limits) != 0, shape, f"{tree.path}, '{path}'")
                 frame |= bad if bad.ndim == 2 else bad.all(axis=0)
                 if bad.ndim == 3:
-                    scan = masked(scan, three_state(bad, shape, scan.source), f"voxels masked by '{path}'")
+                    scan = masked(
+                        scan, three_state(bad, shape, scan.source), f"{np.count_nonzero(bad)} voxels masked by '{path}'"
+                    )
     if kind.shape is not None and tuple(kind.shape) == shape[1:]:
         for first, end in kind.gap_rows:
             frame[first:end] = True
         for first, end in kind.gap_columns:
             frame[:, first:end] = True
-    if kind.saturation is not None:
-        told = [Saturation(kind.saturation, f"the description of {read_.beamline.name}")]
-        scan = with_saturation(scan, told if scan.saturation is None else [*told, scan.saturation])
+    if kind.saturation is not None and (scan.saturation is None or kind.saturation < scan.saturation.level):
+        scan = with_saturation(scan, [Saturation(kind.saturation, f"the description of {read_.beamline.name}")])
     if not frame.any():
         return scan
     mask = three_state(frame, shape, scan.source)

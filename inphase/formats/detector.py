@@ -98,8 +98,8 @@ def _with_pixel_mask(scan: RawScan, tree: Tree, where: Sequence[str], limits: Li
                 told = f"'{path}' {item.shape} does not fit the frames and is not applied"
                 return replace(scan, chosen=f"{scan.chosen}; {told}")
             mask = three_state(bad, shape, path)
-            count = int(np.count_nonzero(mask[0]))
-            return masked(scan, mask, f"{count} pixels masked by '{path}'")
+            what = f"{np.count_nonzero(bad)} {'pixels' if bad.ndim == 2 else 'voxels'}"
+            return masked(scan, mask, f"{what} masked by '{path}'")
     return scan
 
 

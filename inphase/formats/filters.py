@@ -23,14 +23,12 @@ _READ: Final = {
 
 def refusal(code: int, told: bytes) -> str | None:
     """Why a dataset with this filter is not read; None where it is. told: what the file calls the filter."""
-    if not h5py.h5z.filter_avail(code):
-        return absent(code, told)
     if code not in _READ:
         return (
             f"is compressed with the HDF5 filter {code} ({_name(code, told)}), which is not read here: write the file "
             "anew with gzip, LZ4 or bitshuffle (h5repack)"
         )
-    return None
+    return None if h5py.h5z.filter_avail(code) else absent(code, told)
 
 
 def absent(code: int, told: bytes) -> str:

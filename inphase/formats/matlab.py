@@ -5,8 +5,6 @@ MATLAB shows them, and is turned to (frame, row, column); a version 7.3 file sto
 row).
 """
 
-import struct
-import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +14,9 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.formats.atomic import replacing
-from inphase.formats.boundary import first_line
+from inphase.formats.boundary import damaged
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import Limits, RawScan, Request, admit, most_axes, native, three_axes
+from inphase.formats.scan import RawScan, Request, admit, most_axes, native, three_axes
 from inphase.formats.tree import is_hdf5, is_real, opened
 
 SUFFIX: Final = ".mat"
@@ -27,10 +25,6 @@ _CLASSES: Final = {
     "double": "f8", "single": "f4", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
     "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "logical": "u1",
 }  # fmt: skip
-_DAMAGED: Final = (
-    OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError, EOFError, RuntimeError,
-    struct.error, zlib.error, OverflowError, AttributeError, scipy.io.matlab.MatReadError,
-)  # fmt: skip
 
 
 def read(request: Request) -> RawScan:
@@ -42,14 +36,12 @@ def read(request: Request) -> RawScan:
     if is_hdf5(request.path):
         return _read_hdf5(request)
     where = str(request.path)
-    try:
+    with damaged(f"{where}: truncated, damaged, or not a MATLAB file"):
         declared = {name: (tuple(shape), kind) for name, shape, kind in scipy.io.whosmat(request.path)}
         name = _choose({n: s for n, (s, kind) in declared.items() if kind in _CLASSES}, request, str(sorted(declared)))
         shape, kind = declared[name]
         sides = admit(_turned_shape(shape), np.dtype(_CLASSES[kind]), f"{where}, variable '{name}'", request.limits)
         loaded = scipy.io.loadmat(request.path, variable_names=[name])[name]
-    except _DAMAGED as error:
-        raise DataError(f"{where}: truncated, damaged, or not a MATLAB file: {first_line(error)}") from error
     array = native(
         loaded.reshape(sides) if len(sides) == 2 else np.moveaxis(loaded.reshape(*sides[1:], sides[0]), 2, 0)
     )
@@ -96,7 +88,7 @@ def _read_hdf5(request: Request) -> RawScan:
         sides = admit(
             _turned_shape((item.shape or ())[::-1]), item.dtype, f"{where}, variable '{name}'", request.limits
         )
-        stored = tree.array(item, Limits(request.limits.max_bytes)).reshape(*sides[:-2], sides[-1], sides[-2])
+        stored = tree.array(item, request.limits).reshape(*sides[:-2], sides[-1], sides[-2])
         array = native(np.swapaxes(stored, -1, -2))
     return RawScan(array, None, where, f"variable '{name}' {item.shape[::-1]} (row, column, frame) {array.dtype}")
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats.boundary import first_line
+from inphase.formats.boundary import damaged
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import Limits, RawScan, Request, admit, in_words, native
 
@@ -63,7 +63,8 @@ def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], found: int, where:
 
 def header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     """Shape, type, and length in bytes of the header, of which no more than 64 KiB are read. Raises DataError."""
-    try:
+    # numpy has Python parse the header, and raises whatever that does
+    with damaged(f"{where}: not a .npy array, or its header is damaged"):
         version = np.lib.format.read_magic(stream)
         if version not in _HEADERS:
             raise DataError(f"{where}: .npy version {version[0]}.{version[1]} is not read; versions 1.0 and 2.0 are")
@@ -74,10 +75,6 @@ def header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any
             raise DataError(f"{where}: its header declares {declared} bytes for itself, more than {MAX_HEADER}")
         content = stream.read(declared)
         shape, _, dtype = parsed(io.BytesIO(length + content))
-    except DataError:
-        raise
-    except Exception as error:  # numpy has Python parse the header, and raises whatever that does
-        raise DataError(f"{where}: not a .npy array, or its header is damaged: {first_line(error)}") from error
     if any(not isinstance(side, int) or side < 0 for side in shape):
         raise DataError(f"{where}: not a .npy array: its header declares the shape {shape}")
     return shape, dtype, len(np.lib.format.MAGIC_PREFIX) + 2 + digits + declared

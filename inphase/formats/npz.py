@@ -1,10 +1,8 @@
 """numpy's .npz: measurements in, results out."""
 
 import io
-import lzma
 import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy
 from inphase.formats.atomic import replacing
-from inphase.formats.boundary import first_line
+from inphase.formats.boundary import damaged
 from inphase.formats.maps import MAPS, MOST_BYTES, ROI, corrections_of, map_arrays
 from inphase.formats.regular import open_regular
 from inphase.formats.result import KEYS, Arrays, Result
@@ -40,7 +38,6 @@ _MAX_SMALL = 2**24  # bytes of a member that is read whole because its name is k
 _PREFERRED = {Domain.COUNTS: ("data",), Domain.MODULUS: ("modulus", "data")}
 _DEFAULT_LIMITS = Limits()
 _Header = tuple[tuple[int, ...], np.dtype[Any]]
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 
 
 def read(request: Request) -> RawScan:
@@ -128,17 +125,13 @@ def read_arrays(path: Path, limits: Limits = _DEFAULT_LIMITS) -> dict[str, NDArr
 
 def read_result(path: Path, limits: Limits = _DEFAULT_LIMITS) -> Result:
     """Reads what `write_result` wrote, or the service sent. Raises DataError where the file is not such a result."""
-    try:
+    with damaged(f"{path}: not a result of inphase, or damaged"):
         return Result.of(read_arrays(path, limits))
-    except (KeyError, AttributeError, TypeError, IndexError, ValueError) as error:
-        raise DataError(f"{path}: not a result of inphase, or damaged: {first_line(error)}") from error
 
 
 def _open(stream: IO[bytes], where: str) -> zipfile.ZipFile:
-    try:
+    with damaged(f"{where}: not a .npz archive, or truncated"):
         archive = zipfile.ZipFile(stream)
-    except _DAMAGED as error:
-        raise DataError(f"{where}: not a .npz archive, or truncated: {first_line(error)}") from error
     if len(archive.infolist()) > _MAX_MEMBERS:
         archive.close()
         raise TooLargeError(f"{where}: holds {len(archive.infolist())} arrays, above the limit of {_MAX_MEMBERS}")
@@ -152,11 +145,8 @@ def _headers(archive: zipfile.ZipFile, where: str) -> dict[str, _Header]:
         if not name.endswith(".npy"):
             continue
         key = name.removesuffix(".npy")
-        try:
-            with archive.open(name) as stream:
-                shape, dtype, _ = npy.header(stream, f"{where}, key '{key}'")
-        except _DAMAGED as error:
-            raise DataError(f"{where}, key '{key}': damaged: {first_line(error)}") from error
+        with damaged(f"{where}, key '{key}': damaged"), archive.open(name) as stream:
+            shape, dtype, _ = npy.header(stream, f"{where}, key '{key}'")
         headers[key] = (shape, dtype)
     if not headers:
         raise DataError(f"{where}: the archive holds no arrays")
@@ -188,11 +178,8 @@ def _load(archive: zipfile.ZipFile, key: str, where: str, limits: Limits) -> NDA
     """Decodes one member; the size the archive declares for it must be the one that its own header needs."""
     label = f"{where}, key '{key}'"
     info = archive.getinfo(f"{key}.npy")
-    try:
-        with archive.open(info) as stream:
-            return npy.decode(stream, info.file_size, label, limits)
-    except _DAMAGED as error:
-        raise DataError(f"{label}: truncated or damaged: {first_line(error)}") from error
+    with damaged(f"{label}: truncated or damaged"), archive.open(info) as stream:
+        return npy.decode(stream, info.file_size, label, limits)
 
 
 def _mask(
@@ -240,8 +227,5 @@ def _any(archive: zipfile.ZipFile, key: str, where: str, most: int) -> NDArray[A
     """A member of at most `most` bytes, whatever it holds but objects."""
     label = f"{where}, key '{key}'"
     info = archive.getinfo(f"{key}.npy")
-    try:
-        with archive.open(info) as stream:
-            return npy.decode_any(stream, info.file_size, label, most)
-    except _DAMAGED as error:
-        raise DataError(f"{label}: truncated or damaged: {first_line(error)}") from error
+    with damaged(f"{label}: truncated or damaged"), archive.open(info) as stream:
+        return npy.decode_any(stream, info.file_size, label, most)

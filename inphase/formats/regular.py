@@ -27,11 +27,6 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def check_regular(path: Path) -> None:
-    """Raises DataError for what `open_regular` does not open: for libraries that open files by themselves."""
-    open_regular(path).close()
-
-
 def read_bytes(path: Path, most: int) -> bytes:
     """All of a file. Raises DataError as `open_regular`, TooLargeError for more than `most` bytes,
     of which no more are read.

@@ -94,7 +94,7 @@ def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits
         hint = "; a complex field is a result, not a measurement" if dtype.kind == "c" else ""
         raise DataError(f"{where}: element type {dtype} is not a real number{hint}; store counts as integers or floats")
     sides = three_axes(shape)
-    if not is_pattern(shape):
+    if len(sides) not in (2, 3):
         raise DataError(
             f"{where}: has {len(shape)} dimension{'s' * (len(shape) != 1)}, shape {tuple(shape)}; "
             "a rocking curve has three, (rocking step, detector row, detector column), and a single frame two"
@@ -108,11 +108,6 @@ def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits
             f"{in_words(limits.max_bytes)}; crop the detector to the region around the peak, or raise the limit"
         )
     return tuple(int(side) for side in sides)
-
-
-def is_pattern(shape: Sequence[int]) -> bool:
-    """Whether an array of this shape may be a rocking curve or a single frame."""
-    return len(three_axes(shape)) in (2, 3)
 
 
 def most_axes(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:

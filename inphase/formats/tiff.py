@@ -14,9 +14,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from inphase.errors import DataError, InphaseError, TooLargeError
+from inphase.errors import DataError, TooLargeError
 from inphase.formats import sequence
-from inphase.formats.boundary import first_line
+from inphase.formats.boundary import damaged
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import RawScan, Request, Saturation, admit, native, three_axes, with_saturation
 
@@ -116,19 +116,14 @@ def _frame_shape(tif: tifffile.TiffFile, path: Path) -> tuple[int, int]:
 @contextmanager
 def opened(path: Path) -> Iterator[tifffile.TiffFile]:
     """Opens a TIFF; whatever goes wrong inside the block is a DataError that names the file."""
-    try:
+    with damaged(f"{path}: truncated, damaged, or not a TIFF that can be read"), open_regular(path) as stream:
+        _check_pages(stream, str(path))
         # a file that is one part of a multi-file series is read alone
-        with open_regular(path) as stream:
-            check_pages(stream, str(path))
-            with tifffile.TiffFile(stream, name=path.name, _multifile=False) as tif:
-                yield tif
-    except (InphaseError, MemoryError):
-        raise
-    except Exception as error:  # tifffile raises whatever its parsing meets
-        raise DataError(f"{path}: truncated, damaged, or not a TIFF that can be read: {first_line(error)}") from error
+        with tifffile.TiffFile(stream, name=path.name, _multifile=False) as tif:
+            yield tif
 
 
-def check_pages(stream: BinaryIO, where: str) -> None:
+def _check_pages(stream: BinaryIO, where: str) -> None:
     """The list of pages, of which each names the next, must come to an end. Raises DataError, TooLargeError.
 
     tifffile follows a list that leads back into itself for ever.

@@ -41,6 +41,8 @@ def opened(path: Path) -> Iterator["Tree"]:
         tree = Tree(path, stack)
         try:
             yield tree
+        except PermissionError:
+            raise  # the boundary says it better
         except _DAMAGED as error:
             raise DataError(f"{path}: truncated or damaged HDF5: {first_line(error)}") from error
 

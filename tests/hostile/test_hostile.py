@@ -31,7 +31,7 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_damages_alike(tmp_path: Path) -> None:
-    """A file that did harm can be made again from its name."""
+    """A text, npy or TIFF file that did harm can be made again from its name; HDF5 and MATLAB files hold the time."""
     for name in "ab":
         (tmp_path / name).mkdir()
         campaign.run(tmp_path / name, 45, seed=5)

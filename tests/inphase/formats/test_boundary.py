@@ -42,3 +42,9 @@ def test_names_that_are_no_text_can_be_sent() -> None:
         raise DataError(f"{name}: truncated")
     assert str(caught.value).encode() == "Größe: truncated".encode()
     assert as_text("plain") == "plain"
+
+
+def test_what_is_no_text_at_all_is_an_escape() -> None:
+    """A lone surrogate, as a text of YAML can hold one, beside letters that stay as they are."""
+    with pytest.raises(DataError, match=r"ö \\ud800"), boundary("a.yaml"):
+        raise DataError("ö \ud800")
