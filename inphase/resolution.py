@@ -128,7 +128,7 @@ def prtf(
     """
     known = (mask == MaskState.VALID) & (modulus > 0)
     ratio = np.zeros(modulus.shape)
-    np.divide(np.abs(_far_field(average)), modulus, out=ratio, where=known)
+    np.divide(np.abs(forward(average)), modulus, out=ratio, where=known)
     centre = tuple(slice(max(0, n // 2 - CORE), n // 2 + CORE + 1) for n in modulus.shape)
     lit = known[centre]
     if not lit.any() or not ratio[centre][lit].any():
@@ -150,7 +150,7 @@ def fsc(
     as the transfer function does; that of two measurements tells the resolution.
     """
     known = np.ones(a.shape, bool) if mask is None else mask == MaskState.VALID
-    f, g = (np.where(known, _far_field(o), 0) for o in (a, b))
+    f, g = (np.where(known, forward(o), 0) for o in (a, b))
     cross = shells.sums(f.real * g.real + f.imag * g.imag)
     power = np.sqrt(shells.sums(np.abs(f) ** 2) * shells.sums(np.abs(g) ** 2))
     counted = shells.sums(known)
@@ -168,11 +168,6 @@ def half_bit(curve: Curve, independent: float) -> NDArray[np.float64]:
     root = np.sqrt(np.maximum(n, 1.0))
     threshold = (0.2071 + 1.9102 / root) / (1.2071 + 0.9102 / root)
     return np.where(n < 1, -np.inf, threshold)
-
-
-def _far_field(obj: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
-    """Far field of up to three dimensions (`fourier.forward` leaves an axis of one voxel as it is)."""
-    return forward(obj)
 
 
 def _curve(shells: Shells, sums: NDArray[np.float64], counted: NDArray[np.float64], known: NDArray[np.bool_]) -> Curve:

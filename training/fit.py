@@ -10,8 +10,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
+from inphase.retrieval.memory import keep_pages
 from training.curve import LearningCurve
-from training.memory import keep_freed
 from training.module import PhaseRetrieval
 from training.settings import FitSettings
 
@@ -64,7 +64,7 @@ def train(module: PhaseRetrieval, run: Path, devices: int | None = None) -> Path
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
-    keep_freed()
+    keep_pages()
     several = (devices or torch.cuda.device_count()) > 1
     trainer = lightning.Trainer(
         max_epochs=-1,

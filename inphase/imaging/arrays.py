@@ -55,8 +55,8 @@ ARRAYS: Final = tuple(
         ("d_spacing", "float32", "grid", "m", "strain", "signed"),
         ("average", "complex64", "grid", "1", "ensemble", "complex"),
         ("modes", "complex64", "modes, grid", "1", "ensemble", "complex"),
-        ("prtf", "float64", "shells, (q, value)", "1/m, 1", "ensemble", "grey"),
-        ("fsc", "float64", "shells, (q, value)", "1/m, 1", "ensemble", "grey"),
+        ("prtf", "float64", "shells, (q, value)", "1/m or Nyquist, 1", "ensemble", "grey"),
+        ("fsc", "float64", "shells, (q, value)", "1/m or Nyquist, 1", "ensemble", "grey"),
         ("coherence_kernel", "float32", "kernel", "1", "coherence", "no"),
     )
 )

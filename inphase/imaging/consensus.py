@@ -29,7 +29,7 @@ def arrays(ensemble: Ensemble | None, alone: Canonical, stored: Canonical) -> di
 
 
 def reported(ensemble: Ensemble | None) -> report.Ensemble | None:
-    """The rest."""
+    """The report's part on several starts; None where there was one."""
     if ensemble is None:
         return None
     found = ensemble.consensus
@@ -43,7 +43,7 @@ def reported(ensemble: Ensemble | None) -> report.Ensemble | None:
 
 
 def _columns(curve: Curve) -> NDArray[np.float64]:
-    """(n, 2): q and the value there."""
+    """(n, 2): q, in 1/m where the geometry is known and else in fractions of Nyquist, and the value there."""
     return np.stack([curve.q, curve.values], axis=1)
 
 

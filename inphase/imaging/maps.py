@@ -38,6 +38,8 @@ def maps(result: Canonical, geometry: Geometry | None) -> Maps:
         made = strain(result.object, result.support, geometry)
     except DataError as error:
         return Maps({}, None, str(error))
+    if not np.isfinite(made.strain).any():
+        return Maps({}, None, "no voxel above the isosurface has a neighbour along every axis: no strain is known")
     summary = report.Strain(
         q_per_m=tuple(made.q_per_m.tolist()),
         q_length_per_m=float(np.linalg.norm(made.q_per_m)),
@@ -61,5 +63,4 @@ def maps(result: Canonical, geometry: Geometry | None) -> Maps:
 
 def _mean(values: NDArray[np.floating]) -> float:
     """Of what is known; voxels without a neighbour have no strain."""
-    known = values[np.isfinite(values)]
-    return float(known.mean(dtype=np.float64)) if known.size else 0.0
+    return float(np.nanmean(values, dtype=np.float64))

@@ -67,5 +67,5 @@ class Options:
 
     @property
     def asks_network(self) -> bool:
-        """Whether a network predicts the start, or only has to be known."""
+        """Whether a network is needed: to predict the start or, with start=random, for the grid of a named model."""
         return self.start != "random" or self.model is not None

@@ -59,9 +59,12 @@ class Preparation:
 
 
 def begin(scan: RawScan, options: Options, session: "Session | None", clock: Clock) -> tuple[PreparedPattern, Report]:
-    """prepare -> predict -> choose the start. Nothing is refined yet. session: None where no network is asked."""
+    """prepare -> predict -> choose the start. Nothing is refined yet.
+
+    session: None where no network is needed. With start=random its card gives the grid, and its image is not asked for.
+    """
     preparation = prepare(scan, options, session.version.card if session else None, clock)
-    if session is not None:
+    if session is not None and options.start != "random":
         preparation = predict(preparation, session, clock)
     with clock("score"):
         return preparation.prepared, choose_start(preparation.prepared, preparation.report)

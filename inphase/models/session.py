@@ -34,7 +34,8 @@ class Session:
         missing = version.card.outputs.keys() - {found.name for found in self._session.get_outputs()}
         if names != set(version.card.inputs) or missing:
             raise ModelError(
-                f"{version.label}: its graph takes {sorted(names)}, its card says {sorted(version.card.inputs)}"
+                f"{version.label}: its graph takes {sorted(names)} and lacks the outputs {sorted(missing)}; its "
+                f"card says inputs {sorted(version.card.inputs)} and outputs {sorted(version.card.outputs)}"
             )
 
     @property
@@ -52,7 +53,8 @@ class Session:
             self.infer({name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
         except Exception as error:
             raise ModelError(
-                f"{self.version.label} does not run on its grid {self.version.card.grid}: {str(error).splitlines()[0]}"
+                f"{self.version.label} does not run on zeros of its graph's own shapes {shapes}: "
+                f"{str(error).splitlines()[0]}"
             ) from error
 
     def infer(self, tensors: Tensors) -> Tensors:

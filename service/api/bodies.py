@@ -7,7 +7,7 @@ import io
 import math
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -119,12 +119,7 @@ async def receive_array(
         layout, header, rest = await _npy_header(chunks, bounds)
     if length is not None and length != header + layout.nbytes:
         raise ApiError(400, _mismatch(layout, length - header))
-    if not budget.claim(layout.nbytes):
-        raise ApiError(
-            503,
-            f"{in_words(budget.used)} of requests are at work and {in_words(layout.nbytes)} more do not fit: try again "
-            "in a moment",
-        )
+    _claim(budget, layout.nbytes)
     try:
         array = await _fill(chunks, rest, layout)
         yield RawScan(array, None, f"body of {kind}", f"{layout.shape} {layout.dtype}")
@@ -134,13 +129,19 @@ async def receive_array(
 
 @asynccontextmanager
 async def receive_archive(
-    request: Request, domain: Domain, bounds: Bounds, budget: Budget, sandbox: Sandbox
+    request: Request,
+    domain: Domain,
+    bounds: Bounds,
+    budget: Budget,
+    sandbox: Sandbox,
+    compute: Callable[[Callable[[], RawScan]], Awaitable[RawScan]],
 ) -> AsyncIterator[RawScan]:
     """The measurement of an npz body, with the geometry, the mask and the detector maps that it brings
     (inphase.formats.npz).
 
     The archive, the array and the maps count against the budget while in use; what it declares is checked before it is
-    unpacked. Raises ApiError 408, 413, 503; DataError, TooLargeError for what is no measurement.
+    unpacked. compute: runs what takes long, few at a time. Raises ApiError 408, 413, 503; DataError, TooLargeError for
+    what is no measurement.
     """
     length = _declared_length(request)
     _bounded(length or 0, bounds)
@@ -149,12 +150,7 @@ async def receive_archive(
 
     def claim(nbytes: int) -> None:
         nonlocal claimed
-        if not budget.claim(nbytes):
-            raise ApiError(
-                503,
-                f"{in_words(budget.used)} of requests are at work and {in_words(nbytes)} more do not fit: try again in "
-                "a moment",
-            )
+        _claim(budget, nbytes)
         claimed += nbytes
 
     def read(body: int) -> RawScan:
@@ -172,10 +168,19 @@ async def receive_archive(
                 _write(body, chunk)
             if length is not None and received != length:
                 raise ApiError(400, f"the body holds {received} bytes of the {length} that it declares: it was cut off")
-            scan = await anyio.to_thread.run_sync(read, body)
+            scan = await compute(lambda: read(body))
         yield scan
     finally:
         budget.release(claimed)
+
+
+def _claim(budget: Budget, nbytes: int) -> None:
+    if not budget.claim(nbytes):
+        raise ApiError(
+            503,
+            f"{in_words(budget.used)} of requests are at work and {in_words(nbytes)} more do not fit: try again in "
+            "a moment",
+        )
 
 
 @contextmanager

@@ -180,7 +180,9 @@ async def _received(request: Request, call: Call, services: Services, clock: Clo
     layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
     with clock("receive"):
         if kind == NPZ:
-            coming = receive_archive(request, call.domain, settings.bounds, services.budget, services.sandbox)
+            coming = receive_archive(
+                request, call.domain, settings.bounds, services.budget, services.sandbox, services.compute
+            )
         else:
             coming = receive_array(request, layout, settings.bounds, services.budget)
         scan = await held.enter_async_context(coming)

@@ -1,5 +1,6 @@
 """The settings of a service, with what the command line gives over the environment."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 Url = Annotated[str, typer.Option(envvar="INPHASE_URL", help="The command talks to the service at this address.")]
 ApiKey = Annotated[str, typer.Option("--api-key", envvar="INPHASE_API_KEY", help="The service knows you by this key.")]
 Json = Annotated[bool, typer.Option("--json", help="The command prints JSON instead of a table.")]
+RedisUrl = Annotated[
+    str | None, typer.Option(help="The service has its queue in this Redis (REDIS_URL) [default: its embedded one].")
+]
+StateDir = Annotated[Path | None, typer.Option(help="The service on this machine has its state in this folder.")]
 LOCAL: Final = "http://127.0.0.1:8000"
 
 

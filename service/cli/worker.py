@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inphase.errors import InphaseError
-from service.cli.configuration import configured, redis_of
+from service.cli.configuration import RedisUrl, StateDir, configured, redis_of
 
 if TYPE_CHECKING:
     from service.jobs.state import Priority
@@ -23,13 +23,8 @@ def worker(
         Path | None,
         typer.Option(help="The service keeps its arrays in this store [default: in the state folder]."),
     ] = None,
-    redis_url: Annotated[
-        str | None,
-        typer.Option(help="The service has its queue in this Redis (REDIS_URL) [default: its embedded one]."),
-    ] = None,
-    state_dir: Annotated[
-        Path | None, typer.Option(help="The service on this machine has its state in this folder.")
-    ] = None,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
     device: Annotated[
         str | None, typer.Option(help="The refinement runs on this device: cpu, cuda or cuda:1 [default: cpu].")
     ] = None,

@@ -1,12 +1,11 @@
 """`inphase workers`: which workers live."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inphase.errors import InphaseError
-from service.cli.configuration import configured, redis_of
+from service.cli.configuration import RedisUrl, StateDir, configured, redis_of
 from service.cli.terminal import out
 
 commands = typer.Typer()
@@ -14,13 +13,8 @@ commands = typer.Typer()
 
 @commands.command(epilog="Example: inphase workers --redis-url redis://queue:6379")
 def workers(
-    redis_url: Annotated[
-        str | None,
-        typer.Option(help="The service has its queue in this Redis (REDIS_URL) [default: its embedded one]."),
-    ] = None,
-    state_dir: Annotated[
-        Path | None, typer.Option(help="The service on this machine has its state in this folder.")
-    ] = None,
+    redis_url: RedisUrl = None,
+    state_dir: StateDir = None,
     here: Annotated[
         bool,
         typer.Option(

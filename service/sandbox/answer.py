@@ -36,7 +36,7 @@ class AnswerError(Exception):
 
 @dataclass(frozen=True)
 class Held:
-    """An array in the file. repeated: how often its first axis is seen though it is kept once; 0: as it is."""
+    """An array in the file. repeated: how often the one frame of a mask is seen; 0: the array is as it is."""
 
     offset: int
     shape: tuple[int, ...]
@@ -77,7 +77,7 @@ class Writer:
         arrays |= geometry_arrays(scan.geometry) | map_arrays(scan.corrections)
         if scan.mask is not None:
             arrays["mask"] = scan.mask
-        held = {name: self._array(array) for name, array in arrays.items()}
+        held = {name: self._array(name, array) for name, array in arrays.items()}
         self._record(
             Answer(
                 source=scan.source, chosen=scan.chosen, metadata=dict(scan.metadata), saturation=scan.saturation,
@@ -89,8 +89,8 @@ class Writer:
         """Leave the reason why nothing was read."""
         self._record(Answer(fault=Fault("too-large" if isinstance(error, TooLargeError) else "data", str(error))))
 
-    def _array(self, array: NDArray[Any]) -> Held:
-        repeated = len(array) if array.ndim == 3 and array.strides[0] == 0 and len(array) > 1 else 0
+    def _array(self, name: str, array: NDArray[Any]) -> Held:
+        repeated = len(array) if name == "mask" and array.ndim == 3 and array.strides[0] == 0 and len(array) > 1 else 0
         kept = np.ascontiguousarray(array[:1] if repeated else array)
         offset = -(-self._end // _ALIGNED) * _ALIGNED
         self._write(kept.reshape(-1).view(np.uint8).data, offset)
@@ -112,8 +112,9 @@ class Writer:
 class Contents:
     """A memory file that nobody can change any more, mapped: what of it is changed here changes here alone."""
 
-    def __init__(self, file: int) -> None:
-        """Raises AnswerError where the process has left no record."""
+    def __init__(self, file: int, most: int) -> None:
+        """most: bytes of the measurement. Raises AnswerError where the process has left no record."""
+        self._most = most
         self._size = os.fstat(file).st_size
         if self._size < _TAIL.size:
             raise AnswerError("it left nothing")
@@ -131,10 +132,11 @@ class Contents:
         answer = self._answer
         if (fault := answer.fault) is not None:
             raise _KINDS[fault.kind](fault.text)
-        arrays = {name: self._array(held) for name, held in answer.arrays.items()}
+        arrays = {name: self._array(name, held) for name, held in answer.arrays.items()}
         array = arrays.pop("array", None)
         if array is None or array.ndim not in (2, 3) or array.dtype.kind not in "uif" or not array.size:
             raise AnswerError("it left no measurement")
+        _require(array.nbytes <= self._most, "measurement")
         mask = arrays.pop("mask", None)
         if mask is not None:
             _require(mask.shape == array.shape and mask.dtype == np.uint8, "mask")
@@ -151,7 +153,7 @@ class Contents:
             corrections,
         )
 
-    def _array(self, held: Held) -> NDArray[Any]:
+    def _array(self, name: str, held: Held) -> NDArray[Any]:
         try:
             dtype = np.dtype(held.dtype)
         except TypeError as error:
@@ -163,13 +165,13 @@ class Contents:
         found: NDArray[Any] = np.frombuffer(self._map, dtype, count, held.offset).reshape(held.shape)
         if not held.repeated:
             return found
-        _require(held.repeated > 0 and found.ndim == 3 and len(found) == 1, "repeated")
+        _require(name == "mask" and held.repeated > 0 and found.ndim == 3 and len(found) == 1, name)
         return np.broadcast_to(found, (held.repeated, *held.shape[1:]))
 
 
 def _require(holds: bool, name: str) -> None:
     if not holds:
-        raise AnswerError(f"its {name} is none")
+        raise AnswerError(f"the {name} that it left is not valid")
 
 
 def _geometry(arrays: dict[str, NDArray[Any]]) -> Geometry | None:

@@ -156,8 +156,8 @@ def _restrict_files(version: int, folders: Iterable[Path]) -> None:
     for folder in (*_interpreter(), *folders):
         try:
             opened = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
+        except OSError:
+            continue  # what cannot be reached cannot be read
         try:
             allowed = _READ_FILE | _READ_DIR if folder.is_dir() else _READ_FILE
             rule = struct.pack("=Qi", allowed, opened)

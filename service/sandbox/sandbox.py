@@ -184,7 +184,7 @@ class Sandbox:
             except _TemplateDiedError:
                 self._discard(template)
             except AnswerError as error:
-                raise SandboxError(f"{name}: the process that read it did not come to an end: {error}") from None
+                raise SandboxError(f"{name}: the process that read it left no usable answer: {error}") from None
             except _KilledError as error:
                 if error.remembered:
                     self._killers.remember(identity if body is None else _of_body(body), str(error))
@@ -235,7 +235,7 @@ def _carried_out(
             fcntl.fcntl(answer, fcntl.F_ADD_SEALS, seals)
         except OSError as error:
             raise AnswerError(f"its memory can still be written: {error.strerror}") from None
-        return Contents(answer).scan()
+        return Contents(answer, order.limits.max_bytes).scan()
 
 
 class _KilledError(Exception):
@@ -247,7 +247,7 @@ class _KilledError(Exception):
 
     @classmethod
     def of(cls, code: int) -> "_KilledError":
-        """By the number of the signal, negative, or the exit code."""
+        """By the number of the signal, negative, or the exit code. Raises SandboxUnavailableError for one above 0."""
         if code == -signal.SIGKILL:  # the kernel for want of memory, or an operator
             return cls(
                 "the process that read it was killed (SIGKILL: for want of memory, or by hand)", remembered=False
@@ -259,7 +259,9 @@ class _KilledError(Exception):
         if -code in set(signal.Signals):
             name = signal.Signals(-code).name
             return cls(f"the process that read it crashed with {name}: {_DAMAGED}", remembered=True)
-        return cls(f"the process that read it ended itself with exit code {code}", remembered=False)
+        if code > 0:  # every error of a reader is an answer: this is a fault of the sandbox
+            raise SandboxUnavailableError(f"the process that reads files ended itself with exit code {code}")
+        return cls(f"the process that read it ended with {code}, which is no signal", remembered=False)
 
 
 class _Reading:
@@ -379,6 +381,14 @@ def _stored_bytes(order: FileOrder) -> int:
         else:
             folder, stem = path.parent, path.stem.removesuffix("_master")
         with os.scandir(folder) as entries:
-            return sum(entry.stat().st_size for entry in islice(entries, _ENTRIES_MOST) if entry.name.startswith(stem))
+            return sum(_size(entry) for entry in islice(entries, _ENTRIES_MOST) if entry.name.startswith(stem))
+    except OSError:
+        return 0
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    """Bytes; 0 for a link that leads nowhere, and for what has gone meanwhile."""
+    try:
+        return entry.stat().st_size
     except OSError:
         return 0

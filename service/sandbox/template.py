@@ -30,7 +30,7 @@ import numpy as np
 
 from inphase.errors import DataError
 from inphase.formats import RawScan, Request, npz, read_as
-from inphase.formats.boundary import first_line
+from inphase.formats.boundary import boundary
 from service.sandbox.answer import Writer
 from service.sandbox.confinement import (
     Protections,
@@ -50,14 +50,10 @@ _CODECS: Final = ("lzw", "deflate", "zlib", "zstd", "packbits", "jpeg8", "lzma",
 def carry_out(order: Order, writer: Writer, body: int, admit: Callable[[int], None]) -> None:
     """Read, and leave the answer. admit: asked before a body of so many bytes is unpacked."""
     try:
-        writer.scan(_read(order, body, admit))
+        with boundary(where(order)):
+            writer.scan(_read(order, body, admit))
     except DataError as error:
         writer.fault(error)
-    except MemoryError:
-        writer.fault(DataError(f"{where(order)}: needs more memory than one reading may take"))
-    except Exception as error:  # of an archive: read_as has a last resort of its own
-        text = f"the reader of inphase failed with {type(error).__name__}: {first_line(error)}; please report it"
-        writer.fault(DataError(f"{where(order)}: {text}"))
 
 
 def _read(order: Order, body: int, admit: Callable[[int], None]) -> RawScan:
@@ -94,12 +90,13 @@ class Template:
         self._own = os.getpid()
         self._rehearsal = npz.encode(RawScan(np.ones((4, 4, 4), np.uint16), None, "", ""))
         self._spare: _Spare | None = None
+        self._ahead = True  # whether to fork before an order comes: not where the last one did not live to see it
 
     def run(self) -> None:
         """Until the service closes its end of the socket."""
         control = self._control.fileno()
         while True:
-            if self._spare is None and not self._channels:  # what is being read has the processor
+            if self._ahead and self._spare is None and not self._channels:  # what is being read has the processor
                 self._spare = self._fork()
             ready, _, _ = select.select([control, self._woken], [], [])
             if self._woken in ready:
@@ -117,7 +114,7 @@ class Template:
         answer, channel, body = descriptors
         told = socket.socket(fileno=channel)
         spare = self._spare or self._fork()
-        self._spare = None
+        self._spare, self._ahead = None, True
         with contextlib.suppress(
             OSError
         ):  # whoever asked has gone, or the process was killed: it is told when it is reaped
@@ -136,7 +133,9 @@ class Template:
                 return
             if self._spare is not None and child == self._spare.pid:
                 self._spare.close()
-                self._spare = None
+                self._spare, self._ahead = None, False
+                code = os.waitstatus_to_exitcode(status)
+                sys.stderr.write(f"a process that was to read ended before its order came, with {code}\n")
                 continue
             with self._channels.pop(child) as told, contextlib.suppress(OSError):
                 told.send(ENDED + b" %d" % os.waitstatus_to_exitcode(status))
@@ -158,9 +157,8 @@ class Template:
             _close_all_but(orders.fileno())
             begun_with = address_space_bytes()
             confine(self._folders, self._protections, self._own)
-            npz.decode(
-                io.BytesIO(self._rehearsal), "rehearsal", Request(BODY)
-            )  # pages that are copied when first written
+            # pages that are copied when first written
+            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", Request(BODY))
             message, descriptors, _, _ = socket.recv_fds(orders, _ORDER_MOST, 3)
             if message:
                 answer, channel, body = descriptors

@@ -1,5 +1,6 @@
 """service.sandbox: what comes out of a process that may die is what the readers return, and nothing else gets out."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -275,9 +276,9 @@ def test_a_reader_that_asks_for_memory_bit_by_bit_meets_its_limit(sandbox: Sandb
 def test_a_reader_has_no_network_but_itself(sandbox: Sandbox) -> None:
     if not sandbox.protections.network_namespace:
         pytest.skip("this kernel gives this user no namespace of its own")
-    assert sandbox.protections.seccomp or "unreachable" in acted(
-        sandbox, "import socket; socket.create_connection(('1.1.1.1', 53))"
-    )
+    if sandbox.protections.seccomp:
+        pytest.skip("seccomp refuses the socket before the namespace is asked")
+    assert "unreachable" in acted(sandbox, "import socket; socket.create_connection(('1.1.1.1', 53))")
 
 
 @pytest.mark.parametrize("code", ["import time; time.sleep(600)", "while True: pass"])
@@ -328,7 +329,7 @@ def test_a_reader_that_pretends_is_found_out(sandbox: Sandbox) -> None:
     """It says that it is done, and has left what is no answer."""
     pretend = (
         "import os, socket, struct\n"
-        "for n in os.listdir('/proc/self/fd') if 0 else range(3, 64):\n"
+        "for n in range(3, 64):\n"
         "    try:\n"
         "        os.pwrite(n, b'x' * 64, 0)\n"
         "    except OSError:\n"
@@ -342,7 +343,7 @@ def test_a_reader_that_pretends_is_found_out(sandbox: Sandbox) -> None:
     )
     begun = time.monotonic()
 
-    assert "did not come to an end: its record lies outside its memory" in acted(sandbox, pretend)
+    assert "left no usable answer: its record lies outside its memory" in acted(sandbox, pretend)
     assert time.monotonic() - begun < 3
 
 
@@ -467,11 +468,12 @@ def test_hostile_files_end_in_time_and_the_next_one_is_read(root: Path, name: st
         assert same(sandbox.read(FileOrder(root / "honest.npy")).array, COUNTS)
 
 
-def test_sockets_of_this_process_are_not_inherited(sandbox: Sandbox) -> None:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.set_inheritable(True)
-        text = acted(
-            sandbox, f"import os; os.fstat({listening.fileno()}) if {listening.fileno()} > 8 else os.fstat(99)"
-        )
-    assert "Bad file descriptor" in text
+def test_descriptors_of_this_process_are_not_inherited(root: Path) -> None:
+    """One that could be, and was open before the template was started."""
+    with socket.socket() as own:
+        number = fcntl.fcntl(own.fileno(), fcntl.F_DUPFD, 200)  # inheritable; beyond what the template opens itself
+        try:
+            with Sandbox(5.0, (root,)) as sandbox:
+                assert "Bad file descriptor" in acted(sandbox, f"import os; os.fstat({number})")
+        finally:
+            os.close(number)
