@@ -24,7 +24,7 @@ import torch
 import typer
 from rich.progress import Progress, track
 
-from benchmarks import chaos
+from benchmarks import ROOT, chaos
 from inphase.formats import RawScan
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
@@ -43,8 +43,8 @@ from service.jobs.state import Progress as JobProgress
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
 from training.evaluate.machine import header
+from training.evaluate.tables import table
 
-ROOT = Path(__file__).parents[1]
 N = 64
 CRYSTALS = 4
 # 0.1 to 3 s on one core. None descends (AER, LBFGS): a descent that is interrupted begins anew from the gradient.
@@ -382,12 +382,6 @@ def family(supervisor: Supervisor) -> list[psutil.Process]:
 def quantiles(values: list[float]) -> tuple[str, str]:
     """p50 and p99."""
     return f"{np.percentile(values, 50):.1f}", f"{np.percentile(values, 99):.1f}"
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Markdown."""
-    lines = [f"| {' | '.join(head)} |", f"|{'|'.join('---' for _ in head)}|"]
-    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 if __name__ == "__main__":

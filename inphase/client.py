@@ -105,8 +105,9 @@ class Client:
         not come, is one job.
         """
         from inphase.formats import RawScan, npz
+        from inphase.formats.scan import scan_of
 
-        scan = pattern if isinstance(pattern, RawScan) else _scan(pattern)
+        scan = pattern if isinstance(pattern, RawScan) else scan_of(pattern)
         if npz.is_plain(scan):
             kind, size, content = "application/x-npy", _npy_size(scan.array), _npy_chunks(scan.array, sent)
         else:
@@ -338,35 +339,6 @@ def _plain(value: object) -> object:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     raise TypeError(f"{type(value).__name__} cannot be sent as an option: {value!r}"[:200])
-
-
-def _scan(pattern: ArrayLike) -> "RawScan":
-    """What was given as a measurement. Raises TypeError for what is none."""
-    from inphase.formats import RawScan
-
-    if isinstance(pattern, str | bytes | os.PathLike):
-        raise TypeError(
-            "a pattern is an array: name a file of the service with reconstruct_file, or read one with "
-            "inphase.formats.read"
-        )
-    try:
-        array = np.asanyarray(pattern) if isinstance(pattern, np.ma.MaskedArray) else np.asarray(pattern)
-    except (ValueError, RuntimeError) as error:
-        raise TypeError(f"a pattern is an array (rocking, row, column), its rows of one length: {error}") from None
-    if array.dtype.kind not in "uif":
-        raise TypeError(
-            f"a pattern holds real numbers; {type(pattern).__name__} became an array of {array.dtype}, shape "
-            f"{array.shape}"
-        )
-    if array.ndim not in (2, 3):
-        raise TypeError(
-            "a pattern has three axes (rocking, row, column), or two (row, column); this one has the shape "
-            f"{array.shape}"
-        )
-    if isinstance(array, np.ma.MaskedArray):
-        mask = np.ma.getmaskarray(array).astype(np.uint8)  # True is masked, as in MaskState
-        return RawScan(np.asarray(array.data), None, "masked array", f"{array.shape} {array.dtype}", mask=mask)
-    return RawScan(array, None, "array", f"{array.shape} {array.dtype}")
 
 
 def _check(answer: httpx.Response) -> None:

@@ -123,7 +123,9 @@ def _digest(task: Task) -> str:
     files = [Path(__file__).with_name(name) for name in code] + sorted((ROOT / "training" / "simulate").glob("*.py"))
     text = json.dumps(asdict(task))
     if task.arm != COHERE:
-        files += sorted((ROOT / "inphase" / "retrieval").glob("*.py"))
+        files += sorted(
+            (ROOT / "inphase").rglob("*.py")
+        )  # metrics and ambiguity score it, preprocess and formats feed it
         text += recipes.resolve(task.arm).text
     return hashlib.sha256(text.encode() + b"".join(path.read_bytes() for path in files)).hexdigest()[:24]
 

@@ -1,13 +1,14 @@
 """What a reader returns, and what it checks before it allocates anything."""
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from inphase.errors import DataError, TooLargeError
 from inphase.formats.reading import Reading
@@ -80,6 +81,36 @@ class Request:
 
 
 Reader = Callable[[Request], RawScan]
+
+
+def scan_of(pattern: ArrayLike) -> RawScan:
+    """An array, or what numpy makes one of, as a measurement; the mask of a masked array is its mask.
+
+    Raises TypeError for what is no array of real numbers with two or three axes.
+    """
+
+    if isinstance(pattern, str | bytes | os.PathLike):
+        raise TypeError(
+            "a pattern is an array: read a file with inphase.read, or name one of the service's with reconstruct_file"
+        )
+    try:
+        array = np.asanyarray(pattern) if isinstance(pattern, np.ma.MaskedArray) else np.asarray(pattern)
+    except (ValueError, RuntimeError) as error:
+        raise TypeError(f"a pattern is an array (rocking, row, column), its rows of one length: {error}") from None
+    if array.dtype.kind not in "uif":
+        raise TypeError(
+            f"a pattern holds real numbers; {type(pattern).__name__} became an array of {array.dtype}, shape "
+            f"{array.shape}"
+        )
+    if array.ndim not in (2, 3):
+        raise TypeError(
+            "a pattern has three axes (rocking, row, column), or two (row, column); this one has the shape "
+            f"{array.shape}"
+        )
+    if isinstance(array, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(array).astype(np.uint8)  # True is masked, as in MaskState
+        return RawScan(np.asarray(array.data), None, "masked array", f"{array.shape} {array.dtype}", mask=mask)
+    return RawScan(array, None, "array", f"{array.shape} {array.dtype}")
 
 
 def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits) -> tuple[int, ...]:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from inphase.formats import RawScan
+from inphase.formats.scan import scan_of
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options, Start
 from inphase.imaging.reconstruction import Reconstruction
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def reconstruct(
-    scan: RawScan | NDArray[np.generic],
+    scan: RawScan | ArrayLike,
     *,
     refine: str | None = None,
     model: str | None = None,
@@ -40,19 +40,21 @@ def reconstruct(
 ) -> Reconstruction:
     """Reconstruct a measurement: clean it, ask a network for a first image, refine that, and judge the result.
 
-    scan: what `inphase.read` gives, or an array (rocking, row, column) of counts or moduli, as `domain` says.
+    scan: what `inphase.read` gives, or an array (rocking, row, column) of counts or moduli, as `domain` says;
+        of a masked array the mask counts.
     refine, model, preprocess, start, starts, seed: see `inphase.imaging.options.Options`.
     models: the folder of the networks, or sessions that stay loaded from
         call to call; by default the folder of the installation.
     device: of the refinement: cpu, cuda, cuda:1. progress: called with every evaluation of the running refinement.
     cancelled: asked before every iteration.
 
-    Raises DataError for data that cannot be used, RecipeError, UnknownModelError, ModelError, and CancelledError.
+    Raises TypeError for what is no such array, DataError for data that cannot be used, RecipeError, UnknownModelError,
+    ModelError, and CancelledError.
     """
     options = Options(model, Domain(domain), preprocess, refine, start, starts, seed)
     options.check()
     if not isinstance(scan, RawScan):
-        scan = RawScan(np.asarray(scan), None, "array", "all of it")
+        scan = scan_of(scan)
     sessions = _sessions(models) if options.asks_network else None
     return carry_out(scan, options, sessions, device=device, progress=progress, cancelled=cancelled)
 

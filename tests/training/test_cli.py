@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import click
 import pytest
 import typer
+from typer.core import TyperCommand
 from typer.testing import CliRunner
 
 from tests.sentences import fragments
@@ -15,7 +15,7 @@ CONFIG = ROOT / "training" / "configs" / "inphase-bcdi.yaml"
 
 
 @pytest.mark.parametrize("command", typer.main.get_group(app).commands.values(), ids=lambda command: command.name)
-def test_help_is_in_sentences(command: click.Command) -> None:
+def test_help_is_in_sentences(command: TyperCommand) -> None:
     """A command says what it does, and so does every one of its options; an example stands at its end."""
     assert not fragments(command)
     assert command.epilog

@@ -45,6 +45,16 @@ def test_maps_are_those_of_the_stored_object() -> None:
     assert made.reason is None
 
 
+def test_a_crystal_of_which_no_strain_is_known_has_no_maps() -> None:
+    """Single voxels apart from each other: none has a neighbour, and a strain of 0 would be a lie."""
+    lonely = np.zeros((16, 16, 16), np.complex64)
+    lonely[4::4, 4::4, 4::4] = 1
+    made = maps(ambiguity.canonical(lonely, np.abs(lonely) > 0), GEOMETRY)
+    assert (made.arrays, made.strain) == ({}, None)
+    assert made.reason is not None
+    assert "no strain is known" in made.reason
+
+
 @pytest.mark.parametrize(
     ("geometry", "missing"),
     [

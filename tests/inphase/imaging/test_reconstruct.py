@@ -9,6 +9,7 @@ from inphase.errors import CancelledError, DataError, RecipeError
 from inphase.imaging.options import Options
 from inphase.imaging.reconstruct import carry_out
 from inphase.models.session import Sessions
+from inphase.pattern import MaskState
 from tests.inphase.imaging.whole_way import raw
 
 
@@ -17,6 +18,17 @@ def test_an_array_is_a_scan(sessions: Sessions, pattern: NDArray[np.uint32]) -> 
     found = [inphase.reconstruct(scan, refine="none", models=sessions) for scan in (pattern, raw(pattern))]
     np.testing.assert_array_equal(found[0].object, found[1].object)
     assert (found[0].report.input.source, found[1].report.input.source) == ("array", "test")
+
+
+def test_the_mask_of_a_masked_array_counts(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+    """Voxels under it are masked, whatever stands there; what is no array is refused before anything is computed."""
+    hidden = np.zeros(pattern.shape, bool)
+    hidden[20:22, 30:33, 40] = True
+    scan = np.ma.masked_array(np.where(hidden, 10**6, pattern), hidden)
+    found = inphase.reconstruct(scan, refine="none", preprocess="none", models=sessions)
+    assert (found.arrays["mask"][hidden] == MaskState.MASKED).all()
+    with pytest.raises(TypeError, match=r"read a file with inphase\.read"):
+        inphase.reconstruct("scan.h5", models=sessions)
 
 
 def test_what_cannot_be_carried_out_is_refused_first() -> None:

@@ -53,6 +53,19 @@ def test_the_lines_of_the_documentation_give_the_chi2(
     assert names["chi2"] == pytest.approx(finished.report.metrics.final.chi2, rel=1e-3)
 
 
+@pytest.mark.usefixtures("quick")
+def test_random_starts_with_a_named_network_are_random(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+    """The network gives the grid, and no start: the image is that of random starts without it."""
+    session = sessions.get(None)
+    named, alone = (
+        run(pattern, Options(model=model, refine="10*ER", start="random"), session if model else None)
+        for model in (session.version.label, None)
+    )
+    assert named.report.start.kind == "random"
+    assert named.report.model is None
+    np.testing.assert_array_equal(named.object, alone.object)
+
+
 def test_an_empty_prediction(sessions: Sessions, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that predicts nothing: start=auto goes on from random starts,
     start=network and refine=none are refused.
