@@ -125,7 +125,7 @@ def _digest(task: Task) -> str:
     if task.arm != COHERE:
         files += sorted(
             (ROOT / "inphase").rglob("*.py")
-        )  # metrics and ambiguity score it, preprocess and formats feed it
+        )  # what feeds a retrieval and what scores it, too
         text += recipes.resolve(task.arm).text
     return hashlib.sha256(text.encode() + b"".join(path.read_bytes() for path in files)).hexdigest()[:24]
 

@@ -27,7 +27,7 @@ def boundary(where: str | Path) -> Iterator[None]:
     except PermissionError as error:
         raise DataError(as_text(f"{where}: may not be read by this user: {error.strerror}")) from error
     except MemoryError as error:
-        raise DataError(as_text(f"{where}: does not fit into this machine's memory")) from error
+        raise DataError(as_text(f"{where}: needs more memory than reading it may take")) from error
     except Exception as error:  # the last resort: a file can be wrong in ways that nobody has thought of
         raise DataError(
             as_text(

@@ -14,7 +14,7 @@ from inphase.formats.boundary import as_text, boundary
             "a.h5: the reader of inphase failed with ValueError: bad value. This is a fault",
         ),
         (PermissionError(13, "Permission denied"), "a.h5: may not be read by this user: Permission denied"),
-        (MemoryError(), "a.h5: does not fit into this machine's memory"),
+        (MemoryError(), "a.h5: needs more memory than reading it may take"),
         (RecursionError("too deep"), "failed with RecursionError: too deep"),
     ],
 )
