@@ -123,9 +123,7 @@ def _digest(task: Task) -> str:
     files = [Path(__file__).with_name(name) for name in code] + sorted((ROOT / "training" / "simulate").glob("*.py"))
     text = json.dumps(asdict(task))
     if task.arm != COHERE:
-        files += sorted(
-            (ROOT / "inphase").rglob("*.py")
-        )  # what feeds a retrieval and what scores it, too
+        files += sorted((ROOT / "inphase").rglob("*.py"))  # what feeds a retrieval and what scores it, too
         text += recipes.resolve(task.arm).text
     return hashlib.sha256(text.encode() + b"".join(path.read_bytes() for path in files)).hexdigest()[:24]
 
