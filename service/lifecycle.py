@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
+from service.budget import Budget
 from service.intake.acceptance import Intake
 from service.intake.reader import Reader
 from service.jobs.broker import Queue
@@ -26,7 +27,7 @@ from service.jobs.supervisor import Supervisor
 from service.sandbox.sandbox import Sandbox
 from service.security import ADMIN, Key, Keyring, Scope, read_keys
 from service.settings import Settings, new_key
-from service.telemetry import Budget, Metrics, log
+from service.telemetry import Metrics, log
 
 _HOUSEKEEPING_S: Final = 60.0
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class Services:
         self.keyring = Keyring(self._keys())
         self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
         self.streams = 0  # clients that follow events
-        self.budget = Budget(settings.bounds.bytes_in_flight)
+        self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
         self.metrics = Metrics()
         self.sandbox = Sandbox(settings.bounds.read_s, settings.data_roots)
         self.records: Records | None = None
@@ -78,8 +79,9 @@ class Services:
         self._background.append(asyncio.create_task(self._keep_house()))
         if self.records is not None and self.series is not None:
             self.reader = Reader(
-                self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox
-            )
+                self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox,
+                self.budget,
+            )  # fmt: skip
             self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
 
     async def stop(self) -> None:

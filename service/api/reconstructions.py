@@ -36,6 +36,7 @@ from service.api.bodies import (
 )
 from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.api.schema import JOB
+from service.budget import Share
 from service.document import JobDocument
 from service.errors import ApiError
 from service.intake.acceptance import new_document
@@ -94,12 +95,16 @@ _BODY: Final[dict[str, Any]] = {
 _BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Received:
-    """A request whose body has come. scan: what was sent, None where a file is named. digest: of the body."""
+    """A request whose body has come. share: holds its memory.
+
+    scan: what was sent, until it has been read; None where a file is named.
+    """
 
     submission: Submission
-    scan: RawScan | None
+    share: Share
+    scan: RawScan | None = None
     body: bytes = b""
 
     def digest(self) -> str:
@@ -148,7 +153,8 @@ async def reconstruct(
     if services.draining.is_set():
         raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
     async with AsyncExitStack() as held:
-        received = await _received(request, call, services, clock, held)
+        share = held.enter_context(services.budget.share(caller.owner))
+        received = await _received(request, call, services, clock, share)
         patience = _Patience(_seconds(request, received.submission.options, services))
         sender = Sender(caller.owner)
         if idempotency_key is not None:
@@ -163,30 +169,30 @@ _TAKEN: Final = (
 )
 
 
-async def _received(request: Request, call: Call, services: Services, clock: Clock, held: AsyncExitStack) -> _Received:
+async def _received(request: Request, call: Call, services: Services, clock: Clock, share: Share) -> _Received:
     """The body, and what is asked. Whatever can be refused before the data come is refused before."""
     settings = services.settings
     kind = media_type(request)
     if kind == JSON:
         with clock("receive"):
-            body = await read_json(request, settings.bounds)
+            body = await read_json(request, settings.bounds, share)
         asked = _parsed(body, call)
         await _check(asked, services)
         submission = Submission(options=_options(asked), source=asked.source, receive_ms=clock.ms["receive"])
-        return _Received(submission, None, body)
+        return _Received(submission, share, body=body)
     if kind not in (NPY, NPZ, OCTETS):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
     await _check(call, services)
     layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
     with clock("receive"):
         if kind == NPZ:
-            coming = receive_archive(
-                request, call.domain, settings.bounds, services.budget, services.sandbox, services.compute
+            scan = await receive_archive(
+                request, call.domain, settings.bounds, share, services.sandbox, services.compute
             )
         else:
-            coming = receive_array(request, layout, settings.bounds, services.budget)
-        scan = await held.enter_async_context(coming)
-    return _Received(Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"]), scan)
+            scan = await receive_array(request, layout, settings.bounds, share)
+    submission = Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"])
+    return _Received(submission, share, scan)
 
 
 def _options(asked: JobOptions) -> JobOptions:
@@ -316,12 +322,16 @@ async def _carried_out(
 async def _read(
     record: JobRecord, token: str, received: _Received, services: Services, clock: Clock, held: AsyncExitStack
 ) -> JobRecord:
-    """Read the data; the body's share of the memory is held until that is done, whoever waits."""
+    """Read the data; the request's share of the memory is held until that is done, whoever waits."""
     reader = services.reader
     assert reader is not None
     with reader.reading(token):
         async with held:
-            return await services.compute(lambda: reader.read(record.job_id, token, clock, received.scan))
+            read = await services.compute(
+                lambda: reader.read(record.job_id, token, clock, received.share, received.scan)
+            )
+            received.scan = None  # whoever waits for a worker holds no memory any more
+            return read
 
 
 def _told_too_late(
@@ -364,7 +374,7 @@ def _data(received: _Received, services: Services) -> RawScan:
         assert received.scan is not None
         return received.scan
     limits = Limits(services.settings.bounds.array_bytes, services.settings.data_roots)
-    return load(source, received.submission.options.domain, limits, services.sandbox)
+    return load(source, received.submission.options.domain, limits, services.sandbox, received.share)
 
 
 async def _outcome(record: JobRecord, patience: _Patience, services: Services, clock: Clock) -> _Answered:

@@ -106,7 +106,8 @@ async def submit(
     """One job for each scan, of low priority unless asked otherwise; results in the frame of the first good one."""
     if services.draining.is_set():
         raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
-    body = await read_json(request, services.settings.bounds)
+    with services.budget.share(caller.owner) as share:
+        body = await read_json(request, services.settings.bounds, share)
     call = parse_body(SeriesCall, body)
     options = call.imaging()
     options.check()

@@ -21,6 +21,7 @@ from typing import Any, Final, cast
 from numpy.typing import NDArray
 
 from inphase.errors import CancelledError, InphaseError
+from service import repeats
 from service.jobs.errors import StoreError
 from service.jobs.limits import confine
 from service.jobs.settings import ComputeSettings
@@ -243,7 +244,9 @@ def main(module: str, descriptor: int) -> None:
     """Serve assignments until the worker closes the pipe."""
     faulthandler.enable()  # a crash leaves its stack in the log
     logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s %(levelname)s compute[{os.getpid()}] %(name)s: %(message)s"
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s compute[{os.getpid()}] %(name)s: %(message)s",
+        handlers=[repeats.handler()],
     )
     for number in (signal.SIGTERM, signal.SIGINT):  # sent to the whole group; the worker decides when we go
         signal.signal(number, signal.SIG_IGN)

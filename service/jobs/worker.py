@@ -28,7 +28,7 @@ from typing import Final, TypeVar
 import dramatiq
 import dramatiq.worker
 
-from service import png
+from service import png, repeats
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
 from service.jobs.compute import Assignment, Failed, Halted, Succeeded, Told
 from service.jobs.errors import QueueUnavailableError, UnknownJobError, WorkerError
@@ -358,7 +358,9 @@ def _serve(settings: WorkerSettings, refiner: Refiner, leave: Leave) -> None:
 def supervised(work: str = WORK) -> None:
     """The worker process of a service: settings come as the first line of stdin, and its end is the service's end."""
     logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s %(levelname)s worker[{os.getpid()}] %(name)s: %(message)s"
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s worker[{os.getpid()}] %(name)s: %(message)s",
+        handlers=[repeats.handler()],
     )
     settings = WorkerSettings.from_json(sys.stdin.readline())
     leave = Leave()

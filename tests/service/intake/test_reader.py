@@ -11,6 +11,7 @@ import pytest
 import redis
 from numpy.typing import NDArray
 
+from service.budget import working_bytes
 from service.intake.reader import Reader
 from service.intake.submission import UPLOAD
 from service.jobs.errors import QueueUnavailableError
@@ -167,7 +168,7 @@ async def test_a_caller_that_goes_away_leaves_its_job(
     for data, state in ((pattern, JobState.QUEUED), (DARK, JobState.FAILED)):
         call = asyncio.create_task(client.post(URL, params={"wait": 30}, content=npy(data), headers=NPY))
         await until(gate.reached.is_set)
-        assert services(client).budget.used == data.nbytes
+        assert services(client).budget.used == working_bytes(data.size, data.nbytes)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         (job,) = records(client).page(limit=1).records
