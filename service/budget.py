@@ -8,7 +8,7 @@ from typing import Final
 from inphase.errors import InphaseError, TooLargeError
 from inphase.formats.scan import in_words
 
-_PER_VOXEL: Final = 12  # bytes beside the array itself: benchmarks/memory.py
+_PER_VOXEL: Final = 25  # bytes beside the array itself: benchmarks/results/memory.md
 
 
 def working_bytes(voxels: int, nbytes: int) -> int:

@@ -24,6 +24,7 @@ from service.jobs.errors import (
     StoreCorruptError,
     StoreError,
     StoreFullError,
+    StoreUnavailableError,
     UnknownJobError,
     UnknownSeriesError,
 )
@@ -88,6 +89,7 @@ _KINDS: Final[tuple[tuple[type[InphaseError], _Kind], ...]] = (
     (QueueUnavailableError, _Kind(503, "queue", "The queue is not available")),
     (NoRedisError, _Kind(503, "queue", "The queue is not available")),
     (StoreFullError, _Kind(507, "store-full", "No room for the arrays")),
+    (StoreUnavailableError, _Kind(503, "store-unavailable", "The store does not work")),
     (StoreCorruptError, _Kind(500, "store", "The stored arrays are damaged")),
     (StoreError, _Kind(404, "store", "No such arrays")),
     (SandboxUnavailableError, _Kind(503, "reading", "Nothing can be read")),

@@ -16,7 +16,7 @@ from service.intake.reader import Reader
 from service.jobs.broker import Queue
 from service.jobs.connection import refuse_eviction
 from service.jobs.embedded import EmbeddedRedis
-from service.jobs.errors import QueueUnavailableError
+from service.jobs.errors import QueueUnavailableError, StoreError
 from service.jobs.housekeeping import sweep
 from service.jobs.pulse import Pulse
 from service.jobs.record import Records
@@ -56,6 +56,7 @@ class Services:
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
+        self.looking = anyio.CapacityLimiter(8)  # threads of /v1/status, whatever keeps all others
         self._compute = anyio.CapacityLimiter(settings.compute_slots)
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None
@@ -82,6 +83,8 @@ class Services:
                 self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox,
                 self.budget,
             )  # fmt: skip
+            assert self.pulse is not None
+            self._background.append(asyncio.create_task(self.pulse.run()))
             self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
 
     async def stop(self) -> None:
@@ -159,7 +162,7 @@ class Services:
         while True:
             try:
                 await anyio.to_thread.run_sync(self._sweep)
-            except (QueueUnavailableError, OSError) as error:
+            except (QueueUnavailableError, StoreError) as error:
                 log.warning("housekeeping failed", error=str(error))
             except Exception:  # this task is the only one that hands out what was forgotten
                 log.exception("housekeeping failed")

@@ -19,7 +19,7 @@ from service import repeats
 from service.api.presence import CLIENT_LEFT, attended
 from service.budget import Budget
 from service.jobs.errors import QueueUnavailableError
-from service.jobs.pulse import Pulse
+from service.jobs.pulse import Beat, Pulse
 from service.jobs.record import Records
 from service.jobs.state import JobState
 
@@ -92,8 +92,9 @@ class _Gauges(Collector):
         up = GaugeMetricFamily("inphase_queue_up", "1 while Redis takes jobs")
         jobs = GaugeMetricFamily("inphase_jobs", "Jobs by state", labels=["state"])
         workers = GaugeMetricFamily("inphase_workers", "Workers that live")
-        alive = self._pulse is not None and self._pulse.last.up
-        if self._records is not None:
+        beat = Beat(up=False) if self._pulse is None else self._pulse.last
+        alive = beat.up
+        if self._records is not None and not beat.silent:
             try:
                 for state in JobState:
                     jobs.add_metric([state], self._records.count(state))

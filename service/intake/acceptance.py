@@ -104,10 +104,10 @@ class Intake:
                 scan=sender.scan,
             )  # fmt: skip
         except BaseException:
-            self._store.delete(document.id)
+            self._clear(document.id)
             raise
         if found.job_id != document.id:
-            self._store.delete(document.id)
+            self._clear(document.id)
         return found
 
     def accept_scans(self, series_id: str, submissions: Sequence[Submission], owner: str) -> None:
@@ -170,7 +170,7 @@ class Intake:
         """
         records, _ = self._kept()
         if records.discard(job_id, reader, reason):
-            self._store.delete(job_id)
+            self._clear(job_id)
         else:
             with suppress(UnknownJobError):
                 self._left(job_id)
@@ -180,8 +180,13 @@ class Intake:
         records, _ = self._kept()
         record = records.get(job_id)
         if record.state not in (JobState.ACCEPTED, JobState.READING):
-            self._store.delete(job_id, UPLOAD)
+            self._clear(job_id, UPLOAD)
         return record
+
+    def _clear(self, job_id: str, name: str | None = None) -> None:
+        """What nobody needs any more; where the store fails, housekeeping finds it."""
+        with suppress(StoreError):
+            self._store.delete(job_id, name)
 
     def _document(self, record: JobRecord, report: Report) -> JobDocument:
         """The accepted job with its report."""

@@ -32,7 +32,7 @@ from service.errors import below_roots, kind
 from service.intake.acceptance import Intake
 from service.intake.sources import load
 from service.intake.submission import UPLOAD, Submission, Upload, uploaded
-from service.jobs.errors import QueueUnavailableError, UnknownSeriesError
+from service.jobs.errors import QueueUnavailableError, StoreError, UnknownSeriesError
 from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
@@ -45,6 +45,7 @@ from service.telemetry import log
 
 _AHEAD: Final = 8  # queued jobs beyond which nothing more is read ahead
 _PASSING: Final = (429, 503, 507)  # what has these statuses is no fault of the data: they are read again later
+_STORE_REST_S: Final = 5.0  # nothing is read ahead for so long after the store has failed: it would be for nothing
 _LOOK_S: Final = 0.5
 _ANNOUNCE_S: Final = 1.0
 _STOP_S, _STOP_LOOK_S = 5.0, 0.05
@@ -70,6 +71,7 @@ class Reader:
         self._sandbox, self._budget = sandbox, budget
         self._active: set[str] = set()  # tokens of the jobs that are being read
         self._leaving = False
+        self._rest_until = 0.0
         self._one = anyio.CapacityLimiter(1)  # beside the slots of requests: what is read ahead never takes one
 
     async def announce(self) -> None:
@@ -115,6 +117,8 @@ class Reader:
 
     def read_next(self) -> bool:
         """Read one accepted job, the most urgent first; whether there was one and room for it."""
+        if time.monotonic() < self._rest_until:
+            return False
         self._records.reclaim()
         self._complete_series()
         if self._records.count(JobState.QUEUED) >= _AHEAD or (job_id := self._records.unread()) is None:
@@ -160,6 +164,9 @@ class Reader:
         if self._leaving:
             return False  # nobody says any more that it is being read: the next service reads it
         if isinstance(error, InphaseError) and kind(error).status in _PASSING:
+            log.warning("a job is given back", job=job_id, why=str(error))
+            if isinstance(error, StoreError):
+                self._rest_until = time.monotonic() + _STORE_REST_S
             self._records.give_back(job_id, token)
             return False
         self._intake.fail(job_id, token, reason(error, self._settings.data_roots))

@@ -4,8 +4,8 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from service.settings import Settings
 from service.budget import Budget
+from service.settings import Settings
 from service.telemetry import Metrics
 from tests.service.api.calls import URL
 from tests.service.api.conftest import NPY, npy

@@ -184,7 +184,9 @@ def test_an_archive_that_was_sent_is_read_once_its_size_is_admitted(sandbox: San
     body = body_of(order.path.read_bytes())
     admitted: list[tuple[int, int]] = []
     try:
-        found = sandbox.read_body(BodyOrder("the body", Domain.COUNTS, LIMITS), body, lambda *size: admitted.append(size))
+        found = sandbox.read_body(
+            BodyOrder("the body", Domain.COUNTS, LIMITS), body, lambda *size: admitted.append(size)
+        )
     finally:
         os.close(body)
 
