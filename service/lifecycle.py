@@ -65,7 +65,7 @@ class Services:
 
     def _keys(self) -> list[Key]:
         own = self.settings.api_key.get_secret_value() if self.settings.api_key else self.generated_key
-        more = read_keys(self.settings.keys_file) if self.settings.keys_file else ()
+        more = read_keys(self.settings.keys_file, self.settings.data_roots) if self.settings.keys_file else ()
         return [*([Key.of(own, ADMIN, Scope.ADMIN)] if own else []), *more]
 
     async def start(self) -> None:

@@ -85,7 +85,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz", summary="Ready?", responses={503: {"model": Ready}})
 async def readyz(services: TheServices, response: Response) -> Ready:
-    """200 when the model is warm, the store can be written, Redis neither refuses jobs nor hangs, and the service stays.
+    """200 when the model is warm, the store can be written, Redis neither refuses nor hangs, and the service stays.
 
     While Redis is not there at all predictions go on, so that alone leaves the service ready.
     """

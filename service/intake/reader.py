@@ -203,7 +203,7 @@ class Reader:
             scan = uploaded(self._store.read(job_id, UPLOAD))
             share.grow_to(working_bytes(scan.array.size, scan.array.nbytes))
             return scan
-        limits = Limits(self._settings.bounds.array_bytes, self._settings.data_roots)
+        limits = Limits(self._settings.bounds.array_bytes, submission.readable(self._settings.data_roots))
         return load(source, submission.options.domain, limits, self._sandbox, share)
 
     def _number(self, record: JobRecord) -> int:

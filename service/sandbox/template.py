@@ -31,6 +31,7 @@ import numpy as np
 from inphase.errors import DataError
 from inphase.formats import RawScan, Request, npz, read_as
 from inphase.formats.boundary import boundary
+from inphase.formats.regular import beneath
 from service.sandbox.answer import Writer
 from service.sandbox.confinement import (
     Protections,
@@ -74,7 +75,8 @@ def carry_out(order: Order, writer: Writer, body: int, declared: Declared) -> No
 def _read(order: Order, body: int, declared: Declared) -> RawScan:
     limits = replace(order.limits, declared=declared)
     if isinstance(order, FileOrder):
-        return read_as(order.path, order.reading, order.domain, limits)
+        with beneath(limits.roots):
+            return read_as(order.path, order.reading, order.domain, limits)
     with os.fdopen(body, "rb", closefd=False) as stream:
         return npz.decode(stream, order.where, Request(BODY, domain=order.domain, limits=limits))
 
@@ -196,8 +198,7 @@ class Template:
             if message:
                 answer, channel, body = descriptors
                 terms, order = pickle.loads(message)
-                if isinstance(order, BodyOrder):
-                    restrict_files((), self._protections)
+                restrict_files(() if isinstance(order, BodyOrder) else order.limits.roots, self._protections)
                 limit(terms, begun_with)
                 told = socket.socket(fileno=channel)
                 carry_out(order, Writer(answer), body, _Declarations(told, begun_with))

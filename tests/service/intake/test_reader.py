@@ -1,8 +1,11 @@
 """A job exists before its data are read: bad data, callers that do not wait, services that die while they read."""
 
 import asyncio
+import errno
+import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -321,3 +324,38 @@ async def test_accepted_jobs_count_as_waiting(idle: httpx.AsyncClient, pattern: 
     assert len(services(idle).store.jobs()) == 2
     answer = await idle.post(URL, params={"refine": "none", "wait": 20}, content=npy(pattern), headers=NPY)
     assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
+
+
+# ---- a store that fails
+
+
+@pytest.mark.parametrize(("code", "status"), [(errno.ENOSPC, 507), (errno.EROFS, 503), (errno.EIO, 503)])
+async def test_a_store_that_fails_loses_no_job(
+    client: httpx.AsyncClient,
+    data_root: Path,
+    pattern: NDArray[np.uint32],
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    status: int,
+) -> None:
+    """Who waits is told, and told when to come again; what was accepted waits until the store works, and is read."""
+    np.save(data_root / "scan.npy", pattern)
+    monkeypatch.setattr("service.intake.reader._STORE_REST_S", 0.2)
+
+    def fail(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        promised = (await post_file(client, "scan.npy", refine="2*ER", wait=0)).json()["id"]
+        refused = await post_file(client, "scan.npy", refine="3*ER", wait=30)
+        check(refused, status)
+        assert refused.headers["retry-after"]
+        async with asyncio.timeout(20):
+            while records(client).get(promised).reader == "":  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)  # it is tried again
+        assert records(client).get(promised).state in (JobState.ACCEPTED, JobState.READING)
+    await read(client, promised)
+    assert records(client).get(promised).state is JobState.QUEUED
+    assert [record.job_id for record in records(client).page().records] == [promised]
