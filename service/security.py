@@ -69,8 +69,8 @@ class Key(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="This is the SHA-256 of the key.")
     roots: tuple[Path, ...] | None = Field(
         None,
-        description="Requests with the key may name the files of these folders, which lie below the data roots; without "
-        "it those of all data roots.",
+        description="Requests with the key may name the files of these folders, which lie below the data roots; "
+        "without them those of all data roots.",
     )
 
     @classmethod

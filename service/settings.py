@@ -63,7 +63,14 @@ class Bounds(BaseModel):
         64 * 1024 * MIB, gt=0, description="The arrays of all jobs take at most so many bytes of disk."
     )
     result_age_s: float = Field(7 * 86400.0, gt=0, description="Results older than so many seconds are deleted.")
-    queued_jobs: int = Field(1000, gt=0, description="At most so many jobs wait to be read or refined.")
+    queued_jobs: int = Field(
+        1000, gt=0, description="At most so many jobs of normal and high priority wait to be read or refined."
+    )
+    unread_jobs: int = Field(
+        20_000,
+        gt=0,
+        description="At most so many jobs wait to be read in all, with the scans of series and jobs of low priority.",
+    )
     job_s: float = Field(600.0, gt=0, description="One refinement takes at most so many seconds.")
     streams: int = Field(200, gt=0, description="At most so many clients follow the events of jobs at the same time.")
     series_scans: int = Field(2000, gt=0, description="One series has at most so many scans.")

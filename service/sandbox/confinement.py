@@ -139,7 +139,7 @@ def limit(terms: Terms, begun_with: int) -> None:
 
 
 def allow_memory(nbytes: int) -> None:
-    """Bound the address space more tightly than `limit` did."""
+    """Bound the address space, to no more than `limit` did."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (nbytes if hard == resource.RLIM_INFINITY else min(nbytes, hard), hard))
 

@@ -90,6 +90,7 @@ class _Declarations:
     def __init__(self, channel: socket.socket, begun_with: int) -> None:
         self._channel, self._begun_with = channel, begun_with
         self._largest = 0
+        allow_memory(begun_with + reading_bytes(0))
 
     def __call__(self, voxels: int, nbytes: int) -> None:
         if nbytes <= self._largest:
