@@ -25,10 +25,13 @@ class ShareError(InphaseError):
 
 
 class Budget:
-    """Bytes at work. limit: of all owners together. owner_limit: of one, so that none keeps the others out."""
+    """Bytes at work.
 
-    def __init__(self, limit: int, owner_limit: int) -> None:
-        self.limit, self.owner_limit = limit, owner_limit
+    limit: of all owners together. owner_limit: of one, so that none keeps the others out; by default three quarters.
+    """
+
+    def __init__(self, limit: int, owner_limit: int | None = None) -> None:
+        self.limit, self.owner_limit = limit, owner_limit or limit * 3 // 4
         self._lock = threading.Lock()
         self._used: Counter[str] = Counter()
 

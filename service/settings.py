@@ -47,8 +47,11 @@ class Bounds(BaseModel):
         description="All requests and readings at work take at most so many bytes of memory together: what has come of "
         "their bodies, and what it takes to clean and predict their measurements.",
     )
-    owner_bytes: int = Field(
-        6144 * MIB, gt=0, description="The requests and readings of one owner take at most so many bytes of that."
+    owner_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="The requests and readings of one owner take at most so many bytes of that, by default three "
+        "quarters.",
     )
     array_bytes: int = Field(4096 * MIB, gt=0, description="One decoded measurement has at most so many bytes.")
     json_bytes: int = Field(1 * MIB, gt=0, description="A JSON body has at most so many bytes.")

@@ -199,7 +199,10 @@ class Template:
             if message:
                 answer, channel, body = descriptors
                 terms, order = pickle.loads(message)
-                restrict_files(() if isinstance(order, BodyOrder) else order.limits.roots, self._protections)
+                if isinstance(order, BodyOrder):
+                    restrict_files((), self._protections)
+                elif order.limits.roots:  # perhaps fewer folders than all that may be read
+                    restrict_files(order.limits.roots, self._protections)
                 limit(terms, begun_with)
                 told = socket.socket(fileno=channel)
                 carry_out(order, Writer(answer), body, _Declarations(told, begun_with))
