@@ -49,8 +49,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Score:
-    """One start. correlation with the truth and support over true volume: None for measurements; free_llk:
-    None for a modulus.
+    """One start. correlation with the truth and support over true volume: None for measurements;
+    free_llk: None for a modulus.
 
     cohere has no free voxels: it has seen those that its free_llk is taken over.
     """

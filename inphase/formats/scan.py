@@ -71,7 +71,7 @@ class RawScan:
 
 
 @dataclass(frozen=True)
-class Request:
+class FileReading:
     """What to read and how: `domain` decides between arrays of a result file."""
 
     path: Path
@@ -80,7 +80,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
 
 
-Reader = Callable[[Request], RawScan]
+Reader = Callable[[FileReading], RawScan]
 
 
 def scan_of(pattern: ArrayLike) -> RawScan:

@@ -18,8 +18,8 @@ _PATIENCE_S: Final = 0.03  # an answer that takes longer is for the next one who
 
 @dataclass(frozen=True)
 class Beat:
-    """What Redis said last. up: it answers and takes jobs. refused: it answers and takes none. why:
-    where it is not up.
+    """What Redis said last. up: it answers and takes jobs. refused: it answers and takes none.
+    why: where it is not up.
     """
 
     up: bool

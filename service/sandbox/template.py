@@ -29,7 +29,7 @@ import msgspec
 import numpy as np
 
 from inphase.errors import DataError
-from inphase.formats import RawScan, Request, npz, read_as
+from inphase.formats import FileReading, RawScan, npz, read_as
 from inphase.formats.boundary import boundary
 from service.sandbox.answer import Writer
 from service.sandbox.confinement import (
@@ -59,7 +59,7 @@ def carry_out(order: Order, writer: Writer, body: int, admit: Callable[[int], No
 def _read(order: Order, body: int, admit: Callable[[int], None]) -> RawScan:
     if isinstance(order, FileOrder):
         return read_as(order.path, order.reading, order.domain, order.limits)
-    request = Request(BODY, domain=order.domain, limits=order.limits)
+    request = FileReading(BODY, domain=order.domain, limits=order.limits)
     with os.fdopen(body, "rb", closefd=False) as stream:
         admit(npz.declared_bytes(stream, order.where, request))
         return npz.decode(stream, order.where, request)
@@ -158,7 +158,7 @@ class Template:
             begun_with = address_space_bytes()
             confine(self._folders, self._protections, self._own)
             # pages that are copied when first written
-            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", Request(BODY))
+            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", FileReading(BODY))
             message, descriptors, _, _ = socket.recv_fds(orders, _ORDER_MOST, 3)
             if message:
                 answer, channel, body = descriptors

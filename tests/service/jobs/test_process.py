@@ -20,7 +20,7 @@ from service.jobs.errors import WorkerError
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import Records
 from service.jobs.settings import ComputeSettings
-from service.jobs.state import JobState, Progress
+from service.jobs.state import JobState, RecordedProgress
 from service.jobs.store import Store
 from service.jobs.worker import Watch
 
@@ -256,8 +256,8 @@ def test_a_preview_that_cannot_be_written_harms_nothing(records: Records, tmp_pa
     """Without room for the picture the progress is told without it."""
     job_id = uuid4().hex  # no folder in the store
     running(records, job_id)
-    watch(records, tmp_path, job_id)._tell(Progress(1, 2), (np.ones((4, 4), np.complex64),))
-    assert records.get(job_id).progress == Progress(1, 2)
+    watch(records, tmp_path, job_id)._tell(RecordedProgress(1, 2), (np.ones((4, 4), np.complex64),))
+    assert records.get(job_id).progress == RecordedProgress(1, 2)
 
 
 def test_redis_away_does_not_stop_a_job(compute: ComputeProcess, away: str, tmp_path: Path) -> None:
