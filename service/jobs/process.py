@@ -88,11 +88,6 @@ class ComputeProcess:
         """Whether it can take an order."""
         return self.ready and self._process is not None and self._process.poll() is None
 
-    @property
-    def pid(self) -> int | None:
-        """Its process id."""
-        return self._process.pid if self._process is not None else None
-
     def assign(self, assignment: Assignment) -> None:
         """Hand it a job. Raises ProcessDiedError."""
         self._send(assignment)
