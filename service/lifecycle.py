@@ -99,13 +99,13 @@ class Services:
             await self.pulse.close()
         await anyio.to_thread.run_sync(self._stop)
 
-    async def compute(self, work: Callable[[], T]) -> T:
+    async def compute(self, call: Callable[[], T]) -> T:
         """Run what takes long in a thread; at most `compute_slots` at a time, the others wait."""
-        return await anyio.to_thread.run_sync(work, limiter=self._compute)
+        return await anyio.to_thread.run_sync(call, limiter=self._compute)
 
-    def in_background(self, work: Callable[[], object]) -> None:
+    def in_background(self, call: Callable[[], object]) -> None:
         """Run a short blocking call whose end nobody waits for."""
-        task = asyncio.ensure_future(anyio.to_thread.run_sync(work))
+        task = asyncio.ensure_future(anyio.to_thread.run_sync(call))
         self._loose.add(task)
         task.add_done_callback(self._loose.discard)
 

@@ -17,7 +17,7 @@ from inphase.formats.atomic import replacing
 from inphase.formats.boundary import damaged
 from inphase.formats.regular import open_regular
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import RawScan, Request, admit, most_axes, native, three_axes
+from inphase.formats.scan import FileReading, RawScan, admit, most_axes, native, three_axes
 from inphase.formats.tree import is_hdf5, is_real, opened
 
 SUFFIX: Final = ".mat"
@@ -28,7 +28,7 @@ _CLASSES: Final = {
 }  # fmt: skip
 
 
-def read(request: Request) -> RawScan:
+def read(request: FileReading) -> RawScan:
     """Reads `dataset`, else `data`, `I` or `intensity`, else the largest three-dimensional variable,
     or image where there is none.
 
@@ -81,7 +81,7 @@ def _turned(array: NDArray[Any]) -> NDArray[Any]:
     return np.moveaxis(array, 0, 2) if array.ndim == 3 else array
 
 
-def _read_hdf5(request: Request) -> RawScan:
+def _read_hdf5(request: FileReading) -> RawScan:
     where = str(request.path)
     with opened(request.path) as tree:
         volumes = {path: item for path, item in tree.datasets() if not path.startswith("#refs#")}
@@ -96,7 +96,7 @@ def _read_hdf5(request: Request) -> RawScan:
     return RawScan(array, None, where, f"variable '{name}' {item.shape[::-1]} (row, column, frame) {array.dtype}")
 
 
-def _choose(shapes: dict[str, tuple[int, ...]], request: Request, listing: str) -> str:
+def _choose(shapes: dict[str, tuple[int, ...]], request: FileReading, listing: str) -> str:
     if request.reading.dataset is not None:
         if request.reading.dataset not in shapes:
             raise DataError(f"{request.path}: has no numeric variable '{request.reading.dataset}'; it holds {listing}")

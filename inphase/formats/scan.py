@@ -73,7 +73,7 @@ class RawScan:
 
 
 @dataclass(frozen=True)
-class Request:
+class FileReading:
     """What to read and how: `domain` decides between arrays of a result file."""
 
     path: Path
@@ -82,7 +82,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
 
 
-Reader = Callable[[Request], RawScan]
+Reader = Callable[[FileReading], RawScan]
 
 
 def scan_of(pattern: ArrayLike) -> RawScan:

@@ -90,9 +90,9 @@ async def own_job(job_id: JobId, services: TheServices, caller: TheCaller) -> No
 OwnJob = Depends(own_job)
 
 
-async def in_thread(work: Callable[[], T]) -> T:
+async def in_thread(call: Callable[[], T]) -> T:
     """Run a short blocking call (Redis, a file) beside the event loop."""
-    return await anyio.to_thread.run_sync(work)
+    return await anyio.to_thread.run_sync(call)
 
 
 async def end(task: asyncio.Future[Any]) -> None:

@@ -160,8 +160,8 @@ async def one(
     caller: TheCaller,
     form: Annotated[Literal["json", "csv", "html"], Query(alias="format")] = "json",
 ) -> Response:
-    """Every scan with its state, figures and links. csv: the table. html:
-    one page with pictures, complete in itself.
+    """Every scan with its state, figures and links. csv: the table.
+    html: one page with pictures, complete in itself.
     """
     record = await _own(series_id, services, caller)
     document = await in_thread(lambda: SeriesDocument.read(record, records(services)))

@@ -25,7 +25,7 @@ from service import repeats
 from service.jobs.errors import StoreError, StoreFullError, StoreUnavailableError
 from service.jobs.limits import confine
 from service.jobs.settings import ComputeSettings
-from service.jobs.state import Progress
+from service.jobs.state import RecordedProgress
 from service.jobs.store import Arrays, Store
 from service.jobs.task import Planes, Refiner, Task, checkpoint_name, result_name
 
@@ -58,7 +58,7 @@ class Ready:
 class Told:
     """From the process: how far it is, with the central planes where they were given."""
 
-    progress: Progress
+    progress: RecordedProgress
     planes: Planes
 
 
@@ -126,12 +126,12 @@ class Attempt:
         self._keeping = Every(settings.checkpoint_s, _CHECKPOINT_COST)
         self._keeping.rest()
 
-    def run(self, work: Refiner) -> Succeeded | Failed | Unstored | Halted:
+    def run(self, refiner: Refiner) -> Succeeded | Failed | Unstored | Halted:
         """Refine and write the result; what goes wrong becomes a reason that a person can act on."""
         assignment = self._assignment
         nbytes = 0
         try:
-            outcome = work.perform(self._task())
+            outcome = refiner.perform(self._task())
             nbytes = sum(array.nbytes for array in outcome.arrays.values())
             if self._halted.is_set():
                 return Halted()
@@ -159,7 +159,7 @@ class Attempt:
             resume=newest_checkpoint(self._store, assignment.job_id, assignment.attempt),
         )  # fmt: skip
 
-    def _tell(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
+    def _tell(self, progress: RecordedProgress, preview: Callable[[], Planes] | None = None) -> None:
         if self._telling.due:
             self._told(Told(progress, preview() if preview is not None else ()))
             self._telling.rest()
@@ -269,14 +269,14 @@ def main(module: str, descriptor: int) -> None:
         confine(settings.memory_bytes)
     desk = Desk(pipe)
     desk.start()
-    work = cast(Refiner, importlib.import_module(module))
-    work.warm(settings.device, settings.threads)
+    refiner = cast(Refiner, importlib.import_module(module))
+    refiner.warm(settings.device, settings.threads)
     voice = Voice(pipe)
     voice.send(Ready())
     try:
         while True:
             assignment = desk.assignments.get()
-            voice.send(Attempt(assignment, settings, voice.tell, desk.halted).run(work))
+            voice.send(Attempt(assignment, settings, voice.tell, desk.halted).run(refiner))
     except BrokenPipeError:
         os._exit(0)
 

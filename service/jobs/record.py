@@ -27,7 +27,7 @@ from service.jobs.connection import connect, connect_async, translated
 from service.jobs.errors import KeyReusedError, UnknownJobError
 from service.jobs.events import Event, stream, unknown
 from service.jobs.scripts import COMMON, PREFIX, SCRIPTS, job_key
-from service.jobs.state import JobState, Priority, Progress
+from service.jobs.state import JobState, Priority, RecordedProgress
 
 MAX_DELIVERIES: Final = 3  # a job that ended its worker process so often is poison
 REMEMBERED_S: Final = 86_400  # how long an Idempotency-Key stands for its job
@@ -74,7 +74,7 @@ class JobRecord:
     finished: float | None
     worker: str
     cancel_requested: bool
-    progress: Progress | None
+    progress: RecordedProgress | None
     result: str
     document: bytes
     series: str = ""
@@ -86,8 +86,8 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class Repeatable:
-    """A submission that its sender may repeat. key: of the header Idempotency-Key. digest:
-    of everything that was asked.
+    """A submission that its sender may repeat. key: of the header Idempotency-Key.
+    digest: of everything that was asked.
     """
 
     key: str
@@ -378,7 +378,7 @@ class Records:
         """
         return cast(int | None, self._run("claim", job_id, message_id, worker, MAX_DELIVERIES))
 
-    def progress(self, job_id: str, attempt: int, progress: Progress) -> bool:
+    def progress(self, job_id: str, attempt: int, progress: RecordedProgress) -> bool:
         """Say how far an attempt is. False where the attempt is no longer the current one: it should stop."""
         return bool(self._run("progress", job_id, attempt, json.dumps(asdict(progress))))
 
@@ -544,7 +544,7 @@ def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
         finished=float(finished) if finished else None,
         worker=text.get("worker", ""),
         cancel_requested="cancel" in text,
-        progress=Progress(**json.loads(progress)) if progress else None,
+        progress=RecordedProgress(**json.loads(progress)) if progress else None,
         result=text.get("result", ""),
         document=fields[b"document"],
         series=text.get("series", ""),

@@ -35,7 +35,7 @@ from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobErr
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import JobRecord, Records
 from service.jobs.settings import WorkerSettings
-from service.jobs.state import JobState, Progress
+from service.jobs.state import JobState, RecordedProgress
 from service.jobs.store import Store
 from service.jobs.task import Planes, checkpoint_name, result_name
 
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-WORK: Final = "service.jobs.perform"  # the module that refines
+PERFORM: Final = "service.jobs.perform"  # the module that refines
 _WATCH_S: Final = 0.05  # from a request to cancel to the flag that the next iteration sees
 _ANNOUNCE_S: Final = 1.0
 _UNWIND_S: Final = 10.0  # a computation told to stop answers within an iteration; after this it hangs
@@ -105,7 +105,7 @@ class Watch:
         """The reason of a job that took too long."""
         return f"time limit: the job ran longer than {self._time_limit_s:g} s; use a shorter recipe or raise the limit"
 
-    def _tell(self, progress: Progress, planes: Planes) -> None:
+    def _tell(self, progress: RecordedProgress, planes: Planes) -> None:
         previewed = False
         if planes:
             try:
@@ -134,9 +134,9 @@ class Watch:
 class Seat:
     """A compute process and the name under which its worker announces it."""
 
-    def __init__(self, name: str, settings: WorkerSettings, work: str) -> None:
+    def __init__(self, name: str, settings: WorkerSettings, perform: str) -> None:
         self.name = name
-        self.compute = ComputeProcess(settings.compute, work)
+        self.compute = ComputeProcess(settings.compute, perform)
 
     def keep(self, leaving: threading.Event) -> None:
         """Have a warm compute process: replace one that died."""
@@ -155,7 +155,7 @@ class Seat:
 class Refiner:
     """The actor: one delivery of a job, from claim to end."""
 
-    def __init__(self, settings: WorkerSettings, leave: Leave, work: str = WORK) -> None:
+    def __init__(self, settings: WorkerSettings, leave: Leave, perform: str = PERFORM) -> None:
         self._leave = leave
         self._settings = settings
         self._store = Store(settings.store)
@@ -163,7 +163,7 @@ class Refiner:
         self._hasty = Records(settings.redis_url, retries=0)
         self._queue = Queue(settings.redis_url, self._records)
         name = f"{socket.gethostname()}:{os.getpid()}"
-        self.seats = tuple(Seat(f"{name}:{index}", settings, work) for index in range(settings.concurrency))
+        self.seats = tuple(Seat(f"{name}:{index}", settings, perform) for index in range(settings.concurrency))
         self._free: queue.SimpleQueue[Seat] = queue.SimpleQueue()
         for seat in self.seats:
             self._free.put(seat)
@@ -333,15 +333,15 @@ class Refiner:
             return
 
 
-def main(settings: WorkerSettings, leave: Leave | None = None, work: str = WORK) -> None:
+def main(settings: WorkerSettings, leave: Leave | None = None, perform: str = PERFORM) -> None:
     """Work until SIGTERM or SIGINT (or `leave`): then finish the jobs at hand within `drain_s`, or give them back.
 
-    work: the module that refines. Raises WorkerError where its compute processes do not come up.
+    perform: the module that refines. Raises WorkerError where its compute processes do not come up.
     """
     leave = leave or Leave()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: leave.asked.set())
-    refiner = Refiner(settings, leave, work)
+    refiner = Refiner(settings, leave, perform)
     try:
         refiner.warm()
         if not leave.asked.is_set():
@@ -371,7 +371,7 @@ def _serve(settings: WorkerSettings, refiner: Refiner, leave: Leave) -> None:
     give_back.cancel()
 
 
-def supervised(work: str = WORK) -> None:
+def supervised(perform: str = PERFORM) -> None:
     """The worker process of a service: settings come as the first line of stdin, and its end is the service's end."""
     logging.basicConfig(
         level=logging.INFO,
@@ -381,7 +381,7 @@ def supervised(work: str = WORK) -> None:
     settings = WorkerSettings.from_json(sys.stdin.readline())
     leave = Leave()
     threading.Thread(target=_follow_parent, args=(leave,), name="parent", daemon=True).start()
-    main(settings, leave, work)
+    main(settings, leave, perform)
     logging.shutdown()
     os._exit(0)  # without interpreter finalisation: daemon threads may sit in native code
 

@@ -29,7 +29,7 @@ import msgspec
 import numpy as np
 
 from inphase.errors import DataError
-from inphase.formats import RawScan, Request, npz, read_as
+from inphase.formats import FileReading, RawScan, npz, read_as
 from inphase.formats.boundary import boundary
 from inphase.formats.regular import beneath
 from service.sandbox.answer import Writer
@@ -78,7 +78,7 @@ def _read(order: Order, body: int, declared: Declared) -> RawScan:
         with beneath(limits.roots):
             return read_as(order.path, order.reading, order.domain, limits)
     with os.fdopen(body, "rb", closefd=False) as stream:
-        return npz.decode(stream, order.where, Request(BODY, domain=order.domain, limits=limits))
+        return npz.decode(stream, order.where, FileReading(BODY, domain=order.domain, limits=limits))
 
 
 class _Declarations:
@@ -194,7 +194,7 @@ class Template:
             begun_with = address_space_bytes()
             confine(self._folders, self._protections, self._own)
             # pages that are copied when first written
-            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", Request(BODY))
+            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", FileReading(BODY))
             message, descriptors, _, _ = socket.recv_fds(orders, _ORDER_MOST, 3)
             if message:
                 answer, channel, body = descriptors

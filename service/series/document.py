@@ -85,8 +85,8 @@ class SeriesSummary(BaseModel):
 
 
 class SeriesDocument(SeriesSummary):
-    """A series and its scans. done: nothing will change any more. frame:
-    the job to whose result the others are aligned.
+    """A series and its scans. done: nothing will change any more.
+    frame: the job to whose result the others are aligned.
     """
 
     done: bool
