@@ -1,6 +1,6 @@
 """What a measurement costs in memory while it is read, cleaned and predicted, for each of its voxels.
 
-python -m benchmarks.memory            # some minutes
+python -m benchmarks.memory            # a minute or two
 """
 
 import multiprocessing
@@ -30,7 +30,7 @@ from training.evaluate.machine import header
 from training.evaluate.tables import table
 
 _DTYPES: Final = ("uint8", "uint16", "uint32", "float32", "float64")
-_SHAPE: Final = (200, 400, 400)
+_SHAPE: Final = (100, 300, 300)
 
 
 def crystal(shape: tuple[int, int, int], dtype: str) -> NDArray[np.generic]:

@@ -10,7 +10,7 @@ import pytest
 from service.jobs.connection import connect_async
 from service.jobs.events import stream
 from service.jobs.record import Records
-from service.jobs.state import JobState, Progress
+from service.jobs.state import JobState, RecordedProgress
 
 
 async def test_a_job_that_ends_just_after_a_read_has_its_last_events_read(
@@ -48,7 +48,7 @@ async def test_a_wait_ends_in_time_however_much_happens(records: Records, patien
         iteration = 0
         while not over.is_set():
             iteration += 1
-            records.progress("job", attempt, Progress(iteration, 3000))
+            records.progress("job", attempt, RecordedProgress(iteration, 3000))
 
     telling = [threading.Thread(target=tell, daemon=True) for _ in range(2)]
     for thread in telling:
