@@ -5,8 +5,9 @@ want to look, as often as they like; a slow reader misses pictures, never events
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
 
 import anyio
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -22,15 +23,14 @@ from service.jobs.events import Event
 from service.jobs.state import JobState
 from service.lifecycle import Services
 
+T = TypeVar("T")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _RETRY_MS: Final = 2000  # when a client whose stream ended before the job did should ask again
 
 
-async def seat(job_id: JobId, services: TheServices) -> AsyncIterator[None]:
-    """A place among the streams, held until the answer has ended however it ends.
-    Raises ApiError 503, UnknownJobError.
-    """
+async def seat(services: TheServices) -> AsyncIterator[None]:
+    """A place among the streams, held until the answer has ended however it ends. Raises ApiError 503."""
     if services.draining.is_set():
         raise ApiError(503, "the service is shutting down: ask again in a moment, or another instance")
     limit = services.settings.bounds.streams
@@ -38,13 +38,22 @@ async def seat(job_id: JobId, services: TheServices) -> AsyncIterator[None]:
         raise ApiError(503, f"{limit} clients follow events already: ask for the job document instead, or later")
     services.streams += 1
     try:
-        await in_thread(lambda: records(services).get(job_id))  # refused before the answer begins
         yield
     finally:
         services.streams -= 1
 
 
-@router.get("/{job_id}/events", summary="Watch a job", response_class=EventSourceResponse, dependencies=[Depends(seat)])
+async def there(job_id: JobId, services: TheServices) -> None:
+    """Refuse a job that does not exist before the answer begins. Raises UnknownJobError."""
+    await in_thread(lambda: records(services).get(job_id))
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="Watch a job",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(seat), Depends(there)],
+)
 async def follow(
     job_id: JobId,
     services: TheServices,
@@ -56,6 +65,16 @@ async def follow(
     A comment about every two silent seconds. `leaving` says that the service shuts down: ask again, the rest is kept.
     """
     events = records(services).follow(job_id, last_event_id or "0-0")
+    async for sent in told(events, services, lambda event: _sent(job_id, event)):
+        yield sent
+
+
+async def told(
+    events: AsyncGenerator[T | None, None],
+    services: Services,
+    say: Callable[[T], ServerSentEvent | None],
+) -> AsyncIterator[ServerSentEvent]:
+    """What is sent for events until they end, the service leaves or Redis does not answer; None is silence."""
     leaving = asyncio.ensure_future(services.draining.wait())
     coming: asyncio.Future[Any] = leaving
     try:
@@ -69,7 +88,8 @@ async def follow(
             event = coming.result()
             if event is _END:
                 return
-            yield _sent(job_id, event) if isinstance(event, Event) else ServerSentEvent(comment="waiting")
+            sent = None if event is None else await in_thread(partial(say, event))
+            yield sent or ServerSentEvent(comment="waiting")
     except (QueueUnavailableError, UnknownJobError) as error:
         yield ServerSentEvent(comment=str(error), retry=_RETRY_MS)  # the client asks again after its last event
     finally:
