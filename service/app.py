@@ -12,6 +12,7 @@ from service import errors, lifecycle
 from service.api import docs, events, feed, jobs, login, models, reconstructions, results, series, status, views
 from service.api.access import OwnJob
 from service.intake.sources import CommonReading, FileSource
+from service.page import serving
 from service.security import Authorised
 from service.settings import Settings
 from service.telemetry import TelemetryMiddleware
@@ -84,4 +85,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(status.router)
     app.include_router(status.protected, responses={401: _PROBLEM[401]})
     docs.install(app)
+    serving.install(app)
     return app

@@ -1,0 +1,1 @@
+export const SubmitView = () => <p class="empty">…</p>;
