@@ -9,7 +9,20 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from service import errors, lifecycle
-from service.api import docs, events, feed, jobs, login, models, reconstructions, results, series, status, views
+from service.api import (
+    docs,
+    events,
+    feed,
+    jobs,
+    login,
+    models,
+    previews,
+    reconstructions,
+    results,
+    series,
+    status,
+    views,
+)
 from service.api.access import OwnJob
 from service.intake.sources import CommonReading, FileSource
 from service.page import serving
@@ -77,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     app.add_middleware(TelemetryMiddleware, metrics=services.metrics)
     errors.install(app)
-    for router in (reconstructions.router, jobs.listing, feed.router, series.router, models.router):
+    for router in (reconstructions.router, previews.router, jobs.listing, feed.router, series.router, models.router):
         app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
     for router in (jobs.router, events.router, results.router, views.router):
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)

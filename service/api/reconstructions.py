@@ -77,7 +77,7 @@ class FileCall(JobOptions):
     source: FileSource
 
 
-_BODY: Final[dict[str, Any]] = {
+BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -91,11 +91,11 @@ _BODY: Final[dict[str, Any]] = {
         },
     }
 }
-_BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
+BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
 
 
 @dataclass(frozen=True)
-class _Received:
+class Received:
     """A request whose body has come. scan: what was sent, None where a file is named. digest: of the body."""
 
     submission: Submission
@@ -127,7 +127,7 @@ class _Answered:
         },
         202: {"model": JOB, "description": "The job is accepted, but was not finished within `wait`; ask at Location."},
     },
-    openapi_extra=_BODY,
+    openapi_extra=BODY,
     dependencies=[Submits, Uncoded],
 )
 async def reconstruct(
@@ -148,7 +148,7 @@ async def reconstruct(
     if services.draining.is_set():
         raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
     async with AsyncExitStack() as held:
-        received = await _received(request, call, services, clock, held)
+        received = await receive(request, call, services, clock, held)
         patience = _Patience(_seconds(request, received.submission.options, services))
         sender = Sender(caller.owner)
         if idempotency_key is not None:
@@ -163,7 +163,7 @@ _TAKEN: Final = (
 )
 
 
-async def _received(request: Request, call: Call, services: Services, clock: Clock, held: AsyncExitStack) -> _Received:
+async def receive(request: Request, call: Call, services: Services, clock: Clock, held: AsyncExitStack) -> Received:
     """The body, and what is asked. Whatever can be refused before the data come is refused before."""
     settings = services.settings
     kind = media_type(request)
@@ -173,7 +173,7 @@ async def _received(request: Request, call: Call, services: Services, clock: Clo
         asked = _parsed(body, call)
         await _check(asked, services)
         submission = Submission(options=_options(asked), source=asked.source, receive_ms=clock.ms["receive"])
-        return _Received(submission, None, body)
+        return Received(submission, None, body)
     if kind not in (NPY, NPZ, OCTETS):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
     await _check(call, services)
@@ -186,7 +186,7 @@ async def _received(request: Request, call: Call, services: Services, clock: Clo
         else:
             coming = receive_array(request, layout, settings.bounds, services.budget)
         scan = await held.enter_async_context(coming)
-    return _Received(Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"]), scan)
+    return Received(Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"]), scan)
 
 
 def _options(asked: JobOptions) -> JobOptions:
@@ -221,7 +221,7 @@ async def _check(asked: JobOptions, services: Services) -> None:
         await services.compute(lambda: services.sessions.get(options.model))
 
 
-async def _repeatable(key: str, request: Request, received: _Received, services: Services) -> Repeatable:
+async def _repeatable(key: str, request: Request, received: Received, services: Services) -> Repeatable:
     """The request as Redis remembers it: everything that was asked, but not how long to wait for the answer."""
     body = await services.compute(received.digest)
     asked = received.submission.model_dump(mode="json", exclude={"options": {"wait"}, "receive_ms": True})
@@ -260,7 +260,7 @@ class _Patience:
 
 
 async def _answered(
-    received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
+    received: Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
 ) -> _Answered:
     """Carry the request out, unless it came before."""
     while True:
@@ -275,7 +275,7 @@ async def _answered(
 
 
 async def _carried_out(
-    received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
+    received: Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
 ) -> _Answered:
     """Record the job, read its data while the caller waits, and wait for its end."""
     token = new_token() if patience.any else ""
@@ -314,7 +314,7 @@ async def _carried_out(
 
 
 async def _read(
-    record: JobRecord, token: str, received: _Received, services: Services, clock: Clock, held: AsyncExitStack
+    record: JobRecord, token: str, received: Received, services: Services, clock: Clock, held: AsyncExitStack
 ) -> JobRecord:
     """Read the data; the body's share of the memory is held until that is done, whoever waits."""
     reader = services.reader
@@ -334,7 +334,7 @@ def _told_too_late(
 
 
 def _unrecorded(
-    received: _Received, patience: _Patience, services: Services, clock: Clock, why: QueueUnavailableError
+    received: Received, patience: _Patience, services: Services, clock: Clock, why: QueueUnavailableError
 ) -> _Answered:
     """The network's prediction, where there is nowhere to keep a job and the caller waits.
     Raises QueueUnavailableError.
@@ -345,7 +345,7 @@ def _unrecorded(
         raise why  # who does not wait wants a job, not a guess
     session = services.sessions.get(options.model)
     with clock("decode"):
-        scan = _data(received, services)
+        scan = data_of(received, services)
     prepared, report = begin(scan, options, session, clock)
     unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
     result = judge(prepared, unrefined, prepared.guess, clock)
@@ -358,7 +358,8 @@ def _unrecorded(
     return _Answered(document.succeeded(result.report), result)
 
 
-def _data(received: _Received, services: Services) -> RawScan:
+def data_of(received: Received, services: Services) -> RawScan:
+    """The measurement: what was sent, or the file that was named. Raises as `service.intake.sources.load`."""
     source = received.submission.source
     if isinstance(source, Upload):
         assert received.scan is not None

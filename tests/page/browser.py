@@ -32,7 +32,7 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Seen:
-    """One tab. complaints: what the page or the browser wrote to the console, and what failed; empty when all is well."""
+    """One tab. complaints: what the browser wrote to the console, and what failed. elsewhere: requests to others."""
 
     page: Page
     url: str

@@ -76,6 +76,7 @@ void main() {
   colour = vec4(mix(12.92 * light, 1.055 * pow(max(light, 0.0031308), vec3(1.0 / 2.4)) - 0.055, step(0.0031308, light)), 1.0);
 }`;
 
+const FAR = 3.6; // radii of the crystal: all of it is seen
 const START: [number, number] = [0.5, -0.6];
 
 /** Draws a model while it is mounted; `turn` adds radians about the upright and the level axis, `zoom` a factor. */
@@ -85,7 +86,7 @@ class Stage {
   private scene = new Transform();
   private mesh: Mesh | null = null;
   private speed: [number, number] = [0, 0];
-  private far = 3;
+  private far = FAR;
   private frame = 0;
   turning = false;
 
@@ -122,7 +123,7 @@ class Stage {
   }
 
   reset(): void {
-    this.far = 3;
+    this.far = FAR;
     this.speed = [0, 0];
     this.scene.rotation.set(START[0], START[1], 0);
   }
@@ -146,7 +147,7 @@ class Stage {
       this.camera.perspective({ aspect: width / height });
     }
     this.glide();
-    this.camera.position.z = this.far;
+    this.camera.position.z = this.far / Math.min(1, width / (height || 1));
     this.renderer.render({ scene: this.scene, camera: this.camera });
   };
 

@@ -113,15 +113,16 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
           <Panel title="Slices" wide>
             <Slices key={arrays.revision} job={job} arrays={arrays} />
           </Panel>
-          {job.preprocess?.shape.length === 3 && (
-            <Panel title="Surface">
-              <Surface key={revision.number} job={id} revision={revision.number} has={(array) => revision.final && array in job.links} />
-            </Panel>
-          )}
         </>
       ) : (
         <Panel title="Image" wide>
           <p class="empty">{ended(job.state) ? "This job has no image." : "There is no image yet: the data have not been read."}</p>
+        </Panel>
+      )}
+      <div class="flow wide">
+      {revision && job.preprocess?.shape.length === 3 && (
+        <Panel title="Surface">
+          <Surface key={revision.number} job={id} revision={revision.number} has={(array) => revision.final && array in job.links} />
         </Panel>
       )}
       <Panel title="Trust" aside={job.trust && <TrustBadge level={job.trust.level} />}>
@@ -159,6 +160,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
           </ul>
         </Panel>
       )}
+      </div>
       {asking && <CancelDialog id={id} name={name} done={() => setAsking(false)} />}
     </div>
   );
