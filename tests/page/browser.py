@@ -15,6 +15,9 @@ WITHOUT = "no Chromium on this machine: `make browser` installs Debian's, and th
 # WebGL without a graphics card; in a container there may be no sandbox to nest into
 FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox", "--disable-dev-shm-usage"]
 
+# a page that asks whether it is logged in; WebGL in software; a test that reads what was drawn
+KNOWN = ("401 (Unauthorized)", "GPU stall", "willReadFrequently")
+
 
 @contextmanager
 def browser() -> Iterator[Browser]:
@@ -69,4 +72,4 @@ def tab(started: Browser, url: str, *, width: int = 1280, height: int = 900, dar
     finally:
         context.close()
     assert seen.elsewhere == []
-    assert [said for said in seen.complaints if "401" not in said and "GPU stall" not in said] == []
+    assert [said for said in seen.complaints if not any(known in said for known in KNOWN)] == []

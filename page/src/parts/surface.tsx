@@ -79,7 +79,7 @@ void main() {
 const FAR = 3.6; // radii of the crystal: all of it is seen
 const START: [number, number] = [0.5, -0.6];
 
-/** Draws a model while it is mounted; `turn` adds radians about the upright and the level axis, `zoom` a factor. */
+/** Draws a model when something has changed: a surface at rest costs nothing. */
 class Stage {
   private renderer: Renderer;
   private camera: Camera;
@@ -88,13 +88,15 @@ class Stage {
   private speed: [number, number] = [0, 0];
   private far = FAR;
   private frame = 0;
-  turning = false;
+  private held = false;
+  private turning = false;
+  private resized = new ResizeObserver(() => this.ask());
 
   constructor(private canvas: HTMLCanvasElement) {
     this.renderer = new Renderer({ canvas, dpr: Math.min(2, devicePixelRatio), alpha: true, antialias: true, webgl: 2 });
     this.camera = new Camera(this.renderer.gl, { fov: 35 });
     this.scene.rotation.set(START[0], START[1], 0);
-    this.draw();
+    this.resized.observe(canvas.parentElement!);
   }
 
   show(model: Model): void {
@@ -110,51 +112,64 @@ class Stage {
     this.mesh = new Mesh(gl, { geometry, program: new Program(gl, { vertex: VERTEX, fragment: FRAGMENT, cullFace: false }) });
     this.mesh.scale.set(1 / model.radius);
     this.mesh.setParent(this.scene);
+    this.ask();
   }
 
+  /** By radians about the upright and the level axis. */
   turn(about: number, over: number): void {
     this.scene.rotation.y += about;
     this.scene.rotation.x = Math.min(1.57, Math.max(-1.57, this.scene.rotation.x + over));
     this.speed = [about, over];
+    this.ask();
   }
 
   zoom(factor: number): void {
     this.far = Math.min(12, Math.max(1.6, this.far * factor));
+    this.ask();
   }
 
   reset(): void {
     this.far = FAR;
     this.speed = [0, 0];
     this.scene.rotation.set(START[0], START[1], 0);
+    this.ask();
   }
 
-  /** Let go: it turns on and comes to rest. */
-  private glide(): void {
-    const [about, over] = this.speed;
-    if (this.turning) this.scene.rotation.y += 0.006;
-    else if (Math.abs(about) + Math.abs(over) > 1e-4 && !this.held) {
-      this.turn(0.94 * about, 0.94 * over);
-    }
+  hold(held: boolean): void {
+    this.held = held;
+    this.ask();
   }
 
-  held = false;
-
-  private draw = (): void => {
-    this.frame = requestAnimationFrame(this.draw);
-    const { clientWidth: width, clientHeight: height } = this.canvas.parentElement!;
-    if (width && (this.renderer.width !== width || this.renderer.height !== height)) {
-      this.renderer.setSize(width, height);
-      this.camera.perspective({ aspect: width / height });
-    }
-    this.glide();
-    this.camera.position.z = this.far / Math.min(1, width / (height || 1));
-    this.renderer.render({ scene: this.scene, camera: this.camera });
-  };
+  spin(turning: boolean): void {
+    this.turning = turning;
+    this.ask();
+  }
 
   end(): void {
     cancelAnimationFrame(this.frame);
+    this.resized.disconnect();
     this.renderer.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
+
+  private ask(): void {
+    this.frame ||= requestAnimationFrame(this.draw);
+  }
+
+  private draw = (): void => {
+    this.frame = 0;
+    const { clientWidth: width, clientHeight: height } = this.canvas.parentElement!;
+    if (!width || !height) return;
+    if (this.renderer.width !== width || this.renderer.height !== height) {
+      this.renderer.setSize(width, height);
+      this.camera.perspective({ aspect: width / height });
+    }
+    this.camera.position.z = this.far / Math.min(1, width / height);
+    this.renderer.render({ scene: this.scene, camera: this.camera });
+    const [about, over] = this.speed;
+    // let go, it turns on and comes to rest
+    if (this.turning) this.turn(0.006, 0);
+    else if (!this.held && Math.abs(about) + Math.abs(over) > 1e-3) this.turn(0.93 * about, 0.93 * over);
+  };
 }
 
 const COLOURS = [
@@ -199,7 +214,7 @@ export function Surface({ job, revision, has }: { job: string; revision: number;
   }, [address]);
 
   useEffect(() => {
-    if (stage.current) stage.current.turning = turning;
+    stage.current?.spin(turning);
   }, [turning]);
 
   // a wheel that zooms must not scroll as well, which only a listener that is not passive can say
@@ -243,13 +258,11 @@ export function Surface({ job, revision, has }: { job: string; revision: number;
           onKeyDown={keys}
           onPointerDown={(event) => {
             event.currentTarget.setPointerCapture(event.pointerId);
-            if (stage.current) stage.current.held = true;
+            stage.current?.hold(true);
             setTurning(false);
           }}
           onPointerMove={(event) => event.buttons && stage.current?.turn(0.008 * event.movementX, 0.008 * event.movementY)}
-          onPointerUp={() => {
-            if (stage.current) stage.current.held = false;
-          }}
+          onPointerUp={() => stage.current?.hold(false)}
           onDblClick={() => stage.current?.reset()}
         />
       </div>
