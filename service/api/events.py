@@ -6,6 +6,7 @@ want to look, as often as they like; a slow reader misses pictures, never events
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
@@ -65,15 +66,16 @@ async def follow(
     A comment about every two silent seconds. `leaving` says that the service shuts down: ask again, the rest is kept.
     """
     events = records(services).follow(job_id, last_event_id or "0-0")
-    async for sent in told(events, services, lambda event: _sent(job_id, event)):
-        yield sent
+    async with aclosing(told(events, services, lambda event: _sent(job_id, event))) as coming:
+        async for sent in coming:
+            yield sent
 
 
 async def told(
     events: AsyncGenerator[T | None, None],
     services: Services,
     say: Callable[[T], ServerSentEvent | None],
-) -> AsyncIterator[ServerSentEvent]:
+) -> AsyncGenerator[ServerSentEvent, None]:
     """What is sent for events until they end, the service leaves or Redis does not answer; None is silence."""
     leaving = asyncio.ensure_future(services.draining.wait())
     coming: asyncio.Future[Any] = leaving

@@ -1,6 +1,7 @@
 """GET /v1/events: what happens to all jobs of the caller, for whoever shows a list of them."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
@@ -33,8 +34,9 @@ async def follow(
     def say(event: JobEvent) -> ServerSentEvent | None:
         return _sent(event, caller, services, last_event_id is not None)
 
-    async for sent in told(records(services).follow_all(last_event_id), services, say):
-        yield sent
+    async with aclosing(told(records(services).follow_all(last_event_id), services, say)) as coming:
+        async for sent in coming:
+            yield sent
 
 
 def _sent(event: JobEvent, caller: Caller, services: Services, resumed: bool) -> ServerSentEvent | None:

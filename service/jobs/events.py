@@ -11,7 +11,7 @@ import redis.asyncio
 
 from service.jobs.connection import translated
 from service.jobs.errors import UnknownJobError
-from service.jobs.scripts import EVENTS, job_key
+from service.jobs.scripts import ALL_EVENTS_KEPT, EVENTS, job_key
 from service.jobs.state import JobState
 
 _BLOCK_MS: Final = 2000  # well below the silence after which a socket is taken for dead
@@ -76,8 +76,9 @@ async def stream_of_all(client: redis.asyncio.Redis, after: str | None) -> Async
     with translated():
         newest: Any = await client.xrevrange(EVENTS, count=1)
         oldest: Any = await client.xrange(EVENTS, count=1)
+        trimmed = await client.xlen(EVENTS) >= ALL_EVENTS_KEPT
     last = newest[0][0].decode() if newest else "0-0"
-    missed = after is not None and bool(oldest) and _order(after) < _order(oldest[0][0].decode())
+    missed = after is not None and trimmed and _order(after) < _order(oldest[0][0].decode())
     after = last if after is None or missed else after
     yield JobEvent(after, "listening", {"missed": missed})
     while True:

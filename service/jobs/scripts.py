@@ -5,7 +5,7 @@ from typing import Final
 PREFIX: Final = "inphase:"
 EVENTS: Final = f"{PREFIX}events"  # what happens to all jobs
 _EVENTS_KEPT: Final = 256
-_ALL_EVENTS_KEPT: Final = 8192
+ALL_EVENTS_KEPT: Final = 8192
 
 
 def job_key(job_id: str) -> str:
@@ -20,7 +20,7 @@ local function now()
 end
 local function job(id) return '{PREFIX}job:' .. id end
 local function tell_all(id, owner, kind, data, reason)
-    redis.call('XADD', '{EVENTS}', 'MAXLEN', '~', {_ALL_EVENTS_KEPT}, '*', 'job', id, 'owner', owner, 'kind', kind, 'data', data, 'reason', reason)
+    redis.call('XADD', '{EVENTS}', 'MAXLEN', '~', {ALL_EVENTS_KEPT}, '*', 'job', id, 'owner', owner, 'kind', kind, 'data', data, 'reason', reason)
 end
 local function event(id, kind, data, reason)
     redis.call('XADD', job(id) .. ':events', 'MAXLEN', '~', {_EVENTS_KEPT}, '*', 'kind', kind, 'data', data, 'reason', reason)
