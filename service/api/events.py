@@ -90,8 +90,10 @@ async def told(
             event = coming.result()
             if event is _END:
                 return
-            sent = None if event is None else await in_thread(partial(say, event))
-            yield sent or ServerSentEvent(comment="waiting")
+            if event is None:
+                yield ServerSentEvent(comment="waiting")
+            elif (sent := await in_thread(partial(say, event))) is not None:
+                yield sent
     except (QueueUnavailableError, UnknownJobError) as error:
         yield ServerSentEvent(comment=str(error), retry=_RETRY_MS)  # the client asks again after its last event
     finally:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.jobs import events as events_of_jobs
+from service.jobs.scripts import EVENTS
 from service.jobs.state import JobState, RecordedProgress
 from service.security import Key, Keyring, Scope
 from tests.service.api.served import House, house, named
@@ -63,11 +65,13 @@ async def test_a_reader_goes_on_after_its_last_event(house: House, pattern: NDAr
         assert (await anext(events))["comment"] == "waiting"
 
 
-async def test_a_reader_that_was_away_too_long_is_told_to_list_again(house: House, pattern: NDArray[np.uint32]) -> None:
+async def test_a_reader_that_was_away_too_long_is_told_to_list_again(
+    house: House, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`listening` says that events were missed."""
+    monkeypatch.setattr(events_of_jobs, "ALL_EVENTS_KEPT", 1)
     await house.submit(pattern)
-    client = house.records._client
-    client.xtrim(scripts.EVENTS, maxlen=1, approximate=False)
+    house.records._client.xtrim(EVENTS, maxlen=1, approximate=False)
     async with house.watching(after="1-1") as events:
         (again,) = await until(events, "listening")
     assert again["data"] == {"missed": True}
