@@ -6,7 +6,7 @@ want to look, as often as they like; a slow reader misses pictures, never events
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
@@ -30,8 +30,10 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _RETRY_MS: Final = 2000  # when a client whose stream ended before the job did should ask again
 
 
-async def seat(services: TheServices) -> AsyncIterator[None]:
-    """A place among the streams, held until the answer has ended however it ends. Raises ApiError 503."""
+async def seat(services: TheServices) -> AsyncIterator[AsyncExitStack]:
+    """A place among the streams, held until the answer has ended however it ends, and what is to be closed with it.
+    Raises ApiError 503.
+    """
     if services.draining.is_set():
         raise ApiError(503, "the service is shutting down: ask again in a moment, or another instance")
     limit = services.settings.bounds.streams
@@ -39,9 +41,13 @@ async def seat(services: TheServices) -> AsyncIterator[None]:
         raise ApiError(503, f"{limit} clients follow events already: ask for the job document instead, or later")
     services.streams += 1
     try:
-        yield
+        async with AsyncExitStack() as held:
+            yield held
     finally:
         services.streams -= 1
+
+
+Seat = Annotated[AsyncExitStack, Depends(seat)]
 
 
 async def there(job_id: JobId, services: TheServices) -> None:
@@ -53,11 +59,12 @@ async def there(job_id: JobId, services: TheServices) -> None:
     "/{job_id}/events",
     summary="Watch a job",
     response_class=EventSourceResponse,
-    dependencies=[Depends(seat), Depends(there)],
+    dependencies=[Depends(there)],
 )
 async def follow(
     job_id: JobId,
     services: TheServices,
+    held: Seat,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events `state`, `revision` and `progress`, from the first one or the one after Last-Event-ID,
@@ -66,17 +73,28 @@ async def follow(
     A comment about every two silent seconds. `leaving` says that the service shuts down: ask again, the rest is kept.
     """
     events = records(services).follow(job_id, last_event_id or "0-0")
-    async with aclosing(told(events, services, lambda event: _sent(job_id, event))) as coming:
-        async for sent in coming:
-            yield sent
+    async for sent in told(events, services, held, lambda event: _sent(job_id, event)):
+        yield sent
 
 
-async def told(
+def told(
     events: AsyncGenerator[T | None, None],
     services: Services,
+    held: AsyncExitStack,
     say: Callable[[T], ServerSentEvent | None],
+) -> AsyncIterator[ServerSentEvent]:
+    """What is sent for events until they end, the service leaves or Redis does not answer; None is silence.
+
+    It is closed with the seat: an answer whose client has left is dropped where it stands.
+    """
+    sent = _told(events, services, say)
+    held.push_async_callback(sent.aclose)
+    return sent
+
+
+async def _told(
+    events: AsyncGenerator[T | None, None], services: Services, say: Callable[[T], ServerSentEvent | None]
 ) -> AsyncGenerator[ServerSentEvent, None]:
-    """What is sent for events until they end, the service leaves or Redis does not answer; None is silence."""
     leaving = asyncio.ensure_future(services.draining.wait())
     coming: asyncio.Future[Any] = leaving
     try:

@@ -1,14 +1,13 @@
 """GET /v1/events: what happens to all jobs of the caller, for whoever shows a list of them."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api.access import TheServices, records
-from service.api.events import seat, told
+from service.api.events import Seat, told
 from service.api.jobs import JobSummary
 from service.jobs.errors import UnknownJobError
 from service.jobs.events import JobEvent
@@ -18,10 +17,11 @@ from service.security import Caller, TheCaller
 router = APIRouter(prefix="/v1/events", tags=["jobs"])
 
 
-@router.get("", summary="Watch all jobs", response_class=EventSourceResponse, dependencies=[Depends(seat)])
+@router.get("", summary="Watch all jobs", response_class=EventSourceResponse)
 async def follow(
     services: TheServices,
     caller: TheCaller,
+    held: Seat,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events of the caller's jobs, with an admin's key of everybody's, from now on or after Last-Event-ID.
@@ -34,9 +34,8 @@ async def follow(
     def say(event: JobEvent) -> ServerSentEvent | None:
         return _sent(event, caller, services, last_event_id is not None)
 
-    async with aclosing(told(records(services).follow_all(last_event_id), services, say)) as coming:
-        async for sent in coming:
-            yield sent
+    async for sent in told(records(services).follow_all(last_event_id), services, held, say):
+        yield sent
 
 
 def _sent(event: JobEvent, caller: Caller, services: Services, resumed: bool) -> ServerSentEvent | None:
