@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inphase.imaging.arrays import BY_NAME
+from service import colours
 
 _PERCENTILE = 99.9
 _PREVIEW = 128
@@ -68,11 +69,9 @@ def _grey(unit: NDArray[np.float32]) -> Image.Image:
     return Image.fromarray((255 * unit).round().astype(np.uint8))
 
 
-def _coloured(phase: NDArray[np.floating], brightness: NDArray[np.floating]) -> Image.Image:
-    hue = (phase / (2 * np.pi)) % 1.0
-    channels = [hue, np.full_like(hue, 0.8), brightness]
-    hsv = np.stack([(255 * channel).round().astype(np.uint8) for channel in channels], axis=-1)
-    return Image.fromarray(hsv, "HSV").convert("RGB")
+def _coloured(phase: NDArray[np.floating], brightness: NDArray[np.float32]) -> Image.Image:
+    circle = colours.coloured(colours.CYCLIC, (phase + np.pi) / (2 * np.pi))
+    return Image.fromarray((circle * brightness[..., None]).round().astype(np.uint8), "RGB")
 
 
 def _signed(values: NDArray[np.float32]) -> Image.Image:
