@@ -56,7 +56,8 @@ def crystal() -> NDArray[np.uint32]:
     z, y, x = np.mgrid[-32:32, -32:32, -32:32].astype(np.float32)
     inside = (abs(z) < 11) & (abs(y) < 10) & (abs(x) < 11) & (z + y + x < 16) & (x - y < 15)
     intensity = np.abs(forward(np.where(inside, np.exp(0.5j * np.sin((z + 0.5 * x) / 8)), 0))) ** 2
-    return np.random.default_rng(0).poisson(intensity * (3e6 / intensity.sum())).astype(np.uint32)
+    found: NDArray[np.uint32] = np.random.default_rng(0).poisson(intensity * (3e6 / intensity.sum())).astype(np.uint32)
+    return found
 
 
 @contextmanager
@@ -156,7 +157,8 @@ def main(
     lines = ["# The page\n", f"{header()} Chromium {version}.\n"]
     lines.append(
         f"Service, worker and browser on one machine, nothing cached; medians of {_REPEATS} loads. The first jobs can "
-        "be opened and filtered before the others have come. One command makes this page: `python -m benchmarks.page`.\n"
+        "be opened and filtered before the others have come. One command makes this page: "
+        "`python -m benchmarks.page`.\n"
     )
     lines += table(["", ""], rows)
     out.write_text("\n".join(lines) + "\n")

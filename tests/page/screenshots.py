@@ -14,6 +14,7 @@ from tests.system.serving import running
 MODELS = Path(__file__).resolve().parents[2] / "models"
 LIGHT, DARK, NARROW = (1280, 860), (1280, 860), (390, 844)
 TALL = 1560  # all of a job
+PATIENCE_MS = 120_000
 
 
 def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
@@ -39,6 +40,7 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
         live = client.reconstruct_file("scan_0007.h5", refine="3000*ER", wait=0)["id"]
         made = []
         with tab(started, service.url, width=LIGHT[0], height=LIGHT[1]) as seen:
+            seen.page.set_default_timeout(PATIENCE_MS)
             seen.page.goto(f"{service.url}/#key={KEY}")
             seen.page.locator(".row progress").first.wait_for()
             made.append(kept(seen.page, folder / "jobs-light.png"))
@@ -58,6 +60,7 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
             seen.page.locator(".previews canvas").first.wait_for()
             made.append(kept(seen.page, folder / "new-light.png"))
         with tab(started, service.url, width=DARK[0], height=DARK[1], dark=True) as seen:
+            seen.page.set_default_timeout(PATIENCE_MS)
             seen.page.goto(f"{service.url}/#key={KEY}")
             seen.page.locator(".row progress").first.wait_for()
             made.append(kept(seen.page, folder / "jobs-dark.png"))
@@ -66,6 +69,7 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
             seen.page.get_by_role("radio", name="Phase", exact=True).first.click()
             made.append(kept(seen.page, folder / "job-dark.png"))
         with tab(started, service.url, width=NARROW[0], height=NARROW[1]) as seen:
+            seen.page.set_default_timeout(PATIENCE_MS)
             seen.page.goto(f"{service.url}/#key={KEY}")
             seen.page.get_by_role("navigation").wait_for()
             seen.open(f"jobs/{job}")
