@@ -147,11 +147,12 @@ function Plane({ axis, names, drawn, box, here, sizes, label, array, playing, go
   };
 
   const name = names[axis]!;
+  const aspect = (width * sizes[right]!) / (height * sizes[down]!);
   return (
-    <figure>
+    <figure style={{ flexGrow: aspect }}>
       <div
         class="plane"
-        style={{ aspectRatio: `${width * sizes[right]!} / ${height * sizes[down]!}` }}
+        style={{ aspectRatio: String(aspect) }}
         onPointerDown={(event) => {
           event.currentTarget.setPointerCapture(event.pointerId);
           set(event);

@@ -21,6 +21,7 @@ interface Model {
   normals: Float32Array;
   colours: Uint16Array;
   indices: Uint32Array;
+  centre: [number, number, number];
   radius: number;
 }
 
@@ -38,14 +39,18 @@ export function parsed(file: ArrayBuffer): Model {
     return new kind(file.slice(begin, begin + length));
   };
   const positions = part(0, Float32Array);
+  const { min, max } = head.accessors[0];
+  const centre = [0, 1, 2].map((axis) => (min[axis] + max[axis]) / 2) as [number, number, number];
   let radius = 0;
-  for (let at = 0; at < positions.length; at += 3) radius = Math.max(radius, Math.hypot(positions[at]!, positions[at + 1]!, positions[at + 2]!));
+  for (let at = 0; at < positions.length; at += 3)
+    radius = Math.max(radius, Math.hypot(...centre.map((middle, axis) => positions[at + axis]! - middle)));
   return {
     said: head.meshes[0].extras,
     positions,
     normals: part(1, Float32Array),
     colours: part(2, Uint16Array),
     indices: part(3, Uint32Array),
+    centre,
     radius,
   };
 }
@@ -111,6 +116,7 @@ class Stage {
     this.mesh?.setParent(null);
     this.mesh = new Mesh(gl, { geometry, program: new Program(gl, { vertex: VERTEX, fragment: FRAGMENT, cullFace: false }) });
     this.mesh.scale.set(1 / model.radius);
+    this.mesh.position.set(...(model.centre.map((middle) => -middle / model.radius) as [number, number, number]));
     this.mesh.setParent(this.scene);
     this.ask();
   }

@@ -131,8 +131,8 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
       {(course.length > 0 || running) && (
         <Panel title="Error" aside={progress && <span class="n">iteration {progress.iteration} of {progress.total}</span>}>
           {running && <progress class="wide-bar" max={progress?.total ?? 1} value={progress?.iteration ?? 0} aria-label="Progress of the refinement" />}
-          <Curve label="Error of the refinement" x="iteration" y="χ²" log points={[course.map((point) => point.iteration), course.map((point) => point.chi2)]}
-            level={job.metrics?.noise_chi2 ? { value: job.metrics.noise_chi2, label: "noise" } : null} />
+          {course.filter((point) => point.chi2 !== null).length > 1 && <Curve label="Error of the refinement" x="iteration" y="χ²" log points={[course.map((point) => point.iteration), course.map((point) => point.chi2)]}
+            level={job.metrics?.noise_chi2 ? { value: job.metrics.noise_chi2, label: "noise" } : null} />}
           <small>
             {progress?.stage && `${progress.stage}. `}
             {job.metrics?.noise_chi2 ? `The broken line is what Poisson noise alone leaves, ${figure(job.metrics.noise_chi2)}.` : ""}
