@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from inphase.formats import RawScan
-from inphase.pattern import MaskState
+from inphase.formats.scan import native
+from inphase.pattern import Domain
+from inphase.preprocess.validate import pattern_from_array
 from service.api.access import TheClock, TheServices
 from service.api.bodies import Uncoded
 from service.api.reconstructions import BODY, Call, data_of, receive
@@ -49,33 +51,32 @@ async def preview(request: Request, services: TheServices, clock: TheClock, call
     async with AsyncExitStack() as held:
         received = await receive(request, call, services, clock, held)
         with clock("decode"):
-            return await services.compute(lambda: _seen(data_of(received, services)))
+            return await services.compute(
+                lambda: _seen(data_of(received, services), received.submission.options.domain)
+            )
 
 
-def _seen(scan: RawScan) -> Preview:
-    array = scan.array
-    known = np.isfinite(array)
-    if scan.mask is not None:
-        known &= scan.mask == MaskState.VALID
-    values = np.where(known, array, 0)
+def _seen(scan: RawScan, domain: Domain) -> Preview:
+    """As the way of one pattern checks it: what marks a gap or a full counter is no count."""
+    pattern = pattern_from_array(native(scan.array), domain, scan.geometry, scan.metadata, scan.mask)
+    values = pattern.intensity
+    planes = tuple(_plane(values, axis) for axis in range(values.ndim)) if values.ndim == 3 else (_plane(values, None),)
     return Preview(
-        shape=array.shape,
-        dtype=array.dtype.name,
+        shape=scan.array.shape,
+        dtype=scan.array.dtype.name,
         source=scan.source,
         chosen=scan.chosen,
         total=float(values.sum(dtype=np.float64)),
         largest=float(values.max()),
-        masked=1 - float(known.mean()),
+        masked=1 - float(pattern.valid.mean()),
         geometry=scan.geometry is not None,
-        planes=tuple(_plane(values, axis) for axis in range(values.ndim))
-        if values.ndim == 3
-        else (_plane(values, None),),
+        planes=planes,
     )
 
 
-def _plane(values: NDArray[np.generic], axis: int | None) -> Plane:
+def _plane(values: NDArray[np.float32], axis: int | None) -> Plane:
     """The largest values along an axis, None for a plane as it is, at most `_SIDE` a side."""
-    plane = (values if axis is None else values.max(axis=axis)).astype(np.float32)
+    plane = values if axis is None else values.max(axis=axis)
     blocks = [-(-side // _SIDE) for side in plane.shape]
     padded = np.pad(plane, [(0, -side % block) for side, block in zip(plane.shape, blocks, strict=True)])
     rows, columns = (side // block for side, block in zip(padded.shape, blocks, strict=True))

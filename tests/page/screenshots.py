@@ -86,9 +86,9 @@ def drawn(page: Page) -> None:
 
 
 def kept(page: Page, path: Path) -> Path:
-    """The visible part, in 256 colours."""
+    """The visible part."""
     page.mouse.move(0, 0)
     page.wait_for_timeout(1500)
     page.screenshot(path=path)
-    Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
+    Image.open(path).convert("RGB").save(path, optimize=True)
     return path

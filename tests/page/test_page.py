@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -399,11 +400,12 @@ def test_views_fit_the_screen(
 
 @pytest.mark.skipif("INPHASE_SCREENSHOTS" not in os.environ, reason="`make screenshots` takes them")
 @pytest.mark.timeout(580)
-def test_screenshots_are_made(chromium: Browser, tmp_path: Path) -> None:
+def test_screenshots_are_made(chromium: Browser) -> None:
     """Those of the documentation: a simulated rocking curve and the shipped network, in the folder of the variable."""
-    made = shoot(chromium, tmp_path, Path(os.environ["INPHASE_SCREENSHOTS"]))
+    with tempfile.TemporaryDirectory(prefix="inphase-") as room:
+        made = shoot(chromium, Path(room), Path(os.environ["INPHASE_SCREENSHOTS"]))
     assert {path.name for path in made} == {
         "jobs-light.png", "jobs-dark.png", "job-light.png", "job-dark.png", "job-narrow.png", "live-light.png",
         "new-light.png",
     }  # fmt: skip
-    assert all(5_000 < path.stat().st_size < 300_000 for path in made)
+    assert all(5_000 < path.stat().st_size < 400_000 for path in made)

@@ -49,3 +49,13 @@ async def test_what_cannot_be_read_is_refused_as_a_reconstruction_would(client: 
     check(await client.post(URL, json={"source": {"kind": "file", "path": "/etc/passwd"}}), 403, "data roots")
     check(await client.post(URL, content=b"nothing", headers=NPY), 400)
     check(await client.post(URL, content=b"x", headers={"Content-Type": "text/plain"}), 415)
+    check(await client.post(URL, content=npy(np.zeros((8, 8, 8), np.uint16)), headers=NPY), 422, "empty")
+
+
+async def test_marks_are_no_counts(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
+    """A detector gap at the type's maximum is masked, and does not outshine the peak."""
+    gap = pattern.copy()
+    gap[:, 40:43] = 2**32 - 1
+    seen = (await client.post(URL, content=npy(gap), headers=NPY)).json()
+    np.testing.assert_allclose(seen["masked"], 3 / 64)
+    assert seen["largest"] == pattern.max()
