@@ -8,11 +8,13 @@ import { JobView } from "./views/job";
 import { JobsView } from "./views/jobs";
 import { LoginView } from "./views/login";
 import { ModelsView } from "./views/models";
+import { SeriesList, SeriesView } from "./views/series";
 import { SubmitView } from "./views/submit";
 import { SystemView } from "./views/system";
 
 const VIEWS = [
   { path: "jobs", label: "Jobs" },
+  { path: "series", label: "Series" },
   { path: "new", label: "New job" },
   { path: "models", label: "Models" },
   { path: "system", label: "System" },
@@ -111,6 +113,8 @@ function House({ login, left }: { login: Login; left: () => void }) {
       <main id="content" tabIndex={-1}>
         {where === "jobs" && what ? (
           <JobView key={what} id={what} live={live} login={login} />
+        ) : where === "series" ? (
+          what ? <SeriesView key={what} id={what} /> : <SeriesList />
         ) : where === "new" ? (
           <SubmitView />
         ) : where === "models" ? (

@@ -75,7 +75,8 @@ def house(chromium: Browser, models_dir: Path, tmp_path_factory: pytest.TempPath
     root = tmp_path_factory.mktemp("page")
     data = root / "data"
     data.mkdir()
-    np.save(data / "scan_12.npy", counts())
+    for number in (12, 13):
+        np.save(data / f"scan_{number}.npy", counts(seed=number))
     with running(root / "state", models_dir, "--data-root", str(data)) as service:
         service.until_workers()
         sent = {"content": measured(), "headers": BY_KEY | {"Content-Type": "application/x-npz"}, "timeout": 100}
@@ -319,6 +320,22 @@ def test_a_file_is_looked_at_and_submitted(seen: Seen, house: House, tmp_path: P
     expect(seen.page.get_by_role("button", name="Reconstruct")).to_be_visible()
 
 
+def test_a_series_is_a_strip_of_images(seen: Seen, house: House) -> None:
+    """Each scan with its number, its picture and how it fits; a picture leads to its job."""
+    order = {"scans": ["scan_12.npy", "scan_13.npy"], "refine": "none", "name": "heating"}
+    made = httpx.post(f"{house.service.url}/v1/series", json=order, headers=BY_KEY).json()
+    seen.open("series")
+    panel = seen.page.get_by_role("region", name="heating")
+    panel.get_by_role("link", name="2 scans").click()
+    strip = seen.page.get_by_role("listitem")
+    expect(strip).to_have_count(2)
+    expect(strip.get_by_role("img", name="Central slices of scan 1")).to_be_visible()
+    expect(strip.last).to_contain_text("scan_13.npy")
+    strip.last.get_by_role("link").click()
+    expect(seen.page.get_by_role("heading", name="scan_13.npy")).to_be_visible()
+    assert seen.page.get_by_role("main").get_by_role("link", name=made["id"][:8]).count() == 1
+
+
 def test_data_that_cannot_be_used_are_refused_in_words(seen: Seen) -> None:
     """The service's own sentence, as an alert."""
     seen.open("new")
@@ -347,7 +364,7 @@ def test_axe_finds_nothing_serious(chromium: Browser, house: House, login: list[
         seen.page.get_by_label("API key").wait_for()
         faults["login"] = axe(seen)
         seen.page.context.add_cookies(login)
-        for view in ("jobs", f"jobs/{house.done}", "new", "models", "system"):
+        for view in ("jobs", f"jobs/{house.done}", "series", "new", "models", "system"):
             seen.open(view)
             seen.page.get_by_role("main").locator("h1, h2").first.wait_for()
             for scheme in ("light", "dark"):

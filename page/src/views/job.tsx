@@ -287,7 +287,7 @@ const Provenance = ({ job }: { job: Job }) => (
         ["priority", job.priority],
         ["attempt", job.attempt || NONE],
         ["taken from", job.reused_from && <a href={`#/jobs/${job.reused_from}`}>{short(job.reused_from)}</a>],
-        ["series", job.series && `${short(job.series.id)}, scan ${job.series.scan}`],
+        ["series", job.series && <a href={`#/series/${job.series.id}`}>{short(job.series.id)}, scan {job.series.scan}</a>],
         ["created", job.created],
         ["finished", job.finished],
       ]}

@@ -35,6 +35,13 @@ async def test_a_cookie_opens_what_its_key_opens(client: httpx.AsyncClient) -> N
     check(await client.get("/v1/jobs", headers=token), 401, "the login has ended")
 
 
+async def test_over_tls_the_cookie_is_secure(client: httpx.AsyncClient) -> None:
+    """And only then: over plain HTTP a browser would not keep it."""
+    for scheme, secure in (("http", False), ("https", True)):
+        answer = await client.post(f"{scheme}://inphase/v1/login", json={"key": KEY}, headers=PAGE)
+        assert ("Secure" in answer.headers["set-cookie"]) == secure
+
+
 async def test_a_wrong_key_gets_no_cookie(client: httpx.AsyncClient) -> None:
     """401 with the reason, and never the key."""
     answer = await log_in(client, "not-the-key")
