@@ -106,8 +106,8 @@ def main(
     lines.append(
         f"Bytes for each voxel of a scan of {' x '.join(map(str, _SHAPE))}, at the peak and beyond what the process "
         f"has at rest ({at_rest:.0f} MB with the default network). A process that reads an HDF5 file ends before the "
-        "cleaning begins. *Counted* is what a request holds of `INPHASE_BOUNDS__BYTES_IN_FLIGHT`. One command makes this "
-        "page: `python -m benchmarks.memory`.\n"
+        "cleaning begins. *Counted* is what a request holds of `INPHASE_BOUNDS__BYTES_IN_FLIGHT`. One command makes "
+        "this page: `python -m benchmarks.memory`.\n"
     )
     lines += table(["type", "array", "reading, with the answer", "cleaning and predicting", "counted"], rows)
     out.write_text("\n".join(lines) + "\n")
