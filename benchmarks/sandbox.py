@@ -52,7 +52,7 @@ def body_cost(sandbox: Sandbox, archive: bytes, title: str) -> list[str]:
         return _row(
             title,
             in_place,
-            lambda: sandbox.read_body(BodyOrder("body", Domain.COUNTS, limits), body.fileno(), lambda _: None),
+            lambda: sandbox.read_body(BodyOrder("body", Domain.COUNTS, limits), body.fileno(), lambda *_: None),
         )
 
 

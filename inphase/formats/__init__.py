@@ -28,6 +28,14 @@ READERS: dict[str, Reader] = {
     ".cxi": cxi.read,
     matlab.SUFFIX: matlab.read,
 }
+_ENTRIES = frozenset({"dataset", "scan", "sample", "detector"})
+_CHOICES: dict[str, frozenset[str]] = {
+    ".npz": frozenset({"dataset"}),
+    **dict.fromkeys((*hdf5.SUFFIXES, ".cxi"), _ENTRIES),
+    matlab.SUFFIX: frozenset({"dataset"}),
+}
+"""What a caller may choose in a file of a kind; in any other there is one array. A beamline takes all of them."""
+_OF_A_FOLDER = frozenset({"dataset"})
 
 
 def read(
@@ -89,6 +97,8 @@ def read_as(path: Path, reading: Reading, domain: Domain, limits: Limits = _DEFA
             raise DataError(
                 f"{path}: the numbers of set= belong to a beamline, whose description knows their names: give beamline="
             )
+        if reading.beamline is None and (path.is_dir() or (path.is_file() and path.suffix.lower() in READERS)):
+            _check_choices(path, reading)
         request = FileReading(path, reading, domain, limits)
         if reading.beamline is not None and (path.is_dir() or path.is_file()):
             scan = described.read(request, _plain, guessed=guessed and reading.spec is None)
@@ -108,6 +118,23 @@ def _printable(scan: RawScan) -> RawScan:
     """With texts that every encoding takes: names of files and groups need not be UTF-8."""
     metadata = {key: as_text(text) for key, text in scan.metadata.items()}
     return replace(scan, source=as_text(scan.source), chosen=as_text(scan.chosen), metadata=metadata)
+
+
+def _check_choices(path: Path, reading: Reading) -> None:
+    """What would choose nothing is a mistake: the array that is read might not be the one that is meant."""
+    given = [name for name in ("dataset", "scan", "sample", "detector") if getattr(reading, name) is not None]
+    taken = _OF_A_FOLDER if path.is_dir() else _CHOICES.get(path.suffix.lower(), frozenset())
+    for name in given:
+        if name not in taken:
+            what = "a folder of frames" if path.is_dir() else f"a {path.suffix} file"
+            raise DataError(
+                f"{path}: {name}= chooses nothing in {what}: leave it out"
+                + ("" if name == "dataset" else ", or name the beamline whose paths or motors it belongs to")
+            )
+    if given[:1] == ["dataset"] and len(given) > 1:
+        raise DataError(
+            f"{path}: dataset= names the array already, and {given[1]}= another way to it: give one of them"
+        )
 
 
 def _plain(request: FileReading) -> RawScan:

@@ -57,6 +57,7 @@ def _fill(frame: NDArray[np.generic], tree: Tree, path: str, first: h5py.Dataset
     missing = unwritten(tree, item)
     tree.check_sources(item)
     item.read_direct(frame.reshape(item.shape))
+    tree.check_read(item)
     return missing is None or not missing.all()
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.formats.atomic import replacing
 from inphase.formats.boundary import damaged
+from inphase.formats.regular import open_regular
 from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import FileReading, RawScan, admit, most_axes, native, three_axes
 from inphase.formats.tree import is_hdf5, is_real, opened
@@ -36,12 +37,14 @@ def read(request: FileReading) -> RawScan:
     if is_hdf5(request.path):
         return _read_hdf5(request)
     where = str(request.path)
-    with damaged(f"{where}: truncated, damaged, or not a MATLAB file"):
-        declared = {name: (tuple(shape), kind) for name, shape, kind in scipy.io.whosmat(request.path)}
+    with damaged(f"{where}: truncated, damaged, or not a MATLAB file"), open_regular(request.path) as file:
+        stream: Any = file  # scipy's types know of names alone
+        declared = {name: (tuple(shape), kind) for name, shape, kind in scipy.io.whosmat(stream)}
+        stream.seek(0)
         name = _choose({n: s for n, (s, kind) in declared.items() if kind in _CLASSES}, request, str(sorted(declared)))
         shape, kind = declared[name]
         sides = admit(_turned_shape(shape), np.dtype(_CLASSES[kind]), f"{where}, variable '{name}'", request.limits)
-        loaded = scipy.io.loadmat(request.path, variable_names=[name])[name]
+        loaded = scipy.io.loadmat(stream, variable_names=[name])[name]
     array = native(
         loaded.reshape(sides) if len(sides) == 2 else np.moveaxis(loaded.reshape(*sides[1:], sides[0]), 2, 0)
     )

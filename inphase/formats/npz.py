@@ -75,15 +75,6 @@ def decode(stream: IO[bytes], where: str, request: FileReading) -> RawScan:
     return with_saturation(scan, [] if saturation is None else [saturation])
 
 
-def declared_bytes(stream: IO[bytes], where: str, request: FileReading) -> int:
-    """Bytes of the array and of the detector maps that `decode` would take, from the headers alone."""
-    with _open(stream, where) as archive:
-        headers = _headers(archive, where)
-        key = _choose(headers, request, where)
-        taken = [headers[name] for name in (key, *_maps(headers, key))]
-    return sum(math.prod(shape) * dtype.itemsize for shape, dtype in taken)
-
-
 def is_plain(scan: RawScan) -> bool:
     """Whether nothing but its array is known of a measurement, so that a .npy tells all of it."""
     return all(part is None for part in (scan.geometry, scan.mask, scan.saturation, scan.corrections))

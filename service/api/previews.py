@@ -1,7 +1,6 @@
 """POST /v1/previews: what a measurement looks like to the service, before anything is made of it."""
 
 import base64
-from contextlib import AsyncExitStack
 from typing import Annotated, Final
 
 import numpy as np
@@ -13,10 +12,10 @@ from inphase.formats import RawScan
 from inphase.formats.scan import native
 from inphase.pattern import Domain
 from inphase.preprocess.validate import pattern_from_array
-from service.api.access import TheClock, TheServices
+from service.api.access import Staying, TheClock, TheServices
 from service.api.bodies import Uncoded
 from service.api.reconstructions import BODY, Call, data_of, receive
-from service.security import Submits
+from service.security import Submits, TheCaller
 
 router = APIRouter(prefix="/v1/previews", tags=["reconstructions"])
 
@@ -45,11 +44,13 @@ class Preview(BaseModel):
     planes: tuple[Plane, ...]
 
 
-@router.post("", summary="Look at a measurement", openapi_extra=BODY, dependencies=[Submits, Uncoded])
-async def preview(request: Request, services: TheServices, clock: TheClock, call: Annotated[Call, Query()]) -> Preview:
+@router.post("", summary="Look at a measurement", openapi_extra=BODY, dependencies=[Submits, Staying, Uncoded])
+async def preview(
+    request: Request, services: TheServices, clock: TheClock, caller: TheCaller, call: Annotated[Call, Query()]
+) -> Preview:
     """The same body as a reconstruction's, read in the same way; nothing is kept of it."""
-    async with AsyncExitStack() as held:
-        received = await receive(request, call, services, clock, held)
+    with services.budget.share(caller.owner) as share:
+        received = await receive(request, call, services, clock, caller.roots, share)
         with clock("decode"):
             return await services.compute(
                 lambda: _seen(data_of(received, services), received.submission.options.domain)

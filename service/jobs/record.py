@@ -442,6 +442,22 @@ class Records:
             ids = cast(Sequence[bytes], self._client.zrangebyscore(f"{PREFIX}finished", "-inf", f"({moment}"))
         return [job_id.decode() for job_id in ids]
 
+    def now(self) -> float:
+        """Redis's time: seconds since the epoch."""
+        with translated(self._client):
+            seconds, microseconds = self._client.time()
+        return seconds + microseconds / 1e6
+
+    def without_record(self, ids: Iterable[str]) -> list[str]:
+        """Those of the ids that no job has."""
+        names = list(ids)
+        with translated(self._client):
+            pipe = self._client.pipeline(transaction=False)
+            for name in names:
+                pipe.exists(job_key(name))
+            answers = pipe.execute()
+        return [name for name, found in zip(names, answers, strict=True) if not found]
+
     def remove(self, job_id: str) -> bool:
         """Forget a job that has ended. False where it has not: it stays."""
         return bool(self._run("remove", job_id))

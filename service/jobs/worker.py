@@ -21,17 +21,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import dramatiq
 import dramatiq.worker
 
-from service import png
+from service import png, repeats
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
-from service.jobs.compute import Assignment, Failed, Halted, Succeeded, Told
-from service.jobs.errors import QueueUnavailableError, UnknownJobError, WorkerError
+from service.jobs.compute import Assignment, Failed, Halted, Succeeded, Told, Unstored
+from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, WorkerError
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import JobRecord, Records
 from service.jobs.settings import WorkerSettings
@@ -49,6 +49,7 @@ _ANNOUNCE_S: Final = 1.0
 _UNWIND_S: Final = 10.0  # a computation told to stop answers within an iteration; after this it hangs
 _ORPHAN_S: Final = 3.0  # how long a worker may outlive its service
 _REPEAT_S: Final = 0.5  # between two tries of what must reach Redis
+_STORE_LOOK_S: Final = 5.0  # between two looks at a store that failed
 _RESTART_S: Final = (0.0, 1.0, 5.0, 30.0)  # before the next try to start a compute process
 
 
@@ -81,14 +82,14 @@ class Watch:
         self._time_limit_s = time_limit_s
         self._deadline = time.monotonic() + time_limit_s
 
-    def over(self, compute: ComputeProcess) -> Succeeded | Failed | Halted:
+    def over(self, compute: ComputeProcess) -> Succeeded | Failed | Unstored | Halted:
         """Wait for the end of the computation. Raises ProcessDiedError."""
         halted_at: float | None = None
         while True:
             match compute.receive(_WATCH_S):
                 case Told(progress, planes):
                     self._tell(progress, planes)
-                case Succeeded() | Failed() | Halted() as end:
+                case Succeeded() | Failed() | Unstored() | Halted() as end:
                     return end
             if halted_at is not None:
                 if time.monotonic() - halted_at > _UNWIND_S:
@@ -247,6 +248,8 @@ class Refiner:
                 self._publish(record.job_id, attempt, document)
             case Failed(reason):
                 self._fail(record.job_id, attempt, reason)
+            case Unstored(reason, nbytes):
+                self._unstored(record, attempt, reason, nbytes)
             case Halted():
                 self._stopped(record, attempt, watch)
 
@@ -278,20 +281,33 @@ class Refiner:
         else:
             self._give_back(record, attempt, died.account)
 
+    def _unstored(self, record: JobRecord, attempt: int, reason: str, nbytes: int) -> None:
+        """No fault of the job: it goes back into the queue, and this seat takes none until the store works again."""
+        logger.error("job %s: given back: %s", record.job_id, reason)
+        self._give_back(record, attempt)
+        while not self._leave.asked.wait(_STORE_LOOK_S):
+            try:
+                self._store.probe(nbytes)
+                return
+            except StoreError as error:
+                logger.warning("no job is taken: %s", error)
+
     def _fail(self, job_id: str, attempt: int, reason: str) -> None:
         if self._end(job_id, attempt, JobState.FAILED, reason):
             self._tidy(job_id, "")
 
     def _tidy(self, job_id: str, result: str) -> None:
         """The job has ended: forget the checkpoints, and what other attempts have left."""
-        for name in self._store.names(job_id):
-            if name.startswith(("checkpoint-", "result-")) and name != result:
-                self._store.delete(job_id, name)
+        with suppress(StoreError):  # where the store fails, it goes with the job
+            for name in self._store.names(job_id):
+                if name.startswith(("checkpoint-", "result-")) and name != result:
+                    self._store.delete(job_id, name)
 
     def _drop(self, job_id: str, attempt: int) -> None:
         logger.warning("job %s: attempt %d came too late, dropped", job_id, attempt)
-        self._store.delete(job_id, result_name(attempt))
-        self._store.delete(job_id, checkpoint_name(attempt))
+        with suppress(StoreError):
+            self._store.delete(job_id, result_name(attempt))
+            self._store.delete(job_id, checkpoint_name(attempt))
 
     def announce(self) -> None:
         """Say which seats can compute, as long as the process lives."""
@@ -358,7 +374,9 @@ def _serve(settings: WorkerSettings, refiner: Refiner, leave: Leave) -> None:
 def supervised(perform: str = PERFORM) -> None:
     """The worker process of a service: settings come as the first line of stdin, and its end is the service's end."""
     logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s %(levelname)s worker[{os.getpid()}] %(name)s: %(message)s"
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s worker[{os.getpid()}] %(name)s: %(message)s",
+        handlers=[repeats.handler()],
     )
     settings = WorkerSettings.from_json(sys.stdin.readline())
     leave = Leave()

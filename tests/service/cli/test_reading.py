@@ -90,6 +90,3 @@ def test_detector_maps_survive_the_way_to_a_service(tmp_path: Path) -> None:
         assert found.roi == ((1, 6), (2, 8))
         assert np.array_equal(found.dark, maps["dark"])
         assert np.array_equal(found.flat, maps["flat"])
-    assert (
-        npz.declared_bytes(io.BytesIO(body), "body", FileReading(Path())) == 240 + 256 + 512 + 32
-    )  # counts, dark, flat, roi
