@@ -26,8 +26,8 @@ _SILENCE: Final = "Redis does not answer, and its connections are open: it hangs
 
 @dataclass(frozen=True)
 class Beat:
-    """What Redis said last. up: it answers and takes jobs. refused: it answers and takes none. silent: it is there and
-    does not answer. why: where it is not up.
+    """What Redis said last. up: it answers and takes jobs. refused: it answers and takes none.
+    silent: it is there and does not answer. why: where it is not up.
     """
 
     up: bool
