@@ -105,10 +105,10 @@ def main(
         at_rest = max(at_rest, rest)
     lines = ["# Memory of a measurement\n", f"{header()}\n"]
     lines.append(
-        f"Bytes for each voxel, at the peak and beyond what the process has at rest ({at_rest:.0f} MB with the default "
-        f"network): of a scan of {_CLEANED} that is cleaned and predicted, and of an HDF5 file of {_READ} in the process "
-        "that reads it, which ends before the cleaning begins. *Counted* is what a request holds of `INPHASE_BOUNDS__BYTES_IN_FLIGHT`. One command makes "
-        "this page: `python -m benchmarks.memory`.\n"
+        f"Bytes for each voxel, at the peak and beyond what the process has at rest ({at_rest:.0f} MB with the "
+        f"default network): of a scan of {_CLEANED} that is cleaned and predicted, and of an HDF5 file of {_READ} in "
+        "the process that reads it, which ends before the cleaning begins. *Counted* is what a request holds of "
+        "`INPHASE_BOUNDS__BYTES_IN_FLIGHT`. One command makes this page: `python -m benchmarks.memory`.\n"
     )
     lines += table(["type", "array", "reading, with the answer", "cleaning and predicting", "counted"], rows)
     out.write_text("\n".join(lines) + "\n")
