@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.ptycho import orientation, refinement
 from inphase.ptycho import probe as probes
-from inphase.ptycho import refinement
 from inphase.ptycho.likelihood import Likelihood, amplitude, poisson
 from inphase.ptycho.measurement import Measurement
 from inphase.ptycho.options import Options
@@ -55,10 +55,31 @@ def reconstruct(
     `progress` is called after every iteration. `cancelled` is asked before every batch of frames; CancelledError if
     true. Raises DataError where the start does not fit, TooLargeError before an object beyond all bounds is allocated.
     """
-    chosen = Options() if options is None else options
+    chosen, stop = Options() if options is None else options, cancelled or (lambda: False)
     with kept_pages(), torch.no_grad():
-        run = _Run(measured, chosen, start, torch.device(device), cancelled or (lambda: False))
-        return run.through(progress)
+        found = oriented(measured, chosen, device=device, cancelled=stop) if chosen.turn else measured
+        return _Run(found, chosen, start, torch.device(device), stop).through(progress)
+
+
+def oriented(
+    measured: Measurement, options: Options, *, device: str = "cpu", cancelled: Cancelled = lambda: False
+) -> Measurement:
+    """The measurement with its positions turned to the one of eight possibilities that fits the first frames best.
+
+    A few iterations of ePIE with whole pixels for each; what was found stands in its notes where it is not as given.
+    """
+    first = measured.only(np.arange(min(len(measured), orientation.FIRST)))
+    if len(first) < orientation.FEWEST:
+        return measured.noted(f"{len(measured)} frames are too few to tell how positions lie on the patterns.")
+    trial = Options(orientation.TRIAL, modes=1, hold_out=0.0, batch=options.batch, seed=options.seed)
+    scores = {}
+    with torch.no_grad():
+        for candidate in orientation.ALL:
+            one = orientation.turned(first, candidate)
+            one = replace(one, positions_px=np.round(one.positions_px))
+            result = _Run(one, trial, None, torch.device(device), cancelled).through(None)
+            scores[candidate] = result.report.history[-1]
+    return orientation.decided(measured, scores)
 
 
 class _Run:
@@ -133,9 +154,9 @@ class _Run:
         left = options.parsed.iterations - options.positions_start
         radius = options.search_px * (1 - done / (options.SEARCHING * left)) if left else 0.0
         if radius > options.SHORTEST:
-            refinement.search(scan, state, every, radius, self._margin, self._generator)
+            refinement.search(scan, state, every, radius, self._generator)
         else:
-            refinement.gauss_newton(scan, state, every, self._margin)
+            refinement.gauss_newton(scan, state, every)
         return True
 
     def _result(self, history: tuple[float, ...]) -> Reconstruction:

@@ -115,7 +115,9 @@ def measurement(
         raise DataError(f"{source}: positions are in 'pixel' or 'm', not {unit!r}")
     names = np.arange(n, dtype=np.int64) if ids is None else np.asarray(ids, np.int64)
     if names.shape != (n,) or len(np.unique(names)) != n:
-        raise DataError(f"{source}: {n} patterns need {n} different ids, found {len(np.unique(names))} in {names.shape}")
+        raise DataError(
+            f"{source}: {n} patterns need {n} different ids, found {len(np.unique(names))} in {names.shape}"
+        )
     # positions first: they are small, and a wrong one must not cost the memory of its object
     placed = field(where, (shape[0], shape[1]), names, source)
     checked = usable(frames, _mask(mask, frames.shape, source), names, source)

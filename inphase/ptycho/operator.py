@@ -125,4 +125,3 @@ class ExitWaves:
 def _power(waves: Tensor) -> Tensor:
     """Sum of squares over the modes, (B, modes, y, x) -> (B, y, x) float32."""
     return (waves.real.square() + waves.imag.square()).sum(1)
-

@@ -85,9 +85,7 @@ class NearField:
 Optics = FarField | NearField
 
 
-def optics(
-    energy_kev: float, distance_m: float, detector_pixel_m: Pair, focus_m: float | None = None
-) -> Optics:
+def optics(energy_kev: float, distance_m: float, detector_pixel_m: Pair, focus_m: float | None = None) -> Optics:
     """Far field, or near field where the distance from the focus to the sample is given (inf: a parallel beam)."""
     _check({"energy": energy_kev})
     if focus_m is None:

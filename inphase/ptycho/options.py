@@ -17,7 +17,8 @@ class Options:
     """recipe: as in `recipe.parse`. modes: of the probe, None for those of its guess, or 1. probe_start: the iteration
     from which the probe is refined. positions_start: the same of the positions, None for never. search_px: error of the
     positions that a search is to find before slopes are followed; 0 for none. hold_out: share of the frames that no
-    solver sees. batch: frames that are computed together. seed: of the order of batches and of the held-out frames.
+    solver sees. batch: frames that are computed together. turn: whether the eight ways in which positions may lie on the
+    patterns are tried on the first frames. seed: of the order of batches and of the held-out frames.
     """
 
     recipe: str = DEFAULT
@@ -27,6 +28,7 @@ class Options:
     search_px: float = 0.0
     hold_out: float = 0.05
     batch: int = 16
+    turn: bool = True
     seed: int = 0
 
     SEARCHING: ClassVar[float] = 0.6  # share of the iterations with refinement in which the search shortens its steps

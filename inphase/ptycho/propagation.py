@@ -105,9 +105,11 @@ def propagation(optics: Optics | None, shape: tuple[int, int], device: torch.dev
 
 def ramps(shift: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
     """(B, 1, y, x) complex64 that moves an image by `shift` (B, 2) pixels when its Fourier transform is multiplied."""
-    rows, columns = (torch.fft.fftfreq(n, device=shift.device) for n in shape)
-    angle = -2 * math.pi * (shift[:, 0, None, None] * rows[:, None] + shift[:, 1, None, None] * columns)
-    return torch.polar(torch.ones_like(angle), angle)[:, None]
+    lines = []
+    for axis, n in enumerate(shape):
+        angle = -2 * math.pi * shift[:, axis, None] * torch.fft.fftfreq(n, device=shift.device)
+        lines.append(torch.polar(torch.ones_like(angle), angle))
+    return (lines[0][:, :, None] * lines[1][:, None, :])[:, None]
 
 
 def rate(shape: tuple[int, ...] | torch.Size, axis: int, device: torch.device) -> Tensor:

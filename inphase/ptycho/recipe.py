@@ -60,7 +60,9 @@ class Step:
     values: Values
 
     def __str__(self) -> str:
-        told = ",".join(f"{key}={value if isinstance(value, str) else f'{value:g}'}" for key, value in self.values.items())
+        told = ",".join(
+            f"{key}={value if isinstance(value, str) else f'{value:g}'}" for key, value in self.values.items()
+        )
         return f"{self.count}*{self.name}" + (f"({told})" if told else "")
 
 

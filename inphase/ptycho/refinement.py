@@ -1,7 +1,8 @@
 """Where the beam really was: positions that fit the patterns better, with object and probe as they stand.
 
 Two ways. `gauss_newton` follows the slope of each pattern and is exact to hundredths of a pixel, where the error is
-smaller than the detail of the object. `search` tries steps around each position and takes the best: Zhang et al.,
+smaller than the detail of the object. The object's noise makes slopes steeper than they are and steps too short, so
+that longer ones are tried too. `search` tries steps around each position and takes the best: Zhang et al.,
 Opt. Express 21, 13592 (2013) call it for errors of many pixels. Coarse to fine: the search begins with long steps and
 shortens them.
 """
@@ -11,36 +12,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inphase.ptycho.likelihood import amplitude
+from inphase.ptycho.likelihood import DARK, amplitude
 from inphase.ptycho.scan import Scan, State
 
 LONGEST = 0.5  # pixels that one step of Gauss and Newton may take
+TRIED = (1.0, 3.0)  # times that step
 DAMPING = 1e-3
 
 
-def gauss_newton(scan: Scan, state: State, frames: NDArray[np.intp], margin: int) -> None:
+def gauss_newton(scan: Scan, state: State, frames: NDArray[np.intp]) -> None:
     """One step of every frame's position towards the least squares of sqrt I - m, two unknowns a frame.
 
     The mean of all steps is taken off: it would only move the object.
     """
-    steps = torch.zeros_like(state.positions)
+    moved = state.positions.clone()
     for block in scan.blocks(frames):
         waves = scan.forward(state, block)
         modulus, intensity = scan.modulus[block], waves.intensity
-        root = torch.sqrt(intensity + 1e-6)
+        root = torch.sqrt(intensity + DARK)
         residual = torch.where(modulus >= 0, modulus - root, 0.0)
         slopes = [
             torch.where(modulus >= 0, (waves.field.conj() * slope).real.sum(1) / root, 0.0)
             for slope in scan.waves.slopes(waves, state.probe)
         ]
-        steps[block] = _solved(slopes, residual)
-    steps[frames] -= steps[frames].mean(0)
-    state.positions = _within(state.positions + steps, state, scan, margin)
+        step = _solved(slopes, residual)
+        here = state.positions[block]
+        moved[block] = _best(scan, state, block, [here, *(_within(here + t * step, state, scan) for t in TRIED)])
+    drift = (moved - state.positions)[torch.from_numpy(frames).to(moved.device)].mean(0)
+    state.positions = _within(moved - drift, state, scan)
 
 
-def search(
-    scan: Scan, state: State, frames: NDArray[np.intp], radius: float, margin: int, generator: np.random.Generator
-) -> None:
+def search(scan: Scan, state: State, frames: NDArray[np.intp], radius: float, generator: np.random.Generator) -> None:
     """Tries eight positions around each at `radius` pixels, turned by a random angle, and takes the best of the nine."""
     turn = generator.uniform(0, np.pi / 4)
     angles = turn + np.arange(8) * np.pi / 4
@@ -50,16 +52,19 @@ def search(
     best = state.positions.clone()
     for block in scan.blocks(frames):
         here = state.positions[block]
-        errors, tried = [], []
-        for offset in torch.from_numpy(offsets).to(here.device):
-            moved = _within(here + offset, state, scan, margin)
-            waves = scan.waves.forward(state.object, state.probe, moved)
-            value, _ = amplitude(waves.intensity, scan.modulus[block])
-            errors.append(value)
-            tried.append(moved)
-        choice = torch.stack(errors).argmin(0)
-        best[block] = torch.stack(tried)[choice, torch.arange(len(block), device=here.device)]
+        tried = [_within(here + offset, state, scan) for offset in torch.from_numpy(offsets).to(here.device)]
+        best[block] = _best(scan, state, block, tried)
     state.positions = best
+
+
+def _best(scan: Scan, state: State, frames: Tensor, tried: list[Tensor]) -> Tensor:
+    """Of several positions (B, 2) of each frame the one whose pattern fits best."""
+    errors = []
+    for positions in tried:
+        waves = scan.waves.forward(state.object, state.probe, positions)
+        errors.append(amplitude(waves.intensity, scan.modulus[frames])[0])
+    choice = torch.stack(errors).argmin(0)
+    return torch.stack(tried)[choice, torch.arange(len(frames), device=frames.device)]
 
 
 def _solved(slopes: list[Tensor], residual: Tensor) -> Tensor:
@@ -80,9 +85,8 @@ def _solved(slopes: list[Tensor], residual: Tensor) -> Tensor:
     return step * (LONGEST / length.clamp(min=LONGEST))
 
 
-def _within(positions: Tensor, state: State, scan: Scan, margin: int) -> Tensor:
+def _within(positions: Tensor, state: State, scan: Scan) -> Tensor:
     """Windows stay on the object."""
-    most = torch.tensor(state.object.shape, device=positions.device) - torch.tensor(
-        scan.waves.shape, device=positions.device
-    )
-    return torch.minimum(positions.clamp(min=0), most.to(positions.dtype))
+    sides = zip(state.object.shape, scan.waves.shape, strict=True)
+    most = positions.new_tensor([whole - window for whole, window in sides])
+    return torch.minimum(positions.clamp(min=0), most)

@@ -43,9 +43,9 @@ class RAAR:
         made = waves.probes * waves.patches  # P_O psi
         before = self._exits.get(number, made)
         reflected = 2 * made - before
-        self._exits[number] = self.beta * (before - made + self._project(waves, reflected, modulus)) + (
-            1 - self.beta
-        ) * made
+        self._exits[number] = (
+            self.beta * (before - made + self._project(waves, reflected, modulus)) + (1 - self.beta) * made
+        )
         return Misfit.of(waves.intensity, modulus)
 
     def _project(self, waves: Waves, exits: Tensor, modulus: Tensor) -> Tensor:
