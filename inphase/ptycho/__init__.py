@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inphase.ptycho.formats import read as read
     from inphase.ptycho.formats.written import write as write
     from inphase.ptycho.measurement import Measurement as Measurement
-    from inphase.ptycho.measurement import measurement as measurement
+    from inphase.ptycho.measurement import from_arrays as from_arrays
     from inphase.ptycho.optics import FarField as FarField
     from inphase.ptycho.optics import NearField as NearField
     from inphase.ptycho.options import Options as Options
@@ -33,7 +33,7 @@ _HOME = {
     "Progress": "engine",
     "Reconstruction": "reconstruction",
     "compared": "scores",
-    "measurement": "measurement",
+    "from_arrays": "measurement",
     "read": "formats",
     "reconstruct": "engine",
     "write": "formats.written",
@@ -47,7 +47,7 @@ __all__ = [
     "Progress",
     "Reconstruction",
     "compared",
-    "measurement",
+    "from_arrays",
     "read",
     "reconstruct",
     "write",

@@ -75,7 +75,7 @@ class Measurement:
         )
 
 
-def measurement(
+def from_arrays(
     patterns: ArrayLike,
     positions: ArrayLike,
     *,

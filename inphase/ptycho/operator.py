@@ -111,15 +111,23 @@ class ExitWaves:
     def add(self, out: Tensor, corners: Tensor, windows: Tensor) -> None:
         """The adjoint of `cut`: adds windows (B, y, x) to an image (Y, X)."""
         rows, columns = self.shape
-        if out.device.type == "cpu":  # a slice at a time is faster there than any scattering of single pixels
-            for (row, column), window in zip(corners.tolist(), windows, strict=True):
-                out[row : row + rows, column : column + columns] += window
+        if out.device.type != "cpu":
+            self.scatter(out, corners, windows)
             return
-        inner = torch.arange(rows, device=out.device)[:, None] * out.shape[1] + torch.arange(columns, device=out.device)
-        index = (corners[:, 0] * out.shape[1] + corners[:, 1])[:, None, None] + inner
-        flat = torch.view_as_real(out).view(-1, 2) if out.is_complex() else out.view(-1)
-        values = torch.view_as_real(windows.contiguous()).reshape(-1, 2) if out.is_complex() else windows.reshape(-1)
-        flat.index_add_(0, index.reshape(-1), values)
+        # a slice at a time is faster here than any scattering of single pixels
+        for (row, column), window in zip(corners.tolist(), windows, strict=True):
+            out[row : row + rows, column : column + columns] += window
+
+    def scatter(self, out: Tensor, corners: Tensor, windows: Tensor) -> None:
+        """The same pixel by pixel, for a GPU."""
+        rows, columns = (torch.arange(n, device=out.device) for n in self.shape)
+        inner = rows[:, None] * out.shape[1] + columns
+        index = ((corners[:, 0] * out.shape[1] + corners[:, 1])[:, None, None] + inner).reshape(-1)
+        if out.is_complex():
+            values = torch.view_as_real(windows.contiguous()).reshape(-1, 2)
+            torch.view_as_real(out).view(-1, 2).index_add_(0, index, values)
+        else:
+            out.view(-1).index_add_(0, index, windows.reshape(-1))
 
 
 def _power(waves: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def gauss_newton(scan: Scan, state: State, frames: NDArray[np.intp]) -> None:
 
 
 def search(scan: Scan, state: State, frames: NDArray[np.intp], radius: float, generator: np.random.Generator) -> None:
-    """Tries eight positions around each at `radius` pixels, turned by a random angle, and takes the best of the nine."""
+    """Tries eight positions around each, at `radius` pixels and half of it, and takes the best of the nine."""
     turn = generator.uniform(0, np.pi / 4)
     angles = turn + np.arange(8) * np.pi / 4
     # rings of two radii, so that small errors are not jumped over

@@ -5,7 +5,7 @@ anything is compared, and figures are in units that do not flatter: PSNR at the 
 share of Nyquist that is at most 1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,11 +80,12 @@ def ring_correlation(
     a: NDArray[np.complexfloating], b: NDArray[np.complexfloating], inside: NDArray[np.bool_]
 ) -> Curve:
     """Fourier ring correlation of two aligned images within a window, whose edges are faded (Hann) and whose mean is
-    taken off: a common frame would correlate by itself.
+    taken off: a common frame would correlate by itself. The ring of the mean is left out with it.
     """
     fade = np.outer(*(np.hanning(n + 2)[1:-1] for n in a.shape)) * inside
     faded = [fade * (o - (o * fade).sum() / fade.sum()) for o in (a, b)]
-    return fsc(faded[0], faded[1], Shells.of(a.shape))
+    curve = fsc(faded[0], faded[1], Shells.of(a.shape))
+    return replace(curve, q=curve.q[1:], values=curve.values[1:], voxels=curve.voxels[1:])
 
 
 def _levelled(

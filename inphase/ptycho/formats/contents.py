@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.geometry import PLANCK_EV_M
-from inphase.ptycho.measurement import Measurement, measurement
+from inphase.ptycho.measurement import Measurement, from_arrays
 from inphase.ptycho.optics import NearField, Optics, optics
 
 LARGEST_M = 0.1  # positions below it, and not whole numbers, are metres: no scan in pixels is that small
@@ -62,7 +62,7 @@ def assembled(held: Contents, given: Given) -> Measurement:
         mask = None if mask is None else np.fft.fftshift(mask, axes=(-2, -1))
         notes.append("The patterns have their DC pixel in the corner: it was moved to the centre.")
     where, unit = _placed(held, given, beam, notes)
-    return measurement(
+    return from_arrays(
         patterns,
         where,
         unit=unit,

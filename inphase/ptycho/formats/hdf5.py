@@ -106,23 +106,39 @@ def _ptypy(tree: Tree, limits: Limits) -> Contents:
         name: [tree.array(tree.dataset(f"{part}/{name}"), limits) for part in parts]
         for name in ("data", "positions", "indices")
     }
-    weights = tree.get("meta/weight2d") or tree.get(f"{parts[0]}/weights")
-    weight = tree.array(weights, limits) if isinstance(weights, h5py.Dataset) and weights.size else None
+    frames = np.concatenate(whole["data"])
     size = tree.small("meta/psize") if tree.small("meta/psize") is not None else tree.small("info/psize")
     pixels = None if size is None else np.broadcast_to(np.asarray(size, np.float64).reshape(-1), (2,))
     indices = np.concatenate([index.reshape(-1) for index in whole["indices"]]).astype(np.int64)
     return Contents(
         source=str(tree.path),
-        patterns=np.concatenate(whole["data"]),
+        patterns=frames,
         positions=np.concatenate(whole["positions"]),
         unit="m",
-        mask=None if weight is None or len(parts) > 1 and weight.ndim == 3 else weight == 0,
+        mask=_without_weight(tree, parts, frames.shape, limits),
         energy_kev=_number(tree, "meta/energy", "info/energy"),
         distance_m=_number(tree, "meta/distance", "info/distance"),
         detector_pixel_m=None if pixels is None else (float(pixels[0]), float(pixels[1])),
         ids=indices,
         notes=(f"{len(parts)} chunks of PtyPy were put together.",),
     )
+
+
+def _without_weight(
+    tree: Tree, parts: list[str], shape: tuple[int, ...], limits: Limits
+) -> NDArray[np.bool_] | None:
+    """Where PtyPy's weights are 0: those of the chunks, or the one of all frames. None where there are none."""
+    each = [tree.get(f"{part}/weights") for part in parts]
+    found = [tree.array(item, limits) for item in each if isinstance(item, h5py.Dataset) and item.size]
+    if len(found) == len(parts) and sum(len(one) for one in found if one.ndim == 3) == shape[0]:
+        return np.concatenate(found) == 0
+    common = tree.get("meta/weight2d")
+    whole = found[:1] or ([tree.array(common, limits)] if isinstance(common, h5py.Dataset) and common.size else [])
+    if not whole:
+        return None
+    if whole[0].shape != shape[1:]:
+        raise DataError(f"{tree.path}: weights of {whole[0].shape} fit neither the frames {shape} nor one of them")
+    return np.asarray(whole[0] == 0)
 
 
 def _ptychodus(tree: Tree, limits: Limits) -> Contents:

@@ -32,7 +32,6 @@ def read(path: Path, limits: Limits) -> Contents:
         raise DataError(f"{source}: holds no patterns under {', '.join(PATTERNS)}; it holds {_listing(arrays)}")
     positions, unit = _positions(arrays, source)
     probe = _first(PROBES, arrays)
-    taken = {key, probe}
     masked = arrays.get("bad_pixels", arrays.get("mask"))
     energy_ev = _number(arrays, "probe_energy_eV")
     object_pixel = (_number(arrays, "object_pixel_height_m"), _number(arrays, "object_pixel_width_m"))
