@@ -109,6 +109,19 @@ class _Run:
             torch.from_numpy(measured.positions_px - self._origin).to(device),
         )
 
+        if start is not None:
+            self._scale_to_patterns()
+
+    def _scale_to_patterns(self) -> None:
+        """The probe gets the photons that the patterns need behind an object that is not 1."""
+        made = sum(
+            float(self._scan.forward(self._state, block).intensity.sum(dtype=torch.float64))
+            for block in self._scan.blocks(self._scan.fitted)
+        )
+        if not made > 0:
+            raise DataError("an object to start from lets no light through")
+        self._state.probe *= (self._scan.photons * len(self._scan.fitted) / made) ** 0.5
+
     def through(self, progress: Callable[[Progress], None] | None) -> Reconstruction:
         """All of the recipe."""
         recipe = self._options.parsed

@@ -30,26 +30,18 @@ def usable(patterns: NDArray[Any], mask: NDArray[np.uint8], ids: NDArray[np.int6
     The array is copied only where it has to be altered. Raises DataError where most frames hold nothing.
     """
     wrong = _wrong(patterns)
-    notes = []
     known = mask == MaskState.VALID
+    share = np.zeros(len(patterns)) if wrong is None else wrong.mean(axis=(1, 2))
+    bad = None if wrong is None else known & wrong
     if wrong is not None:
-        bad = known & wrong
-        if bad.any():
-            negative = int(np.count_nonzero(patterns[bad] < 0))
-            notes.append(
-                f"{int(np.count_nonzero(bad))} pixels were masked: {np.count_nonzero(bad) - negative} are not finite, "
-                f"{negative} negative."
-            )
-        share = wrong.mean(axis=(1, 2))
         known = known & ~wrong
-    else:
-        share = np.zeros(len(patterns))
     altered = not known.all()
     cleaned = np.where(known, patterns, patterns.dtype.type(0)) if altered else patterns
     totals = cleaned.sum(axis=(1, 2), dtype=np.float64)
     lost = share > UNKNOWN
     median = float(np.median(totals[~lost])) if not lost.all() else 0.0
     dim = ~lost & (totals <= DIM * median)
+    notes = []
     for frames, why in ((lost, "most of its pixels are no numbers"), (dim, "it holds next to no counts")):
         if frames.any():
             named = ", ".join(str(i) for i in ids[frames][:8]) + (", ..." if np.count_nonzero(frames) > 8 else "")
@@ -60,6 +52,9 @@ def usable(patterns: NDArray[Any], mask: NDArray[np.uint8], ids: NDArray[np.int6
             f"{source}: {len(patterns) - np.count_nonzero(keep)} of {len(patterns)} frames hold no counts or no "
             "numbers: nothing can be reconstructed from the rest"
         )
+    if bad is not None and (count := int(np.count_nonzero(bad[keep]))):
+        negative = int(np.count_nonzero(patterns[keep][bad[keep]] < 0))
+        notes.append(f"Pixels masked: {count}, of which {count - negative} are not finite and {negative} negative.")
     states = np.where(known, np.uint8(MaskState.VALID), np.uint8(MaskState.MASKED)) if wrong is not None else mask
     return Usable(cleaned, states, keep, tuple(notes))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion
 from scipy.optimize import minimize
 from skimage.registration import phase_cross_correlation
 
@@ -18,6 +19,7 @@ from inphase.resolution import Curve, Shells, fsc
 
 UPSAMPLING = 50  # steps per pixel of the registration
 HALF = 0.5
+BORDER = 3  # pixels that moving by a fraction of one disturbs at the edges
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ def compared(
     box = tuple(slice(int(found.min()), int(found.max()) + 1) for found in np.nonzero(seen))
     a, b, inside = image[box].astype(np.complex128), reference[box].astype(np.complex128), seen[box]
     moved, shift = _registered(_levelled(a, b, inside), b, inside)
+    # what wrapped around the edges when the image was moved means nothing
+    border = int(np.ceil(np.abs(shift).max())) + BORDER
+    inside = binary_erosion(inside, iterations=border) if np.any(shift) else inside
+    if not inside.any():
+        raise DataError(f"the image lies {shift} pixels away from the reference: nothing of the window is left")
     level = _levelled(moved, b, inside)
     scale = float(np.vdot(level[inside], b[inside]).real / np.vdot(level[inside], level[inside]).real)
     level *= scale
@@ -112,15 +119,17 @@ def _levelled(
 def _registered(
     a: NDArray[np.complexfloating], b: NDArray[np.complexfloating], inside: NDArray[np.bool_]
 ) -> tuple[NDArray[np.complexfloating], tuple[float, float]]:
-    """`a` moved onto `b`, and by how much."""
+    """`a` moved onto `b`, and by how much; twice, as the window that does not move with it draws the first back."""
     fade = np.outer(*(np.hanning(n + 2)[1:-1] for n in a.shape)) * inside
-    faded = [fade * (o - (o * fade).sum() / fade.sum()) for o in (b, a)]
-    shift, _, _ = phase_cross_correlation(*faded, upsample_factor=UPSAMPLING, normalization=None)
     rows, columns = (np.fft.fftfreq(n) for n in a.shape)
-    ramp = np.exp(-2j * np.pi * (shift[0] * rows[:, None] + shift[1] * columns))
-    mean = a[inside].mean()
-    moved = np.fft.ifft2(np.fft.fft2(a - mean) * ramp) + mean
-    return moved, (float(shift[0]), float(shift[1]))
+    moved, total, mean = a, np.zeros(2), a[inside].mean()
+    for _ in range(2):
+        faded = [fade * (o - (o * fade).sum() / fade.sum()) for o in (b, moved)]
+        shift, _, _ = phase_cross_correlation(*faded, upsample_factor=UPSAMPLING, normalization=None)
+        total += shift
+        ramp = np.exp(-2j * np.pi * (total[0] * rows[:, None] + total[1] * columns))
+        moved = np.fft.ifft2(np.fft.fft2(a - mean) * ramp) + mean
+    return moved, (float(total[0]), float(total[1]))
 
 
 def _psnr(difference: NDArray[np.floating], reference: NDArray[np.floating]) -> float:

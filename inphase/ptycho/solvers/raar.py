@@ -72,7 +72,8 @@ class RAAR:
             waves = self._windows(frames)
             probe += operator.to_probe(waves, self._exits[number])
             covered += operator.coverage(waves)
-        state.probe = probe / (covered + FLOOR * covered.max())
+        floor = FLOOR * covered.max()
+        state.probe = (probe + floor * state.probe) / (covered + floor)
 
     def _windows(self, frames: Tensor) -> Waves:
         """Patches and probes of frames, without their fields."""
