@@ -165,9 +165,11 @@ class _Run:
         every = np.concatenate([scan.fitted, scan.held_out])
         done = iteration - options.positions_start
         left = options.parsed.iterations - options.positions_start
-        radius = options.search_px * (1 - done / (options.SEARCHING * left)) if left else 0.0
+        # long steps for half of the search, then shorter and shorter ones
+        part = done / (options.SEARCHING * left)
+        radius = options.search_px * min(1.0, 2 * (1 - part))
         if radius > options.SHORTEST:
-            refinement.search(scan, state, every, radius, self._generator)
+            refinement.search_in_halves(scan, state, every, radius, self._generator)
         else:
             refinement.gauss_newton(scan, state, every)
         return True

@@ -2,10 +2,13 @@
 
 Two ways. `gauss_newton` follows the slope of each pattern and is exact to hundredths of a pixel, where the error is
 smaller than the detail of the object. The object's noise makes slopes steeper than they are and steps too short, so
-that longer ones are tried too. `search` tries steps around each position and takes the best: Zhang et al.,
-Opt. Express 21, 13592 (2013) call it for errors of many pixels. Coarse to fine: the search begins with long steps and
-shortens them.
+that longer ones are tried too. `search` tries steps around each position and takes the best, for errors of
+many pixels (annealing: Maiden et al., Ultramicroscopy 120, 64 (2012)). Coarse to fine: it begins with long steps and
+shortens them. An object that a frame has been fitted to bears its imprint where the frame was wrongly put, and holds it
+there. So each half of the frames is searched on an object made of the other half.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,10 +17,12 @@ from torch import Tensor
 
 from inphase.ptycho.likelihood import DARK, amplitude
 from inphase.ptycho.scan import Scan, State
+from inphase.ptycho.solvers.pie import PIE
 
 LONGEST = 0.5  # pixels that one step of Gauss and Newton may take
 TRIED = (1.0, 3.0)  # times that step
 DAMPING = 1e-3
+PASSES = 3  # of a solver over half of the frames, for an object that the others are searched on
 
 
 def gauss_newton(scan: Scan, state: State, frames: NDArray[np.intp]) -> None:
@@ -65,6 +70,22 @@ def _best(scan: Scan, state: State, frames: Tensor, tried: list[Tensor]) -> Tens
         errors.append(amplitude(waves.intensity, scan.modulus[frames])[0])
     choice = torch.stack(errors).argmin(0)
     return torch.stack(tried)[choice, torch.arange(len(frames), device=frames.device)]
+
+
+def search_in_halves(
+    scan: Scan, state: State, frames: NDArray[np.intp], radius: float, generator: np.random.Generator
+) -> None:
+    """`search` for every one of `frames`, each on an object that it took no part in, with the probe as it stands."""
+    drawn = generator.permutation(frames)
+    halves = drawn[::2], drawn[1::2]
+    for searched, made_of in (halves, halves[::-1]):
+        half = replace(scan, fitted=scan.fitted[np.isin(scan.fitted, made_of)])
+        alone = State(torch.ones_like(state.object), state.probe, state.positions)
+        solver = PIE(half, alone)
+        for _ in range(PASSES):
+            solver.advance(False, generator)
+        search(half, alone, searched, radius, generator)
+        state.positions = alone.positions
 
 
 def _solved(slopes: list[Tensor], residual: Tensor) -> Tensor:

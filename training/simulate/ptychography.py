@@ -70,11 +70,12 @@ def sample(size: int, generator: np.random.Generator) -> NDArray[np.complex128]:
 
 
 def beam(side: int, modes: int = 1) -> NDArray[np.complex128]:
-    """(modes, side, side): a soft, curved, astigmatic beam of one photon; further modes hold a fifth each."""
+    """(modes, side, side): a soft, curved, astigmatic beam of one photon; further modes are flat and hold a fifth
+    each."""
     rows, columns = np.meshgrid(*((np.arange(side) - side // 2) / side,) * 2, indexing="ij")
     first = np.exp(-(rows**2 + columns**2) / (2 * 0.13**2)) * np.exp(1j * (60 * rows**2 + 40 * columns**2 + 4 * rows))
     shares = [1 - 0.2 * (modes - 1)] + [0.2] * (modes - 1)
-    kinds = (first, first * rows, first * columns)
+    kinds = (first, np.abs(first) * rows, np.abs(first) * columns)
     stacked = [np.sqrt(share) * kind / np.linalg.norm(kind) for share, kind in zip(shares, kinds, strict=False)]
     return np.asarray(stacked, np.complex128)
 

@@ -124,9 +124,7 @@ def _ptypy(tree: Tree, limits: Limits) -> Contents:
     )
 
 
-def _without_weight(
-    tree: Tree, parts: list[str], shape: tuple[int, ...], limits: Limits
-) -> NDArray[np.bool_] | None:
+def _without_weight(tree: Tree, parts: list[str], shape: tuple[int, ...], limits: Limits) -> NDArray[np.bool_] | None:
     """Where PtyPy's weights are 0: those of the chunks, or the one of all frames. None where there are none."""
     each = [tree.get(f"{part}/weights") for part in parts]
     found = [tree.array(item, limits) for item in each if isinstance(item, h5py.Dataset) and item.size]

@@ -11,7 +11,9 @@ FRESNEL_NUMBER = 0.2
 
 def measured(of: Scene, *, guess: bool = True, near: bool = False) -> Measurement:
     """The measurement; guess: with the probe that made it."""
-    return from_arrays(of.counts, of.positions, probe=of.probe if guess else None, optics=near_field() if near else None)
+    return from_arrays(
+        of.counts, of.positions, probe=of.probe if guess else None, optics=near_field() if near else None
+    )
 
 
 def near_field() -> NearField:

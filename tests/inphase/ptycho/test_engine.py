@@ -26,7 +26,9 @@ def test_object_and_probe_come_back() -> None:
     assert found.report.r_held_out is not None
     assert found.report.r_held_out < 1.3 * found.report.r_factor < 0.03
     assert found.report.frames + found.report.frames_held_out == 49
-    assert np.vdot(found.probe, SCENE.probe).__abs__() > 0.99 * np.linalg.norm(found.probe) * np.linalg.norm(SCENE.probe)
+    assert np.vdot(found.probe, SCENE.probe).__abs__() > 0.99 * np.linalg.norm(found.probe) * np.linalg.norm(
+        SCENE.probe
+    )
 
 
 def test_object_is_asymmetric_and_negated_positions_fail() -> None:
@@ -38,25 +40,25 @@ def test_object_is_asymmetric_and_negated_positions_fail() -> None:
 
 
 def test_near_field_comes_back() -> None:
-    """From the probe of the mean pattern."""
+    """From the probe of the mean pattern; slow waves of the phase come last, and are what is left."""
     of = small(fresnel_number=FRESNEL_NUMBER)
-    found = reconstruct(measured(of, near=True), Options("60*RPIE", turn=False))
+    found = reconstruct(measured(of, guess=False, near=True), Options("40*RAAR", turn=False))
     score = compared(found.object, truth(of, found.object.shape, found.origin_px), found.coverage > 0.2)
-    assert score.correlation > 0.999
+    assert score.correlation > 0.99
+    assert score.amplitude_mae < 0.02
+    assert score.phase_mae < 0.12
+    assert found.report.r_factor < 0.03
     assert found.report.pixel_m == pytest.approx((1e-6, 1e-6))
 
 
 def test_two_modes_explain_what_one_cannot() -> None:
-    """A beam of two modes, the second with a fifth of the photons; the guess holds the first."""
-    of = small(modes=2, photons=1e9)
-    one, two = (
-        reconstruct(replace(measured(of), probe=of.probe[:1].astype(np.complex64)), Options("60*RPIE", modes=n))
-        for n in (1, 2)
-    )
-    assert two.report.r_factor < 0.4 * one.report.r_factor
+    """A beam of two modes, the second with a fifth of the photons; the guess holds both."""
+    of = small(modes=2)
+    one, two = (reconstruct(measured(of), Options("40*RPIE", modes=n, turn=False)) for n in (1, 2))
+    assert two.report.r_factor < 0.5 * one.report.r_factor
     assert two.report.modes == pytest.approx((0.8, 0.2), abs=0.05)
     score = compared(two.object, truth(of, two.object.shape, two.origin_px), two.coverage > 0.2)
-    assert score.correlation > 0.998
+    assert score.correlation > 0.9995
 
 
 def test_masked_pixels_do_not_count() -> None:

@@ -46,7 +46,9 @@ def test_intensities_are_those_of_the_textbook(near: bool) -> None:
     of = small(frames=3, modes=2, noise=False, fresnel_number=FRESNEL_NUMBER if near else None)
     side = of.probe.shape[-1]
     onwards = (
-        NearFieldPropagation((FRESNEL_NUMBER,) * 2, (side, side), torch.device("cpu")) if near else FarFieldPropagation()
+        NearFieldPropagation((FRESNEL_NUMBER,) * 2, (side, side), torch.device("cpu"))
+        if near
+        else FarFieldPropagation()
     )
     operator = ExitWaves(onwards, (side, side))
     obj, probe = (torch.from_numpy(a.astype(np.complex64)) for a in (of.object, of.probe))

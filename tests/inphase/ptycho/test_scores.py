@@ -18,15 +18,15 @@ def shifted(obj: np.ndarray, by: tuple[float, float]) -> np.ndarray:
 
 
 def test_scale_phase_ramp_and_shift_do_not_count() -> None:
-    """An image that is right but for those is right; a share of a hundredth of a pixel is left."""
+    """An image that is right but for those is right; what is left is that of a hundredth of a pixel."""
     image = 3 * shifted(TRUTH, (1.3, -0.6)) * np.exp(1j * (0.7 + 0.11 * ROWS - 0.05 * COLUMNS))
     window = np.zeros((96, 96), bool)
     window[10:86, 10:86] = True
     found = compared(image, TRUTH, window)
     assert found.shift_px == pytest.approx((-1.3, 0.6), abs=0.03)
     assert found.correlation > 0.9999
-    assert found.amplitude_mae < 2e-3
-    assert found.phase_mae < 3e-3
+    assert found.amplitude_mae < 3e-3
+    assert found.phase_mae < 5e-3
     assert found.frc_half > 0.79  # the object holds nothing beyond 0.8 of Nyquist
     assert found.phase_psnr > 50
 
