@@ -94,7 +94,7 @@ def from_arrays(
     (y, x) or (modes, y, x). ids: (n,), by default 0, 1, 2, ...
 
     Left out are frames that hold no counts or mostly NaN, and frames whose position is not finite or so far from the
-    others that their windows overlap by less than half (`positions.field`). Pixels that are NaN, infinite or negative
+    others that their windows do not touch (`positions.field`). Pixels that are NaN, infinite or negative
     are masked. Raises DataError where shapes do not fit, or where too much would be left out.
     """
     frames = _patterns(patterns, source)

@@ -16,8 +16,8 @@ _FEWEST = 20  # frames, of which some can be held out
 class Options:
     """How to reconstruct.
 
-    recipe: as in `recipe.parse`. modes: of the probe, None for those of its guess, or 1. probe_start: the iteration from
-    which the probe is refined. positions_start: the same of the positions, None for never. search_px: error of the
+    recipe: as in `recipe.parse`. modes: of the probe, None for those of its guess, or 1. probe_start: the iteration
+    from which the probe is refined. positions_start: the same of the positions, None for never. search_px: error of the
     positions that a search is to find before slopes are followed; 0 for none. hold_out: share of the frames that no
     solver sees. batch: frames that are computed together. turn: whether the eight ways in which positions may lie on
     the patterns are tried on the first frames. seed: of the order of batches and of the held-out frames.

@@ -23,7 +23,7 @@ class Kept:
 
 
 def field(positions: NDArray[np.float64], shape: tuple[int, int], ids: NDArray[np.int64], source: str) -> Kept:
-    """The positions (n, 2) in pixels that belong to one field: finite, and linked by windows that overlap by half.
+    """The positions (n, 2) in pixels that belong to one field: finite, and linked by windows that touch.
 
     One stray position would make the object thousands of pixels wide, and a window that meets no other tells nothing.
     Raises DataError where more than a fifth would be left out, or where nothing moves.
@@ -31,13 +31,13 @@ def field(positions: NDArray[np.float64], shape: tuple[int, int], ids: NDArray[n
     finite: NDArray[np.bool_] = np.isfinite(positions).all(axis=1)
     keep = finite.copy()
     if finite.any():
-        keep[finite] = _largest(positions[finite], min(shape) / 2)
+        keep[finite] = _largest(positions[finite], min(shape))
     notes = []
     if not finite.all():
         notes.append(f"{_frames(ids[~finite])} left out: the position is not finite.")
     if (away := finite & ~keep).any():
         notes.append(
-            f"{_frames(ids[away])} left out: the position lies more than half a window ({min(shape) // 2} pixels) "
+            f"{_frames(ids[away])} left out: the position lies more than a window ({min(shape)} pixels) "
             "away from every position of the others."
         )
     if np.count_nonzero(keep) < (1 - MOST_LEFT_OUT) * len(positions):
