@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -140,8 +142,8 @@ class _Run:
                 if self._refine(iteration):
                     solver = self._solver(step) if isinstance(solver, RAAR) else solver
                 if progress is not None:
-                    obj = self._state.object
-                    progress(Progress(iteration, recipe.iterations, met.r_factor, step.name, lambda o=obj: _array(o)))
+                    preview = partial(_array, self._state.object)
+                    progress(Progress(iteration, recipe.iterations, met.r_factor, step.name, preview))
             self._state.probe = probes.orthogonal(self._state.probe)
         return self._result(tuple(history))
 
@@ -237,6 +239,6 @@ def _shares(probe: NDArray[np.complexfloating]) -> NDArray[np.floating]:
     return shares
 
 
-def _array(tensor: torch.Tensor) -> NDArray[np.generic]:
-    array: NDArray[np.generic] = tensor.detach().cpu().numpy().copy()
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.detach().cpu().numpy().copy()
     return array

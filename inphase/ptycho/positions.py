@@ -28,7 +28,7 @@ def field(positions: NDArray[np.float64], shape: tuple[int, int], ids: NDArray[n
     One stray position would make the object thousands of pixels wide, and a window that meets no other tells nothing.
     Raises DataError where more than a fifth would be left out, or where nothing moves.
     """
-    finite: NDArray[np.bool_] = np.isfinite(positions).all(axis=1)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(positions).all(axis=1))
     keep = finite.copy()
     if finite.any():
         keep[finite] = _largest(positions[finite], min(shape))
@@ -94,7 +94,7 @@ def _largest(positions: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
 def _typical_step(positions: NDArray[np.float64]) -> float:
     if len(positions) < 2:
         return 0.0
-    nearest, _ = cKDTree(positions).query(positions, k=2)
+    nearest = np.asarray(cKDTree(positions).query(positions, k=2)[0])
     return float(np.median(nearest[:, 1]))
 
 

@@ -115,4 +115,5 @@ def ramps(shift: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
 def rate(shape: tuple[int, ...] | torch.Size, axis: int, device: torch.device) -> Tensor:
     """Derivative of the exponent of `ramps` by the shift along an axis, (y, 1) or (x,) complex64."""
     frequency = torch.fft.fftfreq(shape[axis], device=device)
-    return -2j * math.pi * (frequency[:, None] if axis == 0 else frequency)
+    along: Tensor = -2j * math.pi * (frequency[:, None] if axis == 0 else frequency)
+    return along

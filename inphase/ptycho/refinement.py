@@ -103,7 +103,8 @@ def _solved(slopes: list[Tensor], residual: Tensor) -> Tensor:
     determinant = aa * bb - ab**2
     step = torch.stack([(bb * ra - ab * rb) / determinant, (aa * rb - ab * ra) / determinant], 1)
     length = step.norm(dim=1, keepdim=True)
-    return step * (LONGEST / length.clamp(min=LONGEST))
+    cut: Tensor = step * (LONGEST / length.clamp(min=LONGEST))
+    return cut
 
 
 def _within(positions: Tensor, state: State, scan: Scan) -> Tensor:

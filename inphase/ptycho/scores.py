@@ -112,8 +112,8 @@ def _levelled(
     simplex = begin + np.vstack([np.zeros(2), np.diag([np.pi / n for n in a.shape])])
     slope = minimize(lost, begin, method="Nelder-Mead", options={"initial_simplex": simplex, "xatol": 1e-7}).x
     ramp = np.exp(-1j * slope[0] * centred[0])[:, None] * np.exp(-1j * slope[1] * centred[1])
-    level: NDArray[np.complexfloating] = a * ramp
-    return level * np.exp(-1j * np.angle((product * ramp).sum()))
+    level: NDArray[np.complexfloating] = a * ramp * np.exp(-1j * np.angle((product * ramp).sum()))
+    return level
 
 
 def _registered(
@@ -125,7 +125,9 @@ def _registered(
     moved, total, mean = a, np.zeros(2), a[inside].mean()
     for _ in range(2):
         faded = [fade * (o - (o * fade).sum() / fade.sum()) for o in (b, moved)]
-        shift, _, _ = phase_cross_correlation(*faded, upsample_factor=UPSAMPLING, normalization=None)
+        shift, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
+            *faded, upsample_factor=UPSAMPLING, normalization=None
+        )
         total += shift
         ramp = np.exp(-2j * np.pi * (total[0] * rows[:, None] + total[1] * columns))
         moved = np.fft.ifft2(np.fft.fft2(a - mean) * ramp) + mean

@@ -129,7 +129,7 @@ def _without_weight(tree: Tree, parts: list[str], shape: tuple[int, ...], limits
     each = [tree.get(f"{part}/weights") for part in parts]
     found = [tree.array(item, limits) for item in each if isinstance(item, h5py.Dataset) and item.size]
     if len(found) == len(parts) and sum(len(one) for one in found if one.ndim == 3) == shape[0]:
-        return np.concatenate(found) == 0
+        return np.asarray(np.concatenate(found) == 0)
     common = tree.get("meta/weight2d")
     whole = found[:1] or ([tree.array(common, limits)] if isinstance(common, h5py.Dataset) and common.size else [])
     if not whole:

@@ -86,7 +86,9 @@ def test_strong_probe_stray_position_and_empty_frames_end_well() -> None:
     assert score.correlation > 0.998
     assert sorted(set(range(49)) - set(found.ids.tolist())) == [5, 8, 9]
     told = " ".join(found.report.notes)
-    assert all(word in told for word in ("more than a window", "next to no counts", "no numbers", "masked: 1,", "scaled"))
+    assert all(
+        word in told for word in ("more than a window", "next to no counts", "no numbers", "masked: 1,", "scaled")
+    )
 
 
 def test_warm_start_saves_iterations() -> None:
