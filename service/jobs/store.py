@@ -149,11 +149,18 @@ class Store:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder that is gone after the block; one left behind by a process that was killed is swept up later."""
+        """A folder that is gone after the block; one left behind by a process that was killed is swept up later.
+
+        Raises StoreFullError where the block finds no room.
+        """
         folder = self.root / f".{uuid4().hex}.tmp"
-        folder.mkdir(mode=0o700)
         try:
+            folder.mkdir(mode=0o700)
             yield folder
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise StoreFullError(f"no room for a file of this request in {self.root}: free some space") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

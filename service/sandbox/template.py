@@ -2,11 +2,11 @@
 and never opens a file of anybody's itself.
 
 Run as `python -m service.sandbox.template <file descriptor>`; service.sandbox.sandbox has the other end of the socket.
-It is told first which folders may be read, and answers with what is enforced. An order comes with three descriptors:
-the memory file for the answer, a channel, and the body, or the memory file again where there is none. It goes to a
-process that was forked and confined before, so that nobody waits for that; the next one is forked behind it. On the
-channel the template tells how to end the reading process (BEGAN, with a descriptor of it) and how it ended; the process
-itself what a body DECLARES, and waits for a word, and when it is DONE. When the socket closes, all end.
+It is told first which folders may be read, and answers with what is enforced. An order comes with two descriptors: the
+memory file for the answer, and a channel. It goes to a process that was forked and confined before, so that nobody
+waits for that, and that gives up now what the order does not need; the next one is forked behind it. On the channel the
+template tells how to end the reading process (BEGAN, with a descriptor of it) and how it ended; the process itself what
+an archive that was sent DECLARES, and waits for a word, and when it is DONE. When the socket closes, all end.
 """
 
 import contextlib
@@ -29,8 +29,9 @@ import msgspec
 import numpy as np
 
 from inphase.errors import DataError
-from inphase.formats import RawScan, Request, npz, read_as
+from inphase.formats import READERS, RawScan, Request, npz, read_as
 from inphase.formats.boundary import boundary
+from inphase.formats.regular import open_regular
 from service.sandbox.answer import Writer
 from service.sandbox.confinement import (
     Protections,
@@ -40,29 +41,31 @@ from service.sandbox.confinement import (
     limit,
     restrict_files,
 )
-from service.sandbox.order import BEGAN, BODY, DECLARES, DONE, ENDED, BodyOrder, FileOrder, Order, where
+from service.sandbox.order import BEGAN, DECLARES, DONE, ENDED, FileOrder, Order, where
 
 _ORDER_MOST: Final = 2**20
 # which imagecodecs loads when they are first asked for: here, and not in every reading process
 _CODECS: Final = ("lzw", "deflate", "zlib", "zstd", "packbits", "jpeg8", "lzma", "lz4", "bitshuffle", "none")
 
 
-def carry_out(order: Order, writer: Writer, body: int, admit: Callable[[int], None]) -> None:
-    """Read, and leave the answer. admit: asked before a body of so many bytes is unpacked."""
+def carry_out(order: Order, writer: Writer, admit: Callable[[int], None]) -> None:
+    """Read, and leave the answer. admit: asked before an archive that was sent is unpacked to so many bytes."""
     try:
         with boundary(where(order)):
-            writer.scan(_read(order, body, admit))
+            writer.scan(_read(order, admit))
     except DataError as error:
         writer.fault(error)
 
 
-def _read(order: Order, body: int, admit: Callable[[int], None]) -> RawScan:
+def _read(order: Order, admit: Callable[[int], None]) -> RawScan:
     if isinstance(order, FileOrder):
         return read_as(order.path, order.reading, order.domain, order.limits)
-    request = Request(BODY, domain=order.domain, limits=order.limits)
-    with os.fdopen(body, "rb", closefd=False) as stream:
-        admit(npz.declared_bytes(stream, order.where, request))
-        return npz.decode(stream, order.where, request)
+    os.chdir(order.path.parent)
+    path = Path(order.path.name)  # so that no text tells of the folder
+    if READERS.get(path.suffix) is npz.read:
+        with open_regular(path) as stream:
+            admit(npz.declared_bytes(stream, path.name, Request(path, order.reading, order.domain, order.limits)))
+    return read_as(path, order.reading, order.domain, order.limits)
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,10 @@ class Template:
 
     def _take(self) -> bool:
         """Hand the next order on; False where there will be none."""
-        message, descriptors, _, _ = socket.recv_fds(self._control, _ORDER_MOST, 3)
+        message, descriptors, _, _ = socket.recv_fds(self._control, _ORDER_MOST, 2)
         if not message:
             return False
-        answer, channel, body = descriptors
+        answer, channel = descriptors
         told = socket.socket(fileno=channel)
         spare = self._spare or self._fork()
         self._spare, self._ahead = None, True
@@ -119,11 +122,10 @@ class Template:
             OSError
         ):  # whoever asked has gone, or the process was killed: it is told when it is reaped
             socket.send_fds(told, [BEGAN], [spare.pidfd])
-            socket.send_fds(spare.socket, [message], [answer, channel, body])
+            socket.send_fds(spare.socket, [message], [answer, channel])
         self._channels[spare.pid] = told
         spare.close()
         os.close(answer)
-        os.close(body)
         return True
 
     def _reap(self) -> None:
@@ -158,13 +160,12 @@ class Template:
             begun_with = address_space_bytes()
             confine(self._folders, self._protections, self._own)
             # pages that are copied when first written
-            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", Request(BODY))
-            message, descriptors, _, _ = socket.recv_fds(orders, _ORDER_MOST, 3)
+            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", Request(Path("rehearsal.npz")))
+            message, descriptors, _, _ = socket.recv_fds(orders, _ORDER_MOST, 2)
             if message:
-                answer, channel, body = descriptors
+                answer, channel = descriptors
                 terms, order = pickle.loads(message)
-                if isinstance(order, BodyOrder):
-                    restrict_files((), self._protections)
+                restrict_files(terms.folders, self._protections)
                 limit(terms, begun_with)
                 told = socket.socket(fileno=channel)
 
@@ -172,7 +173,7 @@ class Template:
                     told.send(DECLARES + b" %d" % nbytes)
                     told.recv(1)
 
-                carry_out(order, Writer(answer), body, admit)
+                carry_out(order, Writer(answer), admit)
                 told.send(DONE)
             code = 0
         finally:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 import inphase as library
 from inphase.formats import Reading, npz
+from inphase.formats.reading import parse_numbers
 from inphase.formats.scan import Request
 from inphase.preprocess.corrections import Corrections
 from service import cli
 from service.api.reconstructions import FileCall
 from service.api.series import SeriesCall
-from service.cli.reading import parse_numbers
 
 OPTIONS = {part.name for part in fields(Reading)}
 

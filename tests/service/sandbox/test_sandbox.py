@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -173,37 +175,64 @@ def test_errors_of_readers_keep_their_kind_and_text(
     assert str(found.value) == str(expected.value)
 
 
-def body_of(content: bytes) -> int:
-    file = os.memfd_create("body")
-    os.write(file, content)
-    return file
+def sent(order: FileOrder, scratch: Path, name: str = "") -> BodyOrder:
+    """The same file as a body."""
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    return BodyOrder(Path(shutil.copy(order.path, folder / (name or f"body{order.path.suffix}"))))
 
 
-def test_an_archive_that_was_sent_is_read_once_its_size_is_admitted(sandbox: Sandbox, root: Path) -> None:
-    order = archive(root)
-    body = body_of(order.path.read_bytes())
+def test_an_archive_that_was_sent_is_read_once_its_size_is_admitted(
+    sandbox: Sandbox, root: Path, scratch: Path
+) -> None:
     admitted: list[int] = []
-    try:
-        found = sandbox.read_body(BodyOrder("the body", Domain.COUNTS, LIMITS), body, admitted.append)
-    finally:
-        os.close(body)
+
+    found = sandbox.read_body(sent(archive(root), scratch), admitted.append)
 
     assert same(found.array, COUNTS)
-    assert found.source == "the body"
+    assert found.source == "body.npz"
     assert admitted == [COUNTS.nbytes + 16 * 20 * (8 + 4) + 4 * 8]
 
 
-def test_an_archive_that_is_not_admitted_is_not_read(sandbox: Sandbox, root: Path) -> None:
-    body = body_of(archive(root).path.read_bytes())
-
+def test_an_archive_that_is_not_admitted_is_not_read(sandbox: Sandbox, root: Path, scratch: Path) -> None:
     def refuse(nbytes: int) -> None:
         raise RuntimeError(f"{nbytes} are too many")
 
-    try:
-        with pytest.raises(RuntimeError, match="are too many"):
-            sandbox.read_body(BodyOrder("the body", Domain.COUNTS, LIMITS), body, refuse)
-    finally:
-        os.close(body)
+    with pytest.raises(RuntimeError, match="are too many"):
+        sandbox.read_body(sent(archive(root), scratch), refuse)
+
+
+@pytest.mark.parametrize("made", [hdf5, hdf5_in_the_way_of_a_result, matlab, stack, npy])
+def test_a_file_that_was_sent_is_read_as_by_its_path(
+    sandbox: Sandbox, root: Path, scratch: Path, made: Callable[[Path], FileOrder]
+) -> None:
+    order = made(root)
+
+    found, expected = sandbox.read_body(sent(order, scratch), lambda _: None), sandbox.read(order)
+
+    assert same(found.array, expected.array)
+    assert found.chosen == expected.chosen
+    assert found.source == f"body{order.path.suffix}"
+
+
+def test_what_was_sent_opens_nothing_else(sandbox: Sandbox, root: Path, scratch: Path) -> None:
+    """Neither files of the data roots nor what others have sent, though both may be read by other processes; and no
+    text tells where they lie.
+    """
+    np.save(root / "secret.npy", COUNTS)
+    other = sent(FileOrder(root / "secret.npy"), scratch)
+    for target in (root / "secret.npy", other.path):
+        folder = Path(tempfile.mkdtemp(dir=scratch))
+        (folder / "body.npy").symlink_to(target)
+        with pytest.raises(DataError, match=r"Permission denied|may not be read") as caught:
+            sandbox.read_body(BodyOrder(folder / "body.npy"), lambda _: None)
+        assert str(scratch) not in str(caught.value)
+
+
+def test_a_file_opens_nothing_of_what_was_sent(sandbox: Sandbox, root: Path, scratch: Path) -> None:
+    np.save(root / "own.npy", COUNTS)
+    (root / "to_a_body.npy").symlink_to(sent(FileOrder(root / "own.npy"), scratch).path)
+    with pytest.raises(DataError, match=r"Permission denied|may not be read"):
+        sandbox.read(FileOrder(root / "to_a_body.npy"))
 
 
 class Act:
