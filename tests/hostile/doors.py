@@ -31,7 +31,8 @@ def library(folder: Path, cases: list[Case]) -> Iterator[Outcome]:
     """
     done = subprocess.run(
         [sys.executable, "-m", "tests.hostile.child", str(folder / "root" / "damaged")],
-        cwd=_ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
+        cwd=_ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
     )  # fmt: skip
     known = {case.name for case in cases}
     for name, told in map(json.loads, done.stdout.splitlines()):
@@ -76,7 +77,7 @@ def _judged(door: str, case: Case, kind: str, told: str, fault: str) -> Outcome:
 def path(folder: Path, cases: list[Case]) -> Iterator[Outcome]:
     """Every case named to a running service."""
     with serving(folder, "path", READ_S, _LIMITS) as house:
-        yield from _asked("path", house, [(case, "application/json", {}, _json(case)) for case in cases])
+        yield from _asked("path", house, [_named(case) for case in cases])
         yield from house.aftermath()
 
 
@@ -87,11 +88,19 @@ def body(folder: Path, cases: list[Case]) -> Iterator[Outcome]:
         yield from house.aftermath()
 
 
+def either(folder: Path, cases: list[Case]) -> Iterator[Outcome]:
+    """Every case once to one running service: every second one that is one file is sent, the others are named."""
+    with serving(folder, "either", READ_S, _LIMITS) as house:
+        calls = [next(_sent(folder / "root", case), None) if number % 2 else None for number, case in enumerate(cases)]
+        yield from _asked("either", house, [call or _named(case) for case, call in zip(cases, calls, strict=True)])
+        yield from house.aftermath()
+
+
 _Call = tuple[Case, str, Mapping[str, Any], bytes]
 
 
-def _json(case: Case) -> bytes:
-    return json.dumps({"source": {"kind": "file", **case.source}}).encode()
+def _named(case: Case) -> _Call:
+    return case, "application/json", {}, json.dumps({"source": {"kind": "file", **case.source}}).encode()
 
 
 def _sent(root: Path, case: Case) -> Iterator[_Call]:

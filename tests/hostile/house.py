@@ -1,4 +1,4 @@
-"""A service that really runs, in processes of its own and with its own Redis, and what must be true of it afterwards."""
+"""A service that really runs, with processes and a Redis of its own, and what must be true of it afterwards."""
 
 import io
 import os

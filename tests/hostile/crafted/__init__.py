@@ -80,10 +80,13 @@ def families() -> tuple[Family, ...]:
     return (*hdf5.FAMILIES, *archives.FAMILIES, *matlab.FAMILIES, *tiff.FAMILIES, *texts.FAMILIES, *places.FAMILIES)
 
 
-def write_all(root: Path, seed: int, most: int | None = None) -> list[Case]:
-    """Make the cases below a data root, and what lies outside of it; of many, `most` drawn by the seed."""
+def write_all(root: Path, seed: int, most: int | None = None, begin: tuple[str, ...] = ("",)) -> list[Case]:
+    """Make the cases below a data root, and what lies outside of it; of many, `most` drawn by the seed.
+
+    begin: only those whose names begin so.
+    """
     write_outside(root.parent / OUTSIDE)
-    drawn = [(family, name, parameters) for family in families() for name, parameters in family.cases()]
+    drawn = [(family, *case) for family in families() for case in family.cases() if case[0].startswith(begin)]
     if most is not None and most < len(drawn):
         drawn = random.Random(seed).sample(drawn, most)
     return [_made(root, seed, *each) for each in drawn]

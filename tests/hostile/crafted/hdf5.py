@@ -1,5 +1,6 @@
 """HDF5, NeXus and CXI: links, virtual datasets, declarations, filters, types, names."""
 
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from tests.hostile.crafted import COUNTS, Family, Place
 _DATA: Final = "entry/data/data"
 _SUFFIXES: Final = (".h5", ".cxi")
 _HUGE: Final = 2**40
+_NOBODY: Final = 0xCAFE  # the number of no filter
 
 
 def _file(place: Place, suffix: str = ".h5") -> h5py.File:
@@ -125,25 +127,28 @@ def _chunks(place: Place, chunk: tuple[int, int, int], compressed: bool) -> None
 
 
 def _filtered(place: Place, code: int, content: str) -> None:
-    """A chunk of garbage behind a filter, known or not."""
-    with _file(place) as file:
+    """A chunk of garbage behind a filter, known or not. The filter is written as one that nobody has, which its library
+    cannot refuse; the file has no checksums that would tell of the change.
+    """
+    path = place.folder / "scan.h5"
+    with h5py.File(path, "w") as file:
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         properties.set_chunk((1, 8, 10))
-        if code == 0:
-            properties.set_szip(h5py.h5z.SZIP_NN_OPTION_MASK, 8) if h5py.h5z.filter_avail(
-                4
-            ) else properties.set_shuffle()
-        else:
-            properties.set_filter(code, h5py.h5z.FLAG_OPTIONAL, (0, 2, 8, 10, 1, 0, 0, 1))
-        space = h5py.h5s.create_simple((6, 8, 10))
+        properties.set_filter(_NOBODY, h5py.h5z.FLAG_OPTIONAL, (0, 2, 8, 10, 1, 0, 0, 1))
         file.require_group("entry/data")
-        kind = h5py.h5t.NATIVE_UINT16
-        dataset = h5py.h5d.create(file.id, _DATA.encode(), kind, space, properties)
-        chunk = {"garbage": place.garbage(160), "huge": b"\xff" * 12 + place.garbage(99), "short": place.garbage(1)}[
-            content
-        ]
+        space = h5py.h5s.create_simple((6, 8, 10))
+        dataset = h5py.h5d.create(file.id, _DATA.encode(), h5py.h5t.NATIVE_UINT16, space, properties)
+        chunks = {
+            "garbage": place.garbage(160), "huge": b"\xff" * 12 + place.garbage(99), "short": place.garbage(1)
+        }  # fmt: skip
         for frame in range(6):
-            dataset.write_direct_chunk((frame, 0, 0), chunk)
+            dataset.write_direct_chunk((frame, 0, 0), chunks[content])
+    written, id_of = path.read_bytes(), "<HHHH"
+    for name_length in (0, 8):
+        head = struct.pack(id_of, _NOBODY, name_length, 1, 8)
+        written = written.replace(head, struct.pack(id_of, code, name_length, 1, 8))
+    assert struct.pack("<H", _NOBODY) not in written
+    path.write_bytes(written)
 
 
 def _typed(place: Place, kind: str) -> None:
@@ -255,7 +260,7 @@ def _eiger(place: Place, count: int, target: str) -> dict[str, Any]:
 
 # filters of libraries that are known, of those that are refused, and of nobody
 _FILTERS: Final = (
-    0,
+    4,
     1,
     2,
     3,
