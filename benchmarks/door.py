@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 import typer
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from benchmarks import ROOT
 from training.evaluate.machine import header
@@ -88,11 +89,11 @@ def _free_port() -> int:
 def empty(port: int) -> None:
     """A server that does nothing, on this machine and at this moment: what of a latency is not the service's."""
 
-    async def answer(scope: object, receive: object, send: Callable[[dict[str, object]], object]) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[misc]
+    async def answer(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    uvicorn.run(answer, port=port, log_level="critical", lifespan="off")  # type: ignore[arg-type]
+    uvicorn.run(answer, port=port, log_level="critical", lifespan="off")
 
 
 def _npy(shape: tuple[int, ...]) -> tuple[bytes, bytes]:

@@ -7,7 +7,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -31,8 +31,8 @@ from inphase.preprocess.corrections import Corrections
 from service.sandbox.errors import SandboxError, SandboxUnavailableError
 from service.sandbox.order import BodyOrder, FileOrder
 from service.sandbox.sandbox import Sandbox
+from tests.hostile import crafted
 
-HOSTILE = Path(os.environ.get("INPHASE_HOSTILE", Path(__file__).parents[4] / "shared" / "hostile"))
 RNG = np.random.default_rng(5)
 COUNTS: NDArray[np.uint16] = RNG.poisson(3.0, (6, 8, 10)).astype(np.uint16)
 LIMITS = Limits(2**24)
@@ -480,21 +480,37 @@ def outcome(sandbox: Sandbox, order: FileOrder) -> str:
 
 @pytest.mark.parametrize(
     "name",
-    ["bad_SZ3_2.h5", "bad_Sperr_1.h5", "crash_bslz4.h5", "w184_0.mat", "loop_150.tif", "soft_lol.h5", "latin1.h5"],
+    [
+        "h5-filter-33",  # bitshuffle, SZ3, SPERR
+        "h5-filter-45",
+        "h5-filter-51",
+        "mat-inner-20",
+        "tif-loop-08",
+        "h5-laughs-03",
+        "h5-name-00",
+        "yaml-text-19",
+    ],
 )
-def test_hostile_files_end_in_time_and_the_next_one_is_read(root: Path, name: str) -> None:
-    if not (HOSTILE / name).exists():
-        pytest.skip("the hostile files are not on this machine")
+def test_hostile_files_end_in_time_and_the_next_one_is_read(tmp_path: Path, name: str) -> None:
+    """Each is of a kind that has ended its reader by a signal, or never ended, or was refused though it is honest."""
+    root = (tmp_path / "root").resolve()
+    root.mkdir()
+    (case,) = crafted.write_all(root, 1, begin=(name,))
     np.save(root / "honest.npy", COUNTS)
-    (root / name).write_bytes((HOSTILE / name).read_bytes())
     with Sandbox(2.0, (root,)) as sandbox:
         assert sandbox.protections is not None  # warm
         begun = time.monotonic()
-        told = outcome(sandbox, FileOrder(root / name))
+        told = outcome(sandbox, FileOrder(root / case.source["path"], reading(root, case.source)))
         assert str(root / name) in told
         assert time.monotonic() - begun < 8
 
         assert same(sandbox.read(FileOrder(root / "honest.npy")).array, COUNTS)
+
+
+def reading(root: Path, source: Mapping[str, Any]) -> Reading:
+    """How a crafted case is read."""
+    told = {key: value for key, value in source.items() if key != "path"}
+    return Reading(**told | ({"beamline": str(root / told["beamline"])} if "beamline" in told else {}))
 
 
 def test_descriptors_of_this_process_are_not_inherited(root: Path) -> None:
