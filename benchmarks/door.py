@@ -228,12 +228,14 @@ def main(
     lines = [
         "# How soon the service says that it lives\n",
         f"{header()}\n",
-        f"One connection asks `/healthz`, `/readyz` and a server that does nothing in turn, while {UPLOADS} uploads of "
-        f"256 MiB and {RECONSTRUCTIONS} reconstructions of 64^3 are at work at a time, for {seconds:.0f} s. The clients "
-        "that make the load share the cores with all of it: the server that does nothing shows what the machine takes.\n",
+        "One connection asks `/healthz`, `/readyz` and a server that does nothing in turn, while "
+        f"{UPLOADS} uploads of 256 MiB and {RECONSTRUCTIONS} reconstructions of 64^3 are at work at a time, for "
+        f"{seconds:.0f} s. The clients that make the load share the cores with all of it: the server that does nothing "
+        "shows what the machine takes.\n",
     ]
     lines += table(["address", "state", "requests", "p50 / ms", "p99 / ms", "slowest / ms"], latencies)
-    lines.append("\nOf the load: " + ", ".join(f"{count} x {what}" for what, count in sorted(statuses.items())) + ".\n")
+    told = ", ".join(f"{count} x {what}" for what, count in sorted(statuses.items()))
+    lines.append(f"\nOf the load: {told}.\n")
     lines.append("\n## What many requests leave\n")
     lines += table(
         ["", "memory of the service / MiB", "open descriptors"],

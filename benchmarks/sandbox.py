@@ -16,7 +16,7 @@ import numpy as np
 import typer
 
 from benchmarks import ROOT
-from inphase.formats import Limits, RawScan, Reading, Request, npz, read_as
+from inphase.formats import FileReading, Limits, RawScan, Reading, npz, read_as
 from inphase.pattern import Domain
 from service.sandbox.order import BodyOrder, FileOrder
 from service.sandbox.sandbox import Sandbox
@@ -41,7 +41,9 @@ def body_cost(sandbox: Sandbox, scratch: Path, archive: bytes, title: str) -> li
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         path = Path(name) / "body.npz"
         path.write_bytes(archive)
-        return _row(title, lambda: npz.read(Request(path)), lambda: sandbox.read_body(BodyOrder(path), lambda _: None))
+        return _row(
+            title, lambda: npz.read(FileReading(path)), lambda: sandbox.read_body(BodyOrder(path), lambda *_: None)
+        )
 
 
 def _row(title: str, in_place: Callable[[], object], apart: Callable[[], object]) -> list[str]:

@@ -29,11 +29,12 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {
         401: "no key, or a wrong one",
         403: "a path outside the data roots, or a key that may not do this",
         404: "no such job, model or file",
-        408: "the body did not come",
+        408: "the body came too slowly",
         409: "the job was cancelled, or is in a state that does not allow this",
         413: "above a configured bound; nothing was allocated",
         415: "a body of this type, or with this Content-Encoding, is not taken",
         422: "the options or the data cannot be used",
+        429: "the requests of this owner hold all the memory that they may: try again after Retry-After",
         503: "overloaded, leaving, or without a queue: try again after Retry-After",
         507: "no room for the arrays",
     }.items()

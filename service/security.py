@@ -45,10 +45,14 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls. Jobs belong to an owner; several keys may have the same one."""
+    """Who calls. Jobs belong to an owner; several keys may have the same one.
+
+    roots: the folders whose files this key may name; None: all data roots.
+    """
 
     owner: str
     scope: Scope
+    roots: tuple[Path, ...] | None = None
 
     def sees(self, owner: str) -> bool:
         """Whether this caller may know of a job of that owner."""
@@ -63,6 +67,11 @@ class Key(BaseModel):
     owner: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     scope: Scope
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="This is the SHA-256 of the key.")
+    roots: tuple[Path, ...] | None = Field(
+        None,
+        description="Requests with the key may name the files of these folders, which lie below the data roots; "
+        "without them those of all data roots.",
+    )
 
     @classmethod
     def of(cls, key: str, owner: str, scope: Scope) -> "Key":
@@ -73,8 +82,22 @@ class Key(BaseModel):
 ADMIN: Final = "admin"  # the owner of what the service's own key submits
 
 
-def read_keys(path: Path) -> tuple[Key, ...]:
-    """The keys of a YAML file: a list of owner, scope, sha256. Raises InphaseError."""
+def read_keys(path: Path, data_roots: tuple[Path, ...]) -> tuple[Key, ...]:
+    """The keys of a YAML file: a list of owner, scope, sha256 and roots, these as real folders. Raises InphaseError."""
+    return tuple(_rooted(key, path, data_roots) for key in _parsed(path))
+
+
+def _rooted(key: Key, path: Path, data_roots: tuple[Path, ...]) -> Key:
+    if key.roots is None:
+        return key
+    real = tuple(root.resolve() for root in key.roots)
+    for root in real:
+        if not root.is_dir() or not any(root.is_relative_to(above) for above in data_roots):
+            raise InphaseError(f"{path}: the root {root} of {key.owner} is no folder below a data root")
+    return key.model_copy(update={"roots": real})
+
+
+def _parsed(path: Path) -> tuple[Key, ...]:
     try:
         return TypeAdapter(tuple[Key, ...]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or ())
     except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
@@ -95,7 +118,7 @@ class Keyring:
         given, found = _hash(key), None
         for known in self._keys:
             if hmac.compare_digest(given, known.sha256):
-                found = Caller(known.owner, known.scope)
+                found = Caller(known.owner, known.scope, known.roots)
         return found
 
 

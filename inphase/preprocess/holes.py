@@ -20,17 +20,12 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy import ndimage
 
 from inphase.pattern import as_frames
 
 FILL = 2.0  # voxels, Gaussian
 FILL_REACH = 6  # voxels: where it ends
 WIDEST = 0.25  # share of an axis that a hole may take and still be filled from the band
-HARDEST = 2.2  # of a hole's width times the band's half-width: beyond it the values would be invented
-SHELL = 3  # voxels around a hole that is too wide, to which a dome is fitted
-LOWEST = 1.0  # count below which a logarithm says nothing
-HIGHEST = 30.0  # times the brightest voxel of the shell
 HARDEST = 2.2  # of a hole's width times the band's half-width: beyond it the values would be invented
 COMPACT = 0.5  # of every axis: a hole that reaches farther is a gap, or a frame
 BANDS = np.geomspace(1 / 15, 0.46, 32)  # of the box: the half-widths 1 / sigma that are tried

@@ -6,13 +6,13 @@ import asyncio
 import io
 import math
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-import anyio.from_thread
 import anyio.to_thread
 import numpy as np
 from fastapi import Depends, Request
@@ -24,13 +24,12 @@ from inphase.formats import Limits, RawScan, Reading
 from inphase.formats.boundary import first_line
 from inphase.formats.scan import admit, in_words
 from inphase.pattern import Domain
+from service.budget import Share, working_bytes
 from service.errors import ApiError
-from service.intake.sources import found
 from service.jobs.store import Store
 from service.lifecycle import Services
 from service.sandbox.order import BodyOrder
 from service.settings import Bounds
-from service.telemetry import Budget
 
 Body = TypeVar("Body", bound=BaseModel)
 T = TypeVar("T")
@@ -41,18 +40,14 @@ CXI: Final = "application/x-cxi"
 MATLAB: Final = "application/x-matlab-data"
 # files: as what each is read
 FILES: Final = {
-    NPZ: ".npz",
-    HDF5: ".h5",
-    "application/x-nexus": ".nxs",
-    CXI: ".cxi",
-    MATLAB: ".mat",
-    "image/tiff": ".tif",
-}
+    NPZ: ".npz", HDF5: ".h5", "application/x-nexus": ".nxs", CXI: ".cxi", MATLAB: ".mat", "image/tiff": ".tif",
+}  # fmt: skip
 OCTETS: Final = "application/octet-stream"
 JSON: Final = "application/json"
 _NPY_HEADER_MAX: Final = 65_536
 _BLOCK: Final = 2**20
 _SILENCE_S: Final = 30.0  # a client that sends nothing for so long has gone
+_GRACE_S: Final = 20.0  # in which a body may come as slowly as it likes
 _DTYPE: Final = re.compile(r"[<|]?(u?int(8|16|32|64)|float(32|64)|[ui][1248]|f[48])")
 
 
@@ -68,6 +63,11 @@ class Layout:
     def nbytes(self) -> int:
         """Bytes of the array."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def working_bytes(self) -> int:
+        """Memory that work on the array takes."""
+        return working_bytes(math.prod(self.shape), self.nbytes)
 
 
 def media_type(request: Request) -> str:
@@ -94,15 +94,16 @@ async def uncoded(request: Request) -> None:
 Uncoded = Depends(uncoded)
 
 
-async def read_json(request: Request, bounds: Bounds) -> bytes:
-    """A small body as it is. Raises ApiError 413."""
+async def read_json(request: Request, bounds: Bounds, share: Share) -> bytes:
+    """A small body as it is. Raises ApiError 408 and 413, and as `Share.grow_to`."""
     body = bytearray()
-    async for chunk in _chunks(request):
+    async for chunk in _chunks(request, bounds):
         body += chunk
         if len(body) > bounds.json_bytes:
             raise ApiError(
                 413, f"the JSON body is longer than {in_words(bounds.json_bytes)}: arrays are sent as npy or octets"
             )
+        share.grow_to(len(body))
     return bytes(body)
 
 
@@ -116,18 +117,15 @@ def parse_body(model: type[Body], body: bytes) -> Body:
         ) from None
 
 
-@asynccontextmanager
-async def receive_array(
-    request: Request, layout: Layout | None, bounds: Bounds, budget: Budget
-) -> AsyncIterator[RawScan]:
-    """The array of an npy body (layout None) or of plain octets; its bytes count against the budget while in use.
+async def receive_array(request: Request, layout: Layout | None, bounds: Bounds, share: Share) -> RawScan:
+    """The array of an npy body (layout None) or of plain octets; the share holds what work on it takes.
 
-    Raises ApiError 400 where the body does not have the declared length, 413, 503; DataError for what is no
-    measurement.
+    What it declares is refused where it could never fit, and held as far as it has come. Raises ApiError 400 where the
+    body does not have the declared length, 408, 413; DataError for what is no measurement; as `Share.grow_to`.
     """
     length = _declared_length(request)
     _bounded(length or 0, bounds)
-    chunks = _chunks(request)
+    chunks = _chunks(request, bounds)
     kind = NPY if layout is None else OCTETS
     rest = b""
     header = 0
@@ -135,61 +133,43 @@ async def receive_array(
         layout, header, rest = await _npy_header(chunks, bounds)
     if length is not None and length != header + layout.nbytes:
         raise ApiError(400, _mismatch(layout, length - header))
-    _claim(budget, layout.nbytes)
-    try:
-        array = await _fill(chunks, rest, layout)
-        yield RawScan(array, None, f"body of {kind}", f"{layout.shape} {layout.dtype}")
-    finally:
-        budget.release(layout.nbytes)
+    share.check(layout.working_bytes)
+    array = await _fill(chunks, rest, layout, share)
+    return RawScan(array, None, f"body of {kind}", f"{layout.shape} {layout.dtype}")
 
 
-@asynccontextmanager
-async def receive_file(
-    request: Request, reading: Reading, domain: Domain, services: Services
-) -> AsyncIterator[RawScan]:
+async def receive_file(request: Request, reading: Reading, domain: Domain, services: Services, share: Share) -> RawScan:
     """The measurement of a body that is a file, with all that it brings, read as the same file would be by its path.
 
-    What came and the arrays of it count against the budget while in use; what an archive declares is checked before it
-    is unpacked. Raises ApiError 403, 404, 408, 413, 503; DataError, TooLargeError for what is no measurement,
-    StoreFullError.
+    reading: with the real paths of the files that it names. The share holds what has come and, before it is unpacked,
+    what work on its arrays takes. Raises ApiError 400, 408, 413; DataError for what is no measurement, StoreFullError;
+    as `Share.grow_to`.
     """
-    bounds, budget = services.settings.bounds, services.budget
-    roots = services.settings.data_roots
+    bounds = services.settings.bounds
     length = _declared_length(request)
     _bounded(length or 0, bounds)
-    named = await services.compute(lambda: found(reading, roots))
-    claimed = 0
+    share.check(length or 0)
+    received = 0
 
-    def claim(nbytes: int) -> None:
-        nonlocal claimed
-        _claim(budget, nbytes)
-        claimed += nbytes
+    def admit(voxels: int, nbytes: int) -> None:
+        share.grow_to(received + working_bytes(voxels, nbytes))
 
     def read(path: Path) -> RawScan:
-        limits = replace(_limits(bounds), roots=(*roots, path.parent))
-        order = BodyOrder(path, named, domain, limits)
-        return services.sandbox.read_body(order, lambda nbytes: anyio.from_thread.run_sync(claim, nbytes))
+        limits = replace(_limits(bounds), roots=services.settings.data_roots)
+        return services.sandbox.read_body(BodyOrder(path, reading, domain, limits), admit)
 
     async def counted() -> AsyncIterator[bytes]:
-        received = 0
-        async for chunk in _chunks(request):
+        nonlocal received
+        async for chunk in _chunks(request, bounds):
             received += len(chunk)
             _bounded(received, bounds)
-            if length is None:  # it comes in chunks, and nobody has said how many
-                claim(len(chunk))
+            share.grow_to(received)
             yield chunk
         if length is not None and received != length:
             raise ApiError(400, f"the body holds {received} bytes of the {length} that it declares: it was cut off")
 
-    try:
-        claim(length or 0)
-        async with _kept(counted(), f"body{FILES[media_type(request)]}", services.store) as path:
-            before = claimed
-            scan = await services.compute(lambda: read(path))
-            claim(max(0, scan.array.nbytes - (claimed - before)))  # of what did not declare it
-        yield scan
-    finally:
-        budget.release(claimed)
+    async with _kept(counted(), f"body{FILES[media_type(request)]}", services.store) as path:
+        return await services.compute(lambda: read(path))
 
 
 @asynccontextmanager
@@ -218,15 +198,6 @@ async def _entered(context: AbstractContextManager[T]) -> AsyncIterator[T]:
             await anyio.to_thread.run_sync(context.__exit__, type(error), error, error.__traceback__)
         raise
     await anyio.to_thread.run_sync(context.__exit__, None, None, None)
-
-
-def _claim(budget: Budget, nbytes: int) -> None:
-    if not budget.claim(nbytes):
-        raise ApiError(
-            503,
-            f"{in_words(budget.used)} of requests are at work and {in_words(nbytes)} more do not fit: try again in "
-            "a moment",
-        )
 
 
 def _write(file: IO[bytes], content: bytes) -> None:
@@ -311,8 +282,8 @@ def _npy_header_length(start: bytearray) -> int:
     return length
 
 
-async def _fill(chunks: AsyncIterator[bytes], rest: bytes, layout: Layout) -> NDArray[np.generic]:
-    """Read the array's bytes into its own memory."""
+async def _fill(chunks: AsyncIterator[bytes], rest: bytes, layout: Layout, share: Share) -> NDArray[np.generic]:
+    """Read the array's bytes into its own memory, of which the system hands out what has been written."""
     try:
         buffer = np.empty(layout.nbytes, np.uint8)
     except MemoryError:
@@ -323,6 +294,7 @@ async def _fill(chunks: AsyncIterator[bytes], rest: bytes, layout: Layout) -> ND
     def take(chunk: bytes) -> int:
         if filled + len(chunk) > layout.nbytes:
             raise ApiError(400, _mismatch(layout, None))
+        share.grow_to(layout.working_bytes * (filled + len(chunk)) // layout.nbytes)
         view[filled : filled + len(chunk)] = chunk
         return filled + len(chunk)
 
@@ -342,15 +314,28 @@ def _mismatch(layout: Layout, found: int | None) -> str:
     )
 
 
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
+async def _chunks(request: Request, bounds: Bounds) -> AsyncIterator[bytes]:
+    """A body as it comes, which has to come at a certain rate and to its end. Raises ApiError 408."""
     stream = request.stream()
+    begun = time.monotonic()
+    received = 0
     while True:
+        left = begun + min(_GRACE_S + received / bounds.body_rate, bounds.body_s) - time.monotonic()
         try:
-            async with asyncio.timeout(_SILENCE_S):
+            async with asyncio.timeout(min(_SILENCE_S, left)):
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise ApiError(408, f"no bytes of the body came for {_SILENCE_S:g} s") from None
+            raise ApiError(408, _too_slow(received, time.monotonic() - begun, bounds)) from None
         if chunk is None:
             return
         if chunk:
+            received += len(chunk)
             yield chunk
+
+
+def _too_slow(received: int, seconds: float, bounds: Bounds) -> str:
+    return (
+        f"the body came too slowly: {in_words(received)} in {seconds:.0f} s. None of it for {_SILENCE_S:g} s, less "
+        f"than {in_words(bounds.body_rate)} per second after the first {_GRACE_S:g} s, and more than {bounds.body_s:g} "
+        "s in all are not waited for"
+    )

@@ -27,7 +27,7 @@ from service.jobs.connection import connect, connect_async, translated
 from service.jobs.errors import KeyReusedError, UnknownJobError
 from service.jobs.events import Event, stream, unknown
 from service.jobs.scripts import COMMON, PREFIX, SCRIPTS, job_key
-from service.jobs.state import JobState, Priority, Progress
+from service.jobs.state import JobState, Priority, RecordedProgress
 
 MAX_DELIVERIES: Final = 3  # a job that ended its worker process so often is poison
 REMEMBERED_S: Final = 86_400  # how long an Idempotency-Key stands for its job
@@ -74,7 +74,7 @@ class JobRecord:
     finished: float | None
     worker: str
     cancel_requested: bool
-    progress: Progress | None
+    progress: RecordedProgress | None
     result: str
     document: bytes
     series: str = ""
@@ -86,8 +86,8 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class Repeatable:
-    """A submission that its sender may repeat. key: of the header Idempotency-Key. digest:
-    of everything that was asked.
+    """A submission that its sender may repeat. key: of the header Idempotency-Key.
+    digest: of everything that was asked.
     """
 
     key: str
@@ -378,7 +378,7 @@ class Records:
         """
         return cast(int | None, self._run("claim", job_id, message_id, worker, MAX_DELIVERIES))
 
-    def progress(self, job_id: str, attempt: int, progress: Progress) -> bool:
+    def progress(self, job_id: str, attempt: int, progress: RecordedProgress) -> bool:
         """Say how far an attempt is. False where the attempt is no longer the current one: it should stop."""
         return bool(self._run("progress", job_id, attempt, json.dumps(asdict(progress))))
 
@@ -439,6 +439,22 @@ class Records:
         with translated(self._client):
             ids = cast(Sequence[bytes], self._client.zrangebyscore(f"{PREFIX}finished", "-inf", f"({moment}"))
         return [job_id.decode() for job_id in ids]
+
+    def now(self) -> float:
+        """Redis's time: seconds since the epoch."""
+        with translated(self._client):
+            seconds, microseconds = self._client.time()
+        return seconds + microseconds / 1e6
+
+    def without_record(self, ids: Iterable[str]) -> list[str]:
+        """Those of the ids that no job has."""
+        names = list(ids)
+        with translated(self._client):
+            pipe = self._client.pipeline(transaction=False)
+            for name in names:
+                pipe.exists(job_key(name))
+            answers = pipe.execute()
+        return [name for name, found in zip(names, answers, strict=True) if not found]
 
     def remove(self, job_id: str) -> bool:
         """Forget a job that has ended. False where it has not: it stays."""
@@ -528,7 +544,7 @@ def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
         finished=float(finished) if finished else None,
         worker=text.get("worker", ""),
         cancel_requested="cancel" in text,
-        progress=Progress(**json.loads(progress)) if progress else None,
+        progress=RecordedProgress(**json.loads(progress)) if progress else None,
         result=text.get("result", ""),
         document=fields[b"document"],
         series=text.get("series", ""),

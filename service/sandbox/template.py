@@ -6,7 +6,7 @@ It is told first which folders may be read, and answers with what is enforced. A
 memory file for the answer, and a channel. It goes to a process that was forked and confined before, so that nobody
 waits for that, and that gives up now what the order does not need; the next one is forked behind it. On the channel the
 template tells how to end the reading process (BEGAN, with a descriptor of it) and how it ended; the process itself what
-an archive that was sent DECLARES, and waits for a word, and when it is DONE. When the socket closes, all end.
+the data DECLARE, and waits for a word, and when it is DONE. When the socket closes, all end.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -29,43 +29,66 @@ import msgspec
 import numpy as np
 
 from inphase.errors import DataError
-from inphase.formats import READERS, RawScan, Request, npz, read_as
+from inphase.formats import FileReading, RawScan, npz, read_as
 from inphase.formats.boundary import boundary
-from inphase.formats.regular import open_regular
+from inphase.formats.regular import beneath
 from service.sandbox.answer import Writer
 from service.sandbox.confinement import (
     Protections,
     address_space_bytes,
+    allow_memory,
     confine,
     isolate,
     limit,
     restrict_files,
 )
-from service.sandbox.order import BEGAN, DECLARES, DONE, ENDED, FileOrder, Order, where
+from service.sandbox.order import BEGAN, DECLARES, DONE, ENDED, BodyOrder, Order, reading_bytes, where
 
 _ORDER_MOST: Final = 2**20
 # which imagecodecs loads when they are first asked for: here, and not in every reading process
 _CODECS: Final = ("lzw", "deflate", "zlib", "zstd", "packbits", "jpeg8", "lzma", "lz4", "bitshuffle", "none")
 
 
-def carry_out(order: Order, writer: Writer, admit: Callable[[int], None]) -> None:
-    """Read, and leave the answer. admit: asked before an archive that was sent is unpacked to so many bytes."""
+Declared = Callable[[int, int], None]  # told the voxels and the bytes of a measurement before it is allocated
+
+
+def carry_out(order: Order, writer: Writer, declared: Declared) -> None:
+    """Read, and leave the answer."""
     try:
         with boundary(where(order)):
-            writer.scan(_read(order, admit))
+            writer.scan(_read(order, declared))
     except DataError as error:
         writer.fault(error)
 
 
-def _read(order: Order, admit: Callable[[int], None]) -> RawScan:
-    if isinstance(order, FileOrder):
-        return read_as(order.path, order.reading, order.domain, order.limits)
-    os.chdir(order.path.parent)
-    path = Path(order.path.name)  # so that no text tells of the folder
-    if READERS.get(path.suffix) is npz.read:
-        with open_regular(path) as stream:
-            admit(npz.declared_bytes(stream, path.name, Request(path, order.reading, order.domain, order.limits)))
-    return read_as(path, order.reading, order.domain, order.limits)
+def _read(order: Order, declared: Declared) -> RawScan:
+    path, limits = order.path, replace(order.limits, declared=declared)
+    if isinstance(order, BodyOrder):
+        limits = replace(limits, roots=(*limits.roots, path.parent))
+        os.chdir(path.parent)
+        path = Path(path.name)  # so that no text tells of the folder
+    with beneath(limits.roots):
+        return read_as(path, order.reading, order.domain, limits)
+
+
+class _Declarations:
+    """Tells the service how large a measurement is, waits for its word, and lets the process have memory for no more.
+
+    A reading may declare more than once: the file's own header, then its frames together.
+    """
+
+    def __init__(self, channel: socket.socket, begun_with: int) -> None:
+        self._channel, self._begun_with = channel, begun_with
+        self._largest = 0
+        allow_memory(begun_with + reading_bytes(0))
+
+    def __call__(self, voxels: int, nbytes: int) -> None:
+        if nbytes <= self._largest:
+            return
+        self._channel.send(DECLARES + b" %d %d" % (voxels, nbytes))
+        self._channel.recv(1)
+        self._largest = nbytes
+        allow_memory(self._begun_with + reading_bytes(nbytes))
 
 
 @dataclass(frozen=True)
@@ -160,7 +183,7 @@ class Template:
             begun_with = address_space_bytes()
             confine(self._folders, self._protections, self._own)
             # pages that are copied when first written
-            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", Request(Path("rehearsal.npz")))
+            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", FileReading(Path("rehearsal.npz")))
             message, descriptors, _, _ = socket.recv_fds(orders, _ORDER_MOST, 2)
             if message:
                 answer, channel = descriptors
@@ -168,12 +191,7 @@ class Template:
                 restrict_files(terms.folders, self._protections)
                 limit(terms, begun_with)
                 told = socket.socket(fileno=channel)
-
-                def admit(nbytes: int) -> None:
-                    told.send(DECLARES + b" %d" % nbytes)
-                    told.recv(1)
-
-                carry_out(order, Writer(answer), admit)
+                carry_out(order, Writer(answer), _Declarations(told, begun_with))
                 told.send(DONE)
             code = 0
         finally:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from inphase.errors import InphaseError
 from inphase.formats import Limits
 from inphase.pattern import Domain
+from service.budget import Budget
 from service.intake.sources import FileSource, load
 from service.sandbox.errors import SandboxError, SandboxUnavailableError
 from service.sandbox.sandbox import Sandbox
@@ -22,7 +23,8 @@ from tests.hostile.outcome import Outcome, wrong
 
 READ_S: Final = 3.0  # of the sandbox: the service's own 10 s would leave nothing of the time that a caller may wait
 _ROOT: Final = Path(__file__).parents[2]
-_LIMITS: Final = 2**28
+_LIMITS: Final = 2**28  # bytes of a measurement
+_WORK: Final = 2**33
 
 
 def library(folder: Path, cases: list[Case]) -> Iterator[Outcome]:
@@ -53,7 +55,8 @@ def reader(folder: Path, cases: list[Case]) -> Iterator[Outcome]:
 def _read(sandbox: Sandbox, root: Path, case: Case) -> Outcome:
     begun, counts = time.monotonic(), None
     try:
-        scan = load(FileSource(**case.source), Domain.COUNTS, Limits(_LIMITS, (root,)), sandbox)
+        with Budget(_WORK).share("stranger") as share:
+            scan = load(FileSource(**case.source), Domain.COUNTS, Limits(_LIMITS, (root,)), sandbox, share)
         kind, told, counts = "read", f"{scan.source} {scan.chosen} {scan.metadata}", scan.array
         told.encode()
     except SandboxError as error:

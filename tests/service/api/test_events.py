@@ -17,7 +17,7 @@ from service.app import create_app
 from service.jobs.embedded import find_server
 from service.jobs.errors import NoRedisError
 from service.jobs.record import Records
-from service.jobs.state import JobState, Progress
+from service.jobs.state import JobState, RecordedProgress
 from service.lifecycle import Services
 from service.server import Server
 from service.settings import Bounds, Settings
@@ -120,7 +120,7 @@ async def test_a_job_from_queue_to_end(house: House, pattern: NDArray[np.uint32]
         found = [event async for event in aiter_until(events, "queued")]
         house.start(job_id)
         house.services.store.write_preview(job_id, 1, b"a picture")
-        house.records.progress(job_id, 1, Progress(10, 60, 0.25, 4000, "HIO", preview=True))
+        house.records.progress(job_id, 1, RecordedProgress(10, 60, 0.25, 4000, "HIO", preview=True))
         house.records.finish(job_id, 1, JobState.FAILED, reason="diverged")
         async with asyncio.timeout(5):
             found += [event async for event in events]

@@ -184,18 +184,18 @@ def sent(order: FileOrder, scratch: Path, name: str = "") -> BodyOrder:
 def test_an_archive_that_was_sent_is_read_once_its_size_is_admitted(
     sandbox: Sandbox, root: Path, scratch: Path
 ) -> None:
-    admitted: list[int] = []
+    admitted: list[tuple[int, int]] = []
 
-    found = sandbox.read_body(sent(archive(root), scratch), admitted.append)
+    found = sandbox.read_body(sent(archive(root), scratch), lambda *size: admitted.append(size))
 
     assert same(found.array, COUNTS)
     assert found.source == "body.npz"
-    assert admitted == [COUNTS.nbytes + 16 * 20 * (8 + 4) + 4 * 8]
+    assert admitted == [(COUNTS.size, COUNTS.nbytes)]
 
 
 def test_an_archive_that_is_not_admitted_is_not_read(sandbox: Sandbox, root: Path, scratch: Path) -> None:
-    def refuse(nbytes: int) -> None:
-        raise RuntimeError(f"{nbytes} are too many")
+    def refuse(voxels: int, nbytes: int) -> None:
+        raise RuntimeError(f"{nbytes} bytes of {voxels} voxels are too many")
 
     with pytest.raises(RuntimeError, match="are too many"):
         sandbox.read_body(sent(archive(root), scratch), refuse)
@@ -207,7 +207,7 @@ def test_a_file_that_was_sent_is_read_as_by_its_path(
 ) -> None:
     order = made(root)
 
-    found, expected = sandbox.read_body(sent(order, scratch), lambda _: None), sandbox.read(order)
+    found, expected = sandbox.read_body(sent(order, scratch), lambda *_: None), sandbox.read(order)
 
     assert same(found.array, expected.array)
     assert found.chosen == expected.chosen
@@ -224,7 +224,7 @@ def test_what_was_sent_opens_nothing_else(sandbox: Sandbox, root: Path, scratch:
         folder = Path(tempfile.mkdtemp(dir=scratch))
         (folder / "body.npy").symlink_to(target)
         with pytest.raises(DataError, match=r"Permission denied|may not be read") as caught:
-            sandbox.read_body(BodyOrder(folder / "body.npy"), lambda _: None)
+            sandbox.read_body(BodyOrder(folder / "body.npy"), lambda *_: None)
         assert str(scratch) not in str(caught.value)
 
 
