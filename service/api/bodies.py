@@ -26,6 +26,7 @@ from inphase.formats.scan import admit, in_words
 from inphase.pattern import Domain
 from service.budget import Share, working_bytes
 from service.errors import ApiError
+from service.intake.sources import found
 from service.jobs.store import Store
 from service.lifecycle import Services
 from service.sandbox.order import BodyOrder
@@ -138,13 +139,16 @@ async def receive_array(request: Request, layout: Layout | None, bounds: Bounds,
     return RawScan(array, None, f"body of {kind}", f"{layout.shape} {layout.dtype}")
 
 
-async def receive_file(request: Request, reading: Reading, domain: Domain, services: Services, share: Share) -> RawScan:
+async def receive_file(
+    request: Request, reading: Reading, domain: Domain, roots: tuple[Path, ...], services: Services, share: Share
+) -> RawScan:
     """The measurement of a body that is a file, with all that it brings, read as the same file would be by its path.
 
-    reading: with the real paths of the files that it names. The share holds what has come and, before it is unpacked,
-    what work on its arrays takes. Raises ApiError 400, 408, 413; DataError for what is no measurement, StoreFullError;
-    as `Share.grow_to`.
+    roots: of the files that the reading names. The share holds what has come and, before it is unpacked, what work on
+    its arrays takes. Raises ApiError 400, 408, 413; DataError for what is no measurement; as `sources.found`,
+    `Share.grow_to` and `Store.scratch`.
     """
+    named = await services.compute(lambda: found(reading, roots))
     bounds = services.settings.bounds
     length = _declared_length(request)
     _bounded(length or 0, bounds)
@@ -155,8 +159,8 @@ async def receive_file(request: Request, reading: Reading, domain: Domain, servi
         share.grow_to(received + working_bytes(voxels, nbytes))
 
     def read(path: Path) -> RawScan:
-        limits = replace(_limits(bounds), roots=services.settings.data_roots)
-        return services.sandbox.read_body(BodyOrder(path, reading, domain, limits), admit)
+        limits = replace(_limits(bounds), roots=roots)
+        return services.sandbox.read_body(BodyOrder(path, named, domain, limits), admit)
 
     async def counted() -> AsyncIterator[bytes]:
         nonlocal received

@@ -43,7 +43,7 @@ from service.errors import ApiError
 from service.intake.acceptance import new_document
 from service.intake.options import JobOptions, ReadingOptions
 from service.intake.reader import Reader, new_token, reason
-from service.intake.sources import FileSource, found, load
+from service.intake.sources import FileSource, load
 from service.intake.submission import Sender, Submission, Upload
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
 from service.jobs.record import JobRecord, Repeatable
@@ -188,10 +188,8 @@ async def _received(
     layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
     with clock("receive"):
         if kind in FILES:
-            named = await services.compute(
-                lambda: found(Reading(**told), settings.data_roots if roots is None else roots)
-            )
-            scan = await receive_file(request, named, call.domain, services, share)
+            below = settings.data_roots if roots is None else roots
+            scan = await receive_file(request, Reading(**told), call.domain, below, services, share)
         else:
             scan = await receive_array(request, layout, settings.bounds, share)
     submission = Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"])
