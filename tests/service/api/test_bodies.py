@@ -224,7 +224,7 @@ async def test_a_body_that_trickles_in_is_given_up(
     bounded = settings.model_copy(update={"bounds": settings.bounds.model_copy(update=bounds)})
     async with serving(bounded) as client:
         begun = time.monotonic()
-        answer = await client.post(URL, content=trickling(0.02), headers={"Content-Type": kind})
+        answer = await client.post(URL, content=trickling(0.05), headers={"Content-Type": kind})
         assert time.monotonic() - begun < 5
         check(answer, 408, "came too slowly", "per second")
         services: Services = client.app.state.services  # type: ignore[attr-defined]

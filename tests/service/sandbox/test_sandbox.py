@@ -223,8 +223,8 @@ def test_what_was_sent_opens_nothing_else(sandbox: Sandbox, root: Path, scratch:
     for target in (root / "secret.npy", other.path):
         folder = Path(tempfile.mkdtemp(dir=scratch))
         (folder / "body.npy").symlink_to(target)
+        order = BodyOrder(folder / "body.npy", limits=Limits(2**24, (root, scratch)))  # so that the kernel is asked
         with pytest.raises(DataError, match=r"Permission denied|may not be read") as caught:
-            order = BodyOrder(folder / "body.npy", limits=Limits(2**24, (root, scratch)))  # so that the kernel is asked
             sandbox.read_body(order, lambda *_: None)
         assert str(scratch) not in str(caught.value)
 
