@@ -9,9 +9,23 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from service import errors, lifecycle
-from service.api import docs, events, jobs, models, reconstructions, results, series, status
+from service.api import (
+    docs,
+    events,
+    feed,
+    jobs,
+    login,
+    models,
+    previews,
+    reconstructions,
+    results,
+    series,
+    status,
+    views,
+)
 from service.api.access import OwnJob
 from service.intake.sources import CommonReading, FileSource
+from service.page import serving
 from service.security import Authorised
 from service.settings import Settings
 from service.telemetry import TelemetryMiddleware
@@ -77,11 +91,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     app.add_middleware(TelemetryMiddleware, metrics=services.metrics)
     errors.install(app)
-    for router in (reconstructions.router, jobs.listing, series.router, models.router):
+    for router in (reconstructions.router, previews.router, jobs.listing, feed.router, series.router, models.router):
         app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
-    for router in (jobs.router, events.router, results.router):
+    for router in (jobs.router, events.router, results.router, views.router):
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)
+    app.include_router(login.router, responses=_PROBLEM)
     app.include_router(status.router)
     app.include_router(status.protected, responses={401: _PROBLEM[401]})
     docs.install(app)
+    serving.install(app)
     return app

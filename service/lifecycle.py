@@ -24,6 +24,7 @@ from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
+from service.logins import Logins
 from service.sandbox.sandbox import Sandbox
 from service.security import ADMIN, Key, Keyring, Scope, read_keys
 from service.settings import Settings, new_key
@@ -51,6 +52,7 @@ class Services:
         self.records: Records | None = None
         self.series: SeriesRecords | None = None
         self.queue: Queue | None = None
+        self.logins: Logins | None = None
         self.reader: Reader | None = None
         self.pulse: Pulse | None = None
         self.warm = False
@@ -133,6 +135,7 @@ class Services:
         self.records = Records(url)
         self.series = SeriesRecords(url)
         self.queue = Queue(url, self.records)
+        self.logins = Logins(url)
         if settings.workers:
             worker = WorkerSettings(
                 redis_url=url,
@@ -151,7 +154,7 @@ class Services:
         self.sandbox.stop()
         if self._supervisor is not None:
             self._supervisor.stop()
-        for client in (self.queue, self.series, self.records):
+        for client in (self.queue, self.series, self.records, self.logins):
             if client is not None:
                 client.close()
         if self._redis is not None:

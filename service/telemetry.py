@@ -78,6 +78,15 @@ class Metrics:
         for stage in STAGES:
             self.stages.labels(stage)  # panels exist before the first request
 
+    def refusals(self) -> dict[str, int]:
+        """How many requests were not served since the start, by status."""
+        return {
+            sample.labels["code"]: int(sample.value)
+            for metric in self.refused.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+        }
+
     def watch(self, bytes_in_flight: Budget, records: Records | None, pulse: Pulse | None) -> None:
         """Add the gauges that are read at scrape time."""
         self.registry.register(_Gauges(bytes_in_flight, records, pulse))

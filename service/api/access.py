@@ -105,8 +105,6 @@ async def end(task: asyncio.Future[Any]) -> None:
 def current(record: JobRecord, position: int | None = None) -> JobDocument:
     """A job's document as it stands now: the record is newer than what the document says of state and progress."""
     document = JobDocument.from_json(record.document)
-    progress = record.progress
-    running = progress is not None and record.state is JobState.RUNNING
     return replace(
         document,
         state=record.state,
@@ -116,11 +114,18 @@ def current(record: JobRecord, position: int | None = None) -> JobDocument:
         priority=record.priority,
         started=_time(record.started),
         finished=_time(record.finished),
-        progress=JobProgress.of(progress, f"/v1/jobs/{record.job_id}/preview") if progress and running else None,
+        progress=progress_of(record),
         queue_position=position,
         links=links(record.job_id, record.state, document.report),
         revisions=tuple(_revision(record.job_id, revision) for revision in record.revisions),
     )
+
+
+def progress_of(record: JobRecord) -> JobProgress | None:
+    """How far a job is; None unless it runs."""
+    if record.progress is None or record.state is not JobState.RUNNING:
+        return None
+    return JobProgress.of(record.progress, f"/v1/jobs/{record.job_id}/preview")
 
 
 def _revision(job_id: str, revision: Revision) -> JobRevision:

@@ -79,7 +79,7 @@ class FileCall(JobOptions):
     source: FileSource
 
 
-_BODY: Final[dict[str, Any]] = {
+BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -91,11 +91,11 @@ _BODY: Final[dict[str, Any]] = {
         },
     }
 }
-_BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
+BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
 
 
 @dataclass
-class _Received:
+class Received:
     """A request whose body has come. share: holds its memory.
 
     scan: what was sent, until it has been read; None where a file is named.
@@ -131,7 +131,7 @@ class _Answered:
         },
         202: {"model": JOB, "description": "The job is accepted, but was not finished within `wait`; ask at Location."},
     },
-    openapi_extra=_BODY,
+    openapi_extra=BODY,
     dependencies=[Submits, Staying, Uncoded],
 )
 async def reconstruct(
@@ -149,7 +149,7 @@ async def reconstruct(
     """
     async with AsyncExitStack() as held:
         share = held.enter_context(services.budget.share(caller.owner))
-        received = await _received(request, call, services, clock, caller.roots, share)
+        received = await receive(request, call, services, clock, caller.roots, share)
         patience = _Patience(_seconds(request, received.submission.options, services))
         sender = Sender(caller.owner)
         if idempotency_key is not None:
@@ -164,9 +164,9 @@ _TAKEN: Final = (
 )
 
 
-async def _received(
+async def receive(
     request: Request, call: Call, services: Services, clock: Clock, roots: tuple[Path, ...] | None, share: Share
-) -> _Received:
+) -> Received:
     """The body, and what is asked. Whatever can be refused before the data come is refused before."""
     settings = services.settings
     kind = media_type(request)
@@ -178,7 +178,7 @@ async def _received(
         submission = Submission(
             options=_options(asked), source=asked.source, receive_ms=clock.ms["receive"], roots=roots
         )
-        return _Received(submission, share, body=body)
+        return Received(submission, share, body=body)
     if kind not in (NPY, OCTETS, *FILES):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
     await check_options(call, services)
@@ -193,7 +193,7 @@ async def _received(
         else:
             scan = await receive_array(request, layout, settings.bounds, share)
     submission = Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"])
-    return _Received(submission, share, scan)
+    return Received(submission, share, scan)
 
 
 def _options(asked: JobOptions) -> JobOptions:
@@ -220,7 +220,7 @@ def _parsed(body: bytes, call: Call) -> FileCall:
     return asked.model_copy(update={**over, "source": replace(asked.source, **call.told())})
 
 
-async def _repeatable(key: str, request: Request, received: _Received, services: Services) -> Repeatable:
+async def _repeatable(key: str, request: Request, received: Received, services: Services) -> Repeatable:
     """The request as Redis remembers it: everything that was asked, but not how long to wait for the answer."""
     body = await services.compute(received.digest)
     asked = received.submission.model_dump(
@@ -261,7 +261,7 @@ class _Patience:
 
 
 async def _answered(
-    received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
+    received: Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
 ) -> _Answered:
     """Carry the request out, unless it came before."""
     while True:
@@ -276,7 +276,7 @@ async def _answered(
 
 
 async def _carried_out(
-    received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
+    received: Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
 ) -> _Answered:
     """Record the job, read its data while the caller waits, and wait for its end."""
     token = new_token() if patience.any else ""
@@ -315,7 +315,7 @@ async def _carried_out(
 
 
 async def _read(
-    record: JobRecord, token: str, received: _Received, services: Services, clock: Clock, held: AsyncExitStack
+    record: JobRecord, token: str, received: Received, services: Services, clock: Clock, held: AsyncExitStack
 ) -> JobRecord:
     """Read the data; the request's share of the memory is held until that is done, whoever waits."""
     reader = services.reader
@@ -339,7 +339,7 @@ def _told_too_late(
 
 
 def _unrecorded(
-    received: _Received, patience: _Patience, services: Services, clock: Clock, why: QueueUnavailableError
+    received: Received, patience: _Patience, services: Services, clock: Clock, why: QueueUnavailableError
 ) -> _Answered:
     """The network's prediction, where there is nowhere to keep a job and the caller waits.
     Raises QueueUnavailableError.
@@ -350,7 +350,7 @@ def _unrecorded(
         raise why  # who does not wait wants a job, not a guess
     session = services.sessions.get(options.model)
     with clock("decode"):
-        scan = _data(received, services)
+        scan = data_of(received, services)
     prepared, report = begin(scan, options, session, clock)
     unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
     result = judge(prepared, unrefined, prepared.guess, clock)
@@ -363,7 +363,8 @@ def _unrecorded(
     return _Answered(document.succeeded(result.report), result)
 
 
-def _data(received: _Received, services: Services) -> RawScan:
+def data_of(received: Received, services: Services) -> RawScan:
+    """The measurement: what was sent, or the file that was named. Raises as `service.intake.sources.load`."""
     submission, settings = received.submission, services.settings
     source = submission.source
     if isinstance(source, Upload):

@@ -75,6 +75,7 @@ class Status(BaseModel):
     store_limit_bytes: int
     bytes_in_flight: int
     bytes_in_flight_limit: int
+    refused_requests: dict[str, int] = Field(description="requests not served since the start, by status")
 
 
 @router.get("/healthz", summary="Alive?")
@@ -122,6 +123,7 @@ async def status(services: TheServices) -> Status:
         store_limit_bytes=services.settings.bounds.store_bytes,
         bytes_in_flight=services.budget.used,
         bytes_in_flight_limit=services.budget.limit,
+        refused_requests=services.metrics.refusals(),
     )
 
 

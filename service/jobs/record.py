@@ -4,6 +4,7 @@ Keys, all below `inphase:`; times are the Redis server's, so hosts need not agre
     job:<id>             hash: state, reason, attempt, deliveries, ..., document (JSON of service.document.JobDocument),
                          asked (what its sender asked for, until its data are read), revisions (JSON)
     job:<id>:events      stream of state changes and progress, the last few hundred: server-sent events replay from it
+    events               the same of all jobs together, the last few thousand: what lists of jobs follow
     jobs, jobs:<state>, jobs:owner:<owner>, jobs:series:<id>
                          sorted sets of ids by `sequence`, the order in which jobs came
     fingerprints         hash: what was asked, as a digest -> the job that has the result, see `JobRecord.fingerprint`
@@ -25,7 +26,7 @@ from typing import Any, Final, Literal, cast
 from inphase.errors import CancelledError
 from service.jobs.connection import connect, connect_async, translated
 from service.jobs.errors import KeyReusedError, UnknownJobError
-from service.jobs.events import Event, stream, unknown
+from service.jobs.events import Event, JobEvent, stream, stream_of_all, unknown
 from service.jobs.scripts import COMMON, PREFIX, SCRIPTS, job_key
 from service.jobs.state import JobState, Priority, RecordedProgress
 
@@ -358,13 +359,14 @@ class Records:
         with translated(self._client):
             return self._client.zcard(f"{PREFIX}jobs:{state}")
 
-    def request_cancel(self, job_id: str) -> JobState:
+    def request_cancel(self, job_id: str, why: str = "") -> JobState:
         """Cancel. A queued job is cancelled when this returns;
         a running one when its worker has seen it (still RUNNING here).
 
         A job that has ended stays as it is: its state is returned. Asking twice changes nothing.
+        why: becomes part of the job's reason.
         """
-        state = self._run("cancel", job_id)
+        state = self._run("cancel", job_id, why)
         if not state:
             raise unknown(job_id)
         return JobState(state.decode())
@@ -505,6 +507,15 @@ class Records:
         """
         async with connect_async(self._url, retries=self._retries) as client:
             async for event in stream(client, job_id, after, float("inf")):
+                yield event
+
+    async def follow_all(self, after: str | None = None) -> AsyncGenerator[JobEvent | None, None]:
+        """What happens to all jobs, from the event after `after` or from now on; None about every two silent seconds.
+
+        The first one, `listening`, says where following begins, and whether events after `after` have been forgotten.
+        """
+        async with connect_async(self._url, retries=self._retries) as client:
+            async for event in stream_of_all(client, after):
                 yield event
 
     def _run(self, name: str, *args: str | bytes | float) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from service.jobs.compute import Attempt, Failed, Succeeded, Told
+from service.jobs.errors import StoreFullError
 from service.jobs.process import ComputeProcess
 from service.jobs.settings import ComputeSettings
 from service.jobs.store import Store
@@ -83,7 +84,7 @@ def test_checkpoints_cost_at_most_a_twentieth(tmp_path: Path, monkeypatch: pytes
     def slow(*_: object, **__: object) -> None:
         time.sleep(0.02)
         writes.append(time.monotonic())
-        raise OSError(28, "No space left on device")
+        raise StoreFullError("No space left on device")
 
     monkeypatch.setattr(Store, "write", slow)
     begun = time.monotonic()

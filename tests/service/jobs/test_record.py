@@ -298,6 +298,20 @@ def test_cancel(records: Records) -> None:
         records.request_cancel(uuid4().hex)
 
 
+def test_a_reason_of_a_cancellation_stays_with_the_job(records: Records) -> None:
+    """The first one that is given, for a queued job and for a running one; none changes a job that has ended."""
+    queued, running, ended = new(records), new(records), new(records)
+    claim(records, running)
+    claim(records, ended)
+    records.finish(ended, 1, JobState.SUCCEEDED)
+    for job_id in (queued, running, ended):
+        records.request_cancel(job_id, "the beam is down")
+        records.request_cancel(job_id, "no, another reason")
+    records.finish(running, 1, JobState.CANCELLED, reason="cancelled on request")
+    told = "cancelled on request: the beam is down"
+    assert [records.get(job_id).reason for job_id in (queued, running, ended)] == [told, told, ""]
+
+
 def test_position_counts_who_goes_before(records: Records) -> None:
     """The position is the number of queued jobs that are more urgent, or as urgent and older."""
     low = new(records, priority=Priority.LOW)
