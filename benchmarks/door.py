@@ -111,7 +111,10 @@ def load(url: str, seconds: float, report: "multiprocessing.Queue[dict[str, int]
     head, block = _npy(UPLOAD)
     blocks = int(np.prod(UPLOAD)) * 4 // _BLOCK
     small, _ = _npy((64, 64, 64))
-    counts = np.random.default_rng(1).poisson(np.hypot(*np.indices((64, 64, 64))[1:] - 32) < 6).astype("<u4")
+    box = np.zeros((64, 64, 64))
+    box[22:42, 24:40, 26:38] = 1
+    fringes = np.abs(np.fft.fftshift(np.fft.fftn(box))) ** 2
+    counts = np.random.default_rng(1).poisson(fringes / fringes.max() * 1e4).astype("<u4")
     headers = {"Authorization": f"Apikey {KEY}", "Content-Type": "application/x-npy"}
 
     def upload() -> Iterator[bytes]:
