@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from training import networks, objectives
 from training.data import HELD_OUT_SEED, BatchNumbers, Sample, sample
 from training.features import features_of
-from training.networks.network import Network, in_format, multiplies_in_bfloat16
+from training.networks.network import Network, channels_last, multiplies_in_bfloat16
 from training.schedule import SCHEDULES
 from training.settings import FitSettings, from_dict
 
@@ -43,7 +43,7 @@ class PhaseRetrieval(lightning.LightningModule):
         self._schedule_state: dict[str, Any] | None = None
         self.objective = objectives.build(self.settings.objective, **self.settings.objective_options)
         self.network = networks.build(self.settings.architecture, **self.settings.network)
-        in_format(self.network, torch.channels_last_3d)
+        channels_last(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self._since = time.monotonic()
 
@@ -100,7 +100,7 @@ class PhaseRetrieval(lightning.LightningModule):
         self._since = now
         if self.trainer.world_size > 1:  # all take the same rate, train the same parts and stop at the same step
             self.elapsed = self.trainer.strategy.broadcast(self.elapsed)
-        self.schedule.before_step(self.global_step, self.progress)
+        self.schedule.before_step(self.global_step, self.seen, self.progress)
         self.objective.prepare(self.network, self.progress, self.global_step)
 
     def on_train_start(self) -> None:
@@ -134,9 +134,12 @@ class PhaseRetrieval(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         s = self.settings
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), s.learning_rate, betas=s.betas, weight_decay=s.weight_decay
-        )
+        parameters = self.network.parameters()
+        optimizer: torch.optim.Optimizer
+        if s.optimizer == "sgd":
+            optimizer = torch.optim.SGD(parameters, s.learning_rate, s.betas[0], weight_decay=s.weight_decay)
+        else:
+            optimizer = torch.optim.AdamW(parameters, s.learning_rate, betas=s.betas, weight_decay=s.weight_decay)
         self.schedule = SCHEDULES[s.schedule](optimizer, s)
         if self._schedule_state is not None:
             self.schedule.load_state_dict(self._schedule_state)
