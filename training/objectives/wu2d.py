@@ -12,6 +12,7 @@ from training.losses import modulus_errors
 from training.networks import predict
 from training.networks.network import Network
 from training.objectives.objective import Objective
+from training.objectives.truth import twins
 from training.simulate.crystals import grid
 from training.transform import far_modulus, spatial
 
@@ -72,11 +73,6 @@ def correlation(predicted: Tensor, wanted: Tensor) -> Tensor:
     over = spatial(wanted)
     a, b = (x - x.mean(over, keepdim=True) for x in (predicted, wanted))
     return (a * b).sum(over) / (a.square().sum(over) * b.square().sum(over)).clamp_min(1e-24).sqrt()
-
-
-def twins(objects: Tensor) -> Tensor:
-    """conj(o(-r)) about N // 2 of images (B, m, m) complex: the same modulus."""
-    return objects.flip((1, 2)).roll((1, 1), (1, 2)).conj().resolve_conj()
 
 
 def targets(objects: Tensor) -> tuple[Tensor, Tensor]:
