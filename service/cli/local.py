@@ -41,7 +41,7 @@ def work(options: "Options", reading: "Reading", settings: "Settings", held: Exi
         clock, job = Clock(), uuid4().hex
         advance = stage("reading")
         with clock("decode"):
-            raw = read(FileOrder(scan.path, reading, options.domain, Limits(settings.bounds.array_bytes)))
+            raw = read(FileOrder(scan.path, reading, options.domain, Limits(settings.bounds.array_bytes)), scan.frame)
 
         def begun(name: str) -> None:
             nonlocal advance

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from inphase.imaging.options import CONVENTIONAL, FAST, Options, Start
+from inphase.imaging.options import CONVENTIONAL, FAST, Options, Slice, Start
 from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
@@ -58,6 +58,14 @@ class ImagingOptions(BaseModel):
             "result.",
         ),
     ] = 0
+
+    slice: Annotated[
+        Slice,
+        Field(
+            description="With center the frame through the peak is taken out of a rocking curve, and the result is the "
+            "image of the projection."
+        ),
+    ] = "none"
 
     def imaging(self) -> Options:
         """The same for inphase.imaging."""
