@@ -100,7 +100,9 @@ def reconstruct(
     ] = "none",
     stack: Annotated[
         bool,
-        typer.Option("--stack", help="Every frame of the file is a pattern of its own and has its result in the folder."),
+        typer.Option(
+            "--stack", help="Every frame of the file is a pattern of its own and has its result in the folder."
+        ),
     ] = False,
     *,
     reading: Reading,

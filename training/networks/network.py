@@ -65,7 +65,8 @@ class ShortSidesInSingle(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func not in (F.conv2d, F.conv3d) or args[0].device.type != "cpu" or min(args[0].shape[2:]) > max(args[1].shape[2:]):
+        convolves = func in (F.conv2d, F.conv3d) and args[0].device.type == "cpu"
+        if not convolves or min(args[0].shape[2:]) > max(args[1].shape[2:]):
             return func(*args, **(kwargs or {}))
         with torch.autocast("cpu", enabled=False):
             return func(args[0].float(), *args[1:], **(kwargs or {}))

@@ -65,9 +65,7 @@ def half_lengths(axes: Tensor, roundness: Tensor, turns: Tensor) -> Tensor:
     return (turns.abs() @ octant).amax(2)
 
 
-def fields(
-    batch: int, box: tuple[int, int], settings: ParticleSettings, generator: torch.Generator
-) -> Fields:
+def fields(batch: int, box: tuple[int, int], settings: ParticleSettings, generator: torch.Generator) -> Fields:
     """Random particles in the middle of boxes (m, m), sampled `depth` times along the beam."""
     device, m = generator.device, box
 
@@ -133,7 +131,8 @@ def correlated(
     noise = torch.randn(*shape, 2, generator=generator, device=device) * filtered.view(*shape, 1)
     noise[..., 0, :] *= math.sqrt(0.5)  # both halves of this plane are there
     field = torch.view_as_complex(noise)
-    z, y, x = (torch.polar(torch.ones(()), wave[:, None] * line[..., None]) for wave, line in zip(waves, lines, strict=True))
+    one = torch.ones((), device=device)
+    z, y, x = (torch.polar(one, wave[:, None] * line[..., None]) for wave, line in zip(waves, lines, strict=True))
     field = (z @ field.flatten(2)).unflatten(2, field.shape[2:])  # (B, n0, k1, k2)
     field = y[:, None] @ field  # (B, n0, n1, k2)
     flat, last = field.flatten(1, 2), x.transpose(1, 2)
@@ -142,9 +141,7 @@ def correlated(
 
 def projected(found: Fields) -> Tensor:
     """The sum along the beam, over its largest modulus: (B, m, m) complex64."""
-    projection = torch.complex(
-        (found.density * found.phase.cos()).sum(1), (found.density * found.phase.sin()).sum(1)
-    )
+    projection = torch.complex((found.density * found.phase.cos()).sum(1), (found.density * found.phase.sin()).sum(1))
     return projection / projection.abs().amax((1, 2), keepdim=True)
 
 
@@ -164,5 +161,5 @@ def particles(
     brightest = far_intensity(objects, frame).flatten(1).argmax(1)
     rows, columns = torch.unravel_index(brightest, frame)
     y, x = grid(box, objects.device)
-    turns = (rows - frame[0] // 2).view(-1, 1, 1) / frame[0] * y + (columns - frame[1] // 2).view(-1, 1, 1) / frame[1] * x
-    return objects * torch.polar(torch.ones(()), -2 * math.pi * turns)
+    down, along = ((at - n // 2).view(-1, 1, 1) / n for at, n in zip((rows, columns), frame, strict=True))
+    return objects * torch.polar(torch.ones((), device=objects.device), -2 * math.pi * (down * y + along * x))

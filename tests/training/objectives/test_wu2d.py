@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.objectives.conftest import Oracle
 from training.data import Sample
 from training.features import features_of
 from training.objectives.truth import twins
@@ -13,7 +14,6 @@ from training.objectives.wu2d import RealAndReciprocal, Twin, bent_upwards, targ
 from training.simulate.frames import FrameSettings, measure_frame
 from training.simulate.particles import ParticleSettings, particles
 from training.transform import far_modulus
-from tests.training.objectives.conftest import Oracle
 
 FRAME, BOX = (64, 64), (32, 32)
 
@@ -41,7 +41,9 @@ def test_the_loss_is_equation_4() -> None:
     other, phase = (x.numpy().astype(float) for x in targets(wrong))
 
     def relative(predicted: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        return np.linalg.norm((predicted - wanted).reshape(6, -1), axis=1) / np.linalg.norm(wanted.reshape(6, -1), axis=1)
+        return np.linalg.norm((predicted - wanted).reshape(6, -1), axis=1) / np.linalg.norm(
+            wanted.reshape(6, -1), axis=1
+        )
 
     image = torch.polar(*(torch.from_numpy(x) for x in (other, 2 * math.pi * (phase - 0.5))))
     moduli = far_modulus(image, FRAME).numpy(), np.sqrt(sample.measurement.clean.numpy())
@@ -80,7 +82,9 @@ def test_a_phase_that_crosses_pi_does_not_jump() -> None:
     """A ramp over 1.5 radians around pi comes out as that ramp about zero, whatever the global phase."""
     ramp = torch.linspace(-0.75, 0.75, 32).expand(32, 32)
     for offset in (0.0, math.pi, -2.0):
-        found = unwrapped(torch.polar(torch.ones(1, 32, 32), ramp[None] + offset), torch.ones(1, 32, 32, dtype=torch.bool))
+        found = unwrapped(
+            torch.polar(torch.ones(1, 32, 32), ramp[None] + offset), torch.ones(1, 32, 32, dtype=torch.bool)
+        )
         torch.testing.assert_close(found[0], ramp.contiguous(), atol=1e-5, rtol=0)
 
 
