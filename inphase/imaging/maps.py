@@ -64,9 +64,10 @@ def maps(result: Canonical, geometry: Geometry | None) -> Maps:
 
 
 def image_maps(result: Canonical) -> dict[str, NDArray[Any]]:
-    """What only results of two axes have: the phase without ramp and wraps (Herraez et al. 2002), NaN outside the support.
+    """What only results of two axes have: the phase without ramp and wraps (Herraez et al. 2002), NaN outside.
 
-    For display, as in Wu et al., IUCrJ 8, 12 (2021), appendix C: around a zero of the object it has a cut.
+    For display, as in Wu et al., IUCrJ 8, 12 (2021), appendix C: around a zero of the object it has a cut. Outside is
+    what does not belong to the support.
     """
     if result.object.ndim != 2:
         return {}

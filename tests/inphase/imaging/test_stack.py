@@ -26,7 +26,7 @@ def test_a_stack_gives_a_result_for_each_frame() -> None:
 
 def test_a_bad_frame_is_named() -> None:
     """The error says which of the stack's frames it is of."""
-    with pytest.raises(DataError, match="frame 1 of 2: .*empty"):
+    with pytest.raises(DataError, match=r"frame 1 of 2: .*empty"):
         inphase.reconstruct_stack(np.stack([counts(), 0 * counts()]), start="random", starts=1, refine=SHORT)
 
 

@@ -32,7 +32,7 @@ def lines(n: int, batch: int = 1) -> list[torch.Tensor]:
 
 
 def test_the_central_slice_is_the_far_field_of_the_projection() -> None:
-    """The plane q = 0 along the beam of the three-dimensional transform, voxel by voxel: float32 is all that differs."""
+    """The plane q = 0 along the beam of the three-dimensional transform, voxel by voxel: single precision."""
     found = fields(2, BOX, ParticleSettings(), generator())
     moduli = far_modulus(projected(found), FRAME)
     for density, phase, modulus in zip(found.density, found.phase, moduli, strict=True):
@@ -43,7 +43,7 @@ def test_the_central_slice_is_the_far_field_of_the_projection() -> None:
 
 
 def test_a_particle_is_the_superellipsoid_of_equation_2() -> None:
-    """Inside and outside by the equation itself, in coordinates turned back one by one; e, n and the semi-axes differ."""
+    """Inside and outside by the equation itself, in coordinates turned back one by one; all five numbers differ."""
     axes, roundness = torch.tensor([[9.0, 6.0, 12.0]]), torch.tensor([[0.4, 1.7]])
     turns = rotations(1, generator(1), torch.device("cpu"))
     density = densities(lines(32), axes, roundness, turns, torch.full((1, 1, 1, 1), 1e-3))[0].numpy()
