@@ -30,7 +30,8 @@ class ImageScores:
 def chi2(predicted: Tensor, wanted: Tensor) -> Tensor:
     """Eq. 5 of a batch: (B,)."""
     over = spatial(wanted)
-    return (predicted - wanted).square().sum(over) / wanted.square().sum(over)
+    found: Tensor = (predicted - wanted).square().sum(over) / wanted.square().sum(over)
+    return found
 
 
 @torch.no_grad()
@@ -80,7 +81,8 @@ class Neighbours:
 
 def _unit(moduli: Tensor) -> Tensor:
     flat = moduli.flatten(1)
-    return flat / flat.norm(dim=1, keepdim=True)
+    unit: Tensor = flat / flat.norm(dim=1, keepdim=True)
+    return unit
 
 
 def doublings(first: int, last: int) -> Iterator[int]:

@@ -36,10 +36,12 @@ def decoder(widths: tuple[int, ...]) -> nn.Sequential:
 
 
 class Wu2D(Network):
-    """modulus (B, N, N) in [0, 1] -> amplitude >= 0, phase >= -pi rad, each (B, N/2, N/2); N a multiple of 2^levels.
+    """modulus (B, N, N) in [0, 1] -> amplitude in [0, 1], phase in [-pi, pi] rad, each (B, N/2, N/2);
+    N is a multiple of 2^levels.
 
     widths: channels of the encoder's levels, of which the last is even. The phase is the paper's, shifted and scaled to
-    (0, 1), taken back to radians; where there is no particle it is -pi.
+    (0, 1), taken back to radians; where there is no particle it is -pi. What the ReLUs leave above 1 is cut off once
+    training is over: the targets end there, and a cut has no gradient.
     """
 
     inputs = ("modulus",)
@@ -56,5 +58,7 @@ class Wu2D(Network):
     @in_its_precision
     def forward(self, modulus: Tensor) -> tuple[Tensor, Tensor]:
         shape, phase = self.encoder(modulus[:, None]).chunk(2, 1)
-        turns = self.phase(phase).float()[:, 0]
-        return self.amplitude(shape).float()[:, 0], 2 * math.pi * (turns - 0.5)
+        amplitude, turns = self.amplitude(shape).float()[:, 0], self.phase(phase).float()[:, 0]
+        if not self.training:
+            amplitude, turns = amplitude.clamp_max(1.0), turns.clamp_max(1.0)
+        return amplitude, 2 * math.pi * (turns - 0.5)

@@ -41,25 +41,25 @@ class RealAndReciprocal(Objective):
         amplitude, phase = predict(network, features)
         turns = phase / (2 * math.pi) + 0.5
         objects = batch.objects if self.twin == "drawn" else bent_upwards(batch.objects)
-        shape, bend = self._real(amplitude, turns, objects)
+        l1, l2, l3 = self.weights
+        shape, bend = real_errors(amplitude, turns, objects)
         if self.twin == "either":
-            others = self._real(amplitude, turns, twins(objects))
-            nearer = sum(self._weighted(others)) < sum(self._weighted((shape, bend)))
-            shape, bend = (torch.where(nearer, b, a) for a, b in zip((shape, bend), others, strict=True))
+            other_shape, other_bend = real_errors(amplitude, turns, twins(objects))
+            nearer = l1 * other_shape + l2 * other_bend < l1 * shape + l2 * bend
+            shape, bend = torch.where(nearer, other_shape, shape), torch.where(nearer, other_bend, bend)
         frame = tuple(batch.measurement.clean.shape[1:])
         predicted = polar(amplitude, phase)
         far = 1 - correlation(far_modulus(predicted, frame), batch.measurement.clean.sqrt())
-        loss = sum((*self._weighted((shape, bend)), self.weights[2] * far)) / sum(self.weights)
+        loss = (l1 * shape + l2 * bend + l3 * far) / (l1 + l2 + l3)
         chi2 = modulus_errors(predicted.detach(), batch.measurement)[1]
         figures = {"amplitude": shape.mean(), "phase": bend.mean(), "modulus": far.mean(), "chi2": chi2.mean()}
         return loss.mean(), figures
 
-    def _real(self, amplitude: Tensor, turns: Tensor, objects: Tensor) -> tuple[Tensor, Tensor]:
-        wanted, phase = targets(objects)
-        return relative_error(amplitude, wanted), relative_error(turns, phase)
 
-    def _weighted(self, errors: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        return self.weights[0] * errors[0], self.weights[1] * errors[1]
+def real_errors(amplitude: Tensor, turns: Tensor, objects: Tensor) -> tuple[Tensor, Tensor]:
+    """L1 of the amplitude and of the phase, each (B,), with these objects as the target."""
+    wanted, phase = targets(objects)
+    return relative_error(amplitude, wanted), relative_error(turns, phase)
 
 
 def relative_error(predicted: Tensor, wanted: Tensor) -> Tensor:

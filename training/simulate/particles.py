@@ -62,7 +62,8 @@ def half_lengths(axes: Tensor, roundness: Tensor, turns: Tensor) -> Tensor:
     height = (sine**n)[:, None, :, None].expand(-1, 1, -1, SURFACE)
     octant = (torch.cat([upright, height], 1) * axes[:, :, None, None]).flatten(2)
     # the signs of a point's mirror images are free: each axis of the frame takes those that reach farthest
-    return (turns.abs() @ octant).amax(2)
+    reach: Tensor = (turns.abs() @ octant).amax(2)
+    return reach
 
 
 def fields(batch: int, box: tuple[int, int], settings: ParticleSettings, generator: torch.Generator) -> Fields:
@@ -136,7 +137,8 @@ def correlated(
     field = (z @ field.flatten(2)).unflatten(2, field.shape[2:])  # (B, n0, k1, k2)
     field = y[:, None] @ field  # (B, n0, n1, k2)
     flat, last = field.flatten(1, 2), x.transpose(1, 2)
-    return (flat.real @ last.real - flat.imag @ last.imag).unflatten(1, (lines[0].shape[1], -1))
+    found: Tensor = (flat.real @ last.real - flat.imag @ last.imag).unflatten(1, (lines[0].shape[1], -1))
+    return found
 
 
 def projected(found: Fields) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from torch import nn
 
@@ -9,12 +10,17 @@ from training.networks.wu2d import Wu2D
 
 
 def test_a_pattern_becomes_an_image_of_half_its_side() -> None:
-    """64^2 in, 32^2 out, the amplitude not negative, the phase not below -pi: both end in a ReLU."""
+    """64^2 in, 32^2 out; the amplitude within [0, 1] and the phase within a turn, however large the last layers are."""
     torch.manual_seed(0)
-    amplitude, phase = Wu2D((4, 8, 8, 16))(torch.rand(3, 64, 64))
+    network = Wu2D((4, 8, 8, 16))
+    with torch.no_grad():
+        for decoder in (network.amplitude, network.phase):
+            decoder[-2].weight.mul_(50)
+    assert max(float(image.detach().max()) for image in network(torch.rand(3, 64, 64))) > 2 * math.pi
+    amplitude, phase = network.eval()(torch.rand(3, 64, 64))
     assert amplitude.shape == phase.shape == (3, 32, 32)
-    assert float(amplitude.detach().min()) >= 0
-    assert float(phase.detach().min()) >= -math.pi - 1e-6
+    assert (float(amplitude.detach().min()), float(amplitude.detach().max())) == (0.0, 1.0)
+    assert float(phase.detach().abs().max()) == pytest.approx(math.pi)
 
 
 def test_each_decoder_has_its_half_of_the_code() -> None:
