@@ -353,8 +353,8 @@ def curves_section(runs: Sequence[Path]) -> list[str]:
     if not runs:
         return [*lines, "The folders of the runs were not given.", ""]
     lines += paragraph(
-        "Means over 512 held-out particles, half of them with noise and hidden pixels. chi2 is of the modulus after the "
-        "scale that fits best, L1 the relative error of eq. 4, against the twin that the run's objective names."
+        "Means over 512 held-out particles, half of them with noise and hidden pixels. chi2 is of the modulus after "
+        "the scale that fits best, L1 the relative error of eq. 4, against the twin that the run's objective names."
     )
     for run in runs:
         rows = [
@@ -375,9 +375,9 @@ def neighbours_section(found: dict[str, Any]) -> list[str]:
     return [
         *("## Nearest neighbour", ""),
         *paragraph(
-            f"The search is one matrix product: {found['ms_per_pattern']:.2g} ms a pattern for {int(sizes[-1]):,} known "
-            f"ones, where the paper's loop took 30 s. Its error falls as the power {power:.3f} of their number, so that "
-            f"150,000 would leave about {expected:.3f} (the paper: {PAPER['neighbour']}, of its own particles)."
+            f"The search is one matrix product: {found['ms_per_pattern']:.2g} ms a pattern for {int(sizes[-1]):,} "
+            f"known ones, where the paper's loop took 30 s. Its error falls as the power {power:.3f} of their number, "
+            f"so that 150,000 would leave about {expected:.3f} (the paper: {PAPER['neighbour']}, of its own particles)."
         ),
         *table(["known patterns", "chi2 of the modulus"], [[f"{int(n):,}", number(e)] for n, e in found["curve"]]),
     ]
