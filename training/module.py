@@ -135,7 +135,7 @@ class PhaseRetrieval(lightning.LightningModule):
         The running means belong to other weights than the averaged ones: with them a network of images had a loss of
         0.079 where it has 0.065.
         """
-        layers = [layer for layer in self.average.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+        layers = [layer for layer in self.average.modules() if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d)]
         if not layers or not self.settings.average_decay:
             return
         was = self.average.training

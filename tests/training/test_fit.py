@@ -67,7 +67,7 @@ def test_the_papers_rate_for_images_falls_in_steps(tmp_path: Path) -> None:
 
 
 def test_the_averaged_network_is_normalised_by_its_own_batches(tmp_path: Path) -> None:
-    """In evaluation the first normalisation of the saved average has the mean of the batches that it was settled with."""
+    """The first normalisation of the saved average has the mean of the batches that it was settled with."""
     settings = from_dict(IMAGES | {"average_decay": 0.9})
     module = PhaseRetrieval.load_from_checkpoint(
         fit(settings, tmp_path, crystals=12), map_location="cpu", weights_only=True
