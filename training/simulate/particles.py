@@ -109,7 +109,8 @@ def densities(lines: list[Tensor], axes: Tensor, roundness: Tensor, turns: Tenso
     radius = section.add_(along(2).pow_(2 / n)).pow_(n / 2).clamp_min_(1e-4)  # 1 on the surface, of first degree
     distance = ((z * z + y * y) + x * x).sqrt_().clamp_min_(1e-3)
     beyond = distance.mul_(1 - radius.reciprocal_())  # voxels along the ray from the centre
-    return torch.special.erfc(beyond.div_(math.sqrt(2) * edge)).mul_(0.5)
+    density: Tensor = torch.special.erfc(beyond.div_(math.sqrt(2) * edge)).mul_(0.5)
+    return density
 
 
 def correlated(
