@@ -35,8 +35,13 @@ def test_the_sections_hold_the_figures() -> None:
     text = " ".join(neighbours_section(search))
     assert "power -0.500" in text
     assert f"{0.04 * 150**-0.5:.3f}" in text
-    ways = {"(i)": {"begin": 0.5, "final": [0.1, 0.3]}}
-    assert "| (i) | 2 | 0.5 | 0.2 +- 0.1 | 0.1 |" in ways_section([{"pattern": 0, "ways": ways}])
+    ways = [
+        {"(i)": {"begin": 0.5, "final": [0.1, 0.3]}, "(ii)": {"begin": 0.3, "final": [0.3]}},
+        {"(i)": {"begin": 0.7, "final": [0.4, 0.4]}, "(ii)": {"begin": 0.1, "final": [0.1]}},
+    ]
+    section = ways_section([{"pattern": i, "ways": way} for i, way in enumerate(ways)])
+    assert "| (i) | 4 | 0.6 | 0.3 +- 0.07 | 1 of 2 |" in section
+    assert "| (ii) | 2 | 0.2 | 0.2 +- 0.07 | 1 of 2 |" in section
     figures = dict.fromkeys(("modulus", "modulus_median", "amplitude", "phase", "phase_median"), 0.5)
     rows = quality_table({"clean": figures, "as trained": figures}, figures)
     assert "| the paper | 0.019 | - | 0.005 | 0.029 | - |" in rows
