@@ -65,7 +65,7 @@ def frames(path: Path, count: int, folder: Path, ending: str) -> list[Scan]:
     return [Scan(path, str(folder / f"{path.stem}-{number:0{digits}}{ending}"), number) for number in range(count)]
 
 
-def run(scans: Sequence[Scan], work: Reconstructor, parallel: int, console: Console) -> list[Ended]:
+def run(scans: Sequence[Scan], reconstruct: Reconstructor, parallel: int, console: Console) -> list[Ended]:
     """Reconstruct all, `parallel` at a time; in the order of the scans. Never raises for a scan: the others go on."""
     stop = threading.Event()
     with (
@@ -78,7 +78,7 @@ def run(scans: Sequence[Scan], work: Reconstructor, parallel: int, console: Cons
             if stop.is_set():
                 return Ended(scan, "cancelled")
             with stages(bars, scan.name) as stage:
-                ended = _attempt(work, number, scan, stage, stop.is_set)
+                ended = _attempt(reconstruct, number, scan, stage, stop.is_set)
             bars.advance(all_of_them)
             if ended.state == "failed":
                 console.print(f"{scan.path.parent / scan.name}: {ended.reason}", style="red", markup=False)
@@ -98,9 +98,9 @@ def run(scans: Sequence[Scan], work: Reconstructor, parallel: int, console: Cons
         return begun + [Ended(scan, "cancelled") for scan in scans[len(begun) :]]
 
 
-def _attempt(work: Reconstructor, number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> Ended:
+def _attempt(reconstruct: Reconstructor, number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> Ended:
     try:
-        return Ended(scan, "succeeded", work(number, scan, stage, cancelled))
+        return Ended(scan, "succeeded", reconstruct(number, scan, stage, cancelled))
     except CancelledError as error:
         return Ended(scan, "cancelled", reason=str(error))
     except InphaseError as error:
