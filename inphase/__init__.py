@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from inphase.imaging.reconstruct import reconstruct as reconstruct
     from inphase.imaging.reconstruction import Reconstruction as Reconstruction
     from inphase.imaging.reconstruction import write as write
+    from inphase.imaging.stack import reconstruct_stack as reconstruct_stack
 
-__all__ = ["Reconstruction", "read", "reconstruct", "write"]
+__all__ = ["Reconstruction", "read", "reconstruct", "reconstruct_stack", "write"]
 
 _HOME = {
     "Reconstruction": "inphase.imaging.reconstruction",
     "read": "inphase.formats",
     "reconstruct": "inphase.imaging.reconstruct",
+    "reconstruct_stack": "inphase.imaging.stack",
     "write": "inphase.imaging.reconstruction",
 }
 

@@ -15,6 +15,7 @@ FAST: Final = "fast"
 CONVENTIONAL: Final = "standard"
 
 Start = Literal["auto", "network", "random", "mixed"]
+Slice = Literal["none", "center"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Options:
         network's, disturbed, flat and random ones side by side. starts: how many a conventional or a mixed retrieval
         takes.
     seed: of the generator that hides the free voxels and draws the random starts: the same seed gives the same result.
+    slice: "center" takes the frame through the peak out of a rocking curve: the result is the image of the projection.
     """
 
     model: str | None = None
@@ -37,6 +39,7 @@ class Options:
     start: Start = "auto"
     starts: int = RULES.random_starts
     seed: int = 0
+    slice: Slice = "none"
 
     def recipe(self) -> Recipe | None:
         """The resolved refinement recipe, None for the network alone. Raises RecipeError."""
@@ -54,6 +57,8 @@ class Options:
         """Refuse before any data are read what cannot be carried out. Raises RecipeError, DataError."""
         if self.start not in get_args(Start):
             raise DataError(f"start is one of {', '.join(get_args(Start))}, not {self.start!r}")
+        if self.slice not in get_args(Slice):
+            raise DataError(f"slice is one of {', '.join(get_args(Slice))}, not {self.slice!r}")
         if self.starts < 1:
             raise DataError(f"starts is {self.starts}: a retrieval needs at least one start")
         recipe = self.recipe()

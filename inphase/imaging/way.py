@@ -20,7 +20,7 @@ from inphase.free import free_voxels
 from inphase.geometry import Geometry
 from inphase.imaging import consensus, report
 from inphase.imaging.clock import Clock
-from inphase.imaging.maps import maps
+from inphase.imaging.maps import image_maps, maps
 from inphase.imaging.options import CONVENTIONAL, NO_REFINEMENT, Options
 from inphase.imaging.prepared import SUPPORT_THRESHOLD, PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
@@ -78,7 +78,8 @@ def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) ->
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
     with clock("preprocess"):
         recipe = preset(options.preprocess, options.domain, scan.saturation.level if scan.saturation else None)
-        found = preprocess(measured, recipe, card.grid if card else None, scan.corrections)
+        grid = card.grid if card else None
+        found = preprocess(measured, recipe, grid, scan.corrections, central_slice=options.slice == "center")
         prepared = _prepared(found, options, card)
     return Preparation(prepared, _report(scan, measured, found, recipe.text, options, prepared), found.pattern)
 
@@ -167,6 +168,7 @@ def judge(
             "free": problem.free if problem.free is not None else np.zeros(problem.mask.shape, bool),
             **_places(prepared.geometry, canonical.object.shape),
             **derived.arrays,
+            **image_maps(canonical),
             **consensus.arrays(ensemble, alone, canonical),
         }
         if best.kernel is not None:

@@ -7,7 +7,19 @@ import numpy as np
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
-from inphase.preprocess import background, binning, centring, grid, lost, oversampling, peaks, pixels, validate, values
+from inphase.preprocess import (
+    background,
+    binning,
+    centring,
+    grid,
+    lost,
+    oversampling,
+    peaks,
+    pixels,
+    slicing,
+    validate,
+    values,
+)
 from inphase.preprocess.core import core
 from inphase.preprocess.corrections import Corrections, correct
 from inphase.preprocess.placement import Placement
@@ -45,18 +57,20 @@ def preprocess(
     recipe: PreprocessRecipe,
     shape: tuple[int, ...] | None = None,
     corrections: Corrections | None = None,
+    *,
+    central_slice: bool = False,
 ) -> Prepared:
     """Bring a measurement of any size onto a grid of `shape` voxels, which has as many axes; by default 64 along each.
 
+    central_slice: only the frame through the peak of a rocking curve is brought there; the peak is looked for, and what
+    is not known is masked, in the whole curve.
     Raises DataError where the data cannot be used: nothing valid left, peak at the border, maps that do not fit, a grid
     of another rank.
     """
-    shape = shape or (SIDE,) * len(pattern.shape)
-    if len(shape) != len(pattern.shape):
-        raise DataError(
-            f"the measurement has {len(pattern.shape)} axes {pattern.shape} and the grid {len(shape)}: a network for "
-            "rocking curves takes no single frame, and one for frames no curve; choose another model, or start=random"
-        )
+    rank = 2 if central_slice else len(pattern.shape)
+    shape = shape or (SIDE,) * rank
+    if len(shape) != rank:
+        raise DataError(_another_rank(pattern.shape, len(shape), central_slice))
     clean, origin, steps = _cleaned(pattern, recipe, corrections)
     if not clean.intensity.any():
         raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
@@ -64,6 +78,10 @@ def preprocess(
     surroundings = core(clean, level)
     in_file = tuple(p + o for p, o in zip(surroundings.peak, origin, strict=True))
     steps.append(values.examine(pattern, in_file))
+    if central_slice:
+        clean, report = slicing.central(clean, surroundings.peak, origin[0])
+        steps.append(report)
+        origin, surroundings = origin[1:], core(clean, level)
     measured = oversampling.measure(surroundings)
     bins = (1,) * len(shape)
     if recipe.binning:
@@ -97,13 +115,27 @@ def preprocess(
     steps.append(StepReport("grid", {"shape": list(shape), "padding_bound": bound}))
     return Prepared(
         pattern=on_grid,
-        transform=Placement(pattern.shape, placed.start, bins, shape),
+        transform=Placement(pattern.shape[-rank:], placed.start, bins, shape),
         oversampling_measured=measured.sigma,
         oversampling_after=tuple(s / k for s, k in zip(measured.sigma, bins, strict=True)),
         padding_bound=bound,
         steps=tuple(steps),
         valid_fraction=valid / range_,
         counts_inside=min(1.0, max(0.0, inside)),
+    )
+
+
+def _another_rank(shape: tuple[int, ...], grid_axes: int, central_slice: bool) -> str:
+    """Why a measurement cannot come onto a grid of other axes, and what to do."""
+    if grid_axes == 3:
+        what = "slice=center makes one of a curve" if central_slice else "the measurement has 2 axes"
+        return (
+            f"a network for rocking curves takes no single frame, and {what} {shape}: name a network of the family "
+            "image (model=), or start=random"
+        )
+    return (
+        f"a network for single frames takes no rocking curve, and the measurement has 3 axes {shape}: take its central "
+        "slice (slice=center), or, where each frame is a pattern of its own, reconstruct the stack"
     )
 
 

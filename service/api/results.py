@@ -222,6 +222,9 @@ def missing(name: str, record: JobRecord, revision: Revision) -> str | None:
     report = JobDocument.from_json(record.document).reported
     if present == "strain":
         return report.strain_reason
+    if present == "image":
+        is_image = len(report.preprocess.shape) == 2
+        return None if is_image else "only images have it: of a volume, displacement is the phase without wraps"
     if report.ensemble is None:
         return "it had one start; ask for several with start=mixed or start=random"
     if report.ensemble.mode_weights is None:

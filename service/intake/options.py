@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.formats.reading import Reading, parse_numbers
-from inphase.imaging.options import CONVENTIONAL, FAST, Options, Start
+from inphase.imaging.options import CONVENTIONAL, FAST, Options, Slice, Start
 from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
@@ -96,6 +96,14 @@ class ImagingOptions(BaseModel):
             "result.",
         ),
     ] = 0
+
+    slice: Annotated[
+        Slice,
+        Field(
+            description="With center the frame through the peak is taken out of a rocking curve, and the result is the "
+            "image of the projection."
+        ),
+    ] = "none"
 
     def imaging(self) -> Options:
         """The same for inphase.imaging."""

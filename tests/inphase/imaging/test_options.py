@@ -27,6 +27,7 @@ def test_the_default_recipe_follows_the_start() -> None:
     [
         (Options(start="netwerk"), "start is one of auto, network, random, mixed"),  # type: ignore[arg-type]
         (Options(starts=0), "at least one start"),
+        (Options(slice="middle"), "slice is one of none, center"),  # type: ignore[arg-type]
         (Options(refine="none", start="random"), "asks no network"),
         (Options(refine="none", start="mixed"), "mixed refines"),
         (Options(refine="50*EX"), "EX"),
