@@ -195,6 +195,7 @@ def _evidence(found: Report, ensemble: Ensemble | None) -> trust.Evidence:
         doubts=tuple(doubt for step in steps for doubt in step.doubts),
         starts=len(ensemble.members) if ensemble else 1,
         accepted=ensemble.accepted if ensemble else 1,
+        rivals=ensemble.rivals if ensemble else 0,
     )
 
 

@@ -73,6 +73,8 @@ def test_each_fault_of_a_support_is_named(support: Support, word: str) -> None:
     (fault,) = support.faults()
     assert word in fault
     assert start_faults(FIT, 1e-3, support) == [fault]
+    (finding,) = support.findings()
+    assert (finding.what, bool(finding.remedy)) == (fault, True)
     assert judge(FIT, 1e-3, support, refined=True, valid_fraction=1.0).level is Level.LOW
 
 
@@ -155,3 +157,14 @@ def test_a_solution_that_no_other_start_confirms_is_never_trusted_highly(
     )
     assert trust.level is level
     assert all(f"of {starts} starts no other" in reason for reason in trust.reasons)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "rivals", "level"), [(3, 2, Level.HIGH), (3, 3, Level.MEDIUM), (2, 4, Level.MEDIUM)]
+)
+def test_another_solution_that_fits_as_well_is_a_doubt(accepted: int, rivals: int, level: Level) -> None:
+    """Where as many starts come to others as to the best, it was chosen by chance; starts that failed do not count."""
+    evidence = Evidence(starts=8, accepted=accepted, rivals=rivals)
+    trust = judge(FIT, 1e-3, SANE, refined=True, valid_fraction=1.0, evidence=evidence)
+    assert trust.level is level
+    assert all(f"{rivals} to others" in reason for reason in trust.reasons)
