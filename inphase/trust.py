@@ -17,7 +17,7 @@ from inphase.metrics import Metrics
 
 
 class Level(StrEnum):
-    """HIGH: nothing speaks against the result. MEDIUM: usable, look at the reasons. LOW: do not rely on it."""
+    """HIGH: probably right, and nothing speaks against it. MEDIUM: usable, look at the reasons. LOW: do not rely on it."""
 
     HIGH = "high"
     MEDIUM = "medium"
@@ -43,6 +43,8 @@ class Rules:
     extent: tuple[float, float] = (0.4, 1.8)
     free_excess: float = 2.0  # free over working log-likelihood: above it the fit does not predict what it has not seen
     random_starts: int = 5
+    probable: float = 0.9  # probability of being right from which a result may be trusted highly
+    improbable: float = 0.5  # below it a result is more likely wrong than right
 
 
 RULES = Rules()
@@ -166,11 +168,28 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """The probability that a result is right (`inphase.probability`). value: None where it is unknown; `why` then says
+    why. against: what lowers it most.
+    """
+
+    value: float | None
+    why: str | None = None
+    against: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
 class Trust:
-    """How far a result can be relied on, and what speaks against it."""
+    """How far a result can be relied on, and what speaks against it.
+
+    probability: of a complex correlation with the true object of 0.95 or more, modulo twin, position and global phase
+    (`inphase.probability`); None where it is unknown, and probability_reason says why.
+    """
 
     level: Level
     reasons: tuple[str, ...] = field(default=())
+    probability: float | None = None
+    probability_reason: str | None = None
 
 
 def start_faults(metrics: Metrics, noise_chi2: float | None, support: Support, rules: Rules = RULES) -> list[str]:
@@ -196,17 +215,20 @@ def judge(
     refined: bool,
     valid_fraction: float,
     evidence: Evidence = Evidence(),
+    estimate: Estimate = Estimate(None, "it was not estimated"),
     rules: Rules = RULES,
 ) -> Trust:
     """The trust in a result. valid_fraction: part of the measured range whose value is known.
 
     evidence: what is known besides; where the trust is low its doubts about the data are named first, for they may be
-    the cause.
+    the cause. estimate: an improbable result is low, and only a probable one, or one of unknown probability, is high.
     """
     faults = final_faults(metrics, noise_chi2, support, rules)
-    if faults or evidence.faults:
-        return Trust(Level.LOW, (*evidence.faults, *evidence.doubts, *map(str, faults)))
-    doubts = [*evidence.doubts, *evidence.disagreement()]
+    unlikely = _improbable(estimate, rules)
+    if faults or evidence.faults or (estimate.value is not None and estimate.value < rules.improbable):
+        reasons = (*evidence.faults, *evidence.doubts, *map(str, faults), *unlikely)
+        return Trust(Level.LOW, reasons, estimate.value, estimate.why)
+    doubts = [*evidence.doubts, *evidence.disagreement(), *unlikely]
     doubts += map(str, _excess(metrics.chi2, noise_chi2, rules.good_floor, rules.good_factor))
     if not refined:
         doubts.append("a network's prediction, not refined: give a recipe, such as refine=fast")
@@ -222,7 +244,15 @@ def judge(
             f"voxels that were hidden fit worse than the others (log-likelihood {metrics.free_llk:.3g} against "
             f"{metrics.llk:.3g}): the fit follows noise; use a shorter recipe or a tighter support"
         )
-    return Trust(Level.MEDIUM if doubts else Level.HIGH, tuple(doubts))
+    return Trust(Level.MEDIUM if doubts else Level.HIGH, tuple(doubts), estimate.value, estimate.why)
+
+
+def _improbable(estimate: Estimate, rules: Rules) -> list[str]:
+    """A reason where the result is not probably right, with what lowers the probability most."""
+    if estimate.value is None or estimate.value >= rules.probable:
+        return []
+    against = "; ".join(map(str, estimate.against)) or "no single sign stands out: take more starts (start=mixed)"
+    return [f"the image is right with a probability of {estimate.value:.0%} only: {against}"]
 
 
 def _findings(

@@ -105,9 +105,7 @@ def shell(draw: Draw, made: Body) -> Body:
     """With a core of another density, empty to as dense again, and another phase."""
     core = np.clip((draw.uniform(0.4, 0.8) - np.linalg.norm(made.points - _place(draw, 0.15), axis=0)) * 12, 0, 1)
     inner = draw.choice([0.0, draw.uniform(0.0, 0.7), draw.uniform(1.2, 2.0)])
-    return Body(
-        made.amplitude * (1 + (inner - 1) * core), made.phase + core * draw.uniform(-1.5, 1.5), made.points
-    )
+    return Body(made.amplitude * (1 + (inner - 1) * core), made.phase + core * draw.uniform(-1.5, 1.5), made.points)
 
 
 def grains(draw: Draw, made: Body) -> Body:

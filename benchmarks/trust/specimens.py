@@ -70,7 +70,9 @@ class Specimen:
         place = tuple(slice(low - f, high - f) for (low, high), f in zip(cuts, first, strict=True))
         window[place] = self.field[tuple(slice(*cut) for cut in cuts)]
         obj = fourier.backward(window)
-        middle = tuple(slice(n // 2 - side // 2, n // 2 - side // 2 + side) for n, side in zip(size, shape, strict=True))
+        middle = tuple(
+            slice(n // 2 - side // 2, n // 2 - side // 2 + side) for n, side in zip(size, shape, strict=True)
+        )
         obj = obj[middle]
         for axis, (n, b, side) in enumerate(zip(size, binning, shape, strict=True)):
             # the DC voxel of a bin lies between its measured voxels: a ramp
