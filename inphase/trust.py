@@ -17,7 +17,7 @@ from inphase.metrics import Metrics
 
 
 class Level(StrEnum):
-    """HIGH: probably right, and nothing speaks against it. MEDIUM: usable, look at the reasons. LOW: do not rely on it."""
+    """HIGH: probably right, nothing speaks against it. MEDIUM: usable, look at the reasons. LOW: do not rely on it."""
 
     HIGH = "high"
     MEDIUM = "medium"

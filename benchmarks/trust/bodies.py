@@ -21,12 +21,12 @@ POISSON_RATIO = 0.4  # of the edge dislocation's displacement field; gold 0.44, 
 
 @dataclass(frozen=True)
 class Body:
-    """amplitude and phase (m, m, m) float64 of a body in the middle of its box; points (3, m, m, m): of its voxels, in
-    units of its half extents.
+    """amplitude and phase (m, m, m) of a body in the middle of its box; points (3, m, m, m): of its voxels, in units of
+    its half extents.
     """
 
-    amplitude: Array
-    phase: Array
+    amplitude: NDArray[np.floating]
+    phase: NDArray[np.floating]
     points: Array
 
     @property

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def outcome(task: Task, folder: Path) -> None:
     scratch.replace(kept)
 
 
-def _reconstructed(made: Specimen, options: Options) -> tuple[dict[str, NDArray[np.generic]], dict[str, object]]:
+def _reconstructed(made: Specimen, options: Options) -> tuple[dict[str, Any], dict[str, object]]:
     session = _sessions().get(None) if options.start != "random" else None
     prepared, report = begin(made.scan, options, session, Clock())
     result = refine(prepared, report, Clock())
@@ -106,7 +107,7 @@ def _reconstructed(made: Specimen, options: Options) -> tuple[dict[str, NDArray[
         "correlation_twin": found.score_other,
         "report": json.loads(result.report.to_json()),
     }
-    arrays: dict[str, NDArray[np.generic]] = {
+    arrays: dict[str, Any] = {
         "object": result.object.astype(np.complex64)[_box(result.support)],
         "support": np.packbits(result.support),
         "modulus": prepared.problem.modulus.astype(np.float32),

@@ -1,8 +1,8 @@
 """Simulated measurements with a known truth, by kind and seed: objects that networks have not seen, and data with the
 faults of real ones.
 
-No inverse crime: an object is drawn on a grid of 128^3, whose far field is cut to what the detector sees; the truth of a
-result is what the window of its preprocessing can resolve.
+No inverse crime: an object is drawn on a grid of 128^3, whose far field is cut to what the detector sees; the truth of
+a result is what the window of its preprocessing can resolve.
 """
 
 import math
@@ -130,7 +130,7 @@ def _drawn(kind: Kind, draw: Draw) -> Body:
         case Kind.TWO:
             return _two(draw, extent)
     made = bodies.body(draw, extent)
-    return draw.choice(usual)(draw, made) if draw.random() < 0.3 else made
+    return usual[int(draw.integers(len(usual)))](draw, made) if draw.random() < 0.3 else made
 
 
 def _two(draw: Draw, extent: Array) -> Body:

@@ -57,13 +57,14 @@ class Signs:
     """Signs of one image, each without a unit; None where a job does not have it.
 
     plateau: median amplitude above 0.2 of the largest (99.9th percentile within the support). A homogeneous object has
-    nearly the same amplitude everywhere but at its edge; stripes, holes and hot spots of a wrong one lower it.
-    central_light: log10 of the share of measured light within 1.5 fringes of the centre: strain and domains lower it, and
-    so does a centre that is missing. misfit: log10 of chi2 over what Poisson noise leaves. free_excess: log10 of free over
-    working log-likelihood. extent: largest |ln| of the support's extents over what the autocorrelation says.
-    oversampling: the least of all axes. outside: log10 of the share of counts outside the window. incoherence: 1 - the
-    coherence kernel's middle, 0 where the light was taken for coherent. likeness: correlation of the network's image with
-    this one. agreement: of the best other solution with this one.
+        nearly the same amplitude everywhere but at its edge; stripes, holes and hot spots of a wrong one lower it.
+    central_light: log10 of the share of measured light within 1.5 fringes of the centre, which strain, domains and a
+        missing centre lower.
+    misfit: log10 of chi2 over what Poisson noise leaves. free_excess: log10 of free over working log-likelihood.
+    extent: largest |ln| of the support's extents over what the autocorrelation says. oversampling: the least of all.
+    outside: log10 of the share of counts outside the window.
+    incoherence: 1 - the coherence kernel's middle, 0 where the light was taken for coherent.
+    likeness: correlation of the network's image with this one. agreement: of the best other solution with this one.
     """
 
     plateau: float
