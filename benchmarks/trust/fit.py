@@ -1,9 +1,4 @@
-"""Fit the probability of being right, test it on kinds of measurements that the fit has not seen, and write the page.
-
-    python -m benchmarks.trust.fit
-
-Reads benchmarks/trust/signs.tsv; writes inphase/calibration.json, benchmarks/results/trust.md and trust.png.
-"""
+"""Fit the probability of being right, and test it on kinds of measurements that the fit has not seen."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import ROOT
+from benchmarks.trust.outcomes import STANDARD
 from benchmarks.trust.signs import NETWORK, Line
 from inphase.probability import RIGHT, Calibration, Weight
 
@@ -49,7 +45,7 @@ def right(lines: Sequence[Line]) -> NDArray[np.bool_]:
 
 def fit(lines: Sequence[Line]) -> Calibration:
     """Logistic regression with a ridge; a sign that would speak against its direction is left out, worst first."""
-    known = {name: _column(lines, name) for name in DIRECTIONS}
+    known = {name: column(lines, name) for name in DIRECTIONS}
     names = [name for name, values in known.items() if np.isfinite(values).mean() > RARE and np.nanstd(values) > 0]
     wanted = right(lines).astype(float)
     while True:
@@ -76,11 +72,16 @@ def fit(lines: Sequence[Line]) -> Calibration:
     )
 
 
+def fitted_to(lines: Sequence[Line]) -> list[Line]:
+    """Those that a fit may see."""
+    return [line for line in lines if line.way != STANDARD.name]
+
+
 def held_out(lines: Sequence[Line]) -> Tested:
-    """Every kind judged by a fit to all the others."""
+    """Every kind judged by a fit to all the others, and the conventional recipe by fits that have not seen it."""
     probability = np.empty(len(lines))
     for kind in {line.kind for line in lines}:
-        fitted = fit([line for line in lines if line.kind != kind])
+        fitted = fit([line for line in fitted_to(lines) if line.kind != kind])
         for number, line in enumerate(lines):
             if line.kind == kind:
                 probability[number] = fitted.probability(asdict(line.signs))
@@ -111,7 +112,8 @@ def refined(lines: Sequence[Line]) -> list[Line]:
     return [line for line in lines if line.way != NETWORK]
 
 
-def _column(lines: Sequence[Line], name: str) -> Numbers:
+def column(lines: Sequence[Line], name: str) -> Numbers:
+    """A sign of all images; NaN where one has none."""
     return np.array([np.nan if (value := getattr(line.signs, name)) is None else value for line in lines], float)
 
 

@@ -38,7 +38,7 @@ class Line:
     way: str
     correlation: float
     level: str
-    doubts: int
+    amplitude_cv: float
     signs: Signs
 
 
@@ -48,12 +48,13 @@ def lines(path: Path) -> Iterator[Line]:
     facts = json.loads(str(kept["facts"]))
     if "refused" in facts:
         return
+    if facts["report"]["ensemble"]:
+        facts["report"]["ensemble"]["resolutions"] = None  # not needed, and not always finite
     report = Report.from_json(json.dumps(facts["report"]))
     prepared, best = _rebuilt(kept, report)
-    steps = report.preprocess.steps
-    doubts = sum(len(step.doubts) + len(step.faults) for step in steps)
     assert report.trust is not None
-    line = Line(facts["number"], facts["kind"], facts["way"], facts["correlation"], report.trust.level, doubts, _NONE)
+    spread = best.metrics.amplitude_cv
+    line = Line(facts["number"], facts["kind"], facts["way"], facts["correlation"], report.trust.level, spread, _NONE)
     inside = report.preprocess.counts_inside
     try:
         signs = Signs.of(replace(prepared, prediction=None), best, inside)
@@ -61,9 +62,8 @@ def lines(path: Path) -> Iterator[Line]:
         yield replace(line, signs=replace(signs, likeness=likeness, agreement=_agreement(report)))
         if likeness is not None:
             guess = _candidate(kept["guess"], kept["guess_support"], prepared, None)
-            yield replace(
-                line, way=NETWORK, correlation=facts["guess_correlation"], signs=Signs.of(prepared, guess, inside)
-            )
+            signs, spread = Signs.of(prepared, guess, inside), guess.metrics.amplitude_cv
+            yield replace(line, way=NETWORK, correlation=facts["guess_correlation"], amplitude_cv=spread, signs=signs)
     except InphaseError:
         return
 
@@ -108,7 +108,8 @@ def read(table: Path) -> list[Line]:
 def _line(row: dict[str, str]) -> Line:
     signs = {f.name: float(row[f.name]) if row[f.name] else None for f in fields(Signs)}
     return Line(
-        int(row["number"]), row["kind"], row["way"], float(row["correlation"]), row["level"], int(row["doubts"]),
+        int(row["number"]), row["kind"], row["way"], float(row["correlation"]), row["level"],
+        float(row["amplitude_cv"]),
         Signs(**signs),  # type: ignore[arg-type]  # only the last two may be None, and the file has the others
     )  # fmt: skip
 
