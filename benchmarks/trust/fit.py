@@ -16,7 +16,8 @@ CALIBRATION = ROOT / "inphase" / "calibration.json"
 Numbers = NDArray[np.float64]
 # which way each sign speaks for an image: a fit that says otherwise has found a chance of the sample
 DIRECTIONS: Mapping[str, int] = {
-    "plateau": 1, "central_light": 1, "misfit": -1, "free_excess": -1, "extent": -1, "oversampling": 1, "outside": -1,
+    "plateau": 1, "phase_step": -1, "central_light": 1, "misfit": -1,
+    "free_excess": -1, "extent": -1, "oversampling": 1, "outside": -1,
     "incoherence": -1, "likeness": 1, "agreement": 1,
 }  # fmt: skip
 RIDGE = 2.0  # on weights of signs in units of their standard deviation

@@ -82,7 +82,7 @@ def figure(parts: Sequence[Part], path: Path) -> None:
         above.plot([0, 1], [0, 1], color="grey", linewidth=1, label="perfect")
         error = np.maximum([share - low, high - share], 0)
         above.errorbar(mean, share, yerr=error, fmt="o-", capsize=3, label="held-out kinds")
-        above.set(ylabel="share that is right", title=f"{part.name} ({len(part.tested.lines)})", aspect="equal")
+        above.set(ylabel="share that is right", title=f"{part.name} ({len(part.tested.lines)})")
         above.legend(loc="upper left")
         below.hist(
             [part.tested.probability[part.tested.right], part.tested.probability[~part.tested.right]],
@@ -208,9 +208,10 @@ def _limits(tested: Tested) -> list[str]:
         "## Limits",
         "",
         "Most objects here have one density. Where an object is uneven itself (grains of unequal strength, cells), a "
-        f"right image is given too low a probability: the median amplitude of right images is {np.median(evenness):.2f} "
-        f"of the largest, and one of ten has less than {np.percentile(evenness, 10):.2f}. Moduli, projections and "
-        "results without free voxels have no probability. Real measurements have faults that no simulation here has.",
+        "right image is given too low a probability: the median amplitude of right images is "
+        f"{np.median(evenness):.2f} of the largest, and one of ten has less than {np.percentile(evenness, 10):.2f}. "
+        "Moduli, projections and results without free voxels have no probability. Real measurements have faults that "
+        "no simulation here has, and the share of right images here, about a half, is not that of a beamline.",
         "",
         f"`amplitude_cv` of right images: {good[1]:.2f} ({good[0]:.2f} to {good[2]:.2f}, 10 to 90 %), of wrong ones "
         f"{bad[1]:.2f} ({bad[0]:.2f} to {bad[2]:.2f}): alone it tells little, for the supports reach beyond the "

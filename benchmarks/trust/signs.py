@@ -68,7 +68,7 @@ def lines(path: Path) -> Iterator[Line]:
         return
 
 
-_NONE = Signs(*[float("nan")] * 8)
+_NONE = Signs(*[float("nan")] * 9)
 
 
 def _rebuilt(kept: Any, report: Report) -> tuple[PreparedPattern, Candidate]:

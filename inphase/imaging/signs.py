@@ -25,6 +25,10 @@ SAID: Mapping[str, tuple[str, str]] = {
         "the amplitude is uneven (its median is {:.2f} of the largest, that of right images 0.6 to 0.9)",
         f"{MORE_STARTS}; an object that is uneven itself looks the same",
     ),
+    "phase_step": (
+        "the phase jumps from voxel to voxel (by {:.2f} rad on average)",
+        f"strain that is not resolved, or a failed retrieval; {MORE_STARTS}, with refine=strained",
+    ),
     "central_light": (
         "little of the light lies around the Bragg peak (10^{:.1f} within 1.5 fringes)",
         "strong strain or a masked centre make the image ambiguous; take more starts with refine=strained",
@@ -58,6 +62,7 @@ class Signs:
 
     plateau: median amplitude above 0.2 of the largest (99.9th percentile within the support). A homogeneous object has
         nearly the same amplitude everywhere but at its edge; stripes, holes and hot spots of a wrong one lower it.
+    phase_step: mean |phase| in radians between neighbours above that amplitude, about the mean ramp; speckles: pi / 2.
     central_light: log10 of the share of measured light within 1.5 fringes of the centre, which strain, domains and a
         missing centre lower.
     misfit: log10 of chi2 over what Poisson noise leaves. free_excess: log10 of free over working log-likelihood.
@@ -68,6 +73,7 @@ class Signs:
     """
 
     plateau: float
+    phase_step: float
     central_light: float
     misfit: float
     free_excess: float
@@ -96,6 +102,7 @@ class Signs:
         extents = prepared.support_of(best).extent
         return cls(
             plateau=_plateau(best),
+            phase_step=_phase_step(best),
             central_light=_central_light(prepared),
             misfit=_log10(metrics.chi2 / noise),
             free_excess=_log10(metrics.free_llk / max(metrics.llk, 1e-6)),
@@ -136,6 +143,25 @@ def _plateau(best: Candidate) -> float:
     amplitude = np.abs(best.object[best.support])
     amplitude = amplitude / np.percentile(amplitude, 99.9)
     return float(np.median(amplitude[amplitude > BULK]))
+
+
+def _phase_step(best: Candidate) -> float:
+    """Products of neighbours along every axis; their argument is the step, that of their sum the ramp."""
+    amplitude = np.abs(best.object)
+    bulk = best.support & (amplitude > BULK * np.percentile(amplitude[best.support], 99.9))
+    lines = [
+        np.flatnonzero(bulk.any(axis=tuple(a for a in range(bulk.ndim) if a != axis))) for axis in range(bulk.ndim)
+    ]
+    box = tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
+    obj = np.where(bulk[box], best.object[box], 0)
+    total, number = 0.0, 0
+    for axis in range(obj.ndim):
+        along = np.moveaxis(obj, axis, 0)
+        product = (along[1:] * along[:-1].conj()).ravel()
+        product = product[product != 0]
+        total += float(np.abs(np.angle(product * np.exp(-1j * np.angle(product.sum())))).sum())
+        number += product.size
+    return total / max(number, 1)
 
 
 def _central_light(prepared: PreparedPattern) -> float:

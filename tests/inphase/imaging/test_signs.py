@@ -61,6 +61,21 @@ def test_speckles_have_other_signs(prepared: PreparedPattern) -> None:
     assert signs.likeness < 0.2
 
 
+def test_the_phase_step_is_that_of_neighbours_about_the_ramp(prepared: PreparedPattern) -> None:
+    """A box of ones with a wall at which the sign changes: pi for its 16 x 16 pairs of all; a ramp changes nothing.
+    Independent phases differ by pi / 2 on average.
+    """
+    support = np.zeros((64, 64, 64), bool)
+    support[24:40, 24:40, 24:40] = True
+    index = np.arange(64)
+    signs = (index // 32 * np.pi)[:, None, None]
+    ramp = 0.3 * index[None, :, None] - 0.2 * index[None, None, :]
+    obj = np.where(support, np.exp(1j * (signs + ramp)), 0).astype(np.complex64)
+    found = Signs.of(prepared, candidate(prepared, obj, support), 1.0).phase_step
+    assert found == pytest.approx(np.pi * 16 * 16 / (3 * 15 * 16 * 16), rel=1e-3)
+    assert Signs.of(prepared, speckled(prepared), 1.0).phase_step == pytest.approx(np.pi / 2, abs=0.05)
+
+
 def test_central_light_is_what_lies_around_the_peak(prepared: PreparedPattern) -> None:
     """A sum by brute force over an ellipsoid of 1.5 fringes; a masked centre leaves none of it."""
     best = speckled(prepared)
