@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.trust.fit import BINS, DIRECTIONS, Tested, auc, calibration_error, column, right
 from benchmarks.trust.outcomes import STANDARD, WAYS
 from benchmarks.trust.signs import Line
+from benchmarks.trust.specimens import Kind
 from inphase.probability import RIGHT, Calibration
 from inphase.trust import RULES
 from training.evaluate.machine import header
@@ -47,7 +48,15 @@ def page(parts: Sequence[Part], results: int) -> str:
         "found share of right images over ten bins. Intervals are 95 % of a bootstrap over images.",
         "",
         *table(
-            ["images", "number", "right", "AUC", "calibration error", "AUC of the level by rules alone"],
+            [
+                "images",
+                "number",
+                "right",
+                "AUC",
+                "calibration error",
+                "AUC without forward CDI",
+                "of the level by rules alone",
+            ],
             [_summary(part) for part in parts],
         ),
         "![stated against found](trust.png)",
@@ -96,11 +105,13 @@ def figure(parts: Sequence[Part], path: Path) -> None:
 
 def _summary(part: Part) -> list[str]:
     tested, wanted = part.tested, part.tested.right
+    crystals = np.array([line.kind != Kind.FORWARD for line in tested.lines])
     levels = np.array([("low", "medium", "high").index(line.level) for line in tested.lines], float)
     return [
         part.name, str(len(wanted)), f"{wanted.mean():.0%}",
         _with_interval(lambda chosen: auc(tested.probability[chosen], wanted[chosen]), len(wanted)),
         _with_interval(lambda chosen: calibration_error(tested.probability[chosen], wanted[chosen]), len(wanted)),
+        f"{auc(tested.probability[crystals], wanted[crystals]):.3f}",
         f"{auc(levels, wanted):.3f}",
     ]  # fmt: skip
 
