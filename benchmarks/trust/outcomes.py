@@ -13,6 +13,7 @@ import time
 from argparse import ArgumentParser
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -63,14 +64,17 @@ class Task:
 
     @property
     def kind(self) -> Kind:
+        """What is particular about its measurement."""
         return list(Kind)[self.number % len(Kind)]
 
     @property
     def seed(self) -> int:
+        """Of the measurement within its kind."""
         return self.number // len(Kind)
 
     @property
     def way(self) -> Way:
+        """Kinds and ways take turns with different periods."""
         return STANDARD if self.number >= STANDARD_FROM else WAYS[(self.number + self.seed) % len(WAYS)]
 
 
@@ -134,18 +138,16 @@ def _box(support: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(slice(int(n[0]), int(n[-1]) + 1) for n in lines)
 
 
-_LOADED: list[Sessions] = []
-
-
+@cache
 def _sessions() -> Sessions:
-    if not _LOADED:
-        _LOADED.append(Sessions(Repository(default_root()), threads=1))
-    return _LOADED[0]
+    """Loaded once a process."""
+    return Sessions(Repository(default_root()), threads=1)
 
 
 def main() -> None:
-    parser = ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    """Compute what is missing, on some processes."""
+    parser = ArgumentParser(description="Reconstruct simulated measurements whose truth is known.")
+    parser.add_argument("folder", type=Path, help="Results are kept in this folder.")
     parser.add_argument("--first", type=int, default=0, help="The first result has this number.")
     parser.add_argument("--results", type=int, default=2000)
     parser.add_argument("--processes", type=int, default=2)

@@ -29,9 +29,7 @@ NETWORK = "none"  # the way of an image that is not refined
 
 @dataclass(frozen=True)
 class Line:
-    """An image. number: of the result; way: how it was made; level: the trust by the rules alone; signs: None where
-    `inphase.imaging.signs` has none.
-    """
+    """An image. number: of the result; way: how it was made; level: the trust by the rules alone."""
 
     number: int
     kind: str
@@ -54,21 +52,21 @@ def lines(path: Path) -> Iterator[Line]:
     prepared, best = _rebuilt(kept, report)
     assert report.trust is not None
     spread = best.metrics.amplitude_cv
-    line = Line(facts["number"], facts["kind"], facts["way"], facts["correlation"], report.trust.level, spread, _NONE)
     inside = report.preprocess.counts_inside
     try:
         signs = Signs.of(replace(prepared, prediction=None), best, inside)
         likeness = facts.get("guess_result")
-        yield replace(line, signs=replace(signs, likeness=likeness, agreement=_agreement(report)))
+        signs = replace(signs, likeness=likeness, agreement=_agreement(report))
+        line = Line(
+            facts["number"], facts["kind"], facts["way"], facts["correlation"], report.trust.level, spread, signs
+        )
+        yield line
         if likeness is not None:
             guess = _candidate(kept["guess"], kept["guess_support"], prepared, None)
             signs, spread = Signs.of(prepared, guess, inside), guess.metrics.amplitude_cv
             yield replace(line, way=NETWORK, correlation=facts["guess_correlation"], amplitude_cv=spread, signs=signs)
     except InphaseError:
         return
-
-
-_NONE = Signs(*[float("nan")] * 9)
 
 
 def _rebuilt(kept: Any, report: Report) -> tuple[PreparedPattern, Candidate]:
