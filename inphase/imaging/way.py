@@ -25,6 +25,7 @@ from inphase.imaging.options import CONVENTIONAL, NO_REFINEMENT, Options
 from inphase.imaging.prepared import SUPPORT_THRESHOLD, PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
+from inphase.imaging.signs import estimate
 from inphase.metrics import noise_chi2
 from inphase.models.card import Card
 from inphase.models.families import family
@@ -143,13 +144,16 @@ def judge(
     ensemble: of all candidates, where there were several. frame: of the series whose scan this is.
     """
     with clock("encode"):
+        refined = found.recipe.refine != NO_REFINEMENT
+        inside = found.preprocess.counts_inside
         verdict = trust.judge(
             best.metrics,
             prepared.noise_chi2,
             prepared.support_of(best),
-            refined=found.recipe.refine != NO_REFINEMENT,
+            refined=refined,
             valid_fraction=prepared.valid_fraction,
             evidence=_evidence(found, ensemble),
+            estimate=estimate(prepared, best, inside, ensemble, refined=refined),
         )
         alone = canonical = ambiguity.canonical(best.object, best.support)
         series = found.series
@@ -197,6 +201,7 @@ def _evidence(found: Report, ensemble: Ensemble | None) -> trust.Evidence:
         doubts=tuple(doubt for step in steps for doubt in step.doubts),
         starts=len(ensemble.members) if ensemble else 1,
         accepted=ensemble.accepted if ensemble else 1,
+        rivals=ensemble.rivals if ensemble else 0,
     )
 
 

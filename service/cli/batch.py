@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inphase.errors import CancelledError, InphaseError
-from service.cli.terminal import Stage, progress, stages
+from service.cli.terminal import Stage, progress, stages, trusted
 
 _LOOK_S: Final = 0.2  # how soon Ctrl-C is seen
 
@@ -125,7 +125,7 @@ def summary(ended: Sequence[Ended]) -> Table:
             scan.state,
             f"{final['chi2']:.3g}",
             str(final["support_voxels"]),
-            scan.document["trust"]["level"],
+            trusted(scan.document["trust"]["level"], scan.document["trust"].get("probability")),
             scan.document["start"]["kind"],
             _framed(series),
         )

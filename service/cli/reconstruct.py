@@ -16,7 +16,7 @@ from service.cli.configuration import configured
 from service.cli.files import reader
 from service.cli.reading import reads
 from service.cli.scans import scans_of
-from service.cli.terminal import FAILED, INTERRUPTED, err, out, print_json, progress, stages
+from service.cli.terminal import FAILED, INTERRUPTED, err, out, print_json, progress, stages, trusted
 
 _IN_FLIGHT: Final = 4  # scans that a service is given at a time
 
@@ -188,9 +188,10 @@ def _show(document: dict[str, Any], output: str) -> None:
     if ensemble := document.get("ensemble"):
         out.print(_agreement(ensemble), markup=False)
     trust = document["trust"]
-    out.print(
-        f"trust: {trust['level']}" + (f" ({'; '.join(trust['reasons'])})" if trust["reasons"] else ""), markup=False
-    )
+    said = trusted(trust["level"], trust.get("probability"))
+    out.print(f"trust: {said}" + (f" ({'; '.join(trust['reasons'])})" if trust["reasons"] else ""), markup=False)
+    if unknown := trust.get("probability_reason"):
+        out.print(unknown, markup=False)
     out.print("time: " + ", ".join(f"{stage} {ms / 1e3:.2f} s" for stage, ms in document["timings_ms"].items()))
     out.print(f"written: {output}", markup=False)
 

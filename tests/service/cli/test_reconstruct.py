@@ -27,6 +27,8 @@ def test_a_file_becomes_a_result(inphase, scan: Path, tmp_path: Path, refine: st
     assert result.document["recipe"]["refine"] == refine
     for word in ("chi2", "support", "oversampling", "trust", "start: network", "out.npz"):
         assert word in out
+    probability = result.document["trust"]["probability"]
+    assert f"trust: {result.document['trust']['level']} {probability:.0%}" in out
 
 
 def test_json_is_the_document_and_nothing_else(inphase, scan: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
