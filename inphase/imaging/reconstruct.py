@@ -33,6 +33,7 @@ def reconstruct(
     start: Start = "auto",
     starts: int = RULES.random_starts,
     seed: int = 0,
+    grid: str | int = "auto",
     models: "Path | Sessions | None" = None,
     device: str = "cpu",
     progress: "Callable[[Progress], None] | None" = None,
@@ -42,7 +43,7 @@ def reconstruct(
 
     scan: what `inphase.read` gives, or an array (rocking, row, column) of counts or moduli, as `domain` says;
         of a masked array the mask counts.
-    refine, model, preprocess, start, starts, seed: see `inphase.imaging.options.Options`.
+    refine, model, preprocess, start, starts, seed, grid: see `inphase.imaging.options.Options`.
     models: the folder of the networks, or sessions that stay loaded from
         call to call; by default the folder of the installation.
     device: of the refinement: cpu, cuda, cuda:1. progress: called with every evaluation of the running refinement.
@@ -51,7 +52,7 @@ def reconstruct(
     Raises TypeError for what is no such array, DataError for data that cannot be used, RecipeError, UnknownModelError,
     ModelError, and CancelledError.
     """
-    options = Options(model, Domain(domain), preprocess, refine, start, starts, seed)
+    options = Options(model, Domain(domain), preprocess, refine, start, starts, seed, str(grid))
     options.check()
     if not isinstance(scan, RawScan):
         scan = scan_of(scan)
