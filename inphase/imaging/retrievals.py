@@ -79,18 +79,21 @@ class Retrievals:
             if self._keep is not None:
                 self._keep(lambda: self._arrays(progress.checkpoint()))
 
-        def cancelled() -> bool:
-            return self._cancelled is not None and self._cancelled()
+        late = False
+
+        def stops() -> bool:
+            nonlocal late
+            late = time.monotonic() > deadline
+            return late or (self._cancelled is not None and self._cancelled())
 
         try:
             return retrieve(
-                problem, recipe, starts, device=self.device, progress=report,
-                cancelled=lambda: time.monotonic() > deadline or cancelled(), resume=resume,
-            )  # fmt: skip
+                problem, recipe, starts, device=self.device, progress=report, cancelled=stops, resume=resume
+            )
         except CancelledError as error:
-            if cancelled():
-                raise
-            raise OutOfTimeError(str(error)) from error
+            if late:
+                raise OutOfTimeError(str(error)) from error
+            raise
 
     def _arrays(self, checkpoint: Checkpoint) -> Arrays:
         """The retrievals that have ended, and the one at work."""

@@ -52,6 +52,8 @@ def finest(found: Cleaned, model: Placement, asked: Grid) -> Finest:
     """What to climb to from the model grid. Its voxels are whole parts of the model's bins, its window holds theirs."""
     if asked == "model":
         return Finest(None, "as requested")
+    if asked == "auto" and len(model.bins) < 3:
+        return Finest(None, "a single frame stays on the grid of the model unless another one is asked for")
     bins = (1,) * len(model.bins)
     if asked != "measured":
         bins = tuple(_bin(b, s) for b, s in zip(model.bins, found.sampled.sigma, strict=True))
@@ -95,7 +97,8 @@ def reach(pattern: Pattern, peak: tuple[int, ...], level: float) -> tuple[int, .
         known = np.count_nonzero(valid, axis=others).astype(np.float64)
         far = max(p, n - 1 - p)
         band = np.minimum(abs(np.arange(n) - p) * BANDS // (far + 1), BANDS - 1)
-        found.append(_last(np.bincount(band, counts, BANDS), level * np.bincount(band, known, BANDS), far))
+        sums, voxels = (np.bincount(band, weights, BANDS).astype(np.float64) for weights in (counts, known))
+        found.append(_last(sums, level * voxels, far))
     return tuple(found)
 
 

@@ -22,7 +22,7 @@ from inphase.retrieval.starts import Kind, Starts
 
 GROWTH: Final = 16  # times as many voxels from one level to the next, at most
 VOLUMES: Final = 8  # complex64 volumes that a level takes, at most
-COHERENT: Final = 0.9  # of a kernel's weight in its centre: beyond it finer voxels see coherent light
+COHERENT: Final = 0.25  # voxels, standard deviation: a narrower kernel is that of coherent light
 
 Shape = tuple[int, ...]
 
@@ -68,8 +68,9 @@ class Ladder:
         whole = self.problem
         part = tuple(slice((n - k) // 2, (n + k) // 2) for n, k in zip(whole.modulus.shape, shape, strict=True))
         free = None if whole.free is None else np.ascontiguousarray(whole.free[part])
-        modulus, mask = (np.ascontiguousarray(array[part]) for array in (whole.modulus, whole.mask))
-        return Problem(modulus, mask, free, whole.padding_bound)
+        return Problem(
+            np.ascontiguousarray(whole.modulus[part]), np.ascontiguousarray(whole.mask[part]), free, whole.padding_bound
+        )
 
     def start(
         self, obj: NDArray[np.complex64], support: NDArray[np.bool_], shape: Shape, kind: Kind = "network"
@@ -101,14 +102,15 @@ def width(kernel: NDArray[np.float32] | None, bins: Shape) -> float | None:
     """Standard deviation of a kernel of partial coherence, in voxels that are `bins` times finer; None where on those
     the light is as good as coherent.
     """
-    if kernel is None or float(kernel.max()) >= COHERENT:
+    if kernel is None:
         return None
     squares = 0.0
     for axis, (n, b) in enumerate(zip(kernel.shape, bins, strict=True)):
         profile = kernel.sum(axis=tuple(a for a in range(kernel.ndim) if a != axis), dtype=np.float64)
         # a bin smears its own width, which the finer voxels do not have
         squares += max(float(profile @ (np.arange(n) - n // 2) ** 2) * b * b - (b * b - 1) / 12, 0.0)
-    return math.sqrt(squares / kernel.ndim)
+    found = math.sqrt(squares / kernel.ndim)
+    return found if found >= COHERENT else None
 
 
 def recipe(*, last: bool, counts: bool, sigma: float | None) -> str:
@@ -121,7 +123,10 @@ def recipe(*, last: bool, counts: bool, sigma: float | None) -> str:
     if last and counts and sigma is None:
         steps += "+4*LBFGS(loss=poisson)"
     shrink = "SW(every=3,threshold=0.25,sigma=0.7)" if last else "SW(every=5,threshold=0.3,sigma=1.2..0.7)"
-    coherence = "" if sigma is None else f" | PC(start=0,hold=10,kernel=gauss,sigma={sigma:.2f})"
+    coherence = ""
+    if sigma is not None:
+        size = max(9, 2 * math.ceil(3 * sigma) + 1)
+        coherence = f" | PC(start=0,hold=10,kernel=gauss,size={size},sigma={sigma:.2f})"
     return f"{steps} | {shrink}{coherence}"
 
 

@@ -24,6 +24,13 @@ Model = Annotated[
     str | None, typer.Option(help="This network predicts the start; it is given as name or name@version.")
 ]
 Preprocess = Annotated[str, typer.Option(help="The pattern is cleaned by this preset: auto, modulus or none.")]
+Grid = Annotated[
+    str,
+    typer.Option(
+        help="The image becomes as fine as the network's grid (model), as what the measurement holds (auto), as the "
+        "whole measurement (measured), or as a grid of at most so many voxels along an axis."
+    ),
+]
 Refine = Annotated[
     str | None,
     typer.Option(
@@ -89,6 +96,7 @@ def reconstruct(
             help="The same seed draws the same free voxels and the same random starts, and gives the same result."
         ),
     ] = 0,
+    grid: Grid = "auto",
     *,
     reading: Reading,
     url: Annotated[
@@ -111,6 +119,7 @@ def reconstruct(
 
     chosen: dict[str, Any] = {
         "model": model, "domain": domain, "preprocess": preprocess, "refine": refine, "start": start, "seed": seed,
+        "grid": grid,
     }  # fmt: skip
     options = ImagingOptions(**chosen, **({} if starts is None else {"starts": starts})).imaging()
     options.check()  # what is mistyped is told before anything is read

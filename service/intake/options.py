@@ -4,10 +4,11 @@ and how to be answered.
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from inphase.imaging.options import CONVENTIONAL, FAST, Options, Start
 from inphase.pattern import Domain
+from inphase.preprocess.reach import RANGE
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
 from service.jobs.state import Priority
@@ -58,6 +59,16 @@ class ImagingOptions(BaseModel):
             "result.",
         ),
     ] = 0
+    grid: Annotated[
+        str,
+        BeforeValidator(lambda given: str(given) if type(given) is int else given),
+        Field(
+            pattern=r"^(model|auto|measured|[0-9]{1,4})$",
+            description=f"The image becomes as fine as the network's grid (model), as what the measurement holds "
+            f"(auto), as the whole measurement (measured), or as fine as a grid of at most so many voxels along an "
+            f"axis ({RANGE[0]} to {RANGE[1]}); each level is a revision.",
+        ),
+    ] = "auto"
 
     def imaging(self) -> Options:
         """The same for inphase.imaging."""

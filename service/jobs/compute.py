@@ -26,7 +26,7 @@ from service.jobs.limits import confine
 from service.jobs.settings import ComputeSettings
 from service.jobs.state import Progress
 from service.jobs.store import Arrays, Store
-from service.jobs.task import Planes, Refiner, Task, checkpoint_name, result_name
+from service.jobs.task import Planes, Refiner, Task, checkpoint_name, result_name, revision_name
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,13 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Revised:
+    """From the process: a result is in the store under this name, and a better one will follow."""
+
+    result: str
+
+
+@dataclass(frozen=True)
 class Succeeded:
     """From the process: the result is in the store; this is the job document."""
 
@@ -80,7 +87,7 @@ class Halted:
     """From the process: stopped because it was told to."""
 
 
-Message = Ready | Told | Succeeded | Failed | Halted
+Message = Ready | Told | Revised | Succeeded | Failed | Halted
 
 
 class Every:
@@ -109,9 +116,11 @@ class Attempt:
         assignment: Assignment,
         settings: ComputeSettings,
         tell: Callable[[Told], None],
+        revise: Callable[[Revised], None],
         halted: threading.Event,
     ) -> None:
-        self._assignment, self._settings, self._told, self._halted = assignment, settings, tell, halted
+        self._assignment, self._settings, self._halted = assignment, settings, halted
+        self._told, self._revised = tell, revise
         self._store = Store(settings.store)
         self._telling = Every(_PROGRESS_S)
         self._keeping = Every(settings.checkpoint_s, _CHECKPOINT_COST)
@@ -144,12 +153,19 @@ class Attempt:
             assignment.job_id, assignment.attempt, assignment.document, self._store, self._settings.device,
             progress=self._tell, cancelled=self._halted.is_set, checkpoint=self._keep,
             resume=newest_checkpoint(self._store, assignment.job_id, assignment.attempt),
+            revise=self._revise, time_limit_s=self._settings.time_limit_s,
         )  # fmt: skip
 
     def _tell(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
         if self._telling.due:
             self._told(Told(progress, preview() if preview is not None else ()))
             self._telling.rest()
+
+    def _revise(self, number: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        job_id, name = self._assignment.job_id, revision_name(number)
+        if not self._store.has(job_id, name):  # an earlier attempt came as far, and a revision never changes
+            self._store.write(job_id, name, arrays, durable=False)
+        self._revised(Revised(name))
 
     def _keep(self, make: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
         if not self._keeping.due or self._halted.is_set():
@@ -199,8 +215,8 @@ class Voice:
         self._news = news
         self._fresh.set()
 
-    def send(self, message: Ready | Succeeded | Failed | Halted) -> None:
-        """Returns when the message is on its way; no progress follows."""
+    def send(self, message: Ready | Revised | Succeeded | Failed | Halted) -> None:
+        """Returns when the message is on its way; progress that was not told yet is not told after it."""
         self._news = None
         with self._sending:
             self._pipe.send(message)
@@ -261,7 +277,7 @@ def main(module: str, descriptor: int) -> None:
     try:
         while True:
             assignment = desk.assignments.get()
-            voice.send(Attempt(assignment, settings, voice.tell, desk.halted).run(work))
+            voice.send(Attempt(assignment, settings, voice.tell, voice.send, desk.halted).run(work))
     except BrokenPipeError:
         os._exit(0)
 

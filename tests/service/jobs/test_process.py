@@ -162,7 +162,11 @@ def test_checkpoints_cost_at_most_a_twentieth(tmp_path: Path, monkeypatch: pytes
     from service.jobs.compute import Attempt
 
     made = Attempt(
-        assignment(tmp_path), ComputeSettings(tmp_path, "cpu", 1, None, 0.0), lambda _: None, threading.Event()
+        assignment(tmp_path),
+        ComputeSettings(tmp_path, "cpu", 1, None, 0.0),
+        lambda _: None,
+        lambda _: None,
+        threading.Event(),
     )
     writes = []
 
