@@ -85,7 +85,7 @@ def finest(found: Cleaned, model: Placement, asked: Grid) -> Finest:
 
 
 def reach(pattern: Pattern, peak: tuple[int, ...], level: float) -> tuple[int, ...]:
-    """Distance from the peak, in voxels along each axis, up to which there is more than noise.
+    """Along each axis, the distance from the peak below which every plane holds more than noise, in voxels.
 
     level: flat background in counts per voxel. A band without valid voxels, in a gap of the detector, is passed over.
     """

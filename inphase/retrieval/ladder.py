@@ -53,7 +53,7 @@ class Ladder:
         """The grids of the levels, in steps of one ratio along each axis; the last one is the finest."""
         last = self.problem.modulus.shape
         first = tuple(min(n * b, size) for n, b, size in zip(self.way.shape_out, self.way.bins, last, strict=True))
-        count = max(1, math.ceil(math.log(math.prod(last) / math.prod(self.way.shape_out)) / math.log(GROWTH)))
+        count = max(1, math.ceil(math.log(math.prod(last) / math.prod(first)) / math.log(GROWTH)))
         return tuple(
             tuple(2 * round(a * (z / a) ** (k / count) / 2) for a, z in zip(first, last, strict=True))
             for k in range(1, count + 1)
