@@ -124,7 +124,7 @@ def test_a_level_that_predicts_hidden_voxels_worse_is_not_kept(
 
 
 def test_the_time_is_bounded(sessions: Sessions, curve: NDArray[np.uint32]) -> None:
-    """A level for which there is no time is given up, and the image before is the answer; to cancel is another thing."""
+    """A level for which there is no time is given up, and the image before is the answer; a cancelled one has none."""
     found = climbed(sessions, curve, seconds=0.0).last
     assert found.report.grid is not None
     assert "0 s are over" in found.report.grid.stopped
@@ -145,7 +145,7 @@ def test_what_the_memory_does_not_hold_is_reduced_or_refused(
     assert ladder.needed_bytes(found.object.shape) <= room
     assert found.object.shape[0] > 64
     assert "refined on the central" in found.report.grid.stopped
-    with pytest.raises(DataError, match="GiB are free.*grid=auto"):
+    with pytest.raises(DataError, match=r"GiB are free.*grid=auto"):
         climbed(sessions, curve, "measured")
 
 
