@@ -183,6 +183,24 @@ def test_checkpoints_cost_at_most_a_twentieth(tmp_path: Path, monkeypatch: pytes
     assert 1 <= len(writes) <= 4  # one in 0.4 s
 
 
+def test_a_revision_lies_in_the_store_before_it_is_told_and_never_changes(tmp_path: Path) -> None:
+    """The worker hears its name; another attempt that comes as far again leaves what is there."""
+    from service.jobs.compute import Attempt, Revised
+
+    job, store, told = assignment(tmp_path), Store(tmp_path), list[tuple[Revised, bool]]()
+    made = Attempt(
+        job,
+        ComputeSettings(tmp_path, "cpu", 1, None, 0.0),
+        lambda _: None,
+        lambda revised: told.append((revised, store.has(job.job_id, revised.result))),
+        threading.Event(),
+    )
+    for value in (1.0, 2.0):
+        made._revise(1, {"object": np.array(value)})
+    assert told == [(Revised("level-1"), True)] * 2
+    assert store.read(job.job_id, "level-1")["object"] == 1.0
+
+
 def test_without_the_worker_there_is_no_process(settings: ComputeSettings) -> None:
     """When the worker's end of the pipe closes, a process in mid-computation ends."""
     compute = started(settings)
