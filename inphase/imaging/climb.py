@@ -136,7 +136,7 @@ def _described(bottom: PreparedPattern, found: Report, problem: Problem) -> tupl
     offset = tuple(
         o + (n - k) // 2 * b for o, n, k, b in zip(whole.offset, whole.shape, shape, whole.binning, strict=True)
     )
-    fraction = np.count_nonzero(valid) / np.count_nonzero(problem.mask != MaskState.PADDING)
+    fraction = float(np.count_nonzero(valid) / np.count_nonzero(problem.mask != MaskState.PADDING))
     noise = noise_chi2(problem.modulus**2, problem.mask) if bottom.domain is Domain.COUNTS else None
     prepared = replace(
         bottom,

@@ -58,15 +58,17 @@ def finest(found: Cleaned, model: Placement, asked: Grid) -> Finest:
     if asked != "measured":
         bins = tuple(_bin(b, s) for b, s in zip(model.bins, found.sampled.sigma, strict=True))
     corner = _corner(found, model, bins)
-    ends = tuple(
-        max(-(-at // b), -(-(size - at) // b)) for at, size, b in zip(corner, found.pattern.shape, bins, strict=True)
-    )
+    sizes = found.pattern.shape
     own = tuple(n * b // its for n, b, its in zip(model.shape_out, model.bins, bins, strict=True))
     if asked == "measured":
-        halves, told = ends, "the whole measurement, as requested"
+        halves = tuple(max(at, size - at) for at, size in zip(corner, sizes, strict=True))
+        told = "the whole measurement, as requested"
     else:
         counts = reach(found.pattern, tuple(c + b // 2 for c, b in zip(corner, bins, strict=True)), found.level)
-        halves = tuple(min(_stepped(-(-r // b)), end) for r, b, end in zip(counts, bins, ends, strict=True))
+        # as wide as the measurement, wherever the peak lies: scans whose peaks drift come to one grid
+        halves = tuple(
+            min(_stepped(-(-r // b)), -(-size // (2 * b))) for r, b, size in zip(counts, bins, sizes, strict=True)
+        )
         told = f"counts stand above noise up to {_text(counts)} voxels from the peak"
         if isinstance(asked, int):
             halves = tuple(min(half, asked // 2) for half in halves)
@@ -79,7 +81,7 @@ def finest(found: Cleaned, model: Placement, asked: Grid) -> Finest:
     centre = tuple(c + (b - 1) // 2 for c, b in zip(corner, bins, strict=True))
     share = tuple(
         max(0, min(s + n * b, size) - max(s, 0)) / (n * b)
-        for s, n, b, size in zip(start, sides, bins, found.pattern.shape, strict=True)
+        for s, n, b, size in zip(start, sides, bins, sizes, strict=True)
     )
     return Finest(Window(start, bins, sides, centre, share), told)
 

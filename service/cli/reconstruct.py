@@ -164,6 +164,9 @@ def _show(document: dict[str, Any], output: str) -> None:
         out.print(f"Poisson noise alone leaves chi2 {metrics['noise_chi2']:.2g}")
     after = " ".join(f"{sigma:.2f}" for sigma in document["oversampling"]["after"])
     out.print(f"oversampling {after} after binning by {document['preprocess']['binning']}", markup=False)
+    if grid := document.get("grid"):
+        told = "; ".join(filter(None, (grid["why"], grid["stopped"])))
+        out.print(f"grid: {' x '.join(str(n) for n in document['preprocess']['shape'])} ({told})", markup=False)
     out.print(f"start: {document['start']['kind']} ({document['start']['why']})", markup=False)
     if ensemble := document.get("ensemble"):
         out.print(_agreement(ensemble), markup=False)

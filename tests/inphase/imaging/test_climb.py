@@ -81,6 +81,7 @@ def test_the_finer_image_is_nearer_to_the_crystal(sessions: Sessions, curve: NDA
     assert level.free_llk < level.start_free_llk
     assert report.metrics.final is not None
     assert report.metrics.final.chi2 == level.chi2
+    assert type(report).from_json(report.to_json()) == report
     assert report.trust is not None
     assert report.trust.level == "high"
     assert first.report.preprocess.voxel_size_m is not None
