@@ -65,7 +65,8 @@ def climb(
     assert ladder is not None
     assert grid is not None
     bottom, deadline = image.prepared, time.monotonic() + seconds
-    ladder, stopped = _that_fits(ladder, grid, retrievals.device)
+    coherent = ladders.width(image.best.kernel, ladder.way.bins) is None
+    ladder, stopped = _that_fits(ladder, grid, retrievals.device, coherent)
     levels: list[report.Level] = []
     for number, shape in enumerate(ladder.shapes, 1):
         if revised is not None:
@@ -165,18 +166,16 @@ def _described(bottom: PreparedPattern, found: Report, problem: Problem) -> tupl
     )
 
 
-def _that_fits(ladder: Ladder, grid: report.Grid, device: str) -> tuple[Ladder, str]:
+def _that_fits(ladder: Ladder, grid: report.Grid, device: str, coherent: bool) -> tuple[Ladder, str]:
     """The ladder, or with grid=auto the part of it that the memory holds, and what was left out. Raises DataError."""
     shape, room = ladder.problem.modulus.shape, free_bytes(device)
-    if ladders.needed_bytes(shape) <= room:
+    needed = ladders.needed_bytes(shape, coherent=coherent)
+    if needed <= room:
         return ladder, ""
-    told = (
-        f"a grid of {_text(shape)} voxels takes up to {ladders.needed_bytes(shape) / 2**30:.1f} GiB, "
-        f"and {room / 2**30:.1f} GiB are free"
-    )
+    told = f"a grid of {_text(shape)} voxels takes up to {needed / 2**30:.1f} GiB, and {room / 2**30:.1f} GiB are free"
     if grid.requested != "auto":
         raise DataError(f"{told}: ask for grid=auto or for fewer voxels, or give the worker more memory")
-    fits = next((part for part in ladders.parts(shape) if ladders.needed_bytes(part) <= room), None)
+    fits = next((part for part in ladders.parts(shape) if ladders.needed_bytes(part, coherent=coherent) <= room), None)
     if fits is None:
         raise DataError(f"{told}: no part of it fits")
     return ladder.reduced(fits), f"{told}: refined on the central {_text(fits)}"

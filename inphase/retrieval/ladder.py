@@ -22,6 +22,7 @@ from inphase.retrieval.starts import Kind, Starts
 
 GROWTH: Final = 16  # times as many voxels from one level to the next, at most
 VOLUMES: Final = 8  # complex64 volumes that a level takes, at most
+BLURRED: Final = 11  # the same with a kernel of partial coherence
 COHERENT: Final = 0.25  # voxels, standard deviation: a narrower kernel is that of coherent light
 
 Shape = tuple[int, ...]
@@ -93,9 +94,9 @@ class Ladder:
         return Placement(onto, tuple((n - k) // 2 for n, k in zip(onto, shape, strict=True)), (1,) * len(onto), shape)
 
 
-def needed_bytes(shape: Shape) -> int:
-    """The most memory that a level takes."""
-    return VOLUMES * np.dtype(np.complex64).itemsize * math.prod(shape)
+def needed_bytes(shape: Shape, *, coherent: bool = True) -> int:
+    """The most memory that a level takes beside the measurement."""
+    return (VOLUMES if coherent else BLURRED) * np.dtype(np.complex64).itemsize * math.prod(shape)
 
 
 def width(kernel: NDArray[np.float32] | None, bins: Shape) -> float | None:
