@@ -111,7 +111,7 @@ def test_a_level_that_predicts_hidden_voxels_worse_is_not_kept(
     sessions: Sessions, curve: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With grid=auto the ladder stops and the image before is the answer; a grid that was asked for is given."""
-    monkeypatch.setattr(ladder, "recipe", lambda **_: "30*AER | SW(every=5,threshold=0.01,sigma=0.5)")
+    monkeypatch.setattr(ladder, "recipe", lambda **_: "5*ER | SW(every=1,threshold=0.9,sigma=3)")
     auto = climbed(sessions, curve).last
     assert auto.report.grid is not None
     (level,) = auto.report.grid.levels

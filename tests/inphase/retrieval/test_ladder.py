@@ -157,7 +157,7 @@ def test_the_last_level_ends_on_the_poisson_likelihood_of_coherent_counts():
 
 
 def test_memory_is_known_before_and_smaller_parts_keep_the_proportions():
-    """Eight volumes of 8 bytes a voxel, eleven with a kernel of partial coherence; parts shrink to nothing in even sides."""
+    """Eight volumes of 8 bytes a voxel, eleven with partial coherence; parts shrink to nothing in even sides."""
     assert needed_bytes((252, 420, 392)) == 64 * 252 * 420 * 392
     assert needed_bytes((252, 420, 392), coherent=False) == 88 * 252 * 420 * 392
     found = list(parts((252, 420, 392)))
