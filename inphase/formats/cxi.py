@@ -16,7 +16,7 @@ from inphase.formats import detector, hdf5
 from inphase.formats.atomic import replacing
 from inphase.formats.pieces import Found, Loaded
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import Limits, RawScan, Request, geometry_of, masked, of_scan, three_state
+from inphase.formats.scan import FileReading, Limits, RawScan, geometry_of, masked, of_scan, three_state
 from inphase.formats.tree import Tree, opened, type_of
 from inphase.geometry import PHASE_SIGN
 from inphase.pattern import MaskState
@@ -43,7 +43,7 @@ _METRICS: Final = {
 PADDING: Final = 0x01000000  # of ours, among the bits that the standard leaves free: outside the measured range
 
 
-def read(request: Request) -> RawScan:
+def read(request: FileReading) -> RawScan:
     """Reads the raw scan at entry_1/instrument_1/detector_1, or the dataset that is named,
     else the rocking curve as in HDF5.
 

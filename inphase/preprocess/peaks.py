@@ -35,8 +35,8 @@ RUINOUS = 0.15
 
 @dataclass(frozen=True)
 class SecondPeak:
-    """voxel: of the measured array, its brightest. share: of the light of both peaks. distance:
-    from the Bragg peak in fringes.
+    """voxel: of the measured array, its brightest. share: of the light of both peaks.
+    distance: from the Bragg peak in fringes.
     """
 
     voxel: Voxel
@@ -109,8 +109,8 @@ def second(pattern: Pattern, peak: Voxel, sigma: tuple[float, ...], background: 
 
 
 def report(found: SecondPeak | None, peak: Voxel, window: Window, origin: Voxel) -> StepReport:
-    """The step, with what it means for the result in `window`. peak: the Bragg peak's voxel. origin:
-    of the pattern in its file.
+    """The step, with what it means for the result in `window`. peak: the Bragg peak's voxel.
+    origin: of the pattern in its file.
     """
     if found is None:
         return StepReport("second_peak", {"share": 0.0})
