@@ -28,8 +28,8 @@ from inphase.preprocess.placement import Placement
 from training.evaluate.machine import header
 from training.evaluate.tables import number, table
 
-FULL = (252, 420, 392)
-BOX = (128, 176, 180)  # around the crystal of S11, in which it is compared
+WHOLE, BINNED = (252, 420, 392), (252, 210, 200)  # grids of S11: as measured, and the detector binned by 2
+BOX = (128, 176, 180)  # around the crystal, in which it is compared
 CURVE = (128, 256, 256)
 INSIDE = 0.1  # of the largest amplitude: the crystal
 
@@ -103,26 +103,28 @@ def rows(title: str, result: Reconstruction, found: Agreement, cost: Cost) -> li
 HEADINGS = ["", "grid", "correlation", "phase error", "chi2", "free llk", "support", "wall s", "CPU s", "peak GiB"]
 
 
-def crystal_of_s11(data: Path) -> tuple[NDArray[np.uint32], NDArray[np.complex64]]:
-    """Poisson counts of the published object on 252 x 420 x 392 voxels, and the object within BOX."""
-    with h5py.File(data / "id01_s11" / "S11_modes_252_420_392_prebinning_1_1_1.h5") as file:
+def crystal_of_s11(data: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.uint32], NDArray[np.complex64]]:
+    """Poisson counts of the published object of this grid, and the object within BOX."""
+    (path,) = (data / "id01_s11").glob(f"S11_modes_{'_'.join(str(n) for n in shape)}_*.h5")
+    with h5py.File(path) as file:
         obj = file["entry_1/image_1/data"][0]
-    whole = np.zeros(FULL, np.complex64)
-    whole[middle(FULL, obj.shape)] = obj
-    truth = whole[middle(FULL, BOX)].copy()
+    whole = np.zeros(shape, np.complex64)
+    whole[middle(shape, obj.shape)] = obj
+    truth = whole[middle(shape, BOX)].copy()
     rate = np.abs(fourier.forward(whole)) ** 2
     return np.random.default_rng(0).poisson(rate).astype(np.uint32), truth
 
 
 @commands.command()
-def s11(data: Path = ROOT.parent / "shared" / "data", grids: str = "model,auto") -> None:
+def s11(data: Path = ROOT.parent / "shared" / "data", grids: str = "model,auto", binned: bool = False) -> None:
     """The known object of a real crystal."""
-    counts, truth = crystal_of_s11(data)
+    shape = BINNED if binned else WHOLE
+    counts, truth = crystal_of_s11(data, shape)
     warm(counts)
     found = []
     for grid in grids.split(","):
         result, cost = timed(lambda grid=grid: inphase.reconstruct(counts, grid=grid))  # type: ignore[misc]
-        found.append(rows(grid, result, agreement(result, truth, FULL, BOX), cost))
+        found.append(rows(grid, result, agreement(result, truth, shape, BOX), cost))
         print(*table(HEADINGS, found), levels(result), sep="\n", flush=True)
     print(header())
 
