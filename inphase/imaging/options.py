@@ -71,7 +71,8 @@ class Options:
         if self.starts < 1:
             raise DataError(f"starts is {self.starts}: a retrieval needs at least one start")
         recipe = self.recipe()
-        if recipe is None and self.finest != "model":
+        grid = self.finest
+        if recipe is None and grid != "model":
             raise RecipeError(
                 f"refine=none answers with the network's image on its own grid, not with grid={self.grid}"
             )
