@@ -68,9 +68,10 @@ def climb(
     coherent = ladders.width(image.best.kernel, ladder.way.bins) is None
     ladder, stopped = _that_fits(ladder, grid, retrievals.device, coherent)
     levels: list[report.Level] = []
-    for number, shape in enumerate(ladder.shapes, 1):
+    for number, shape in enumerate(ladder.shapes if ladder else (), 1):
         if revised is not None:
             revised(judge(image.prepared, _told(image.report, levels, ""), image.best, clock, ensemble))
+        assert ladder is not None
         last = number == len(ladder.shapes)
         try:
             with clock("refine"):
@@ -166,8 +167,11 @@ def _described(bottom: PreparedPattern, found: Report, problem: Problem) -> tupl
     )
 
 
-def _that_fits(ladder: Ladder, grid: report.Grid, device: str, coherent: bool) -> tuple[Ladder, str]:
-    """The ladder, or with grid=auto the part of it that the memory holds, and what was left out. Raises DataError."""
+def _that_fits(ladder: Ladder, grid: report.Grid, device: str, coherent: bool) -> tuple[Ladder | None, str]:
+    """The ladder, or with grid=auto the part that the memory holds, and what was left out; None where that is all.
+
+    Raises DataError.
+    """
     shape, room = ladder.problem.modulus.shape, free_bytes(device)
     needed = ladders.needed_bytes(shape, coherent=coherent)
     if needed <= room:
@@ -175,9 +179,9 @@ def _that_fits(ladder: Ladder, grid: report.Grid, device: str, coherent: bool) -
     told = f"a grid of {_text(shape)} voxels takes up to {needed / 2**30:.1f} GiB, and {room / 2**30:.1f} GiB are free"
     if grid.requested != "auto":
         raise DataError(f"{told}: ask for grid=auto or for fewer voxels, or give the worker more memory")
-    fits = next((part for part in ladders.parts(shape) if ladders.needed_bytes(part, coherent=coherent) <= room), None)
+    fits = next((part for part in ladder.parts() if ladders.needed_bytes(part, coherent=coherent) <= room), None)
     if fits is None:
-        raise DataError(f"{told}: no part of it fits")
+        return None, f"{told}: the image stays on the grid of the model"
     return ladder.reduced(fits), f"{told}: refined on the central {_text(fits)}"
 
 

@@ -50,15 +50,27 @@ class Ladder:
         return cls(Problem(finest.pattern.modulus, finest.pattern.mask, hidden, finest.padding_bound), way)
 
     @property
+    def first(self) -> Shape:
+        """The model's window in voxels of the finest grid."""
+        last = self.problem.modulus.shape
+        return tuple(min(n * b, size) for n, b, size in zip(self.way.shape_out, self.way.bins, last, strict=True))
+
+    @property
     def shapes(self) -> tuple[Shape, ...]:
         """The grids of the levels, in steps of one ratio along each axis; the last one is the finest."""
-        last = self.problem.modulus.shape
-        first = tuple(min(n * b, size) for n, b, size in zip(self.way.shape_out, self.way.bins, last, strict=True))
+        first, last = self.first, self.problem.modulus.shape
         count = max(1, math.ceil(math.log(math.prod(last) / math.prod(first)) / math.log(GROWTH)))
         return tuple(
             tuple(2 * round(a * (z / a) ** (k / count) / 2) for a, z in zip(first, last, strict=True))
             for k in range(1, count + 1)
         )
+
+    def parts(self) -> Iterator[Shape]:
+        """Ever smaller grids of even sides, from the finest down to the model's window, which is none of them."""
+        for share in range(32, 0, -1):
+            yield tuple(
+                a + 2 * round(share * (z - a) / 64) for a, z in zip(self.first, self.problem.modulus.shape, strict=True)
+            )
 
     def reduced(self, shape: Shape) -> "Ladder":
         """The same up to a central part of the finest grid."""
@@ -129,9 +141,3 @@ def recipe(*, last: bool, counts: bool, sigma: float | None) -> str:
         size = max(9, 2 * math.ceil(3 * sigma) + 1)
         coherence = f" | PC(start=0,hold=10,kernel=gauss,size={size},sigma={sigma:.2f})"
     return f"{steps} | {shrink}{coherence}"
-
-
-def parts(shape: Shape) -> Iterator[Shape]:
-    """Ever smaller grids of the same proportions, of even sides, down from `shape`."""
-    for scale in np.arange(1.0, 0.0, -1 / 32):
-        yield tuple(max(2, 2 * round(scale * n / 2)) for n in shape)

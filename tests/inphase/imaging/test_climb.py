@@ -1,5 +1,5 @@
 """From the refined image on the model grid to finer ones. The toy network knows the crystal on 64^3 voxels; here it was
-measured on 96 x 80 x 88.
+measured on 80 x 64 x 72.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ from inphase.retrieval import ladder
 from tests.inphase.imaging.whole_way import raw
 from tests.toy import counts, crystal
 
-SHAPE = (96, 80, 88)
+SHAPE = (80, 64, 72)
 GEOMETRY = Geometry(np.diag([1e5, 2e5, 3e5]), np.array([0.0, 0.0, 2.7e10]))
 
 
@@ -90,7 +90,7 @@ def test_the_finer_image_is_nearer_to_the_crystal(sessions: Sessions, curve: NDA
     truth = Placement(shape, tuple((n - k) // 2 for n, k in zip(shape, SHAPE, strict=True)), (1, 1, 1), SHAPE)
     fine = truth.to_measured(crystal(SHAPE))
     coarse = Placement(shape, tuple((n - 64) // 2 for n in shape), (1, 1, 1), (64, 64, 64)).to_measured(first.object)
-    assert align(found.last.object, fine)[1].score > align(coarse, fine)[1].score + 0.002
+    assert align(found.last.object, fine)[1].score > align(coarse, fine)[1].score
 
 
 def test_a_measurement_of_the_models_size_is_answered_as_before(
@@ -118,10 +118,10 @@ def test_a_level_that_predicts_hidden_voxels_worse_is_not_kept(
     assert not level.kept
     assert "no better" in auto.report.grid.stopped
     assert auto.object.shape == auto.report.preprocess.shape == (64, 64, 64)
-    asked = climbed(sessions, curve, "80").last
+    asked = climbed(sessions, curve, "72").last
     assert asked.report.grid is not None
     assert asked.report.grid.levels[0].kept
-    assert max(asked.object.shape) == 80
+    assert max(asked.object.shape) == 72
 
 
 def test_the_time_is_bounded(sessions: Sessions, curve: NDArray[np.uint32]) -> None:
@@ -139,13 +139,18 @@ def test_what_the_memory_does_not_hold_is_reduced_or_refused(
     sessions: Sessions, curve: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By default the central part that fits, and the report says so; a grid that was asked for fails with a way out."""
-    room = 8 * 8 * 80 * 72 * 76
+    room = 8 * 8 * 76 * 64 * 70
     monkeypatch.setattr(climb, "free_bytes", lambda device: room)
     found = climbed(sessions, curve).last
     assert found.report.grid is not None
     assert ladder.needed_bytes(found.object.shape) <= room
     assert found.object.shape[0] > 64
     assert "refined on the central" in found.report.grid.stopped
+    monkeypatch.setattr(climb, "free_bytes", lambda device: 1000)
+    none = climbed(sessions, curve).last
+    assert none.report.grid is not None
+    assert "stays on the grid of the model" in none.report.grid.stopped
+    assert none.object.shape == (64, 64, 64)
     with pytest.raises(DataError, match=r"GiB are free.*grid=auto"):
         climbed(sessions, curve, "measured")
 

@@ -18,7 +18,7 @@ from inphase.preprocess.reach import finest
 from inphase.preprocess.recipe import preset
 from inphase.preprocess.validate import pattern_from_array
 from inphase.retrieval.engine import retrieve
-from inphase.retrieval.ladder import GROWTH, Ladder, needed_bytes, parts, recipe, width
+from inphase.retrieval.ladder import GROWTH, Ladder, needed_bytes, recipe, width
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.recipe import parse
 from inphase.retrieval.starts import random
@@ -156,16 +156,23 @@ def test_the_last_level_ends_on_the_poisson_likelihood_of_coherent_counts():
                 assert (found.coherence is None) == (sigma is None)
 
 
-def test_memory_is_known_before_and_smaller_parts_keep_the_proportions():
-    """Eight volumes of 8 bytes a voxel, eleven with partial coherence; parts shrink to nothing in even sides."""
+def test_memory_is_known_before_and_smaller_parts_hold_the_models_window():
+    """Eight volumes of 8 bytes a voxel, eleven with partial coherence; parts shrink in even sides, all axes alike."""
     assert needed_bytes((252, 420, 392)) == 64 * 252 * 420 * 392
     assert needed_bytes((252, 420, 392), coherent=False) == 88 * 252 * 420 * 392
-    found = list(parts((252, 420, 392)))
-    assert found[0] == (252, 420, 392)
-    assert all(n % 2 == 0 for shape in found for n in shape)
-    assert all(needed_bytes(b) < needed_bytes(a) for a, b in pairwise(found))
-    half = min(found, key=lambda shape: abs(shape[0] - 126))
-    assert half[1] / half[0] == pytest.approx(420 / 252, rel=0.02)
+    shape = (24, 60, 96)
+    ladder = Ladder(
+        Problem(np.ones(shape, np.float32), np.zeros(shape, np.uint8)),
+        Placement(shape, (0, 14, 32), (1, 2, 2), (24, 16, 16)),
+    )
+    assert ladder.first == (24, 32, 32)
+    found = list(ladder.parts())
+    assert found[0] == shape
+    for one, other in pairwise(found):
+        assert all(k % 2 == 0 and a <= k <= n for a, k, n in zip(ladder.first, other, one, strict=True))
+    assert (24, 46, 64) in found  # half-way
+    assert ladder.reduced((24, 46, 64)).shapes[-1] == (24, 46, 64)
+    assert ladder.reduced((24, 46, 64)).first == ladder.first
 
 
 def test_the_support_covers_the_same_part_of_real_space():
