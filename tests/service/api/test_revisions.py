@@ -113,7 +113,7 @@ async def test_every_finer_grid_is_a_revision(client: httpx.AsyncClient) -> None
     """The network's image, the refined one of the same grid, that of the measurement: each with its own voxels, tag
     and document. The document of the job is that of the last.
     """
-    curve = counts(3e6, shape=(96, 80, 88))
+    curve = counts(3e6, shape=(80, 64, 72))
     job_id = (await submit(client, curve, refine="10*ER")).json()["id"]
     await work(client, job_id)
     where = f"/v1/jobs/{job_id}"
@@ -136,12 +136,6 @@ async def test_every_finer_grid_is_a_revision(client: httpx.AsyncClient) -> None
         check(await client.get(f"{where}/result/strain", params=query), 404, why)
     assert shapes == [(64, 64, 64), (64, 64, 64), tuple(level["shape"])]
     assert len(tags) == 3
-    alone = (await submit(client, curve, refine="10*ER", grid="model", reuse=False)).json()["id"]
-    await work(client, alone)
-    same = arrays_of(await client.get(f"/v1/jobs/{alone}/result"))
-    second = arrays_of(await client.get(f"{where}/result", params={"revision": 2}))
-    for name, array in same.items():
-        np.testing.assert_array_equal(array, second[name], err_msg=name)
 
 
 async def test_a_grid_is_a_word_or_a_number(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
