@@ -82,6 +82,8 @@ class Support:
         if voxels == 0:
             return cls(0.0, 0.0, ())
         support = np.roll(support, to_centre(support.astype(np.float32)), axis=tuple(range(support.ndim)))
+        shape = support.shape
+        support = support[_box(support)]  # most of a large grid is empty
         labels, parts = ndimage.label(support, ndimage.generate_binary_structure(support.ndim, support.ndim))
         sizes = np.bincount(labels.ravel(), minlength=parts + 1)[1:]
         crystal = labels == 1 + sizes.argmax()
@@ -91,8 +93,8 @@ class Support:
                 np.ptp(np.flatnonzero(crystal.any(axis=_others(axis, support.ndim)))) + 1
                 for axis in range(support.ndim)
             ]
-            extents = tuple(float(s * o / n) for s, o, n in zip(spans, oversampling, support.shape, strict=True))
-        return cls(voxels / float(np.prod([n / 2 for n in support.shape])), int(sizes.max()) / voxels, extents)
+            extents = tuple(float(s * o / n) for s, o, n in zip(spans, oversampling, shape, strict=True))
+        return cls(voxels / float(np.prod([n / 2 for n in shape])), int(sizes.max()) / voxels, extents)
 
     def faults(self, rules: Rules = RULES) -> list[str]:
         """What is not sane about it; empty if nothing."""
@@ -273,6 +275,12 @@ def _excess(chi2: float, noise: float | None, floor: float, factor: float) -> li
             "are not masked, and take more starts (start=mixed)",
         )
     ]
+
+
+def _box(support: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Around all of a support that is not empty."""
+    lines = [np.flatnonzero(support.any(axis=_others(axis, support.ndim))) for axis in range(support.ndim)]
+    return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
 
 
 def _others(axis: int, ndim: int) -> tuple[int, ...]:

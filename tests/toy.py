@@ -16,17 +16,22 @@ GRID = (64, 64, 64)
 BOX = (32, 32, 32)
 
 
-def crystal() -> NDArray[np.complex64]:
-    """A faceted crystal without a centre of symmetry, 22 voxels across in 64, with a smooth phase."""
-    z, y, x = np.mgrid[tuple(slice(-(n // 2), n // 2) for n in GRID)].astype(np.float32)
+def crystal(shape: tuple[int, ...] = GRID) -> NDArray[np.complex64]:
+    """A faceted crystal without a centre of symmetry, 22 voxels across in 64, with a smooth phase.
+
+    shape: of the grid; more voxels are smaller ones.
+    """
+    z, y, x = np.mgrid[tuple(slice(-(n // 2), n // 2) for n in shape)].astype(np.float32) * (
+        np.array(GRID, np.float32) / np.array(shape, np.float32)
+    ).reshape(3, 1, 1, 1)
     inside = (abs(z) < 11) & (abs(y) < 10) & (abs(x) < 11) & (z + y + x < 16) & (x - y < 15)
     obj: NDArray[np.complex64] = np.where(inside, np.exp(0.5j * np.sin((z + 0.5 * x) / 8)), 0).astype(np.complex64)
     return obj
 
 
-def counts(photons: float = 3e6, seed: int = 1) -> NDArray[np.uint32]:
-    """The crystal's rocking curve: Poisson counts, peak at N // 2."""
-    intensity = np.abs(fourier.forward(crystal())).astype(np.float64) ** 2
+def counts(photons: float = 3e6, seed: int = 1, shape: tuple[int, ...] = GRID) -> NDArray[np.uint32]:
+    """The crystal's rocking curve: Poisson counts, peak at N // 2. shape: a larger one reaches further out."""
+    intensity = np.abs(fourier.forward(crystal(shape))).astype(np.float64) ** 2
     found: NDArray[np.uint32] = (
         np.random.default_rng(seed).poisson(intensity * (photons / intensity.sum())).astype(np.uint32)
     )

@@ -34,6 +34,7 @@ def reconstruct(
     starts: int = RULES.random_starts,
     seed: int = 0,
     slice: Slice = "none",
+    grid: str | int = "auto",
     models: "Path | Sessions | None" = None,
     device: str = "cpu",
     progress: "Callable[[Progress], None] | None" = None,
@@ -43,7 +44,7 @@ def reconstruct(
 
     scan: what `inphase.read` gives, or an array (rocking, row, column) of counts or moduli, as `domain` says;
         of a masked array the mask counts.
-    refine, model, preprocess, start, starts, seed, slice: see `inphase.imaging.options.Options`.
+    refine, model, preprocess, start, starts, seed, slice, grid: see `inphase.imaging.options.Options`.
     models: the folder of the networks, or sessions that stay loaded from
         call to call; by default the folder of the installation.
     device: of the refinement: cpu, cuda, cuda:1. progress: called with every evaluation of the running refinement.
@@ -52,7 +53,7 @@ def reconstruct(
     Raises TypeError for what is no such array, DataError for data that cannot be used, RecipeError, UnknownModelError,
     ModelError, and CancelledError.
     """
-    options = Options(model, Domain(domain), preprocess, refine, start, starts, seed, slice)
+    options = Options(model, Domain(domain), preprocess, refine, start, starts, seed, slice, str(grid))
     options.check()
     if not isinstance(scan, RawScan):
         scan = scan_of(scan)

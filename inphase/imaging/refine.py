@@ -6,6 +6,7 @@ from dataclasses import replace
 from inphase.errors import DataError
 from inphase.imaging import report
 from inphase.imaging.candidates import retrieved
+from inphase.imaging.climb import SECONDS, Image, Revised, climb
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import CONVENTIONAL
 from inphase.imaging.prepared import PreparedPattern
@@ -25,11 +26,14 @@ def refine(
     *,
     retrievals: Retrievals | None = None,
     frame: CommonFrame | None = None,
+    revised: Revised | None = None,
+    seconds: float = SECONDS,
 ) -> Reconstruction:
-    """Refine from the start that the report names, escalate where the result is not sane (start=auto), judge.
+    """Refine from the start that the report names, escalate where the result is not sane (start=auto), go on to the
+    finest grid that the measurement is worth, judge.
 
-    retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. Raises
-    CancelledError, and DataError where the iterations diverge.
+    retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. revised, seconds:
+    see `inphase.imaging.climb`. Raises CancelledError, and DataError where the iterations diverge.
     """
     retrievals = retrievals or Retrievals()
 
@@ -57,7 +61,12 @@ def refine(
     best = candidates[ensemble.best if ensemble else 0]
     found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
     found = replace(_with_recipe_used(found, best), resumed_from=retrievals.resumed_from)
-    return judge(prepared, found, best, clock, ensemble, frame)
+    if prepared.ladder is None:
+        return judge(prepared, found, best, clock, ensemble, frame)
+    return climb(
+        Image(prepared, found, best), clock, retrievals=retrievals, ensemble=ensemble, frame=frame, revised=revised,
+        seconds=seconds,
+    )  # fmt: skip
 
 
 def _random(prepared: PreparedPattern, start: report.Beginning) -> Starts:

@@ -303,11 +303,48 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A refinement on a finer grid than the one before (`inphase.imaging.climb`).
+
+    start_free_llk: free log-likelihood here of the image of the grid before. kept: whether this one is better, or was
+    asked for. seconds: what it took.
+    """
+
+    shape: tuple[int, ...]
+    recipe: str
+    chi2: float
+    start_free_llk: float | None
+    free_llk: float | None
+    support_voxels: int
+    kept: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How fine the result may become, and how fine it has.
+
+    requested: model, auto, measured, or the most voxels along an axis. why: what the measurement holds.
+    finest: how it comes onto the finest grid, None where that is the model's. oversampling: there. counts: there.
+    levels: those that were tried. stopped: why the last one is not the finest grid; empty where it is.
+    """
+
+    requested: str
+    why: str
+    finest: Preprocessing | None = None
+    oversampling: Vector = ()
+    counts: float = 0.0
+    levels: tuple[Level, ...] = ()
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything about one reconstruction but its arrays.
 
     model: None where no network was asked. ensemble: None where there was one start. strain: None where there are no
     strain maps, strain_reason says why. resumed_from: iteration at which an interrupted refinement went on.
+    grid: how fine the result is; None in reports of earlier versions.
     timings_ms: by stage, see `inphase.imaging.clock.STAGES`. created: when the pattern was taken up, UTC, ISO 8601.
     """
 
@@ -328,6 +365,7 @@ class Report:
     strain_reason: str | None = None
     series: Series | None = None
     resumed_from: int | None = None
+    grid: Grid | None = None
     phase_sign: str = PHASE_SIGN
 
     @classmethod

@@ -20,7 +20,7 @@ from inphase.preprocess import (
     validate,
     values,
 )
-from inphase.preprocess.core import core
+from inphase.preprocess.core import Core, core
 from inphase.preprocess.corrections import Corrections, correct
 from inphase.preprocess.placement import Placement
 from inphase.preprocess.recipe import PreprocessRecipe
@@ -52,6 +52,77 @@ class Prepared:
     counts_inside: float
 
 
+@dataclass(frozen=True)
+class Cleaned:
+    """A measurement without what is not known of it, and where its peak lies: any grid can be laid on it.
+
+    pattern: what is left of the measurement, on its own voxels. origin: its first voxel in the measurement of
+    `shape_in` voxels. level: flat background, counts per voxel. surroundings: of the peak. sampled: oversampling.
+    neighbour: a second peak. counts: those above background. steps: what was done so far.
+    """
+
+    pattern: Pattern
+    shape_in: tuple[int, ...]
+    origin: tuple[int, ...]
+    level: float
+    surroundings: Core
+    sampled: oversampling.Oversampling
+    neighbour: peaks.SecondPeak | None
+    counts: float
+    recipe: PreprocessRecipe
+    steps: tuple[StepReport, ...]
+
+    def on(self, shape: tuple[int, ...]) -> Prepared:
+        """On the grid of a network: binned as the recipe says, the peak at the DC voxel. Raises DataError."""
+        bins = (1,) * len(shape)
+        if self.recipe.binning:
+            fits = tuple(n <= most for n, most in zip(self.pattern.shape, shape, strict=True))
+            rule = self.recipe.binning
+            bins = oversampling.binning_for(self.sampled.sigma, fits, rule.target, rule.least, rule.most)
+        reference = self.recipe.centring.reference
+        window = centring.window(
+            self.pattern.shape, self.surroundings, bins, shape, reference, self.sampled.sigma, self.origin
+        )
+        return self.in_window(window)
+
+    def in_window(self, window: centring.Window) -> Prepared:
+        """In any window of what is left, with its bins. Raises DataError where it holds no count."""
+        clean, level, bins = self.pattern, self.level, window.bins
+        steps = [*self.steps, self.sampled.report(bins)]
+        placed = window.moved(self.origin)
+        doubts = centring.cut(self.surroundings.peak, clean.shape, self.sampled.sigma, self.origin)
+        steps.append(placed.report(self.recipe.centring.reference, doubts))
+        steps.append(peaks.report(self.neighbour, self.surroundings.peak, window, self.origin))
+        cut, report = grid.cut(clean, window)
+        steps.append(report)
+        on_grid, report = binning.binned(cut, bins, grid.expected(self.surroundings, window, level))
+        steps.append(report)
+        if self.recipe.background:
+            on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
+            steps.append(report)
+        else:
+            on_grid = background.clipped(on_grid)
+        if not on_grid.intensity.any():
+            raise DataError(
+                "no valid voxel holds a count on the model grid: all counts lie outside the window or are masked"
+            )
+        bound = grid.padding_bound(on_grid)
+        valid = int(np.count_nonzero(on_grid.mask == MaskState.VALID))
+        range_ = int(np.count_nonzero(on_grid.mask != MaskState.PADDING))
+        inside = grid.counts_kept(cut, on_grid.mask, bins, level) / self.counts if self.counts > 0 else 0.0
+        steps.append(StepReport("grid", {"shape": list(window.shape), "padding_bound": bound}))
+        return Prepared(
+            pattern=on_grid,
+            transform=Placement(self.shape_in, placed.start, bins, window.shape),
+            oversampling_measured=self.sampled.sigma,
+            oversampling_after=tuple(s / k for s, k in zip(self.sampled.sigma, bins, strict=True)),
+            padding_bound=bound,
+            steps=tuple(steps),
+            valid_fraction=valid / range_,
+            counts_inside=min(1.0, max(0.0, inside)),
+        )
+
+
 def preprocess(
     pattern: Pattern,
     recipe: PreprocessRecipe,
@@ -67,10 +138,23 @@ def preprocess(
     Raises DataError where the data cannot be used: nothing valid left, peak at the border, maps that do not fit, a grid
     of another rank.
     """
+    shape = grid_for(pattern, shape, central_slice=central_slice)
+    return cleaned(pattern, recipe, corrections, central_slice=central_slice).on(shape)
+
+
+def grid_for(pattern: Pattern, shape: tuple[int, ...] | None, *, central_slice: bool = False) -> tuple[int, ...]:
+    """`shape`, by default 64 voxels along each axis. Raises DataError where it has another rank than the pattern."""
     rank = 2 if central_slice else len(pattern.shape)
     shape = shape or (SIDE,) * rank
     if len(shape) != rank:
         raise DataError(_another_rank(pattern.shape, len(shape), central_slice))
+    return shape
+
+
+def cleaned(
+    pattern: Pattern, recipe: PreprocessRecipe, corrections: Corrections | None = None, *, central_slice: bool = False
+) -> Cleaned:
+    """Mask what is not known, and find background, peak and oversampling. Raises DataError as `preprocess`."""
     clean, origin, steps = _cleaned(pattern, recipe, corrections)
     if not clean.intensity.any():
         raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
@@ -78,52 +162,15 @@ def preprocess(
     surroundings = core(clean, level)
     in_file = tuple(p + o for p, o in zip(surroundings.peak, origin, strict=True))
     steps.append(values.examine(pattern, in_file))
+    shape_in = pattern.shape
     if central_slice:
         clean, report = slicing.central(clean, surroundings.peak, origin[0])
         steps.append(report)
-        origin, surroundings = origin[1:], core(clean, level)
-    measured = oversampling.measure(surroundings)
-    bins = (1,) * len(shape)
-    if recipe.binning:
-        fits = tuple(n <= most for n, most in zip(clean.shape, shape, strict=True))
-        rule = recipe.binning
-        bins = oversampling.binning_for(measured.sigma, fits, rule.target, rule.least, rule.most)
-    steps.append(measured.report(bins))
-    window = centring.window(clean.shape, surroundings, bins, shape, recipe.centring.reference, measured.sigma, origin)
-    placed = window.moved(origin)
-    doubts = centring.cut(surroundings.peak, clean.shape, measured.sigma, origin)
-    steps.append(placed.report(recipe.centring.reference, doubts))
-    another = peaks.second(clean, surroundings.peak, measured.sigma, level)
-    steps.append(peaks.report(another, surroundings.peak, window, origin))
-    total = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
-    cut, report = grid.cut(clean, window)
-    steps.append(report)
-    on_grid, report = binning.binned(cut, bins, grid.expected(surroundings, window, level))
-    steps.append(report)
-    if recipe.background:
-        on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
-        steps.append(report)
-    else:
-        on_grid = background.clipped(on_grid)
-    if not on_grid.intensity.any():
-        raise DataError(
-            "no valid voxel holds a count on the model grid: all counts lie outside the window or are masked"
-        )
-    bound = grid.padding_bound(on_grid)
-    valid = int(np.count_nonzero(on_grid.mask == MaskState.VALID))
-    range_ = int(np.count_nonzero(on_grid.mask != MaskState.PADDING))
-    inside = grid.counts_kept(cut, on_grid.mask, bins, level) / total if total > 0 else 0.0
-    steps.append(StepReport("grid", {"shape": list(shape), "padding_bound": bound}))
-    return Prepared(
-        pattern=on_grid,
-        transform=Placement(pattern.shape[-rank:], placed.start, bins, shape),
-        oversampling_measured=measured.sigma,
-        oversampling_after=tuple(s / k for s, k in zip(measured.sigma, bins, strict=True)),
-        padding_bound=bound,
-        steps=tuple(steps),
-        valid_fraction=valid / range_,
-        counts_inside=min(1.0, max(0.0, inside)),
-    )
+        origin, shape_in, surroundings = origin[1:], shape_in[1:], core(clean, level)
+    sampled = oversampling.measure(surroundings)
+    another = peaks.second(clean, surroundings.peak, sampled.sigma, level)
+    counts = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
+    return Cleaned(clean, shape_in, origin, level, surroundings, sampled, another, counts, recipe, tuple(steps))
 
 
 def _another_rank(shape: tuple[int, ...], grid_axes: int, central_slice: bool) -> str:

@@ -26,6 +26,13 @@ Model = Annotated[
     str | None, typer.Option(help="This network predicts the start; it is given as name or name@version.")
 ]
 Preprocess = Annotated[str, typer.Option(help="The pattern is cleaned by this preset: auto, modulus or none.")]
+Grid = Annotated[
+    str,
+    typer.Option(
+        help="The image becomes as fine as the network's grid (model), as what the measurement holds (auto), as the "
+        "whole measurement (measured), or as a grid of at most so many voxels along an axis."
+    ),
+]
 Refine = Annotated[
     str | None,
     typer.Option(
@@ -104,6 +111,7 @@ def reconstruct(
             "--stack", help="Every frame of the file is a pattern of its own and has its result in the folder."
         ),
     ] = False,
+    grid: Grid = "auto",
     *,
     reading: Reading,
     url: Annotated[
@@ -127,6 +135,7 @@ def reconstruct(
     chosen: dict[str, Any] = {
         "model": model, "domain": domain, "preprocess": preprocess, "refine": refine, "start": start, "seed": seed,
         "slice": slice,
+        "grid": grid,
     }  # fmt: skip
     options = ImagingOptions(**chosen, **({} if starts is None else {"starts": starts})).imaging()
     options.check()  # what is mistyped is told before anything is read
@@ -184,6 +193,9 @@ def _show(document: dict[str, Any], output: str) -> None:
         out.print(f"Poisson noise alone leaves chi2 {metrics['noise_chi2']:.2g}")
     after = " ".join(f"{sigma:.2f}" for sigma in document["oversampling"]["after"])
     out.print(f"oversampling {after} after binning by {document['preprocess']['binning']}", markup=False)
+    if grid := document.get("grid"):
+        told = "; ".join(filter(None, (grid["why"], grid["stopped"])))
+        out.print(f"grid: {' x '.join(str(n) for n in document['preprocess']['shape'])} ({told})", markup=False)
     out.print(f"start: {document['start']['kind']} ({document['start']['why']})", markup=False)
     if ensemble := document.get("ensemble"):
         out.print(_agreement(ensemble), markup=False)

@@ -40,6 +40,13 @@ def submit(
     model: Annotated[
         str | None, typer.Option(help="This network predicts the starts; it is given as name or name@version.")
     ] = None,
+    grid: Annotated[
+        str,
+        typer.Option(
+            help="The images become as fine as the network's grid (model), as what the measurements hold (auto), as "
+            "the whole measurements (measured), or as grids of at most so many voxels along an axis."
+        ),
+    ] = "auto",
     *,
     reading: Reading,
     priority: Annotated[
@@ -55,6 +62,7 @@ def submit(
             name=name,
             refine=refine,
             model=model,
+            grid=grid,
             priority=priority,
             reading={name: value for name, value in vars(reading).items() if value not in (None, {})},
         )

@@ -43,16 +43,16 @@ REAL_CASES = (
     RealCase(
         "Scan 54 (APS 34-ID-C, gold; raw TIFF folder, bad-pixel map and flat field)",
         "aps34idc_scan54/raw_tif",
-        Options(),
+        Options(grid="model"),  # networks are compared on their grid
         "aps34idc_scan54/dark.tif",
         "aps34idc_scan54/whitefield.tif",
         "0:256,0:256",
     ),
-    RealCase("3D-CDI-NN crystal (64^3, counts)", "3d_cdi_nn/ft_crop_64.tif", Options()),
+    RealCase("3D-CDI-NN crystal (64^3, counts)", "3d_cdi_nn/ft_crop_64.tif", Options(grid="model")),
     RealCase(
         "3D-CDI-NN crystal (64^3, modulus)",
         "3d_cdi_nn/ft_crop_64.npy",
-        Options(domain=Domain.MODULUS, preprocess="modulus"),
+        Options(domain=Domain.MODULUS, preprocess="modulus", grid="model"),
     ),
 )
 
