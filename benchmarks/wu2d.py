@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -374,7 +375,7 @@ def curves_section(runs: Sequence[Path]) -> list[str]:
         "The normalisation of these averaged networks was that of other weights, which costs them a fifth of the loss; "
         "it was estimated anew for the version, and for the figures modulo twin of clean particles:"
     )
-    worth = {run.name: kept(f"run-{run.name}", lambda run=run: run_scores(run)) for run in runs}
+    worth = {run.name: kept(f"run-{run.name}", partial(run_scores, run)) for run in runs}
     keys = ("modulus", "amplitude", "phase")
     lines += table(
         ["run", "target", "particles", *(f"chi2 {key}" for key in keys)],
@@ -413,8 +414,8 @@ def ways_section(found: Sequence[dict[str, Any]]) -> list[str]:
         *("## Four initialisations", ""),
         *paragraph(
             "600 iterations of ER and HIO, with shrink-wrap every ten after 100 within a second fixed support "
-            f"(`{RECIPE}`), on {len(found)} patterns without noise: chi2 of the modulus before and after, as means over "
-            "patterns of the means over repeats, with their standard error."
+            f"(`{RECIPE}`), on {len(found)} patterns without noise: chi2 of the modulus before and after, as means "
+            "over patterns of the means over repeats, with their standard error."
         ),
     ]
     names = list(found[0]["ways"])
