@@ -216,6 +216,8 @@ def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) ->
         **read_.known,
         "energy_kev": f"{rocking.energy_kev:.8g}",
         "distance_m": f"{rocking.distance_m:.8g}",
+        "pixel_row_m": f"{rocking.pixel_m[0]:.8g}",
+        "pixel_column_m": f"{rocking.pixel_m[1]:.8g}",
         "scanned": ", ".join(
             f"{name}, {step:.6g} {'keV' if name == ENERGY else 'deg'} per frame" for name, step in moved.steps.items()
         ),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.geometry import Geometry
+from inphase.pattern import MaskState
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -58,6 +59,11 @@ class Result:
         """Radians in (-pi, pi]."""
         phase: NDArray[np.float32] = np.angle(self.object)
         return phase
+
+    @property
+    def measured(self) -> bool:
+        """Whether the result has the pattern that it was made from; what another program wrote has none."""
+        return bool((self.mask == MaskState.VALID).any())
 
     @property
     def geometry(self) -> Geometry | None:

@@ -36,6 +36,8 @@ def part(kind: type[T], source: object, /, **more: Any) -> T:
 class Input:
     """What came in. source: file, or kind of body. chosen:
     what was taken out of a container, and what was passed over.
+
+    metadata: what else the file tells, as text: energy_kev, distance_m, pixel_row_m, pixel_column_m, angles.
     """
 
     digest: str
@@ -44,14 +46,19 @@ class Input:
     domain: Literal["counts", "modulus"]
     source: str
     chosen: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Recipes:
-    """What was done, with every default resolved. refine: the canonical recipe, or "none"."""
+    """What was done, with every default resolved. refine: the canonical recipe that made the result, or "none".
+
+    conventional: the same of starts that no network gave.
+    """
 
     preprocess: str
     refine: str
+    conventional: str = ""
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ async def one(
         if why := _missing(name, record, found):
             raise ApiError(404, f"job {job_id} has no {name}: {why}")
         array = read_array(services, job_id, found.result, name)
-        part = cut_out(array, cut or (str(array.shape[0] // 2) if form == "png" and array.ndim > 2 else ""))
+        middle = str(array.shape[0] // 2) if form == "png" and array.ndim > 2 else ""
+        part = cut_out(array, cut or middle)
         if form == "png":
             if part.ndim != 2:
                 raise ApiError(
@@ -135,7 +136,10 @@ async def one(
                 )
             if not part.size:
                 raise ApiError(422, f"a PNG shows a plane, slice={cut!r} leaves none of its voxels: {part.shape}")
-            return png.encode(name, part), part
+            inside = None
+            if BY_NAME[name].shown == "phase":
+                inside = cut_out(read_array(services, job_id, found.result, "support"), cut or middle)
+            return png.encode(name, part, inside), part
         if form == "octet-stream":
             return np.ascontiguousarray(part, part.dtype.newbyteorder("<")).tobytes(), part
         stream = io.BytesIO()

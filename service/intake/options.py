@@ -35,7 +35,7 @@ class ImagingOptions(BaseModel):
             max_length=2000,
             description=f"The image is refined by this recipe, such as 50*ER, or by a preset "
             f"({', '.join(recipes.PRESETS)}); with none it is that of the network alone. "
-            f"The default is {FAST}, with start=random or mixed {CONVENTIONAL}.",
+            f"The default is {FAST}, from starts that no network gave {CONVENTIONAL}.",
         ),
     ] = None
     start: Annotated[
