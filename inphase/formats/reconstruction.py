@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import cohere, cxi, hdf5, npy, npz
 from inphase.formats.boundary import boundary
+from inphase.formats.cubic import ORTHOGONALISED
 from inphase.formats.regular import open_regular
 from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import Limits, in_words, native
@@ -35,7 +36,7 @@ class Reconstruction:
     """An object: (N0, N1, N2) complex64, axes (rocking, row, column), far field with exp(-i q.r), centre at N // 2.
 
     support: bool, None where the file has none. origin: which program's conventions were undone, and what was taken.
-    geometry: of the object's grid, None where the file does not tell.
+    geometry: of the object's grid in `frame`, None where the file does not tell.
     pattern_shape: of the pattern that the object was made from; the object's own, where only its surroundings were
         stored.
     figures: what the program itself says of it, under our names: llk, free_llk, chi2, r_factor, support_voxels.
@@ -49,6 +50,7 @@ class Reconstruction:
     origin: str
     program: Program = "unknown"
     geometry: Geometry | None = None
+    frame: str = "laboratory"
     pattern_shape: tuple[int, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     free: NDArray[np.bool_] | None = None
@@ -78,6 +80,7 @@ def of_result(arrays: Arrays, source: str, origin: str) -> Reconstruction:
         origin,
         program="inphase",
         geometry=result.geometry,
+        frame=str((result.document.get(ORTHOGONALISED) or {}).get("frame", "laboratory")),
         pattern_shape=result.object.shape,
         figures={name: float(final[name]) for name in cxi.METRICS if final.get(name) is not None},
         free=arrays.get("free"),

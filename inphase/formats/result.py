@@ -97,6 +97,28 @@ class Result:
         )
 
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The inverse of `of`; what is unknown of the geometry is NaN."""
+        rank = self.object.ndim
+        kernel = self.coherence_kernel
+        return {
+            "object": self.object,
+            "amplitude": self.amplitude,
+            "phase": self.phase,
+            "phase_flat": self.phase_flat,
+            "support": self.support,
+            "modulus": self.modulus,
+            "mask": self.mask,
+            "voxel_size_m": np.full(rank, np.nan) if self.voxel_size_m is None else np.array(self.voxel_size_m),
+            "voxel_basis_m": np.full((rank, 3), np.nan) if self.voxel_basis_m is None else self.voxel_basis_m,
+            "q_centre": np.full(3, np.nan) if self.q_centre is None else self.q_centre,
+            "sample_rotation": np.full((3, 3), np.nan) if self.sample_rotation is None else self.sample_rotation,
+            **self.derived,
+            **({} if kernel is None else {"coherence_kernel": kernel}),
+            "document": np.array(json.dumps(self.document)),
+        }
+
+
 def _known(arrays: Arrays, name: str) -> NDArray[np.float64] | None:
     array = arrays.get(name)
     return None if array is None or np.isnan(array).any() else np.asarray(array, np.float64)

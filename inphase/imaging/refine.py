@@ -6,8 +6,9 @@ from typing import Final
 
 from inphase.errors import DataError
 from inphase.imaging import report
-from inphase.imaging.candidates import retrieved
+from inphase.imaging.candidates import Retrieved, retrieved
 from inphase.imaging.clock import Clock
+from inphase.imaging.halves import Halves, halves
 from inphase.imaging.options import CONVENTIONAL
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
@@ -41,31 +42,47 @@ def refine(
     """
     retrievals = retrievals or Retrievals()
 
-    def run(recipe: str, *batches: Starts) -> list[Candidate]:
-        return [each.candidate for each in retrieved(prepared, recipe, *batches, retrievals=retrievals)]
+    def run(recipe: str, *batches: Starts) -> list[Retrieved]:
+        return retrieved(prepared, recipe, *batches, retrievals=retrievals)
 
     start, conventional = found.start, found.recipe.conventional or CONVENTIONAL
     with clock("refine"):
         if start.requested == "mixed":
             near, far = _of_every_kind(prepared, start)
-            candidates = run(found.recipe.refine, *near) + (run(conventional, *far) if far else [])
+            ended = run(found.recipe.refine, *near) + (run(conventional, *far) if far else [])
         elif start.kind == "network":
-            candidates = run(found.recipe.refine, prepared.network_start())
-            if start.requested == "auto" and (wrong := prepared.shortfalls(candidates[0])):
+            ended = run(found.recipe.refine, prepared.network_start())
+            if start.requested == "auto" and (wrong := prepared.shortfalls(ended[0].candidate)):
                 found = _escalated(found, wrong)
-                candidates += run(conventional, _random(prepared, start))
+                ended += run(conventional, _random(prepared, start))
         else:
-            candidates = run(conventional, _random(prepared, start))
+            ended = run(conventional, _random(prepared, start))
+    candidates = [each.candidate for each in ended]
     ensemble = None
     if len(candidates) > 1:
         with clock("rank"):
             ensemble = assess(
                 prepared.problem, candidates, oversampling=prepared.oversampling, geometry=prepared.geometry
             )
-    best = candidates[ensemble.best if ensemble else 0]
+    kept = ended[ensemble.best if ensemble else 0]
+    best = kept.candidate
+    with clock("rank"):
+        detail = _detail(halves(prepared, best, start.seed, retrievals))
     found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
     found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
+    found = replace(found, detail=detail, history=kept.history)
     return judge(prepared, found, best, clock, ensemble, frame)
+
+
+def _detail(found: Halves | None) -> report.Detail | None:
+    """Where the correlations of the halves fall below half a bit."""
+    if found is None:
+        return None
+    overall, *along = (
+        report.part(report.Resolution, curve.resolution("half-bit", threshold))
+        for curve, threshold in zip((found.overall, *found.along), found.thresholds, strict=True)
+    )
+    return report.Detail("half-photon FSC", overall, tuple(along))
 
 
 def _random(prepared: PreparedPattern, start: report.Beginning) -> Starts:

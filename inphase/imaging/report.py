@@ -249,6 +249,18 @@ class Ensemble:
     resolutions: tuple[Resolution, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Detail:
+    """To which resolution the image is determined: overall, and along each axis of the pattern.
+
+    method: "half-photon FSC": two halves of the photons, refined apart (`inphase.imaging.halves`).
+    """
+
+    method: Literal["half-photon FSC"]
+    overall: Resolution
+    along: tuple[Resolution, ...]
+
+
 def _strain_units() -> dict[str, str]:
     return {"displacement": "m", "strain": "1", "strain_with_ramp": "1", "d_spacing": "m"}
 
@@ -313,7 +325,8 @@ class Series:
 class Report:
     """Everything about one reconstruction but its arrays.
 
-    model: None where no network was asked. ensemble: None where there was one start. strain: None where there are no
+    model: None where no network was asked. ensemble: None where there was one start. detail: None where the image was
+    not refined, or the input is not counts. history: (iteration, chi2) of the start that became the result. strain: None where there are no
     strain maps, strain_reason says why. resumed_from: iteration at which an interrupted refinement went on.
     timings_ms: by stage, see `inphase.imaging.clock.STAGES`. created: when the pattern was taken up, UTC, ISO 8601.
     """
@@ -331,6 +344,8 @@ class Report:
     trust: Trust | None = None
     canonical: Canonical | None = None
     ensemble: Ensemble | None = None
+    detail: Detail | None = None
+    history: tuple[tuple[int, float], ...] = ()
     strain: Strain | None = None
     strain_reason: str | None = None
     series: Series | None = None
