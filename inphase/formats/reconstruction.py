@@ -241,8 +241,9 @@ def _from_cdiutils(tree: Tree, limits: Limits) -> Reconstruction:
 def _voxel_size_nm(tree: Tree) -> NDArray[np.float64] | None:
     for number in range(1, _MOST_RESULTS + 1):
         size = tree.small(f"entry_1/result_{number}/voxel_size", 3)
-        if size is not None and size.shape == (3,) and (size > 0).all() and np.isfinite(size).all():
-            return np.asarray(size, np.float64)
+        edges = None if size is None or size.shape != (3,) else np.asarray(size, np.float64)
+        if edges is not None and np.isfinite(edges).all() and (edges > 0).all():
+            return edges
     return None
 
 

@@ -96,7 +96,6 @@ class Result:
             },
         )
 
-
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The inverse of `of`; what is unknown of the geometry is NaN."""
         rank = self.object.ndim

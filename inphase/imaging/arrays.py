@@ -18,7 +18,8 @@ class ResultArray:
         made; "ensemble" only where several starts agreed; "coherence" only where the refinement found how coherent the
         light was.
     shown: how a plane of it becomes a picture: grey, grey of the logarithm, phase on a colour circle within the
-        support, phase as hue with the amplitude as brightness, or from blue through white at the median to red; "no": it is none.
+        support, phase as hue with the amplitude as brightness, or from blue through white at the median to red; "no":
+        it is none.
     """
 
     name: str

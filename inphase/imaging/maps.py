@@ -26,16 +26,21 @@ class Maps:
 
 def maps(result: Canonical, geometry: Geometry | None) -> Maps:
     """The maps of a stored object; geometry: of its grid."""
+    return maps_of(result.object, result.support, geometry)
+
+
+def maps_of(obj: NDArray[np.complex64], support: NDArray[np.bool_], geometry: Geometry | None) -> Maps:
+    """The maps of an object within its support; geometry: of its grid."""
     if geometry is None:
         return Maps(
             {}, None, "the geometry is unknown: give q_steps and q_centre (1/m) with the measurement, or its angles"
         )
     if geometry.q_centre is None:
         return Maps({}, None, "the momentum transfer is unknown: give q_centre (1/m) beside q_steps")
-    if result.object.ndim != 3:
+    if obj.ndim != 3:
         return Maps({}, None, "strain is that of a volume, and this is the projection of one: measure a rocking curve")
     try:
-        made = strain(result.object, result.support, geometry)
+        made = strain(obj, support, geometry)
     except DataError as error:
         return Maps({}, None, str(error))
     if not np.isfinite(made.strain).any():

@@ -326,8 +326,9 @@ class Report:
     """Everything about one reconstruction but its arrays.
 
     model: None where no network was asked. ensemble: None where there was one start. detail: None where the image was
-    not refined, or the input is not counts. history: (iteration, chi2) of the start that became the result. strain: None where there are no
-    strain maps, strain_reason says why. resumed_from: iteration at which an interrupted refinement went on.
+    not refined, or the input is not counts. history: (iteration, chi2) of the start that became the result.
+    strain: None where there are no strain maps, strain_reason says why. resumed_from: iteration at which an interrupted
+    refinement went on.
     timings_ms: by stage, see `inphase.imaging.clock.STAGES`. created: when the pattern was taken up, UTC, ISO 8601.
     """
 

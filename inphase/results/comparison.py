@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,17 @@ from inphase.formats.reconstruction import Reconstruction
 from inphase.geometry import Geometry
 from inphase.resolution import Curve, Resolution, Shells
 from inphase.results.source import Given, support_of, taken
-from inphase.strain import strain
+from inphase.strain import crystal_voxels, strain
 
 _MARGIN = 4  # voxels around both objects in the box in which they are compared
 _SAME = 1e-3  # relative difference of two grids' steps below which they are one grid: half a voxel over 500
-_SPLINE = 3
+_SPLINE: Final = 3
 _ROUNDS = 2  # the ramp between two objects is known once they lie on each other, and they lie better without it
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Root mean square and mean of B minus A over the voxels of both."""
+    """Root mean square and mean of B minus A over the voxels that count."""
 
     rms: float
     mean: float
@@ -39,6 +39,8 @@ class Comparison:
     alignment: how B came onto A; its score is the complex correlation |sum conj(a) b| / (|a| |b|).
     ramp: radians per voxel of that grid: the phase gradient of B beyond that of A.
     ssim: structural similarity of the amplitudes. overlap: voxels of both supports over those of either.
+    counted: bool, the voxels whose phases and strains are compared: where both amplitudes reach 0.3 of their scale, for
+        at the rim of a support a phase is that of noise.
     phase: radians. strain: along Q, None with `strain_reason`. lattice: (d_B - d_A) / d_A of the mean lattices, where
         both files tell Q.
     fsc: Fourier shell correlation of the two. resolution: where it falls below half a bit.
@@ -51,6 +53,7 @@ class Comparison:
     b: NDArray[np.complex64]
     inside_a: NDArray[np.bool_]
     inside_b: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
     alignment: Alignment
     ramp: tuple[float, ...]
     ssim: float
@@ -152,11 +155,14 @@ def compare(a: Given, b: Given) -> Comparison:
     if one.basis is not None:
         centre = None if first.geometry is None else first.geometry.q_centre
         geometry = Geometry.of_voxels(one.basis, shape, centre)
-    maps, reason = _strains(reference, b_on_a, both, geometry)
+    counted = crystal_voxels(np.abs(reference), both) & crystal_voxels(np.abs(b_on_a), both)
+    if not counted.any():
+        raise DataError(f"{first.source} and {second.source} have no bright voxel in common where they are most alike")
+    maps, reason = _strains(reference, b_on_a, counted, geometry)
     shells = Shells.of(shape, geometry)
     curve = resolution.fsc(reference, b_on_a, shells)
     threshold = resolution.half_bit(curve, float(both.mean()))
-    turn = np.angle(b_on_a[both] * np.conj(reference[both]))
+    turn = np.angle(b_on_a[counted] * np.conj(reference[counted]))
     return Comparison(
         source_a=first.source,
         source_b=second.source,
@@ -164,6 +170,7 @@ def compare(a: Given, b: Given) -> Comparison:
         b=b_on_a,
         inside_a=inside_a,
         inside_b=inside_b,
+        counted=counted,
         alignment=alignment,
         ramp=tuple(float(slope) for slope in two.ramp - one.ramp + left),
         ssim=metrics.ssim(b_on_a, reference, inside_b, inside_a),
@@ -184,8 +191,8 @@ def compare(a: Given, b: Given) -> Comparison:
 def _check(first: Reconstruction, second: Reconstruction) -> None:
     if first.object.ndim != second.object.ndim:
         raise DataError(
-            f"{first.source} has {first.object.ndim} axes and {second.source} has {second.object.ndim}: a volume cannot "
-            "be compared with an image"
+            f"{first.source} has {first.object.ndim} axes and {second.source} has {second.object.ndim}: a volume and "
+            "an image cannot be compared"
         )
     if first.frame != second.frame:
         raise DataError(
@@ -237,9 +244,7 @@ def _centred(volume: NDArray[Any], inside: NDArray[np.bool_], shape: tuple[int, 
     middle = (corners.min(axis=0) + corners.max(axis=0) + 1) // 2
     made = np.zeros(shape, volume.dtype)
     begin = middle - np.array(shape) // 2
-    source = tuple(
-        slice(max(0, b), min(n, b + side)) for b, n, side in zip(begin, volume.shape, shape, strict=True)
-    )
+    source = tuple(slice(max(0, b), min(n, b + side)) for b, n, side in zip(begin, volume.shape, shape, strict=True))
     target = tuple(slice(s.start - b, s.stop - b) for s, b in zip(source, begin, strict=True))
     made[target] = volume[source]
     return made
@@ -302,9 +307,9 @@ def pairwise(found: Sequence[Reconstruction]) -> tuple[NDArray[np.float64], NDAr
     shape = _box(*(one.inside for one in placed))
     fields = [_centred(one.field, one.inside, shape) for one in placed]
     scores, twins = np.eye(len(found)), np.zeros((len(found), len(found)), bool)
-    for i, one in enumerate(fields):
+    for i, field in enumerate(fields):
         for j, other in enumerate(fields[:i]):
-            _, alignment = align(one, other)
+            _, alignment = align(field, other)
             scores[i, j] = scores[j, i] = alignment.score
             twins[i, j] = twins[j, i] = alignment.twin
     return scores, twins

@@ -5,13 +5,16 @@ from os import PathLike
 from inphase.errors import DataError
 from inphase.formats.cubic import on_cubic_voxels
 from inphase.formats.result import Result
-from inphase.formats.writers import writer_for, write_result
+from inphase.formats.writers import write_result, writer_for
 from inphase.geometry import Geometry
 from inphase.orthogonal import Frame
 from inphase.results.source import Given, result_of, taken
 
+
 def convert(given: Given, output: str | PathLike[str], *, geometry: Geometry | None = None) -> None:
-    """Write a reconstruction in the format that the output's ending asks for; what another program made keeps its phase.
+    """Write a reconstruction in the format that the output's ending asks for.
+
+    What another program has made keeps its phase.
 
     given: a file or folder that `read_reconstruction` takes, or a reconstruction. geometry: of the pattern that it was
     made from, binned as that was (`Geometry.binned`), where the file does not tell. Raises DataError, OSError.
@@ -45,7 +48,7 @@ def orthogonalise(
     if result.geometry is None:
         raise DataError(
             f"{found.source}: says nothing of its geometry: give the measurement that it was made from, with its "
-            "geometry and the binning (geometry=, or --geometry FILE --binning 1,2,2)"
+            "geometry and the binning (geometry=, or --measured FILE --binning 1,2,2)"
         )
     made = on_cubic_voxels(result, frame, voxel_m)
     write_result(name, made.arrays())

@@ -12,14 +12,16 @@ from inphase.errors import DataError
 from inphase.formats.reconstruction import Reconstruction
 from inphase.formats.result import Result
 from inphase.formats.scan import RawScan
-from inphase.pattern import Domain, MaskState
+from inphase.pattern import Domain
 from inphase.preprocess.validate import pattern_from_array
 from inphase.results.comparison import pairwise
 from inphase.results.source import Given, support_of, taken
 
 Criterion = Literal["free_llk", "llk", "chi2", "agreement"]
 
-ANOTHER: Final = 0.9  # correlation with the best below which a run is another solution, as in inphase.retrieval.ensemble
+ANOTHER: Final = (
+    0.9  # correlation with the best below which a run is another solution, as in inphase.retrieval.ensemble
+)
 _FITS: Final[tuple[Criterion, ...]] = ("free_llk", "llk", "chi2")  # the first that all runs have decides
 
 
@@ -62,8 +64,8 @@ def rank(runs: Sequence[Given], *, measured: RawScan | None = None) -> Ranking:
     """Rank runs by their free log-likelihood, else log-likelihood, else chi2, else by how well they agree.
 
     runs: files that `read_reconstruction` takes, or reconstructions. measured: the counts that all were made from, of
-        the pattern's shape, its DC voxel at N // 2: with it every run is judged by the same figures (`metrics.measure`),
-        as results of inphase, which carry their pattern, are without it. Else the figures that a program left in its
+        the pattern's shape, its DC voxel at N // 2: with it all runs are judged by the same figures
+        (`metrics.measure`), as results of inphase, which carry their pattern, are without it. Else the figures that a program left in its
         files decide, where all are of one program: each program has a scale of its own.
     Raises DataError where there are less than two, or they do not fit the measurement.
     """
@@ -101,8 +103,12 @@ def _criterion(found: Sequence[Reconstruction], scored: Sequence[Run], measured:
     programs = sorted({run.program for run in found})
     if not measured and not own and len(programs) > 1:
         return "agreement", f"runs of {', '.join(programs)} have no figure in common: give the measurement"
-    whose = "computed from the measurement" if measured else "from the pattern in each file" if own else (
-        f"as {programs[0]} left them in its files"
+    whose = (
+        "computed from the measurement"
+        if measured
+        else "from the pattern in each file"
+        if own
+        else (f"as {programs[0]} left them in its files")
     )
     for criterion in _FITS:
         if all(getattr(run, criterion) is not None for run in scored):
@@ -141,4 +147,3 @@ def _embedded(volume: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     place = tuple(slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(shape, volume.shape, strict=True))
     made[place] = volume
     return made
-

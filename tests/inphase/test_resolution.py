@@ -175,7 +175,8 @@ def test_shells_along_an_axis() -> None:
     for axis in range(3):
         cone = whole.along(axis, shape, geometry)
         with np.errstate(invalid="ignore"):
-            angle = np.degrees(np.arccos(np.abs(q @ steps[axis]) / np.linalg.norm(q, axis=-1) / np.linalg.norm(steps[axis])))
+            cosine = np.abs(q @ steps[axis]) / np.linalg.norm(q, axis=-1) / np.linalg.norm(steps[axis])
+            angle = np.degrees(np.arccos(np.minimum(cosine, 1)))
         inside = np.nan_to_num(angle, nan=0.0) <= 45 + 1e-6
         assert np.array_equal(cone.index[inside], whole.index[inside])
         assert (cone.index[~inside] == len(whole.q)).all()

@@ -9,7 +9,7 @@ from inphase import ambiguity
 from inphase.errors import DataError
 from inphase.results.comparison import compare
 from inphase.strain import strain
-from tests.inphase.results.conftest import BASIS, Q, Crystal, on_grid
+from tests.inphase.results.conftest import BASIS, Crystal, Q, on_grid
 
 
 def test_what_a_pattern_cannot_tell_is_no_difference(crystal: Crystal) -> None:
