@@ -65,8 +65,8 @@ def rank(runs: Sequence[Given], *, measured: RawScan | None = None) -> Ranking:
 
     runs: files that `read_reconstruction` takes, or reconstructions. measured: the counts that all were made from, of
         the pattern's shape, its DC voxel at N // 2: with it all runs are judged by the same figures
-        (`metrics.measure`), as results of inphase, which carry their pattern, are without it. Else the figures that a program left in its
-        files decide, where all are of one program: each program has a scale of its own.
+        (`metrics.measure`), as results of inphase, which carry their pattern, are without it. Else the figures that a
+        program left in its files decide, where all are of one program: each program has a scale of its own.
     Raises DataError where there are less than two, or they do not fit the measurement.
     """
     found = [taken(run) for run in runs]
