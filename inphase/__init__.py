@@ -22,8 +22,20 @@ if TYPE_CHECKING:
     from inphase.results.conversion import orthogonalise as orthogonalise
     from inphase.results.page import show as show
     from inphase.results.ranking import rank as rank
+    from inphase.results.strain_maps import strain_maps as strain_maps
 
-__all__ = ["Reconstruction", "compare", "convert", "orthogonalise", "rank", "read", "reconstruct", "show", "write"]
+__all__ = [
+    "Reconstruction",
+    "compare",
+    "convert",
+    "orthogonalise",
+    "rank",
+    "read",
+    "reconstruct",
+    "show",
+    "strain_maps",
+    "write",
+]
 
 _HOME = {
     "Reconstruction": "inphase.imaging.reconstruction",
@@ -35,6 +47,7 @@ _HOME = {
     "orthogonalise": "inphase.results.conversion",
     "rank": "inphase.results.ranking",
     "show": "inphase.results.page",
+    "strain_maps": "inphase.results.strain_maps",
 }
 
 

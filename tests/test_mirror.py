@@ -46,6 +46,7 @@ ELSEWHERE: Final = {
     "service/cli/scans.py": "tests/service/cli/test_reconstruct.py",
     "service/cli/series.py": "tests/service/cli/test_reading.py",
     "service/cli/show.py": "tests/service/cli/test_results.py",
+    "service/cli/strain.py": "tests/service/cli/test_results.py",
     "service/cli/terminal.py": "tests/service/cli/test_batch.py",
     "service/jobs/compute.py": "tests/service/jobs/test_process.py",
     "service/jobs/perform.py": "tests/service/api/test_jobs.py",

@@ -12,9 +12,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import ambiguity
 from inphase.errors import DataError
 from inphase.formats import detector, hdf5
 from inphase.formats.atomic import replacing
+from inphase.formats.extension import MAPS, MEASURED, extended
 from inphase.formats.pieces import Found, Loaded
 from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import Limits, RawScan, Request, geometry_of, masked, of_scan, three_state
@@ -43,7 +45,7 @@ METRICS: Final = {
 }
 _GROUP: Final = re.compile(r"\w+_\d+")  # of the standard; the real volumes have names of their own
 UNITS: Final = {  # of the real volumes, where they have one
-    "phase": "rad", "phase_flat": "rad", "displacement": "m", "d_spacing": "m",
+    "phase": "rad", "phase_flat": "rad", "displacement": "m", "d_spacing": "m", "lattice_parameter": "m",
 }  # fmt: skip
 PROCESS: Final = f"{IMAGE}/process_1"
 DOCUMENT: Final = f"{PROCESS}/note_1/data"
@@ -156,9 +158,10 @@ def write(path: Path, arrays: Arrays) -> None:
         _write_process(image, result, str(arrays["document"]))
         if (free := arrays.get("free")) is not None:
             file[FREE] = free  # where PyNX looks for it
-        volumes = {"amplitude": result.amplitude, "phase": result.phase, "phase_flat": result.phase_flat}
+        shown = extended(result)
+        volumes = {"amplitude": shown.amplitude, "phase": shown.phase, "phase_flat": shown.phase_flat}
         in_object = {"support": h5py.SoftLink(f"/{IMAGE}/support")}
-        for number, (name, volume) in enumerate((volumes | dict(result.derived) | in_object).items(), 2):
+        for number, (name, volume) in enumerate((volumes | dict(shown.derived) | in_object).items(), 2):
             group = _image(entry, number, result)
             group["title"] = name
             _with_unit(group, "data", volume, UNITS.get(name, "1"))
@@ -208,6 +211,13 @@ def read_result(tree: Tree, limits: Limits) -> dict[str, NDArray[Any]]:
         item = None if name in found or _GROUP.fullmatch(name) else tree.get(f"entry_1/{name}/data")
         if isinstance(item, h5py.Dataset) and item.shape == obj.shape:
             found[name] = tree.array(item, limits)
+    measured = found.pop(MEASURED, None)
+    if measured is not None:
+        for name in MAPS:
+            if name in found:
+                found[name] = np.where(measured != 0, found[name], np.float32(np.nan))
+        flat, _ = ambiguity.flattened(obj)
+        found["phase_flat"] = np.where(found["support"], np.angle(flat), 0).astype(np.float32)
     return found
 
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from inphase.formats.atomic import replacing
 from inphase.formats.cubic import on_cubic_voxels
+from inphase.formats.extension import extended
 from inphase.formats.result import Arrays, Result
 from inphase.geometry import PHASE_SIGN
 
 NM: Final = 1e9
 ORTHOGONAL: Final = 1e-3  # largest cosine between two axes that counts as a right angle: half a voxel over 500
-_LENGTHS: Final = frozenset({"displacement", "d_spacing"})  # metres in the result
+_LENGTHS: Final = frozenset({"displacement", "d_spacing", "lattice_parameter"})  # metres in the result
 _TYPES: Final = {"f4": "Float32", "f8": "Float64", "u1": "UInt8"}
 
 
@@ -40,7 +41,7 @@ def write_vts(path: Path, arrays: Arrays) -> None:
 
     Without geometry the grid is the array's, one unit per voxel. Raises OSError.
     """
-    result = _as_volume(Result.of(arrays))
+    result = extended(_as_volume(Result.of(arrays)))
     shape, basis = result.object.shape, _basis_nm(result)
     points = _Array("points", "Float32", 3, 12 * result.object.size, _points(shape, basis))
     blocks = [*_point_data(result), points]
@@ -65,6 +66,7 @@ def write_vti(path: Path, arrays: Arrays) -> None:
     cubic = not _right_angled(_basis_nm(result))
     if cubic:
         result = on_cubic_voxels(result)
+    result = extended(result)
     shape, basis = result.object.shape, _basis_nm(result)
     spacing = np.linalg.norm(basis, axis=1)
     axes = basis / spacing[:, None]

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 import numpy as np
 
+from inphase.defects import Dislocation
 from inphase.errors import DataError
 from inphase.geometry import PHASE_SIGN, Geometry
 from inphase.preprocess.report import StepReport
@@ -266,6 +267,23 @@ def _strain_units() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Mean and root mean square about it, of a map over some voxels."""
+
+    mean: float
+    rms: float
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A map over the whole crystal, over its surface (voxels with a neighbour outside) and over the rest of it."""
+
+    crystal: Spread
+    surface: Spread | None
+    bulk: Spread | None
+
+
+@dataclass(frozen=True)
 class Strain:
     """What the arrays displacement, strain, strain_with_ramp and d_spacing mean (`inphase.strain`).
 
@@ -274,6 +292,9 @@ class Strain:
     isosurface: of the largest amplitude: voxels of the support below it are NaN. voxels: that count.
     d_spacing_m: mean. strain_mean: of strain_with_ramp: relative to the lattice with 2 pi / |Q|.
     strain_rms: of strain: about the crystal's own mean lattice.
+    statistics: of strain and displacement. residues: squares of four voxels around which the phase winds. dislocations:
+        the lines that they form (`inphase.defects`). offsets_disagree: share of the voxels where the phase changes too
+        fast for its strain to be believed.
     """
 
     q_per_m: Vector
@@ -285,6 +306,10 @@ class Strain:
     strain_rms: float
     hkl: None = None
     units: dict[str, str] = field(default_factory=_strain_units)
+    statistics: Mapping[str, Statistics] = field(default_factory=dict)
+    residues: int = 0
+    dislocations: tuple[Dislocation, ...] = ()
+    offsets_disagree: float = 0.0
 
 
 @dataclass(frozen=True)

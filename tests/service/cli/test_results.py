@@ -108,4 +108,22 @@ def test_a_missing_result(inphase, tmp_path: Path) -> None:  # type: ignore[no-u
 
 def test_the_library_has_the_same_names() -> None:
     """What the commands do, Python does."""
-    assert {"compare", "rank", "show", "orthogonalise", "convert"} <= set(inphase.__all__)
+    assert {"compare", "rank", "show", "orthogonalise", "convert", "strain_maps"} <= set(inphase.__all__)
+
+
+def test_strain(inphase, run: Path, measured: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Statistics, lattice and residues as a table and as JSON; indices that are none are told."""
+    asked = ("strain", run / "Run2.cxi", "--measured", measured, "--hkl", "1,1,1", "--material", "Au")
+    code, out, _ = inphase(*asked, "-o", tmp_path / "s.vts")
+    assert code == 0
+    assert "residues: 0" in out
+    assert "against the material's 2.35" in out
+    assert (tmp_path / "s.vts").is_file()
+    code, out, _ = inphase(*asked, "--refraction", "--energy", "9", "--json")
+    told = json.loads(out)
+    assert told["hkl"] == [1, 1, 1]
+    # 1 - n of gold at 9 keV by its electrons
+    assert told["refraction"][0] == pytest.approx(4.0e-5, rel=0.03)
+    code, _, err = inphase("strain", run / "Run2.cxi", "--measured", measured, "--hkl", "1,1")
+    assert code == 1
+    assert "three whole numbers" in err
