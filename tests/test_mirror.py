@@ -23,6 +23,7 @@ DATA: Final = {
 # modules whose behaviour shows in another one's tests, where it is easier to say what is right
 ELSEWHERE: Final = {
     "inphase/beamlines.py": "tests/inphase/test_diffractometer.py",
+    "inphase/formats/edf.py": "tests/inphase/formats/test_masks.py",
     "inphase/formats/cubic.py": "tests/inphase/results/test_conversion.py",
     "inphase/formats/pieces.py": "tests/inphase/formats/test_images.py",
     "inphase/preprocess/blocks.py": "tests/inphase/preprocess/test_binning.py",

@@ -22,8 +22,9 @@ class Options:
     """How to reconstruct.
 
     model: name or name@version, None for the default one. domain: what the numbers are.
-    preprocess: a preset. refine: a recipe, a preset, or "none" for the network's image alone; None takes `fast` from
-        a network's image and `standard` from other starts.
+    preprocess: a preset, or one with steps that change it (`inphase.preprocess.recipe.preset`).
+    refine: a recipe, a preset, or "none" for the network's image alone; None takes `fast` from a network's image and
+        `standard` from other starts.
     start: "auto" takes the network's start where it is sane, else random ones and the conventional recipe; "mixed" the
         network's, disturbed, flat and random ones side by side. starts: how many a conventional or a mixed retrieval
         takes.

@@ -28,7 +28,15 @@ class ImagingOptions(BaseModel):
     domain: Annotated[Domain, Field(description="The numbers are photon counts, or a modulus (their square root).")] = (
         Domain.COUNTS
     )
-    preprocess: Annotated[str, Field(max_length=100, description="The pattern is cleaned by this preset.")] = "auto"
+    preprocess: Annotated[
+        str,
+        Field(
+            max_length=1000,
+            examples=["auto: binning(factors=4x2x2) background(off)"],
+            description="The pattern is cleaned by this preset, auto, modulus or none, and the steps that follow it "
+            "after a colon change it.",
+        ),
+    ] = "auto"
     refine: Annotated[
         str | None,
         Field(

@@ -61,10 +61,11 @@ def load(source: FileSource, domain: Domain, limits: Limits, sandbox: Sandbox) -
     beamline = source.beamline
     if beamline is not None and beamline.lower().endswith(beamlines.SUFFIXES):
         beamline = str(resolve(beamline, roots))
-    dark, flat, spec = (
-        None if path is None else resolve(str(path), roots) for path in (source.dark, source.flat, source.spec)
+    dark, flat, mask, spec = (
+        None if path is None else resolve(str(path), roots)
+        for path in (source.dark, source.flat, source.mask, source.spec)
     )
-    found = replace(source, beamline=beamline, dark=dark, flat=flat, spec=spec)
+    found = replace(source, beamline=beamline, dark=dark, flat=flat, mask=mask, spec=spec)
     return sandbox.read(FileOrder(resolve(source.path, roots), Reading(**_parts(found)), domain, limits))
 
 
