@@ -10,10 +10,15 @@ EXTRAS ?= cpu,embedded,worker,training,demo,test,dev
 # options of `make demo` and `make test`
 FILE ?=
 SEED ?= 7
+KEEP ?=
 ARGS ?=
 
+# The built page lies in the repository: only who changes page/ needs node and npm, and without them its tests skip.
+NPM      := $(shell command -v npm)
+PACKAGES := $(if $(NPM),page/node_modules/.package-lock.json)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint locks clean
+.PHONY: help setup demo serve test lint page browser screenshots locks clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,21 +35,40 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@
 
-demo: $(STAMP) ## simulate a rocking curve, serve, reconstruct over HTTP, show it; FILE=path takes yours, SEED=n another crystal
-	@$(BIN)/python examples/demo.py $(if $(FILE),--file '$(FILE)') --seed $(SEED) $(ARGS)
+demo: $(STAMP) ## simulate a rocking curve, serve, reconstruct over HTTP, show it; FILE=path takes yours, SEED=n another crystal, KEEP=1 leaves the page up
+	@$(BIN)/python examples/demo.py $(if $(FILE),--file '$(FILE)') --seed $(SEED) $(if $(KEEP),--keep) $(ARGS)
 
 serve: $(STAMP) ## run the service on this machine (ARGS='--port 9000')
 	@$(BIN)/inphase serve $(ARGS)
 
 # a process for each core, and one thread in each; `--dist worksteal` keeps the tests of a file, and what they share,
 # together until a process runs out of work
-test: $(STAMP) ## run all tests (ARGS='-k formats' for some, ARGS='-n 0' in one process)
+test: $(STAMP) $(PACKAGES) ## run all tests (ARGS='-k formats' for some, ARGS='-n 0' in one process)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
-lint: $(STAMP) ## ruff and mypy
+lint: $(STAMP) $(PACKAGES) ## ruff and mypy; the types of the page where there is npm
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@test ! -d page/node_modules || { cd page && $(NPM) run --silent check; }
+
+page/node_modules/.package-lock.json: page/package-lock.json
+	@cd page && $(NPM) ci --silent --ignore-scripts && touch node_modules/.package-lock.json || \
+	  echo "The page's packages could not be installed: its bundle and its accessibility will not be checked."
+
+page: $(STAMP) $(PACKAGES) ## build the page anew from page/ (needs node and npm)
+	@test -n '$(NPM)' || { echo "The page is built with node and npm, which this machine does not have."; exit 1; }
+	$(BIN)/python -m service.colours > page/src/colours.json
+	cd page && $(NPM) run --silent build
+
+browser: ## install Debian's Chromium, in which the page is tested, where there is none and root may
+	@for name in chromium chromium-browser google-chrome; do command -v $$name > /dev/null && exit 0; done; \
+	  { test "$$(id -u)" = 0 && apt-get -qq update && \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium fonts-dejavu-core; } > /dev/null 2>&1 || \
+	  echo "There is no Chromium, and none could be installed: the page will not be tested in a browser."
+
+screenshots: $(STAMP) browser ## take the pictures of the page in docs/images anew
+	INPHASE_SCREENSHOTS=docs/images/page $(BIN)/python -m pytest -q tests/page -k screenshots
 
 # uv resolves for every platform at once; what torch brings for CUDA is left out of the worker that has none
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --upgrade --no-annotate \
@@ -60,4 +84,4 @@ locks: $(STAMP) ## pin anew what the images install (deploy/locks)
 	grep --invert-match --extended-regexp '^(cuda|nvidia|triton)' deploy/locks/worker-gpu.txt > deploy/locks/worker.txt
 
 clean: ## remove .venv and everything generated
-	rm -rf $(VENV) demo-out build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo-out build *.egg-info .pytest_cache .mypy_cache .ruff_cache page/node_modules

@@ -38,8 +38,7 @@ from service.jobs.embedded import EmbeddedRedis
 from service.jobs.perform import warm
 from service.jobs.record import JobRecord, Records
 from service.jobs.settings import WorkerSettings
-from service.jobs.state import JobState
-from service.jobs.state import Progress as JobProgress
+from service.jobs.state import JobState, RecordedProgress
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
 from training.evaluate.machine import header
@@ -282,7 +281,7 @@ def events(house: House, seconds: float = 5.0) -> list[str]:
         end, count = time.monotonic() + seconds, 0
         while time.monotonic() < end:
             count += 1
-            house.records.progress(job_id, attempt, JobProgress(count, 10**9, 0.1, 1000, "ER"))
+            house.records.progress(job_id, attempt, RecordedProgress(count, 10**9, 0.1, 1000, "ER"))
         house.records.finish(job_id, attempt, JobState.FAILED, reason="benchmark")
         return count
 

@@ -18,7 +18,7 @@ import numpy as np
 import typer
 
 from benchmarks import ROOT
-from inphase.formats import Limits, RawScan, Reading, Request, npz, read_as
+from inphase.formats import FileReading, Limits, RawScan, Reading, npz, read_as
 from inphase.pattern import Domain
 from service.sandbox.order import BodyOrder, FileOrder
 from service.sandbox.sandbox import Sandbox
@@ -47,12 +47,12 @@ def body_cost(sandbox: Sandbox, archive: bytes, title: str) -> list[str]:
 
         def in_place() -> RawScan:
             body.seek(0)
-            return npz.decode(body, "body", Request(Path("body.npz"), limits=limits))
+            return npz.decode(body, "body", FileReading(Path("body.npz"), limits=limits))
 
         return _row(
             title,
             in_place,
-            lambda: sandbox.read_body(BodyOrder("body", Domain.COUNTS, limits), body.fileno(), lambda _: None),
+            lambda: sandbox.read_body(BodyOrder("body", Domain.COUNTS, limits), body.fileno(), lambda *_: None),
         )
 
 

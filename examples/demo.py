@@ -2,7 +2,8 @@
 
 Simulates a measurement with the faults of a real one (or takes yours with --file), starts the service with its own
 Redis and worker in a temporary folder, reconstructs through the Python client, compares with the known truth, draws a
-figure, and stops everything again.
+figure, and stops everything again. The address of the page that shows it all is printed at the beginning; `--keep`
+leaves it up.
 """
 
 import contextlib
@@ -56,6 +57,11 @@ class Service:
     log: Path
     process: "subprocess.Popen[bytes]"
 
+    @property
+    def page(self) -> str:
+        """The address of the page, with the key: the part after # stays in the browser."""
+        return f"{self.url}/#key={self.key}"
+
     def wait_until_ready(self) -> None:
         """Returns when it answers and its worker is warm.
         Raises DemoError with the end of its log where it does not.
@@ -68,6 +74,7 @@ class Service:
                     answer = httpx.get(f"{self.url}/v1/status", headers=headers)
                     if answer.raise_for_status().json()["queue"]["workers"]:
                         console.print(f"serving    {self.url} (log: {self.log})")
+                        console.print(f"watch it   {self.page}")
                         return
                 time.sleep(0.1)
         lines = self.log.read_text(errors="replace").splitlines()[-15:]
@@ -99,6 +106,7 @@ def main(
         str, typer.Option(help="The numbers of your file are photon counts (counts) or their square root (modulus).")
     ] = "counts",
     out: Annotated[Path, typer.Option(help="Everything that is written goes into this folder.")] = Path("demo-out"),
+    keep: Annotated[bool, typer.Option(help="The page stays up with its jobs, until you press Ctrl-C.")] = False,
 ) -> None:
     """See a diffraction pattern become a 3D image."""
     if file is not None and not file.exists():
@@ -114,9 +122,12 @@ def main(
         with Client(service.url, service.key) as client:
             network = reconstruct(client, measurement, out / f"{name}_network.npz", refine="none", domain=domain)
             final = reconstruct(client, measurement, out / f"{name}_result.npz", refine=refine, domain=domain)
-    what = f"Simulated crystal, seed {seed}" if scan is not None else measurement.name
-    shape = " x ".join(map(str, final.document["input"]["shape"]))
-    report(network, final, scan, out / f"{name}.png", f"{what}: from {shape} raw voxels")
+        what = f"Simulated crystal, seed {seed}" if scan is not None else measurement.name
+        shape = " x ".join(map(str, final.document["input"]["shape"]))
+        report(network, final, scan, out / f"{name}.png", f"{what}: from {shape} raw voxels")
+        if keep:
+            console.print(f"The page stays up at {service.page} until you press Ctrl-C.")
+            service.process.wait()
 
 
 def simulated(seed: int, path: Path) -> "SimulatedScan":

@@ -9,9 +9,23 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from service import errors, lifecycle
-from service.api import docs, events, jobs, models, reconstructions, results, series, status
+from service.api import (
+    docs,
+    events,
+    feed,
+    jobs,
+    login,
+    models,
+    previews,
+    reconstructions,
+    results,
+    series,
+    status,
+    views,
+)
 from service.api.access import OwnJob
 from service.intake.sources import CommonReading, FileSource
+from service.page import serving
 from service.security import Authorised
 from service.settings import Settings
 from service.telemetry import TelemetryMiddleware
@@ -29,11 +43,12 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {
         401: "no key, or a wrong one",
         403: "a path outside the data roots, or a key that may not do this",
         404: "no such job, model or file",
-        408: "the body did not come",
+        408: "the body came too slowly",
         409: "the job was cancelled, or is in a state that does not allow this",
         413: "above a configured bound; nothing was allocated",
         415: "a body of this type, or with this Content-Encoding, is not taken",
         422: "the options or the data cannot be used",
+        429: "the requests of this owner hold all the memory that they may: try again after Retry-After",
         503: "overloaded, leaving, or without a queue: try again after Retry-After",
         507: "no room for the arrays",
     }.items()
@@ -76,11 +91,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     app.add_middleware(TelemetryMiddleware, metrics=services.metrics)
     errors.install(app)
-    for router in (reconstructions.router, jobs.listing, series.router, models.router):
+    for router in (reconstructions.router, previews.router, jobs.listing, feed.router, series.router, models.router):
         app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
-    for router in (jobs.router, events.router, results.router):
+    for router in (jobs.router, events.router, results.router, views.router):
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)
+    app.include_router(login.router, responses=_PROBLEM)
     app.include_router(status.router)
     app.include_router(status.protected, responses={401: _PROBLEM[401]})
     docs.install(app)
+    serving.install(app)
     return app

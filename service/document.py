@@ -11,7 +11,7 @@ import msgspec
 
 from inphase.imaging.report import Report
 from service.jobs.errors import DocumentError
-from service.jobs.state import JobState, Priority, Progress
+from service.jobs.state import JobState, Priority, RecordedProgress
 
 _REPORT: Final = {part.name: None for part in fields(Report)}
 
@@ -28,7 +28,7 @@ class JobProgress:
     preview: str | None = None
 
     @classmethod
-    def of(cls, progress: Progress, preview: str) -> Self:
+    def of(cls, progress: RecordedProgress, preview: str) -> Self:
         """preview: where the picture is, if there is one."""
         return cls(**vars(progress) | {"preview": preview if progress.preview else None})
 

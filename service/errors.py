@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from inphase.errors import CancelledError, DataError, InphaseError, RecipeError, TooLargeError
 from inphase.models.repository import ModelError, UnknownModelError
+from service.budget import BusyError, ShareError
 from service.jobs.errors import (
     DocumentError,
     KeyReusedError,
@@ -23,6 +24,7 @@ from service.jobs.errors import (
     StoreCorruptError,
     StoreError,
     StoreFullError,
+    StoreUnavailableError,
     UnknownJobError,
     UnknownSeriesError,
 )
@@ -87,12 +89,15 @@ _KINDS: Final[tuple[tuple[type[InphaseError], _Kind], ...]] = (
     (QueueUnavailableError, _Kind(503, "queue", "The queue is not available")),
     (NoRedisError, _Kind(503, "queue", "The queue is not available")),
     (StoreFullError, _Kind(507, "store-full", "No room for the arrays")),
+    (StoreUnavailableError, _Kind(503, "store-unavailable", "The store does not work")),
     (StoreCorruptError, _Kind(500, "store", "The stored arrays are damaged")),
     (StoreError, _Kind(404, "store", "No such arrays")),
     (SandboxUnavailableError, _Kind(503, "reading", "Nothing can be read")),
+    (BusyError, _Kind(503, "busy", "The service is busy")),
+    (ShareError, _Kind(429, "share", "One owner's share is taken")),
     (CancelledError, _Kind(409, "cancelled", "The job was cancelled")),
 )
-_RETRY_AFTER: Final = {503: "5", 507: "60"}
+_RETRY_AFTER: Final = {429: "5", 503: "5", 507: "60"}
 
 
 def install(app: FastAPI) -> None:

@@ -10,12 +10,13 @@ import anyio.to_thread
 
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
+from service.budget import Budget
 from service.intake.acceptance import Intake
 from service.intake.reader import Reader
 from service.jobs.broker import Queue
 from service.jobs.connection import refuse_eviction
 from service.jobs.embedded import EmbeddedRedis
-from service.jobs.errors import QueueUnavailableError
+from service.jobs.errors import QueueUnavailableError, StoreError
 from service.jobs.housekeeping import sweep
 from service.jobs.pulse import Pulse
 from service.jobs.record import Records
@@ -23,10 +24,11 @@ from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
+from service.logins import Logins
 from service.sandbox.sandbox import Sandbox
 from service.security import ADMIN, Key, Keyring, Scope, read_keys
 from service.settings import Settings, new_key
-from service.telemetry import Budget, Metrics, log
+from service.telemetry import Metrics, log
 
 _HOUSEKEEPING_S: Final = 60.0
 T = TypeVar("T")
@@ -44,17 +46,19 @@ class Services:
         self.keyring = Keyring(self._keys())
         self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
         self.streams = 0  # clients that follow events
-        self.budget = Budget(settings.bounds.bytes_in_flight)
+        self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
         self.metrics = Metrics()
         self.sandbox = Sandbox(settings.bounds.read_s, settings.data_roots)
         self.records: Records | None = None
         self.series: SeriesRecords | None = None
         self.queue: Queue | None = None
+        self.logins: Logins | None = None
         self.reader: Reader | None = None
         self.pulse: Pulse | None = None
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
+        self.looking = anyio.CapacityLimiter(8)  # threads of /v1/status, whatever keeps all others
         self._compute = anyio.CapacityLimiter(settings.compute_slots)
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None
@@ -63,7 +67,7 @@ class Services:
 
     def _keys(self) -> list[Key]:
         own = self.settings.api_key.get_secret_value() if self.settings.api_key else self.generated_key
-        more = read_keys(self.settings.keys_file) if self.settings.keys_file else ()
+        more = read_keys(self.settings.keys_file, self.settings.data_roots) if self.settings.keys_file else ()
         return [*([Key.of(own, ADMIN, Scope.ADMIN)] if own else []), *more]
 
     async def start(self) -> None:
@@ -78,8 +82,11 @@ class Services:
         self._background.append(asyncio.create_task(self._keep_house()))
         if self.records is not None and self.series is not None:
             self.reader = Reader(
-                self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox
-            )
+                self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox,
+                self.budget,
+            )  # fmt: skip
+            assert self.pulse is not None
+            self._background.append(asyncio.create_task(self.pulse.run()))
             self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
 
     async def stop(self) -> None:
@@ -94,13 +101,13 @@ class Services:
             await self.pulse.close()
         await anyio.to_thread.run_sync(self._stop)
 
-    async def compute(self, work: Callable[[], T]) -> T:
+    async def compute(self, call: Callable[[], T]) -> T:
         """Run what takes long in a thread; at most `compute_slots` at a time, the others wait."""
-        return await anyio.to_thread.run_sync(work, limiter=self._compute)
+        return await anyio.to_thread.run_sync(call, limiter=self._compute)
 
-    def in_background(self, work: Callable[[], object]) -> None:
+    def in_background(self, call: Callable[[], object]) -> None:
         """Run a short blocking call whose end nobody waits for."""
-        task = asyncio.ensure_future(anyio.to_thread.run_sync(work))
+        task = asyncio.ensure_future(anyio.to_thread.run_sync(call))
         self._loose.add(task)
         task.add_done_callback(self._loose.discard)
 
@@ -128,6 +135,7 @@ class Services:
         self.records = Records(url)
         self.series = SeriesRecords(url)
         self.queue = Queue(url, self.records)
+        self.logins = Logins(url)
         if settings.workers:
             worker = WorkerSettings(
                 redis_url=url,
@@ -146,7 +154,7 @@ class Services:
         self.sandbox.stop()
         if self._supervisor is not None:
             self._supervisor.stop()
-        for client in (self.queue, self.series, self.records):
+        for client in (self.queue, self.series, self.records, self.logins):
             if client is not None:
                 client.close()
         if self._redis is not None:
@@ -157,7 +165,7 @@ class Services:
         while True:
             try:
                 await anyio.to_thread.run_sync(self._sweep)
-            except (QueueUnavailableError, OSError) as error:
+            except (QueueUnavailableError, StoreError) as error:
                 log.warning("housekeeping failed", error=str(error))
             except Exception:  # this task is the only one that hands out what was forgotten
                 log.exception("housekeeping failed")

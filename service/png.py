@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inphase.imaging.arrays import BY_NAME
+from service import colours
 
 _PERCENTILE = 99.9
 _PREVIEW = 128
+_DARK = 0.05  # of the largest amplitude
+_MARGIN = 4  # voxels
 
 
 def encode(name: str, plane: NDArray[np.generic], inside: NDArray[np.bool_] | None = None) -> bytes:
@@ -38,14 +41,14 @@ def encode(name: str, plane: NDArray[np.generic], inside: NDArray[np.bool_] | No
 
 
 def preview(planes: Sequence[NDArray[np.complex64]]) -> bytes:
-    """Planes of an object side by side as PNG: amplitudes above, below them the phases as hue,
-    as bright as the amplitude.
+    """Planes of an object side by side as PNG, each cut to where it is not dark: amplitudes above, below them the
+    phases as hue, as bright as the amplitude.
 
     A plane longer than 128 voxels is thinned out, so the picture stays below 300 kB whatever the object.
     """
     top = max(float(np.abs(plane).max()) for plane in planes) or 1.0
     tiles = []
-    for plane in planes:
+    for plane in (_bright(plane, top) for plane in planes):
         thin = plane[:: -(-plane.shape[0] // _PREVIEW), :: -(-plane.shape[1] // _PREVIEW)]
         unit = (np.abs(thin) / top).astype(np.float32)
         tiles.append((_grey(unit).convert("RGB"), _coloured(np.angle(thin), unit)))
@@ -60,6 +63,15 @@ def preview(planes: Sequence[NDArray[np.complex64]]) -> bytes:
     return stream.getvalue()
 
 
+def _bright(plane: NDArray[np.complex64], top: float) -> NDArray[np.complex64]:
+    """The part of a plane that is not dark, with a margin; all of one that is dark."""
+    lit = np.abs(plane) > _DARK * top
+    spans = [np.flatnonzero(lit.any(axis=other)) for other in (1, 0)]
+    if not lit.any():
+        return plane
+    return plane[tuple(slice(max(0, span[0] - _MARGIN), span[-1] + 1 + _MARGIN) for span in spans)]
+
+
 def _unit(values: NDArray[np.floating]) -> NDArray[np.float32]:
     top = float(np.percentile(values, _PERCENTILE)) or float(values.max()) or 1.0
     scaled: NDArray[np.float32] = np.clip(values / top, 0, 1).astype(np.float32)
@@ -70,11 +82,9 @@ def _grey(unit: NDArray[np.float32]) -> Image.Image:
     return Image.fromarray((255 * unit).round().astype(np.uint8))
 
 
-def _coloured(phase: NDArray[np.floating], brightness: NDArray[np.floating]) -> Image.Image:
-    hue = (phase / (2 * np.pi)) % 1.0
-    channels = [hue, np.full_like(hue, 0.8), brightness]
-    hsv = np.stack([(255 * channel).round().astype(np.uint8) for channel in channels], axis=-1)
-    return Image.fromarray(hsv, "HSV").convert("RGB")
+def _coloured(phase: NDArray[np.floating], brightness: NDArray[np.float32]) -> Image.Image:
+    circle = colours.coloured(colours.CYCLIC, (phase + np.pi) / (2 * np.pi))
+    return Image.fromarray((circle * brightness[..., None]).round().astype(np.uint8), "RGB")
 
 
 def _signed(values: NDArray[np.float32]) -> Image.Image:

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from inphase.errors import InphaseError
+from service.connections import BATCH, QUEUE, Connection, Connections, most_connections
 from service.lifecycle import Services
 from service.settings import Settings
 
@@ -91,6 +92,9 @@ class Server(uvicorn.Server):
             app,
             host=settings.host,
             port=settings.port,
+            http=Connection,
+            ws="none",
+            backlog=BATCH,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -98,6 +102,8 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         )
         super().__init__(config)
+        bounds = settings.bounds
+        self.server_state = Connections(most_connections(bounds.connections), bounds.head_s)
         self._services: Services = app.state.services
         self._ready = ready
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -114,6 +120,8 @@ class Server(uvicorn.Server):
         except BaseException:
             await self._services.stop()
             raise
+        for waiting in sockets or ():
+            waiting.listen(QUEUE)  # asyncio takes one number for what the kernel holds and for what it accepts at once
         for listening in (found for server in self.servers for found in server.sockets):
             host, port = listening.getsockname()[:2]
             self._ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")

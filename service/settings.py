@@ -28,9 +28,30 @@ class Bounds(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    connections: int = Field(
+        500,
+        gt=0,
+        description="At most so many connections are open, and no more than half of the process's descriptors.",
+    )
+    head_s: float = Field(10.0, gt=0, description="The head of a request comes within so many seconds.")
+    body_s: float = Field(600.0, gt=0, description="The body of a request comes within so many seconds.")
+    body_rate: int = Field(
+        65_536,
+        gt=0,
+        description="After its first 20 s, a body comes at so many bytes per second or more on the average.",
+    )
     body_bytes: int = Field(4096 * MIB, gt=0, description="The body of one request has at most so many bytes.")
     bytes_in_flight: int = Field(
-        8192 * MIB, gt=0, description="The bodies of all requests at work have at most so many bytes together."
+        8192 * MIB,
+        gt=0,
+        description="All requests and readings at work take at most so many bytes of memory together: what has come of "
+        "their bodies, and what it takes to clean and predict their measurements.",
+    )
+    owner_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="The requests and readings of one owner take at most so many bytes of that, by default three "
+        "quarters.",
     )
     array_bytes: int = Field(4096 * MIB, gt=0, description="One decoded measurement has at most so many bytes.")
     json_bytes: int = Field(1 * MIB, gt=0, description="A JSON body has at most so many bytes.")
@@ -45,7 +66,14 @@ class Bounds(BaseModel):
         64 * 1024 * MIB, gt=0, description="The arrays of all jobs take at most so many bytes of disk."
     )
     result_age_s: float = Field(7 * 86400.0, gt=0, description="Results older than so many seconds are deleted.")
-    queued_jobs: int = Field(1000, gt=0, description="At most so many jobs wait to be read or refined.")
+    queued_jobs: int = Field(
+        1000, gt=0, description="At most so many jobs of normal and high priority wait to be read or refined."
+    )
+    unread_jobs: int = Field(
+        20_000,
+        gt=0,
+        description="At most so many jobs wait to be read in all, with the scans of series and jobs of low priority.",
+    )
     job_s: float = Field(600.0, gt=0, description="One refinement takes at most so many seconds.")
     streams: int = Field(200, gt=0, description="At most so many clients follow the events of jobs at the same time.")
     series_scans: int = Field(2000, gt=0, description="One series has at most so many scans.")

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -16,9 +15,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inphase.imaging.clock import STAGES, Clock
+from service import repeats
 from service.api.presence import CLIENT_LEFT, attended
+from service.budget import Budget
 from service.jobs.errors import QueueUnavailableError
-from service.jobs.pulse import Pulse
+from service.jobs.pulse import Beat, Pulse
 from service.jobs.record import Records
 from service.jobs.state import JobState
 
@@ -41,7 +42,7 @@ def configure_logging(level: str = "INFO") -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = repeats.handler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
@@ -77,28 +78,18 @@ class Metrics:
         for stage in STAGES:
             self.stages.labels(stage)  # panels exist before the first request
 
-    def watch(self, bytes_in_flight: "Budget", records: Records | None, pulse: Pulse | None) -> None:
+    def refusals(self) -> dict[str, int]:
+        """How many requests were not served since the start, by status."""
+        return {
+            sample.labels["code"]: int(sample.value)
+            for metric in self.refused.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+        }
+
+    def watch(self, bytes_in_flight: Budget, records: Records | None, pulse: Pulse | None) -> None:
         """Add the gauges that are read at scrape time."""
         self.registry.register(_Gauges(bytes_in_flight, records, pulse))
-
-
-class Budget:
-    """Bytes that requests hold in memory, against a bound. Used on one event loop only."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-
-    def claim(self, nbytes: int) -> bool:
-        """Take a share; False where it is not there."""
-        if self.used + nbytes > self.limit:
-            return False
-        self.used += nbytes
-        return True
-
-    def release(self, nbytes: int) -> None:
-        """Give a share back."""
-        self.used -= nbytes
 
 
 class _Gauges(Collector):
@@ -110,8 +101,9 @@ class _Gauges(Collector):
         up = GaugeMetricFamily("inphase_queue_up", "1 while Redis takes jobs")
         jobs = GaugeMetricFamily("inphase_jobs", "Jobs by state", labels=["state"])
         workers = GaugeMetricFamily("inphase_workers", "Workers that live")
-        alive = self._pulse is not None and self._pulse.last.up
-        if self._records is not None:
+        beat = Beat(up=False) if self._pulse is None else self._pulse.last
+        alive = beat.up
+        if self._records is not None and not beat.silent:
             try:
                 for state in JobState:
                     jobs.add_metric([state], self._records.count(state))

@@ -137,11 +137,11 @@ def atomistic(
 
     A crystal takes about half a minute of one core; the command needs the extra `atomistic`.
     """
-    from training.simulate.atomistic.producer import ProducerError, Progress, produce
+    from training.simulate.atomistic.producer import ProducedCrystal, ProducerError, produce
     from training.simulate.atomistic.relaxation import AtomisticExtraError
     from training.simulate.atomistic.settings import AtomisticSettings
 
-    def tell(step: Progress) -> None:
+    def tell(step: ProducedCrystal) -> None:
         left = f"about {step.seconds_left / 60:.0f} min left" if step.done < step.wanted else "all done"
         typer.echo(f"crystal {step.done} of {step.wanted}: {step.crystal.atoms:,} atoms, {left}")
 

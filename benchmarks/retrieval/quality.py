@@ -11,8 +11,8 @@ from rich.progress import Progress
 from scipy.stats import binomtest
 
 from benchmarks.retrieval import rival
-from benchmarks.retrieval.arms import COHERE, SUCCESS, Result, Score, Task, result
 from benchmarks.retrieval.crystals import EVALUATION_SEED, KINDS, TUNING_SEED, Kind, crystals
+from benchmarks.retrieval.trials import COHERE, SUCCESS, Result, Score, Task, result
 from inphase.retrieval import recipe as recipes
 from training.evaluate.machine import header
 from training.evaluate.measurements import REAL_CASES

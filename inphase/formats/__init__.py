@@ -12,10 +12,10 @@ from inphase.formats.boundary import as_text, boundary
 from inphase.formats.maps import corrections
 from inphase.formats.masks import with_mask
 from inphase.formats.reading import Reading
-from inphase.formats.scan import Limits, RawScan, Reader, Request
+from inphase.formats.scan import FileReading, Limits, RawScan, Reader
 from inphase.pattern import Domain
 
-__all__ = ["READERS", "Limits", "RawScan", "Reading", "Request", "holds_frames", "read", "read_as"]
+__all__ = ["READERS", "FileReading", "Limits", "RawScan", "Reading", "holds_frames", "read", "read_as"]
 
 _DEFAULT_LIMITS = Limits()
 _NOTHING: Mapping[str, float] = MappingProxyType({})
@@ -29,6 +29,14 @@ READERS: dict[str, Reader] = {
     ".cxi": cxi.read,
     matlab.SUFFIX: matlab.read,
 }
+_ENTRIES = frozenset({"dataset", "scan", "sample", "detector"})
+_CHOICES: dict[str, frozenset[str]] = {
+    ".npz": frozenset({"dataset"}),
+    **dict.fromkeys((*hdf5.SUFFIXES, ".cxi"), _ENTRIES),
+    matlab.SUFFIX: frozenset({"dataset"}),
+}
+"""What a caller may choose in a file of a kind; in any other there is one array. A beamline takes all of them."""
+_OF_A_FOLDER = frozenset({"dataset"})
 
 
 def read(
@@ -53,12 +61,12 @@ def read(
     domain: with MODULUS a .npz that has an array `modulus` gives that one, so that a result file can be read back.
     dataset: HDF5 path, .npz key, or the beginning of the frames' names; None takes the largest volume and says which.
     dark, flat: detector maps, TIFF or npy: above 1 in the first a pixel is bad, by the second the counts are divided.
-        roi: the rows and columns of them that the frames show, r0:r1,c0:c1. mask: what is not zero in this file (TIFF,
-        npy, EDF, CXI) is masked, of the frames or of the scan.
-    beamline: where it was measured, a built-in name or a YAML file, which says where frames, mask and motors are. spec:
-        the SPEC or FIO file with the motors, where it is not beside the frames. scan, sample, detector: which one is
-        meant, where there are several. A folder of TIFF frames with a SPEC file in it, or named by `spec`, is read as
-        one of 34-ID-C.
+        roi: the rows and columns of them that the frames show, r0:r1,c0:c1.
+    mask: what is not zero in this file (TIFF, npy, EDF, CXI) is masked, of the frames or of the scan.
+    beamline: where it was measured, a built-in name or a YAML file, which says where frames, mask and motors are.
+    spec: the SPEC or FIO file with the motors, where it is not beside the frames. A folder of TIFF frames with a SPEC
+        file in it, or named by `spec`, is read as one of 34-ID-C.
+    scan, sample, detector: which one is meant, where there are several.
     set: numbers that the file lacks or has wrong, by name: a motor (deg), energy (keV), distance (m), pixel_row,
         pixel_column (m), direct_beam_row, direct_beam_column (pixels of the whole frame).
 
@@ -93,7 +101,9 @@ def read_as(path: Path, reading: Reading, domain: Domain, limits: Limits = _DEFA
             raise DataError(
                 f"{path}: the numbers of set= belong to a beamline, whose description knows their names: give beamline="
             )
-        request = Request(path, reading, domain, limits)
+        if reading.beamline is None and (path.is_dir() or (path.is_file() and path.suffix.lower() in READERS)):
+            _check_choices(path, reading)
+        request = FileReading(path, reading, domain, limits)
         if reading.beamline is not None and (path.is_dir() or path.is_file()):
             scan = described.read(request, _plain, guessed=guessed and reading.spec is None)
         else:
@@ -116,7 +126,24 @@ def _printable(scan: RawScan) -> RawScan:
     return replace(scan, source=as_text(scan.source), chosen=as_text(scan.chosen), metadata=metadata)
 
 
-def _plain(request: Request) -> RawScan:
+def _check_choices(path: Path, reading: Reading) -> None:
+    """What would choose nothing is a mistake: the array that is read might not be the one that is meant."""
+    given = [name for name in ("dataset", "scan", "sample", "detector") if getattr(reading, name) is not None]
+    taken = _OF_A_FOLDER if path.is_dir() else _CHOICES.get(path.suffix.lower(), frozenset())
+    for name in given:
+        if name not in taken:
+            what = "a folder of frames" if path.is_dir() else f"a {path.suffix} file"
+            raise DataError(
+                f"{path}: {name}= chooses nothing in {what}: leave it out"
+                + ("" if name == "dataset" else ", or name the beamline whose paths or motors it belongs to")
+            )
+    if given[:1] == ["dataset"] and len(given) > 1:
+        raise DataError(
+            f"{path}: dataset= names the array already, and {given[1]}= another way to it: give one of them"
+        )
+
+
+def _plain(request: FileReading) -> RawScan:
     """By the name's ending alone."""
     path = request.path
     if path.is_dir():

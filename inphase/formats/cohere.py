@@ -1,9 +1,9 @@
 """cohere's results: a folder with image.npy and support.npy.
 
-Two conventions differ from ours. Axes: cohere's arrays are (detector column, row, frame), ours the reverse. Sign:
-cohere's way to reciprocal space is the inverse transform, exp(+i q.r), so that its object is the complex conjugate of
-ours. cohere's data.tif needs no conversion but the domain: its pages are frames (it is cohere that transposes on
-reading), and its numbers are moduli.
+Two conventions differ from ours. Axes: cohere's arrays are (detector column, row, frame), ours the reverse.
+Sign: cohere's way to reciprocal space is the inverse transform, exp(+i q.r), so that its object is the complex
+conjugate of ours. cohere's data.tif needs no conversion but the domain: its pages are frames (it is cohere that
+transposes on reading), and its numbers are moduli.
 """
 
 from pathlib import Path

@@ -19,7 +19,7 @@ from inphase.formats.atomic import replacing
 from inphase.formats.extension import MAPS, MEASURED, extended
 from inphase.formats.pieces import Found, Loaded
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import Limits, RawScan, Request, geometry_of, masked, of_scan, three_state
+from inphase.formats.scan import FileReading, Limits, RawScan, geometry_of, masked, of_scan, three_state
 from inphase.formats.tree import Tree, names_in, opened, type_of
 from inphase.geometry import PHASE_SIGN, wavelength_m
 from inphase.pattern import MaskState
@@ -53,7 +53,7 @@ FREE: Final = f"{PROCESS}/configuration/free_pixel_mask"
 PADDING: Final = 0x01000000  # of ours, among the bits that the standard leaves free: outside the measured range
 
 
-def read(request: Request) -> RawScan:
+def read(request: FileReading) -> RawScan:
     """Reads the raw scan at entry_1/instrument_1/detector_1, or the dataset that is named,
     else the rocking curve as in HDF5.
 

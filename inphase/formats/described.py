@@ -18,9 +18,9 @@ from inphase.formats.fio import FioScan, read_fio
 from inphase.formats.motion import ENERGY, MismatchError, Motion, motion
 from inphase.formats.pieces import Found, joined
 from inphase.formats.scan import (
+    FileReading,
     RawScan,
     Reader,
-    Request,
     Saturation,
     masked,
     of_scan,
@@ -44,7 +44,7 @@ class MissingError(DataError):
     """What the geometry needs and the file does not have."""
 
 
-def read(request: Request, plain: Reader, *, guessed: bool = False) -> RawScan:
+def read(request: FileReading, plain: Reader, *, guessed: bool = False) -> RawScan:
     """Reads the scan that `request.reading` describes.
 
     plain: reads frames that are not in the beamline's own layout: a stack or an array made of a folder of TIFFs.
@@ -73,7 +73,7 @@ class _Read:
     positions.
     """
 
-    request: Request
+    request: FileReading
     beamline: Beamline
     scan: RawScan
     known: Mapping[str, str]
@@ -87,7 +87,7 @@ class _Read:
         return kinds.get(self.known.get("detector", ""), alone)
 
 
-def _from_frames(request: Request, beamline: Beamline, plain: Reader) -> _Read:
+def _from_frames(request: FileReading, beamline: Beamline, plain: Reader) -> _Read:
     names = [request.path.name]
     if request.path.is_dir():
         names += sorted(
@@ -99,7 +99,7 @@ def _from_frames(request: Request, beamline: Beamline, plain: Reader) -> _Read:
     return replace(read_, scan=_masked(read_, None))
 
 
-def _from_tree(request: Request, beamline: Beamline, tree: Tree) -> _Read:
+def _from_tree(request: FileReading, beamline: Beamline, tree: Tree) -> _Read:
     known = _from_names(request, beamline, [request.path.name])
     if request.reading.dataset is not None:
         found, note = hdf5.named(tree, request.reading.dataset)
@@ -115,7 +115,7 @@ def _from_tree(request: Request, beamline: Beamline, tree: Tree) -> _Read:
     return replace(read_, scan=_masked(read_, tree))
 
 
-def _from_names(request: Request, beamline: Beamline, names: Sequence[str]) -> dict[str, str]:
+def _from_names(request: FileReading, beamline: Beamline, names: Sequence[str]) -> dict[str, str]:
     """What the names of file or folder tell of the placeholders; what is given counts more."""
     known = request.reading.known()
     for pattern in beamline.names:

@@ -119,7 +119,9 @@ def _moving(tree: Tree, name: str, frames: int) -> list[tuple[str, str]]:
                 and 1 < frames <= _MOST_POSITIONS
             ):
                 tree.check_sources(item)
-                if np.ptp(np.asarray(item[()], np.float64)) > 0:
+                positions = np.asarray(item[()], np.float64)
+                tree.check_read(item)
+                if np.ptp(positions) > 0:
                     unit = item.attrs.get("units", "")
                     found.append((motor, unit.decode("latin-1") if isinstance(unit, bytes) else str(unit)))
     return found

@@ -26,8 +26,8 @@ _COLUMN = re.compile(r"Col\s+\d+\s+(\S+)\s+\S+", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class FioScan:
-    """positions: numeric parameters by name, in the file's units. columns:
-    (points,) float64 by label, NaN where no number is.
+    """positions: numeric parameters by name, in the file's units.
+    columns: (points,) float64 by label, NaN where no number is.
 
     remarks: what of the file is damaged, and so was not used.
     """

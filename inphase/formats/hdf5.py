@@ -11,7 +11,7 @@ from inphase.errors import DataError
 from inphase.formats import detector, entries
 from inphase.formats.pieces import Found, joined, sides, stacked
 from inphase.formats.reading import Reading
-from inphase.formats.scan import RawScan, Request, geometry_of, three_axes
+from inphase.formats.scan import FileReading, RawScan, geometry_of, three_axes
 from inphase.formats.tree import Tree, is_real, opened
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx5")
@@ -19,7 +19,7 @@ SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx5")
 _AUXILIARY = re.compile(r"mask|flat|dark|background|white|error|weight|efficiency|support", re.IGNORECASE)
 
 
-def read(request: Request) -> RawScan:
+def read(request: FileReading) -> RawScan:
     """Reads `dataset`, else the rocking curve: of several entries the one that is one, of its volumes the largest one
     that is not a mask or a correction. The reading may name scan, sample and detector.
 

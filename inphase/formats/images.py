@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.formats import detector, hdf5, sequence
 from inphase.formats.pieces import sides
-from inphase.formats.scan import RawScan, Request, admit, native
+from inphase.formats.scan import FileReading, RawScan, admit, native
 from inphase.formats.tree import Tree, is_hdf5, opened
 from inphase.formats.written import unwritten
 from inphase.pattern import MaskState
 
 
-def read_folder(request: Request) -> RawScan:
+def read_folder(request: FileReading) -> RawScan:
     """Reads a folder of numbered HDF5 files, of which each holds one image under the same path.
 
     Where the folder holds several numbered sequences, `dataset` names the beginning of the wanted one. The detector's
@@ -57,6 +57,7 @@ def _fill(frame: NDArray[np.generic], tree: Tree, path: str, first: h5py.Dataset
     missing = unwritten(tree, item)
     tree.check_sources(item)
     item.read_direct(frame.reshape(item.shape))
+    tree.check_read(item)
     return missing is None or not missing.all()
 
 

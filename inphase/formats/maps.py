@@ -25,8 +25,10 @@ _ROI: Final = re.compile(r"(\d{1,7}):(\d{1,7}),(\d{1,7}):(\d{1,7})")
 
 
 def corrections(dark: Path | None, flat: Path | None, roi: str | None) -> Corrections | None:
-    """Detector maps from files; None where there are none."""
+    """Detector maps from files; None where there are none. Raises DataError, also for a region of no map."""
     if dark is None and flat is None:
+        if roi is not None:
+            raise DataError(f"roi={roi} is the region of dark and flat that the frames show: give one of the two maps")
         return None
     return Corrections(
         dark=None if dark is None else read_map(dark),

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.formats.atomic import replacing
 from inphase.formats.boundary import damaged
+from inphase.formats.regular import open_regular
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import RawScan, Request, admit, most_axes, native, three_axes
+from inphase.formats.scan import FileReading, RawScan, admit, most_axes, native, three_axes
 from inphase.formats.tree import is_hdf5, is_real, opened
 
 SUFFIX: Final = ".mat"
@@ -27,7 +28,7 @@ _CLASSES: Final = {
 }  # fmt: skip
 
 
-def read(request: Request) -> RawScan:
+def read(request: FileReading) -> RawScan:
     """Reads `dataset`, else `data`, `I` or `intensity`, else the largest three-dimensional variable,
     or image where there is none.
 
@@ -36,12 +37,14 @@ def read(request: Request) -> RawScan:
     if is_hdf5(request.path):
         return _read_hdf5(request)
     where = str(request.path)
-    with damaged(f"{where}: truncated, damaged, or not a MATLAB file"):
-        declared = {name: (tuple(shape), kind) for name, shape, kind in scipy.io.whosmat(request.path)}
+    with damaged(f"{where}: truncated, damaged, or not a MATLAB file"), open_regular(request.path) as file:
+        stream: Any = file  # scipy's types know of names alone
+        declared = {name: (tuple(shape), kind) for name, shape, kind in scipy.io.whosmat(stream)}
+        stream.seek(0)
         name = _choose({n: s for n, (s, kind) in declared.items() if kind in _CLASSES}, request, str(sorted(declared)))
         shape, kind = declared[name]
         sides = admit(_turned_shape(shape), np.dtype(_CLASSES[kind]), f"{where}, variable '{name}'", request.limits)
-        loaded = scipy.io.loadmat(request.path, variable_names=[name])[name]
+        loaded = scipy.io.loadmat(stream, variable_names=[name])[name]
     array = native(
         loaded.reshape(sides) if len(sides) == 2 else np.moveaxis(loaded.reshape(*sides[1:], sides[0]), 2, 0)
     )
@@ -78,7 +81,7 @@ def _turned(array: NDArray[Any]) -> NDArray[Any]:
     return np.moveaxis(array, 0, 2) if array.ndim == 3 else array
 
 
-def _read_hdf5(request: Request) -> RawScan:
+def _read_hdf5(request: FileReading) -> RawScan:
     where = str(request.path)
     with opened(request.path) as tree:
         volumes = {path: item for path, item in tree.datasets() if not path.startswith("#refs#")}
@@ -93,7 +96,7 @@ def _read_hdf5(request: Request) -> RawScan:
     return RawScan(array, None, where, f"variable '{name}' {item.shape[::-1]} (row, column, frame) {array.dtype}")
 
 
-def _choose(shapes: dict[str, tuple[int, ...]], request: Request, listing: str) -> str:
+def _choose(shapes: dict[str, tuple[int, ...]], request: FileReading, listing: str) -> str:
     if request.reading.dataset is not None:
         if request.reading.dataset not in shapes:
             raise DataError(f"{request.path}: has no numeric variable '{request.reading.dataset}'; it holds {listing}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats.boundary import damaged
 from inphase.formats.regular import open_regular
-from inphase.formats.scan import Limits, RawScan, Request, admit, in_words, native
+from inphase.formats.scan import FileReading, Limits, RawScan, admit, in_words, native
 
 MAX_HEADER = 65_536  # bytes: the length that the header declares for itself is not believed beyond
 _HEADERS = {
@@ -20,7 +20,7 @@ _HEADERS = {
 }
 
 
-def read(request: Request) -> RawScan:
+def read(request: FileReading) -> RawScan:
     """Reads the array of a .npy file."""
     with open_regular(request.path) as stream:
         array = decode(stream, os.fstat(stream.fileno()).st_size, str(request.path), request.limits)

@@ -18,9 +18,9 @@ from inphase.formats.regular import open_regular
 from inphase.formats.result import KEYS, Arrays, Result
 from inphase.formats.scan import (
     GEOMETRY,
+    FileReading,
     Limits,
     RawScan,
-    Request,
     Saturation,
     geometry_arrays,
     geometry_of,
@@ -40,7 +40,7 @@ _DEFAULT_LIMITS = Limits()
 _Header = tuple[tuple[int, ...], np.dtype[Any]]
 
 
-def read(request: Request) -> RawScan:
+def read(request: FileReading) -> RawScan:
     """Reads `dataset`, else the key `data`, else the largest three-dimensional array, or image where there is none.
 
     `q_steps` (3, 3) and `q_centre` (3,), in 1/m, give the geometry where the file has them, `mask` (of the scan or of a
@@ -51,7 +51,7 @@ def read(request: Request) -> RawScan:
         return decode(stream, str(request.path), request)
 
 
-def decode(stream: IO[bytes], where: str, request: Request) -> RawScan:
+def decode(stream: IO[bytes], where: str, request: FileReading) -> RawScan:
     """The same from a seekable stream; of the request, its path is not looked at."""
     with _open(stream, where) as archive:
         headers = _headers(archive, where)
@@ -73,15 +73,6 @@ def decode(stream: IO[bytes], where: str, request: Request) -> RawScan:
     geometry = geometry_of(small.get, where)
     scan = RawScan(array, geometry, where, chosen, mask=mask, corrections=corrections_of(detector, where))
     return with_saturation(scan, [] if saturation is None else [saturation])
-
-
-def declared_bytes(stream: IO[bytes], where: str, request: Request) -> int:
-    """Bytes of the array and of the detector maps that `decode` would take, from the headers alone."""
-    with _open(stream, where) as archive:
-        headers = _headers(archive, where)
-        key = _choose(headers, request, where)
-        taken = [headers[name] for name in (key, *_maps(headers, key))]
-    return sum(math.prod(shape) * dtype.itemsize for shape, dtype in taken)
 
 
 def is_plain(scan: RawScan) -> bool:
@@ -153,7 +144,7 @@ def _headers(archive: zipfile.ZipFile, where: str) -> dict[str, _Header]:
     return headers
 
 
-def _choose(headers: dict[str, _Header], request: Request, where: str) -> str:
+def _choose(headers: dict[str, _Header], request: FileReading, where: str) -> str:
     listing = ", ".join(f"{key} {shape} {dtype}" for key, (shape, dtype) in sorted(headers.items())[:20])
     if request.reading.dataset is not None:
         if request.reading.dataset not in headers:

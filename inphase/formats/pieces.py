@@ -81,6 +81,7 @@ class Found:
             part = array[row : row + (sides(piece)[0] if len(self.pieces) > 1 else len(array))]
             absent = unwritten(tree, piece)
             _fill(part, piece, absent)
+            tree.check_read(piece)
             if absent is not None:
                 blank = np.zeros(shape, bool) if blank is None else blank
                 blank[row : row + len(part)] = absent.reshape(part.shape)

@@ -27,10 +27,12 @@ class Limits:
 
     max_bytes: size of the decoded array. The default holds a rocking curve of 400 frames of a 4-megapixel detector.
     roots: text files beside the frames are read only below these folders; empty: anywhere.
+    declared: told the voxels and the bytes of a measurement before it is allocated; what it raises ends the reading.
     """
 
     max_bytes: int = 8 * 2**30
     roots: tuple[Path, ...] = ()
+    declared: Callable[[int, int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class RawScan:
 
 
 @dataclass(frozen=True)
-class Request:
+class FileReading:
     """What to read and how: `domain` decides between arrays of a result file."""
 
     path: Path
@@ -80,7 +82,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
 
 
-Reader = Callable[[Request], RawScan]
+Reader = Callable[[FileReading], RawScan]
 
 
 def scan_of(pattern: ArrayLike) -> RawScan:
@@ -132,12 +134,15 @@ def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits
         )
     if any(side <= 0 for side in shape):
         raise DataError(f"{where}: shape {tuple(shape)} holds no data")
-    nbytes = math.prod(shape) * dtype.itemsize
+    voxels = math.prod(shape)
+    nbytes = voxels * dtype.itemsize
     if nbytes > limits.max_bytes:
         raise TooLargeError(
             f"{where}: declares {tuple(shape)} of {dtype}, {in_words(nbytes)}, above the limit of "
             f"{in_words(limits.max_bytes)}; crop the detector to the region around the peak, or raise the limit"
         )
+    if limits.declared is not None:
+        limits.declared(voxels, nbytes)
     return tuple(int(side) for side in sides)
 
 

@@ -12,8 +12,8 @@ from inphase.errors import DataError
 
 @dataclass(frozen=True)
 class Frames:
-    """Numbered files whose names begin alike, in order and without gaps. others:
-    files of the folder that do not belong.
+    """Numbered files whose names begin alike, in order and without gaps.
+    others: files of the folder that do not belong.
     """
 
     files: list[Path]

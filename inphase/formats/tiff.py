@@ -18,7 +18,7 @@ from inphase.errors import DataError, TooLargeError
 from inphase.formats import sequence
 from inphase.formats.boundary import damaged
 from inphase.formats.regular import open_regular
-from inphase.formats.scan import RawScan, Request, Saturation, admit, native, three_axes, with_saturation
+from inphase.formats.scan import FileReading, RawScan, Saturation, admit, native, three_axes, with_saturation
 
 SUFFIXES = (".tif", ".tiff")
 # the counts come back as they were; what loses some of them (JPEG and its kin) is no measurement any more
@@ -40,7 +40,7 @@ _FORMS = {
 _THREADS = 4  # reading overlaps with decoding; more buys nothing because tifffile holds the interpreter lock
 
 
-def read_stack(request: Request) -> RawScan:
+def read_stack(request: FileReading) -> RawScan:
     """Reads a multi-page TIFF; of several series the largest three-dimensional one, or image where there is none."""
     where = str(request.path)
     with opened(request.path) as tif:
@@ -64,7 +64,7 @@ def read_stack(request: Request) -> RawScan:
     return with_saturation(RawScan(array, None, where, chosen, {"software": software} if software else {}), levels)
 
 
-def read_folder(request: Request) -> RawScan:
+def read_folder(request: FileReading) -> RawScan:
     """Reads a folder of single frames, ordered by the number that ends each file's name.
 
     Where the folder holds several numbered sequences, `dataset` names the beginning of the wanted one.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import filters
 from inphase.formats.boundary import first_line
+from inphase.formats.regular import check_all_opened, check_opened
 from inphase.formats.scan import Limits, in_words, native
 
 NUMBERED = re.compile(r"(data_)(\d{6})")  # Eiger: a scan is cut into data_000001, data_000002, ...
@@ -140,7 +141,9 @@ class Tree:
         if not is_real(item):
             return None
         self.check_sources(item)
-        return np.asarray(item[()])
+        found = np.asarray(item[()])
+        self.check_read(item)
+        return found
 
     def text(self, path: str) -> str | None:
         """A text dataset of one string, None where there is none. Raises DataError above 16 MiB."""
@@ -155,6 +158,7 @@ class Tree:
         if max(item.id.get_storage_size(), item.id.get_type().get_size()) > _MAX_TEXT:
             raise TooLargeError(f"{self.path}: the text '{path}' is longer than {in_words(_MAX_TEXT)}")
         value = item.asstr(errors="replace")[()]
+        self.check_read(item)
         return str(value if isinstance(value, str) else value[0])
 
     def array(self, dataset: h5py.Dataset, limits: Limits) -> NDArray[np.generic]:
@@ -170,7 +174,16 @@ class Tree:
                 f"{label}: declares {dataset.shape}, {in_words(nbytes)}, above the limit of "
                 f"{in_words(limits.max_bytes)}"
             )
-        return native(dataset[()])
+        found = dataset[()]
+        self.check_read(dataset)
+        return native(found)
+
+    def check_read(self, dataset: h5py.Dataset) -> None:
+        """The files that HDF5 has opened by their names for a virtual dataset, which has been read and is still open,
+        must lie where files may be read. Raises DataError.
+        """
+        if dataset.is_virtual:
+            check_all_opened(f"{self.path}, dataset '{name_of(dataset)}'")
 
     def step(self, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
         """The member of a group, None where it does not exist."""
@@ -321,6 +334,7 @@ class Tree:
             except OSError as error:
                 raise DataError(f"{path}: {_why_closed(key, error)}") from error
             self.files[key] = self.stack.enter_context(file)
+            check_opened(self.files[key].id.get_vfd_handle(), str(path))
         return self.files[key]
 
     def _file(self, real: Path) -> h5py.File:

@@ -26,8 +26,8 @@ Matrix = tuple[Vector, ...]
 
 
 def part(kind: type[T], source: object, /, **more: Any) -> T:
-    """A part of the report from the object that knows more: it takes the attributes of the same name. more:
-    the others.
+    """A part of the report from the object that knows more: it takes the attributes of the same name.
+    more: the others.
     """
     names = {known.name for known in fields(kind)} - more.keys()  # type: ignore[arg-type]  # a dataclass
     return kind(**{name: getattr(source, name) for name in names}, **more)
@@ -35,9 +35,8 @@ def part(kind: type[T], source: object, /, **more: Any) -> T:
 
 @dataclass(frozen=True)
 class Input:
-    """What came in. source: file, or kind of body. chosen:
-    what was taken out of a container, and what was passed over.
-
+    """What came in. source: file, or kind of body.
+    chosen: what was taken out of a container, and what was passed over.
     metadata: what else the file tells, as text: energy_kev, distance_m, pixel_row_m, pixel_column_m, angles.
     """
 
@@ -159,8 +158,8 @@ class Score:
 
 @dataclass(frozen=True)
 class Scores:
-    """network: the prediction as it is. random_start: the best conventional result, where one was computed. final:
-    the result.
+    """network: the prediction as it is. random_start: the best conventional result, where one was computed.
+    final: the result.
 
     noise_chi2: chi2 that Poisson noise alone leaves; None for a modulus.
     """

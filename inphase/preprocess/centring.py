@@ -58,9 +58,10 @@ def window(
     the border or by gaps, and a neighbour's tail moves the centre of mass. "mass" takes the centre of mass of what is
     above 5 % of the maximum around the peak: a smaller ramp for strongly strained crystals whose peak is split. "array"
     keeps the centre.
-    measured: shape of the measurement. around: the surroundings of its peak. shape: of the model grid. sigma:
-    oversampling; the first minimum lies that many voxels from the peak; by default 2. origin: of the measurement in its
-    file. voxel: of the file, in the place of a reference.
+    measured: shape of the measurement. around: the surroundings of its peak. shape: of the model grid.
+    sigma: oversampling; the first minimum lies that many voxels from the peak; by default 2.
+    origin: of the measurement in its file.
+    voxel: of the file, in the place of a reference.
 
     Nothing wraps: the window may reach beyond the measurement. Raises DataError where less than half of the
     central fringe's half-width lies between peak and border: then the true maximum may lie outside.

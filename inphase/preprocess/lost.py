@@ -66,8 +66,8 @@ def measured(pattern: Pattern, least: float = 20.0) -> tuple[Measured, StepRepor
 
 @dataclass(frozen=True)
 class _Planes:
-    """The planes across one axis, lines in a single frame. values: (n, ...) intensity. known:
-    with a valid voxel. lit: with light, both (n,).
+    """The planes across one axis, lines in a single frame. values: (n, ...) intensity.
+    known: with a valid voxel. lit: with light, both (n,).
     """
 
     values: NDArray[np.float32]

@@ -39,8 +39,8 @@ NOISE_FACTOR = (
 
 @dataclass(frozen=True)
 class Oversampling:
-    """sigma per axis with what it was read from. noise: median |AC| over its maximum; levels:
-    where it was cut, per axis.
+    """sigma per axis with what it was read from. noise: median |AC| over its maximum;
+    levels: where it was cut, per axis.
     """
 
     sigma: tuple[float, ...]

@@ -37,8 +37,8 @@ ALIEN = 3.5  # fringes that are masked around a second peak: short of NEAR, so t
 
 @dataclass(frozen=True)
 class SecondPeak:
-    """voxel: of the measured array, its brightest. share: of the light of both peaks. distance:
-    from the Bragg peak in fringes.
+    """voxel: of the measured array, its brightest. share: of the light of both peaks.
+    distance: from the Bragg peak in fringes.
     """
 
     voxel: Voxel
@@ -130,8 +130,8 @@ def removed(
 
 
 def report(found: SecondPeak | None, peak: Voxel, window: Window, origin: Voxel) -> StepReport:
-    """The step, with what it means for the result in `window`. peak: the Bragg peak's voxel. origin:
-    of the pattern in its file.
+    """The step, with what it means for the result in `window`. peak: the Bragg peak's voxel.
+    origin: of the pattern in its file.
     """
     if found is None:
         return StepReport("second_peak", {"share": 0.0})

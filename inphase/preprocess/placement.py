@@ -29,8 +29,8 @@ class Placement:
         return geometry.binned(self.bins).voxel_basis_m(self.shape_out)
 
     def voxel_size_m(self, geometry: Geometry) -> tuple[float, ...]:
-        """Lengths of the real-space steps, d = 2 pi / (n b dq) where the axes are orthogonal. geometry:
-        of the MEASURED grid.
+        """Lengths of the real-space steps, d = 2 pi / (n b dq) where the axes are orthogonal.
+        geometry: of the MEASURED grid.
         """
         return geometry.binned(self.bins).voxel_size_m(self.shape_out)
 
@@ -57,8 +57,8 @@ class Placement:
         return Placement(other.shape_out, offset, self.bins, self.shape_out)
 
     def support_to_measured(self, support: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The same part of real space on the finer voxels of `to_measured`, (shape_in) bool:
-        the nearest model voxel decides.
+        """The same part of real space on the finer voxels of `to_measured`, (shape_in)
+        bool: the nearest model voxel decides.
 
         A model voxel measures shape_in / (shape_out * bins) of the measured grid's; False beyond the model grid.
         """

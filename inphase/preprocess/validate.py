@@ -135,8 +135,8 @@ def _unknown(
 
 
 def _noise(data: NDArray[Any], broken: NDArray[np.bool_], counting: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Negative counts that are noise about zero, too many to be masked; same shape, bool. counting:
-    frames that hold counts.
+    """Negative counts that are noise about zero, too many to be masked; same shape, bool.
+    counting: frames that hold counts.
     """
     loose = broken & (data < 0) & (data > -np.inf)
     frames = as_frames(loose)

@@ -31,8 +31,8 @@ MODULUS = "if they are a modulus (square roots of counts), say so: --domain modu
 
 @dataclass(frozen=True)
 class Values:
-    """largest: value. step: all values are multiples of it, 0 where there is none. root_step:
-    the same of their squares.
+    """largest: value. step: all values are multiples of it, 0 where there is none.
+    root_step: the same of their squares.
 
     scatter: over that of photon counts, the least over axes and brightnesses; None where too few voxels tell.
     negative: voxels below zero. noise: their root mean square.

@@ -27,8 +27,8 @@ Cancelled = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. chi2 and support_voxels: of the best start so far, sampled at `iteration`. stage:
-    the operation.
+    """Where a run stands. chi2 and support_voxels: of the best start so far, sampled at `iteration`.
+    stage: the operation.
 
     `preview` and `checkpoint` may be called within the callback only.
     """

@@ -105,8 +105,8 @@ class Consensus:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """members: one per candidate, in order. best: index of the one to keep. ranked_by:
-    what decided, and why not the free llk.
+    """members: one per candidate, in order. best: index of the one to keep.
+    ranked_by: what decided, and why not the free llk.
     """
 
     members: tuple[Member, ...]

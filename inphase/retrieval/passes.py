@@ -67,8 +67,8 @@ def project_modulus(field: Tensor, constraint: Tensor, out: Tensor | None = None
 
 
 def coherent(field: Tensor, blurred: Tensor, constraint: Tensor) -> Tensor:
-    """The modulus that coherent light would give, (B, N, ...) float32:
-    c |F| / sqrt(blurred |F|^2) where c >= 0, c elsewhere.
+    """The modulus that coherent light would give, (B, N, ...)
+    float32: c |F| / sqrt(blurred |F|^2) where c >= 0, c elsewhere.
 
     Under partial coherence P_M sets |F| to this (Clark et al., Nat. Commun. 3, 993 (2012)).
     """
@@ -145,8 +145,8 @@ def step(field: Tensor, along: Tensor, length: Tensor) -> None:
 
 
 def curvature(field: Tensor, along: Tensor, constraint: Tensor) -> Tensor:
-    """Second derivative of 1/2 ||F - P_M F||^2 along a direction, (B, 2) float64:
-    exact, and its upper bound ||along||^2.
+    """Second derivative of 1/2 ||F - P_M F||^2 along a direction, (B, 2)
+    float64: exact, and its upper bound ||along||^2.
 
     A voxel held to c adds |g|^2 - c / |F| (|g|^2 - (Re conj(F) g)^2 / |F|^2); one that is kept adds nothing.
     """

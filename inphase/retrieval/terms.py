@@ -214,8 +214,8 @@ class ShrinkWrap(Clause):
     volume: smallest and largest support, in units of the largest that sampling allows, prod(N / 2).
     reference: of the smoothed amplitude a. intensity: sqrt(sum a^4 / sum a^2), the amplitude that carries the
         intensity; it equals the amplitude of a homogeneous crystal and hardly feels single hot voxels. max: the
-        largest, 1.4 to 1.6 times as large in a real reconstruction, so 0.15 of the former is about 0.1 of this. rms:
-        sqrt(mean a^2) over the support. p99: the 99th percentile over the support.
+        largest, 1.4 to 1.6 times as large in a real reconstruction, so 0.15 of the former is about 0.1 of this.
+        rms: sqrt(mean a^2) over the support. p99: the 99th percentile over the support.
     component: all, or the largest one (neighbours share a face, an edge or a corner).
     expand: voxels by which the support is then dilated, negative: eroded (neighbours share a face).
     within: side of a fixed centred box that the support never leaves, in units of the grid's.

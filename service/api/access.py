@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar, cast
 
 import anyio.to_thread
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
+from pydantic import AfterValidator
 
 from inphase.imaging.arrays import Present, names
 from inphase.imaging.clock import Clock
 from inphase.imaging.report import Report
 from service.document import JobDocument, JobProgress, JobRevision
+from service.errors import ApiError
+from service.intake.options import ImagingOptions
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.events import unknown
 from service.jobs.record import JobRecord, Records, Revision
@@ -38,6 +41,36 @@ TheServices = Annotated[Services, Depends(services)]
 TheClock = Annotated[Clock, Depends(clock)]
 
 
+async def staying(services: TheServices) -> None:
+    """Refuse new work while the service leaves: 503."""
+    if services.draining.is_set():
+        raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
+
+
+Staying = Depends(staying)
+
+
+def _unquoted(key: str) -> str:
+    """The header is a quoted string (RFC 8941), and clients leave the quotes away."""
+    if not (found := key.strip('"')):
+        raise ValueError("the key is empty")
+    return found
+
+
+IdempotencyKey = Annotated[
+    Annotated[str, AfterValidator(_unquoted)] | None,
+    Header(min_length=1, max_length=255, description="A call that is repeated with the same key is one job."),
+]
+
+
+async def check_options(asked: ImagingOptions, services: Services) -> None:
+    """Refuse what can be refused before the data are read; the network is loaded. Raises RecipeError, ModelError."""
+    options = asked.imaging()
+    options.check()
+    if options.asks_network:
+        await services.compute(lambda: services.sessions.get(options.model))
+
+
 def records(services: Services) -> Records:
     """The records. Raises QueueUnavailableError where the service runs without a queue."""
     if services.records is None:
@@ -57,9 +90,9 @@ async def own_job(job_id: JobId, services: TheServices, caller: TheCaller) -> No
 OwnJob = Depends(own_job)
 
 
-async def in_thread(work: Callable[[], T]) -> T:
+async def in_thread(call: Callable[[], T]) -> T:
     """Run a short blocking call (Redis, a file) beside the event loop."""
-    return await anyio.to_thread.run_sync(work)
+    return await anyio.to_thread.run_sync(call)
 
 
 async def end(task: asyncio.Future[Any]) -> None:
@@ -72,8 +105,6 @@ async def end(task: asyncio.Future[Any]) -> None:
 def current(record: JobRecord, position: int | None = None) -> JobDocument:
     """A job's document as it stands now: the record is newer than what the document says of state and progress."""
     document = JobDocument.from_json(record.document)
-    progress = record.progress
-    running = progress is not None and record.state is JobState.RUNNING
     return replace(
         document,
         state=record.state,
@@ -83,11 +114,18 @@ def current(record: JobRecord, position: int | None = None) -> JobDocument:
         priority=record.priority,
         started=_time(record.started),
         finished=_time(record.finished),
-        progress=JobProgress.of(progress, f"/v1/jobs/{record.job_id}/preview") if progress and running else None,
+        progress=progress_of(record),
         queue_position=position,
         links=links(record.job_id, record.state, document.report),
         revisions=tuple(_revision(record.job_id, revision) for revision in record.revisions),
     )
+
+
+def progress_of(record: JobRecord) -> JobProgress | None:
+    """How far a job is; None unless it runs."""
+    if record.progress is None or record.state is not JobState.RUNNING:
+        return None
+    return JobProgress.of(record.progress, f"/v1/jobs/{record.job_id}/preview")
 
 
 def _revision(job_id: str, revision: Revision) -> JobRevision:

@@ -7,13 +7,12 @@ import io
 import math
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-import anyio.from_thread
-import anyio.to_thread
 import numpy as np
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,11 +23,11 @@ from inphase.formats import Limits, RawScan
 from inphase.formats.boundary import first_line
 from inphase.formats.scan import admit, in_words
 from inphase.pattern import Domain
+from service.budget import Share, working_bytes
 from service.errors import ApiError
 from service.sandbox.order import BodyOrder
 from service.sandbox.sandbox import Sandbox
 from service.settings import Bounds
-from service.telemetry import Budget
 
 Body = TypeVar("Body", bound=BaseModel)
 NPY: Final = "application/x-npy"
@@ -37,6 +36,7 @@ OCTETS: Final = "application/octet-stream"
 JSON: Final = "application/json"
 _NPY_HEADER_MAX: Final = 65_536
 _SILENCE_S: Final = 30.0  # a client that sends nothing for so long has gone
+_GRACE_S: Final = 20.0  # in which a body may come as slowly as it likes
 _DTYPE: Final = re.compile(r"[<|]?(u?int(8|16|32|64)|float(32|64)|[ui][1248]|f[48])")
 
 
@@ -52,6 +52,11 @@ class Layout:
     def nbytes(self) -> int:
         """Bytes of the array."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def working_bytes(self) -> int:
+        """Memory that work on the array takes."""
+        return working_bytes(math.prod(self.shape), self.nbytes)
 
 
 def media_type(request: Request) -> str:
@@ -78,15 +83,16 @@ async def uncoded(request: Request) -> None:
 Uncoded = Depends(uncoded)
 
 
-async def read_json(request: Request, bounds: Bounds) -> bytes:
-    """A small body as it is. Raises ApiError 413."""
+async def read_json(request: Request, bounds: Bounds, share: Share) -> bytes:
+    """A small body as it is. Raises ApiError 408 and 413, and as `Share.grow_to`."""
     body = bytearray()
-    async for chunk in _chunks(request):
+    async for chunk in _chunks(request, bounds):
         body += chunk
         if len(body) > bounds.json_bytes:
             raise ApiError(
                 413, f"the JSON body is longer than {in_words(bounds.json_bytes)}: arrays are sent as npy or octets"
             )
+        share.grow_to(len(body))
     return bytes(body)
 
 
@@ -100,18 +106,15 @@ def parse_body(model: type[Body], body: bytes) -> Body:
         ) from None
 
 
-@asynccontextmanager
-async def receive_array(
-    request: Request, layout: Layout | None, bounds: Bounds, budget: Budget
-) -> AsyncIterator[RawScan]:
-    """The array of an npy body (layout None) or of plain octets; its bytes count against the budget while in use.
+async def receive_array(request: Request, layout: Layout | None, bounds: Bounds, share: Share) -> RawScan:
+    """The array of an npy body (layout None) or of plain octets; the share holds what work on it takes.
 
-    Raises ApiError 400 where the body does not have the declared length, 413, 503; DataError for what is no
-    measurement.
+    What it declares is refused where it could never fit, and held as far as it has come. Raises ApiError 400 where the
+    body does not have the declared length, 408, 413; DataError for what is no measurement; as `Share.grow_to`.
     """
     length = _declared_length(request)
     _bounded(length or 0, bounds)
-    chunks = _chunks(request)
+    chunks = _chunks(request, bounds)
     kind = NPY if layout is None else OCTETS
     rest = b""
     header = 0
@@ -119,68 +122,43 @@ async def receive_array(
         layout, header, rest = await _npy_header(chunks, bounds)
     if length is not None and length != header + layout.nbytes:
         raise ApiError(400, _mismatch(layout, length - header))
-    _claim(budget, layout.nbytes)
-    try:
-        array = await _fill(chunks, rest, layout)
-        yield RawScan(array, None, f"body of {kind}", f"{layout.shape} {layout.dtype}")
-    finally:
-        budget.release(layout.nbytes)
+    share.check(layout.working_bytes)
+    array = await _fill(chunks, rest, layout, share)
+    return RawScan(array, None, f"body of {kind}", f"{layout.shape} {layout.dtype}")
 
 
-@asynccontextmanager
 async def receive_archive(
     request: Request,
     domain: Domain,
     bounds: Bounds,
-    budget: Budget,
+    share: Share,
     sandbox: Sandbox,
     compute: Callable[[Callable[[], RawScan]], Awaitable[RawScan]],
-) -> AsyncIterator[RawScan]:
+) -> RawScan:
     """The measurement of an npz body, with the geometry, the mask and the detector maps that it brings
     (inphase.formats.npz).
 
-    The archive, the array and the maps count against the budget while in use; what it declares is checked before it is
-    unpacked. compute: runs what takes long, few at a time. Raises ApiError 408, 413, 503; DataError, TooLargeError for
-    what is no measurement.
+    The share holds the archive as far as it has come and, before it is unpacked, what work on its arrays takes. Raises
+    ApiError 400, 408, 413; DataError for what is no measurement; as `Share.grow_to`.
     """
     length = _declared_length(request)
     _bounded(length or 0, bounds)
+    share.check(length or 0)
     order = BodyOrder(f"body of {NPZ}", domain, _limits(bounds))
-    claimed = 0
+    with _memory_file() as body:
+        received = 0
+        async for chunk in _chunks(request, bounds):
+            received += len(chunk)
+            _bounded(received, bounds)
+            share.grow_to(received)
+            _write(body, chunk)
+        if length is not None and received != length:
+            raise ApiError(400, f"the body holds {received} bytes of the {length} that it declares: it was cut off")
 
-    def claim(nbytes: int) -> None:
-        nonlocal claimed
-        _claim(budget, nbytes)
-        claimed += nbytes
+        def admit(voxels: int, nbytes: int) -> None:
+            share.grow_to(received + working_bytes(voxels, nbytes))
 
-    def read(body: int) -> RawScan:
-        return sandbox.read_body(order, body, lambda nbytes: anyio.from_thread.run_sync(claim, nbytes))
-
-    try:
-        claim(length or 0)
-        with _memory_file() as body:
-            received = 0
-            async for chunk in _chunks(request):
-                received += len(chunk)
-                _bounded(received, bounds)
-                if length is None:  # it comes in chunks, and nobody has said how many
-                    claim(len(chunk))
-                _write(body, chunk)
-            if length is not None and received != length:
-                raise ApiError(400, f"the body holds {received} bytes of the {length} that it declares: it was cut off")
-            scan = await compute(lambda: read(body))
-        yield scan
-    finally:
-        budget.release(claimed)
-
-
-def _claim(budget: Budget, nbytes: int) -> None:
-    if not budget.claim(nbytes):
-        raise ApiError(
-            503,
-            f"{in_words(budget.used)} of requests are at work and {in_words(nbytes)} more do not fit: try again in "
-            "a moment",
-        )
+        return await compute(lambda: sandbox.read_body(order, body, admit))
 
 
 @contextmanager
@@ -275,8 +253,8 @@ def _npy_header_length(start: bytearray) -> int:
     return length
 
 
-async def _fill(chunks: AsyncIterator[bytes], rest: bytes, layout: Layout) -> NDArray[np.generic]:
-    """Read the array's bytes into its own memory."""
+async def _fill(chunks: AsyncIterator[bytes], rest: bytes, layout: Layout, share: Share) -> NDArray[np.generic]:
+    """Read the array's bytes into its own memory, of which the system hands out what has been written."""
     try:
         buffer = np.empty(layout.nbytes, np.uint8)
     except MemoryError:
@@ -287,6 +265,7 @@ async def _fill(chunks: AsyncIterator[bytes], rest: bytes, layout: Layout) -> ND
     def take(chunk: bytes) -> int:
         if filled + len(chunk) > layout.nbytes:
             raise ApiError(400, _mismatch(layout, None))
+        share.grow_to(layout.working_bytes * (filled + len(chunk)) // layout.nbytes)
         view[filled : filled + len(chunk)] = chunk
         return filled + len(chunk)
 
@@ -306,15 +285,28 @@ def _mismatch(layout: Layout, found: int | None) -> str:
     )
 
 
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
+async def _chunks(request: Request, bounds: Bounds) -> AsyncIterator[bytes]:
+    """A body as it comes, which has to come at a certain rate and to its end. Raises ApiError 408."""
     stream = request.stream()
+    begun = time.monotonic()
+    received = 0
     while True:
+        left = begun + min(_GRACE_S + received / bounds.body_rate, bounds.body_s) - time.monotonic()
         try:
-            async with asyncio.timeout(_SILENCE_S):
+            async with asyncio.timeout(min(_SILENCE_S, left)):
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise ApiError(408, f"no bytes of the body came for {_SILENCE_S:g} s") from None
+            raise ApiError(408, _too_slow(received, time.monotonic() - begun, bounds)) from None
         if chunk is None:
             return
         if chunk:
+            received += len(chunk)
             yield chunk
+
+
+def _too_slow(received: int, seconds: float, bounds: Bounds) -> str:
+    return (
+        f"the body came too slowly: {in_words(received)} in {seconds:.0f} s. None of it for {_SILENCE_S:g} s, less "
+        f"than {in_words(bounds.body_rate)} per second after the first {_GRACE_S:g} s, and more than {bounds.body_s:g} "
+        "s in all are not waited for"
+    )

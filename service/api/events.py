@@ -5,8 +5,10 @@ want to look, as often as they like; a slow reader misses pictures, never events
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
 
 import anyio
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -22,14 +24,15 @@ from service.jobs.events import Event
 from service.jobs.state import JobState
 from service.lifecycle import Services
 
+T = TypeVar("T")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _RETRY_MS: Final = 2000  # when a client whose stream ended before the job did should ask again
 
 
-async def seat(job_id: JobId, services: TheServices) -> AsyncIterator[None]:
-    """A place among the streams, held until the answer has ended however it ends.
-    Raises ApiError 503, UnknownJobError.
+async def seat(services: TheServices) -> AsyncIterator[AsyncExitStack]:
+    """A place among the streams, held until the answer has ended however it ends, and what is to be closed with it.
+    Raises ApiError 503.
     """
     if services.draining.is_set():
         raise ApiError(503, "the service is shutting down: ask again in a moment, or another instance")
@@ -38,16 +41,30 @@ async def seat(job_id: JobId, services: TheServices) -> AsyncIterator[None]:
         raise ApiError(503, f"{limit} clients follow events already: ask for the job document instead, or later")
     services.streams += 1
     try:
-        await in_thread(lambda: records(services).get(job_id))  # refused before the answer begins
-        yield
+        async with AsyncExitStack() as held:
+            yield held
     finally:
         services.streams -= 1
 
 
-@router.get("/{job_id}/events", summary="Watch a job", response_class=EventSourceResponse, dependencies=[Depends(seat)])
+Seat = Annotated[AsyncExitStack, Depends(seat)]
+
+
+async def there(job_id: JobId, services: TheServices) -> None:
+    """Refuse a job that does not exist before the answer begins. Raises UnknownJobError."""
+    await in_thread(lambda: records(services).get(job_id))
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="Watch a job",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(there)],
+)
 async def follow(
     job_id: JobId,
     services: TheServices,
+    held: Seat,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events `state`, `revision` and `progress`, from the first one or the one after Last-Event-ID,
@@ -56,6 +73,28 @@ async def follow(
     A comment about every two silent seconds. `leaving` says that the service shuts down: ask again, the rest is kept.
     """
     events = records(services).follow(job_id, last_event_id or "0-0")
+    async for sent in told(events, services, held, lambda event: _sent(job_id, event)):
+        yield sent
+
+
+def told(
+    events: AsyncGenerator[T | None, None],
+    services: Services,
+    held: AsyncExitStack,
+    say: Callable[[T], ServerSentEvent | None],
+) -> AsyncIterator[ServerSentEvent]:
+    """What is sent for events until they end, the service leaves or Redis does not answer; None is silence.
+
+    It is closed with the seat: an answer whose client has left is dropped where it stands.
+    """
+    sent = _told(events, services, say)
+    held.push_async_callback(sent.aclose)
+    return sent
+
+
+async def _told(
+    events: AsyncGenerator[T | None, None], services: Services, say: Callable[[T], ServerSentEvent | None]
+) -> AsyncGenerator[ServerSentEvent, None]:
     leaving = asyncio.ensure_future(services.draining.wait())
     coming: asyncio.Future[Any] = leaving
     try:
@@ -69,7 +108,10 @@ async def follow(
             event = coming.result()
             if event is _END:
                 return
-            yield _sent(job_id, event) if isinstance(event, Event) else ServerSentEvent(comment="waiting")
+            if event is None:
+                yield ServerSentEvent(comment="waiting")
+            elif (sent := await in_thread(partial(say, event))) is not None:
+                yield sent
     except (QueueUnavailableError, UnknownJobError) as error:
         yield ServerSentEvent(comment=str(error), retry=_RETRY_MS)  # the client asks again after its last event
     finally:

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
-from service.api.access import JobId, TheServices, current, in_thread, records
+from service.api.access import JobId, TheServices, current, in_thread, progress_of, records
 from service.api.schema import JOB
-from service.document import JobDocument
+from service.document import JobDocument, JobProgress
 from service.errors import ApiError
 from service.jobs.record import Filter, JobRecord
 from service.jobs.state import JobState, Priority
@@ -39,6 +39,8 @@ class JobSummary(BaseModel):
     created: float
     started: float | None
     finished: float | None
+    progress: JobProgress | None
+    revisions: int
     link: str
 
     @classmethod
@@ -62,6 +64,8 @@ class JobSummary(BaseModel):
             created=record.created,
             started=record.started,
             finished=record.finished,
+            progress=progress_of(record),
+            revisions=len(record.revisions),
             link=f"/v1/jobs/{record.job_id}",
         )
 
@@ -174,14 +178,21 @@ async def one(job_id: JobId, services: TheServices) -> Response:
     responses={202: {"model": JOB}, 409: {"description": "The job has succeeded or failed already."}},
     dependencies=[Submits],
 )
-async def cancel(job_id: JobId, services: TheServices) -> Response:
+async def cancel(
+    job_id: JobId,
+    services: TheServices,
+    reason: Annotated[
+        str,
+        Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Why: it becomes part of the job's reason."),
+    ] = "",
+) -> Response:
     """Cancel: 200 when it is cancelled (also where it was before), 202 while its worker is told,
     409 where it has ended.
     """
 
     def ask() -> JobDocument:
         kept = records(services)
-        kept.request_cancel(job_id)
+        kept.request_cancel(job_id, reason.strip())
         return current(kept.get(job_id))
 
     document = await in_thread(ask)

@@ -14,8 +14,8 @@ CLIENT_LEFT: Final = 499  # no status of HTTP, and sent to nobody: what logs and
 async def attended(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> bool:
     """Run the application as long as its client is there. Whether the client left before its answer was complete."""
     line = _Line(scope, receive, send)
-    with anyio.CancelScope() as work:
-        watching = asyncio.create_task(line.watch(work))
+    with anyio.CancelScope() as answering:
+        watching = asyncio.create_task(line.watch(answering))
         try:
             await app(scope, line.receive, line.send)
         except ClientDisconnect:
@@ -58,14 +58,14 @@ class _Line:
         self._complete |= message["type"] == "http.response.body" and not message.get("more_body", False)
         await self._send(message)
 
-    async def watch(self, work: anyio.CancelScope) -> None:
-        """Stop the work when the client leaves."""
+    async def watch(self, answering: anyio.CancelScope) -> None:
+        """Stop answering when the client leaves."""
         await self._heard.wait()
         while not self._cut.is_set():
             if (await self._receive())["type"] == "http.disconnect":
                 self._hang_up()
                 if self.left:
-                    work.cancel()
+                    answering.cancel()
 
     def _hang_up(self) -> None:
         self.left = not self._complete

@@ -6,10 +6,11 @@ import json
 import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import anyio
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from inphase.formats import Limits, RawScan
@@ -20,7 +21,7 @@ from inphase.imaging.options import NO_REFINEMENT
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.way import begin, judge
 from inphase.pattern import digest
-from service.api.access import TheClock, TheServices, current, end, in_thread
+from service.api.access import IdempotencyKey, Staying, TheClock, TheServices, check_options, current, end, in_thread
 from service.api.bodies import (
     JSON,
     NPY,
@@ -36,6 +37,7 @@ from service.api.bodies import (
 )
 from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.api.schema import JOB
+from service.budget import Share
 from service.document import JobDocument
 from service.errors import ApiError
 from service.intake.acceptance import new_document
@@ -77,7 +79,7 @@ class FileCall(JobOptions):
     source: FileSource
 
 
-_BODY: Final[dict[str, Any]] = {
+BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -91,15 +93,19 @@ _BODY: Final[dict[str, Any]] = {
         },
     }
 }
-_BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
+BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
 
 
-@dataclass(frozen=True)
-class _Received:
-    """A request whose body has come. scan: what was sent, None where a file is named. digest: of the body."""
+@dataclass
+class Received:
+    """A request whose body has come. share: holds its memory.
+
+    scan: what was sent, until it has been read; None where a file is named.
+    """
 
     submission: Submission
-    scan: RawScan | None
+    share: Share
+    scan: RawScan | None = None
     body: bytes = b""
 
     def digest(self) -> str:
@@ -127,8 +133,8 @@ class _Answered:
         },
         202: {"model": JOB, "description": "The job is accepted, but was not finished within `wait`; ask at Location."},
     },
-    openapi_extra=_BODY,
-    dependencies=[Submits, Uncoded],
+    openapi_extra=BODY,
+    dependencies=[Submits, Staying, Uncoded],
 )
 async def reconstruct(
     request: Request,
@@ -136,19 +142,15 @@ async def reconstruct(
     clock: TheClock,
     caller: TheCaller,
     call: Annotated[Call, Query()],
-    idempotency_key: Annotated[
-        str | None,
-        Header(min_length=1, max_length=255, description="A call that is repeated with the same key is one job."),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Clean, predict, refine. Send a file's path as JSON, or the array as npy, npz (with geometry and mask) or octets.
 
     Data that cannot be used are answered with 422 while the call waits; with `wait=0` the job fails with the reason.
     """
-    if services.draining.is_set():
-        raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
     async with AsyncExitStack() as held:
-        received = await _received(request, call, services, clock, held)
+        share = held.enter_context(services.budget.share(caller.owner))
+        received = await receive(request, call, services, clock, caller.roots, share)
         patience = _Patience(_seconds(request, received.submission.options, services))
         sender = Sender(caller.owner)
         if idempotency_key is not None:
@@ -163,30 +165,34 @@ _TAKEN: Final = (
 )
 
 
-async def _received(request: Request, call: Call, services: Services, clock: Clock, held: AsyncExitStack) -> _Received:
+async def receive(
+    request: Request, call: Call, services: Services, clock: Clock, roots: tuple[Path, ...] | None, share: Share
+) -> Received:
     """The body, and what is asked. Whatever can be refused before the data come is refused before."""
     settings = services.settings
     kind = media_type(request)
     if kind == JSON:
         with clock("receive"):
-            body = await read_json(request, settings.bounds)
+            body = await read_json(request, settings.bounds, share)
         asked = _parsed(body, call)
-        await _check(asked, services)
-        submission = Submission(options=_options(asked), source=asked.source, receive_ms=clock.ms["receive"])
-        return _Received(submission, None, body)
+        await check_options(asked, services)
+        submission = Submission(
+            options=_options(asked), source=asked.source, receive_ms=clock.ms["receive"], roots=roots
+        )
+        return Received(submission, share, body=body)
     if kind not in (NPY, NPZ, OCTETS):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
-    await _check(call, services)
+    await check_options(call, services)
     layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
     with clock("receive"):
         if kind == NPZ:
-            coming = receive_archive(
-                request, call.domain, settings.bounds, services.budget, services.sandbox, services.compute
+            scan = await receive_archive(
+                request, call.domain, settings.bounds, share, services.sandbox, services.compute
             )
         else:
-            coming = receive_array(request, layout, settings.bounds, services.budget)
-        scan = await held.enter_async_context(coming)
-    return _Received(Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"]), scan)
+            scan = await receive_array(request, layout, settings.bounds, share)
+    submission = Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"])
+    return Received(submission, share, scan)
 
 
 def _options(asked: JobOptions) -> JobOptions:
@@ -213,20 +219,14 @@ def _parsed(body: bytes, call: Call) -> FileCall:
     return asked.model_copy(update=over)
 
 
-async def _check(asked: JobOptions, services: Services) -> None:
-    """Everything that can be refused before the data are read is refused here; the network is loaded."""
-    options = asked.imaging()
-    options.check()
-    if options.asks_network:
-        await services.compute(lambda: services.sessions.get(options.model))
-
-
-async def _repeatable(key: str, request: Request, received: _Received, services: Services) -> Repeatable:
+async def _repeatable(key: str, request: Request, received: Received, services: Services) -> Repeatable:
     """The request as Redis remembers it: everything that was asked, but not how long to wait for the answer."""
     body = await services.compute(received.digest)
-    asked = received.submission.model_dump(mode="json", exclude={"options": {"wait"}, "receive_ms": True})
+    asked = received.submission.model_dump(
+        mode="json", exclude={"options": {"wait"}, "receive_ms": True, "roots": True}
+    )
     text = json.dumps([media_type(request), asked, body], sort_keys=True)
-    return Repeatable(key.strip('"'), hashlib.sha256(text.encode()).hexdigest())
+    return Repeatable(key, hashlib.sha256(text.encode()).hexdigest())
 
 
 async def _replayed(sender: Sender, services: Services) -> JobRecord | None:
@@ -260,7 +260,7 @@ class _Patience:
 
 
 async def _answered(
-    received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
+    received: Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
 ) -> _Answered:
     """Carry the request out, unless it came before."""
     while True:
@@ -275,7 +275,7 @@ async def _answered(
 
 
 async def _carried_out(
-    received: _Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
+    received: Received, sender: Sender, patience: _Patience, services: Services, clock: Clock, held: AsyncExitStack
 ) -> _Answered:
     """Record the job, read its data while the caller waits, and wait for its end."""
     token = new_token() if patience.any else ""
@@ -314,14 +314,18 @@ async def _carried_out(
 
 
 async def _read(
-    record: JobRecord, token: str, received: _Received, services: Services, clock: Clock, held: AsyncExitStack
+    record: JobRecord, token: str, received: Received, services: Services, clock: Clock, held: AsyncExitStack
 ) -> JobRecord:
-    """Read the data; the body's share of the memory is held until that is done, whoever waits."""
+    """Read the data; the request's share of the memory is held until that is done, whoever waits."""
     reader = services.reader
     assert reader is not None
     with reader.reading(token):
         async with held:
-            return await services.compute(lambda: reader.read(record.job_id, token, clock, received.scan))
+            read = await services.compute(
+                lambda: reader.read(record.job_id, token, clock, received.share, received.scan)
+            )
+            received.scan = None  # whoever waits for a worker holds no memory any more
+            return read
 
 
 def _told_too_late(
@@ -334,7 +338,7 @@ def _told_too_late(
 
 
 def _unrecorded(
-    received: _Received, patience: _Patience, services: Services, clock: Clock, why: QueueUnavailableError
+    received: Received, patience: _Patience, services: Services, clock: Clock, why: QueueUnavailableError
 ) -> _Answered:
     """The network's prediction, where there is nowhere to keep a job and the caller waits.
     Raises QueueUnavailableError.
@@ -345,7 +349,7 @@ def _unrecorded(
         raise why  # who does not wait wants a job, not a guess
     session = services.sessions.get(options.model)
     with clock("decode"):
-        scan = _data(received, services)
+        scan = data_of(received, services)
     prepared, report = begin(scan, options, session, clock)
     unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
     result = judge(prepared, unrefined, prepared.guess, clock)
@@ -358,13 +362,15 @@ def _unrecorded(
     return _Answered(document.succeeded(result.report), result)
 
 
-def _data(received: _Received, services: Services) -> RawScan:
-    source = received.submission.source
+def data_of(received: Received, services: Services) -> RawScan:
+    """The measurement: what was sent, or the file that was named. Raises as `service.intake.sources.load`."""
+    submission, settings = received.submission, services.settings
+    source = submission.source
     if isinstance(source, Upload):
         assert received.scan is not None
         return received.scan
-    limits = Limits(services.settings.bounds.array_bytes, services.settings.data_roots)
-    return load(source, received.submission.options.domain, limits, services.sandbox)
+    limits = Limits(settings.bounds.array_bytes, submission.readable(settings.data_roots))
+    return load(source, submission.options.domain, limits, services.sandbox, received.share)
 
 
 async def _outcome(record: JobRecord, patience: _Patience, services: Services, clock: Clock) -> _Answered:

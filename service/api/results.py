@@ -28,6 +28,22 @@ router = APIRouter(prefix="/v1/jobs", tags=["results"])
 ArrayName = StrEnum("ArrayName", [(array.name, array.name) for array in ARRAYS if array.served])  # type: ignore[misc]  # made from the table
 ArrayFormat = Literal["npy", "octet-stream", "png"]
 _MEDIA: Final = {"npy": "application/x-npy", "octet-stream": "application/octet-stream", "png": "image/png"}
+Cut = Annotated[
+    str | None,
+    Query(
+        alias="slice",
+        max_length=100,
+        examples=["32,:,:"],
+        description="Only this part of the array is sent; it is written as in numpy.",
+    ),
+]
+Form = Annotated[
+    ArrayFormat | None,
+    Query(
+        alias="format",
+        description="The array comes in this format; by default in the one that Accept asks for, else as npy.",
+    ),
+]
 _PART: Final = re.compile(r"(-?\d{1,9})|(-?\d{1,9})?:(-?\d{1,9})?(?::(-?\d{1,9})?)?")
 
 
@@ -94,28 +110,14 @@ async def one(
     request: Request,
     services: TheServices,
     clock: TheClock,
-    cut: Annotated[
-        str | None,
-        Query(
-            alias="slice",
-            max_length=100,
-            examples=["32,:,:"],
-            description="Only this part of the array is sent; it is written as in numpy.",
-        ),
-    ] = None,
-    form: Annotated[
-        ArrayFormat | None,
-        Query(
-            alias="format",
-            description="The array comes in this format; by default in the one that Accept asks for, else as npy.",
-        ),
-    ] = None,
+    cut: Cut = None,
+    form: Form = None,
     revision: RevisionNumber = None,
 ) -> Response:
     """One array of the result, of its newest revision or the one asked for. A PNG shows a plane: the middle one of
     the first axis where `slice` names none.
     """
-    form = form or _accepted(request)
+    form = form or accepted_array(request)
     record, found = await revision_of(services, job_id, revision)
     etag = tag(job_id, found.result, name, cut or "", form)
     if known(request, etag):
@@ -124,50 +126,72 @@ async def one(
         await materialised(services, record, found)
 
     def encode() -> tuple[bytes, NDArray[np.generic]]:
-        if why := _missing(name, record, found):
+        if why := missing(name, record, found):
             raise ApiError(404, f"job {job_id} has no {name}: {why}")
-        array = read_array(services, job_id, found.result, name)
-        middle = str(array.shape[0] // 2) if form == "png" and array.ndim > 2 else ""
-        part = cut_out(array, cut or middle)
-        if form == "png":
-            if part.ndim != 2:
-                raise ApiError(
-                    422, f"a PNG shows a plane, slice={cut!r} leaves {part.ndim} axes: name one index, as in 32,:,:"
-                )
-            if not part.size:
-                raise ApiError(422, f"a PNG shows a plane, slice={cut!r} leaves none of its voxels: {part.shape}")
-            inside = None
-            if BY_NAME[name].shown == "phase":
-                inside = cut_out(read_array(services, job_id, found.result, "support"), cut or middle)
-            return png.encode(name, part, inside), part
-        if form == "octet-stream":
-            return np.ascontiguousarray(part, part.dtype.newbyteorder("<")).tobytes(), part
-        stream = io.BytesIO()
-        np.lib.format.write_array(stream, np.ascontiguousarray(part), allow_pickle=False)
-        return stream.getvalue(), part
+        shaded = form == "png" and BY_NAME[name].shown == "phase"
+        support = read_array(services, job_id, found.result, "support") if shaded else None
+        return encoded(name, read_array(services, job_id, found.result, name), cut, form, support)
 
     with clock("encode"):
         body, part = await services.compute(encode)
-    headers = {
-        "ETag": etag,
+    return answered(body, part, form, {"ETag": etag, **told(found)})
+
+
+def encoded(
+    name: str,
+    array: NDArray[np.generic],
+    cut: str | None,
+    form: ArrayFormat,
+    support: NDArray[np.bool_] | None = None,
+) -> tuple[bytes, NDArray[np.generic]]:
+    """An array, or the part of it that is asked for, in a format; and the part. Raises ApiError 422.
+
+    support: of the object, of the array's shape: outside it a picture of a phase is empty.
+    """
+    cut = cut or (str(array.shape[0] // 2) if form == "png" and array.ndim > 2 else "")
+    part = cut_out(array, cut)
+    if form == "png":
+        if part.ndim != 2:
+            raise ApiError(
+                422, f"a PNG shows a plane, slice={cut!r} leaves {part.ndim} axes: name one index, as in 32,:,:"
+            )
+        if not part.size:
+            raise ApiError(422, f"a PNG shows a plane, slice={cut!r} leaves none of its voxels: {part.shape}")
+        return png.encode(name, part, None if support is None else cut_out(support, cut)), part
+    if form == "octet-stream":
+        return np.ascontiguousarray(part, part.dtype.newbyteorder("<")).tobytes(), part
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.ascontiguousarray(part), allow_pickle=False)
+    return stream.getvalue(), part
+
+
+def answered(body: bytes, part: NDArray[np.generic], form: ArrayFormat, headers: dict[str, str]) -> Response:
+    """The answer with an encoded array; its headers say what the octets are."""
+    said = {
         "Cache-Control": "private",
         "X-Inphase-Dtype": part.dtype.name,
         "X-Inphase-Shape": ",".join(str(side) for side in part.shape),
-        **told(found),
     }
-    return Response(body, media_type=_MEDIA[form], headers=headers)
+    return Response(body, media_type=_MEDIA[form], headers=said | headers)
 
 
 def read_array(services: Services, job_id: str, result: str, name: str) -> NDArray[Any]:
     """One array of a stored group; the others stay on disk."""
+    array = read_arrays(services, job_id, result, name).get(name)
+    if array is None:
+        raise StoreCorruptError(f"the stored result of job {job_id} is damaged: it has no {name}")
+    return array
+
+
+def read_arrays(services: Services, job_id: str, result: str, *names: str) -> dict[str, NDArray[Any]]:
+    """Those of these arrays that a stored group has; the others stay on disk."""
     path = services.store.path(job_id, result)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            array: NDArray[Any] = archive[name]
-            return array
+            return {name: archive[name] for name in names if name in archive}
     except FileNotFoundError:
         raise StoreError(f"the result of job {job_id} has expired") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         raise StoreCorruptError(f"the stored result of job {job_id} is damaged: {error}") from error
 
 
@@ -198,7 +222,7 @@ def cut_out(array: NDArray[Any], text: str) -> NDArray[Any]:
     return np.asarray(array[tuple(index)])
 
 
-def _missing(name: str, record: JobRecord, revision: Revision) -> str | None:
+def missing(name: str, record: JobRecord, revision: Revision) -> str | None:
     """Why a result has no such array; None where it has."""
     present = BY_NAME[name].present
     if present == "always":
@@ -215,7 +239,8 @@ def _missing(name: str, record: JobRecord, revision: Revision) -> str | None:
     return None
 
 
-def _accepted(request: Request) -> ArrayFormat:
+def accepted_array(request: Request) -> ArrayFormat:
+    """The format of an array that Accept asks for."""
     accept = request.headers.get("accept", "")
     if "image/png" in accept and "application/x-npy" not in accept:
         return "png"

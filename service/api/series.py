@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 from uuid import uuid4
 
 import anyio.to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
-from service.api.access import TheServices, in_thread, records
+from service.api.access import IdempotencyKey, Staying, TheServices, check_options, in_thread, records
 from service.api.bodies import Uncoded, parse_body, read_json
 from service.api.events import preview_of
 from service.errors import ApiError
@@ -92,7 +92,7 @@ _BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)
     "",
     status_code=202,
     summary="Reconstruct many scans",
-    dependencies=[Submits, Uncoded],
+    dependencies=[Submits, Staying, Uncoded],
     openapi_extra=_BODY,
     responses={202: {"model": SeriesDocument}},
 )
@@ -101,24 +101,24 @@ async def submit(
     response: Response,
     services: TheServices,
     caller: TheCaller,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> SeriesDocument:
     """One job for each scan, of low priority unless asked otherwise; results in the frame of the first good one."""
-    if services.draining.is_set():
-        raise ApiError(503, "the service is shutting down: try again in a moment, or another instance")
-    body = await read_json(request, services.settings.bounds)
+    with services.budget.share(caller.owner) as share:
+        body = await read_json(request, services.settings.bounds, share)
     call = parse_body(SeriesCall, body)
-    options = call.imaging()
-    options.check()
-    if options.asks_network:
-        await services.compute(lambda: services.sessions.get(options.model))
+    await check_options(call, services)
 
     def accept() -> SeriesDocument:
         settings = services.settings
-        sources = expand(call.scans, call.reading, settings.data_roots, settings.bounds.series_scans)
-        order = SeriesOrder(name=call.name, sources=sources, **call.model_dump(include=set(JobOptions.model_fields)))
+        roots = settings.data_roots if caller.roots is None else caller.roots
+        sources = expand(call.scans, call.reading, roots, settings.bounds.series_scans)
+        services.intake.check_room(call.priority, len(sources))
+        order = SeriesOrder(
+            name=call.name, sources=sources, roots=caller.roots, **call.model_dump(include=set(JobOptions.model_fields))
+        )
         repeatable = (
-            Repeatable(f"series:{idempotency_key.strip(chr(34))}", hashlib.sha256(b"series" + body).hexdigest())
+            Repeatable(f"series:{idempotency_key}", hashlib.sha256(b"series" + body).hexdigest())
             if idempotency_key
             else None
         )
@@ -160,8 +160,8 @@ async def one(
     caller: TheCaller,
     form: Annotated[Literal["json", "csv", "html"], Query(alias="format")] = "json",
 ) -> Response:
-    """Every scan with its state, figures and links. csv: the table. html:
-    one page with pictures, complete in itself.
+    """Every scan with its state, figures and links. csv: the table.
+    html: one page with pictures, complete in itself.
     """
     record = await _own(series_id, services, caller)
     document = await in_thread(lambda: SeriesDocument.read(record, records(services)))

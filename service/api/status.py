@@ -1,22 +1,30 @@
 """How the service is: /healthz, /readyz, /v1/status, /metrics."""
 
+import asyncio
 import importlib.metadata
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import Final, TypeVar
 
+import anyio
+import anyio.to_thread
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from service.api.access import TheServices, in_thread
 from service.api.models import ModelList, index
-from service.jobs.errors import QueueUnavailableError
+from service.jobs.errors import QueueUnavailableError, StoreError
 from service.jobs.pulse import Beat
 from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.sandbox.errors import SandboxUnavailableError
 from service.security import Authorised
+
+T = TypeVar("T")
+_PATIENCE_S: Final = 1.0  # for Redis, the store and the sandbox
 
 router = APIRouter(tags=["status"])
 protected = APIRouter(tags=["status"], dependencies=[Authorised])
@@ -59,12 +67,15 @@ class Status(BaseModel):
     uptime_s: float
     draining: bool
     queue: QueueStatus | None
-    sandbox: SandboxStatus | None = Field(description="null where the process that reads files does not start")
+    sandbox: SandboxStatus | None = Field(
+        description="null where the process that reads files does not start, or has not yet"
+    )
     models: ModelList
-    store_bytes: int
+    store_bytes: int | None = Field(description="null where the store does not work or takes its time")
     store_limit_bytes: int
     bytes_in_flight: int
     bytes_in_flight_limit: int
+    refused_requests: dict[str, int] = Field(description="requests not served since the start, by status")
 
 
 @router.get("/healthz", summary="Alive?")
@@ -75,9 +86,9 @@ async def healthz() -> Health:
 
 @router.get("/readyz", summary="Ready?", responses={503: {"model": Ready}})
 async def readyz(services: TheServices, response: Response) -> Ready:
-    """200 when the model is warm, the store can be written, Redis does not refuse jobs and the service is not leaving.
+    """200 when the model is warm, the store can be written, Redis neither refuses nor hangs, and the service stays.
 
-    While Redis does not answer at all predictions go on, so that alone leaves the service ready.
+    While Redis is not there at all predictions go on, so that alone leaves the service ready.
     """
     why = None
     if services.draining.is_set():
@@ -86,7 +97,7 @@ async def readyz(services: TheServices, response: Response) -> Ready:
         why = "the model is being loaded"
     elif not os.access(services.store.root, os.W_OK):
         why = "the store cannot be written"
-    elif services.pulse is not None and (beat := await services.pulse.feel()).refused:
+    elif services.pulse is not None and ((beat := await services.pulse.feel()).refused or beat.silent):
         why = beat.why
     response.status_code = 503 if why else 200
     return Ready(ready=why is None, why=why)
@@ -96,8 +107,11 @@ async def readyz(services: TheServices, response: Response) -> Ready:
 async def status(services: TheServices) -> Status:
     """One JSON for dashboards."""
     beat = await services.pulse.feel() if services.pulse is not None else Beat(up=False)
-    queue, store_bytes = await in_thread(lambda: (_queue(services, beat), services.store.total_bytes()))
-    sandbox = await in_thread(lambda: _sandbox(services))
+    queue, store_bytes, sandbox = await asyncio.gather(
+        _in_time(services, lambda: _queue(services, beat), _hanging(services, beat)),
+        _in_time(services, lambda: _store_bytes(services), None),
+        _in_time(services, lambda: _sandbox(services), None),
+    )
     return Status(
         version=importlib.metadata.version("inphase"),
         uptime_s=time.time() - services.started,
@@ -109,6 +123,7 @@ async def status(services: TheServices) -> Status:
         store_limit_bytes=services.settings.bounds.store_bytes,
         bytes_in_flight=services.budget.used,
         bytes_in_flight_limit=services.budget.limit,
+        refused_requests=services.metrics.refusals(),
     )
 
 
@@ -128,11 +143,31 @@ def _sandbox(services: Services) -> SandboxStatus | None:
         return None
 
 
+async def _in_time(services: Services, work: Callable[[], T], otherwise: T) -> T:
+    """What a short call finds, or what is said instead where it takes longer; other calls' threads may be all busy."""
+    with anyio.move_on_after(_PATIENCE_S):
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=services.looking)
+    return otherwise
+
+
 def _queue(services: Services, beat: Beat) -> QueueStatus | None:
-    if services.records is None:
-        return None
+    if services.records is None or beat.silent:
+        return _hanging(services, beat)
     try:
         jobs = {state: services.records.count(state) for state in JobState}
         return QueueStatus(up=beat.up, why=beat.why, jobs=jobs, workers=services.records.workers())
     except QueueUnavailableError as error:
         return QueueStatus(up=False, why=str(error), jobs={}, workers=[])
+
+
+def _hanging(services: Services, beat: Beat) -> QueueStatus | None:
+    if services.records is None:
+        return None
+    return QueueStatus(up=False, why=beat.why or "Redis takes its time", jobs={}, workers=[])
+
+
+def _store_bytes(services: Services) -> int | None:
+    try:
+        return services.store.total_bytes()
+    except StoreError:
+        return None

@@ -14,6 +14,7 @@ from service.cli import (
     key,
     models,
     orthogonalise,
+    ptycho,
     rank,
     reconstruct,
     series,
@@ -32,7 +33,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (reconstruct, show, strain, compare, rank, orthogonalise, convert, serve, worker, workers, models, key):
+for module in (
+    reconstruct,
+    ptycho,
+    show,
+    strain,
+    compare,
+    rank,
+    orthogonalise,
+    convert,
+    serve,
+    worker,
+    workers,
+    models,
+    key,
+):
     app.add_typer(module.commands)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(series.commands, name="series")

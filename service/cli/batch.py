@@ -53,7 +53,7 @@ def outputs(paths: Sequence[Path], folder: Path, ending: str) -> list[Scan]:
     return scans
 
 
-def run(scans: Sequence[Scan], work: Reconstructor, parallel: int, console: Console) -> list[Ended]:
+def run(scans: Sequence[Scan], reconstruct: Reconstructor, parallel: int, console: Console) -> list[Ended]:
     """Reconstruct all, `parallel` at a time; in the order of the scans. Never raises for a scan: the others go on."""
     stop = threading.Event()
     with (
@@ -66,7 +66,7 @@ def run(scans: Sequence[Scan], work: Reconstructor, parallel: int, console: Cons
             if stop.is_set():
                 return Ended(scan, "cancelled")
             with stages(bars, scan.path.name) as stage:
-                ended = _attempt(work, number, scan, stage, stop.is_set)
+                ended = _attempt(reconstruct, number, scan, stage, stop.is_set)
             bars.advance(all_of_them)
             if ended.state == "failed":
                 console.print(f"{scan.path}: {ended.reason}", style="red", markup=False)
@@ -86,9 +86,9 @@ def run(scans: Sequence[Scan], work: Reconstructor, parallel: int, console: Cons
         return begun + [Ended(scan, "cancelled") for scan in scans[len(begun) :]]
 
 
-def _attempt(work: Reconstructor, number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> Ended:
+def _attempt(reconstruct: Reconstructor, number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> Ended:
     try:
-        return Ended(scan, "succeeded", work(number, scan, stage, cancelled))
+        return Ended(scan, "succeeded", reconstruct(number, scan, stage, cancelled))
     except CancelledError as error:
         return Ended(scan, "cancelled", reason=str(error))
     except InphaseError as error:

@@ -1,6 +1,8 @@
 """`inphase key`: a key for the API."""
 
+import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +19,13 @@ def key(
     scope: Annotated[
         str, typer.Option(help="The key may read, submit, or admin: see and cancel everybody's jobs as well.")
     ] = "submit",
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Requests with the key may name files of this folder alone, which lies below a data root; repeat the "
+            "option for more folders."
+        ),
+    ] = None,
 ) -> None:
     """Make an API key. The line for the file that INPHASE_KEYS_FILE names holds only its hash;
     the key is shown once.
@@ -29,4 +38,5 @@ def key(
     if line is None:
         raise InphaseError(f"scope {scope!r} is not known: read, submit or admin")
     err.print(f"key of {owner}: {made}", markup=False)
-    sys.stdout.write(f"- {{owner: {line.owner}, scope: {line.scope}, sha256: {line.sha256}}}\n")
+    roots = f", roots: {json.dumps([str(path.absolute()) for path in root])}" if root else ""
+    sys.stdout.write(f"- {{owner: {line.owner}, scope: {line.scope}, sha256: {line.sha256}{roots}}}\n")

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 
-def work(options: "Options", reading: "Reading", settings: "Settings", held: ExitStack, several: bool) -> Reconstructor:
+def reconstructor(
+    options: "Options", reading: "Reading", settings: "Settings", held: ExitStack, several: bool
+) -> Reconstructor:
     """What reconstructs one scan. reading: of each scan."""
     from inphase.formats import Limits
     from inphase.formats.writers import write_result

@@ -125,9 +125,9 @@ def reconstruct(
     writer_for(f"scan{ending}" if several else output)
     with ExitStack() as held:
         if url is None:
-            do = local.work(options, reading, configured(), held, several)
+            do = local.reconstructor(options, reading, configured(), held, several)
         else:
-            do = remote.work(options, reading, url, api_key, fresh, held)
+            do = remote.reconstructor(options, reading, url, api_key, fresh, held)
         if not several:
             with progress() as bars, stages(bars) as stage:
                 document = do(0, batch.Scan(scans[0], output), stage, lambda: False)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from inphase.imaging.options import Options
 
 
-def work(options: "Options", reading: "Reading", url: str, key: str, fresh: bool, held: ExitStack) -> Reconstructor:
+def reconstructor(
+    options: "Options", reading: "Reading", url: str, key: str, fresh: bool, held: ExitStack
+) -> Reconstructor:
     """What lets the service at a URL reconstruct one scan. reading: of each scan."""
     from inphase.client import FINAL, Client
     from inphase.formats import Limits

@@ -87,12 +87,8 @@ class Intake:
         accepted.
         """
         records, _ = self._kept()
-        waiting = records.count(JobState.QUEUED) + sum(
-            records.count_unread(priority) for priority in (Priority.HIGH, Priority.NORMAL)
-        )
-        needs_room = submission.options.imaging().recipe() is not None or not reader  # else it waits for nobody
-        if needs_room and waiting >= self._bounds.queued_jobs:
-            raise ApiError(503, f"{waiting} jobs wait already: try again in a moment, or start more workers")
+        if submission.options.imaging().recipe() is not None or not reader:  # else it waits for nobody
+            self.check_room(submission.options.priority)
         document = new_document(submission, sender.owner)
         if isinstance(submission.source, Upload):
             assert scan is not None
@@ -104,11 +100,26 @@ class Intake:
                 scan=sender.scan,
             )  # fmt: skip
         except BaseException:
-            self._store.delete(document.id)
+            self._clear(document.id)
             raise
         if found.job_id != document.id:
-            self._store.delete(document.id)
+            self._clear(document.id)
         return found
+
+    def check_room(self, priority: Priority, scans: int = 0) -> None:
+        """Raises ApiError 503 where too many jobs wait already. scans: of a series; without it this is about one job.
+
+        What is of low priority, or of a series, delays nobody else, and may wait in larger numbers.
+        """
+        records, _ = self._kept()
+        unread = {level: records.count_unread(level) for level in Priority}
+        if scans or priority is Priority.LOW:
+            waiting, most = sum(unread.values()), self._bounds.unread_jobs
+        else:
+            waiting = records.count(JobState.QUEUED) + unread[Priority.HIGH] + unread[Priority.NORMAL]
+            most = self._bounds.queued_jobs
+        if waiting + max(1, scans) > most:
+            raise ApiError(503, f"{waiting} jobs wait already: try again in a moment, or start more workers")
 
     def accept_scans(self, series_id: str, submissions: Sequence[Submission], owner: str) -> None:
         """Make jobs of the scans of a series that are none yet. Raises QueueUnavailableError; may be repeated."""
@@ -170,7 +181,7 @@ class Intake:
         """
         records, _ = self._kept()
         if records.discard(job_id, reader, reason):
-            self._store.delete(job_id)
+            self._clear(job_id)
         else:
             with suppress(UnknownJobError):
                 self._left(job_id)
@@ -180,8 +191,13 @@ class Intake:
         records, _ = self._kept()
         record = records.get(job_id)
         if record.state not in (JobState.ACCEPTED, JobState.READING):
-            self._store.delete(job_id, UPLOAD)
+            self._clear(job_id, UPLOAD)
         return record
+
+    def _clear(self, job_id: str, name: str | None = None) -> None:
+        """What nobody needs any more; where the store fails, housekeeping finds it."""
+        with suppress(StoreError):
+            self._store.delete(job_id, name)
 
     def _document(self, record: JobRecord, report: Report) -> JobDocument:
         """The accepted job with its report."""

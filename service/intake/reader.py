@@ -27,11 +27,12 @@ from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.report import Report, Series
 from inphase.imaging.way import begin, judge
 from inphase.models.session import Sessions
+from service.budget import Budget, Share, working_bytes
 from service.errors import below_roots, kind
 from service.intake.acceptance import Intake
 from service.intake.sources import load
 from service.intake.submission import UPLOAD, Submission, Upload, uploaded
-from service.jobs.errors import QueueUnavailableError, UnknownSeriesError
+from service.jobs.errors import QueueUnavailableError, StoreError, UnknownSeriesError
 from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
@@ -43,6 +44,8 @@ from service.settings import Settings
 from service.telemetry import log
 
 _AHEAD: Final = 8  # queued jobs beyond which nothing more is read ahead
+_PASSING: Final = (429, 503, 507)  # what has these statuses is no fault of the data: they are read again later
+_STORE_REST_S: Final = 5.0  # nothing is read ahead for so long after the store has failed: it would be for nothing
 _LOOK_S: Final = 0.5
 _ANNOUNCE_S: Final = 1.0
 _STOP_S, _STOP_LOOK_S = 5.0, 0.05
@@ -60,13 +63,15 @@ class Reader:
         store: Store,
         intake: Intake,
         sandbox: Sandbox,
+        budget: Budget,
     ) -> None:
         self.wake = asyncio.Event()  # set when a job comes that no request reads
         self._settings, self._sessions, self._store = settings, sessions, store
         self._records, self._series, self._intake = records, series, intake
-        self._sandbox = sandbox
+        self._sandbox, self._budget = sandbox, budget
         self._active: set[str] = set()  # tokens of the jobs that are being read
         self._leaving = False
+        self._rest_until = 0.0
         self._one = anyio.CapacityLimiter(1)  # beside the slots of requests: what is read ahead never takes one
 
     async def announce(self) -> None:
@@ -112,6 +117,8 @@ class Reader:
 
     def read_next(self) -> bool:
         """Read one accepted job, the most urgent first; whether there was one and room for it."""
+        if time.monotonic() < self._rest_until:
+            return False
         self._records.reclaim()
         self._complete_series()
         if self._records.count(JobState.QUEUED) >= _AHEAD or (job_id := self._records.unread()) is None:
@@ -135,16 +142,16 @@ class Reader:
         finally:
             self._active.discard(token)
 
-    def read(self, job_id: str, token: str, clock: Clock, scan: RawScan | None = None) -> JobRecord:
+    def read(self, job_id: str, token: str, clock: Clock, share: Share, scan: RawScan | None = None) -> JobRecord:
         """Read a job that was taken (inside `reading`), and hand it out or end it; its record then.
 
-        scan: what was sent, where it is still in memory. Whatever is raised leaves the job to the caller: see
-        `give_up`.
+        share: holds the memory that it takes. scan: what was sent, where it is still in memory. Whatever is raised
+        leaves the job to the caller: see `give_up`.
         """
         record = self._records.get(job_id)
         submission = Submission.model_validate_json(record.asked)
         clock.ms.setdefault("receive", submission.receive_ms)
-        prepared, report = self._begin(record, submission, clock, scan)
+        prepared, report = self._begin(record, submission, clock, share, scan)
         if report.recipe.refine == NO_REFINEMENT:
             frame = Frame(self._store, record.series, record.job_id) if record.series else None
             result = judge(prepared, report, prepared.guess, clock, frame=frame)
@@ -156,7 +163,10 @@ class Reader:
         """What becomes of a job whose sender is not there to be told. False where it is to be read again later."""
         if self._leaving:
             return False  # nobody says any more that it is being read: the next service reads it
-        if isinstance(error, InphaseError) and kind(error).status in (503, 507):
+        if isinstance(error, InphaseError) and kind(error).status in _PASSING:
+            log.warning("a job is given back", job=job_id, why=str(error))
+            if isinstance(error, StoreError):
+                self._rest_until = time.monotonic() + _STORE_REST_S
             self._records.give_back(job_id, token)
             return False
         self._intake.fail(job_id, token, reason(error, self._settings.data_roots))
@@ -164,8 +174,9 @@ class Reader:
 
     def _read_alone(self, job_id: str, token: str) -> bool:
         try:
-            with self.reading(token):
-                self.read(job_id, token, Clock())
+            owner = self._records.get(job_id).owner
+            with self.reading(token), self._budget.share(owner) as share:
+                self.read(job_id, token, Clock(), share)
         except CancelledError:
             return True
         except Exception as error:
@@ -175,23 +186,25 @@ class Reader:
         return True
 
     def _begin(
-        self, record: JobRecord, submission: Submission, clock: Clock, scan: RawScan | None
+        self, record: JobRecord, submission: Submission, clock: Clock, share: Share, scan: RawScan | None
     ) -> tuple[PreparedPattern, Report]:
         options = submission.options.imaging()
         session = self._sessions.get(options.model) if options.asks_network else None
         with clock("decode"):
-            scan = self._data(record.job_id, submission, scan)
+            scan = self._data(record.job_id, submission, share) if scan is None else scan
         prepared, report = begin(scan, options, session, clock)
         if record.series:
             report = replace(report, series=Series(record.series, self._number(record)))
         return prepared, replace(report, timings_ms=clock.rounded())
 
-    def _data(self, job_id: str, submission: Submission, scan: RawScan | None) -> RawScan:
+    def _data(self, job_id: str, submission: Submission, share: Share) -> RawScan:
         source = submission.source
         if isinstance(source, Upload):
-            return uploaded(self._store.read(job_id, UPLOAD)) if scan is None else scan
-        limits = Limits(self._settings.bounds.array_bytes, self._settings.data_roots)
-        return load(source, submission.options.domain, limits, self._sandbox)
+            scan = uploaded(self._store.read(job_id, UPLOAD))
+            share.grow_to(working_bytes(scan.array.size, scan.array.nbytes))
+            return scan
+        limits = Limits(self._settings.bounds.array_bytes, submission.readable(self._settings.data_roots))
+        return load(source, submission.options.domain, limits, self._sandbox, share)
 
     def _number(self, record: JobRecord) -> int:
         jobs = self._series.get(record.series).jobs

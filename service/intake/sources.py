@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from inphase.formats import READERS, Limits, RawScan, Reading, holds_frames
 from inphase.formats import beamline as beamlines
 from inphase.pattern import Domain
+from service.budget import Share, working_bytes
 from service.errors import ApiError
 from service.sandbox.order import FileOrder
 from service.sandbox.sandbox import Sandbox
@@ -55,8 +56,11 @@ def _parts(reading: Reading) -> dict[str, Any]:
     return {part.name: getattr(reading, part.name) for part in fields(Reading)}
 
 
-def load(source: FileSource, domain: Domain, limits: Limits, sandbox: Sandbox) -> RawScan:
-    """Read a measurement from below the data roots, which the limits name, and its detector maps too."""
+def load(source: FileSource, domain: Domain, limits: Limits, sandbox: Sandbox, share: Share) -> RawScan:
+    """Read a measurement from below the data roots, which the limits name, and its detector maps too.
+
+    The share holds what work on it takes, before it is read. Raises as `Share.grow_to`, too.
+    """
     roots = limits.roots
     beamline = source.beamline
     if beamline is not None and beamline.lower().endswith(beamlines.SUFFIXES):
@@ -66,7 +70,8 @@ def load(source: FileSource, domain: Domain, limits: Limits, sandbox: Sandbox) -
         for path in (source.dark, source.flat, source.mask, source.spec)
     )
     found = replace(source, beamline=beamline, dark=dark, flat=flat, mask=mask, spec=spec)
-    return sandbox.read(FileOrder(resolve(source.path, roots), Reading(**_parts(found)), domain, limits))
+    order = FileOrder(resolve(source.path, roots), Reading(**_parts(found)), domain, limits)
+    return sandbox.read(order, lambda voxels, nbytes: share.grow_to(working_bytes(voxels, nbytes)))
 
 
 def resolve(name: str, roots: tuple[Path, ...]) -> Path:

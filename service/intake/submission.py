@@ -1,6 +1,7 @@
 """What a sender asked for, as it is kept until the data are read: the options, and where the data are."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -27,13 +28,24 @@ class Upload(BaseModel):
 
 
 class Submission(BaseModel):
-    """One pattern to be reconstructed. receive_ms: how long the body took to come."""
+    """One pattern to be reconstructed.
+
+    receive_ms: how long the body took to come. roots: the folders whose files its sender's key may name; None: all data
+    roots.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     options: JobOptions
     source: Annotated[FileSource | Upload, Field(discriminator="kind")]
     receive_ms: float = 0.0
+    roots: tuple[Path, ...] | None = None
+
+    def readable(self, data_roots: tuple[Path, ...]) -> tuple[Path, ...]:
+        """The folders whose files may be read for it: those of the key, as far as they are below the data roots now."""
+        if self.roots is None:
+            return data_roots
+        return tuple(root for root in self.roots if any(root.is_relative_to(above) for above in data_roots))
 
 
 @dataclass(frozen=True)

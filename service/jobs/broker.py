@@ -251,10 +251,11 @@ class Queue:
         A job gets there when its process died between recording and handing out, or when Redis was away as it ended.
         """
         handed = []
+        now = self._records.now()
         for job_id in self._records.unfinished():
             try:
                 record = self._records.get(job_id)
-                if time.time() - record.created > older_than_s and not self._holds(self._records.message_of(job_id)):
+                if now - record.created > older_than_s and not self._holds(self._records.message_of(job_id)):
                     self.enqueue_again(job_id, record.priority)
                     handed.append(job_id)
             except UnknownJobError:

@@ -21,10 +21,11 @@ from typing import Any, Final, cast
 from numpy.typing import NDArray
 
 from inphase.errors import CancelledError, InphaseError
-from service.jobs.errors import StoreError
+from service import repeats
+from service.jobs.errors import StoreError, StoreFullError, StoreUnavailableError
 from service.jobs.limits import confine
 from service.jobs.settings import ComputeSettings
-from service.jobs.state import Progress
+from service.jobs.state import RecordedProgress
 from service.jobs.store import Arrays, Store
 from service.jobs.task import Planes, Refiner, Task, checkpoint_name, result_name
 
@@ -57,7 +58,7 @@ class Ready:
 class Told:
     """From the process: how far it is, with the central planes where they were given."""
 
-    progress: Progress
+    progress: RecordedProgress
     planes: Planes
 
 
@@ -76,11 +77,19 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Unstored:
+    """From the process: the store does not work, and why; the job is innocent. nbytes: of what was to be written."""
+
+    reason: str
+    nbytes: int = 0
+
+
+@dataclass(frozen=True)
 class Halted:
     """From the process: stopped because it was told to."""
 
 
-Message = Ready | Told | Succeeded | Failed | Halted
+Message = Ready | Told | Succeeded | Failed | Unstored | Halted
 
 
 class Every:
@@ -117,17 +126,21 @@ class Attempt:
         self._keeping = Every(settings.checkpoint_s, _CHECKPOINT_COST)
         self._keeping.rest()
 
-    def run(self, work: Refiner) -> Succeeded | Failed | Halted:
+    def run(self, refiner: Refiner) -> Succeeded | Failed | Unstored | Halted:
         """Refine and write the result; what goes wrong becomes a reason that a person can act on."""
         assignment = self._assignment
+        nbytes = 0
         try:
-            outcome = work.perform(self._task())
+            outcome = refiner.perform(self._task())
+            nbytes = sum(array.nbytes for array in outcome.arrays.values())
             if self._halted.is_set():
                 return Halted()
             self._store.write(assignment.job_id, result_name(assignment.attempt), outcome.arrays)
             return Succeeded(outcome.document)
         except CancelledError:
             return Halted()
+        except (StoreFullError, StoreUnavailableError) as error:
+            return Unstored(str(error), nbytes)
         except InphaseError as error:
             return Failed(str(error))
         except MemoryError as error:
@@ -146,7 +159,7 @@ class Attempt:
             resume=newest_checkpoint(self._store, assignment.job_id, assignment.attempt),
         )  # fmt: skip
 
-    def _tell(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
+    def _tell(self, progress: RecordedProgress, preview: Callable[[], Planes] | None = None) -> None:
         if self._telling.due:
             self._told(Told(progress, preview() if preview is not None else ()))
             self._telling.rest()
@@ -157,7 +170,7 @@ class Attempt:
         begun = time.monotonic()
         try:
             self._store.write(self._assignment.job_id, checkpoint_name(self._assignment.attempt), make(), durable=False)
-        except (StoreError, OSError) as error:  # the job can do without
+        except StoreError as error:  # the job can do without
             logger.warning("job %s: no checkpoint: %s", self._assignment.job_id, error)
         self._keeping.rest(begun)
 
@@ -199,7 +212,7 @@ class Voice:
         self._news = news
         self._fresh.set()
 
-    def send(self, message: Ready | Succeeded | Failed | Halted) -> None:
+    def send(self, message: Ready | Succeeded | Failed | Unstored | Halted) -> None:
         """Returns when the message is on its way; no progress follows."""
         self._news = None
         with self._sending:
@@ -243,7 +256,9 @@ def main(module: str, descriptor: int) -> None:
     """Serve assignments until the worker closes the pipe."""
     faulthandler.enable()  # a crash leaves its stack in the log
     logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s %(levelname)s compute[{os.getpid()}] %(name)s: %(message)s"
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s compute[{os.getpid()}] %(name)s: %(message)s",
+        handlers=[repeats.handler()],
     )
     for number in (signal.SIGTERM, signal.SIGINT):  # sent to the whole group; the worker decides when we go
         signal.signal(number, signal.SIG_IGN)
@@ -254,14 +269,14 @@ def main(module: str, descriptor: int) -> None:
         confine(settings.memory_bytes)
     desk = Desk(pipe)
     desk.start()
-    work = cast(Refiner, importlib.import_module(module))
-    work.warm(settings.device, settings.threads)
+    refiner = cast(Refiner, importlib.import_module(module))
+    refiner.warm(settings.device, settings.threads)
     voice = Voice(pipe)
     voice.send(Ready())
     try:
         while True:
             assignment = desk.assignments.get()
-            voice.send(Attempt(assignment, settings, voice.tell, desk.halted).run(work))
+            voice.send(Attempt(assignment, settings, voice.tell, desk.halted).run(refiner))
     except BrokenPipeError:
         os._exit(0)
 

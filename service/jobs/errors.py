@@ -45,5 +45,11 @@ class StoreFullError(StoreError):
     """There is no room for the arrays; nothing half-written was left behind."""
 
 
+class StoreUnavailableError(StoreError):
+    """The disk of the store does not write or read now: it is read-only, fails, or is away. Nothing is known of the
+    arrays.
+    """
+
+
 class StoreCorruptError(StoreError):
     """Stored arrays are damaged: truncated, or their checksum does not fit."""

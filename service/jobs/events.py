@@ -11,7 +11,7 @@ import redis.asyncio
 
 from service.jobs.connection import translated
 from service.jobs.errors import UnknownJobError
-from service.jobs.scripts import job_key
+from service.jobs.scripts import ALL_EVENTS_KEPT, EVENTS, job_key
 from service.jobs.state import JobState
 
 _BLOCK_MS: Final = 2000  # well below the silence after which a socket is taken for dead
@@ -30,6 +30,16 @@ class Event:
     def ends(self) -> bool:
         """Whether no event follows."""
         return self.kind == "state" and JobState(self.data["state"]).final
+
+
+@dataclass(frozen=True)
+class JobEvent(Event):
+    """Something that happened to one of all jobs. Its kind may also be "removed", or "listening", which is of no job
+    and comes first: data says whether events were `missed` because they are not kept any more.
+    """
+
+    job_id: str = ""
+    owner: str = ""
 
 
 async def stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline: float) -> AsyncIterator[Event | None]:
@@ -59,6 +69,33 @@ async def stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline:
         if block_ms is not None:
             yield None
         block_ms = math.ceil(left_ms)
+
+
+async def stream_of_all(client: redis.asyncio.Redis, after: str | None) -> AsyncIterator[JobEvent | None]:
+    """Where it begins, then the events of all jobs without end; None where a blocking read brought nothing."""
+    with translated():
+        newest: Any = await client.xrevrange(EVENTS, count=1)
+        oldest: Any = await client.xrange(EVENTS, count=1)
+        trimmed = await client.xlen(EVENTS) >= ALL_EVENTS_KEPT
+    last = newest[0][0].decode() if newest else "0-0"
+    missed = after is not None and trimmed and _order(after) < _order(oldest[0][0].decode())
+    after = last if after is None or missed else after
+    yield JobEvent(after, "listening", {"missed": missed})
+    while True:
+        with translated():
+            answer: Any = await client.xread({EVENTS: after}, count=256, block=_BLOCK_MS)
+        if not answer:
+            yield None
+            continue
+        for event_id, fields in answer[0][1]:
+            event = _event(event_id, fields)
+            after = event.event_id
+            yield JobEvent(after, event.kind, event.data, fields[b"job"].decode(), fields[b"owner"].decode())
+
+
+def _order(event_id: str) -> tuple[int, int]:
+    milliseconds, _, number = event_id.partition("-")
+    return int(milliseconds), int(number or 0)
 
 
 def unknown(job_id: str) -> UnknownJobError:

@@ -1,14 +1,15 @@
 """What the service does every minute or so, and when the store is full:
 hand out what fell between two stools, forget what is old.
+
+How old a job is, Redis's clock says. Arrays without a record have no time but that for which they are seen.
 """
 
-import time
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Final
 
 from service.jobs.broker import Queue
-from service.jobs.errors import StoreFullError, UnknownJobError
+from service.jobs.errors import StoreFullError
 from service.jobs.record import Records
 from service.jobs.series import SeriesRecords
 from service.jobs.store import Store
@@ -27,12 +28,13 @@ class Swept:
 def sweep(records: Records, series: SeriesRecords, queue: Queue, store: Store, max_age_s: float) -> Swept:
     """Recover unfinished jobs without a message; expire ended jobs by age and by the store's size, others never."""
     recovered = queue.recover()
-    expired = records.finished_before(time.time() - max_age_s)
+    store.sweep_abandoned()
+    oldest = records.now() - max_age_s
+    expired = [*records.finished_before(oldest), *_unrecorded(records, series, store, max_age_s)]
     for job_id in expired:
-        store.delete(job_id)
-        records.remove(job_id)
-    expired += _shrink(records, series, store, max_age_s)
-    for series_id in series.ended_before(time.time() - max_age_s):
+        _forget(records, store, job_id)
+    expired += _shrink(records, series, store)
+    for series_id in series.ended_before(oldest):
         store.delete(series_id)
         series.remove(series_id)
     return Swept(recovered, expired)
@@ -45,29 +47,32 @@ def make_room(records: Records | None, series: SeriesRecords | None, store: Stor
     except StoreFullError:
         if records is None or series is None:
             raise
-        _shrink(records, series, store, float("inf"), nbytes)
+        _shrink(records, series, store, nbytes)
         store.admit(nbytes)
 
 
-def _shrink(records: Records, series: SeriesRecords, store: Store, max_age_s: float, room: int = 0) -> list[str]:
-    """Forget ended jobs that are too old, then the oldest until there is room; their ids."""
-    expired = store.expire(max_age_s=max_age_s, deletable=_deletable(records, series, store), room=room)
-    for job_id in expired:
-        records.remove(job_id)
-    return expired
+def _shrink(records: Records, series: SeriesRecords, store: Store, room: int = 0) -> list[str]:
+    """Forget what has no record, then ended jobs, the earliest first, until there is room; their ids."""
+    excess = store.excess(room)
+    if not excess:
+        return []
+    sizes = {job.job_id: job.nbytes for job in store.jobs()}
+    forgotten = []
+    for job_id in (*_unrecorded(records, series, store, 0.0), *records.finished_before(math.inf)):
+        if excess > 0 and job_id in sizes:
+            _forget(records, store, job_id)
+            forgotten.append(job_id)
+            excess -= sizes[job_id]
+    return forgotten
 
 
-def _deletable(records: Records, series: SeriesRecords, store: Store) -> Callable[[str], bool]:
-    """Whether nobody needs a job's arrays any more."""
-    now = time.time()
-    written = {job.job_id: job.modified for job in store.jobs()}
+def _forget(records: Records, store: Store, job_id: str) -> None:
+    store.delete(job_id)
+    records.remove(job_id)
 
-    def deletable(job_id: str) -> bool:
-        try:
-            return records.get(job_id).state.final
-        except UnknownJobError:
-            if series.exists(job_id):
-                return False  # the frame that its scans are brought into: goes with the series
-            return now - written.get(job_id, now) > _UNRECORDED_S
 
-    return deletable
+def _unrecorded(records: Records, series: SeriesRecords, store: Store, seconds: float) -> list[str]:
+    """Arrays that have been without a record for so long, an hour at least. The frame of a series goes with that."""
+    ids = records.without_record(job.job_id for job in store.jobs())
+    seen = store.unrecorded.look(job_id for job_id in ids if not series.exists(job_id))
+    return [job_id for job_id, since in seen.items() if since >= max(seconds, _UNRECORDED_S)]

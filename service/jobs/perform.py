@@ -18,7 +18,7 @@ from inphase.retrieval.engine import Progress, retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import random
 from service.document import JobDocument
-from service.jobs.state import Progress as RecordedProgress
+from service.jobs.state import RecordedProgress
 from service.jobs.task import Outcome, Task
 from service.series.frame import Frame
 

@@ -49,8 +49,8 @@ class ProcessDiedError(Exception):
 class ComputeProcess:
     """One compute process at a time; `ensure` replaces it where it has died."""
 
-    def __init__(self, settings: ComputeSettings, work: str) -> None:
-        self._settings, self._work = settings, work
+    def __init__(self, settings: ComputeSettings, perform: str) -> None:
+        self._settings, self._perform = settings, perform
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
         self.ready = False
@@ -60,7 +60,7 @@ class ComputeProcess:
         ours, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "service.jobs.compute", self._work, str(theirs.fileno())],
+                [sys.executable, "-m", "service.jobs.compute", self._perform, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 env=without_secrets(os.environ),
                 pass_fds=(theirs.fileno(),),
@@ -87,11 +87,6 @@ class ComputeProcess:
     def alive(self) -> bool:
         """Whether it can take an order."""
         return self.ready and self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id."""
-        return self._process.pid if self._process is not None else None
 
     def assign(self, assignment: Assignment) -> None:
         """Hand it a job. Raises ProcessDiedError."""

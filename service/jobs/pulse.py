@@ -1,7 +1,10 @@
-"""Whether Redis takes jobs now, found out when somebody asks, by a write that changes nothing."""
+"""Whether Redis takes jobs now, found out when somebody asks, by a write that changes nothing; and, all the time,
+whether it answers at all: a Redis that hangs keeps its connections open, and every call waits for it.
+"""
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,16 +17,22 @@ from service.jobs.scripts import PREFIX
 logger = logging.getLogger(__name__)
 
 _PATIENCE_S: Final = 0.03  # an answer that takes longer is for the next one who asks
+_HOPE_S: Final = 0.2  # the same where the last answer was a bad one, which may be over
+_EVERY_S: Final = 0.25
+_SILENT_S: Final = 0.4
+_STALLED_S: Final = 0.1  # in which an answer is heard that lay there while this process stood still
+_SILENCE: Final = "Redis does not answer, and its connections are open: it hangs, or its host does"
 
 
 @dataclass(frozen=True)
 class Beat:
-    """What Redis said last. up: it answers and takes jobs. refused: it answers and takes none. why:
-    where it is not up.
+    """What Redis said last. up: it answers and takes jobs. refused: it answers and takes none.
+    silent: it is there and does not answer. why: where it is not up.
     """
 
     up: bool
     refused: bool = False
+    silent: bool = False
     why: str | None = None
 
 
@@ -37,10 +46,26 @@ class Pulse:
 
     async def feel(self) -> Beat:
         """The answer of now, or the last one where Redis takes its time."""
+        patience = _PATIENCE_S if self.last.up else _HOPE_S
+        end = time.monotonic() + patience
+        if self._asking is not None:  # it was asked before this moment
+            await asyncio.wait({self._asking}, timeout=patience)
+        await self._answer(max(0.0, end - time.monotonic()))
+        return self.last
+
+    async def run(self) -> None:
+        """Notice a Redis that hangs, until cancelled."""
+        while True:
+            if not await self._answer(_SILENT_S) and not await self._answer(_STALLED_S):
+                self._note(Beat(up=False, silent=True, why=_SILENCE))
+            await asyncio.sleep(_EVERY_S)
+
+    async def _answer(self, seconds: float) -> bool:
+        """Ask, where nothing is asked; whether the answer came in time."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
-        await asyncio.wait({self._asking}, timeout=_PATIENCE_S)
-        return self.last
+        done, _ = await asyncio.wait({self._asking}, timeout=seconds)
+        return bool(done)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -50,7 +75,9 @@ class Pulse:
         await self._client.aclose()
 
     async def _ask(self) -> None:
-        beat = await self._beat()
+        self._note(await self._beat())
+
+    def _note(self, beat: Beat) -> None:
         if beat != self.last:
             logger.warning("%s", beat.why or "Redis takes jobs again")
         self.last = beat
@@ -66,6 +93,8 @@ class Pulse:
             await self._client.connection_pool.disconnect(inuse_connections=False)  # its name may lead elsewhere by now
             return Beat(up=False, refused=True, why=str(error))
         except QueueUnavailableError as error:
+            if isinstance(error.__cause__, redis.TimeoutError):
+                return Beat(up=False, silent=True, why=_SILENCE)
             return Beat(up=False, why=str(error))
         except redis.RedisError as error:
             return Beat(up=False, refused=True, why=f"Redis answers with an error that is not expected: {error}")

@@ -4,6 +4,7 @@ Keys, all below `inphase:`; times are the Redis server's, so hosts need not agre
     job:<id>             hash: state, reason, attempt, deliveries, ..., document (JSON of service.document.JobDocument),
                          asked (what its sender asked for, until its data are read), revisions (JSON)
     job:<id>:events      stream of state changes and progress, the last few hundred: server-sent events replay from it
+    events               the same of all jobs together, the last few thousand: what lists of jobs follow
     jobs, jobs:<state>, jobs:owner:<owner>, jobs:series:<id>
                          sorted sets of ids by `sequence`, the order in which jobs came
     fingerprints         hash: what was asked, as a digest -> the job that has the result, see `JobRecord.fingerprint`
@@ -25,9 +26,9 @@ from typing import Any, Final, Literal, cast
 from inphase.errors import CancelledError
 from service.jobs.connection import connect, connect_async, translated
 from service.jobs.errors import KeyReusedError, UnknownJobError
-from service.jobs.events import Event, stream, unknown
+from service.jobs.events import Event, JobEvent, stream, stream_of_all, unknown
 from service.jobs.scripts import COMMON, PREFIX, SCRIPTS, job_key
-from service.jobs.state import JobState, Priority, Progress
+from service.jobs.state import JobState, Priority, RecordedProgress
 
 MAX_DELIVERIES: Final = 3  # a job that ended its worker process so often is poison
 REMEMBERED_S: Final = 86_400  # how long an Idempotency-Key stands for its job
@@ -74,7 +75,7 @@ class JobRecord:
     finished: float | None
     worker: str
     cancel_requested: bool
-    progress: Progress | None
+    progress: RecordedProgress | None
     result: str
     document: bytes
     series: str = ""
@@ -86,8 +87,8 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class Repeatable:
-    """A submission that its sender may repeat. key: of the header Idempotency-Key. digest:
-    of everything that was asked.
+    """A submission that its sender may repeat. key: of the header Idempotency-Key.
+    digest: of everything that was asked.
     """
 
     key: str
@@ -358,13 +359,14 @@ class Records:
         with translated(self._client):
             return self._client.zcard(f"{PREFIX}jobs:{state}")
 
-    def request_cancel(self, job_id: str) -> JobState:
+    def request_cancel(self, job_id: str, why: str = "") -> JobState:
         """Cancel. A queued job is cancelled when this returns;
         a running one when its worker has seen it (still RUNNING here).
 
         A job that has ended stays as it is: its state is returned. Asking twice changes nothing.
+        why: becomes part of the job's reason.
         """
-        state = self._run("cancel", job_id)
+        state = self._run("cancel", job_id, why)
         if not state:
             raise unknown(job_id)
         return JobState(state.decode())
@@ -378,7 +380,7 @@ class Records:
         """
         return cast(int | None, self._run("claim", job_id, message_id, worker, MAX_DELIVERIES))
 
-    def progress(self, job_id: str, attempt: int, progress: Progress) -> bool:
+    def progress(self, job_id: str, attempt: int, progress: RecordedProgress) -> bool:
         """Say how far an attempt is. False where the attempt is no longer the current one: it should stop."""
         return bool(self._run("progress", job_id, attempt, json.dumps(asdict(progress))))
 
@@ -440,6 +442,22 @@ class Records:
             ids = cast(Sequence[bytes], self._client.zrangebyscore(f"{PREFIX}finished", "-inf", f"({moment}"))
         return [job_id.decode() for job_id in ids]
 
+    def now(self) -> float:
+        """Redis's time: seconds since the epoch."""
+        with translated(self._client):
+            seconds, microseconds = self._client.time()
+        return seconds + microseconds / 1e6
+
+    def without_record(self, ids: Iterable[str]) -> list[str]:
+        """Those of the ids that no job has."""
+        names = list(ids)
+        with translated(self._client):
+            pipe = self._client.pipeline(transaction=False)
+            for name in names:
+                pipe.exists(job_key(name))
+            answers = pipe.execute()
+        return [name for name, found in zip(names, answers, strict=True) if not found]
+
     def remove(self, job_id: str) -> bool:
         """Forget a job that has ended. False where it has not: it stays."""
         return bool(self._run("remove", job_id))
@@ -491,6 +509,15 @@ class Records:
             async for event in stream(client, job_id, after, float("inf")):
                 yield event
 
+    async def follow_all(self, after: str | None = None) -> AsyncGenerator[JobEvent | None, None]:
+        """What happens to all jobs, from the event after `after` or from now on; None about every two silent seconds.
+
+        The first one, `listening`, says where following begins, and whether events after `after` have been forgotten.
+        """
+        async with connect_async(self._url, retries=self._retries) as client:
+            async for event in stream_of_all(client, after):
+                yield event
+
     def _run(self, name: str, *args: str | bytes | float) -> Any:
         with translated(self._client):
             return self._scripts[name](args=args)
@@ -528,7 +555,7 @@ def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
         finished=float(finished) if finished else None,
         worker=text.get("worker", ""),
         cancel_requested="cancel" in text,
-        progress=Progress(**json.loads(progress)) if progress else None,
+        progress=RecordedProgress(**json.loads(progress)) if progress else None,
         result=text.get("result", ""),
         document=fields[b"document"],
         series=text.get("series", ""),

@@ -3,7 +3,9 @@
 from typing import Final
 
 PREFIX: Final = "inphase:"
+EVENTS: Final = f"{PREFIX}events"  # what happens to all jobs
 _EVENTS_KEPT: Final = 256
+ALL_EVENTS_KEPT: Final = 8192
 
 
 def job_key(job_id: str) -> str:
@@ -17,8 +19,16 @@ local function now()
     return string.format('%d.%06d', t[1], t[2])
 end
 local function job(id) return '{PREFIX}job:' .. id end
+local function tell_all(id, owner, kind, data, reason)
+    redis.call('XADD', '{EVENTS}', 'MAXLEN', '~', {ALL_EVENTS_KEPT}, '*', 'job', id, 'owner', owner, 'kind', kind, 'data', data, 'reason', reason)
+end
 local function event(id, kind, data, reason)
     redis.call('XADD', job(id) .. ':events', 'MAXLEN', '~', {_EVENTS_KEPT}, '*', 'kind', kind, 'data', data, 'reason', reason)
+    tell_all(id, redis.call('HGET', job(id), 'owner') or '', kind, data, reason)
+end
+local function why_cancelled(id)
+    local why = redis.call('HGET', job(id), 'cancel_reason')
+    return (why and why ~= '') and 'cancelled on request: ' .. why or 'cancelled on request'
 end
 local function move(id, to, reason)
     local old = redis.call('HMGET', job(id), 'state', 'sequence', 'priority')
@@ -75,6 +85,7 @@ local function forget(id)
     redis.call('ZREM', '{PREFIX}jobs:' .. held[1], id)
     redis.call('ZREM', '{PREFIX}finished', id)
     if held[6] and held[6] ~= '' and redis.call('HGET', held[6], 'job') == id then redis.call('DEL', held[6]) end
+    tell_all(id, held[2], 'removed', '{{}}', '')
 end
 """
 
@@ -125,7 +136,7 @@ if is_read_by(id, reader) then return 1 end
 local held = redis.call('HMGET', job(id), 'state', 'cancel', 'reads')
 if held[1] ~= 'accepted' then return 0 end
 if held[2] then
-    move(id, 'cancelled', 'cancelled on request')
+    move(id, 'cancelled', why_cancelled(id))
     return 0
 end
 if tonumber(held[3] or 0) >= most then
@@ -163,7 +174,7 @@ if not is_read_by(id, reader) then
 end
 redis.call('HSET', job(id), 'document', document, 'fingerprint', fingerprint)
 if redis.call('HGET', job(id), 'cancel') then
-    move(id, 'cancelled', 'cancelled on request')
+    move(id, 'cancelled', why_cancelled(id))
     return 0
 end
 if first ~= '' then revise(id, 'network', first, false) end
@@ -177,7 +188,7 @@ if not is_read_by(id, reader) then
     if held[1] == to and (held[2] or '') == result then return 1 else return 0 end
 end
 if redis.call('HGET', job(id), 'cancel') then
-    move(id, 'cancelled', 'cancelled on request')
+    move(id, 'cancelled', why_cancelled(id))
     return 0
 end
 redis.call('HSET', job(id), 'result', result, 'fingerprint', fingerprint)
@@ -209,7 +220,7 @@ local id, message, worker, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local held = redis.call('HMGET', job(id), 'state', 'message', 'cancel', 'deliveries', 'blame')
 if held[2] ~= message or (held[1] ~= 'queued' and held[1] ~= 'running') then return false end
 if held[3] then
-    move(id, 'cancelled', 'cancelled on request')
+    move(id, 'cancelled', why_cancelled(id))
     return false
 end
 if tonumber(held[4]) >= most then
@@ -240,6 +251,7 @@ end
 redis.call('HSET', job(id), 'result', result)
 if document ~= '' then redis.call('HSET', job(id), 'document', document) end
 if result ~= '' then revise(id, 'refined', result, true) end
+if to == 'cancelled' and redis.call('HGET', job(id), 'cancel') then reason = why_cancelled(id) end
 move(id, to, reason)
 return 1
 """,
@@ -251,10 +263,13 @@ move(id, 'queued', '')
 return 1
 """,
     "cancel": """
-local id = ARGV[1]
+local id, reason = ARGV[1], ARGV[2]
 local state = redis.call('HGET', job(id), 'state')
+if reason ~= '' and state and state ~= 'succeeded' and state ~= 'failed' and state ~= 'cancelled' then
+    redis.call('HSETNX', job(id), 'cancel_reason', reason)
+end
 if state == 'queued' or state == 'accepted' then
-    move(id, 'cancelled', 'cancelled on request')
+    move(id, 'cancelled', why_cancelled(id))
     return 'cancelled'
 elseif state == 'running' or state == 'reading' then
     redis.call('HSETNX', job(id), 'cancel', now())

@@ -21,8 +21,8 @@ _KEY: Final = f"{PREFIX}series"
 
 @dataclass(frozen=True)
 class SeriesRecord:
-    """One series as Redis knows it. created: seconds since the epoch. order:
-    JSON of what was asked, its scans included.
+    """One series as Redis knows it. created: seconds since the epoch.
+    order: JSON of what was asked, its scans included.
 
     jobs: scan -> job id.
     """

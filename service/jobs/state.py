@@ -34,7 +34,7 @@ class Priority(StrEnum):
 
 
 @dataclass(frozen=True)
-class Progress:
+class RecordedProgress:
     """How far a refinement is; chi2 and support_voxels are None until the first evaluation.
 
     preview: whether a picture of the object lies in the store (`Store.preview`): arrays never travel through Redis.

@@ -11,8 +11,8 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from service.jobs.errors import StoreCorruptError, StoreError, StoreFullError
+from service.jobs.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnavailableError
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -31,24 +31,42 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ABANDONED_AFTER_S = 3600.0  # a write takes seconds: an older temporary file belongs to a process that was killed
 
 
+class Sightings:
+    """For how long this process has seen what lies in the store: no clock of a host or a file server is asked, for one
+    that is wrong would make everything old.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: dict[str, float] = {}
+
+    def look(self, names: Iterable[str]) -> dict[str, float]:
+        """Seconds since each of these names was first seen; what is not among them is forgotten."""
+        now = self._clock()
+        self._since = {name: self._since.get(name, now) for name in names}
+        return {name: now - since for name, since in self._since.items()}
+
+
 @dataclass(frozen=True)
 class StoredJob:
-    """What one job occupies: its bytes on disk and when it was last written (seconds since the epoch)."""
+    """What one job occupies on disk."""
 
     job_id: str
     nbytes: int
-    modified: float
 
 
 class Store:
     """Named groups of arrays per job: `write(id, "input", {...})`, `read(id, "input")`.
 
-    max_bytes bounds what `admit` lets in; None leaves only the disk itself as the bound.
+    max_bytes bounds what `admit` lets in; None leaves only the disk itself as the bound. A disk that is full raises
+    StoreFullError, one that is read-only, fails or is away StoreUnavailableError.
     """
 
-    def __init__(self, root: Path, max_bytes: int | None = None) -> None:
+    def __init__(self, root: Path, max_bytes: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.root = root
         self.max_bytes = max_bytes
+        self.unrecorded = Sightings(clock)  # jobs without a record, for housekeeping
+        self._temporary = Sightings(clock)
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def write(
@@ -68,6 +86,11 @@ class Store:
         cut the group may be damaged, which `read` notices.
         """
         path = self.path(job_id, name)
+        with self._explained(f"{name!r} of job {job_id}"):
+            self._write(path, arrays, durable=durable, replace=replace)
+        return path
+
+    def _write(self, path: Path, arrays: Mapping[str, NDArray[Any]], *, durable: bool, replace: bool) -> None:
         new_folder = not path.parent.exists()
         temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
         try:
@@ -87,28 +110,22 @@ class Store:
                 if new_folder:
                     _sync_folder(self.root)
         except BaseException as error:
-            temporary.unlink(missing_ok=True)
-            if new_folder and path.parent.is_dir() and not any(path.parent.iterdir()):
-                path.parent.rmdir()
+            with suppress(OSError):  # of the disk that has failed
+                temporary.unlink(missing_ok=True)
+                if new_folder and path.parent.is_dir() and not any(path.parent.iterdir()):
+                    path.parent.rmdir()
             if isinstance(error, FileExistsError):
-                raise StoreError(f"job {job_id} has a stored {name!r} already") from None
-            if isinstance(error, OSError) and error.errno in _FULL:
-                raise StoreFullError(
-                    f"no room for {name!r} of job {job_id} in {self.root}: free some space or let results expire sooner"
-                ) from error
+                raise StoreError(f"job {path.parent.name} has a stored {path.stem!r} already") from None
             raise
-        return path
 
     def sync(self, job_id: str, name: str) -> None:
         """Force a group to the disk that was written without waiting for it. One that is gone is no error."""
         path = self.path(job_id, name)
-        try:
+        with self._explained(f"{name!r} of job {job_id}"), suppress(FileNotFoundError):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             _sync_folder(path.parent)
             _sync_folder(self.root)
-        except FileNotFoundError:
-            return
 
     def read(self, job_id: str, name: str) -> Arrays:
         """All arrays of a group, checked against their checksums.
@@ -122,6 +139,8 @@ class Store:
         except FileNotFoundError:
             raise StoreError(f"job {job_id} has no stored {name!r}: it never had, or it has expired") from None
         except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, AttributeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # numpy's own errors have none
+                raise self._failed(f"{name!r} of job {job_id}", error) from error
             raise StoreCorruptError(f"the stored {name!r} of job {job_id} is damaged: {error}") from error
 
     def link(self, job_id: str, name: str, new_job_id: str, new_name: str) -> None:
@@ -130,6 +149,10 @@ class Store:
         Replaces an earlier group of the new name. Raises StoreError where the group is gone.
         """
         source, target = self.path(job_id, name), self.path(new_job_id, new_name)
+        with self._explained(f"{new_name!r} of job {new_job_id}"):
+            self._link(source, target)
+
+    def _link(self, source: Path, target: Path) -> None:
         target.parent.mkdir(mode=0o700, exist_ok=True)
         try:
             target.unlink(missing_ok=True)
@@ -142,8 +165,7 @@ class Store:
         except FileNotFoundError:
             if not any(target.parent.iterdir()):
                 target.parent.rmdir()
-            raise StoreError(f"job {job_id} has no stored {name!r}: it has expired") from None
-        os.utime(target)  # one file, one time: taken up again, it is young again
+            raise StoreError(f"job {source.parent.name} has no stored {source.stem!r}: it has expired") from None
         _sync_folder(target.parent)
         _sync_folder(self.root)
 
@@ -151,7 +173,8 @@ class Store:
     def scratch(self) -> Iterator[Path]:
         """A folder that is gone after the block; one left behind by a process that was killed is swept up later."""
         folder = self.root / f".{uuid4().hex}.tmp"
-        folder.mkdir(mode=0o700)
+        with self._explained("a result on its way"):
+            folder.mkdir(mode=0o700)
         try:
             yield folder
         finally:
@@ -169,10 +192,9 @@ class Store:
 
     def preview(self, job_id: str, attempt: int) -> bytes | None:
         """The latest picture (PNG) of an attempt, None where there is none."""
-        try:
+        with self._explained(f"the picture of job {job_id}"), suppress(FileNotFoundError):
             return self._preview(job_id, attempt).read_bytes()
-        except FileNotFoundError:
-            return None
+        return None
 
     def _preview(self, job_id: str, attempt: int) -> Path:
         return self.path(job_id, f"preview-{attempt}").with_suffix(".png")
@@ -197,30 +219,29 @@ class Store:
 
     def delete(self, job_id: str, name: str | None = None) -> None:
         """Forget one group, or the whole job. What is already gone is no error."""
-        if name is not None:
-            self.path(job_id, name).unlink(missing_ok=True)
-            return
         folder = self.path(job_id, "any").parent
         doomed = self.root / f".{job_id}.{uuid4().hex}.tmp"
-        try:
+        with self._explained(f"job {job_id}"), suppress(FileNotFoundError):
+            if name is not None:
+                self.path(job_id, name).unlink()
+                return
             folder.rename(doomed)  # in one step, so that no reader meets half a job
-        except FileNotFoundError:
-            return
-        shutil.rmtree(doomed, ignore_errors=True)
+            shutil.rmtree(doomed, ignore_errors=True)
 
     def jobs(self) -> list[StoredJob]:
-        """What every job occupies, the one written longest ago first."""
-        found = []
+        """What every job occupies."""
+        with self._explained("what it holds"):
+            return list(self._jobs())
+
+    def _jobs(self) -> Iterator[StoredJob]:
         for entry in os.scandir(self.root):
             if _ID.fullmatch(entry.name):
                 try:
                     stats = [item.stat() for item in os.scandir(entry.path)]
-                    modified = max((stat.st_mtime for stat in stats), default=entry.stat().st_mtime)
                 except FileNotFoundError:
                     continue  # deleted while we looked
                 nbytes = sum(stat.st_size // stat.st_nlink for stat in stats)  # names of one file share its bytes
-                found.append(StoredJob(entry.name, nbytes, modified))
-        return sorted(found, key=lambda job: job.modified)
+                yield StoredJob(entry.name, nbytes)
 
     def total_bytes(self) -> int:
         """Bytes that all jobs occupy together."""
@@ -230,7 +251,7 @@ class Store:
         """Raise StoreFullError unless `nbytes` more fit under `max_bytes` and on the disk.
         Ask before accepting a job.
         """
-        free = shutil.disk_usage(self.root).free
+        free = self._free()
         if nbytes > free:
             raise StoreFullError(f"the disk of {self.root} has {free} bytes left, {nbytes} are needed")
         if self.max_bytes is not None and nbytes + (total := self.total_bytes()) > self.max_bytes:
@@ -239,35 +260,52 @@ class Store:
                 "delete finished jobs or wait until they expire"
             )
 
-    def expire(self, *, max_age_s: float, deletable: Callable[[str], bool], room: int = 0) -> list[str]:
-        """Delete jobs older than `max_age_s`, then the oldest until `room` more bytes fit under `max_bytes` and on the
-        disk.
-
-        deletable: says whether a job has ended. Others are never touched. Returns the ids deleted.
-        """
-        now = time.time()
-        self._sweep_abandoned(now)
-        jobs = self.jobs()
-        excess = room - shutil.disk_usage(self.root).free
+    def excess(self, room: int) -> int:
+        """Bytes that have to go before `room` more fit under `max_bytes` and on the disk; 0 where they fit."""
+        lacking = room - self._free()
         if self.max_bytes is not None:
-            excess = max(excess, sum(job.nbytes for job in jobs) + room - self.max_bytes)
-        deleted = []
-        for job in jobs:
-            if (now - job.modified > max_age_s or excess > 0) and deletable(job.job_id):
-                self.delete(job.job_id)
-                deleted.append(job.job_id)
-                excess -= job.nbytes
-        return deleted
+            lacking = max(lacking, self.total_bytes() + room - self.max_bytes)
+        return max(0, lacking)
 
-    def _sweep_abandoned(self, now: float) -> None:
-        """Remove temporary files and folders of processes that were killed while they wrote or deleted."""
-        for path in (*self.root.glob(".*.tmp"), *self.root.glob("*/.*.tmp")):
+    def probe(self, nbytes: int) -> None:
+        """Raises what a write of so many bytes would, as far as that can be known without making it."""
+        self.admit(nbytes)
+        path = self.root / f".{uuid4().hex}.tmp"
+        with self._explained("anything"):
             try:
-                if now - path.stat().st_mtime < _ABANDONED_AFTER_S:
-                    continue
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            except FileNotFoundError:
-                continue  # another host was quicker
+                with path.open("wb") as file:
+                    file.write(b"probe")
+                    file.flush()
+                    os.fsync(file.fileno())
+            finally:
+                path.unlink(missing_ok=True)
+
+    def sweep_abandoned(self) -> None:
+        """Remove temporary files and folders of processes that were killed while they wrote or deleted."""
+        with self._explained("what was abandoned"):
+            paths = {str(path): path for path in (*self.root.glob(".*.tmp"), *self.root.glob("*/.*.tmp"))}
+            for name, seconds in self._temporary.look(paths).items():
+                if seconds >= _ABANDONED_AFTER_S:
+                    with suppress(FileNotFoundError):  # another host was quicker
+                        path = paths[name]
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _free(self) -> int:
+        with self._explained("its free space"):
+            return shutil.disk_usage(self.root).free
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """What the system says of the disk, as errors of ours."""
+        try:
+            yield
+        except OSError as error:
+            raise self._failed(what, error) from error
+
+    def _failed(self, what: str, error: OSError) -> StoreError:
+        if error.errno in _FULL:
+            return StoreFullError(f"no room for {what} in {self.root}: free some space or let results expire sooner")
+        return StoreUnavailableError(f"the store {self.root} does not work, {what}: {error.strerror or error}")
 
 
 def _sync_folder(folder: Path) -> None:

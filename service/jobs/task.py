@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.jobs.state import Progress
+from service.jobs.state import RecordedProgress
 from service.jobs.store import Arrays, Store
 
 Planes = tuple[NDArray[np.complex64], ...]  # central slices of the object, one normal to each axis
@@ -16,7 +16,7 @@ Planes = tuple[NDArray[np.complex64], ...]  # central slices of the object, one 
 class ProgressSink(Protocol):
     """Takes note of how far a job is. preview: gives the current planes; called at most 5 times a second."""
 
-    def __call__(self, progress: Progress, preview: Callable[[], Planes] | None = None) -> None:
+    def __call__(self, progress: RecordedProgress, preview: Callable[[], Planes] | None = None) -> None:
         """Return at once; `preview` is called before that or never."""
 
 

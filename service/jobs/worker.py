@@ -21,21 +21,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import dramatiq
 import dramatiq.worker
 
-from service import png
+from service import png, repeats
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
-from service.jobs.compute import Assignment, Failed, Halted, Succeeded, Told
-from service.jobs.errors import QueueUnavailableError, UnknownJobError, WorkerError
+from service.jobs.compute import Assignment, Failed, Halted, Succeeded, Told, Unstored
+from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, WorkerError
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import JobRecord, Records
 from service.jobs.settings import WorkerSettings
-from service.jobs.state import JobState, Progress
+from service.jobs.state import JobState, RecordedProgress
 from service.jobs.store import Store
 from service.jobs.task import Planes, checkpoint_name, result_name
 
@@ -43,12 +43,13 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-WORK: Final = "service.jobs.perform"  # the module that refines
+PERFORM: Final = "service.jobs.perform"  # the module that refines
 _WATCH_S: Final = 0.05  # from a request to cancel to the flag that the next iteration sees
 _ANNOUNCE_S: Final = 1.0
 _UNWIND_S: Final = 10.0  # a computation told to stop answers within an iteration; after this it hangs
 _ORPHAN_S: Final = 3.0  # how long a worker may outlive its service
 _REPEAT_S: Final = 0.5  # between two tries of what must reach Redis
+_STORE_LOOK_S: Final = 5.0  # between two looks at a store that failed
 _RESTART_S: Final = (0.0, 1.0, 5.0, 30.0)  # before the next try to start a compute process
 
 
@@ -81,14 +82,14 @@ class Watch:
         self._time_limit_s = time_limit_s
         self._deadline = time.monotonic() + time_limit_s
 
-    def over(self, compute: ComputeProcess) -> Succeeded | Failed | Halted:
+    def over(self, compute: ComputeProcess) -> Succeeded | Failed | Unstored | Halted:
         """Wait for the end of the computation. Raises ProcessDiedError."""
         halted_at: float | None = None
         while True:
             match compute.receive(_WATCH_S):
                 case Told(progress, planes):
                     self._tell(progress, planes)
-                case Succeeded() | Failed() | Halted() as end:
+                case Succeeded() | Failed() | Unstored() | Halted() as end:
                     return end
             if halted_at is not None:
                 if time.monotonic() - halted_at > _UNWIND_S:
@@ -104,7 +105,7 @@ class Watch:
         """The reason of a job that took too long."""
         return f"time limit: the job ran longer than {self._time_limit_s:g} s; use a shorter recipe or raise the limit"
 
-    def _tell(self, progress: Progress, planes: Planes) -> None:
+    def _tell(self, progress: RecordedProgress, planes: Planes) -> None:
         previewed = False
         if planes:
             try:
@@ -133,9 +134,9 @@ class Watch:
 class Seat:
     """A compute process and the name under which its worker announces it."""
 
-    def __init__(self, name: str, settings: WorkerSettings, work: str) -> None:
+    def __init__(self, name: str, settings: WorkerSettings, perform: str) -> None:
         self.name = name
-        self.compute = ComputeProcess(settings.compute, work)
+        self.compute = ComputeProcess(settings.compute, perform)
 
     def keep(self, leaving: threading.Event) -> None:
         """Have a warm compute process: replace one that died."""
@@ -154,7 +155,7 @@ class Seat:
 class Refiner:
     """The actor: one delivery of a job, from claim to end."""
 
-    def __init__(self, settings: WorkerSettings, leave: Leave, work: str = WORK) -> None:
+    def __init__(self, settings: WorkerSettings, leave: Leave, perform: str = PERFORM) -> None:
         self._leave = leave
         self._settings = settings
         self._store = Store(settings.store)
@@ -162,7 +163,7 @@ class Refiner:
         self._hasty = Records(settings.redis_url, retries=0)
         self._queue = Queue(settings.redis_url, self._records)
         name = f"{socket.gethostname()}:{os.getpid()}"
-        self.seats = tuple(Seat(f"{name}:{index}", settings, work) for index in range(settings.concurrency))
+        self.seats = tuple(Seat(f"{name}:{index}", settings, perform) for index in range(settings.concurrency))
         self._free: queue.SimpleQueue[Seat] = queue.SimpleQueue()
         for seat in self.seats:
             self._free.put(seat)
@@ -247,6 +248,8 @@ class Refiner:
                 self._publish(record.job_id, attempt, document)
             case Failed(reason):
                 self._fail(record.job_id, attempt, reason)
+            case Unstored(reason, nbytes):
+                self._unstored(record, attempt, reason, nbytes)
             case Halted():
                 self._stopped(record, attempt, watch)
 
@@ -278,20 +281,33 @@ class Refiner:
         else:
             self._give_back(record, attempt, died.account)
 
+    def _unstored(self, record: JobRecord, attempt: int, reason: str, nbytes: int) -> None:
+        """No fault of the job: it goes back into the queue, and this seat takes none until the store works again."""
+        logger.error("job %s: given back: %s", record.job_id, reason)
+        self._give_back(record, attempt)
+        while not self._leave.asked.wait(_STORE_LOOK_S):
+            try:
+                self._store.probe(nbytes)
+                return
+            except StoreError as error:
+                logger.warning("no job is taken: %s", error)
+
     def _fail(self, job_id: str, attempt: int, reason: str) -> None:
         if self._end(job_id, attempt, JobState.FAILED, reason):
             self._tidy(job_id, "")
 
     def _tidy(self, job_id: str, result: str) -> None:
         """The job has ended: forget the checkpoints, and what other attempts have left."""
-        for name in self._store.names(job_id):
-            if name.startswith(("checkpoint-", "result-")) and name != result:
-                self._store.delete(job_id, name)
+        with suppress(StoreError):  # where the store fails, it goes with the job
+            for name in self._store.names(job_id):
+                if name.startswith(("checkpoint-", "result-")) and name != result:
+                    self._store.delete(job_id, name)
 
     def _drop(self, job_id: str, attempt: int) -> None:
         logger.warning("job %s: attempt %d came too late, dropped", job_id, attempt)
-        self._store.delete(job_id, result_name(attempt))
-        self._store.delete(job_id, checkpoint_name(attempt))
+        with suppress(StoreError):
+            self._store.delete(job_id, result_name(attempt))
+            self._store.delete(job_id, checkpoint_name(attempt))
 
     def announce(self) -> None:
         """Say which seats can compute, as long as the process lives."""
@@ -317,15 +333,15 @@ class Refiner:
             return
 
 
-def main(settings: WorkerSettings, leave: Leave | None = None, work: str = WORK) -> None:
+def main(settings: WorkerSettings, leave: Leave | None = None, perform: str = PERFORM) -> None:
     """Work until SIGTERM or SIGINT (or `leave`): then finish the jobs at hand within `drain_s`, or give them back.
 
-    work: the module that refines. Raises WorkerError where its compute processes do not come up.
+    perform: the module that refines. Raises WorkerError where its compute processes do not come up.
     """
     leave = leave or Leave()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: leave.asked.set())
-    refiner = Refiner(settings, leave, work)
+    refiner = Refiner(settings, leave, perform)
     try:
         refiner.warm()
         if not leave.asked.is_set():
@@ -355,15 +371,17 @@ def _serve(settings: WorkerSettings, refiner: Refiner, leave: Leave) -> None:
     give_back.cancel()
 
 
-def supervised(work: str = WORK) -> None:
+def supervised(perform: str = PERFORM) -> None:
     """The worker process of a service: settings come as the first line of stdin, and its end is the service's end."""
     logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s %(levelname)s worker[{os.getpid()}] %(name)s: %(message)s"
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s worker[{os.getpid()}] %(name)s: %(message)s",
+        handlers=[repeats.handler()],
     )
     settings = WorkerSettings.from_json(sys.stdin.readline())
     leave = Leave()
     threading.Thread(target=_follow_parent, args=(leave,), name="parent", daemon=True).start()
-    main(settings, leave, work)
+    main(settings, leave, perform)
     logging.shutdown()
     os._exit(0)  # without interpreter finalisation: daemon threads may sit in native code
 

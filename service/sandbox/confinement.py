@@ -138,6 +138,12 @@ def limit(terms: Terms, begun_with: int) -> None:
         resource.setrlimit(what, (least, least))
 
 
+def allow_memory(nbytes: int) -> None:
+    """Bound the address space, to no more than `limit` did."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (nbytes if hard == resource.RLIM_INFINITY else min(nbytes, hard), hard))
+
+
 def restrict_files(folders: Iterable[Path], protections: Protections) -> None:
     """From now on only these can be read, and nothing can be written; may be repeated with less."""
     if protections.landlock:

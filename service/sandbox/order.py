@@ -18,6 +18,15 @@ ENDED: Final = b"ended"
 ANYWHERE: Final = (Path("/"),)  # whoever reads their own files may read what they may read
 
 
+_BASE_BYTES: Final = 512 * 2**20  # for libraries, and for what a file holds beside its arrays
+_COPIES: Final = 3  # of an array at its largest, the answer apart: as stored, in this machine's order, and its mask
+
+
+def reading_bytes(array_bytes: int) -> int:
+    """Memory that a process may take beyond what it has at its start, for a measurement of so many bytes."""
+    return _BASE_BYTES + _COPIES * array_bytes
+
+
 @dataclass(frozen=True)
 class Terms:
     """What one reading may use up.
@@ -41,7 +50,7 @@ class FileOrder:
 
 @dataclass(frozen=True)
 class BodyOrder:
-    """Read an npz archive that was sent, once its declared bytes are admitted. where: how errors name it."""
+    """Read an npz archive that was sent. where: how errors name it."""
 
     where: str
     domain: Domain

@@ -31,12 +31,21 @@ from inphase.formats import RawScan
 from service.sandbox.answer import AnswerError, Contents
 from service.sandbox.confinement import Protections
 from service.sandbox.errors import SandboxError, SandboxUnavailableError
-from service.sandbox.order import ANYWHERE, DECLARES, DONE, ENDED, BodyOrder, FileOrder, Order, Terms, where
+from service.sandbox.order import (
+    ANYWHERE,
+    DECLARES,
+    DONE,
+    ENDED,
+    BodyOrder,
+    FileOrder,
+    Order,
+    Terms,
+    reading_bytes,
+    where,
+)
 
 logger = logging.getLogger(__name__)
 
-_BASE_BYTES: Final = 512 * 2**20  # for libraries, and for what a file holds beside its arrays
-_COPIES: Final = 3  # of an array at its largest, the answer apart: as stored, in this machine's order, and its mask
 _ENTRIES_MOST: Final = 20_000  # of a folder that are looked at
 _BYTES_PER_S: Final = 10 * 2**20  # at least, from a busy file server
 _PATIENCE_S: Final = 3600.0
@@ -50,10 +59,13 @@ _ENVIRONMENT: Final = (
 _SINGLE: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
 
 
+Admit = Callable[[int, int], None]  # told the voxels and the bytes of a measurement before it is allocated
 Identity = tuple[str, int, str]  # of data: what they are, how long, and what tells them from others
 _BODY: Final = "body"
 _MESSAGE_MOST: Final = 64
-_SAID: Final = re.compile(rb"(%b(?= -?\d)|%b(?= \d)) (-?\d{1,18})" % (ENDED, DECLARES))
+_ENDED: Final = re.compile(rb"%b (-?\d{1,18})" % ENDED)
+_DECLARES: Final = re.compile(rb"%b (\d{1,18}) (\d{1,18})" % DECLARES)
+_DECLARED_MOST: Final = 1000  # by one reading
 _SLOW: Final = "the file is damaged, or larger than this service expects (INPHASE_BOUNDS__READ_S)"
 _DAMAGED: Final = "the file is damaged, or written in a way that its library does not survive; write it anew"
 
@@ -150,18 +162,19 @@ class Sandbox:
         assert self._protections is not None
         return self._protections
 
-    def read(self, order: FileOrder) -> RawScan:
-        """A measurement from files. Raises DataError and TooLargeError as inphase.formats does,
-        SandboxUnavailableError.
+    def read(self, order: FileOrder, admit: Admit | None = None) -> RawScan:
+        """A measurement from files.
+
+        admit: called before the measurement is allocated; what it raises ends the reading. Raises DataError and
+        TooLargeError as inphase.formats does, SandboxUnavailableError.
         """
         terms = self._terms(order.limits.max_bytes, _stored_bytes(order))
-        return self._scan(order, terms, _of_file(order))
+        return self._scan(order, terms, _of_file(order), admit=admit)
 
-    def read_body(self, order: BodyOrder, body: int, admit: Callable[[int], None]) -> RawScan:
+    def read_body(self, order: BodyOrder, body: int, admit: Admit) -> RawScan:
         """A measurement from an npz archive in a memory file.
 
-        admit: called with the bytes of its arrays before they are unpacked; what it raises ends the reading. Raises as
-        `read`.
+        admit, and what is raised: as of `read`.
         """
         length = os.fstat(body).st_size
         identity = _of_body(body) if self._killers.include_body(length) else None
@@ -173,7 +186,7 @@ class Sandbox:
         terms: Terms,
         identity: Identity | None,
         body: int | None = None,
-        admit: Callable[[int], None] | None = None,
+        admit: Admit | None = None,
     ) -> RawScan:
         name = where(order)
         self._killers.refuse(identity, name)
@@ -212,12 +225,10 @@ class Sandbox:
 
     def _terms(self, array_bytes: int, stored_bytes: int) -> Terms:
         seconds = self._seconds + min(stored_bytes, array_bytes) / _BYTES_PER_S
-        return Terms(seconds, _BASE_BYTES + _COPIES * array_bytes)
+        return Terms(seconds, reading_bytes(array_bytes))
 
 
-def _carried_out(
-    template: _Template, order: Order, terms: Terms, body: int | None, admit: Callable[[int], None] | None
-) -> RawScan:
+def _carried_out(template: _Template, order: Order, terms: Terms, body: int | None, admit: Admit | None) -> RawScan:
     with contextlib.ExitStack() as held:
         answer = os.memfd_create("inphase-scan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         held.callback(os.close, answer)
@@ -267,8 +278,9 @@ class _KilledError(Exception):
 class _Reading:
     """One reading process, from the service's side."""
 
-    def __init__(self, channel: socket.socket, admit: Callable[[int], None] | None) -> None:
+    def __init__(self, channel: socket.socket, admit: Admit | None) -> None:
         self._channel, self._admit = channel, admit
+        self._declared = 0
 
     def over(self, seconds: float) -> None:
         """Wait until it has left its answer. Raises _KilledError, _TemplateDiedError, and what `admit` raises."""
@@ -293,13 +305,14 @@ class _Reading:
             said = self._receive(deadline, seconds)
             if said == DONE:
                 return
-            found = _SAID.fullmatch(said)  # the process may have said it as well as the template
-            if found is not None and found[1] == ENDED:
-                raise _KilledError.of(int(found[2]))
-            if found is None or self._admit is None:
+            if ended := _ENDED.fullmatch(said):  # the process may have said it as well as the template
+                raise _KilledError.of(int(ended[1]))
+            declared = _DECLARES.fullmatch(said)
+            self._declared += 1
+            if declared is None or self._declared > _DECLARED_MOST:
                 raise AnswerError(f"it said {said[:20]!r}")
-            self._admit(int(found[2]))
-            self._admit = None  # once
+            if self._admit is not None:
+                self._admit(int(declared[1]), int(declared[2]))
             with contextlib.suppress(OSError):  # it has died, which is told next
                 self._channel.send(b".")
 

@@ -6,7 +6,7 @@ It is told first which folders may be read, and answers with what is enforced. A
 the memory file for the answer, a channel, and the body, or the memory file again where there is none. It goes to a
 process that was forked and confined before, so that nobody waits for that; the next one is forked behind it. On the
 channel the template tells how to end the reading process (BEGAN, with a descriptor of it) and how it ended; the process
-itself what a body DECLARES, and waits for a word, and when it is DONE. When the socket closes, all end.
+itself what the data DECLARE, and waits for a word, and when it is DONE. When the socket closes, all end.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -29,40 +29,76 @@ import msgspec
 import numpy as np
 
 from inphase.errors import DataError
-from inphase.formats import RawScan, Request, npz, read_as
+from inphase.formats import FileReading, RawScan, npz, read_as
 from inphase.formats.boundary import boundary
+from inphase.formats.regular import beneath
 from service.sandbox.answer import Writer
 from service.sandbox.confinement import (
     Protections,
     address_space_bytes,
+    allow_memory,
     confine,
     isolate,
     limit,
     restrict_files,
 )
-from service.sandbox.order import BEGAN, BODY, DECLARES, DONE, ENDED, BodyOrder, FileOrder, Order, where
+from service.sandbox.order import (
+    BEGAN,
+    BODY,
+    DECLARES,
+    DONE,
+    ENDED,
+    BodyOrder,
+    FileOrder,
+    Order,
+    reading_bytes,
+    where,
+)
 
 _ORDER_MOST: Final = 2**20
 # which imagecodecs loads when they are first asked for: here, and not in every reading process
 _CODECS: Final = ("lzw", "deflate", "zlib", "zstd", "packbits", "jpeg8", "lzma", "lz4", "bitshuffle", "none")
 
 
-def carry_out(order: Order, writer: Writer, body: int, admit: Callable[[int], None]) -> None:
-    """Read, and leave the answer. admit: asked before a body of so many bytes is unpacked."""
+Declared = Callable[[int, int], None]  # told the voxels and the bytes of a measurement before it is allocated
+
+
+def carry_out(order: Order, writer: Writer, body: int, declared: Declared) -> None:
+    """Read, and leave the answer."""
     try:
         with boundary(where(order)):
-            writer.scan(_read(order, body, admit))
+            writer.scan(_read(order, body, declared))
     except DataError as error:
         writer.fault(error)
 
 
-def _read(order: Order, body: int, admit: Callable[[int], None]) -> RawScan:
+def _read(order: Order, body: int, declared: Declared) -> RawScan:
+    limits = replace(order.limits, declared=declared)
     if isinstance(order, FileOrder):
-        return read_as(order.path, order.reading, order.domain, order.limits)
-    request = Request(BODY, domain=order.domain, limits=order.limits)
+        with beneath(limits.roots):
+            return read_as(order.path, order.reading, order.domain, limits)
     with os.fdopen(body, "rb", closefd=False) as stream:
-        admit(npz.declared_bytes(stream, order.where, request))
-        return npz.decode(stream, order.where, request)
+        return npz.decode(stream, order.where, FileReading(BODY, domain=order.domain, limits=limits))
+
+
+class _Declarations:
+    """Tells the service how large a measurement is, waits for its word, and lets the process have memory for no more.
+
+    A reading may declare more than once: the file's own header, then its frames together.
+    """
+
+    def __init__(self, channel: socket.socket, begun_with: int) -> None:
+        self._channel, self._begun_with = channel, begun_with
+        self._largest = 0
+        allow_memory(begun_with + reading_bytes(0))
+
+    def __call__(self, voxels: int, nbytes: int) -> None:
+        if nbytes <= self._largest:
+            return
+        self._channel.send(DECLARES + b" %d %d" % (voxels, nbytes))
+        self._channel.recv(1)
+        self._largest = nbytes
+        allow_memory(self._begun_with + reading_bytes(nbytes))
 
 
 @dataclass(frozen=True)
@@ -158,21 +194,18 @@ class Template:
             begun_with = address_space_bytes()
             confine(self._folders, self._protections, self._own)
             # pages that are copied when first written
-            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", Request(BODY))
+            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", FileReading(BODY))
             message, descriptors, _, _ = socket.recv_fds(orders, _ORDER_MOST, 3)
             if message:
                 answer, channel, body = descriptors
                 terms, order = pickle.loads(message)
                 if isinstance(order, BodyOrder):
                     restrict_files((), self._protections)
+                elif order.limits.roots:  # perhaps fewer folders than all that may be read
+                    restrict_files(order.limits.roots, self._protections)
                 limit(terms, begun_with)
                 told = socket.socket(fileno=channel)
-
-                def admit(nbytes: int) -> None:
-                    told.send(DECLARES + b" %d" % nbytes)
-                    told.recv(1)
-
-                carry_out(order, Writer(answer), body, admit)
+                carry_out(order, Writer(answer), body, _Declarations(told, begun_with))
                 told.send(DONE)
             code = 0
         finally:

@@ -5,6 +5,7 @@ import io
 import json
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -26,11 +27,12 @@ class SeriesOrder(JobOptions):
 
     name: Title = ""
     sources: list[FileSource]
+    roots: tuple[Path, ...] | None = None  # of the sender's key
 
     def submissions(self) -> list[Submission]:
         """One for each scan."""
         options = JobOptions(**self.model_dump(include=set(JobOptions.model_fields)))
-        return [Submission(options=options, source=source) for source in self.sources]
+        return [Submission(options=options, source=source, roots=self.roots) for source in self.sources]
 
 
 class ScanPart(BaseModel):
@@ -83,8 +85,8 @@ class SeriesSummary(BaseModel):
 
 
 class SeriesDocument(SeriesSummary):
-    """A series and its scans. done: nothing will change any more. frame:
-    the job to whose result the others are aligned.
+    """A series and its scans. done: nothing will change any more.
+    frame: the job to whose result the others are aligned.
     """
 
     done: bool

@@ -1,5 +1,6 @@
 """What deployment files may refer to."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,3 +24,18 @@ def unknown(environment: Mapping[str, object]) -> set[str]:
 def drain_s(environment: Mapping[str, object]) -> float:
     """How long the service may take to finish its work, by its environment."""
     return float(str(environment["INPHASE_DRAIN_S"]))
+
+
+REST_BYTES = 3 * 2**29  # of the service, its network and its template at rest: benchmarks/results/memory.md, and air
+
+
+def needed_bytes(environment: Mapping[str, object]) -> int:
+    """Memory that the API may take with these settings: at rest, and all that requests and readings may hold."""
+    name = "INPHASE_BOUNDS__BYTES_IN_FLIGHT"
+    return REST_BYTES + int(str(environment.get(name, Bounds().bytes_in_flight)))
+
+
+def in_bytes(text: str) -> int:
+    """A limit as compose (12g) and Kubernetes (12Gi) write it."""
+    number, unit = re.fullmatch(r"(\d+)([gm])i?", text.lower()).groups()  # type: ignore[union-attr]
+    return int(number) * {"g": 2**30, "m": 2**20}[unit]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.deploy.dockerfile import environment, stages
-from tests.deploy.known import ROOT, SECRETS, drain_s, unknown
+from tests.deploy.known import ROOT, SECRETS, drain_s, in_bytes, needed_bytes, unknown
 
 FILE = ROOT / "docker-compose.yml"
 OURS = ("api", "worker", "api-gpu", "worker-gpu")
@@ -69,3 +69,12 @@ def test_only_the_service_is_reachable(compose: dict[str, Any]) -> None:
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert set(published) == {"api", "api-gpu"}
     assert all(port.startswith("${INPHASE_BIND:-127.0.0.1}:") for ports in published.values() for port in ports)
+
+
+@pytest.mark.parametrize("name", ["api", "api-gpu"])
+def test_what_requests_may_hold_fits_the_container(compose: dict[str, Any], name: str) -> None:
+    """By the default bounds: nothing that is admitted gets the API killed for want of memory."""
+    service = compose["services"][name]
+    limit = re.fullmatch(r"\$\{\w+:-(\w+)\}", service["deploy"]["resources"]["limits"]["memory"])
+    assert limit is not None
+    assert needed_bytes(service["environment"]) <= in_bytes(limit[1])

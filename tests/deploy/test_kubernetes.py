@@ -17,7 +17,7 @@ from service.jobs.record import Records
 from service.jobs.state import JobState, Priority
 from service.settings import Settings
 from tests.deploy.dockerfile import environment
-from tests.deploy.known import DEPLOY, ROOT, SECRETS, drain_s, unknown
+from tests.deploy.known import DEPLOY, ROOT, SECRETS, drain_s, in_bytes, needed_bytes, unknown
 
 K8S = DEPLOY / "k8s"
 RENDERED = ("base", "overlays/autoscaled", "overlays/gpu")
@@ -212,3 +212,12 @@ def _labels(resources: list[Resource]) -> dict[str, dict[str, str]]:
         for r in resources
         if r["kind"] in ("Deployment", "StatefulSet")
     }
+
+
+def test_what_requests_may_hold_fits_the_container() -> None:
+    """By the default bounds, which the settings of the manifests leave alone."""
+    (api,) = (found for found in files() if (found["kind"], found["metadata"]["name"]) == ("Deployment", "inphase-api"))
+    (container,) = api["spec"]["template"]["spec"]["containers"]
+    (made,) = yaml.safe_load((K8S / "base" / "kustomization.yaml").read_text())["configMapGenerator"]
+    settings = dict(literal.split("=", 1) for literal in made["literals"])
+    assert needed_bytes(settings) <= in_bytes(container["resources"]["limits"]["memory"])

@@ -5,16 +5,17 @@ from typing import Any
 
 import yaml
 
+from service.budget import Budget
 from service.jobs.record import Records
 from service.jobs.state import JobState
-from service.telemetry import Budget, Metrics
+from service.telemetry import Metrics
 from tests.deploy.known import DEPLOY
 
 
 def test_alerts_ask_for_metrics_that_exist() -> None:
     """Every metric of an alert is one of the service's; every alert says when, how long, and what it means."""
     metrics = Metrics()
-    metrics.watch(Budget(1), Records("redis://127.0.0.1:1"), None)
+    metrics.watch(Budget(1, 1), Records("redis://127.0.0.1:1"), None)
     told = {sample for metric in metrics.registry.collect() for sample in (metric.name, f"{metric.name}_total")}
     rules: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
     for rule in rules:

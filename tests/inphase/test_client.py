@@ -13,7 +13,7 @@ import pytest
 
 from inphase.client import Client, ServiceError
 from inphase.errors import DataError
-from inphase.formats import RawScan, Request, npz
+from inphase.formats import FileReading, RawScan, npz
 from inphase.geometry import Geometry
 from inphase.pattern import MaskState
 from tests.streams import sent
@@ -211,7 +211,7 @@ def test_a_scan_goes_with_its_geometry_and_mask() -> None:
         service.reconstruct(RawScan(counts, None, "", ""))
     (kind, body), (plain, _) = bodies
     assert (kind, plain) == ("application/x-npz", "application/x-npy")
-    back = npz.decode(io.BytesIO(body), "", Request(Path()))
+    back = npz.decode(io.BytesIO(body), "", FileReading(Path()))
     assert np.array_equal(back.array, counts)
     assert back.geometry is not None
     assert np.array_equal(back.geometry.q_steps, geometry.q_steps)

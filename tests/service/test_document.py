@@ -12,7 +12,7 @@ from inphase.imaging.options import Options
 from inphase.imaging.way import begin
 from service.document import JobDocument, JobProgress, JobRevision
 from service.jobs.errors import DocumentError
-from service.jobs.state import JobState, Priority, Progress
+from service.jobs.state import JobState, Priority, RecordedProgress
 from tests.flat import counts
 
 DATA = Path(__file__).parent / "data"
@@ -43,7 +43,7 @@ def test_a_document_of_an_earlier_version_is_read_whole() -> None:
 def document() -> JobDocument:
     """Of a running job, with everything that one can have."""
     _, report = begin(RawScan(counts(), None, "test", "all"), Options(start="random"), None, Clock())
-    progress = JobProgress.of(Progress(10, 50, 0.01, 700, "ER", preview=True), "/v1/jobs/x/preview")
+    progress = JobProgress.of(RecordedProgress(10, 50, 0.01, 700, "ER", preview=True), "/v1/jobs/x/preview")
     revision = JobRevision(1, "network", False, "2026-01-01T00:00:01.000Z", "/v1/jobs/x/result?revision=1")
     return JobDocument(
         "0" * 32, JobState.RUNNING, report.created, "", 2, "ada", Priority.HIGH, None, True, progress,

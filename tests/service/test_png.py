@@ -22,6 +22,14 @@ def test_a_preview_shows_amplitude_above_phase() -> None:
     assert not image[16, :].any()
 
 
+def test_a_preview_is_cut_to_the_object() -> None:
+    """Four voxels around what is not dark, in each plane by itself."""
+    plane = np.zeros((64, 64), np.complex64)
+    plane[20:30, 40:64] = 1
+    width, height = Image.open(io.BytesIO(png.preview([plane, plane.T]))).size
+    assert (width, height) == ((24 + 4) + (10 + 8), 2 * (24 + 4))
+
+
 def test_large_and_empty_planes_make_small_pictures() -> None:
     """A plane of 1000 voxels is thinned out to at most 128; nothing at all is black, not an error."""
     noise = np.exp(1j * np.random.default_rng(0).normal(size=(1000, 300))).astype(np.complex64)

@@ -1,16 +1,25 @@
 """Keys: who may call, and what a caller without one is told."""
 
+import asyncio
 import logging
+import math
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
 
 from inphase.errors import InphaseError
+from service.jobs.embedded import find_server
+from service.jobs.errors import NoRedisError
+from service.jobs.state import JobState
+from service.lifecycle import Services
 from service.security import Caller, Key, Keyring, Scope, read_keys
+from service.settings import Settings
 from tests.service.api.calls import check
-from tests.service.conftest import KEY
+from tests.service.conftest import KEY, AppContext
 
 OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}
 
@@ -68,7 +77,10 @@ async def test_every_route_is_closed_but_the_open_ones(client: httpx.AsyncClient
         for method in methods:
             url = path.replace("{job_id}", "0" * 32).replace("{name}", "phase")
             answer = await client.request(method, url)
-            assert (answer.status_code == 401) == (path not in OPEN), path
+            if (method, path) == ("post", "/v1/login"):  # it takes a key, from the page alone
+                assert answer.status_code == 403
+            else:
+                assert (answer.status_code == 401) == (path not in OPEN), path
 
 
 async def test_keys_do_not_reach_the_log(
@@ -103,12 +115,94 @@ def test_several_keys_may_have_one_owner(tmp_path: Path) -> None:
     path = tmp_path / "keys.yaml"
     path.write_text(yaml.safe_dump([key.model_dump(mode="json") for key in keys]))
     assert "first" not in path.read_text()
-    keyring = Keyring(read_keys(path))
+    keyring = Keyring(read_keys(path, ()))
     assert keyring.caller("first" * 4) == Caller("ada", Scope.SUBMIT)
     assert keyring.caller("second" * 4) == Caller("ada", Scope.READ)
     assert keyring.caller("third" * 4) is None
     path.write_text("")
-    assert read_keys(path) == ()
+    assert read_keys(path, ()) == ()
     path.write_text("- {owner: ada, scope: root, sha256: 0}")
     with pytest.raises(InphaseError, match=r"keys\.yaml is no keys file"):
-        read_keys(path)
+        read_keys(path, ())
+
+
+# ---- the roots of a key
+
+
+def rooted(path: Path, data_root: Path) -> Path:
+    """A file of keys: ada's for her folder, bob's for his, and one of carla's for none."""
+    keys = []
+    for owner, names in (("ada", ["ada"]), ("bob", ["bob"]), ("carla", [])):
+        for name in names:
+            (data_root / name).mkdir()
+        roots = tuple(data_root / name for name in names)
+        keys.append(Key.of(owner * 8, owner, Scope.SUBMIT).model_copy(update={"roots": roots}))
+    path.write_text(yaml.safe_dump([key.model_dump(mode="json") for key in keys]))
+    return path
+
+
+async def test_a_key_names_the_files_of_its_own_roots_alone(
+    serving: AppContext, settings: Settings, tmp_path: Path, data_root: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """By an absolute path, a relative one, a link, or in a series; the administrator's key names them all."""
+    keys = rooted(tmp_path / "keys.yaml", data_root)
+    np.save(data_root / "ada" / "scan.npy", pattern)
+    np.save(data_root / "bob" / "secret.npy", pattern)
+    (data_root / "ada" / "link.npy").symlink_to(data_root / "bob" / "secret.npy")
+    async with serving(settings.model_copy(update={"keys_file": keys})) as client:
+
+        async def status(owner: str | None, path: Path | str) -> int:
+            headers = {"Authorization": f"Apikey {owner * 8}"} if owner else {}
+            asked = {"source": {"kind": "file", "path": str(path)}, "refine": "none"}
+            return (await client.post("/v1/reconstructions", json=asked, headers=headers)).status_code
+
+        assert await status("ada", "scan.npy") == 200
+        assert await status("ada", data_root / "ada" / "scan.npy") == 200
+        for path in ("link.npy", data_root / "bob" / "secret.npy", "../bob/secret.npy", data_root):
+            assert await status("ada", path) == 403, path
+        assert await status("bob", "secret.npy") == 200
+        assert await status("bob", "scan.npy") == 404
+        assert await status("carla", data_root / "ada" / "scan.npy") == 403
+        assert await status(None, "bob/secret.npy") == 200
+
+
+async def test_what_is_read_later_is_read_within_the_roots_of_its_key(
+    serving: AppContext, settings: Settings, tmp_path: Path, data_root: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """The data of a job that nobody waits for, and those of a series: the link appears after the key was looked at."""
+    try:
+        find_server()
+    except NoRedisError as error:
+        pytest.skip(str(error))
+    changes = {"keys_file": rooted(tmp_path / "keys.yaml", data_root), "queue": True, "workers": 0, "redis_url": None}
+    np.save(data_root / "bob" / "secret.npy", pattern)
+    async with serving(settings.model_copy(update=changes)) as client:
+        client.headers["Authorization"] = f"Apikey {'ada' * 8}"
+        refused = await client.post("/v1/series", json={"scans": [str(data_root / "bob" / "*.npy")]})
+        assert refused.status_code == 404  # as where nothing is
+        np.save(data_root / "ada" / "scan.npy", pattern)
+        services: Services = client.app.state.services  # type: ignore[attr-defined]
+        assert services.reader is not None
+        services.reader._rest_until = math.inf
+        series = (await client.post("/v1/series", json={"scans": ["*.npy"], "refine": "none"})).json()
+        one = {"source": {"kind": "file", "path": "scan.npy"}, "refine": "none", "wait": 0}
+        job = (await client.post("/v1/reconstructions", json=one)).json()
+        (data_root / "ada" / "scan.npy").unlink()
+        (data_root / "ada" / "scan.npy").symlink_to(data_root / "bob" / "secret.npy")
+        services.reader._rest_until = 0.0
+        for job_id in (job["id"], series["scans"][0]["job"]):
+            async with asyncio.timeout(30):
+                while not JobState((now := (await client.get(f"/v1/jobs/{job_id}")).json())["state"]).final:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert now["state"] == "failed"
+            assert "lies outside the data roots" in now["reason"]
+
+
+def test_roots_of_a_key_lie_below_the_data_roots(tmp_path: Path, data_root: Path) -> None:
+    """Else the service does not start."""
+    for root in (tmp_path, data_root / "none"):
+        key = Key.of("first" * 4, "ada", Scope.SUBMIT).model_copy(update={"roots": (root,)})
+        path = tmp_path / "keys.yaml"
+        path.write_text(yaml.safe_dump([key.model_dump(mode="json")]))
+        with pytest.raises(InphaseError, match="no folder below a data root"):
+            read_keys(path, (data_root,))

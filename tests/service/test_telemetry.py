@@ -4,8 +4,9 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from service.budget import Budget
 from service.settings import Settings
-from service.telemetry import Budget, Metrics
+from service.telemetry import Metrics
 from tests.service.api.calls import URL
 from tests.service.api.conftest import NPY, npy
 from tests.service.conftest import AppContext
@@ -40,22 +41,11 @@ async def test_request_ids(client: httpx.AsyncClient) -> None:
     assert len(strange) == 32
 
 
-def test_a_budget_is_never_exceeded() -> None:
-    """What fits to the last byte is taken, one more is not, and what is given back can be taken again."""
-    budget = Budget(100)
-    assert budget.claim(60)
-    assert budget.claim(40)
-    assert not budget.claim(1)
-    budget.release(60)
-    assert budget.used == 40
-    assert budget.claim(60)
-
-
 def test_the_gauges_tell_what_is_held() -> None:
     """At the moment of asking; without a queue it is not up, and has no jobs."""
-    metrics, budget = Metrics(), Budget(100)
+    metrics, budget = Metrics(), Budget(100, 100)
     metrics.watch(budget, None, None)
-    budget.claim(60)
+    budget.share("ada").grow_to(60)
     assert metrics.registry.get_sample_value("inphase_bytes_in_flight") == 60
     assert metrics.registry.get_sample_value("inphase_queue_up") == 0
     assert metrics.registry.get_sample_value("inphase_jobs", {"state": "queued"}) is None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import CancelledError, DataError
-from service.jobs.state import Progress
+from service.jobs.state import RecordedProgress
 from service.jobs.task import Outcome, Task
 from service.jobs.worker import supervised
 
@@ -58,7 +58,7 @@ def perform(task: Task) -> Outcome:
     for step in range(begin, order.get("steps", 0)):
         if task.cancelled():
             raise CancelledError(f"after {step} steps")
-        task.progress(Progress(step + 1, order["steps"], 0.1, 7, "ER"), lambda: planes(order.get("plane", 8)))
+        task.progress(RecordedProgress(step + 1, order["steps"], 0.1, 7, "ER"), lambda: planes(order.get("plane", 8)))
         time.sleep(order["step_s"])
         task.checkpoint(lambda step=step: {"step": np.array(step + 1)})
     result = np.zeros(order["result_bytes"], np.uint8) if "result_bytes" in order else 2 * data

@@ -51,8 +51,8 @@ SERVED = (
 
 @dataclass(frozen=True)
 class Case:
-    """One pattern: crystal `number` of the set of that name, or a real measurement. curves:
-    also for the convergence figure.
+    """One pattern: crystal `number` of the set of that name, or a real measurement.
+    curves: also for the convergence figure.
     """
 
     of: str
@@ -78,8 +78,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Reference:
-    """What needs no network. conventional: the score of every start; truth: of the true object; er:
-    ER alone, chi2 by iteration.
+    """What needs no network. conventional: the score of every start; truth: of the true object;
+    er: ER alone, chi2 by iteration.
 
     free_llks: of every start, sampled along the way (`Plan.sampled`) and at the end; empty for a modulus.
     """

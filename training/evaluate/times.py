@@ -21,9 +21,9 @@ REPEATS = 7
 class Times:
     """Milliseconds on one pattern, medians of alternating runs.
 
-    prediction: the prepared pattern -> amplitude and phase, features included. iteration: of ER. fifty, sixty, refine:
-    of 50*ER, 60*ER and the refinement as a whole. conventional: of one iteration of one start of the schedule, support
-    updates included.
+    prediction: the prepared pattern -> amplitude and phase, features included. iteration: of ER.
+    fifty, sixty, refine: of 50*ER, 60*ER and the refinement as a whole.
+    conventional: of one iteration of one start of the schedule, support updates included.
     """
 
     threads: int

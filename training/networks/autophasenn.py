@@ -31,8 +31,8 @@ def decoder(width: int) -> nn.Sequential:
 class AutoPhaseNN(Network):
     """modulus (B, N, N, N) in [0, 1] -> amplitude in [0, 1], phase in (-pi, pi) rad, each (B, N/2, N/2, N/2).
 
-    N is a multiple of 16. The output is the central box of the N^3 frame: the square support of half its size. width:
-    channels of the first layer; 32 in the paper.
+    N is a multiple of 16. The output is the central box of the N^3 frame: the square support of half its size.
+    width: channels of the first layer; 32 in the paper.
     """
 
     inputs = ("modulus",)

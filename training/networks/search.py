@@ -71,8 +71,8 @@ class Search(nn.Module):
     @torch.no_grad()
     @in_single_precision
     def forward(self, box: Tensor, modulus: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """The object and the decay (B, 3) of its light (`Coherence`). modulus, known:
-        (B, N, N, N) of the whole pattern; known is 0 or 1.
+        """The object and the decay (B, 3) of its light (`Coherence`).
+        modulus, known: (B, N, N, N) of the whole pattern; known is 0 or 1.
         """
         boxes = self._turned(box)
         decays = torch.full_like(boxes[:, :, 0, 0, 0, :3], TYPICAL)
@@ -124,8 +124,8 @@ class Retrieval(nn.Module):
         """Of starts (n, B, m, m, 2, m) those whose far fields come nearest to the modulus, (kept, B, m, m, 2, m),
         and their decays.
 
-        That is after the rounds of RAAR and `last` iterations of error reduction. decays: (n, B, 3). modulus, known:
-        (B, N, N, N).
+        That is after the rounds of RAAR and `last` iterations of error reduction. decays: (n, B, 3).
+        modulus, known: (B, N, N, N).
         """
         n = boxes.shape[0]
         group = self.group(n)

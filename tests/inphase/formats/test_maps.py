@@ -65,7 +65,7 @@ def test_maps_survive_a_container_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.dark, MAP)
     assert again.flat is None
     assert again.roi == ((0, 3), (1, 4))
-    assert corrections(None, None, "0:3,1:4") is None
+    assert corrections(None, None, None) is None
     assert corrections_of({}, "scan.npz") is None
     with pytest.raises(DataError, match=r"scan\.npz: roi must hold 2 x 2 integers"):
         corrections_of({"dark": MAP, "roi": np.zeros(4)}, "scan.npz")

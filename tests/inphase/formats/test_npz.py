@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats import Limits, RawScan, Request, npz, read
+from inphase.formats import FileReading, Limits, RawScan, npz, read
 from inphase.formats.npz import encode, read_result, write_result
 from inphase.formats.scan import Saturation
 from inphase.geometry import Geometry
@@ -263,7 +263,7 @@ def test_encode_is_what_decode_reads() -> None:
     mask = np.broadcast_to(np.eye(5, 6, dtype=np.uint8), VOLUME.shape)
     scan = RawScan(VOLUME, Geometry(np.diag([1.0, 2.0, 3.0])), "", "", mask=mask)
     body = npz.encode(scan)
-    back = npz.decode(io.BytesIO(body), "", Request(Path()))
+    back = npz.decode(io.BytesIO(body), "", FileReading(Path()))
     assert np.array_equal(back.array, VOLUME)
     assert back.mask is not None
     assert np.array_equal(back.mask, mask)

@@ -2,7 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -31,6 +33,30 @@ def test_garbage_behind_any_suffix(tmp_path: Path, suffix: str, content: bytes) 
     path.write_bytes(content)
     with pytest.raises(DataError, match=f"a{suffix}"):
         read(path)
+
+
+@pytest.mark.parametrize("choice", [{"dataset": "b"}, {"scan": 54}, {"sample": "S1"}, {"detector": "maxipix"}])
+def test_a_choice_in_a_file_of_one_array_is_refused(tmp_path: Path, choice: dict[str, Any]) -> None:
+    """It would be passed over in silence, and what is read might not be what is meant."""
+    name = next(iter(choice))
+    np.save(tmp_path / "a.npy", np.ones((3, 3, 3)))
+    with pytest.raises(DataError, match=rf"a\.npy: {name}= chooses nothing in a \.npy file"):
+        read(tmp_path / "a.npy", **choice)
+
+
+def test_two_choices_of_one_array_are_refused(tmp_path: Path) -> None:
+    """A dataset that is named and a scan by its number may be two different ones."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["1.1/data"] = file["2.1/data"] = np.ones((3, 3, 3))
+    with pytest.raises(DataError, match="dataset= names the array already, and scan= another way"):
+        read(tmp_path / "a.h5", dataset="1.1/data", scan=2)
+
+
+def test_a_region_without_a_map_is_refused(tmp_path: Path) -> None:
+    """It says which part of dark and flat the frames show, and crops nothing by itself."""
+    np.save(tmp_path / "a.npy", np.ones((3, 3, 3)))
+    with pytest.raises(DataError, match="give one of the two maps"):
+        read(tmp_path / "a.npy", roi="0:2,0:2")
 
 
 def test_pipes_are_not_read(tmp_path: Path) -> None:

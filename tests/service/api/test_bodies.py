@@ -1,6 +1,9 @@
 """Bodies that are arrays."""
 
+import asyncio
 import io
+import math
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.budget import working_bytes
 from service.lifecycle import Services
 from service.settings import Settings
 from tests.service.api.calls import URL, check, load
-from tests.service.api.conftest import NPY, npy
+from tests.service.api.conftest import NPY, npy, npy_header
 from tests.service.conftest import AppContext
 
 NPZ = {"Content-Type": "application/x-npz"}
@@ -60,7 +64,9 @@ async def test_npz_bodies_that_cannot_be(client: httpx.AsyncClient, pattern: NDA
 
 @pytest.mark.parametrize("bounds", [{"body_bytes": 2**18}, {"bytes_in_flight": 2**18}])
 async def test_an_npz_body_without_an_end(serving: AppContext, settings: Settings, bounds: dict[str, int]) -> None:
-    """Nobody says how long a chunked body is: what has come is counted, and it is refused where a bound is passed."""
+    """Nobody says how long a chunked body is: what has come is counted, and it is refused where a bound is passed,
+    for good where nothing could make room for it.
+    """
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -72,7 +78,7 @@ async def test_an_npz_body_without_an_end(serving: AppContext, settings: Setting
     bounded = settings.model_copy(update={"bounds": settings.bounds.model_copy(update=bounds)})
     async with serving(bounded) as client:
         answer = await client.post(URL, params={"refine": "none"}, content=endless(), headers=NPZ)
-        assert answer.status_code == (413 if "body_bytes" in bounds else 503), answer.text
+        assert answer.status_code == 413, answer.text
         services: Services = client.app.state.services  # type: ignore[attr-defined]
         assert services.budget.used == 0
     assert sent <= 2**18 + 2 * 2**16
@@ -85,3 +91,78 @@ async def test_an_npz_bomb(serving: AppContext, settings: Settings) -> None:
     assert len(bomb) < 2**12
     async with serving(settings.model_copy(update={"bounds": bounds})) as client:
         check(await client.post(URL, params={"refine": "none"}, content=bomb, headers=NPZ), 413, "above the limit")
+
+
+# ---- bodies that come slowly, or only promise to
+
+
+@pytest.mark.parametrize(
+    ("bounds", "grace_s"), [({"body_rate": 10**9}, 0.3), ({"body_s": 0.3}, 20.0)], ids=["rate", "deadline"]
+)
+@pytest.mark.parametrize("kind", ["application/x-npy", "application/x-npz", "application/json"])
+async def test_a_body_that_trickles_in_is_given_up(
+    serving: AppContext,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    bounds: dict[str, float],
+    grace_s: float,
+    kind: str,
+) -> None:
+    """A byte now and then is no silence; 408 says what is asked of a body, and nothing is held any more."""
+    monkeypatch.setattr("service.api.bodies._GRACE_S", grace_s)
+    bounded = settings.model_copy(update={"bounds": settings.bounds.model_copy(update=bounds)})
+    async with serving(bounded) as client:
+        begun = time.monotonic()
+        answer = await client.post(URL, content=trickling(0.02), headers={"Content-Type": kind})
+        assert time.monotonic() - begun < 5
+        check(answer, 408, "came too slowly", "per second")
+        services: Services = client.app.state.services  # type: ignore[attr-defined]
+        assert services.budget.used == 0
+
+
+async def trickling(seconds: float) -> AsyncIterator[bytes]:
+    """A body without an end, one byte at a time."""
+    while True:
+        yield b" "
+        await asyncio.sleep(seconds)
+
+
+async def test_who_promises_a_large_body_takes_nothing_from_others(
+    serving: AppContext, settings: Settings, pattern: NDArray[np.uint32]
+) -> None:
+    """Two bodies of more than half the memory each, of which nothing has come, and a third one is served."""
+    shape = (100, 160, 160)
+    cost = working_bytes(math.prod(shape), 2 * math.prod(shape))
+    bounds = settings.bounds.model_copy(update={"bytes_in_flight": cost * 3 // 2, "owner_bytes": cost * 5 // 4})
+    async with serving(settings.model_copy(update={"bounds": bounds})) as client:
+        promised = npy_header(shape, "<u2")
+        length = str(len(promised) + 2 * math.prod(shape))
+        promises = [
+            asyncio.create_task(client.post(URL, content=held_back(promised), headers=NPY | {"Content-Length": length}))
+            for _ in range(2)
+        ]
+        await asyncio.sleep(0.2)
+        try:
+            services: Services = client.app.state.services  # type: ignore[attr-defined]
+            assert services.budget.used < 2**20
+            served = await client.post(URL, params={"refine": "none"}, content=npy(pattern), headers=NPY)
+            assert served.status_code == 200, served.text
+        finally:
+            for promise in promises:
+                promise.cancel()
+            await asyncio.gather(*promises, return_exceptions=True)
+
+
+async def held_back(begin: bytes) -> AsyncIterator[bytes]:
+    """A body that stops after its beginning."""
+    yield begin
+    await asyncio.sleep(60)
+
+
+async def test_what_could_never_fit_is_refused_before_it_comes(serving: AppContext, settings: Settings) -> None:
+    """By what its header declares: a voxel costs more than its bytes."""
+    shape = (100, 160, 160)
+    bounds = settings.bounds.model_copy(update={"owner_bytes": 10 * math.prod(shape)})
+    async with serving(settings.model_copy(update={"bounds": bounds})) as client:
+        answer = await client.post(URL, content=held_back(npy_header(shape, "|u1")), headers=NPY)
+        check(answer, 413, "of memory or more", "crop the detector")

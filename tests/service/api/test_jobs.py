@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import StoreFullError
-from service.jobs.state import JobState, Progress
+from service.jobs.state import JobState, RecordedProgress
 from service.jobs.store import Store
 from service.settings import Bounds, Settings
 from tests.service.api.calls import URL, check, load
@@ -90,7 +90,7 @@ async def test_progress_shows_while_running(client: httpx.AsyncClient, pattern: 
     kept = records(client)
     attempt = kept.claim(job_id, kept.message_of(job_id), "test")
     assert attempt is not None
-    kept.progress(job_id, attempt, Progress(30, 60, 0.01, 4000, "HIO"))
+    kept.progress(job_id, attempt, RecordedProgress(30, 60, 0.01, 4000, "HIO"))
     document = (await client.get(f"/v1/jobs/{job_id}")).json()
     assert document["state"] == "running"
     assert document["progress"] == {

@@ -1,7 +1,11 @@
 """The service while its Redis answers with errors: no fault of the service, not ready, and all well afterwards."""
 
 import asyncio
+import os
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -150,10 +154,18 @@ async def test_another_policy_is_noticed_while_running(client: httpx.AsyncClient
     """A Redis that was reconfigured, or took over, and would forget jobs: not ready until it is mended."""
     with redis.Redis.from_url(url_of(client)) as admin:
         admin.config_set("maxmemory-policy", "allkeys-lru")
-        answer = await client.get("/readyz")
-        assert (answer.status_code, "allkeys-lru" in answer.json()["why"]) == (503, True)
+        why = (await until_ready_is(client, 503)).json()["why"]
+        assert "allkeys-lru" in why
         admin.config_set("maxmemory-policy", "noeviction")
-    assert (await client.get("/readyz")).status_code == 200
+    await until_ready_is(client, 200)
+
+
+async def until_ready_is(client: httpx.AsyncClient, status: int) -> httpx.Response:
+    """The answer of /readyz once it has this status."""
+    async with asyncio.timeout(15):
+        while (answer := await client.get("/readyz")).status_code != status:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return answer
 
 
 async def test_a_redis_that_forgets_jobs_stops_the_start(
@@ -167,3 +179,41 @@ async def test_a_redis_that_forgets_jobs_stops_the_start(
     with pytest.raises(NoRedisError, match="volatile-lru"):
         async with serving(other):
             pass
+
+
+async def test_a_redis_that_hangs_is_told_within_a_second(client: httpx.AsyncClient) -> None:
+    """Its connections stay open, and nothing comes: /readyz says so, /v1/status answers, and all is well afterwards."""
+    await client.get("/v1/status")
+    with frozen(client):
+        begun = time.monotonic()
+        ready = await until_ready_is(client, 503)
+        assert time.monotonic() - begun < 1.0
+        assert "hangs" in ready.json()["why"]
+        begun = time.monotonic()
+        told = (await client.get("/v1/status")).json()["queue"]
+        assert time.monotonic() - begun < 2.0
+        assert (told["up"], "hangs" in told["why"]) == (False, True)
+        assert (await client.get("/metrics")).status_code == 200
+    await until_ready_is(client, 200)
+
+
+async def test_status_does_not_wait_for_a_redis_that_has_just_begun_to_hang(client: httpx.AsyncClient) -> None:
+    """Before anybody has noticed."""
+    await client.get("/v1/status")
+    with frozen(client):
+        begun = time.monotonic()
+        answer = await client.get("/v1/status")
+        assert time.monotonic() - begun < 2.0
+        assert answer.json()["queue"]["jobs"] == {}
+
+
+@contextmanager
+def frozen(client: httpx.AsyncClient) -> Iterator[None]:
+    """Its Redis stands still within the block, as on a host that hangs."""
+    with redis.Redis.from_url(url_of(client)) as admin:
+        server = admin.info("server")["process_id"]
+    os.kill(server, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server, signal.SIGCONT)

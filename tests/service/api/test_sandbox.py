@@ -1,5 +1,6 @@
 """Files and archives are read in processes of their own: what a client sees of it."""
 
+import asyncio
 import io
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from service.budget import working_bytes
 from service.lifecycle import Services
 
 NPZ = {"content-type": "application/x-npz"}
@@ -22,7 +24,9 @@ def services(client: httpx.AsyncClient) -> Services:
 
 
 async def test_the_status_says_what_is_enforced(client: httpx.AsyncClient) -> None:
-    told = (await client.get("/v1/status")).json()["sandbox"]
+    async with asyncio.timeout(20):
+        while (told := (await client.get("/v1/status")).json()["sandbox"]) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
     assert set(told) == {"landlock", "seccomp", "network_namespace"}
 
@@ -55,15 +59,37 @@ async def test_the_service_outlives_its_template(
 
 
 async def test_an_archive_beyond_the_budget_is_refused_before_it_is_unpacked(client: httpx.AsyncClient) -> None:
+    """By what it declares: 4 kB that would become 512 KiB, and several MiB while they are cleaned."""
     stream = io.BytesIO()
     np.savez_compressed(stream, data=np.zeros((64, 64, 64), np.uint16))
-    services(client).budget.limit = 2**18
+    budget = services(client).budget
+    budget.limit = 8 * 2**20
+    whole = {"params": {"refine": "none"}, "content": stream.getvalue(), "headers": NPZ}
+    with budget.share("somebody") as other:
+        other.grow_to(4 * 2**20)
+        assert (await client.post("/v1/reconstructions", **whole)).status_code == 503
+    budget.limit = 2**20
+    assert (await client.post("/v1/reconstructions", **whole)).status_code == 413
+    assert budget.used == 0
 
-    answer = await client.post("/v1/reconstructions?refine=none", content=stream.getvalue(), headers=NPZ)
 
-    assert answer.status_code == 503
-    assert "512 KiB more do not fit" in answer.json()["detail"]
-    assert services(client).budget.used == 0
+async def test_a_file_is_counted_like_a_body(
+    client: httpx.AsyncClient, data_root: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """By what it declares, before it is read: 413 where it could never fit, 429 where its owner holds too much."""
+    np.save(data_root / "scan.npy", pattern)
+    budget = services(client).budget
+    cost = working_bytes(pattern.size, pattern.nbytes)
+    budget.owner_limit = 2 * cost - 1
+    with budget.share("admin") as other:
+        other.grow_to(cost)
+        refused = await client.post("/v1/reconstructions", json=asked("scan.npy"))
+    assert (refused.status_code, "wait for their answers" in refused.json()["detail"]) == (429, True)
+    assert refused.headers["retry-after"]
+    assert (await client.post("/v1/reconstructions", json=asked("scan.npy"))).status_code == 200
+    budget.owner_limit = cost - 1
+    assert (await client.post("/v1/reconstructions", json=asked("scan.npy"))).status_code == 413
+    assert budget.used == 0
 
 
 async def test_an_archive_that_is_none_is_a_problem_of_the_data(client: httpx.AsyncClient) -> None:

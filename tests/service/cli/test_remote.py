@@ -13,7 +13,7 @@ from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
 from inphase.imaging.options import Options
 from service.cli import batch, jobs
-from service.cli.remote import work
+from service.cli.remote import reconstructor
 from service.cli.terminal import Advance
 from tests.streams import sent
 
@@ -67,7 +67,7 @@ def test_a_job_is_followed_from_any_state(first: str, tmp_path: Path, monkeypatc
         return lambda done, total: told.append((name, done, total))
 
     with ExitStack() as held:
-        reconstruct = work(Options(), Reading(), "", "", False, held)
+        reconstruct = reconstructor(Options(), Reading(), "", "", False, held)
         assert reconstruct(0, scan, stage, lambda: False)["state"] == "succeeded"
     assert (tmp_path / "out.npz").read_bytes() == b"the result"
     assert ("refining", 4, 10) in told
@@ -79,7 +79,7 @@ def test_a_job_that_fails_while_it_is_read_says_why(tmp_path: Path, monkeypatch:
     np.save(tmp_path / "scan.npy", np.ones((8, 9, 10), np.uint16))
     scan = batch.Scan(tmp_path / "scan.npy", str(tmp_path / "out.npz"))
     with ExitStack() as held:
-        reconstruct = work(Options(), Reading(), "", "", False, held)
+        reconstruct = reconstructor(Options(), Reading(), "", "", False, held)
         with pytest.raises(InphaseError, match="failed: the scan is empty"):
             reconstruct(0, scan, lambda _: lambda *_: None, lambda: False)
     assert not (tmp_path / "out.npz").exists()

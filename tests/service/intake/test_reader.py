@@ -1,8 +1,11 @@
 """A job exists before its data are read: bad data, callers that do not wait, services that die while they read."""
 
 import asyncio
+import errno
+import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +14,7 @@ import pytest
 import redis
 from numpy.typing import NDArray
 
+from service.budget import working_bytes
 from service.intake.reader import Reader
 from service.intake.submission import UPLOAD
 from service.jobs.errors import QueueUnavailableError
@@ -167,7 +171,7 @@ async def test_a_caller_that_goes_away_leaves_its_job(
     for data, state in ((pattern, JobState.QUEUED), (DARK, JobState.FAILED)):
         call = asyncio.create_task(client.post(URL, params={"wait": 30}, content=npy(data), headers=NPY))
         await until(gate.reached.is_set)
-        assert services(client).budget.used == data.nbytes
+        assert services(client).budget.used == working_bytes(data.size, data.nbytes)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         (job,) = records(client).page(limit=1).records
@@ -320,3 +324,56 @@ async def test_accepted_jobs_count_as_waiting(idle: httpx.AsyncClient, pattern: 
     assert len(services(idle).store.jobs()) == 2
     answer = await idle.post(URL, params={"refine": "none", "wait": 20}, content=npy(pattern), headers=NPY)
     assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
+
+
+async def test_jobs_of_low_priority_and_scans_are_bounded_too(
+    idle: httpx.AsyncClient, data_root: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """They may wait in larger numbers, and keep out nobody who is in more of a hurry."""
+    services(idle).intake._bounds = Bounds(queued_jobs=1, unread_jobs=3)
+    for number in range(3):
+        np.save(data_root / f"scan_{number}.npy", pattern)
+    low = {"wait": 0, "priority": "low"}
+    for seed in range(2):
+        assert (await post_file(idle, "scan_0.npy", **low, seed=seed)).status_code == 202
+    series = {"scans": ["scan_*.npy"], "refine": "none"}
+    for priority in ("low", "normal"):
+        check(await idle.post("/v1/series", json=series | {"priority": priority}), 503, "2 jobs wait")
+    assert (await idle.post("/v1/series", json=series | {"scans": ["scan_1.npy"]})).status_code == 202
+    check(await post_file(idle, "scan_0.npy", **low, seed=9), 503, "3 jobs wait")
+    assert (await post_file(idle, "scan_0.npy", wait=0)).status_code == 202
+
+
+# ---- a store that fails
+
+
+@pytest.mark.parametrize(("code", "status"), [(errno.ENOSPC, 507), (errno.EIO, 503)])
+async def test_a_store_that_fails_loses_no_job(
+    client: httpx.AsyncClient,
+    data_root: Path,
+    pattern: NDArray[np.uint32],
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    status: int,
+) -> None:
+    """Who waits is told, and told when to come again; what was accepted waits until the store works, and is read."""
+    np.save(data_root / "scan.npy", pattern)
+    monkeypatch.setattr("service.intake.reader._STORE_REST_S", 0.2)
+
+    def fail(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        promised = (await post_file(client, "scan.npy", refine="2*ER", wait=0)).json()["id"]
+        refused = await post_file(client, "scan.npy", refine="3*ER", wait=30)
+        check(refused, status)
+        assert refused.headers["retry-after"]
+        async with asyncio.timeout(20):
+            while records(client).get(promised).reader == "":  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)  # it is tried again
+        assert records(client).get(promised).state in (JobState.ACCEPTED, JobState.READING)
+    await read(client, promised)
+    assert records(client).get(promised).state is JobState.QUEUED
+    assert [record.job_id for record in records(client).page().records] == [promised]

@@ -9,8 +9,11 @@ import redis
 from service.jobs.broker import Queue
 from service.jobs.embedded import EmbeddedRedis, find_server
 from service.jobs.errors import NoRedisError
+from service.jobs.process import ComputeProcess
 from service.jobs.record import Records
 from service.jobs.series import SeriesRecords
+from service.jobs.settings import ComputeSettings
+from tests.service.jobs.stand_in import started
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +65,17 @@ def queue(redis_url: str, records: Records) -> Iterator[Queue]:
 def away(tmp_path: Path) -> str:
     """URL of a Redis that is not there."""
     return f"unix://{tmp_path}/nobody.sock"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ComputeSettings:
+    """Bounded to a gibibyte, checkpoints at every step."""
+    return ComputeSettings(tmp_path, "cpu", 1, 2**30, 0.0)
+
+
+@pytest.fixture
+def compute(settings: ComputeSettings) -> Iterator[ComputeProcess]:
+    """A warm compute process."""
+    made = started(settings)
+    yield made
+    made.close()

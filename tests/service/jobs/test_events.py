@@ -1,5 +1,7 @@
 """The stream of events: what happens while it is being read."""
 
+import asyncio
+import threading
 import time
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from service.jobs.connection import connect_async
 from service.jobs.events import stream
 from service.jobs.record import Records
-from service.jobs.state import JobState
+from service.jobs.state import JobState, RecordedProgress
 
 
 async def test_a_job_that_ends_just_after_a_read_has_its_last_events_read(
@@ -32,3 +34,33 @@ async def test_a_job_that_ends_just_after_a_read_has_its_last_events_read(
         monkeypatch.setattr(client, "xread", read_before_the_end)
         events = [event async for event in stream(client, "job", queued.event_id, deadline) if event is not None]
     assert [event.data["state"] for event in events if event.kind == "state"] == ["running", "succeeded"]
+
+
+@pytest.mark.parametrize("patience", [0.3, 1.0])
+async def test_a_wait_ends_in_time_however_much_happens(records: Records, patience: float) -> None:
+    """A job that tells of its progress without a pause never leaves a moment in which nothing came."""
+    records.create("job", b"{}")
+    attempt = records.claim("job", records.message_of("job"), "w")
+    assert attempt is not None
+    over = threading.Event()
+
+    def tell() -> None:
+        iteration = 0
+        while not over.is_set():
+            iteration += 1
+            records.progress("job", attempt, RecordedProgress(iteration, 3000))
+
+    telling = [threading.Thread(target=tell, daemon=True) for _ in range(2)]
+    for thread in telling:
+        thread.start()
+    try:
+        begun = time.monotonic()
+        async with asyncio.timeout(20):
+            record = await records.wait("job", patience)
+        waited = time.monotonic() - begun
+    finally:
+        over.set()
+        for thread in telling:
+            thread.join()
+    assert record.state is JobState.RUNNING
+    assert patience <= waited < patience + 1.0

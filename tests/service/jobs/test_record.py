@@ -10,7 +10,7 @@ import redis
 
 from service.jobs.errors import KeyReusedError, QueueUnavailableError, UnknownJobError
 from service.jobs.record import MAX_DELIVERIES, Filter, Records, Repeatable
-from service.jobs.state import JobState, Priority, Progress
+from service.jobs.state import JobState, Priority, RecordedProgress
 
 
 def new(records: Records, **options: object) -> str:
@@ -177,8 +177,8 @@ def test_path_to_success(records: Records) -> None:
     """claim, progress and finish move a job through its states and leave times in order."""
     job_id = new(records)
     assert claim(records, job_id) == 1
-    assert records.progress(job_id, 1, Progress(10, 50, 0.25, 99, "ER"))
-    assert records.get(job_id).progress == Progress(10, 50, 0.25, 99, "ER")
+    assert records.progress(job_id, 1, RecordedProgress(10, 50, 0.25, 99, "ER"))
+    assert records.get(job_id).progress == RecordedProgress(10, 50, 0.25, 99, "ER")
     assert records.finish(job_id, 1, JobState.SUCCEEDED, document=b"{}", result="result-1")
     record = records.get(job_id)
     assert (record.state, record.document, record.result, record.worker) == (
@@ -200,7 +200,7 @@ def test_stale_attempt_changes_nothing(records: Records) -> None:
     assert claim(records, job_id, "old") == 1
     assert claim(records, job_id, "new") == 2
     before = records.get(job_id)
-    assert not records.progress(job_id, 1, Progress(1, 2))
+    assert not records.progress(job_id, 1, RecordedProgress(1, 2))
     assert not records.release(job_id, 1)
     assert not records.finish(job_id, 1, JobState.FAILED, reason="late", document=b"late", result="result-1")
     assert records.get(job_id) == before
@@ -296,6 +296,20 @@ def test_cancel(records: Records) -> None:
     assert records.get(running).state is JobState.CANCELLED
     with pytest.raises(UnknownJobError, match="expired"):
         records.request_cancel(uuid4().hex)
+
+
+def test_a_reason_of_a_cancellation_stays_with_the_job(records: Records) -> None:
+    """The first one that is given, for a queued job and for a running one; none changes a job that has ended."""
+    queued, running, ended = new(records), new(records), new(records)
+    claim(records, running)
+    claim(records, ended)
+    records.finish(ended, 1, JobState.SUCCEEDED)
+    for job_id in (queued, running, ended):
+        records.request_cancel(job_id, "the beam is down")
+        records.request_cancel(job_id, "no, another reason")
+    records.finish(running, 1, JobState.CANCELLED, reason="cancelled on request")
+    told = "cancelled on request: the beam is down"
+    assert [records.get(job_id).reason for job_id in (queued, running, ended)] == [told, told, ""]
 
 
 def test_position_counts_who_goes_before(records: Records) -> None:
@@ -502,7 +516,7 @@ async def test_following_replays_after_an_event(records: Records) -> None:
     """Events come in order up to the end; following again after one of them brings exactly the rest."""
     job_id = new(records)
     claim(records, job_id)
-    records.progress(job_id, 1, Progress(1, 2, 0.5, 3, "HIO"))
+    records.progress(job_id, 1, RecordedProgress(1, 2, 0.5, 3, "HIO"))
     records.finish(job_id, 1, JobState.FAILED, reason="diverged")
     events = [event async for event in records.follow(job_id) if event is not None]
     assert [event.data.get("state") for event in events] == ["queued", "running", None, "failed"]

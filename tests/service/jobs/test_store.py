@@ -1,17 +1,15 @@
-"""The array store: whole files or none, bounded, expiring."""
+"""The array store: whole files or none, bounded, on disks that fail."""
 
 import errno
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pytest
 
-from service.jobs.errors import StoreCorruptError, StoreError, StoreFullError
+from service.jobs.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnavailableError
 from service.jobs.store import Store
 
 JOB = "0123456789abcdef0123456789abcdef"
@@ -187,37 +185,79 @@ def test_deleting(store: Store) -> None:
     assert files(store) == []
 
 
-def test_expiry_by_age_spares_running_jobs(store: Store) -> None:
-    """Old jobs go, young ones stay, and an old one that still runs stays."""
-    old, running, young = (uuid4().hex for _ in range(3))
-    for job_id in (old, running, young):
-        path = store.write(job_id, "input", {"a": volume()})
-        if job_id != young:
-            os.utime(path, (0, time.time() - 1000))
-    assert store.expire(max_age_s=500, deletable=lambda job_id: job_id != running) == [old]
-    assert {job.job_id for job in store.jobs()} == {running, young}
-
-
-def test_expiry_by_size_takes_the_oldest_first(tmp_path: Path) -> None:
-    """Above the bound the oldest ended jobs go until the rest, and the room asked for, fit."""
+def test_what_has_to_go_before_more_fits(tmp_path: Path) -> None:
+    """By the bound, and by what the disk has left."""
     store = Store(tmp_path, max_bytes=30_000)
-    ids = [uuid4().hex for _ in range(4)]
-    for age, job_id in enumerate(ids):
-        os.utime(store.write(job_id, "input", {"a": np.zeros(1000)}), (0, time.time() - 100 + age))
-    assert store.expire(max_age_s=1e9, deletable=lambda job_id: job_id != ids[0]) == [ids[1]]
-    assert store.expire(max_age_s=1e9, deletable=lambda job_id: job_id != ids[0], room=8000) == [ids[2]]
+    store.write(JOB, "input", {"a": np.zeros(1000)})
+    held = store.total_bytes()
+    assert store.excess(30_000 - held) == 0
+    assert store.excess(30_000) == held
+    assert Store(tmp_path).excess(2**60) > 2**59
 
 
-def test_what_killed_writers_left_is_swept(store: Store) -> None:
-    """Temporary files of long ago are removed, those of a writer at work stay."""
+def test_what_killed_writers_left_is_swept(tmp_path: Path) -> None:
+    """What has been seen for an hour is removed, a newer file stays; what the files say of their time means nothing:
+    the clock of a host may be days ahead.
+    """
+    clock = [0.0]
+    store = Store(tmp_path / "store", clock=lambda: clock[0])
     store.write(JOB, "input", {"a": volume()})
     left, fresh = store.root / JOB / ".input.npz.1.tmp", store.root / JOB / ".input.npz.2.tmp"
     doomed = store.root / f".{JOB}.3.tmp"
     doomed.mkdir()
     (doomed / "input.npz").touch()
-    for path in (left, fresh):
-        path.touch()
-    for path in (left, doomed):
-        os.utime(path, (0, 0))
-    store.expire(max_age_s=1e9, deletable=lambda _: False)
+    left.touch()
+    os.utime(left, (0, 0))
+    store.sweep_abandoned()
+    assert left.exists()
+    clock[0] = 1800.0
+    fresh.touch()
+    os.utime(fresh, (0, 0))
+    store.sweep_abandoned()
+    clock[0] = 3700.0
+    store.sweep_abandoned()
     assert files(store) == [JOB, f"{JOB}/.input.npz.2.tmp", f"{JOB}/input.npz"]
+
+
+@pytest.fixture
+def sealed_disk(small_disk: Path) -> Iterator[Path]:
+    """A store with a job, on a file system that has become read-only, as after an error of the disk."""
+    Store(small_disk / "store").write(JOB, "input", {"a": volume()})
+    subprocess.check_call(["mount", "-o", "remount,ro", small_disk])
+    yield small_disk / "store"
+    subprocess.check_call(["mount", "-o", "remount,rw", small_disk])
+
+
+def test_a_disk_that_is_really_read_only(sealed_disk: Path) -> None:
+    """Whatever would change it says that the store does not work; what is there can be read."""
+    store = Store(sealed_disk)
+    for change in (
+        lambda: store.write(JOB, "result-1", {"a": volume()}),
+        lambda: store.write("f" * 32, "input", {"a": volume()}),
+        lambda: store.link(JOB, "input", "f" * 32, "result-0"),
+        lambda: store.delete(JOB),
+        lambda: store.delete(JOB, "input"),
+        lambda: store.probe(1),
+        lambda: store.scratch().__enter__(),
+    ):
+        with pytest.raises(StoreUnavailableError, match="Read-only file system"):
+            change()
+    np.testing.assert_array_equal(store.read(JOB, "input")["a"], volume())
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS, errno.ESTALE, errno.EACCES])
+def test_a_disk_that_fails_is_no_damage(store: Store, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Of a write as of a read: the arrays may be whole, and the next try may find them."""
+    store.write(JOB, "input", {"a": volume()})
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(StoreUnavailableError):
+            store.write(JOB, "input", {"a": volume(1)})
+        patch.setattr(Path, "open", fail)
+        with pytest.raises(StoreUnavailableError):
+            store.read(JOB, "input")
+    np.testing.assert_array_equal(store.read(JOB, "input")["a"], volume())

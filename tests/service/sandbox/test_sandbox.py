@@ -182,22 +182,24 @@ def body_of(content: bytes) -> int:
 def test_an_archive_that_was_sent_is_read_once_its_size_is_admitted(sandbox: Sandbox, root: Path) -> None:
     order = archive(root)
     body = body_of(order.path.read_bytes())
-    admitted: list[int] = []
+    admitted: list[tuple[int, int]] = []
     try:
-        found = sandbox.read_body(BodyOrder("the body", Domain.COUNTS, LIMITS), body, admitted.append)
+        found = sandbox.read_body(
+            BodyOrder("the body", Domain.COUNTS, LIMITS), body, lambda *size: admitted.append(size)
+        )
     finally:
         os.close(body)
 
     assert same(found.array, COUNTS)
     assert found.source == "the body"
-    assert admitted == [COUNTS.nbytes + 16 * 20 * (8 + 4) + 4 * 8]
+    assert admitted == [(COUNTS.size, COUNTS.nbytes)]
 
 
 def test_an_archive_that_is_not_admitted_is_not_read(sandbox: Sandbox, root: Path) -> None:
     body = body_of(archive(root).path.read_bytes())
 
-    def refuse(nbytes: int) -> None:
-        raise RuntimeError(f"{nbytes} are too many")
+    def refuse(voxels: int, nbytes: int) -> None:
+        raise RuntimeError(f"{nbytes} bytes of {voxels} voxels are too many")
 
     try:
         with pytest.raises(RuntimeError, match="are too many"):

@@ -30,7 +30,7 @@ class ProducerError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Progress:
+class ProducedCrystal:
     """A crystal is done: `done` of `wanted` are in the folder; seconds until the last one at today's speed."""
 
     crystal: Crystal
@@ -72,7 +72,7 @@ def produce(
     seed: int,
     processes: int = 1,
     shard_size: int = 32,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[ProducedCrystal], None] = lambda _: None,
 ) -> list[Path]:
     """Make crystals 0 .. `crystals` - 1 of a seed in shards of `shard_size`; those that the folder has are kept.
 
@@ -92,7 +92,7 @@ def produce(
             for i, crystal in enumerate(made, 1):
                 missing[crystal.seeds].add(crystal)
                 left = (time.monotonic() - started) / i * (len(missing) - i)
-                progress(Progress(crystal, done + i, crystals, left))
+                progress(ProducedCrystal(crystal, done + i, crystals, left))
     return [shard.path for shard in wanted]
 
 

@@ -32,8 +32,8 @@ class Voxels:
 
 
 def centre(sites: Floats, settings: AtomisticSettings) -> Floats:
-    """Where the middle of voxel (box // 2, ...) goes:
-    the middle of the bounding box of sites (n, 3), to a quarter cell.
+    """Where the middle of voxel (box // 2, ...)
+    goes: the middle of the bounding box of sites (n, 3), to a quarter cell.
 
     Voxel borders then fall midway between lattice planes: every voxel of the bulk holds the same number of atoms. With
     borders elsewhere, or voxels of 1.9 cells as in the papers, the density beats with a period of a few voxels.

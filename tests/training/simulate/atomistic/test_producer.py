@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from training.cli import app
 from training.simulate.atomistic import relaxation, shards
-from training.simulate.atomistic.producer import ProducerError, Progress, crystal_seed, produce
+from training.simulate.atomistic.producer import ProducedCrystal, ProducerError, crystal_seed, produce
 from training.simulate.atomistic.settings import AtomisticSettings
 
 SMALL = AtomisticSettings(block_cells=8, reference_steps=5, relaxation_steps=5)
@@ -35,7 +35,7 @@ def test_what_is_there_is_kept_and_more_can_be_asked_for(tmp_path: Path) -> None
     """
     (path,) = produce(tmp_path, SMALL, crystals=2, seed=3, shard_size=3)
     first = shards.read(path)
-    told: list[Progress] = []
+    told: list[ProducedCrystal] = []
     paths = produce(tmp_path, SMALL, crystals=4, seed=3, shard_size=3, processes=2, progress=told.append)
     assert [(p.done, p.wanted) for p in told] == [(3, 4), (4, 4)]
     assert [len(shards.read(p)) for p in paths] == [3, 1]

@@ -1,6 +1,6 @@
 """The bookkeeping of the comparison of phase retrievals."""
 
-from benchmarks.retrieval.arms import Result, Score, Task
+from benchmarks.retrieval.trials import Result, Score, Task
 
 
 def test_the_largest_cluster_counts_who_agrees_with_one():

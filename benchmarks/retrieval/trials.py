@@ -49,8 +49,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Score:
-    """One start. correlation with the truth and support over true volume: None for measurements; free_llk:
-    None for a modulus.
+    """One start. correlation with the truth and support over true volume: None for measurements;
+    free_llk: None for a modulus.
 
     cohere has no free voxels: it has seen those that its free_llk is taken over.
     """
@@ -119,7 +119,7 @@ def result(task: Task) -> Result:
 
 def _digest(task: Task) -> str:
     """Of the task, its recipe and the code that decides its outcome."""
-    code = "crystals.py", "arms.py", "rival.py", "rival_worker.py"
+    code = "crystals.py", "trials.py", "rival.py", "rival_worker.py"
     files = [Path(__file__).with_name(name) for name in code] + sorted((ROOT / "training" / "simulate").glob("*.py"))
     text = json.dumps(asdict(task))
     if task.arm != COHERE:

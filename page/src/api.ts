@@ -1,0 +1,152 @@
+// What the service answers, and how it is asked. Addresses are relative: the service may stand below a prefix.
+
+export type State = "accepted" | "reading" | "queued" | "running" | "succeeded" | "failed" | "cancelled";
+export type Level = "high" | "medium" | "low";
+export const STATES: State[] = ["accepted", "reading", "queued", "running", "succeeded", "failed", "cancelled"];
+export const ended = (state: State): boolean => state === "succeeded" || state === "failed" || state === "cancelled";
+
+export interface Progress {
+  iteration: number;
+  total: number;
+  chi2: number | null;
+  support_voxels: number | null;
+  stage: string;
+  preview: string | null;
+}
+
+/** One line of the list of jobs. */
+export interface JobLine {
+  id: string;
+  state: State;
+  reason: string;
+  owner: string;
+  priority: string;
+  series: string | null;
+  model: string | null;
+  recipe: string | null;
+  source: string | null;
+  chi2: number | null;
+  support_voxels: number | null;
+  trust: Level | null;
+  created: number;
+  started: number | null;
+  finished: number | null;
+  progress: Progress | null;
+  revisions: number;
+}
+
+export interface Revision {
+  number: number;
+  kind: "network" | "refined";
+  final: boolean;
+  made: string;
+  result: string;
+}
+
+export interface Score {
+  chi2: number;
+  r_factor: number;
+  support_voxels: number;
+  llk: number | null;
+  free_llk: number | null;
+  free_llk_reason: string | null;
+}
+
+export interface Step {
+  name: string;
+  numbers: Record<string, number | string | number[]>;
+  faults: string[];
+  doubts: string[];
+}
+
+/** The job document; the parts of the report are null until the data have been read. */
+export interface Job {
+  id: string;
+  state: State;
+  reason: string;
+  attempt: number;
+  owner: string;
+  priority: string;
+  reused_from: string | null;
+  created: string;
+  started: string | null;
+  finished: string | null;
+  queue_position: number | null;
+  progress: Progress | null;
+  links: Record<string, string>;
+  revisions: Revision[];
+  model: { name: string; version: number; sha256: string; provider: string } | null;
+  recipe: { preprocess: string; refine: string } | null;
+  input: { digest: string; shape: number[]; dtype: string; domain: string; source: string; chosen: string } | null;
+  oversampling: { measured: number[]; after: number[] } | null;
+  preprocess: {
+    steps: Step[];
+    valid_fraction: number;
+    counts_inside: number;
+    padding_bound: number;
+    binning: number[];
+    offset: number[];
+    shape: number[];
+    voxel_size_m: number[] | null;
+  } | null;
+  metrics: { noise_chi2: number | null; network: Score | null; random_start: Score | null; final: Score | null } | null;
+  start: { requested: string; kind: string; why: string; random_starts: number; seed: number } | null;
+  timings_ms: Record<string, number> | null;
+  code_version: string | null;
+  trust: { level: Level; reasons: string[] } | null;
+  strain: { d_spacing_m: number; strain_mean: number; strain_rms: number; voxels: number } | null;
+  strain_reason: string | null;
+  series: { id: string; scan: number } | null;
+}
+
+export interface Login {
+  owner: string;
+  scope: "read" | "submit" | "admin";
+}
+
+/** What the service says of a request that it refuses. */
+export class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    readonly title: string,
+    detail: string,
+    readonly type = "",
+    readonly request = "",
+  ) {
+    super(detail);
+  }
+}
+
+let whenLoggedOut = (): void => {};
+
+/** Told when an answer says that the login has ended. */
+export function onLoggedOut(told: () => void): void {
+  whenLoggedOut = told;
+}
+
+/** An answer with a status below 400. Throws a Refusal for any other, and where nobody answers. */
+export async function call(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  headers.set("Inphase-Page", "1");
+  let answer: Response;
+  try {
+    answer = await fetch(path.replace(/^\//, ""), { ...init, headers });
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new Refusal(0, "No answer", "The service does not answer. The page tries again when it is back.");
+  }
+  if (answer.ok) return answer;
+  const told = await answer.json().catch(() => ({}));
+  if (answer.status === 401 && !path.endsWith("v1/login")) whenLoggedOut();
+  throw new Refusal(answer.status, told.title ?? answer.statusText, told.detail ?? "", told.type, told.request_id);
+}
+
+export async function json<T>(path: string, init?: RequestInit): Promise<T> {
+  return (await call(path, init)).json() as Promise<T>;
+}
+
+export const logIn = (key: string): Promise<Login> =>
+  json("v1/login", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ key }) });
+
+export const cancel = (id: string, reason: string): Promise<Job> =>
+  json(`v1/jobs/${id}?reason=${encodeURIComponent(reason)}`, { method: "DELETE" });

@@ -1,0 +1,66 @@
+// Curves, with the colours of the theme.
+
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import { figure } from "../words";
+import { colourOf } from "./hooks";
+
+export interface CurveProps {
+  label: string;
+  x: string;
+  y: string;
+  points: [number[], (number | null)[]];
+  log?: boolean;
+  level?: { value: number; label: string } | null;
+}
+
+const HEIGHT = 200;
+
+export function Curve({ label, x, y, points, log = false, level = null }: CurveProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const data = (): uPlot.AlignedData => [points[0], points[1], ...(level ? [points[0].map(() => level.value)] : [])];
+
+  useEffect(() => {
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const make = () => {
+      plot.current?.destroy();
+      plot.current = new uPlot(options(box.current!.clientWidth, x, y, log, level?.label), data(), box.current!);
+    };
+    const resized = new ResizeObserver(([entry]) => plot.current?.setSize({ width: Math.floor(entry!.contentRect.width), height: HEIGHT }));
+    make();
+    resized.observe(box.current!);
+    dark.addEventListener("change", make);
+    return () => {
+      dark.removeEventListener("change", make);
+      resized.disconnect();
+      plot.current?.destroy();
+    };
+  }, [x, y, log, level?.label]);
+
+  useEffect(() => plot.current?.setData(data()), [points, level?.value]);
+
+  const last = points[1].at(-1);
+  return <div ref={box} class="curve" role="img" aria-label={`${label}: ${points[0].length} points, the last is ${figure(last)}`} />;
+}
+
+function options(width: number, x: string, y: string, log: boolean, level?: string): uPlot.Options {
+  const [ink, faint, line, other] = ["--ink-2", "--rule", "--accent", "--warm"].map(colourOf) as [string, string, string, string];
+  const axis = { stroke: ink, grid: { stroke: faint, width: 1 }, ticks: { stroke: faint, width: 1 }, font: "12px system-ui" };
+  return {
+    width,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { points: { size: 6 }, drag: { x: false, y: false } },
+    scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
+    axes: [
+      { ...axis, label: x, labelSize: 18, labelFont: axis.font, size: 32 },
+      { ...axis, label: y, labelSize: 18, labelFont: axis.font, size: 64, values: (_, marks) => marks.map((mark) => (mark === null ? "" : figure(mark, 2))) },
+    ],
+    series: [
+      {},
+      { stroke: line, width: 2, points: { show: false } },
+      ...(level ? [{ stroke: other, width: 1, dash: [4, 4], points: { show: false } }] : []),
+    ],
+  };
+}

@@ -1,0 +1,43 @@
+import { useEffect, useState } from "preact/hooks";
+import { json } from "../api";
+import type { LiveJobs } from "../live";
+
+/** Draws anew when the jobs have changed. */
+export function useListened(live: LiveJobs): void {
+  const [, draw] = useState(0);
+  useEffect(() => live.listen(() => draw((count) => count + 1)), [live]);
+}
+
+/** What an address answers, asked for again every `seconds`; an error in its place. */
+export function usePolled<T>(path: string, seconds: number): { value: T | null; error: Error | null } {
+  const [found, setFound] = useState<{ value: T | null; error: Error | null }>({ value: null, error: null });
+  useEffect(() => {
+    let gone = false;
+    const ask = () =>
+      json<T>(path).then(
+        (value) => gone || setFound({ value, error: null }),
+        (error: Error) => gone || setFound((before) => ({ ...before, error })),
+      );
+    ask();
+    const timer = setInterval(() => document.hidden || ask(), 1000 * seconds);
+    return () => {
+      gone = true;
+      clearInterval(timer);
+    };
+  }, [path, seconds]);
+  return found;
+}
+
+/** The time in seconds since the epoch, every second while somebody needs it. */
+export function useNow(running: boolean): number {
+  const [now, setNow] = useState(Date.now() / 1000);
+  useEffect(() => {
+    if (!running) return;
+    const timer = setInterval(() => setNow(Date.now() / 1000), 1000);
+    return () => clearInterval(timer);
+  }, [running]);
+  return now;
+}
+
+/** A picture that is read: the styles decide, so that a theme's colours reach what is drawn by hand. */
+export const colourOf = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -1,0 +1,119 @@
+// What the slices can show, and how: which arrays it needs, its colours, range and unit.
+
+import type { Job } from "./api";
+import { type Arrays, largest, quantile, type Scale, type Volume } from "./volume";
+
+/** A volume ready to be drawn. times: from its numbers to the unit. */
+export interface Drawn {
+  volume: Volume;
+  scale: Scale;
+  unit: string;
+  times: number;
+  shown?: (at: number) => boolean;
+}
+
+export interface Quantity {
+  id: string;
+  label: string;
+  array: string;
+  space: "object" | "pattern";
+  about: string;
+  draw(arrays: Arrays): Promise<Drawn>;
+}
+
+const within = async (arrays: Arrays): Promise<(at: number) => boolean> => {
+  const support = (await arrays.get("support")).data;
+  return (at) => support[at] !== 0;
+};
+
+const measured = async (arrays: Arrays): Promise<(at: number) => boolean> => {
+  const mask = (await arrays.get("mask")).data;
+  return (at) => mask[at] === 0;
+};
+
+const amplitude: Quantity = {
+  id: "amplitude",
+  label: "Amplitude",
+  array: "amplitude",
+  space: "object",
+  about: "Density of the crystal; 1 is the 99.9th percentile within the support.",
+  async draw(arrays) {
+    const volume = await arrays.get("amplitude");
+    return { volume, scale: { map: "sequential", low: 0, high: largest(volume.data), log: false }, unit: "", times: 1 };
+  },
+};
+
+const phase = (id: string, label: string, about: string): Quantity => ({
+  id,
+  label,
+  array: id,
+  space: "object",
+  about,
+  async draw(arrays) {
+    const [volume, shown] = await Promise.all([arrays.get(id), within(arrays)]);
+    return { volume, scale: { map: "cyclic", low: -Math.PI, high: Math.PI, log: false }, unit: "rad", times: 1, shown };
+  },
+});
+
+const signed = (id: string, label: string, unit: string, times: number, about: string): Quantity => ({
+  id,
+  label,
+  array: id,
+  space: "object",
+  about,
+  async draw(arrays) {
+    const volume = await arrays.get(id);
+    const top = quantile(volume.data, 0.995);
+    return { volume, scale: { map: "diverging", low: -top, high: top, log: false }, unit, times };
+  },
+});
+
+const FAINTEST = 0.3; // root of a count: below one photon the colour is the darkest
+
+const pattern = (id: string, array: string, label: string, about: string): Quantity => ({
+  id,
+  label,
+  array,
+  space: "pattern",
+  about,
+  async draw(arrays) {
+    const reference = await arrays.get("modulus");
+    const volume = await arrays.get(array);
+    const scale: Scale = { map: "sequential", low: FAINTEST, high: Math.max(1, largest(reference.data)), log: true };
+    return { volume, scale, unit: "√counts", times: 1, shown: array === "modulus" ? await measured(arrays) : undefined };
+  },
+});
+
+const difference: Quantity = {
+  id: "difference",
+  label: "Difference",
+  array: "calculated",
+  space: "pattern",
+  about: "Calculated minus measured modulus; Poisson noise alone leaves about ±0.5 √counts.",
+  async draw(arrays) {
+    const [calculated, modulus, shown] = await Promise.all([arrays.get("calculated"), arrays.get("modulus"), measured(arrays)]);
+    const data = new Float32Array(calculated.data.length);
+    for (let at = 0; at < data.length; at++) data[at] = calculated.data[at]! - modulus.data[at]!;
+    const top = Math.max(1, quantile(data, 0.999));
+    return { volume: { data, shape: calculated.shape }, scale: { map: "diverging", low: -top, high: top, log: false }, unit: "√counts", times: 1, shown };
+  },
+};
+
+/** Those that this job has. */
+export function quantities(job: Job): Quantity[] {
+  const strained = "strain" in job.links;
+  return [
+    amplitude,
+    phase("phase", "Phase", "Phase of the object, drawn within the support."),
+    phase("phase_flat", "Phase, ramp removed", "The phase without its linear part, drawn within the support."),
+    ...(strained
+      ? [
+          signed("strain", "Strain", "", 1, "Strain along Q about the crystal's own mean lattice."),
+          signed("displacement", "Displacement", "pm", 1e12, "Displacement along Q."),
+        ]
+      : []),
+    pattern("measured", "modulus", "Measured", "Measured modulus on the grid, in a logarithmic scale; masked voxels are left out."),
+    pattern("calculated", "calculated", "Calculated", "Modulus of the object's far field, in the same scale as the measured one."),
+    difference,
+  ];
+}

@@ -1,0 +1,75 @@
+"""A real browser, driven over its own protocol: Chromium of this machine, and what the page did in it."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.service.conftest import KEY
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WITHOUT = "no Chromium on this machine: `make browser` installs Debian's, and then the page is tested"
+# WebGL without a graphics card; in a container there may be no sandbox to nest into
+FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox", "--disable-dev-shm-usage"]
+
+# a page that asks whether it is logged in; WebGL in software; a test that reads what was drawn
+KNOWN = ("401 (Unauthorized)", "GPU stall", "willReadFrequently")
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A browser without windows; skips where there is none."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(WITHOUT)
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=found, args=FLAGS)
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+@dataclass
+class Seen:
+    """One tab. complaints: what the browser wrote to the console, and what failed. elsewhere: requests to others."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+
+    def log_in(self) -> None:
+        """As a person does it."""
+        self.page.goto(self.url)
+        self.page.get_by_label("API key").fill(KEY)
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.get_by_role("navigation").wait_for()
+
+    def open(self, path: str) -> None:
+        """A view of the page, when its login is known."""
+        self.page.goto(f"{self.url}/#/{path}")
+        self.page.get_by_role("navigation").wait_for()
+
+
+@contextmanager
+def tab(started: Browser, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Seen]:
+    """A tab with cookies of its own. Complaints of the page fail the test at its end."""
+    context = started.new_context(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
+    )
+    seen = Seen(context.new_page(), url)
+    page = seen.page
+    page.set_default_timeout(20_000)
+    page.on("console", lambda said: seen.complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    page.on("request", lambda asked: None if asked.url.startswith((url, "blob:")) else seen.elsewhere.append(asked.url))
+    try:
+        yield seen
+    finally:
+        context.close()
+    assert seen.elsewhere == []
+    assert [said for said in seen.complaints if not any(known in said for known in KNOWN)] == []

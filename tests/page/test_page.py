@@ -1,0 +1,428 @@
+"""The page in a real browser, before a real service with its worker, through real jobs."""
+
+import io
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Locator, expect
+
+from inphase.client import Client
+from service import colours
+from tests.page.browser import Seen, browser, tab
+from tests.page.screenshots import shoot
+from tests.service.conftest import KEY
+from tests.system.serving import Service, running
+from tests.toy import counts
+
+pytestmark = pytest.mark.system
+AXE = Path(__file__).resolve().parents[2] / "page/node_modules/axe-core/axe.min.js"
+BY_KEY = {"Authorization": f"Apikey {KEY}"}
+
+
+@dataclass(frozen=True)
+class House:
+    """A service with a worker, one job that has succeeded with strain maps, and one that has failed."""
+
+    service: Service
+    done: str
+    failed: str
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Its document."""
+        document: dict[str, Any] = httpx.get(f"{self.service.url}/v1/jobs/{job_id}", headers=BY_KEY).json()
+        return document
+
+    def array(self, name: str) -> NDArray[Any]:
+        """An array of the job that has succeeded, as anybody downloads it."""
+        path = name if name == "calculated" else f"result/{name}"
+        answer = httpx.get(f"{self.service.url}/v1/jobs/{self.done}/{path}", headers=BY_KEY)
+        found: NDArray[Any] = np.load(io.BytesIO(answer.raise_for_status().content))
+        return found
+
+    def submit(self, refine: str, seed: int) -> str:
+        """A job of another measurement of the crystal."""
+        with Client(self.service.url, KEY) as client:
+            return str(client.reconstruct(counts(seed=seed), refine=refine, wait=0)["id"])
+
+
+def measured() -> bytes:
+    """The crystal's counts with a geometry: voxels of 5 nm, and the gold 111 reflection."""
+    body = io.BytesIO()
+    np.savez(body, data=counts(), q_steps=np.eye(3) * 2 * np.pi / (64 * 5e-9), q_centre=np.array([0.0, 0.0, 2.67e10]))
+    return body.getvalue()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser of all tests here."""
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def house(chromium: Browser, models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One service for all tests here."""
+    root = tmp_path_factory.mktemp("page")
+    data = root / "data"
+    data.mkdir()
+    for number in (12, 13):
+        np.save(data / f"scan_{number}.npy", counts(seed=number))
+    with running(root / "state", models_dir, "--data-root", str(data)) as service:
+        service.until_workers()
+        sent = {"content": measured(), "headers": BY_KEY | {"Content-Type": "application/x-npz"}, "timeout": 100}
+        done = httpx.post(f"{service.url}/v1/reconstructions?refine=40*ER&wait=90", **sent).json()
+        assert done["state"] == "succeeded", done
+        with Client(service.url, KEY) as client:
+            failed = client.reconstruct(np.zeros((64, 64, 64), np.uint32), wait=0)["id"]
+        yield House(service, done["id"], failed)
+
+
+@pytest.fixture(scope="module")
+def login(chromium: Browser, house: House) -> list[Any]:
+    """The cookies of a browser that has logged in."""
+    with tab(chromium, house.service.url) as found:
+        found.log_in()
+        return list(found.page.context.cookies())
+
+
+@pytest.fixture
+def seen(chromium: Browser, house: House, login: list[Any]) -> Iterator[Seen]:
+    """A tab that has logged in before, at the list of jobs."""
+    with tab(chromium, house.service.url) as found:
+        found.page.context.add_cookies(login)
+        yield found
+
+
+def test_a_browser_logs_in_and_out(chromium: Browser, house: House) -> None:
+    """A wrong key is told so; the right one gives a cookie that no script and no other site gets, until one leaves."""
+    with tab(chromium, house.service.url) as seen:
+        page = seen.page
+        page.goto(seen.url)
+        page.get_by_label("API key").fill("not-the-key")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_contain_text("the API key is wrong")
+        seen.log_in()
+        (cookie,) = page.context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        assert KEY not in cookie["value"]
+        token = {"Cookie": f"{cookie['name']}={cookie['value']}"}
+        assert httpx.get(f"{seen.url}/v1/jobs", headers=token).status_code == 200
+        page.get_by_role("button", name="Log out").click()
+        page.get_by_label("API key").wait_for()
+        assert httpx.get(f"{seen.url}/v1/jobs", headers=token).status_code == 401
+
+
+def test_a_link_with_a_key_logs_in_and_forgets_it(chromium: Browser, house: House) -> None:
+    """As `make demo` prints it: the key leaves the address, and so the history."""
+    with tab(chromium, house.service.url) as seen:
+        seen.page.goto(f"{seen.url}/#key={KEY}")
+        seen.page.get_by_role("table", name="Jobs").wait_for()
+        assert KEY not in seen.page.url
+
+
+def test_jobs_come_and_change_by_themselves(seen: Seen, house: House) -> None:
+    """A job that somebody submits appears, runs and succeeds; filters and the search leave what was asked for."""
+    seen.open("jobs")
+    rows = seen.page.get_by_role("table", name="Jobs").get_by_role("row")
+    job_id = house.submit("3*ER", seed=21)
+    row = rows.filter(has_text=job_id[:8])
+    expect(row).to_be_visible()
+    expect(row).to_contain_text("succeeded")
+    expect(row).to_contain_text("3*ER")
+    loaded = "image => image.complete && image.naturalWidth > 0"
+    row.scroll_into_view_if_needed()
+    seen.page.wait_for_function(loaded, arg=row.get_by_role("img").element_handle())
+    seen.page.get_by_role("button", name=re.compile("^failed")).click()
+    expect(row).to_have_count(0)
+    expect(rows.filter(has_text=house.failed[:8])).to_contain_text("the scan is empty")
+    seen.page.get_by_role("button", name=re.compile("^all")).click()
+    seen.page.get_by_label("Find").fill(job_id[:8])
+    expect(rows).to_have_count(2)  # with the titles
+
+
+def test_arrow_keys_go_from_job_to_job(seen: Seen) -> None:
+    """Down and up move the focus, Enter opens."""
+    seen.open("jobs")
+    links = seen.page.locator(".source a")
+    links.first.focus()
+    seen.page.keyboard.press("ArrowDown")
+    expect(links.nth(1)).to_be_focused()
+    seen.page.keyboard.press("k")
+    expect(links.first).to_be_focused()
+    seen.page.keyboard.press("Enter")
+    expect(seen.page.get_by_role("heading", name="Trust")).to_be_visible()
+
+
+def test_a_running_job_is_watched_and_cancelled_with_a_reason(seen: Seen, house: House) -> None:
+    """The error curve grows, the network's image is there; the reason that was typed stays with the job."""
+    job_id = house.submit("20000*ER", seed=22)
+    seen.open(f"jobs/{job_id}")
+    curve = seen.page.get_by_role("img", name=re.compile("Error of the refinement"))
+    expect(curve).to_have_attribute("aria-label", re.compile(r": [3-9]\d* points"), timeout=60_000)
+    expect(plane(seen, 0)).to_be_visible()
+    expect(seen.page.get_by_alt_text(re.compile("The object at iteration"))).to_be_visible()
+    seen.page.get_by_role("button", name="Cancel").click()
+    seen.page.get_by_label("Reason").fill("the beam is down")
+    seen.page.get_by_role("button", name="Cancel the job").click()
+    expect(seen.page.get_by_text("cancelled on request: the beam is down")).to_be_visible()
+    assert house.job(job_id)["reason"] == "cancelled on request: the beam is down"
+
+
+def plane(seen: Seen, axis: int) -> Locator:
+    """The canvas of a plane."""
+    return seen.page.locator(f".plane canvas[data-axis='{axis}']")
+
+
+def pixels(canvas: Locator) -> NDArray[np.uint8]:
+    """(rows, columns, 4) as the browser drew them."""
+    script = """canvas => {
+        const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        return [canvas.height, canvas.width, Array.from(data)];
+    }"""
+    rows, columns, data = canvas.evaluate(script)
+    return np.array(data, np.uint8).reshape(rows, columns, 4)
+
+
+DRAWN = (  # label, id, array, colours, whether logarithmic, where it is drawn
+    ("Amplitude", "amplitude", "amplitude", "sequential", False, None),
+    ("Phase", "phase", "phase", "cyclic", False, "support"),
+    ("Strain", "strain", "strain", "diverging", False, None),
+    ("Displacement", "displacement", "displacement", "diverging", False, None),
+    ("Measured", "measured", "modulus", "sequential", True, "valid"),
+    ("Calculated", "calculated", "calculated", "sequential", True, None),
+)
+
+
+def test_what_is_drawn_is_what_is_downloaded(seen: Seen, house: House) -> None:
+    """Every pixel of the three planes has the colour of the voxel of the array, or is empty where nothing is shown."""
+    seen.open(f"jobs/{house.done}")
+    where = {"support": house.array("support"), "valid": house.array("mask") == 0}
+    offered = seen.page.get_by_role("radiogroup", name="What the slices show")
+    for label, name, array, table, log, within in DRAWN:
+        offered.get_by_role("radio", name=label, exact=True).click()
+        volume = house.array(array)
+        shown = ~np.isnan(volume) & (True if within is None else where[within])
+        for axis in range(3):
+            canvas = plane(seen, axis)
+            expect(canvas).to_have_attribute("data-array", name)
+            told = {part: canvas.get_attribute(f"data-{part}") or "" for part in ("index", "low", "high", "begin")}
+            drawn = pixels(canvas)
+            row, column = (int(part) for part in told["begin"].split(","))
+            box = (slice(row, row + drawn.shape[0]), slice(column, column + drawn.shape[1]))
+            values, there = (found.take(int(told["index"]), axis)[box] for found in (volume, shown))
+            low, high = float(told["low"]), float(told["high"])
+            assert high > low
+            with np.errstate(divide="ignore", invalid="ignore"):
+                unit = np.log(values / low) / np.log(high / low) if log else (values - low) / (high - low)
+            expected = colours.coloured(colours.TABLES[table], np.nan_to_num(unit, neginf=0))
+            assert there.any()
+            assert (drawn[..., 3] == 255 * there).all()
+            off = np.abs(drawn[..., :3].astype(int) - expected)[there].max(axis=-1)
+            assert np.mean(off > 0) < 0.002  # a rounded number may fall on the other side of a step
+            assert off.max() <= 6
+
+
+def test_planes_are_linked_and_play(seen: Seen, house: House) -> None:
+    """A click in one plane moves the other two there; keys move a plane; the player goes on by itself."""
+    seen.open(f"jobs/{house.done}")
+    first = plane(seen, 0)
+    first.wait_for()
+    box = first.bounding_box()
+    assert box is not None
+    first.click(position={"x": 0.25 * box["width"], "y": 0.75 * box["height"]}, force=True)
+    begin = [int(part) for part in (first.get_attribute("data-begin") or "").split(",")]
+    rows, columns = pixels(first).shape[:2]
+    expect(plane(seen, 1)).to_have_attribute("data-index", str(begin[0] + int(0.75 * rows)))
+    expect(plane(seen, 2)).to_have_attribute("data-index", str(begin[1] + int(0.25 * columns)))
+    slider = seen.page.get_by_role("slider", name="Plane of axis 0")
+    slider.focus()
+    before = int(slider.input_value())
+    seen.page.keyboard.press("ArrowRight")
+    expect(first).to_have_attribute("data-index", str(before + 1))
+    seen.page.get_by_role("button", name="Play along axis 0").click()
+    expect(first).not_to_have_attribute("data-index", str(before + 1))
+
+
+def test_the_surface_turns(seen: Seen, house: House) -> None:
+    """It is the mesh that is downloaded, looks different from another side, and can be coloured by strain."""
+    seen.open(f"jobs/{house.done}")
+    canvas = seen.page.get_by_role("application")
+    expect(canvas).to_have_attribute("data-of", "phase")
+    mesh = httpx.get(f"{house.service.url}/v1/jobs/{house.done}/surface?level=0.3", headers=BY_KEY).content
+    corners = re.search(rb'"count": (\d+)', mesh)
+    assert corners is not None
+    expect(canvas).to_have_attribute("data-corners", corners[1].decode())
+    before = picture(canvas)
+    assert len(np.unique(before.reshape(-1, before.shape[-1]), axis=0)) > 100
+    canvas.focus()
+    for _ in range(6):
+        seen.page.keyboard.press("ArrowRight")
+    seen.page.wait_for_timeout(300)
+    assert np.abs(picture(canvas) - before).mean() > 1
+    seen.page.get_by_role("radiogroup", name="What colours the surface").get_by_role("radio", name="Strain").click()
+    expect(canvas).to_have_attribute("data-of", "strain")
+
+
+def picture(canvas: Locator) -> NDArray[np.float64]:
+    """What is on the screen."""
+    return np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB"), np.float64)
+
+
+def test_a_job_is_told_whole(seen: Seen, house: House) -> None:
+    """Trust with its reasons, what preprocessing did, provenance and downloads are those of the document."""
+    document = house.job(house.done)
+    seen.open(f"jobs/{house.done}")
+    said = seen.page.get_by_role("main")
+    reasons = document["trust"]["reasons"] or ["Nothing speaks against this result."]
+    for text in (
+        *reasons,
+        document["model"]["provider"],
+        document["input"]["digest"][:16],
+        document["recipe"]["refine"],
+    ):
+        expect(said).to_contain_text(text)
+    expect(said).to_contain_text("5 × 5 × 5 nm")
+    with seen.page.expect_download() as coming:
+        said.get_by_role("link", name="cxi").click()
+    assert Path(coming.value.path()).read_bytes()[:4] == b"\x89HDF"
+    seen.page.get_by_role("radio", name="1: network").click()
+    expect(seen.page.get_by_role("radio", name="1: network")).to_be_checked()
+    expect(plane(seen, 0)).to_be_visible()
+
+
+def test_a_file_is_looked_at_and_submitted(seen: Seen, house: House, tmp_path: Path) -> None:
+    """Dropped or chosen, or named by its path: what the service reads is shown before, and the job opens after."""
+    np.save(tmp_path / "mine.npy", counts(seed=31))
+    seen.open("new")
+    seen.page.locator("input[type=file]").set_input_files(tmp_path / "mine.npy")
+    expect(seen.page.get_by_role("main")).to_contain_text("64 × 64 × 64 of uint32")
+    expect(seen.page.get_by_role("img", name=re.compile("Largest values along axis"))).to_have_count(3)
+    seen.page.get_by_label("recipe or preset").fill("none")
+    seen.page.get_by_role("button", name="Reconstruct").click()
+    seen.page.wait_for_url(re.compile("#/jobs/[0-9a-f]{32}"))
+    expect(seen.page.get_by_role("heading", name="Downloads")).to_be_visible()
+    job = house.job(seen.page.url.rpartition("/")[2])
+    assert (job["state"], job["recipe"]["refine"]) == ("succeeded", "none")
+    seen.open("new")
+    seen.page.get_by_label("path below a data root").fill("scan_12.npy")
+    seen.page.get_by_role("button", name="Look at it").click()
+    expect(seen.page.get_by_role("main")).to_contain_text("64 × 64 × 64 of uint32")
+    expect(seen.page.get_by_role("button", name="Reconstruct")).to_be_visible()
+
+
+def test_a_series_is_a_strip_of_images(seen: Seen, house: House) -> None:
+    """Each scan with its number, its picture and how it fits; a picture leads to its job."""
+    order = {"scans": ["scan_12.npy", "scan_13.npy"], "refine": "none", "name": "heating"}
+    made = httpx.post(f"{house.service.url}/v1/series", json=order, headers=BY_KEY).json()
+    seen.open("series")
+    panel = seen.page.get_by_role("region", name="heating")
+    panel.get_by_role("link", name="2 scans").click()
+    strip = seen.page.get_by_role("listitem")
+    expect(strip).to_have_count(2)
+    expect(strip.get_by_role("img", name="Central slices of scan 1")).to_be_visible()
+    expect(strip.last).to_contain_text("scan_13.npy")
+    strip.last.get_by_role("link").click()
+    expect(seen.page.get_by_role("heading", name="scan_13.npy")).to_be_visible()
+    assert seen.page.get_by_role("main").get_by_role("link", name=made["id"][:8]).count() == 1
+
+
+def test_data_that_cannot_be_used_are_refused_in_words(seen: Seen) -> None:
+    """The service's own sentence, as an alert."""
+    seen.open("new")
+    seen.page.get_by_label("path below a data root").fill("no/such/scan.h5")
+    seen.page.get_by_role("button", name="Look at it").click()
+    expect(seen.page.get_by_role("alert")).to_contain_text("does not exist below the data roots")
+    seen.complaints.clear()  # the browser's line about the status
+
+
+def test_models_and_system_are_shown(seen: Seen) -> None:
+    """What is installed, the living worker, and the requests that were refused."""
+    seen.open("models")
+    expect(seen.page.get_by_role("heading", name="blind")).to_be_visible()
+    expect(seen.page.get_by_role("main")).to_contain_text("inphase-bcdi")
+    seen.open("system")
+    expect(seen.page.get_by_role("main")).to_contain_text("status 401")
+    expect(seen.page.get_by_role("heading", name="Workers")).to_be_visible()
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: `make page` does, where there is npm")
+def test_axe_finds_nothing_serious(chromium: Browser, house: House, login: list[Any]) -> None:
+    """No view has a serious or critical fault of accessibility, in either colour scheme."""
+    faults = {}
+    with tab(chromium, house.service.url) as seen:
+        seen.page.goto(seen.url)
+        seen.page.get_by_label("API key").wait_for()
+        faults["login"] = axe(seen)
+        seen.page.context.add_cookies(login)
+        for view in ("jobs", f"jobs/{house.done}", "series", "new", "models", "system"):
+            seen.open(view)
+            seen.page.get_by_role("main").locator("h1, h2").first.wait_for()
+            for scheme in ("light", "dark"):
+                seen.page.emulate_media(color_scheme=scheme)
+                faults[f"{view}, {scheme}"] = axe(seen)
+    assert {view: found for view, found in faults.items() if found} == {}
+
+
+def axe(seen: Seen) -> list[str]:
+    """Rules that the view breaks, and where."""
+    seen.page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = seen.page.evaluate("() => axe.run()")
+    return [
+        f"{rule['id']}: {node['html'][:120]}"
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+def test_nothing_within_the_page_is_a_script(seen: Seen) -> None:
+    """What an attacker might write into the page does not run."""
+    seen.open("jobs")
+    seen.page.evaluate(
+        """() => {
+            const script = document.createElement('script');
+            script.textContent = 'window.injected = true';
+            document.body.append(script);
+        }"""
+    )
+    assert seen.page.evaluate("() => window.injected") is None
+    assert any("Content Security Policy" in said for said in seen.complaints)
+    seen.complaints.clear()
+
+
+@pytest.mark.parametrize(("width", "height", "views"), [(390, 844, 3), (1280, 800, 3), (3840, 2160, 1)])
+def test_views_fit_the_screen(
+    chromium: Browser, house: House, login: list[Any], width: int, height: int, views: int
+) -> None:
+    """On a phone, a laptop and a wall nothing is cut off at the side, and type grows with the wall."""
+    with tab(chromium, house.service.url, width=width, height=height) as seen:
+        seen.page.context.add_cookies(login)
+        for view in ("jobs", f"jobs/{house.done}", "new")[:views]:
+            seen.open(view)
+            seen.page.get_by_role("main").locator("h1").first.wait_for()
+            assert seen.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), view
+        size = float(seen.page.evaluate("() => parseFloat(getComputedStyle(document.documentElement).fontSize)"))
+        assert (size > 20) == (width == 3840)
+
+
+@pytest.mark.skipif("INPHASE_SCREENSHOTS" not in os.environ, reason="`make screenshots` takes them")
+@pytest.mark.timeout(580)
+def test_screenshots_are_made(chromium: Browser) -> None:
+    """Those of the documentation: a simulated rocking curve and the shipped network, in the folder of the variable."""
+    with tempfile.TemporaryDirectory(prefix="inphase-") as room:
+        made = shoot(chromium, Path(room), Path(os.environ["INPHASE_SCREENSHOTS"]))
+    assert {path.name for path in made} == {
+        "jobs-light.png", "jobs-dark.png", "job-light.png", "job-dark.png", "job-narrow.png", "live-light.png",
+        "new-light.png",
+    }  # fmt: skip
+    assert all(5_000 < path.stat().st_size < 400_000 for path in made)
