@@ -61,8 +61,8 @@ def star() -> list[str]:
     _picture(runs[0].result, _RESULTS / "ptycho-star.png")
     return [
         "## Siemens star, Velociprobe, far field\n",
-        "516 patterns of 128 x 128, sub-pixel positions, 5 % of the frames held out. A plain ePIE with whole pixels that "
-        "the data came with reaches R 0.200 in 16 iterations.\n",
+        "516 patterns of 128 x 128, sub-pixel positions, 5 % of the frames held out. A plain ePIE with whole pixels "
+        "reaches R 0.200 in 16 iterations.\n",
         *table(_HEAD, [run.row for run in runs]),
         "![Amplitude and phase](ptycho-star.png)\n",
     ]
@@ -76,8 +76,8 @@ def near_field() -> list[str]:
     assert isinstance(measured.optics, NearField)
     return [
         "## Near field, PETRA III P25\n",
-        f"200 patterns of 100 x 100, 3.65 mm behind the focus: magnification {measured.optics.magnification:.0f}, pixel "
-        f"{measured.optics.pixel_m(measured.shape)[0] * 1e9:.0f} nm. No guess of the probe.\n",
+        f"200 patterns of 100 x 100, 3.65 mm behind the focus: magnification {measured.optics.magnification:.0f}, "
+        f"pixel {measured.optics.pixel_m(measured.shape)[0] * 1e9:.0f} nm. No guess of the probe.\n",
         *table(_HEAD, [run.row for run in runs]),
         "![Amplitude and phase](ptycho-near-field.png)\n",
     ]
@@ -111,9 +111,9 @@ def known_object() -> list[str]:
     head = ["photons a frame", "recipe", "R", "correlation", "phase error / rad", "phase PSNR / dB", "FRC", "CPU s"]
     return [
         "## Known object\n",
-        "144 patterns of 64 x 64 at fractions of a pixel, from a curved probe that is known and refined. Global phase, "
-        "plane and shift are removed; PSNR is at the range of the truth; FRC is where the ring correlation with the truth "
-        "falls below 1/2, as a share of Nyquist (the object holds nothing beyond 0.8).\n",
+        "144 patterns of 64 x 64 at fractions of a pixel, from a curved probe that is known and refined. Global "
+        "phase, plane and shift are removed; PSNR is at the range of the truth; FRC is where the ring correlation with "
+        "the truth falls below 1/2, as a share of Nyquist (the object holds nothing beyond 0.8).\n",
         *table(head, rows),
     ]
 
@@ -133,8 +133,8 @@ def positions() -> list[str]:
     rows = [[name, *_errors(run.result.positions_px, corrected), *run.row] for name, run in runs]
     return [
         "## Wrong positions, 26-ID\n",
-        "481 patterns of 128 x 128 of a zone plate. The recorded positions lie 6.9 pixels (root mean square per axis) from "
-        "those that the authors of the data corrected; a common affine map is taken off, as it only changes the object.\n",
+        "481 patterns of 128 x 128 of a zone plate. The recorded positions lie 6.9 pixels (root mean square per axis) "
+        "from those that the authors corrected; a common affine map is taken off, as it only changes the object.\n",
         *table(["positions", "rms / px", "median / px", "within 0.7 px", *_HEAD], rows),
     ]
 
@@ -176,9 +176,9 @@ def main(
     lines = [
         "# Ptychography\n",
         f"{header()}\n",
-        "R is sum |sqrt(I) - m| / sum m. Times are CPU seconds of one thread (`OMP_NUM_THREADS=1`), which other programs "
-        "on the machine do not change much; the refinement of the probe and sub-pixel positions are in them. One command "
-        "makes this page: `python -m benchmarks.ptycho`.\n",
+        "R is sum |sqrt(I) - m| / sum m. Times are CPU seconds of one thread (`OMP_NUM_THREADS=1`), which other "
+        "programs on the machine change little; the refinement of the probe and sub-pixel positions are in them. One "
+        "command makes this page: `python -m benchmarks.ptycho`.\n",
     ]
     for name in section or SECTIONS:
         lines += SECTIONS[name]()
