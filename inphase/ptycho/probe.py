@@ -36,7 +36,7 @@ def start(measured: Measurement, scan: Scan, modes: int | None) -> Start:
         power = float(_power(probe))
         if not 1 / OFF <= (ratio := power / scan.photons) <= OFF:
             notes.append(
-                f"The guess of the probe has {power:.3g} photons and a mean pattern {scan.photons:.3g}: its amplitude was "
+                f"The guess of the probe has {power:.3g} photons, a mean pattern {scan.photons:.3g}: its amplitude was "
                 f"scaled by {ratio**-0.5:.3g}."
             )
     wanted = len(probe) if modes is None else modes
