@@ -1,6 +1,6 @@
 """What a measurement costs in memory while it is read, cleaned and predicted, for each of its voxels.
 
-python -m benchmarks.memory            # some minutes
+python -m benchmarks.memory            # a minute or two
 """
 
 import multiprocessing
@@ -29,8 +29,9 @@ from service.sandbox.template import carry_out
 from training.evaluate.machine import header
 from training.evaluate.tables import table
 
-_DTYPES: Final = ("uint8", "uint16", "uint32", "float32", "float64")
-_SHAPE: Final = (200, 400, 400)
+_DTYPES: Final = ("uint8", "uint16", "float32")
+_CLEANED: Final = (200, 400, 400)
+_READ: Final = (100, 256, 256)
 
 
 def crystal(shape: tuple[int, int, int], dtype: str) -> NDArray[np.generic]:
@@ -55,7 +56,7 @@ def working(dtype: str) -> tuple[float, float]:
 
     work(crystal((64, 64, 64), dtype))
     rest = _memory("VmRSS")
-    array = crystal(_SHAPE, dtype)
+    array = crystal(_CLEANED, dtype)
     _forget_peak()
     work(array)
     return (_memory("VmHWM") - rest) / array.size, rest / 2**20
@@ -66,14 +67,14 @@ def reading(dtype: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scan.h5"
         with h5py.File(path, "w") as file:
-            counts = crystal(_SHAPE, dtype)
-            file.create_dataset("entry/data", data=counts, chunks=(1, *_SHAPE[1:]), **hdf5plugin.Bitshuffle())
+            counts = crystal(_READ, dtype)
+            file.create_dataset("entry/data", data=counts, chunks=(1, *_READ[1:]), **hdf5plugin.Bitshuffle())
             voxels = counts.size
             del counts
         rest = _memory("VmRSS")
         _forget_peak()
         answer = os.memfd_create("answer")
-        carry_out(FileOrder(path), Writer(answer), answer, lambda *_: None)
+        carry_out(FileOrder(path), Writer(answer), lambda *_: None)
         return (_memory("VmHWM") - rest + os.fstat(answer).st_size) / voxels
 
 
@@ -104,10 +105,10 @@ def main(
         at_rest = max(at_rest, rest)
     lines = ["# Memory of a measurement\n", f"{header()}\n"]
     lines.append(
-        f"Bytes for each voxel of a scan of {' x '.join(map(str, _SHAPE))}, at the peak and beyond what the process "
-        f"has at rest ({at_rest:.0f} MB with the default network). A process that reads an HDF5 file ends before the "
-        "cleaning begins. *Counted* is what a request holds of `INPHASE_BOUNDS__BYTES_IN_FLIGHT`. One command makes "
-        "this page: `python -m benchmarks.memory`.\n"
+        f"Bytes for each voxel, at the peak and beyond what the process has at rest ({at_rest:.0f} MB with the "
+        f"default network): of a scan of {_CLEANED} that is cleaned and predicted, and of an HDF5 file of {_READ} in "
+        "the process that reads it, which ends before the cleaning begins. *Counted* is what a request holds of "
+        "`INPHASE_BOUNDS__BYTES_IN_FLIGHT`. One command makes this page: `python -m benchmarks.memory`.\n"
     )
     lines += table(["type", "array", "reading, with the answer", "cleaning and predicting", "counted"], rows)
     out.write_text("\n".join(lines) + "\n")

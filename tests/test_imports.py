@@ -24,8 +24,8 @@ FORBIDDEN = {
     "service": {"training", "matplotlib", "lightning"},
     "training": {"service", "fastapi", "pydantic", "redis", "dramatiq"},
 }
-# torch inside inphase and service: only the retrieval engine, and the process that refines
-TORCH = ("inphase/retrieval/", "service/jobs/perform.py")
+# torch inside inphase and service: only the two engines, and the process that refines
+TORCH = ("inphase/retrieval/", "inphase/ptycho/", "service/jobs/perform.py")
 
 
 def modules(package: str) -> list[Path]:
@@ -58,7 +58,7 @@ def test_imports_run_one_way(package: str) -> None:
 
 
 def test_torch_stays_in_its_rooms() -> None:
-    """Outside the training, only the retrieval engine and what the compute process loads name torch."""
+    """Outside the training, only the two engines and what the compute process loads name torch."""
     files = [
         path.relative_to(ROOT).as_posix()
         for package in ("inphase", "service")
@@ -99,6 +99,10 @@ def fresh(code: str) -> set[str]:
         ),
         ("import inphase.client", {"torch", "pydantic", "fastapi", "service", "training"}),
         ("import inphase.retrieval.recipe", {"torch", "service", "training"}),
+        (
+            "from inphase.ptycho import Measurement, NearField, Options, compared, from_arrays, read, write",
+            {"torch", "onnxruntime", "pydantic", "service", "training"},
+        ),
         ("import training.cli, training.fit", {"service", "fastapi", "pydantic"}),
     ],
 )

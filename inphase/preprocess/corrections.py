@@ -30,19 +30,25 @@ class Corrections:
 def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepReport]:
     """Mask bad pixels and divide by the flat field, whose mean over the good pixels is taken as 1.
 
-    Raises DataError where a map does not cover the frames.
+    Raises DataError where a map does not cover the frames, or leaves no pixel.
     """
     frame = pattern.shape[-2:]
     bad = np.zeros(frame, bool)
     gain = np.ones(frame, np.float32)
     if corrections.dark is not None:
         bad |= ~(_on_frame(corrections.dark, frame, corrections.roi, "dark") <= DARK_LIMIT)
-    if corrections.flat is not None:
-        flat = _on_frame(corrections.flat, frame, corrections.roi, "flat")
+    flat = None if corrections.flat is None else _on_frame(corrections.flat, frame, corrections.roi, "flat")
+    if flat is not None:
         lit = flat[np.isfinite(flat) & (flat > 0)]
         if lit.size == 0:
             raise DataError("the flat field has no pixel above zero in the area of the frames")
         bad |= ~(np.isfinite(flat) & (flat > FLAT_LIMIT * np.median(lit)))
+    if bad.all():
+        raise DataError(
+            f"the maps call every pixel of the frames bad: in the dark map a pixel above {DARK_LIMIT:g} is bad, or one "
+            "that is no number, and in the flat field one far below the others"
+        )
+    if flat is not None:
         gain = np.where(bad, 1.0, flat[~bad].mean() / np.where(bad, 1.0, flat)).astype(np.float32)
     gain[bad] = 0.0
     mask = pattern.mask.copy()

@@ -2,15 +2,53 @@
 and how to be answered.
 """
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from inphase.formats.reading import Reading, parse_numbers
 from inphase.imaging.options import CONVENTIONAL, FAST, Options, Start
 from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
 from service.jobs.state import Priority
+
+
+def _told(name: str) -> Any:
+    """A field of Reading as one of a query."""
+    return Field(**Reading.__dataclass_fields__[name].metadata)
+
+
+class ReadingOptions(BaseModel):
+    """How a file that is sent is read: `inphase.formats.Reading` as a query."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: Annotated[str | None, _told("dataset")] = None
+    dark: Annotated[Path | None, _told("dark")] = None
+    flat: Annotated[Path | None, _told("flat")] = None
+    roi: Annotated[str | None, _told("roi")] = None
+    beamline: Annotated[str | None, _told("beamline")] = None
+    spec: Annotated[Path | None, _told("spec")] = None
+    scan: Annotated[int | None, _told("scan")] = None
+    sample: Annotated[str | None, _told("sample")] = None
+    detector: Annotated[str | None, _told("detector")] = None
+    set: Annotated[
+        tuple[Annotated[str, Field(max_length=100)], ...],
+        Field(
+            max_length=50,
+            description=f"{Reading.__dataclass_fields__['set'].metadata['description']} Write distance=1.83, and "
+            "repeat the parameter for more.",
+        ),
+    ] = ()
+
+    def told(self) -> dict[str, Any]:
+        """What is given, by the names of Reading. Raises DataError for a number that is none."""
+        given = {
+            name: getattr(self, name) for name in ReadingOptions.model_fields if getattr(self, name) not in (None, ())
+        }
+        return given | {"set": parse_numbers(self.set)} if self.set else given
 
 
 class ImagingOptions(BaseModel):

@@ -17,6 +17,7 @@ from service.jobs.scripts import PREFIX
 logger = logging.getLogger(__name__)
 
 _PATIENCE_S: Final = 0.03  # an answer that takes longer is for the next one who asks
+_HOPE_S: Final = 0.2  # the same where the last answer was a bad one, which may be over
 _EVERY_S: Final = 0.25
 _SILENT_S: Final = 0.4
 _STALLED_S: Final = 0.1  # in which an answer is heard that lay there while this process stood still
@@ -45,10 +46,11 @@ class Pulse:
 
     async def feel(self) -> Beat:
         """The answer of now, or the last one where Redis takes its time."""
-        begun = time.monotonic()
+        patience = _PATIENCE_S if self.last.up else _HOPE_S
+        end = time.monotonic() + patience
         if self._asking is not None:  # it was asked before this moment
-            await asyncio.wait({self._asking}, timeout=_PATIENCE_S)
-        await self._answer(max(0.0, begun + _PATIENCE_S - time.monotonic()))
+            await asyncio.wait({self._asking}, timeout=patience)
+        await self._answer(max(0.0, end - time.monotonic()))
         return self.last
 
     async def run(self) -> None:

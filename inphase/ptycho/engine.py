@@ -1,0 +1,244 @@
+"""The engine: runs a recipe on a measurement, on CPU or GPU, in complex64."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inphase.errors import DataError
+from inphase.ptycho import orientation, refinement
+from inphase.ptycho import probe as probes
+from inphase.ptycho.likelihood import Likelihood, amplitude, poisson
+from inphase.ptycho.measurement import Measurement
+from inphase.ptycho.options import Options
+from inphase.ptycho.positions import canvas
+from inphase.ptycho.recipe import Step
+from inphase.ptycho.reconstruction import Reconstruction, Report
+from inphase.ptycho.scan import Cancelled, Misfit, Scan, State, misfit
+from inphase.ptycho.solvers.gradient import LBFGS, Adam
+from inphase.ptycho.solvers.pie import PIE
+from inphase.ptycho.solvers.raar import RAAR
+from inphase.ptycho.solvers.solver import Solver
+from inphase.retrieval.memory import kept_pages
+
+LIKELIHOODS: dict[str, Likelihood] = {"amplitude": amplitude, "poisson": poisson}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands. iteration: 0, 1, ...; r_factor: of the fitted frames, as each met the model. stage: the
+    solver. `preview` may be called within the callback only.
+    """
+
+    iteration: int
+    total: int
+    r_factor: float
+    stage: str
+    preview: Callable[[], NDArray[np.complex64]] = field(repr=False, compare=False)
+    """The object as it stands, (Y, X)."""
+
+
+def reconstruct(
+    measured: Measurement,
+    options: Options | None = None,
+    *,
+    start: NDArray[np.complexfloating] | None = None,
+    device: str = "cpu",
+    progress: Callable[[Progress], None] | None = None,
+    cancelled: Cancelled | None = None,
+) -> Reconstruction:
+    """Runs the recipe of the options. `start`: an object (Y, X) to begin from in place of ones, as large as the result.
+
+    `progress` is called after every iteration. `cancelled` is asked before every batch of frames; CancelledError if
+    true. Raises DataError where the start does not fit, TooLargeError before an object beyond all bounds is allocated.
+    """
+    chosen, stop = Options() if options is None else options, cancelled or (lambda: False)
+    with kept_pages(), torch.no_grad():
+        found = oriented(measured, chosen, device=device, cancelled=stop) if chosen.turn else measured
+        return _Run(found, chosen, start, torch.device(device), stop).through(progress)
+
+
+def oriented(
+    measured: Measurement, options: Options, *, device: str = "cpu", cancelled: Cancelled = lambda: False
+) -> Measurement:
+    """The measurement with its positions turned to the one of eight possibilities that fits the first frames best.
+
+    A few iterations of ePIE with whole pixels for each; what was found stands in its notes where it is not as given.
+    """
+    first = measured.only(np.arange(min(len(measured), orientation.FIRST)))
+    if len(first) < orientation.FEWEST:
+        return measured.noted(f"{len(measured)} frames are too few to tell how positions lie on the patterns.")
+    trial = Options(orientation.TRIAL, modes=1, hold_out=0.0, batch=options.batch, seed=options.seed)
+    scores = {}
+    with torch.no_grad():
+        for candidate in orientation.ALL:
+            one = orientation.turned(first, candidate)
+            one = replace(one, positions_px=np.round(one.positions_px))
+            result = _Run(one, trial, None, torch.device(device), cancelled).through(None)
+            scores[candidate] = result.report.history[-1]
+    return orientation.decided(measured, scores)
+
+
+class _Run:
+    """One reconstruction on its way through its recipe."""
+
+    def __init__(
+        self,
+        measured: Measurement,
+        options: Options,
+        start: NDArray[np.complexfloating] | None,
+        device: torch.device,
+        cancelled: Cancelled,
+    ) -> None:
+        self._begun = time.perf_counter()
+        self._measured, self._options = measured, options
+        self._generator = np.random.default_rng(options.seed)
+        self._margin = options.margin
+        size = canvas(measured.positions_px, measured.shape, self._margin)
+        self._origin = measured.positions_px.min(axis=0) - self._margin
+        held_out = options.held_out(len(measured), self._generator)
+        self._scan = Scan.of(measured, held_out, options.batch, device, cancelled)
+        begin = probes.start(measured, self._scan, options.modes)
+        self._notes = begin.notes
+        self._state = State(
+            _object(start, size, device),
+            begin.probe,
+            torch.from_numpy(measured.positions_px - self._origin).to(device),
+        )
+
+        if start is not None:
+            self._scale_to_patterns()
+
+    def _scale_to_patterns(self) -> None:
+        """The probe gets the photons that the patterns need behind an object that is not 1."""
+        made = sum(
+            float(self._scan.forward(self._state, block).intensity.sum(dtype=torch.float64))
+            for block in self._scan.blocks(self._scan.fitted)
+        )
+        if not made > 0:
+            raise DataError("an object to start from lets no light through")
+        self._state.probe *= (self._scan.photons * len(self._scan.fitted) / made) ** 0.5
+
+    def through(self, progress: Callable[[Progress], None] | None) -> Reconstruction:
+        """All of the recipe."""
+        recipe = self._options.parsed
+        history: list[float] = []
+        for step in recipe.steps:
+            solver = self._solver(step)
+            for _ in range(step.count):
+                iteration = len(history)
+                met = solver.advance(iteration >= self._options.probe_start, self._generator)
+                if not np.isfinite(met.residual):
+                    raise DataError(
+                        f"{self._measured.source}: {step.name} left the finite numbers in iteration {iteration}: try "
+                        "a smaller step, or RPIE"
+                    )
+                history.append(met.r_factor)
+                if self._refine(iteration):
+                    solver = self._solver(step) if isinstance(solver, RAAR) else solver
+                if progress is not None:
+                    preview = partial(_array, self._state.object)
+                    progress(Progress(iteration, recipe.iterations, met.r_factor, step.name, preview))
+            self._state.probe = probes.orthogonal(self._state.probe)
+        return self._result(tuple(history))
+
+    def _solver(self, step: Step) -> Solver:
+        """The solver of a term, which begins from where the run stands."""
+        scan, state, values = self._scan, self._state, step.values
+        loss = LIKELIHOODS[str(values.get("loss", "amplitude"))]
+        if step.name in ("EPIE", "RPIE"):
+            return PIE(scan, state, float(values.get("alpha", 1.0)), float(values["step"]))
+        if step.name in ("DM", "RAAR"):
+            return RAAR(scan, state, float(values.get("beta", 1.0)))
+        if step.name == "ADAM":
+            return Adam(scan, state, loss, float(values["rate"]))
+        return LBFGS(scan, state, loss, int(values["memory"]))
+
+    def _refine(self, iteration: int) -> bool:
+        """Positions, where they are due; whether any moved."""
+        options, scan, state = self._options, self._scan, self._state
+        if options.positions_start is None or iteration < options.positions_start:
+            return False
+        every = np.concatenate([scan.fitted, scan.held_out])
+        done = iteration - options.positions_start
+        left = options.parsed.iterations - options.positions_start
+        # long steps for half of the search, then shorter and shorter ones
+        part = done / (options.SEARCHING * left)
+        radius = options.search_px * min(1.0, 2 * (1 - part))
+        if radius > options.SHORTEST:
+            refinement.search_in_halves(scan, state, every, radius, self._generator)
+        else:
+            refinement.gauss_newton(scan, state, every)
+        return True
+
+    def _result(self, history: tuple[float, ...]) -> Reconstruction:
+        scan, state = self._scan, self._state
+        lit = torch.zeros_like(state.object.real)
+        for frames in scan.blocks(scan.fitted):
+            waves = scan.waves.windows(state.object, state.probe, state.positions[frames])
+            scan.waves.illumination(waves, lit)
+        coverage = _array(lit / lit.max())
+        obj = _array(state.object)
+        # object times c, probe over c: the same patterns. The lit object has the mean square 1 and the mean phase 0
+        scale = _unit(obj, coverage)
+        positions = _array(state.positions) + self._origin
+        seen = misfit(scan, state, scan.fitted)
+        hidden: Misfit | None = misfit(scan, state, scan.held_out) if len(scan.held_out) else None
+        shift = positions - self._measured.positions_px
+        report = Report(
+            source=self._measured.source,
+            recipe=str(self._options.parsed),
+            frames=len(scan.fitted),
+            frames_held_out=len(scan.held_out),
+            r_factor=seen.r_factor,
+            r_held_out=None if hidden is None else hidden.r_factor,
+            history=history,
+            modes=tuple(float(p) for p in _shares(_array(state.probe))),
+            position_shift_px=None if self._options.positions_start is None else float(np.sqrt((shift**2).mean())),
+            pixel_m=self._measured.pixel_m,
+            seed=self._options.seed,
+            device=str(state.object.device),
+            seconds=time.perf_counter() - self._begun,
+            notes=(*self._measured.notes, *self._notes),
+        )
+        return Reconstruction(
+            (obj / scale).astype(np.complex64),
+            (_array(state.probe) * scale).astype(np.complex64),
+            coverage,
+            positions,
+            self._origin,
+            self._measured.ids,
+            report,
+        )
+
+
+def _object(start: NDArray[np.complexfloating] | None, size: tuple[int, int], device: torch.device) -> torch.Tensor:
+    if start is None:
+        return torch.ones(size, dtype=torch.complex64, device=device)
+    if start.shape != size:
+        raise DataError(f"an object to start from has {start.shape} pixels, and the scan needs {size}")
+    if not np.isfinite(start).all():
+        raise DataError("an object to start from holds numbers that are not finite")
+    return torch.from_numpy(start.astype(np.complex64)).to(device)
+
+
+def _unit(obj: NDArray[np.complexfloating], coverage: NDArray[np.floating]) -> complex:
+    """Root mean square amplitude and mean phase of the object, weighted by how it was lit."""
+    rms = np.sqrt((coverage * np.abs(obj) ** 2).sum(dtype=np.float64) / coverage.sum(dtype=np.float64))
+    return complex(rms * np.exp(1j * np.angle((coverage * obj).sum(dtype=np.complex128))))
+
+
+def _shares(probe: NDArray[np.complexfloating]) -> NDArray[np.floating]:
+    power = np.square(np.abs(probe)).sum(axis=(1, 2))
+    shares: NDArray[np.floating] = power / power.sum()
+    return shares
+
+
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.detach().cpu().numpy().copy()
+    return array

@@ -1,0 +1,45 @@
+"""Ptychographic measurements from files, and reconstructions into files."""
+
+from os import PathLike
+from pathlib import Path
+
+from inphase.errors import DataError
+from inphase.formats.boundary import boundary
+from inphase.formats.scan import Limits
+from inphase.ptycho.formats import hdf5, npz
+from inphase.ptycho.formats.contents import Given, assembled
+from inphase.ptycho.measurement import Measurement
+
+READERS = {".npz": npz.read} | dict.fromkeys((".cxi", ".h5", ".hdf5", ".hdf", ".nxs", ".nx5", ".ptyd"), hdf5.read)
+_DEFAULT_LIMITS = Limits()
+
+
+def read(
+    path: str | PathLike[str],
+    *,
+    energy_kev: float | None = None,
+    distance_m: float | None = None,
+    detector_pixel_m: float | None = None,
+    focus_m: float | None = None,
+    unit: str | None = None,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> Measurement:
+    """Reads a ptychographic measurement: CXI, NeXus, PtyPy and ptychodus files in HDF5, and npz.
+
+    energy_kev, distance_m (sample to detector), detector_pixel_m: what the file lacks, or has wrong. focus_m: from the
+    focus to the sample, where the detector stands in the near field; inf for a parallel beam. unit: of the positions,
+    "pixel" or "m", where the file's numbers do not tell. docs/reference/formats.md says which names are looked for.
+
+    Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow.
+    """
+    given = Given(energy_kev, distance_m, detector_pixel_m, focus_m, unit)
+    file = Path(path)
+    with boundary(file):
+        if not file.is_file():
+            raise DataError(f"{file}: {'is not a regular file' if file.exists() else 'no such file'}")
+        reader = READERS.get(file.suffix.lower())
+        if reader is None:
+            raise DataError(
+                f"{file}: unknown file type '{file.suffix}'; ptychography is read from {', '.join(READERS)}"
+            )
+        return assembled(reader(file, limits), given)

@@ -1,0 +1,158 @@
+"""What a file holds of a measurement, and how a measurement is made of it: what files leave open is decided here."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.errors import DataError
+from inphase.geometry import PLANCK_EV_M
+from inphase.ptycho.measurement import Measurement, from_arrays
+from inphase.ptycho.optics import NearField, Optics, optics
+
+LARGEST_M = 0.1  # positions below it, and not whole numbers, are metres: no scan in pixels is that small
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the caller says; it goes before what the file says."""
+
+    energy_kev: float | None = None
+    distance_m: float | None = None
+    detector_pixel_m: float | None = None
+    focus_m: float | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds; None where it does not.
+
+    patterns: (n, y, x), names: where they are. positions: (n, 2) as the file has them, (row, column); unit: None where
+    it is open. mask: non-zero is bad. probe: (modes, y, x). modulus: whether the file's rules say that fractional
+    numbers are square roots of counts. ids: (n,).
+    """
+
+    source: str
+    patterns: NDArray[Any]
+    positions: NDArray[Any]
+    unit: str | None = None
+    mask: NDArray[Any] | None = None
+    probe: NDArray[Any] | None = None
+    energy_kev: float | None = None
+    distance_m: float | None = None
+    detector_pixel_m: tuple[float, float] | None = None
+    object_pixel_m: tuple[float, float] | None = None
+    modulus: bool = False
+    ids: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def assembled(held: Contents, given: Given) -> Measurement:
+    """The measurement, with a note on everything that was decided or altered."""
+    notes = list(held.notes)
+    beam = _optics(held, given)
+    patterns = _frames_first(held.patterns, len(held.positions), held.source, notes)
+    patterns = _counts(patterns, held.modulus, notes)
+    mask = held.mask
+    if not isinstance(beam, NearField) and _dc_in_corner(patterns):
+        patterns = np.fft.fftshift(patterns, axes=(1, 2))
+        mask = None if mask is None else np.fft.fftshift(mask, axes=(-2, -1))
+        notes.append("The patterns have their DC pixel in the corner: it was moved to the centre.")
+    where, unit = _placed(held, given, beam, notes)
+    return from_arrays(
+        patterns,
+        where,
+        unit=unit,
+        mask=mask,
+        probe=_modes(held.probe),
+        optics=beam,
+        ids=held.ids,
+        source=held.source,
+        notes=notes,
+    )
+
+
+def energy_of(wavelength_m: float) -> float:
+    """keV of a wavelength in metres."""
+    return PLANCK_EV_M / wavelength_m / 1e3
+
+
+def _optics(held: Contents, given: Given) -> Optics | None:
+    energy = held.energy_kev if given.energy_kev is None else given.energy_kev
+    distance = held.distance_m if given.distance_m is None else given.distance_m
+    pixel = held.detector_pixel_m if given.detector_pixel_m is None else (given.detector_pixel_m,) * 2
+    if energy is None or distance is None or pixel is None:
+        if given.focus_m is not None:
+            raise DataError(f"{held.source}: the near field needs energy, distance and detector pixel: give what lacks")
+        return None
+    return optics(energy, distance, pixel, given.focus_m)
+
+
+def _frames_first(patterns: NDArray[Any], count: int, source: str, notes: list[str]) -> NDArray[Any]:
+    """(n, y, x), also of files that have the frames last, or further axes of length 1."""
+    found = patterns
+    while found.ndim > 3 and 1 in found.shape:
+        found = found.squeeze(found.shape.index(1))
+    if found.ndim != 3:
+        raise DataError(f"{source}: patterns have three axes (frame, row, column), found {patterns.shape}")
+    if found.shape[0] != count and found.shape[2] == count and found.shape[0] == found.shape[1]:
+        notes.append("The patterns have their frames along the last axis: it was moved to the front.")
+        return np.ascontiguousarray(np.moveaxis(found, 2, 0))
+    if found.shape[0] != count:
+        raise DataError(
+            f"{source}: {found.shape[0]} patterns and {count} positions: they must be as many. Were the last ones of a "
+            "scan lost, then cut the longer of the two"
+        )
+    return found
+
+
+def _counts(patterns: NDArray[Any], modulus: bool, notes: list[str]) -> NDArray[Any]:
+    """Square roots become counts, where the file's rules have square roots and the numbers are not whole."""
+    if not modulus or patterns.dtype.kind in "ui":
+        return patterns
+    some = patterns[: min(8, len(patterns))]
+    some = some[np.isfinite(some)]
+    if some.size == 0 or np.allclose(some, np.rint(some), rtol=0, atol=1e-6):
+        return patterns
+    notes.append("The patterns are not whole numbers: they were taken for square roots of counts, and squared.")
+    return np.square(patterns.astype(np.float32))
+
+
+def _dc_in_corner(patterns: NDArray[Any]) -> bool:
+    """Whether more counts lie around the corner than around the centre, in areas of half the sides."""
+    mean = np.nan_to_num(patterns.astype(np.float32, copy=False)).clip(min=0).sum(axis=0, dtype=np.float64)
+    half = tuple(slice(n // 4, n // 4 + n // 2) for n in mean.shape)
+    return bool(np.fft.fftshift(mean)[half].sum() > mean[half].sum())
+
+
+def _placed(held: Contents, given: Given, beam: Optics | None, notes: list[str]) -> tuple[NDArray[np.float64], str]:
+    where = np.asarray(held.positions, np.float64)
+    unit = given.unit or held.unit
+    if unit is None:
+        largest = float(np.nanmax(np.abs(where), initial=0.0))
+        unit = "m" if 0 < largest < LARGEST_M else "pixel"
+        notes.append(
+            f"The file does not tell the unit of its positions: as the largest is {largest:.3g}, they were taken for "
+            f"{'metres' if unit == 'm' else 'pixels'}."
+        )
+    if unit == "m" and beam is None and held.object_pixel_m is not None:
+        return where / np.asarray(held.object_pixel_m), "pixel"
+    return where, unit
+
+
+def _modes(probe: NDArray[Any] | None) -> NDArray[Any] | None:
+    """(modes, y, x): of further axes the first entry, as variable probes have them."""
+    if probe is None:
+        return None
+    found = probe
+    while found.ndim > 3:
+        found = found[0]
+    return found if found.dtype.kind == "c" else found.astype(np.complex64)
+
+
+def positive(value: float | None) -> float | None:
+    """A length or energy that a file gives; None for what is none."""
+    return value if value is not None and math.isfinite(value) and value > 0 else None

@@ -1,0 +1,196 @@
+"""HDF5: CXI and NeXus (NXcxi_ptycho), PtyPy's ptyd, and the pairs of files that ptychodus writes."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.errors import DataError
+from inphase.formats.cxi import EV_J, states_of
+from inphase.formats.scan import Limits
+from inphase.formats.tree import Tree, names_in, opened
+from inphase.ptycho.formats.contents import Contents, energy_of, positive
+
+DETECTOR = "entry_1/instrument_1/detector_1"
+DATA = ("entry_1/data_1/data", f"{DETECTOR}/data")
+TRANSLATIONS = (
+    "entry_1/data_1/translation",
+    "entry_1/sample_1/geometry_1/translation",
+    "entry_1/sample_1/geometry/translation",
+    f"{DETECTOR}/translation",
+)
+ENERGIES = ("entry_1/instrument_1/source_1/energy", "entry_1/instrument_1/beam_1/energy")
+WAVELENGTHS = ("entry_1/instrument_1/source_1/wavelength", "entry_1/instrument_1/beam_1/wavelength")
+PROBES = (
+    "entry_1/instrument_1/source_1/illumination",
+    "entry_1/instrument_1/source_1/probe",
+    "entry_1/instrument_1/detector_1/probe_guess",
+)
+# rows run down and columns against x, where the file does not say how the detector lies
+USUAL = np.array([[0.0, -1.0], [-1.0, 0.0], [0.0, 0.0]])
+
+
+def read(path: Path, limits: Limits) -> Contents:
+    """What the file holds, by the first layout that it has. Raises DataError that lists what there is."""
+    with opened(path) as tree:
+        if tree.get("chunks") is not None:
+            return _ptypy(tree, limits)
+        if isinstance(tree.get("dp"), h5py.Dataset):
+            return _ptychodus(tree, limits)
+        data = next((name for name in DATA if isinstance(tree.get(name), h5py.Dataset)), None)
+        if data is None:
+            raise DataError(
+                f"{path}: is no ptychographic measurement in CXI or NeXus ({' or '.join(DATA)}), PtyPy (chunks) or "
+                f"ptychodus (dp); {tree.listing()}"
+            )
+        return _cxi(tree, data, limits)
+
+
+def _cxi(tree: Tree, data: str, limits: Limits) -> Contents:
+    where = next((name for name in TRANSLATIONS if isinstance(tree.get(name), h5py.Dataset)), None)
+    if where is None:
+        raise DataError(f"{tree.path}: holds no positions ({', '.join(TRANSLATIONS)}); {tree.listing()}")
+    pixels = (_number(tree, f"{DETECTOR}/y_pixel_size"), _number(tree, f"{DETECTOR}/x_pixel_size"))
+    energy = _number(tree, *ENERGIES)
+    wavelength = _number(tree, *WAVELENGTHS)
+    kev = energy / EV_J / 1e3 if energy is not None else None if wavelength is None else energy_of(wavelength)
+    mask = tree.get(f"{DETECTOR}/mask")
+    positions, told = _on_detector(tree, np.asarray(tree.array(tree.dataset(where), limits), np.float64), where)
+    return Contents(
+        source=str(tree.path),
+        patterns=tree.array(tree.dataset(data), limits),
+        positions=positions,
+        unit="m",
+        mask=None if not isinstance(mask, h5py.Dataset) else states_of(_bits(tree, mask, limits)),
+        probe=_complex(tree, PROBES, limits),
+        energy_kev=kev,
+        distance_m=_number(tree, f"{DETECTOR}/distance"),
+        detector_pixel_m=None if None in pixels else (pixels[0] or 0.0, pixels[1] or 0.0),
+        notes=(f"Patterns were read from '{data}', positions from '{where}'.", told),
+    )
+
+
+def _on_detector(tree: Tree, moves: NDArray[np.float64], where: str) -> tuple[NDArray[np.float64], str]:
+    """Translations (n, 3) of the sample, in the laboratory, as (row, column) of the window: it moves the other way."""
+    if moves.ndim != 2 or moves.shape[1] not in (2, 3):
+        raise DataError(f"{tree.path}, '{where}': translations have the shape (n, 3), found {moves.shape}")
+    vectors = tree.small(f"{DETECTOR}/basis_vectors", 6)
+    known = vectors is not None and vectors.shape in ((3, 2), (2, 3)) and np.isfinite(vectors).all()
+    axes = USUAL
+    if known and vectors is not None:
+        axes = np.asarray(vectors if vectors.shape == (3, 2) else vectors.T, np.float64)
+    lengths = np.linalg.norm(axes, axis=0)
+    if not (lengths > 0).all():
+        axes, lengths, known = USUAL, np.ones(2), False
+    told = (
+        "The detector's basis vectors say how positions lie on it."
+        if known
+        else "The file does not tell how the detector lies: its rows were taken to run down, its columns against x."
+    )
+    return -moves @ (axes / lengths)[: moves.shape[1]], told
+
+
+def _ptypy(tree: Tree, limits: Limits) -> Contents:
+    """Chunks in the order of their numbers; frames by their indices."""
+    chunks = tree.get("chunks")
+    if not isinstance(chunks, h5py.Group):
+        raise DataError(f"{tree.path}: 'chunks' is no group; {tree.listing()}")
+    names = sorted((name for name in names_in(chunks) if name.isdigit()), key=int)
+    parts = [f"chunks/{name}" for name in names if isinstance(tree.get(f"chunks/{name}/data"), h5py.Dataset)]
+    if not parts:
+        raise DataError(f"{tree.path}: its chunks hold no data: was the file written to its end? {tree.listing()}")
+    whole = {
+        name: [tree.array(tree.dataset(f"{part}/{name}"), limits) for part in parts]
+        for name in ("data", "positions", "indices")
+    }
+    frames = np.concatenate(whole["data"])
+    size = tree.small("meta/psize") if tree.small("meta/psize") is not None else tree.small("info/psize")
+    pixels = None if size is None else np.broadcast_to(np.asarray(size, np.float64).reshape(-1), (2,))
+    indices = np.concatenate([index.reshape(-1) for index in whole["indices"]]).astype(np.int64)
+    return Contents(
+        source=str(tree.path),
+        patterns=frames,
+        positions=np.concatenate(whole["positions"]),
+        unit="m",
+        mask=_without_weight(tree, parts, frames.shape, limits),
+        energy_kev=_number(tree, "meta/energy", "info/energy"),
+        distance_m=_number(tree, "meta/distance", "info/distance"),
+        detector_pixel_m=None if pixels is None else (float(pixels[0]), float(pixels[1])),
+        ids=indices,
+        notes=(f"{len(parts)} chunks of PtyPy were put together.",),
+    )
+
+
+def _without_weight(tree: Tree, parts: list[str], shape: tuple[int, ...], limits: Limits) -> NDArray[np.bool_] | None:
+    """Where PtyPy's weights are 0: those of the chunks, or the one of all frames. None where there are none."""
+    each = [tree.get(f"{part}/weights") for part in parts]
+    found = [tree.array(item, limits) for item in each if isinstance(item, h5py.Dataset) and item.size]
+    if len(found) == len(parts) and sum(len(one) for one in found if one.ndim == 3) == shape[0]:
+        return np.asarray(np.concatenate(found) == 0)
+    common = tree.get("meta/weight2d")
+    whole = found[:1] or ([tree.array(common, limits)] if isinstance(common, h5py.Dataset) and common.size else [])
+    if not whole:
+        return None
+    if whole[0].shape != shape[1:]:
+        raise DataError(f"{tree.path}: weights of {whole[0].shape} fit neither the frames {shape} nor one of them")
+    return np.asarray(whole[0] == 0)
+
+
+def _ptychodus(tree: Tree, limits: Limits) -> Contents:
+    """Patterns in `dp`, the rest in the same file or in the one beside it that is named para instead of dp."""
+    other = tree.path.with_name(re.sub(r"dp(?=\.[^.]*$)", "para", tree.path.name))
+    if tree.get("probe_position_x_m") is not None or other == tree.path:
+        return _with_parameters(tree, tree, limits)
+    if not other.is_file():
+        raise DataError(f"{tree.path}: holds patterns and no positions; the file {other.name} with them is missing")
+    with opened(other) as parameters:
+        return _with_parameters(tree, parameters, limits)
+
+
+def _with_parameters(tree: Tree, parameters: Tree, limits: Limits) -> Contents:
+    y, x = (
+        np.asarray(parameters.array(parameters.dataset(f"probe_position_{axis}_m"), limits)).reshape(-1)
+        for axis in ("y", "x")
+    )
+    if len(y) != len(x):
+        raise DataError(f"{parameters.path}: holds {len(y)} positions along y and {len(x)} along x")
+    obj = parameters.get("object")
+    sizes = (None, None) if obj is None else tuple(_attribute(obj, f"pixel_{side}_m") for side in ("height", "width"))
+    return Contents(
+        source=str(tree.path),
+        patterns=tree.array(tree.dataset("dp"), limits),
+        positions=np.column_stack([y, x]),
+        unit="m",
+        probe=_complex(parameters, ("probe",), limits),
+        object_pixel_m=(sizes[0], sizes[1]) if sizes[0] and sizes[1] else None,
+        notes=(f"Positions and probe were read from {parameters.path.name}.",),
+    )
+
+
+def _number(tree: Tree, *paths: str) -> float | None:
+    """The first of several numbers that the file has."""
+    for path in paths:
+        found = tree.small(path, 1)
+        if found is not None and (value := positive(float(found.reshape(-1)[0]))) is not None:
+            return value
+    return None
+
+
+def _attribute(item: h5py.Group | h5py.Dataset, name: str) -> float | None:
+    value = item.attrs.get(name)
+    return None if value is None else positive(float(np.asarray(value).reshape(-1)[0]))
+
+
+def _complex(tree: Tree, paths: tuple[str, ...], limits: Limits) -> NDArray[Any] | None:
+    item = next((found for path in paths if isinstance(found := tree.get(path), h5py.Dataset)), None)
+    return None if item is None else tree.array(item, limits)
+
+
+def _bits(tree: Tree, mask: h5py.Dataset, limits: Limits) -> NDArray[Any]:
+    bits = tree.array(mask, limits)
+    if bits.dtype.kind not in "uib":
+        raise DataError(f"{tree.path}, '{DETECTOR}/mask': a CXI mask holds bits in integers, this one {bits.dtype}")
+    return bits

@@ -1,0 +1,110 @@
+"""A reconstruction in a file: CXI or npz."""
+
+import json
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from inphase.errors import DataError
+from inphase.formats.atomic import replacing
+from inphase.ptycho.reconstruction import Reconstruction
+
+ENDINGS = (".cxi", ".npz")
+CXI_VERSION = 160
+
+
+def check_ending(path: str | PathLike[str]) -> Path:
+    """The path of an output, before anything is computed. Raises DataError for an ending that is not written."""
+    file = Path(path)
+    if file.suffix.lower() not in ENDINGS:
+        raise DataError(f"{file}: reconstructions of scans are written as {' or '.join(ENDINGS)}")
+    if not file.absolute().parent.is_dir():
+        raise DataError(f"the folder of {file} does not exist: make it first, or choose another output")
+    return file
+
+
+def write(result: Reconstruction, path: str | PathLike[str]) -> None:
+    """Writes object, probe, coverage, positions and the report. Raises DataError, OSError; nothing half-written
+    stays.
+    """
+    file = check_ending(path)
+    with replacing(file) as partial:
+        if file.suffix.lower() == ".cxi":
+            _write_cxi(partial, result)
+        else:
+            _write_npz(partial, result)
+
+
+def document(result: Reconstruction) -> str:
+    """The report as JSON."""
+    return json.dumps(asdict(result.report))
+
+
+def _write_npz(path: Path, result: Reconstruction) -> None:
+    """Also under the names that PtychoPINN and ptychodus read."""
+    positions = result.positions_px
+    arrays: dict[str, Any] = {
+        "object": result.object,
+        "probe": result.probe,
+        "coverage": result.coverage,
+        "positions_px": positions,
+        "origin_px": result.origin_px,
+        "ids": result.ids,
+        "document": np.array(document(result)),
+    }
+    with path.open("wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def _write_cxi(path: Path, result: Reconstruction) -> None:
+    """image_1 is the object, image_2 and on the probe's modes; positions as translations where pixels have a size."""
+    report = result.report
+    with h5py.File(path, "x") as file:
+        file["cxi_version"] = CXI_VERSION
+        file["number_of_entries"] = 1
+        entry = _group(file, "entry_1", "NXentry")
+        entry["program_name"] = "inphase"
+        entry["title"] = "Ptychography: object and probe"
+        pixel = report.pixel_m
+        image = _image(entry, 1, "object", result.object, pixel)
+        image["coverage"] = result.coverage
+        image["origin_px"] = result.origin_px
+        for number, mode in enumerate(result.probe, 2):
+            _image(entry, number, f"probe, mode {number - 1}", mode, pixel)
+        process = _group(image, "process_1", "NXprocess")
+        process["program"] = "inphase"
+        process["command"] = report.recipe
+        note = _group(process, "note_1", "NXnote")
+        note["type"] = "application/json"
+        note["data"] = document(result)
+        sample = _group(_group(entry, "sample_1", "NXsample"), "geometry_1", "NXcollection")
+        sample["positions_px"] = result.positions_px
+        sample["ids"] = result.ids
+        _group(entry, "data_1", "NXdata", signal="data")["data"] = h5py.SoftLink("/entry_1/image_1/data")
+        entry.attrs["default"] = "data_1"
+        file.attrs["default"] = "entry_1"
+
+
+def _image(
+    entry: h5py.Group, number: int, title: str, data: "np.ndarray[Any, Any]", pixel: tuple[float, float] | None
+) -> h5py.Group:
+    image = _group(entry, f"image_{number}", "NXdata", signal="data")
+    image["title"] = title
+    image["data"] = data
+    image["data_space"] = "real"
+    image["dimensionality"] = 2
+    image["is_fft_shifted"] = 0
+    if pixel is not None:  # in the order x, y: the fastest axis first
+        image["image_size"] = [pixel[1] * data.shape[1], pixel[0] * data.shape[0]]
+    return image
+
+
+def _group(parent: h5py.Group, name: str, nexus: str, **attributes: str) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs["NX_class"] = nexus
+    group.attrs.update(attributes)
+    return group

@@ -1,0 +1,172 @@
+"""A ptychographic measurement: patterns, where the beam was for each, and what is known of the beam."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from inphase.errors import DataError
+from inphase.pattern import MaskState
+from inphase.ptycho.frames import usable
+from inphase.ptycho.optics import Optics, Pair
+from inphase.ptycho.positions import field
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Frames that can be reconstructed: every one is finite, was lit, and overlaps with others.
+
+    patterns: (n, y, x) counts, of any real type; the DC pixel is (y // 2, x // 2). 0 where masked.
+    positions_px: (n, 2) float64, (row, column) of the window's corner on the object, in pixels of the object; growing
+        along the rows and columns of the patterns.
+    mask: (n, y, x) uint8 of MaskState; it may be one frame seen many times.
+    probe: (modes, y, x) complex64, a guess, its centre at (y // 2, x // 2); None where there is none.
+    optics: None where they are not known: the far field, in pixels.
+    ids: (n,) int64, which frame of the file each one is.
+    source: the file, for people. notes: what was left out, altered or assumed on the way here, in sentences.
+    """
+
+    patterns: NDArray[Any]
+    positions_px: NDArray[np.float64]
+    mask: NDArray[np.uint8]
+    probe: NDArray[np.complex64] | None
+    optics: Optics | None
+    ids: NDArray[np.int64]
+    source: str = "arrays"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of a pattern, (y, x)."""
+        return self.patterns.shape[1], self.patterns.shape[2]
+
+    @property
+    def pixel_m(self) -> Pair | None:
+        """Pixel of the object (row, column), None where the optics are not known."""
+        return None if self.optics is None else self.optics.pixel_m(self.shape)
+
+    @property
+    def positions_m(self) -> NDArray[np.float64] | None:
+        """(n, 2) metres, (row, column); None where the optics are not known."""
+        return None if self.pixel_m is None else self.positions_px * np.asarray(self.pixel_m)
+
+    def __len__(self) -> int:
+        return len(self.patterns)
+
+    def __repr__(self) -> str:
+        beam = "no probe" if self.probe is None else f"{len(self.probe)} probe modes"
+        return f"Measurement({len(self)} patterns of {self.shape}, {beam}, {self.source})"
+
+    def noted(self, *notes: str) -> Self:
+        """With more notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    def only(self, frames: NDArray[Any] | Sequence[int]) -> Self:
+        """Some of its frames, by index or bool."""
+        keep = np.asarray(frames)
+        return replace(
+            self,
+            patterns=self.patterns[keep],
+            positions_px=self.positions_px[keep],
+            mask=self.mask[keep],
+            ids=self.ids[keep],
+        )
+
+
+def from_arrays(
+    patterns: ArrayLike,
+    positions: ArrayLike,
+    *,
+    unit: str = "pixel",
+    mask: ArrayLike | None = None,
+    probe: ArrayLike | None = None,
+    optics: Optics | None = None,
+    ids: ArrayLike | None = None,
+    source: str = "arrays",
+    notes: Sequence[str] = (),
+) -> Measurement:
+    """Arrays as a measurement, checked; what cannot be used is left out and told in its notes.
+
+    patterns: (n, y, x) counts, DC pixel at (y // 2, x // 2). positions: (n, 2), (row, column); unit: "pixel" of the
+    object, or "m", which needs the optics. mask: (y, x) or (n, y, x), true or non-zero where a pixel is unknown. probe:
+    (y, x) or (modes, y, x). ids: (n,), by default 0, 1, 2, ...
+
+    Left out are frames that hold no counts or mostly NaN, and frames whose position is not finite or so far from the
+    others that their windows do not touch (`positions.field`). Pixels that are NaN, infinite or negative
+    are masked. Raises DataError where shapes do not fit, or where too much would be left out.
+    """
+    frames = _patterns(patterns, source)
+    n, shape = len(frames), frames.shape[1:]
+    where = np.asarray(positions, np.float64)
+    if where.shape != (n, 2):
+        raise DataError(
+            f"{source}: {n} patterns need {n} positions (row, column), found an array of shape {where.shape}"
+        )
+    if unit == "m":
+        if optics is None:
+            raise DataError(
+                f"{source}: positions in metres need the size of the object's pixels: give energy, distance and "
+                "detector pixel"
+            )
+        where = where / np.asarray(optics.pixel_m((shape[0], shape[1])))
+    elif unit != "pixel":
+        raise DataError(f"{source}: positions are in 'pixel' or 'm', not {unit!r}")
+    names = np.arange(n, dtype=np.int64) if ids is None else np.asarray(ids, np.int64)
+    if names.shape != (n,) or len(np.unique(names)) != n:
+        raise DataError(
+            f"{source}: {n} patterns need {n} different ids, found {len(np.unique(names))} in {names.shape}"
+        )
+    # positions first: they are small, and a wrong one must not cost the memory of its object
+    placed = field(where, (shape[0], shape[1]), names, source)
+    checked = usable(frames, _mask(mask, frames.shape, source), names, source)
+    keep = placed.keep & checked.keep
+    found = Measurement(
+        checked.patterns,
+        where,
+        checked.mask,
+        _probe(probe, shape, source),
+        optics,
+        names,
+        source,
+        (*notes, *placed.notes, *checked.notes),
+    )
+    return found if keep.all() else found.only(keep)
+
+
+def _patterns(patterns: ArrayLike, source: str) -> NDArray[Any]:
+    frames = np.asarray(patterns)
+    if frames.ndim != 3 or frames.dtype.kind not in "uif" or min(frames.shape, default=0) < 2:
+        raise DataError(
+            f"{source}: patterns are real numbers with the axes (frame, row, column), at least two of each; found "
+            f"{frames.dtype} {frames.shape}"
+        )
+    return frames
+
+
+def _mask(mask: ArrayLike | None, shape: tuple[int, ...], source: str) -> NDArray[np.uint8]:
+    if mask is None:
+        return np.broadcast_to(np.uint8(MaskState.VALID), shape)
+    found = np.asarray(mask)
+    if found.shape not in (shape, shape[1:]):
+        raise DataError(f"{source}: the mask {found.shape} fits neither the patterns {shape} nor one of them")
+    states = np.where(found != 0, np.uint8(MaskState.MASKED), np.uint8(MaskState.VALID))
+    if states.all():
+        raise DataError(f"{source}: the mask leaves no pixel: is it one of good pixels, and to be inverted?")
+    return np.broadcast_to(states, shape)
+
+
+def _probe(probe: ArrayLike | None, shape: tuple[int, ...], source: str) -> NDArray[np.complex64] | None:
+    if probe is None:
+        return None
+    found = np.asarray(probe)
+    modes = found[None] if found.ndim == 2 else found
+    if modes.ndim != 3 or modes.shape[1:] != shape:
+        raise DataError(
+            f"{source}: a probe has the shape of a pattern, or (modes, row, column); found {found.shape} for patterns "
+            f"of {shape}"
+        )
+    if not np.isfinite(modes).all() or not modes.any():
+        raise DataError(f"{source}: the probe is empty or not finite: leave it out, and one is made from the patterns")
+    return modes.astype(np.complex64)

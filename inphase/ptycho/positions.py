@@ -1,0 +1,103 @@
+"""Where the windows lie on the object: which positions can be used, and how large the object becomes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from inphase.errors import DataError, TooLargeError
+
+MOST_LEFT_OUT = 0.2  # of the frames: where more are away from the others, it is the unit or the order that is wrong
+MOST_PIXELS = 2**28  # of an object: 2 GiB of complex64
+
+
+@dataclass(frozen=True)
+class Kept:
+    """keep: (n,) bool. notes: what was left out, in sentences."""
+
+    keep: NDArray[np.bool_]
+    notes: tuple[str, ...]
+
+
+def field(positions: NDArray[np.float64], shape: tuple[int, int], ids: NDArray[np.int64], source: str) -> Kept:
+    """The positions (n, 2) in pixels that belong to one field: finite, and linked by windows that touch.
+
+    One stray position would make the object thousands of pixels wide, and a window that meets no other tells nothing.
+    Raises DataError where more than a fifth would be left out, or where nothing moves.
+    """
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(positions).all(axis=1))
+    keep = finite.copy()
+    if finite.any():
+        keep[finite] = _largest(positions[finite], min(shape))
+    notes = []
+    if not finite.all():
+        notes.append(f"{_frames(ids[~finite])} left out: the position is not finite.")
+    if (away := finite & ~keep).any():
+        notes.append(
+            f"{_frames(ids[away])} left out: the position lies more than a window ({min(shape)} pixels) "
+            "away from every position of the others."
+        )
+    if np.count_nonzero(keep) < (1 - MOST_LEFT_OUT) * len(positions):
+        step = _typical_step(positions[finite])
+        raise DataError(
+            f"{source}: only {np.count_nonzero(keep)} of {len(positions)} positions lie together (typical step "
+            f"{step:.3g} pixels, windows of {shape[0]} x {shape[1]}): is the unit right, and are energy, distance and "
+            "detector pixel?"
+        )
+    extent = np.ptp(positions[keep], axis=0)
+    if len(positions) > 1 and extent.max() < 1:
+        raise DataError(
+            f"{source}: all positions lie within {extent.max():.2g} pixels: they are metres taken for pixels, or "
+            "nothing was scanned"
+        )
+    canvas(positions[keep], shape, 0)
+    return Kept(keep, tuple(notes))
+
+
+def canvas(positions: NDArray[np.float64], shape: tuple[int, int], margin: int) -> tuple[int, int]:
+    """Rows and columns of the object that holds every window, with a margin on all sides.
+
+    Raises TooLargeError before anything of that size exists.
+    """
+    rows, columns = (int(np.ceil(e)) + n + 2 * margin for e, n in zip(np.ptp(positions, axis=0), shape, strict=True))
+    if rows * columns > MOST_PIXELS:
+        raise TooLargeError(
+            f"the object would have {rows} x {columns} pixels, above the limit of {MOST_PIXELS}: bin or crop the "
+            "patterns, or check the unit of the positions"
+        )
+    return rows, columns
+
+
+def spread_order(positions: NDArray[np.float64], reach: float) -> NDArray[np.intp]:
+    """An order of the frames in which neighbours lie near each other: by rows of tiles of `reach` pixels.
+
+    Every b-th frame of it then makes a batch whose windows overlap as little as they can.
+    """
+    tiles = np.floor((positions - positions.min(axis=0)) / max(reach, 1e-9)).astype(np.int64)
+    along = np.where(tiles[:, 0] % 2 == 0, positions[:, 1], -positions[:, 1])
+    return np.lexsort((along, tiles[:, 0]))
+
+
+def _largest(positions: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
+    """The largest set of positions that are linked by steps of at most `reach` along each axis."""
+    pairs = cKDTree(positions).query_pairs(reach, p=np.inf, output_type="ndarray")
+    n = len(positions)
+    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    _, label = connected_components(links, directed=False)
+    largest: NDArray[np.bool_] = label == np.bincount(label).argmax()
+    return largest
+
+
+def _typical_step(positions: NDArray[np.float64]) -> float:
+    if len(positions) < 2:
+        return 0.0
+    nearest = np.asarray(cKDTree(positions).query(positions, k=2)[0])
+    return float(np.median(nearest[:, 1]))
+
+
+def _frames(ids: NDArray[np.int64]) -> str:
+    named = ", ".join(str(i) for i in ids[:8]) + (", ..." if len(ids) > 8 else "")
+    return f"Frame{'s' * (len(ids) > 1)} {named} {'were' if len(ids) > 1 else 'was'}"

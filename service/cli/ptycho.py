@@ -1,0 +1,98 @@
+"""`inphase ptycho`: a ptychographic scan in this process."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from service.cli.configuration import configured
+from service.cli.terminal import out, print_json, progress, stages
+
+if TYPE_CHECKING:
+    from inphase.ptycho import Reconstruction
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: inphase ptycho scan_0054.cxi -o scan54.cxi --refine 60*RPIE --positions-start 10")
+def ptycho(
+    path: Annotated[Path, typer.Argument(metavar="SCAN", help="The scan is a CXI, HDF5, ptyd or npz file.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="The result is written here, as .cxi or .npz.")],
+    refine: Annotated[
+        str, typer.Option(help="The image is found by this recipe, such as '20*RAAR+40*RPIE'.")
+    ] = "60*RPIE",
+    modes: Annotated[
+        int | None, typer.Option(min=1, max=9, help="The probe has so many modes [default: those of its guess, or 1].")
+    ] = None,
+    probe_start: Annotated[int, typer.Option(min=0, help="The probe is refined from this iteration on.")] = 2,
+    positions_start: Annotated[
+        int | None, typer.Option(min=0, help="The positions are refined from this iteration on [default: never].")
+    ] = None,
+    search: Annotated[
+        float, typer.Option(min=0, max=100, help="Positions are searched within so many pixels before.")
+    ] = 0.0,
+    energy: Annotated[
+        float | None, typer.Option(help="The photons have this energy in keV, whatever the file says.")
+    ] = None,
+    distance: Annotated[
+        float | None, typer.Option(help="The detector stands so many metres behind the sample.")
+    ] = None,
+    pixel: Annotated[float | None, typer.Option(help="The detector's pixels have sides of so many metres.")] = None,
+    focus: Annotated[
+        float | None,
+        typer.Option(
+            help="The sample stands so many metres behind the focus, and the detector in the near field; inf is a "
+            "parallel beam."
+        ),
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="The positions of the file are in this unit: pixel or m.")] = None,
+    turn: Annotated[
+        bool, typer.Option(help="The eight ways in which positions can lie on the patterns are tried first.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
+    json: Annotated[
+        bool, typer.Option("--json", help="The command prints the report as JSON and nothing else.")
+    ] = False,
+) -> None:
+    """Reconstruct a ptychographic scan: object and probe are found from its patterns and written.
+
+    What was left out, altered or assumed is told, and the R factor also of frames that no solver saw.
+    """
+    from inphase import ptycho
+    from inphase.ptycho.formats.written import check_ending
+
+    check_ending(output)
+    options = ptycho.Options(
+        refine, modes=modes, probe_start=probe_start, positions_start=positions_start, search_px=search, turn=turn,
+        seed=seed,
+    )  # fmt: skip
+    with progress() as bars, stages(bars) as stage:
+        stage("reading")
+        measured = ptycho.read(
+            path, energy_kev=energy, distance_m=distance, detector_pixel_m=pixel, focus_m=focus, unit=unit
+        )
+        advance = stage("iterating")
+        result = ptycho.reconstruct(
+            measured, options, device=configured().device, progress=lambda p: advance(p.iteration + 1, p.total)
+        )
+    ptycho.write(result, output)
+    print_json(asdict(result.report)) if json else _show(result, output)
+
+
+def _show(result: "Reconstruction", output: str) -> None:
+    """The figures as a table, and what there is to say."""
+    report = result.report
+    hidden = "-" if report.r_held_out is None else f"{report.r_held_out:.3g}"
+    table = Table("frames", "R", "R of held-out frames", "object", "time")
+    size = " x ".join(map(str, result.object.shape))
+    table.add_row(str(report.frames), f"{report.r_factor:.3g}", hidden, size, f"{report.seconds:.1f} s")
+    out.print(table)
+    if report.pixel_m is not None:
+        out.print(f"pixel: {' x '.join(f'{side * 1e9:.3g} nm' for side in report.pixel_m)}")
+    if report.position_shift_px is not None:
+        out.print(f"positions moved by {report.position_shift_px:.2g} pixels (root mean square of each axis)")
+    for note in report.notes:
+        out.print(f"note: {note}", markup=False)
+    out.print(f"written: {output}", markup=False)

@@ -1,0 +1,49 @@
+"""`inphase ptycho` does what the library does."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from typer.testing import CliRunner
+
+from inphase.ptycho import Options, read, reconstruct
+from service import cli
+from tests.inphase.ptycho.scenes import small
+
+
+def saved(tmp_path: Path) -> Path:
+    """A scan whose columns are reversed, with an empty frame."""
+    of = small(frames=5)
+    of.counts[7] = 0
+    path = tmp_path / "scan.npz"
+    np.savez(path, diff3d=of.counts, ycoords=of.positions[:, 0], xcoords=-of.positions[:, 1], probeGuess=of.probe[0])
+    return path
+
+
+def test_result_is_that_of_the_library(tmp_path: Path) -> None:
+    """The same numbers, and the report as JSON."""
+    path, output = saved(tmp_path), tmp_path / "image.npz"
+    done = CliRunner().invoke(cli.app, ["ptycho", str(path), "-o", str(output), "--refine", "4*EPIE", "--json"])
+    assert done.exit_code == 0, done.output
+    expected = reconstruct(read(path), Options("4*EPIE"))
+    report = json.loads(done.stdout)
+    assert report["r_factor"] == expected.report.r_factor
+    with np.load(output) as held:
+        np.testing.assert_array_equal(held["object"], expected.object)
+
+
+def test_table_tells_what_was_altered(tmp_path: Path) -> None:
+    """The frame that was left out, and the positions that were turned."""
+    arguments = ["ptycho", str(saved(tmp_path)), "-o", str(tmp_path / "a.cxi"), "--refine", "2*RPIE"]
+    done = CliRunner().invoke(cli.app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "left out (7)" in done.stdout
+    assert "columns reversed" in done.stdout
+
+
+def test_mistyped_recipe_and_output_are_told_before_anything_is_read(tmp_path: Path) -> None:
+    """The scan does not even exist."""
+    for wrong in (["-o", "a.tif"], ["-o", str(tmp_path / "a.npz"), "--refine", "HIO"]):
+        done = CliRunner().invoke(cli.app, ["ptycho", str(tmp_path / "none.cxi"), *wrong])
+        assert done.exit_code != 0
+        assert "none.cxi" not in str(done.exception)
