@@ -16,6 +16,7 @@ export class LiveJobs {
   private sorted: JobLine[] | null = null;
   private stream: EventSource | null = null;
   private listing: AbortController | null = null;
+  private fresh = new Set<string>(); // told of since the listing began
   private heard = new Set<() => void>();
   private announced = false;
 
@@ -35,7 +36,11 @@ export class LiveJobs {
     const stream = new EventSource("v1/events");
     this.stream = stream;
     stream.addEventListener("listening", () => void this.list());
-    stream.addEventListener("job", (event) => this.put(JSON.parse(event.data)));
+    stream.addEventListener("job", (event) => {
+      const line: JobLine = JSON.parse(event.data);
+      this.fresh.add(line.id);
+      this.put(line);
+    });
     stream.addEventListener("progress", (event) => this.progress(JSON.parse(event.data)));
     stream.addEventListener("removed", (event) => {
       this.jobs.delete(JSON.parse(event.data).id);
@@ -70,6 +75,7 @@ export class LiveJobs {
     const listing = new AbortController();
     this.listing = listing;
     const seen = new Set<string>();
+    this.fresh.clear();
     let cursor: string | null = "";
     try {
       while (cursor !== null && seen.size < MOST) {
@@ -79,7 +85,7 @@ export class LiveJobs {
         });
         for (const line of page.jobs) {
           seen.add(line.id);
-          this.jobs.set(line.id, line);
+          if (!this.fresh.has(line.id)) this.jobs.set(line.id, line); // what the stream told is newer
         }
         cursor = page.cursor;
         this.changed();
@@ -88,7 +94,7 @@ export class LiveJobs {
       if (!listing.signal.aborted) this.linked("away");
       return;
     }
-    for (const line of this.jobs.values()) if (!seen.has(line.id) && line.created < Date.now() / 1000 - 60) this.jobs.delete(line.id);
+    for (const id of this.jobs.keys()) if (!seen.has(id) && !this.fresh.has(id) && cursor === null) this.jobs.delete(id);
     this.truncated = cursor !== null;
     this.complete = true;
     this.changed();

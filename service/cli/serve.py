@@ -64,7 +64,7 @@ def serve(
         web = create_app(settings)
         if key := web.state.services.generated_key:
             out.print(f"API key of this run (INPHASE_API_KEY sets a lasting one): {key}")
-        ready = "inphase is ready on {0} (documentation at {0}/docs)"
+        ready = "inphase is ready on {0} (open it in a browser; documentation at {0}/docs)"
         Server(web, settings, lambda url: out.print(ready.format(url))).run(sockets)
     finally:
         close(sockets)

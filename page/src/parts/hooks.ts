@@ -39,5 +39,5 @@ export function useNow(running: boolean): number {
   return now;
 }
 
-/** A picture that is read: the styles decide, so that a theme's colours reach what is drawn by hand. */
+/** A colour of the style sheet, in the scheme that is shown now: for what is drawn by hand. */
 export const colourOf = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -56,7 +56,8 @@ export function Slices({ job, arrays }: { job: Job; arrays: Arrays }) {
     return () => clearTimeout(timer);
   }, [playing, box, here]);
 
-  const sizes = (quantity.space === "object" && job.preprocess?.voxel_size_m) || [1, 1, 1];
+  const sides = (quantity.space === "object" && job.preprocess?.voxel_size_m) || [1, 1, 1];
+  const sizes = sides.length === 2 ? [1, ...sides] : sides;
   const looked = pointed ?? here;
   return (
     <div class="viewer">
@@ -73,7 +74,7 @@ export function Slices({ job, arrays }: { job: Job; arrays: Arrays }) {
       {volume && drawn && here && box && (
         <>
           <div class="planes">
-            {[0, 1, 2].filter((axis) => volume.shape[axis]! > 1 || axis === 0).map((axis) => (
+            {(volume.shape[0] === 1 ? [0] : [0, 1, 2]).map((axis) => (
               <Plane key={axis} axis={axis} names={AXES[quantity.space]} drawn={drawn} box={box} here={here} sizes={sizes} go={go}
                 label={quantity.label} array={drawn.id} pointed={setPointed} playing={playing === axis}
                 play={() => setPlaying(playing === axis ? null : axis)} />

@@ -32,7 +32,7 @@ const MEDIA: Record<string, string> = { npy: "application/x-npy", npz: "applicat
 const suffix = (name: string): string => name.toLowerCase().split(".").at(-1) ?? "";
 
 /** A request with these data; options go into its query. */
-function sent(data: Data, options: URLSearchParams, address: string): Promise<Response | unknown> {
+function sent<T>(data: Data, options: URLSearchParams, address: string): Promise<T> {
   const query = options.size ? `?${options}` : "";
   if ("file" in data)
     return json(`${address}${query}`, { method: "POST", headers: { "Content-Type": MEDIA[suffix(data.file.name)]! }, body: data.file });
@@ -56,9 +56,14 @@ export function SubmitView() {
     setPreview(null);
     setError(null);
     setBusy("reading");
-    sent(found, new URLSearchParams({ domain: as }), "v1/previews").then(
-      (answer) => turn === asked.current && (setPreview(answer as Preview), setBusy("")),
-      (wrong) => turn === asked.current && (setError(wrong), setBusy("")),
+    const still = (done: () => void) => {
+      if (turn !== asked.current) return;
+      setBusy("");
+      done();
+    };
+    sent<Preview>(found, new URLSearchParams({ domain: as }), "v1/previews").then(
+      (answer) => still(() => setPreview(answer)),
+      (wrong) => still(() => setError(wrong)),
     );
   };
 
@@ -79,9 +84,9 @@ export function SubmitView() {
     for (const [name, value] of new FormData(event.target as HTMLFormElement)) if (value) options.set(name, String(value).trim());
     setBusy("submitting");
     setError(null);
-    sent(data, options, "v1/reconstructions").then(
+    sent<Job>(data, options, "v1/reconstructions").then(
       (job) => {
-        location.hash = `#/jobs/${(job as Job).id}`;
+        location.hash = `#/jobs/${job.id}`;
       },
       (wrong) => {
         setError(wrong);

@@ -54,3 +54,14 @@ def write_hdf5(path: Path, pattern: NDArray[np.uint32]) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("entry/data/data", data=pattern, chunks=(8, 64, 64), compression="gzip")
         file["entry/mask"] = np.zeros(pattern.shape[1:], np.uint8)
+
+
+def preview_size(obj: NDArray[np.complex64]) -> tuple[int, int]:
+    """(width, height) of the preview of an object: its central planes, each with four voxels around what is bright."""
+    planes = [np.abs(obj.take(side // 2, axis)) for axis, side in enumerate(obj.shape)] if obj.ndim == 3 else [abs(obj)]
+    lit = [np.argwhere(plane > 0.05 * max(plane.max() for plane in planes)) for plane in planes]
+    cut = [(np.maximum(found.min(axis=0) - 4, 0), found.max(axis=0) + 5) for found in lit]
+    rows, columns = zip(
+        *(np.minimum(end, plane.shape) - begin for plane, (begin, end) in zip(planes, cut, strict=True)), strict=True
+    )
+    return sum(columns), 2 * max(rows)

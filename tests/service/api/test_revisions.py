@@ -16,7 +16,7 @@ from inphase.imaging.arrays import ARRAYS
 from service.document import JobDocument
 from service.intake.acceptance import FIRST
 from service.jobs.state import JobState
-from tests.service.api.calls import check, load
+from tests.service.api.calls import check, load, preview_size
 from tests.service.api.queued import client, predicted, records, services, submit, work
 from tests.toy import counts
 
@@ -66,7 +66,7 @@ async def test_the_networks_image_is_there_before_a_worker_is(
     now = services(client).store.path(job_id, FIRST).stat()
     assert (now.st_ino, now.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
     picture = await client.get(f"{where}/preview")
-    assert Image.open(io.BytesIO(picture.content)).size == (3 * 64, 2 * 64)
+    assert Image.open(io.BytesIO(picture.content)).size == preview_size(network["object"])
 
 
 async def test_a_tag_belongs_to_a_revision(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
