@@ -17,8 +17,9 @@ class ResultArray:
     present: "geometry" is there always, but NaN where no geometry is known; "strain" only where strain maps could be
         made; "ensemble" only where several starts agreed; "coherence" only where the refinement found how coherent the
         light was; "image" only of two axes.
-    shown: how a plane of it becomes a picture: grey, grey of the logarithm, phase on a colour circle, phase as hue with
-        the amplitude as brightness, or from blue through white at the median to red; "no": it is none.
+    shown: how a plane of it becomes a picture: grey, grey of the logarithm, phase on a colour circle within the
+        support, phase as hue with the amplitude as brightness, or from blue through white at the median to red; "no":
+        it is none.
     """
 
     name: str

@@ -24,8 +24,9 @@ class Options:
     """How to reconstruct.
 
     model: name or name@version, None for the default one. domain: what the numbers are.
-    preprocess: a preset. refine: a recipe, a preset, or "none" for the network's image alone; None takes `fast`, and
-        `standard` with start "random" or "mixed".
+    preprocess: a preset, or one with steps that change it (`inphase.preprocess.recipe.preset`).
+    refine: a recipe, a preset, or "none" for the network's image alone; None takes `fast` from a network's image and
+        `standard` from other starts.
     start: "auto" takes the network's start where it is sane, else random ones and the conventional recipe; "mixed" the
         network's, disturbed, flat and random ones side by side. starts: how many a conventional or a mixed retrieval
         takes.
@@ -57,7 +58,7 @@ class Options:
 
     def recipe(self) -> Recipe | None:
         """The resolved refinement recipe, None for the network alone. Raises RecipeError."""
-        text = self.refine or (CONVENTIONAL if self.start in ("random", "mixed") else FAST)
+        text = self.refine or (CONVENTIONAL if self.start == "random" else FAST)
         if text.strip() == NO_REFINEMENT:
             return None
         recipe = recipes.resolve(text)
@@ -66,6 +67,11 @@ class Options:
                 "loss=poisson is a likelihood of photon counts, and the input is a modulus: use loss=amplitude"
             )
         return recipe
+
+    def conventional(self) -> Recipe:
+        """The resolved recipe of starts that no network gave: the one that is named where they were asked for."""
+        named = self.refine if self.start in ("random", "mixed") else None
+        return recipes.resolve(named or CONVENTIONAL)
 
     def check(self) -> None:
         """Refuse before any data are read what cannot be carried out. Raises RecipeError, DataError."""

@@ -273,7 +273,11 @@ def _report(
     refine = options.recipe()
     return Report(
         model=None,
-        recipe=report.Recipes(preprocess=recipe, refine=refine.text if refine else NO_REFINEMENT),
+        recipe=report.Recipes(
+            preprocess=recipe,
+            refine=refine.text if refine else NO_REFINEMENT,
+            conventional=options.conventional().text if refine else NO_REFINEMENT,
+        ),
         input=report.Input(
             digest=measured.digest,
             shape=scan.array.shape,
@@ -281,6 +285,7 @@ def _report(
             domain=options.domain.value,
             source=scan.source,
             chosen=scan.chosen,
+            metadata=dict(scan.metadata),
         ),
         oversampling=report.Oversampling(found.oversampling_measured, found.oversampling_after),
         preprocess=_placed(found),

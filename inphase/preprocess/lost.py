@@ -60,7 +60,7 @@ def measured(pattern: Pattern, least: float = 20.0) -> tuple[Measured, StepRepor
         named = [int(frame) for frame in np.flatnonzero(frames)]
     numbers: dict[str, Number] = {"frames": named, "counts_share": share}
     numbers |= {f"measured_{name}": [span.start, span.stop] for name, span in zip(names, spans, strict=True)}
-    return _cut(found, spans), StepReport("lost_frames", numbers, doubts=_doubts(named, share))
+    return cut(found, spans), StepReport("lost_frames", numbers, doubts=_doubts(named, share))
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _any(planes: NDArray[Any], test: Callable[[NDArray[Any]], Flags]) -> Flags:
     return found
 
 
-def _cut(pattern: Pattern, spans: list[slice]) -> Measured:
+def cut(pattern: Pattern, spans: list[slice]) -> Measured:
     """The box of `spans`; the DC voxel moves with it."""
     start = tuple(span.start for span in spans)
     box = tuple(spans)

@@ -18,7 +18,7 @@ from inphase.geometry import Geometry
 from inphase.metrics import Metrics
 from inphase.resolution import Curve, Resolution, Shells
 from inphase.retrieval.problem import Problem
-from inphase.retrieval.starts import Kind
+from inphase.retrieval.starts import FROM_NETWORK, Kind
 
 Criterion = Literal["free_llk", "chi2"]
 
@@ -62,7 +62,7 @@ class Candidate:
     @property
     def origin(self) -> Literal["network", "random"]:
         """Whether a network's prediction stands behind it."""
-        return "network" if self.kind in ("network", "jittered") else "random"
+        return "network" if self.kind in FROM_NETWORK else "random"
 
 
 @dataclass(frozen=True)

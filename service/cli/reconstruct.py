@@ -25,7 +25,13 @@ commands = typer.Typer()
 Model = Annotated[
     str | None, typer.Option(help="This network predicts the start; it is given as name or name@version.")
 ]
-Preprocess = Annotated[str, typer.Option(help="The pattern is cleaned by this preset: auto, modulus or none.")]
+Preprocess = Annotated[
+    str,
+    typer.Option(
+        help="The pattern is cleaned by this preset, auto, modulus or none; steps after a colon change it, such as "
+        "'auto: binning(factors=4x2x2) background(off)'."
+    ),
+]
 Grid = Annotated[
     str,
     typer.Option(

@@ -29,6 +29,7 @@ class ReadingOptions(BaseModel):
     dataset: Annotated[str | None, _told("dataset")] = None
     dark: Annotated[Path | None, _told("dark")] = None
     flat: Annotated[Path | None, _told("flat")] = None
+    mask: Annotated[Path | None, _told("mask")] = None
     roi: Annotated[str | None, _told("roi")] = None
     beamline: Annotated[str | None, _told("beamline")] = None
     spec: Annotated[Path | None, _told("spec")] = None
@@ -67,14 +68,22 @@ class ImagingOptions(BaseModel):
     domain: Annotated[Domain, Field(description="The numbers are photon counts, or a modulus (their square root).")] = (
         Domain.COUNTS
     )
-    preprocess: Annotated[str, Field(max_length=100, description="The pattern is cleaned by this preset.")] = "auto"
+    preprocess: Annotated[
+        str,
+        Field(
+            max_length=1000,
+            examples=["auto: binning(factors=4x2x2) background(off)"],
+            description="The pattern is cleaned by this preset, auto, modulus or none, and the steps that follow it "
+            "after a colon change it.",
+        ),
+    ] = "auto"
     refine: Annotated[
         str | None,
         Field(
             max_length=2000,
             description=f"The image is refined by this recipe, such as 50*ER, or by a preset "
             f"({', '.join(recipes.PRESETS)}); with none it is that of the network alone. "
-            f"The default is {FAST}, with start=random or mixed {CONVENTIONAL}.",
+            f"The default is {FAST}, from starts that no network gave {CONVENTIONAL}.",
         ),
     ] = None
     start: Annotated[
