@@ -372,8 +372,8 @@ def curves_section(runs: Sequence[Path]) -> list[str]:
         "the scale that fits best, L1 the relative error of eq. 4, against the twin that the run's objective names."
     )
     lines += paragraph(
-        "The normalisation of these averaged networks was that of other weights, which costs them a fifth of the loss; "
-        "it was estimated anew for the version, and for the figures modulo twin of clean particles:"
+        "The curves are those of the fits, which for `wu2d@1` took the averaged network with the normalisation of "
+        "other weights. It was estimated anew, as a fit does now, for the version and for these figures modulo twin:"
     )
     worth = {run.name: kept(f"run-{run.name}", partial(run_scores, run)) for run in runs}
     keys = ("modulus", "amplitude", "phase")
