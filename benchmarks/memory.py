@@ -74,7 +74,7 @@ def reading(dtype: str) -> float:
         rest = _memory("VmRSS")
         _forget_peak()
         answer = os.memfd_create("answer")
-        carry_out(FileOrder(path), Writer(answer), answer, lambda *_: None)
+        carry_out(FileOrder(path), Writer(answer), lambda *_: None)
         return (_memory("VmHWM") - rest + os.fstat(answer).st_size) / voxels
 
 

@@ -48,7 +48,7 @@ class Services:
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
         self.metrics = Metrics()
-        self.sandbox = Sandbox(settings.bounds.read_s, settings.data_roots)
+        self.sandbox = Sandbox(settings.bounds.read_s, settings.data_roots, settings.store_dir.absolute())
         self.records: Records | None = None
         self.series: SeriesRecords | None = None
         self.queue: Queue | None = None
@@ -112,8 +112,8 @@ class Services:
         task.add_done_callback(self._loose.discard)
 
     def _start(self) -> None:
-        self.sandbox.start()
         self.store = Store(self.settings.store_dir, self.settings.bounds.store_bytes)
+        self.sandbox.start()
         for refusal in self.sessions.repository.refused:
             log.warning("model refused", model=refusal.folder, why=refusal.why)
         session = self.sessions.get(None)

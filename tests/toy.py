@@ -41,12 +41,15 @@ def counts(photons: float = 3e6, seed: int = 1, shape: tuple[int, ...] = GRID) -
 def write_model(
     root: Path, obj: NDArray[np.complex64], name: str = "inphase-bcdi", version: int = 1, **card: Any
 ) -> Path:
-    """A model that predicts `obj` whatever it sees, with a valid card; `card` changes keys of it."""
+    """A model that predicts `obj`, a volume or an image, whatever it sees, with a valid card;
+    `card` changes keys of it.
+    """
     folder = root / name / str(version)
     folder.mkdir(parents=True)
-    box = tuple(slice(n // 2 - b // 2, n // 2 + b // 2) for n, b in zip(GRID, BOX, strict=True))
+    grid, half = obj.shape, BOX[: obj.ndim]
+    box = tuple(slice(n // 2 - b // 2, n // 2 + b // 2) for n, b in zip(grid, half, strict=True))
     known = {"amplitude": np.abs(obj[box])[None], "phase": np.angle(obj[box])[None]}
-    inputs = {"modulus": ["b", *GRID], "valid": ["b", *GRID], "autocorrelation": ["b", 2, *GRID]}
+    inputs = {"modulus": ["b", *grid], "valid": ["b", *grid], "autocorrelation": ["b", 2, *grid]}
     # every input is used, so that no runtime drops it; the sum of maxima times zero has the batch axis
     nodes = [helper.make_node("ReduceMax", [i, f"axes_{i}"], [f"max_{i}"], keepdims=1) for i in ("modulus", "valid")]
     nodes += [
@@ -58,12 +61,12 @@ def write_model(
     nodes += [helper.make_node("Add", [f"known_{o}", "nothing"], [o]) for o in known]
     constants = {f"known_{o}": a.astype(np.float32) for o, a in known.items()}
     constants |= {f"axes_{i}": np.arange(1, len(shape), dtype=np.int64) for i, shape in inputs.items()}
-    constants |= {"zero": np.zeros((), np.float32), "column": np.array([-1, 1, 1, 1], np.int64)}
+    constants |= {"zero": np.zeros((), np.float32), "column": np.array([-1] + [1] * obj.ndim, np.int64)}
     graph = helper.make_graph(
         nodes,
         "toy",
         [helper.make_tensor_value_info(i, TensorProto.FLOAT, shape) for i, shape in inputs.items()],
-        [helper.make_tensor_value_info(o, TensorProto.FLOAT, ["b", *BOX]) for o in known],
+        [helper.make_tensor_value_info(o, TensorProto.FLOAT, ["b", *half]) for o in known],
         [numpy_helper.from_array(array, key) for key, array in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -72,12 +75,12 @@ def write_model(
     content = {
         "name": name,
         "version": version,
-        "family": "volume",
+        "family": "volume" if obj.ndim == 3 else "image",
         "domain": ["counts", "modulus"],
         "features": "inphase.features.volume_features",
         "dc": "N//2",
-        "grid": list(GRID),
-        "box": list(BOX),
+        "grid": list(grid),
+        "box": list(half),
         "oversampling": [2.3, 5.0],
         "inputs": list(inputs),
         "outputs": {"amplitude": [0.0, 1.0], "phase": [-3.1416, 3.1416]},

@@ -4,6 +4,7 @@ not code.
 The built-in ones lie in inphase/formats/beamlines; docs/how-to/new-beamline.md explains every key.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -22,6 +23,7 @@ from inphase.formats.regular import read_bytes
 
 SUFFIXES: Final = (".yaml", ".yml")
 _MAX_BYTES: Final = 2**16
+_MAX_DEPTH: Final = 50
 _AXES: Final = "x+, x-, y+, y-, z+ or z-"
 
 Axis = Annotated[str, msgspec.Meta(pattern=r"^[xyz][+-]$", description=_AXES)]
@@ -96,6 +98,7 @@ class Beamline(_Part, frozen=True):
     names: list[str] = []
     detectors: dict[str, Detector] = {}
     masks: list[str] = []
+    usual_maps: list[Literal["dark", "flat"]] = []  # that its detector usually comes with
     companion: Companion | None = None
     diffractometer: str | Circles | None = None
     motors: dict[str, list[Quantity]] = {}
@@ -199,9 +202,19 @@ class _Plain(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+def _check_depth(text: str) -> None:
+    """PyYAML takes time that grows with the square of how deep brackets stand in each other."""
+    depth = 0
+    for bracket in re.findall(r"[][{}]", text):
+        depth = max(0, depth + (1 if bracket in "[{" else -1))
+        if depth > _MAX_DEPTH:
+            raise yaml.YAMLError(f"its brackets stand more than {_MAX_DEPTH} deep in each other")
+
+
 def parsed(text: str, where: str) -> Beamline:
     """The description in a YAML text. Raises DataError that begins with `where`."""
     try:
+        _check_depth(text)
         content = yaml.load(text, _Plain)  # a SafeLoader
     except Exception as error:  # PyYAML builds numbers and dates, and raises whatever these do
         mark = getattr(error, "problem_mark", None)

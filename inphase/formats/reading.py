@@ -3,6 +3,8 @@
 The metadata of a field describe it for people, and bound what a stranger may send.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,13 @@ class Reading:
         metadata={"description": "This is the detector's bad-pixel map (TIFF, npy); a pixel above 1 is bad."},
     )
     flat: Path | None = field(default=None, metadata={"description": "This is the detector's flat field (TIFF, npy)."})
+    mask: Path | None = field(
+        default=None,
+        metadata={
+            "description": "What is not zero in this file (TIFF, npy, EDF, CXI) is masked, of the frames or of the "
+            "scan."
+        },
+    )
     roi: str | None = field(
         default=None,
         metadata={
@@ -81,3 +90,18 @@ class Reading:
             if value is not None and (not value or "/" in value or "\0" in value or value in (".", "..")):
                 raise DataError(f"{key}: '{value}' is no name")
         return {key: value for key, value in found.items() if value is not None}
+
+
+def parse_numbers(pairs: Sequence[str]) -> dict[str, float]:
+    """`distance=1.83` as {"distance": 1.83}. Raises DataError."""
+    found = {}
+    for pair in pairs:
+        name, _, number = pair.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise DataError(f"{pair!r} is not understood: write a name and a number, for example distance=1.83")
+        found[name.strip()] = value
+    return found

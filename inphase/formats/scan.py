@@ -18,6 +18,7 @@ from inphase.preprocess.corrections import Corrections
 
 GEOMETRY: Final = ("q_steps", "q_centre", "sample_rotation")  # names of its arrays in a container file
 
+_ABSURD: Final = 10**6 * 2**50  # bytes
 _SHORTEST, _LONGEST = 1e-3, 1e15  # 1/m: a voxel's step in q, and q itself
 
 
@@ -221,6 +222,8 @@ def native(array: NDArray[np.generic]) -> NDArray[np.generic]:
 
 def in_words(nbytes: float) -> str:
     """A number of bytes for people: `3.5 GiB`."""
+    if nbytes >= _ABSURD:  # headers declare integers that no float holds
+        return "more than 1e+06 PiB"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if nbytes < 1024:
             return f"{nbytes:.3g} {unit}"

@@ -16,6 +16,7 @@ FAST: Final = "fast"
 CONVENTIONAL: Final = "standard"
 
 Start = Literal["auto", "network", "random", "mixed"]
+Slice = Literal["none", "center"]
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,16 @@ class Options:
     """How to reconstruct.
 
     model: name or name@version, None for the default one. domain: what the numbers are.
-    preprocess: a preset. refine: a recipe, a preset, or "none" for the network's image alone; None takes `fast`, and
-        `standard` with start "random" or "mixed".
+    preprocess: a preset, or one with steps that change it (`inphase.preprocess.recipe.preset`).
+    refine: a recipe, a preset, or "none" for the network's image alone; None takes `fast` from a network's image and
+        `standard` from other starts.
     start: "auto" takes the network's start where it is sane, else random ones and the conventional recipe; "mixed" the
         network's, disturbed, flat and random ones side by side. starts: how many a conventional or a mixed retrieval
         takes.
     grid: how fine the image becomes: "model" keeps the network's grid, "auto" goes on to what the measurement holds,
         "measured" to all its voxels, a number to at most so many along an axis.
     seed: of the generator that hides the free voxels and draws the random starts: the same seed gives the same result.
+    slice: "center" takes the frame through the peak out of a rocking curve: the result is the image of the projection.
     """
 
     model: str | None = None
@@ -40,6 +43,7 @@ class Options:
     start: Start = "auto"
     starts: int = RULES.random_starts
     seed: int = 0
+    slice: Slice = "none"
     grid: str = "auto"
 
     @property
@@ -54,7 +58,7 @@ class Options:
 
     def recipe(self) -> Recipe | None:
         """The resolved refinement recipe, None for the network alone. Raises RecipeError."""
-        text = self.refine or (CONVENTIONAL if self.start in ("random", "mixed") else FAST)
+        text = self.refine or (CONVENTIONAL if self.start == "random" else FAST)
         if text.strip() == NO_REFINEMENT:
             return None
         recipe = recipes.resolve(text)
@@ -64,10 +68,17 @@ class Options:
             )
         return recipe
 
+    def conventional(self) -> Recipe:
+        """The resolved recipe of starts that no network gave: the one that is named where they were asked for."""
+        named = self.refine if self.start in ("random", "mixed") else None
+        return recipes.resolve(named or CONVENTIONAL)
+
     def check(self) -> None:
         """Refuse before any data are read what cannot be carried out. Raises RecipeError, DataError."""
         if self.start not in get_args(Start):
             raise DataError(f"start is one of {', '.join(get_args(Start))}, not {self.start!r}")
+        if self.slice not in get_args(Slice):
+            raise DataError(f"slice is one of {', '.join(get_args(Slice))}, not {self.slice!r}")
         if self.starts < 1:
             raise DataError(f"starts is {self.starts}: a retrieval needs at least one start")
         recipe = self.recipe()

@@ -66,6 +66,10 @@ class Retrievals:
         self._ended.append(solutions)
         return solutions
 
+    def aside(self, problem: Problem, recipe: Recipe, starts: Starts) -> list[Solution]:
+        """A short retrieval that makes no result: nobody sees it, and no checkpoint keeps it."""
+        return retrieve(problem, recipe, starts, device=self.device, cancelled=self._cancelled)
+
     def _retrieve(
         self, problem: Problem, recipe: Recipe, starts: Starts, resume: Checkpoint | None, deadline: float
     ) -> list[Solution]:

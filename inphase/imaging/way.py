@@ -20,11 +20,12 @@ from inphase.free import free_voxels
 from inphase.geometry import Geometry
 from inphase.imaging import consensus, report
 from inphase.imaging.clock import Clock
-from inphase.imaging.maps import maps
+from inphase.imaging.maps import image_maps, maps
 from inphase.imaging.options import CONVENTIONAL, NO_REFINEMENT, Options
 from inphase.imaging.prepared import SUPPORT_THRESHOLD, PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
+from inphase.imaging.signs import estimate
 from inphase.metrics import noise_chi2
 from inphase.models.card import Card
 from inphase.models.families import family
@@ -80,8 +81,9 @@ def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) ->
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
     with clock("preprocess"):
         recipe = preset(options.preprocess, options.domain, scan.saturation.level if scan.saturation else None)
-        shape = grid_for(measured, card.grid if card else None)
-        clean = cleaned(measured, recipe, scan.corrections)
+        central = options.slice == "center"
+        shape = grid_for(measured, card.grid if card else None, central_slice=central)
+        clean = cleaned(measured, recipe, scan.corrections, central_slice=central)
         found = clean.on(shape)
         prepared = _prepared(found, options, card)
         ladder, grid = _ladder(clean, found, options, prepared)
@@ -148,13 +150,16 @@ def judge(
     ensemble: of all candidates, where there were several. frame: of the series whose scan this is.
     """
     with clock("encode"):
+        refined = found.recipe.refine != NO_REFINEMENT
+        inside = found.preprocess.counts_inside
         verdict = trust.judge(
             best.metrics,
             prepared.noise_chi2,
             prepared.support_of(best),
-            refined=found.recipe.refine != NO_REFINEMENT,
+            refined=refined,
             valid_fraction=prepared.valid_fraction,
             evidence=_evidence(found, ensemble),
+            estimate=estimate(prepared, best, inside, ensemble, refined=refined),
         )
         alone = canonical = ambiguity.canonical(best.object, best.support)
         series = found.series
@@ -173,6 +178,7 @@ def judge(
             "free": problem.free if problem.free is not None else np.zeros(problem.mask.shape, bool),
             **_places(prepared.geometry, canonical.object.shape),
             **derived.arrays,
+            **image_maps(canonical),
             **consensus.arrays(ensemble, alone, canonical),
         }
         if best.kernel is not None:
@@ -201,6 +207,7 @@ def _evidence(found: Report, ensemble: Ensemble | None) -> trust.Evidence:
         doubts=tuple(doubt for step in steps for doubt in step.doubts),
         starts=len(ensemble.members) if ensemble else 1,
         accepted=ensemble.accepted if ensemble else 1,
+        rivals=ensemble.rivals if ensemble else 0,
     )
 
 
@@ -266,7 +273,11 @@ def _report(
     refine = options.recipe()
     return Report(
         model=None,
-        recipe=report.Recipes(preprocess=recipe, refine=refine.text if refine else NO_REFINEMENT),
+        recipe=report.Recipes(
+            preprocess=recipe,
+            refine=refine.text if refine else NO_REFINEMENT,
+            conventional=options.conventional().text if refine else NO_REFINEMENT,
+        ),
         input=report.Input(
             digest=measured.digest,
             shape=scan.array.shape,
@@ -274,6 +285,7 @@ def _report(
             domain=options.domain.value,
             source=scan.source,
             chosen=scan.chosen,
+            metadata=dict(scan.metadata),
         ),
         oversampling=report.Oversampling(found.oversampling_measured, found.oversampling_after),
         preprocess=_placed(found),

@@ -1,40 +1,52 @@
-"""Request bodies that are arrays: checked against the declared size first,
-then read straight into the array's memory.
+"""Request bodies that are measurements. Arrays are checked against the declared size first, then read straight into
+their memory; files are kept in the store's scratch room while a process of their own reads them.
 """
 
 import asyncio
 import io
 import math
-import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
 
+import anyio.to_thread
 import numpy as np
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from inphase.formats import Limits, RawScan
+from inphase.formats import Limits, RawScan, Reading
 from inphase.formats.boundary import first_line
 from inphase.formats.scan import admit, in_words
 from inphase.pattern import Domain
 from service.budget import Share, working_bytes
 from service.errors import ApiError
+from service.intake.sources import found
+from service.jobs.store import Store
+from service.lifecycle import Services
 from service.sandbox.order import BodyOrder
-from service.sandbox.sandbox import Sandbox
 from service.settings import Bounds
 
 Body = TypeVar("Body", bound=BaseModel)
+T = TypeVar("T")
 NPY: Final = "application/x-npy"
 NPZ: Final = "application/x-npz"
+HDF5: Final = "application/x-hdf5"
+CXI: Final = "application/x-cxi"
+MATLAB: Final = "application/x-matlab-data"
+# files: as what each is read
+FILES: Final = {
+    NPZ: ".npz", HDF5: ".h5", "application/x-nexus": ".nxs", CXI: ".cxi", MATLAB: ".mat", "image/tiff": ".tif",
+}  # fmt: skip
 OCTETS: Final = "application/octet-stream"
 JSON: Final = "application/json"
 _NPY_HEADER_MAX: Final = 65_536
+_BLOCK: Final = 2**20
 _SILENCE_S: Final = 30.0  # a client that sends nothing for so long has gone
 _GRACE_S: Final = 20.0  # in which a body may come as slowly as it likes
 _DTYPE: Final = re.compile(r"[<|]?(u?int(8|16|32|64)|float(32|64)|[ui][1248]|f[48])")
@@ -127,54 +139,75 @@ async def receive_array(request: Request, layout: Layout | None, bounds: Bounds,
     return RawScan(array, None, f"body of {kind}", f"{layout.shape} {layout.dtype}")
 
 
-async def receive_archive(
-    request: Request,
-    domain: Domain,
-    bounds: Bounds,
-    share: Share,
-    sandbox: Sandbox,
-    compute: Callable[[Callable[[], RawScan]], Awaitable[RawScan]],
+async def receive_file(
+    request: Request, reading: Reading, domain: Domain, roots: tuple[Path, ...], services: Services, share: Share
 ) -> RawScan:
-    """The measurement of an npz body, with the geometry, the mask and the detector maps that it brings
-    (inphase.formats.npz).
+    """The measurement of a body that is a file, with all that it brings, read as the same file would be by its path.
 
-    The share holds the archive as far as it has come and, before it is unpacked, what work on its arrays takes. Raises
-    ApiError 400, 408, 413; DataError for what is no measurement; as `Share.grow_to`.
+    roots: of the files that the reading names. The share holds what has come and, before it is unpacked, what work on
+    its arrays takes. Raises ApiError 400, 408, 413; DataError for what is no measurement; as `sources.found`,
+    `Share.grow_to` and `Store.scratch`.
     """
+    named = await services.compute(lambda: found(reading, roots))
+    bounds = services.settings.bounds
     length = _declared_length(request)
     _bounded(length or 0, bounds)
     share.check(length or 0)
-    order = BodyOrder(f"body of {NPZ}", domain, _limits(bounds))
-    with _memory_file() as body:
-        received = 0
+    received = 0
+
+    def admit(voxels: int, nbytes: int) -> None:
+        share.grow_to(received + working_bytes(voxels, nbytes))
+
+    def read(path: Path) -> RawScan:
+        limits = replace(_limits(bounds), roots=roots)
+        return services.sandbox.read_body(BodyOrder(path, named, domain, limits), admit)
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal received
         async for chunk in _chunks(request, bounds):
             received += len(chunk)
             _bounded(received, bounds)
             share.grow_to(received)
-            _write(body, chunk)
+            yield chunk
         if length is not None and received != length:
             raise ApiError(400, f"the body holds {received} bytes of the {length} that it declares: it was cut off")
 
-        def admit(voxels: int, nbytes: int) -> None:
-            share.grow_to(received + working_bytes(voxels, nbytes))
-
-        return await compute(lambda: sandbox.read_body(order, body, admit))
+    async with _kept(counted(), f"body{FILES[media_type(request)]}", services.store) as path:
+        return await services.compute(lambda: read(path))
 
 
-@contextmanager
-def _memory_file() -> Iterator[int]:
-    """A file without a name that lies in memory; its descriptor."""
-    found = os.memfd_create("inphase-body", os.MFD_CLOEXEC)
+@asynccontextmanager
+async def _kept(chunks: AsyncIterator[bytes], name: str, store: Store) -> AsyncIterator[Path]:
+    """A file that holds what comes, in a folder of its own, gone after the block. The disk is waited for in threads."""
+    async with _entered(store.scratch()) as folder:
+        with (folder / name).open("xb", buffering=0) as file:
+            block = bytearray()
+            async for chunk in chunks:
+                block += chunk
+                if len(block) >= _BLOCK:
+                    await anyio.to_thread.run_sync(_write, file, bytes(block))
+                    block.clear()
+            await anyio.to_thread.run_sync(_write, file, bytes(block))
+        yield folder / name
+
+
+@asynccontextmanager
+async def _entered(context: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """A context whose two ends touch the disk, entered and left in threads, also by a request that is cancelled."""
+    entered = await anyio.to_thread.run_sync(context.__enter__)
     try:
-        yield found
-    finally:
-        os.close(found)
+        yield entered
+    except BaseException as error:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(context.__exit__, type(error), error, error.__traceback__)
+        raise
+    await anyio.to_thread.run_sync(context.__exit__, None, None, None)
 
 
-def _write(file: int, content: bytes) -> None:
+def _write(file: IO[bytes], content: bytes) -> None:
     rest = memoryview(content)
     while rest:
-        rest = rest[os.write(file, rest) :]
+        rest = rest[file.write(rest) :]
 
 
 _HINT: Final = "crop the detector to the region around the peak"

@@ -13,7 +13,7 @@ import anyio
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from inphase.formats import Limits, RawScan
+from inphase.formats import Limits, RawScan, Reading
 from inphase.formats.maps import map_arrays
 from inphase.formats.scan import geometry_arrays
 from inphase.imaging.clock import Clock
@@ -23,17 +23,17 @@ from inphase.imaging.way import begin, judge
 from inphase.pattern import digest
 from service.api.access import IdempotencyKey, Staying, TheClock, TheServices, check_options, current, end, in_thread
 from service.api.bodies import (
+    FILES,
     JSON,
     NPY,
-    NPZ,
     OCTETS,
     Uncoded,
     media_type,
     octet_layout,
     parse_body,
     read_json,
-    receive_archive,
     receive_array,
+    receive_file,
 )
 from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.api.schema import JOB
@@ -41,7 +41,7 @@ from service.budget import Share
 from service.document import JobDocument
 from service.errors import ApiError
 from service.intake.acceptance import new_document
-from service.intake.options import JobOptions
+from service.intake.options import JobOptions, ReadingOptions
 from service.intake.reader import Reader, new_token, reason
 from service.intake.sources import FileSource, load
 from service.intake.submission import Sender, Submission, Upload
@@ -54,8 +54,8 @@ from service.security import Submits, TheCaller
 router = APIRouter(prefix="/v1/reconstructions", tags=["reconstructions"])
 
 
-class Call(JobOptions):
-    """The query: options, how octets are an array, and what to answer."""
+class Call(JobOptions, ReadingOptions):
+    """The query: options, how a file is read, how octets are an array, and what to answer."""
 
     dtype: Annotated[
         str | None,
@@ -87,9 +87,7 @@ BODY: Final[dict[str, Any]] = {
                 "schema": FileCall.model_json_schema(ref_template="#/components/schemas/{model}"),
                 "example": {"source": {"kind": "file", "path": "scan_0054/"}, "refine": "fast"},
             },
-            NPY: {"schema": {"type": "string", "format": "binary"}},
-            NPZ: {"schema": {"type": "string", "format": "binary"}},
-            OCTETS: {"schema": {"type": "string", "format": "binary"}},
+            **{media: {"schema": {"type": "string", "format": "binary"}} for media in (NPY, OCTETS, *FILES)},
         },
     }
 }
@@ -144,7 +142,8 @@ async def reconstruct(
     call: Annotated[Call, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Clean, predict, refine. Send a file's path as JSON, or the array as npy, npz (with geometry and mask) or octets.
+    """Clean, predict, refine. Send a file's path as JSON, the file itself (HDF5, CXI, MATLAB, TIFF, npz), or the array
+    as npy or octets.
 
     Data that cannot be used are answered with 422 while the call waits; with `wait=0` the job fails with the reason.
     """
@@ -160,8 +159,8 @@ async def reconstruct(
 
 
 _TAKEN: Final = (
-    f"send {JSON} with the path of a file (HDF5, npy, npz, TIFF) below a data root, {NPY}, {NPZ}, "
-    f"or {OCTETS} with ?dtype= and ?shape="
+    f"send {JSON} with the path of a file (HDF5, npy, npz, TIFF, MATLAB) below a data root, the file as it is as "
+    f"{', '.join(FILES)} or {NPY}, or {OCTETS} with ?dtype= and ?shape="
 )
 
 
@@ -180,15 +179,17 @@ async def receive(
             options=_options(asked), source=asked.source, receive_ms=clock.ms["receive"], roots=roots
         )
         return Received(submission, share, body=body)
-    if kind not in (NPY, NPZ, OCTETS):
+    if kind not in (NPY, OCTETS, *FILES):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
     await check_options(call, services)
+    told = call.told()
+    if told and kind not in FILES:
+        raise ApiError(422, f"{', '.join(told)}: say how a file is read, and a body of {kind} is an array alone")
     layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
     with clock("receive"):
-        if kind == NPZ:
-            scan = await receive_archive(
-                request, call.domain, settings.bounds, share, services.sandbox, services.compute
-            )
+        if kind in FILES:
+            below = settings.data_roots if roots is None else roots
+            scan = await receive_file(request, Reading(**told), call.domain, below, services, share)
         else:
             scan = await receive_array(request, layout, settings.bounds, share)
     submission = Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"])
@@ -215,8 +216,8 @@ def _digest_of_all(raw: RawScan) -> str:
 def _parsed(body: bytes, call: Call) -> FileCall:
     """The JSON body with the query's options over it. Raises RequestValidationError."""
     asked = parse_body(FileCall, body)
-    over = call.model_dump(exclude_unset=True, exclude={"dtype", "shape", "format"})
-    return asked.model_copy(update=over)
+    over = call.model_dump(exclude_unset=True, exclude={"dtype", "shape", "format", *ReadingOptions.model_fields})
+    return asked.model_copy(update={**over, "source": replace(asked.source, **call.told())})
 
 
 async def _repeatable(key: str, request: Request, received: Received, services: Services) -> Repeatable:

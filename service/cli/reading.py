@@ -2,15 +2,14 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import Field, fields
 from types import NoneType
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import typer
 
-from inphase.errors import DataError
-from inphase.formats.reading import Reading
+from inphase.formats.reading import Reading, parse_numbers
 
 _NUMBERS: Final = "set"  # the field that is many numbers, each an option
 
@@ -33,20 +32,6 @@ def reads(command: Callable[..., None]) -> Callable[..., None]:
     with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": None}
     return with_options
-
-
-def parse_numbers(pairs: Sequence[str]) -> dict[str, float]:
-    """`distance=1.83` as {"distance": 1.83}. Raises DataError."""
-    found = {}
-    for pair in pairs:
-        name, _, number = pair.partition("=")
-        try:
-            found[name.strip()] = float(number)
-        except ValueError:
-            raise DataError(
-                f"{pair!r} is not understood: write a name and a number, for example distance=1.83"
-            ) from None
-    return found
 
 
 def _options() -> Iterator[inspect.Parameter]:

@@ -11,7 +11,7 @@ from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
 from service.cli.reading import reads
-from service.cli.terminal import out, print_json
+from service.cli.terminal import out, print_json, trusted
 
 commands = typer.Typer(
     help="These commands submit, show, save and cancel series of scans on a running service.",
@@ -86,7 +86,7 @@ def show_series(series_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: 
             scan["state"] + (f": {scan['reason']}" if scan["reason"] else ""),
             "" if scan["chi2"] is None else f"{scan['chi2']:.3g}",
             str(scan["support_voxels"] or ""),
-            scan["trust"] or "",
+            trusted(scan["trust"], scan.get("probability")),
             "the frame" if scan["frame"] else f"{alignment['score']:.3f}" if alignment else scan["alignment_why"],
             scan["job"] or "",
         )

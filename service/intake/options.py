@@ -2,16 +2,55 @@
 and how to be answered.
 """
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from inphase.imaging.options import CONVENTIONAL, FAST, Options, Start
+from inphase.formats.reading import Reading, parse_numbers
+from inphase.imaging.options import CONVENTIONAL, FAST, Options, Slice, Start
 from inphase.pattern import Domain
 from inphase.preprocess.reach import RANGE
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
 from service.jobs.state import Priority
+
+
+def _told(name: str) -> Any:
+    """A field of Reading as one of a query."""
+    return Field(**Reading.__dataclass_fields__[name].metadata)
+
+
+class ReadingOptions(BaseModel):
+    """How a file that is sent is read: `inphase.formats.Reading` as a query."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: Annotated[str | None, _told("dataset")] = None
+    dark: Annotated[Path | None, _told("dark")] = None
+    flat: Annotated[Path | None, _told("flat")] = None
+    mask: Annotated[Path | None, _told("mask")] = None
+    roi: Annotated[str | None, _told("roi")] = None
+    beamline: Annotated[str | None, _told("beamline")] = None
+    spec: Annotated[Path | None, _told("spec")] = None
+    scan: Annotated[int | None, _told("scan")] = None
+    sample: Annotated[str | None, _told("sample")] = None
+    detector: Annotated[str | None, _told("detector")] = None
+    set: Annotated[
+        tuple[Annotated[str, Field(max_length=100)], ...],
+        Field(
+            max_length=50,
+            description=f"{Reading.__dataclass_fields__['set'].metadata['description']} Write distance=1.83, and "
+            "repeat the parameter for more.",
+        ),
+    ] = ()
+
+    def told(self) -> dict[str, Any]:
+        """What is given, by the names of Reading. Raises DataError for a number that is none."""
+        given = {
+            name: getattr(self, name) for name in ReadingOptions.model_fields if getattr(self, name) not in (None, ())
+        }
+        return given | {"set": parse_numbers(self.set)} if self.set else given
 
 
 class ImagingOptions(BaseModel):
@@ -29,14 +68,22 @@ class ImagingOptions(BaseModel):
     domain: Annotated[Domain, Field(description="The numbers are photon counts, or a modulus (their square root).")] = (
         Domain.COUNTS
     )
-    preprocess: Annotated[str, Field(max_length=100, description="The pattern is cleaned by this preset.")] = "auto"
+    preprocess: Annotated[
+        str,
+        Field(
+            max_length=1000,
+            examples=["auto: binning(factors=4x2x2) background(off)"],
+            description="The pattern is cleaned by this preset, auto, modulus or none, and the steps that follow it "
+            "after a colon change it.",
+        ),
+    ] = "auto"
     refine: Annotated[
         str | None,
         Field(
             max_length=2000,
             description=f"The image is refined by this recipe, such as 50*ER, or by a preset "
             f"({', '.join(recipes.PRESETS)}); with none it is that of the network alone. "
-            f"The default is {FAST}, with start=random or mixed {CONVENTIONAL}.",
+            f"The default is {FAST}, from starts that no network gave {CONVENTIONAL}.",
         ),
     ] = None
     start: Annotated[
@@ -69,6 +116,14 @@ class ImagingOptions(BaseModel):
             f"axis ({RANGE[0]} to {RANGE[1]}); each level is a revision.",
         ),
     ] = "auto"
+
+    slice: Annotated[
+        Slice,
+        Field(
+            description="With center the frame through the peak is taken out of a rocking curve, and the result is the "
+            "image of the projection."
+        ),
+    ] = "none"
 
     def imaging(self) -> Options:
         """The same for inphase.imaging."""

@@ -61,16 +61,21 @@ def load(source: FileSource, domain: Domain, limits: Limits, sandbox: Sandbox, s
 
     The share holds what work on it takes, before it is read. Raises as `Share.grow_to`, too.
     """
-    roots = limits.roots
-    beamline = source.beamline
+    reading = found(Reading(**_parts(source)), limits.roots)
+    order = FileOrder(resolve(source.path, limits.roots), reading, domain, limits)
+    return sandbox.read(order, lambda voxels, nbytes: share.grow_to(working_bytes(voxels, nbytes)))
+
+
+def found(reading: Reading, roots: tuple[Path, ...]) -> Reading:
+    """The reading with the real paths of the files that it names. Raises ApiError as `resolve`."""
+    beamline = reading.beamline
     if beamline is not None and beamline.lower().endswith(beamlines.SUFFIXES):
         beamline = str(resolve(beamline, roots))
-    dark, flat, spec = (
-        None if path is None else resolve(str(path), roots) for path in (source.dark, source.flat, source.spec)
+    dark, flat, mask, spec = (
+        None if path is None else resolve(str(path), roots)
+        for path in (reading.dark, reading.flat, reading.mask, reading.spec)
     )
-    found = replace(source, beamline=beamline, dark=dark, flat=flat, spec=spec)
-    order = FileOrder(resolve(source.path, roots), Reading(**_parts(found)), domain, limits)
-    return sandbox.read(order, lambda voxels, nbytes: share.grow_to(working_bytes(voxels, nbytes)))
+    return replace(reading, beamline=beamline, dark=dark, flat=flat, mask=mask, spec=spec)
 
 
 def resolve(name: str, roots: tuple[Path, ...]) -> Path:

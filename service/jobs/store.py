@@ -171,12 +171,15 @@ class Store:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder that is gone after the block; one left behind by a process that was killed is swept up later."""
+        """A folder that is gone after the block; one left behind by a process that was killed is swept up later.
+
+        What the block meets in it is raised as by `write`.
+        """
         folder = self.root / f".{uuid4().hex}.tmp"
-        with self._explained("a result on its way"):
-            folder.mkdir(mode=0o700)
         try:
-            yield folder
+            with self._explained("a file on its way"):
+                folder.mkdir(mode=0o700)
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,8 +7,6 @@ from typing import Final
 from inphase.formats import Limits, Reading
 from inphase.pattern import Domain
 
-BODY: Final = Path("body.npz")  # what a body is called where a path is expected
-
 # what is said on the channel of a reading, by the template and by the process
 BEGAN: Final = b"began"
 DECLARES: Final = b"declares"
@@ -31,11 +29,13 @@ def reading_bytes(array_bytes: int) -> int:
 class Terms:
     """What one reading may use up.
 
-    seconds: of the clock, and of the processor. memory_bytes: beyond what the process has at its start.
+    seconds: of the clock, and of the processor. memory_bytes: beyond what the process has at its start. folders: in
+    which it may open files; files may stand among them.
     """
 
     seconds: float
     memory_bytes: int
+    folders: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,12 @@ class FileOrder:
 
 @dataclass(frozen=True)
 class BodyOrder:
-    """Read an npz archive that was sent. where: how errors name it."""
+    """Read a file that was sent and lies alone in a folder of its own, which nobody is told of."""
 
-    where: str
-    domain: Domain
-    limits: Limits
+    path: Path
+    reading: Reading = field(default_factory=Reading)
+    domain: Domain = Domain.COUNTS
+    limits: Limits = field(default_factory=Limits)
 
 
 Order = FileOrder | BodyOrder
@@ -65,5 +66,5 @@ def where(order: Order) -> str:
     match order:
         case FileOrder(path):
             return str(path)
-        case BodyOrder(name):
-            return name
+        case BodyOrder(path):
+            return path.name

@@ -27,6 +27,7 @@ from typing import Final
 
 import msgspec
 
+from inphase.errors import DataError
 from inphase.formats import RawScan
 from service.sandbox.answer import AnswerError, Contents
 from service.sandbox.confinement import Protections
@@ -119,10 +120,12 @@ class Sandbox:
     """Reads orders; may be used by several threads. `start` and `stop` frame its life.
 
     seconds: for one reading, beside those that its bytes take. folders: what may be read, and nothing beside them.
+    scratch: where bodies lie, each in a folder of its own; without it none are read.
     """
 
-    def __init__(self, seconds: float, folders: tuple[Path, ...]) -> None:
+    def __init__(self, seconds: float, folders: tuple[Path, ...], scratch: Path | None = None) -> None:
         self._seconds, self._folders = seconds, folders
+        self._reachable = folders if scratch is None else (*folders, scratch)
         self._lock = threading.Lock()
         self._template: _Template | None = None
         self._protections: Protections | None = None
@@ -145,7 +148,7 @@ class Sandbox:
         """Start the template; it warms up while others start."""
         with self._lock:
             self._stopped = False
-            self._template = _Template.spawn(self._folders)
+            self._template = _Template.spawn(self._reachable)
 
     def stop(self) -> None:
         """End the template, and what is being read."""
@@ -168,39 +171,38 @@ class Sandbox:
         admit: called before the measurement is allocated; what it raises ends the reading. Raises DataError and
         TooLargeError as inphase.formats does, SandboxUnavailableError.
         """
-        terms = self._terms(order.limits.max_bytes, _stored_bytes(order))
-        return self._scan(order, terms, _of_file(order), admit=admit)
+        terms = self._terms(order.limits.max_bytes, _stored_bytes(order), order.limits.roots or self._folders)
+        return self._scan(order, terms, _of_file(order), admit)
 
-    def read_body(self, order: BodyOrder, body: int, admit: Admit) -> RawScan:
-        """A measurement from an npz archive in a memory file.
+    def read_body(self, order: BodyOrder, admit: Admit) -> RawScan:
+        """A measurement from a file that was sent. Nothing but its folder and the files that the reading names can be
+        opened.
 
         admit, and what is raised: as of `read`.
         """
-        length = os.fstat(body).st_size
-        identity = _of_body(body) if self._killers.include_body(length) else None
-        return self._scan(order, self._terms(order.limits.max_bytes, length), identity, body, admit)
+        length = order.path.stat().st_size
+        named = (order.reading.dark, order.reading.flat, order.reading.spec, order.reading.beamline)
+        folders = (order.path.parent, *(Path(path) for path in named if path is not None))
+        identity = _of_body(order) if self._killers.include_body(length) else None
+        try:
+            return self._scan(order, self._terms(order.limits.max_bytes, length, folders), identity, admit)
+        except DataError as error:
+            raise type(error)(str(error).replace(f"{order.path.parent}/", "")) from None
 
-    def _scan(
-        self,
-        order: Order,
-        terms: Terms,
-        identity: Identity | None,
-        body: int | None = None,
-        admit: Admit | None = None,
-    ) -> RawScan:
+    def _scan(self, order: Order, terms: Terms, identity: Identity | None, admit: Admit | None = None) -> RawScan:
         name = where(order)
         self._killers.refuse(identity, name)
         for _ in range(2):  # a template that was killed has nothing to do with the data
             template = self._warm()
             try:
-                return _carried_out(template, order, terms, body, admit)
+                return _carried_out(template, order, terms, admit)
             except _TemplateDiedError:
                 self._discard(template)
             except AnswerError as error:
                 raise SandboxError(f"{name}: the process that read it left no usable answer: {error}") from None
             except _KilledError as error:
                 if error.remembered:
-                    self._killers.remember(identity if body is None else _of_body(body), str(error))
+                    self._killers.remember(_of_body(order) if isinstance(order, BodyOrder) else identity, str(error))
                 raise SandboxError(f"{name}: {error}") from None
         raise SandboxUnavailableError("the process that reads files was ended twice: try again in a moment")
 
@@ -209,7 +211,7 @@ class Sandbox:
         with self._lock:
             if self._stopped:
                 raise SandboxUnavailableError("the service is shutting down: nothing is read any more")
-            template = self._template or _Template.spawn(self._folders)
+            template = self._template or _Template.spawn(self._reachable)
             self._template = None  # until it is known to come up
             self._protections = self._protections or template.protections()
             self._template = template
@@ -223,21 +225,20 @@ class Sandbox:
                 template.close()
                 self._template = self._protections = None
 
-    def _terms(self, array_bytes: int, stored_bytes: int) -> Terms:
+    def _terms(self, array_bytes: int, stored_bytes: int, folders: tuple[Path, ...]) -> Terms:
         seconds = self._seconds + min(stored_bytes, array_bytes) / _BYTES_PER_S
-        return Terms(seconds, reading_bytes(array_bytes))
+        return Terms(seconds, reading_bytes(array_bytes), folders)
 
 
-def _carried_out(template: _Template, order: Order, terms: Terms, body: int | None, admit: Admit | None) -> RawScan:
+def _carried_out(template: _Template, order: Order, terms: Terms, admit: Admit | None) -> RawScan:
     with contextlib.ExitStack() as held:
         answer = os.memfd_create("inphase-scan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         held.callback(os.close, answer)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         held.enter_context(ours)
         with theirs:
-            descriptors = [answer, theirs.fileno(), answer if body is None else body]
             try:
-                socket.send_fds(template.control, [pickle.dumps((terms, order))], descriptors)
+                socket.send_fds(template.control, [pickle.dumps((terms, order))], [answer, theirs.fileno()])
             except OSError:
                 raise _TemplateDiedError from None
         _Reading(ours, admit).over(terms.seconds)
@@ -379,10 +380,11 @@ def _of_file(order: FileOrder) -> Identity | None:
     return "file", found.st_size, f"{found.st_dev}:{found.st_ino}:{found.st_mtime_ns}:{order.reading}:{order.domain}"
 
 
-def _of_body(body: int) -> Identity:
-    with os.fdopen(os.dup(body), "rb") as stream:
-        stream.seek(0)
-        return _BODY, os.fstat(body).st_size, hashlib.file_digest(stream, "sha256").hexdigest()
+def _of_body(order: BodyOrder) -> Identity:
+    """The same bytes, sent as something else or read in another way, are another body."""
+    with order.path.open("rb") as stream:
+        content = hashlib.file_digest(stream, "sha256").hexdigest()
+    return _BODY, order.path.stat().st_size, f"{content}:{order.path.name}:{order.reading}:{order.domain}"
 
 
 def _stored_bytes(order: FileOrder) -> int:

@@ -2,11 +2,11 @@
 and never opens a file of anybody's itself.
 
 Run as `python -m service.sandbox.template <file descriptor>`; service.sandbox.sandbox has the other end of the socket.
-It is told first which folders may be read, and answers with what is enforced. An order comes with three descriptors:
-the memory file for the answer, a channel, and the body, or the memory file again where there is none. It goes to a
-process that was forked and confined before, so that nobody waits for that; the next one is forked behind it. On the
-channel the template tells how to end the reading process (BEGAN, with a descriptor of it) and how it ended; the process
-itself what the data DECLARE, and waits for a word, and when it is DONE. When the socket closes, all end.
+It is told first which folders may be read, and answers with what is enforced. An order comes with two descriptors: the
+memory file for the answer, and a channel. It goes to a process that was forked and confined before, so that nobody
+waits for that, and that gives up now what the order does not need; the next one is forked behind it. On the channel the
+template tells how to end the reading process (BEGAN, with a descriptor of it) and how it ended; the process itself what
+the data DECLARE, and waits for a word, and when it is DONE. When the socket closes, all end.
 """
 
 import contextlib
@@ -42,18 +42,7 @@ from service.sandbox.confinement import (
     limit,
     restrict_files,
 )
-from service.sandbox.order import (
-    BEGAN,
-    BODY,
-    DECLARES,
-    DONE,
-    ENDED,
-    BodyOrder,
-    FileOrder,
-    Order,
-    reading_bytes,
-    where,
-)
+from service.sandbox.order import BEGAN, DECLARES, DONE, ENDED, BodyOrder, Order, reading_bytes, where
 
 _ORDER_MOST: Final = 2**20
 # which imagecodecs loads when they are first asked for: here, and not in every reading process
@@ -63,22 +52,23 @@ _CODECS: Final = ("lzw", "deflate", "zlib", "zstd", "packbits", "jpeg8", "lzma",
 Declared = Callable[[int, int], None]  # told the voxels and the bytes of a measurement before it is allocated
 
 
-def carry_out(order: Order, writer: Writer, body: int, declared: Declared) -> None:
+def carry_out(order: Order, writer: Writer, declared: Declared) -> None:
     """Read, and leave the answer."""
     try:
         with boundary(where(order)):
-            writer.scan(_read(order, body, declared))
+            writer.scan(_read(order, declared))
     except DataError as error:
         writer.fault(error)
 
 
-def _read(order: Order, body: int, declared: Declared) -> RawScan:
-    limits = replace(order.limits, declared=declared)
-    if isinstance(order, FileOrder):
-        with beneath(limits.roots):
-            return read_as(order.path, order.reading, order.domain, limits)
-    with os.fdopen(body, "rb", closefd=False) as stream:
-        return npz.decode(stream, order.where, FileReading(BODY, domain=order.domain, limits=limits))
+def _read(order: Order, declared: Declared) -> RawScan:
+    path, limits = order.path, replace(order.limits, declared=declared)
+    if isinstance(order, BodyOrder):
+        limits = replace(limits, roots=(*limits.roots, path.parent))
+        os.chdir(path.parent)
+        path = Path(path.name)  # so that no text tells of the folder
+    with beneath(limits.roots):
+        return read_as(path, order.reading, order.domain, limits)
 
 
 class _Declarations:
@@ -144,10 +134,10 @@ class Template:
 
     def _take(self) -> bool:
         """Hand the next order on; False where there will be none."""
-        message, descriptors, _, _ = socket.recv_fds(self._control, _ORDER_MOST, 3)
+        message, descriptors, _, _ = socket.recv_fds(self._control, _ORDER_MOST, 2)
         if not message:
             return False
-        answer, channel, body = descriptors
+        answer, channel = descriptors
         told = socket.socket(fileno=channel)
         spare = self._spare or self._fork()
         self._spare, self._ahead = None, True
@@ -155,11 +145,10 @@ class Template:
             OSError
         ):  # whoever asked has gone, or the process was killed: it is told when it is reaped
             socket.send_fds(told, [BEGAN], [spare.pidfd])
-            socket.send_fds(spare.socket, [message], [answer, channel, body])
+            socket.send_fds(spare.socket, [message], [answer, channel])
         self._channels[spare.pid] = told
         spare.close()
         os.close(answer)
-        os.close(body)
         return True
 
     def _reap(self) -> None:
@@ -194,18 +183,15 @@ class Template:
             begun_with = address_space_bytes()
             confine(self._folders, self._protections, self._own)
             # pages that are copied when first written
-            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", FileReading(BODY))
-            message, descriptors, _, _ = socket.recv_fds(orders, _ORDER_MOST, 3)
+            npz.decode(io.BytesIO(self._rehearsal), "rehearsal", FileReading(Path("rehearsal.npz")))
+            message, descriptors, _, _ = socket.recv_fds(orders, _ORDER_MOST, 2)
             if message:
-                answer, channel, body = descriptors
+                answer, channel = descriptors
                 terms, order = pickle.loads(message)
-                if isinstance(order, BodyOrder):
-                    restrict_files((), self._protections)
-                elif order.limits.roots:  # perhaps fewer folders than all that may be read
-                    restrict_files(order.limits.roots, self._protections)
+                restrict_files(terms.folders, self._protections)
                 limit(terms, begun_with)
                 told = socket.socket(fileno=channel)
-                carry_out(order, Writer(answer), body, _Declarations(told, begun_with))
+                carry_out(order, Writer(answer), _Declarations(told, begun_with))
                 told.send(DONE)
             code = 0
         finally:

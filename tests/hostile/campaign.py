@@ -1,81 +1,73 @@
-"""Damaged files through the readers: so many of every format, and what became of them."""
+"""A campaign: cases that are made from a seed, the doors they go through, and what became of each."""
 
-import json
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from inphase.errors import DataError
-from inphase.formats import Limits
-from service.sandbox.order import FileOrder
-from service.sandbox.sandbox import Sandbox
-from tests.hostile.honest import write_all
+import tifffile
+
+from tests.hostile import crafted, honest
+from tests.hostile.crafted import Case
 from tests.hostile.mutation import mutated
+from tests.hostile.outcome import Outcome
 
-_ROOT = Path(__file__).parents[2]
+Door = Callable[[Path, list[Case]], Iterator[Outcome]]
+
+# how a request names a damaged file of each kind
+_NAMED: Final[Mapping[str, Callable[[str], dict[str, object]]]] = {
+    "scan": lambda path: {"path": path},
+    "reconstruction": lambda path: {"path": path},
+    "map": lambda path: {"path": "honest/scan-counts.npy", "dark": path},
+    "spec": lambda path: {"path": "frames", "spec": path, "beamline": "34-ID-C", "scan": 7},
+    "fio": lambda path: {"path": "frames", "spec": path, "beamline": "P10", "scan": 7},
+    "beamline": lambda path: {"path": "honest/scan-plain.h5", "beamline": path, "scan": 7, "sample": "S"},
+}
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """outcomes: of every damaged file, by its name, as `child` tells them."""
+    """outcomes: of every case at every door it went through, and of the service that stood behind them."""
 
-    outcomes: Mapping[str, str]
+    outcomes: list[Outcome]
 
     @property
-    def counts(self) -> dict[str, int]:
-        """How many files ended how."""
-        return dict(Counter(outcome.partition(" ")[0].rstrip(":") for outcome in self.outcomes.values()))
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By door: how many cases ended how."""
+        doors = dict.fromkeys(each.door for each in self.outcomes)
+        return {door: dict(Counter(each.kind for each in self.outcomes if each.door == door)) for door in doors}
 
-    def ended(self, *kinds: str) -> dict[str, str]:
-        """The files that ended so."""
-        return {name: outcome for name, outcome in self.outcomes.items() if outcome.startswith(kinds)}
-
-
-def names(honest: list[Path], count: int, seed: int) -> list[tuple[str, Path]]:
-    """Names of damaged files, which say the seed of each, and what they are made of."""
-    return [
-        (f"{path.stem}-{seed}-{number:05d}{path.suffix}", path)
-        for number in range(count)
-        for path in [honest[number % len(honest)]]
-    ]
+    @property
+    def faults(self) -> list[Outcome]:
+        """What must not be."""
+        return [each for each in self.outcomes if each.fault]
 
 
-def run(folder: Path, count: int, seed: int) -> Campaign:
-    """Damages `count` files and reads them. The folder keeps them: `python -m tests.hostile.child FOLDER/damaged`."""
-    (folder / "honest").mkdir()
-    (folder / "damaged").mkdir()
-    for name, path in names(write_all(folder / "honest"), count, seed):
-        (folder / "damaged" / name).write_bytes(mutated(path.read_bytes(), random.Random(name)))
-    return Campaign(read_apart(folder / "damaged"))
+def prepare(folder: Path, seed: int, damaged: int, made: int | None) -> list[Case]:
+    """Write so many damaged files and crafted cases (None: all of them) below `folder`/root, which is the data root."""
+    root = folder / "root"
+    root.mkdir()
+    return [*write_damaged(root, seed, damaged), *crafted.write_all(root, seed, made)]
 
 
-def read_apart(folder: Path) -> dict[str, str]:
-    """What became of every file of a folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.hostile.child", str(folder)],
-        cwd=_ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
-    )  # fmt: skip
-    return dict(json.loads(line) for line in done.stdout.splitlines())
+def write_damaged(root: Path, seed: int, count: int) -> list[Case]:
+    """Honest files, and damaged ones whose names say their seeds: the same for the same name."""
+    for name in ("honest", "damaged", "frames"):
+        (root / name).mkdir()
+    for number, frame in enumerate(crafted.COUNTS):
+        tifffile.imwrite(root / "frames" / f"S_{number:04d}.tif", frame)
+    sound = honest.write_all(root / "honest")
+    return [_damaged(root, sound[number % len(sound)], f"{seed}-{number:05d}") for number in range(count)]
 
 
-def contained(folder: Path, names: Iterable[str], seconds: float = 10.0) -> dict[str, str]:
-    """What the service makes of files that ended their reader, each read in its sandbox: `refused` and why, or `read`.
-
-    A crash or a hang of a C library is beyond any check of ours; that it stays one refused reading is not.
-    """
-    with Sandbox(seconds, (folder.resolve(),)) as sandbox:
-        return {name: _contained(sandbox, folder.resolve() / name) for name in names}
+def _damaged(root: Path, sound: Path, seed: str) -> Case:
+    name = f"{sound.stem}-{seed}{sound.suffix}"
+    (root / "damaged" / name).write_bytes(mutated(sound.read_bytes(), random.Random(name)))
+    return Case(name, _NAMED[name.partition("-")[0]](f"damaged/{name}"))
 
 
-def _contained(sandbox: Sandbox, path: Path) -> str:
-    try:
-        sandbox.read(FileOrder(path, limits=Limits(2**26)))
-    except DataError as error:
-        return f"refused: {error}"
-    return "read"
+def run(folder: Path, cases: list[Case], doors: Iterable[Door]) -> Campaign:
+    """All cases through all doors, one door after the other."""
+    return Campaign([each for door in doors for each in door(folder, cases)])

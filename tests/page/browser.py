@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.service.conftest import KEY
 
@@ -14,6 +14,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 WITHOUT = "no Chromium on this machine: `make browser` installs Debian's, and then the page is tested"
 # WebGL without a graphics card; in a container there may be no sandbox to nest into
 FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox", "--disable-dev-shm-usage"]
+
+PATIENCE_MS = 30_000  # two cores may have much else to do
 
 # a page that asks whether it is logged in; WebGL in software; a test that reads what was drawn
 KNOWN = ("401 (Unauthorized)", "GPU stall", "willReadFrequently")
@@ -25,6 +27,7 @@ def browser() -> Iterator[Browser]:
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip(WITHOUT)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=found, args=FLAGS)
         try:
@@ -63,7 +66,7 @@ def tab(started: Browser, url: str, *, width: int = 1280, height: int = 900, dar
     )
     seen = Seen(context.new_page(), url)
     page = seen.page
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE_MS)
     page.on("console", lambda said: seen.complaints.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     page.on("request", lambda asked: None if asked.url.startswith((url, "blob:")) else seen.elsewhere.append(asked.url))

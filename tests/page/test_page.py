@@ -364,6 +364,7 @@ def test_axe_finds_nothing_serious(chromium: Browser, house: House, login: list[
         seen.page.get_by_label("API key").wait_for()
         faults["login"] = axe(seen)
         seen.page.context.add_cookies(login)
+        seen.page.reload()
         for view in ("jobs", f"jobs/{house.done}", "series", "new", "models", "system"):
             seen.open(view)
             seen.page.get_by_role("main").locator("h1, h2").first.wait_for()

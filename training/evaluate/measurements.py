@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inphase import formats
+from inphase.formats import RawScan
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.prepared import PreparedPattern
@@ -32,6 +33,11 @@ class RealCase:
         """Whether the data folder has it."""
         return (REAL_DATA / self.path).exists()
 
+    def read(self) -> RawScan:
+        """The measurement with the detector's maps."""
+        dark, flat = (REAL_DATA / name if name else None for name in (self.dark, self.flat))
+        return formats.read(REAL_DATA / self.path, domain=self.options.domain, dark=dark, flat=flat, roi=self.roi)
+
 
 REAL_CASES = (
     RealCase(
@@ -53,6 +59,4 @@ REAL_CASES = (
 
 def measured(case: RealCase, session: Session | None = None) -> PreparedPattern:
     """Read and prepared as `inphase.reconstruct` does it, with the network's guess where there is a network."""
-    dark, flat = (REAL_DATA / name if name else None for name in (case.dark, case.flat))
-    raw = formats.read(REAL_DATA / case.path, domain=case.options.domain, dark=dark, flat=flat, roi=case.roi)
-    return begin(raw, case.options, session, Clock())[0]
+    return begin(case.read(), case.options, session, Clock())[0]

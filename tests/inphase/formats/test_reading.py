@@ -3,7 +3,7 @@
 import pytest
 
 from inphase.errors import DataError
-from inphase.formats.reading import Reading
+from inphase.formats.reading import Reading, parse_numbers
 
 
 def test_what_is_given_is_known_as_text() -> None:
@@ -19,3 +19,14 @@ def test_a_name_that_leads_elsewhere_is_refused(value: str) -> None:
         Reading(sample=value).known()
     with pytest.raises(DataError, match=r"detector: .* is no name"):
         Reading(detector=value).known()
+
+
+def test_numbers_set_by_hand() -> None:
+    """name=number pairs, blanks allowed."""
+    assert parse_numbers(["distance=1.83", "energy = 9"]) == {"distance": 1.83, "energy": 9.0}
+
+
+@pytest.mark.parametrize("pair", ["distance", "distance=", "distance=far", "distance=nan", "distance=inf"])
+def test_what_is_no_number_is_refused(pair: str) -> None:
+    with pytest.raises(DataError, match="write a name and a number"):
+        parse_numbers([pair])

@@ -3,7 +3,7 @@
 import pytest
 
 from inphase.errors import DataError, RecipeError
-from inphase.imaging.options import CONVENTIONAL, Options
+from inphase.imaging.options import CONVENTIONAL, FAST, Options
 from inphase.pattern import Domain
 from inphase.retrieval import recipe as recipes
 
@@ -18,7 +18,11 @@ def test_a_likelihood_of_counts_needs_counts() -> None:
 def test_the_default_recipe_follows_the_start() -> None:
     """`fast` from a network's image, the conventional one where no network begins; "none" is no recipe."""
     assert Options().recipe() == recipes.resolve("fast")
-    assert Options(start="random").recipe() == Options(start="mixed").recipe() == recipes.resolve(CONVENTIONAL)
+    assert Options(start="random").recipe() == recipes.resolve(CONVENTIONAL)
+    assert Options(start="mixed").recipe() == recipes.resolve(FAST)
+    assert Options(start="mixed").conventional() == recipes.resolve(CONVENTIONAL)
+    assert Options(start="mixed", refine="7*ER").conventional() == recipes.resolve("7*ER")
+    assert Options(refine="7*ER").conventional() == recipes.resolve(CONVENTIONAL)
     assert Options(refine=" none ").recipe() is None
 
 
@@ -27,6 +31,7 @@ def test_the_default_recipe_follows_the_start() -> None:
     [
         (Options(start="netwerk"), "start is one of auto, network, random, mixed"),  # type: ignore[arg-type]
         (Options(starts=0), "at least one start"),
+        (Options(slice="middle"), "slice is one of none, center"),  # type: ignore[arg-type]
         (Options(refine="none", start="random"), "asks no network"),
         (Options(refine="none", start="mixed"), "mixed refines"),
         (Options(refine="50*EX"), "EX"),

@@ -39,3 +39,10 @@ def test_region_of_interest_picks_the_part_of_the_chip() -> None:
     assert (done.mask[:, 6, 8] == MaskState.MASKED).all()
     with pytest.raises(DataError, match="region"):
         correct(frames, Corrections(dark))
+
+
+@pytest.mark.parametrize("dark", [np.full((16, 16), np.nan), np.full((16, 16), 255)])
+@pytest.mark.parametrize("flat", [None, np.ones((16, 16))])
+def test_maps_that_leave_no_pixel_are_refused(dark: np.ndarray, flat: np.ndarray | None) -> None:
+    with pytest.raises(DataError, match="every pixel of the frames bad"):
+        correct(pattern(np.ones((8, 16, 16))), Corrections(dark, flat))

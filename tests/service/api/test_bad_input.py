@@ -329,7 +329,7 @@ async def test_damaged_npy_headers(client: httpx.AsyncClient, body: bytes) -> No
     check(await client.post(URL, content=body, headers=NPY), 400, "npy")
 
 
-@pytest.mark.parametrize("kind", ["application/x-hdf5", "text/plain", "multipart/form-data", ""])
+@pytest.mark.parametrize("kind", ["application/x-zarr", "text/plain", "multipart/form-data", ""])
 async def test_other_bodies_are_not_taken(client: httpx.AsyncClient, kind: str) -> None:
     """415 with what is taken."""
     check(await client.post(URL, content=b"x", headers={"Content-Type": kind}), 415, "application/x-npy")

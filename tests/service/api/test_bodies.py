@@ -1,17 +1,25 @@
 """Bodies that are arrays."""
 
 import asyncio
+import errno
 import io
+import json
 import math
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import h5py
 import httpx
 import numpy as np
 import pytest
+import scipy.io
+import tifffile
 from numpy.typing import NDArray
 
+from service.api import bodies
+from service.api.bodies import FILES
 from service.budget import working_bytes
 from service.lifecycle import Services
 from service.settings import Settings
@@ -93,6 +101,109 @@ async def test_an_npz_bomb(serving: AppContext, settings: Settings) -> None:
         check(await client.post(URL, params={"refine": "none"}, content=bomb, headers=NPZ), 413, "above the limit")
 
 
+def files(folder: Path, pattern: NDArray[np.uint32]) -> dict[str, Path]:
+    """The same counts in every format whose files are sent, by media type."""
+    made = {media: folder / f"scan{suffix}" for media, suffix in FILES.items()}
+    for media in ("application/x-hdf5", "application/x-nexus", "application/x-cxi"):
+        with h5py.File(made[media], "w") as file:
+            file["entry/data/data"] = pattern
+            file["entry/other"] = pattern[:8]
+    scipy.io.savemat(made["application/x-matlab-data"], {"data": np.moveaxis(pattern, 0, 2)})
+    tifffile.imwrite(made["image/tiff"], pattern, photometric="minisblack")
+    np.savez(made["application/x-npz"], data=pattern)
+    return made
+
+
+async def test_files_are_sent_as_they_are(
+    client: httpx.AsyncClient, tmp_path: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """Every format gives the counts that an npy body gives, and nothing stays in the store's scratch room."""
+    query = {"refine": "none", "format": "npz"}
+    expected = load(await client.post(URL, params=query, content=npy(pattern), headers=NPY))
+    services: Services = client.app.state.services  # type: ignore[attr-defined]
+    for media, path in files(tmp_path, pattern).items():
+        answer = await client.post(URL, params=query, content=path.read_bytes(), headers={"Content-Type": media})
+        assert answer.status_code == 200, (media, answer.text)
+        found = load(answer)
+        for name in ("modulus", "mask", "object"):
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=media)
+        assert json.loads(str(found["document"]))["input"]["source"] == f"body{path.suffix}"
+    assert services.budget.used == 0
+    assert list(services.store.root.iterdir()) == []
+
+
+async def test_a_file_that_is_sent_is_read_with_options(
+    client: httpx.AsyncClient, data_root: Path, tmp_path: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """dataset of the file, and a map of the detector that lies below a data root."""
+    dark = np.zeros(pattern.shape[1:], np.float32)
+    dark[:, 20] = 2
+    np.save(data_root / "dark.npy", dark)
+    path = files(tmp_path, pattern)["application/x-hdf5"]
+    headers = {"Content-Type": "application/x-hdf5"}
+    query = {"refine": "none", "format": "npz", "dark": "dark.npy", "dataset": "entry/data/data"}
+    arrays = load(await client.post(URL, params=query, content=path.read_bytes(), headers=headers))
+    assert (arrays["mask"][:, :, 20] != 0).all()
+    for wrong, status, words in (
+        ({"dataset": "entry/nothing"}, 422, ("body.h5", "entry/nothing")),
+        ({"dark": "/etc/passwd"}, 403, ("outside the data roots",)),
+        ({"set": "distance"}, 422, ("distance=1.83",)),
+        ({"set": "distance=nan"}, 422, ("distance=1.83",)),
+        ({"set": "distance=1.8"}, 422, ("beamline=",)),
+        ({"beamline": "P99"}, 422, ("P99",)),
+        ({"scan": "-1"}, 422, ("scan",)),
+    ):
+        answer = await client.post(URL, params={"refine": "none", **wrong}, content=path.read_bytes(), headers=headers)
+        check(answer, status, *words)
+
+
+async def test_how_a_file_is_read_is_not_said_of_an_array(
+    client: httpx.AsyncClient, pattern: NDArray[np.uint32]
+) -> None:
+    """It would be passed over in silence."""
+    answer = await client.post(URL, params={"dark": "dark.npy"}, content=npy(pattern), headers=NPY)
+    check(answer, 422, "dark", "an array alone")
+
+
+async def test_a_file_that_is_sent_leads_nowhere(
+    client: httpx.AsyncClient, data_root: Path, tmp_path: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """Neither a link nor a virtual dataset of what was sent reads a file of the service, and no text names a folder."""
+    np.save(data_root / "scan.npy", pattern)
+    with h5py.File(data_root / "secret.h5", "w") as file:
+        file["entry/data"] = pattern
+    services: Services = client.app.state.services  # type: ignore[attr-defined]
+    for target in (str(data_root / "secret.h5"), "../../../data/secret.h5", "secret.h5"):
+        with h5py.File(tmp_path / "link.h5", "w") as file:
+            file["entry/data"] = h5py.ExternalLink(target, "/entry/data")
+        with h5py.File(tmp_path / "virtual.h5", "w") as file:
+            layout = h5py.VirtualLayout(pattern.shape, pattern.dtype)
+            layout[...] = h5py.VirtualSource(target, "entry/data", pattern.shape)
+            file.create_virtual_dataset("entry/data", layout)
+        for name in ("link.h5", "virtual.h5"):
+            answer = await client.post(
+                URL,
+                params={"refine": "none"},
+                content=(tmp_path / name).read_bytes(),
+                headers={"Content-Type": "application/x-hdf5"},
+            )
+            check(answer, 422, "body.h5")
+            assert str(services.store.root) not in answer.text
+
+
+async def test_a_disk_that_is_full_is_said(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, pattern: NDArray[np.uint32]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bodies, "_write", full)
+    services: Services = client.app.state.services  # type: ignore[attr-defined]
+    check(await client.post(URL, content=archive(data=pattern), headers=NPZ), 507, "no room")
+    assert services.budget.used == 0
+    assert list(services.store.root.iterdir()) == []
+
+
 # ---- bodies that come slowly, or only promise to
 
 
@@ -113,7 +224,7 @@ async def test_a_body_that_trickles_in_is_given_up(
     bounded = settings.model_copy(update={"bounds": settings.bounds.model_copy(update=bounds)})
     async with serving(bounded) as client:
         begun = time.monotonic()
-        answer = await client.post(URL, content=trickling(0.02), headers={"Content-Type": kind})
+        answer = await client.post(URL, content=trickling(0.05), headers={"Content-Type": kind})
         assert time.monotonic() - begun < 5
         check(answer, 408, "came too slowly", "per second")
         services: Services = client.app.state.services  # type: ignore[attr-defined]

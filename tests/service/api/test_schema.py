@@ -8,11 +8,12 @@ from tests.service.api.calls import URL
 
 
 async def test_openapi(client: httpx.AsyncClient) -> None:
-    """The schema names the four bodies, the answers and the security of POST /v1/reconstructions."""
+    """The schema names the bodies, the answers and the security of POST /v1/reconstructions."""
     schema: dict[str, Any] = (await client.get("/openapi.json")).json()
     post = schema["paths"][URL]["post"]
     assert post["requestBody"]["content"].keys() == {
-        "application/json", "application/x-npy", "application/x-npz", "application/octet-stream",
+        "application/json", "application/x-npy", "application/x-npz", "application/octet-stream", "application/x-hdf5",
+        "application/x-nexus", "application/x-cxi", "application/x-matlab-data", "image/tiff",
     }  # fmt: skip
     assert {"200", "202", "400", "401", "403", "404", "413", "415", "422", "503", "507"} <= post["responses"].keys()
     assert post["security"] == [{"Apikey": []}]

@@ -15,7 +15,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sandbox(root: Path) -> Iterator[Sandbox]:
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where bodies lie."""
+    return tmp_path_factory.mktemp("scratch").resolve()
+
+
+@pytest.fixture(scope="module")
+def sandbox(root: Path, scratch: Path) -> Iterator[Sandbox]:
     """Started; readings may take five seconds."""
-    with Sandbox(5.0, (root,)) as started:
+    with Sandbox(5.0, (root,), scratch) as started:
         yield started

@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +31,8 @@ from inphase.preprocess.corrections import Corrections
 from service.sandbox.errors import SandboxError, SandboxUnavailableError
 from service.sandbox.order import BodyOrder, FileOrder
 from service.sandbox.sandbox import Sandbox
+from tests.hostile import crafted
 
-HOSTILE = Path(os.environ.get("INPHASE_HOSTILE", Path(__file__).parents[4] / "shared" / "hostile"))
 RNG = np.random.default_rng(5)
 COUNTS: NDArray[np.uint16] = RNG.poisson(3.0, (6, 8, 10)).astype(np.uint16)
 LIMITS = Limits(2**24)
@@ -173,39 +175,65 @@ def test_errors_of_readers_keep_their_kind_and_text(
     assert str(found.value) == str(expected.value)
 
 
-def body_of(content: bytes) -> int:
-    file = os.memfd_create("body")
-    os.write(file, content)
-    return file
+def sent(order: FileOrder, scratch: Path, name: str = "") -> BodyOrder:
+    """The same file as a body."""
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    return BodyOrder(Path(shutil.copy(order.path, folder / (name or f"body{order.path.suffix}"))))
 
 
-def test_an_archive_that_was_sent_is_read_once_its_size_is_admitted(sandbox: Sandbox, root: Path) -> None:
-    order = archive(root)
-    body = body_of(order.path.read_bytes())
+def test_an_archive_that_was_sent_is_read_once_its_size_is_admitted(
+    sandbox: Sandbox, root: Path, scratch: Path
+) -> None:
     admitted: list[tuple[int, int]] = []
-    try:
-        found = sandbox.read_body(
-            BodyOrder("the body", Domain.COUNTS, LIMITS), body, lambda *size: admitted.append(size)
-        )
-    finally:
-        os.close(body)
+
+    found = sandbox.read_body(sent(archive(root), scratch), lambda *size: admitted.append(size))
 
     assert same(found.array, COUNTS)
-    assert found.source == "the body"
+    assert found.source == "body.npz"
     assert admitted == [(COUNTS.size, COUNTS.nbytes)]
 
 
-def test_an_archive_that_is_not_admitted_is_not_read(sandbox: Sandbox, root: Path) -> None:
-    body = body_of(archive(root).path.read_bytes())
-
+def test_an_archive_that_is_not_admitted_is_not_read(sandbox: Sandbox, root: Path, scratch: Path) -> None:
     def refuse(voxels: int, nbytes: int) -> None:
         raise RuntimeError(f"{nbytes} bytes of {voxels} voxels are too many")
 
-    try:
-        with pytest.raises(RuntimeError, match="are too many"):
-            sandbox.read_body(BodyOrder("the body", Domain.COUNTS, LIMITS), body, refuse)
-    finally:
-        os.close(body)
+    with pytest.raises(RuntimeError, match="are too many"):
+        sandbox.read_body(sent(archive(root), scratch), refuse)
+
+
+@pytest.mark.parametrize("made", [hdf5, hdf5_in_the_way_of_a_result, matlab, stack, npy])
+def test_a_file_that_was_sent_is_read_as_by_its_path(
+    sandbox: Sandbox, root: Path, scratch: Path, made: Callable[[Path], FileOrder]
+) -> None:
+    order = made(root)
+
+    found, expected = sandbox.read_body(sent(order, scratch), lambda *_: None), sandbox.read(order)
+
+    assert same(found.array, expected.array)
+    assert found.chosen == expected.chosen
+    assert found.source == f"body{order.path.suffix}"
+
+
+def test_what_was_sent_opens_nothing_else(sandbox: Sandbox, root: Path, scratch: Path) -> None:
+    """Neither files of the data roots nor what others have sent, though both may be read by other processes; and no
+    text tells where they lie.
+    """
+    np.save(root / "secret.npy", COUNTS)
+    other = sent(FileOrder(root / "secret.npy"), scratch)
+    for target in (root / "secret.npy", other.path):
+        folder = Path(tempfile.mkdtemp(dir=scratch))
+        (folder / "body.npy").symlink_to(target)
+        order = BodyOrder(folder / "body.npy", limits=Limits(2**24, (root, scratch)))  # so that the kernel is asked
+        with pytest.raises(DataError, match=r"Permission denied|may not be read") as caught:
+            sandbox.read_body(order, lambda *_: None)
+        assert str(scratch) not in str(caught.value)
+
+
+def test_a_file_opens_nothing_of_what_was_sent(sandbox: Sandbox, root: Path, scratch: Path) -> None:
+    np.save(root / "own.npy", COUNTS)
+    (root / "to_a_body.npy").symlink_to(sent(FileOrder(root / "own.npy"), scratch).path)
+    with pytest.raises(DataError, match=r"Permission denied|may not be read"):
+        sandbox.read(FileOrder(root / "to_a_body.npy"))
 
 
 class Act:
@@ -453,21 +481,37 @@ def outcome(sandbox: Sandbox, order: FileOrder) -> str:
 
 @pytest.mark.parametrize(
     "name",
-    ["bad_SZ3_2.h5", "bad_Sperr_1.h5", "crash_bslz4.h5", "w184_0.mat", "loop_150.tif", "soft_lol.h5", "latin1.h5"],
+    [
+        "h5-filter-33",  # bitshuffle, SZ3, SPERR
+        "h5-filter-45",
+        "h5-filter-51",
+        "mat-inner-20",
+        "tif-loop-08",
+        "h5-laughs-03",
+        "h5-name-00",
+        "yaml-text-19",
+    ],
 )
-def test_hostile_files_end_in_time_and_the_next_one_is_read(root: Path, name: str) -> None:
-    if not (HOSTILE / name).exists():
-        pytest.skip("the hostile files are not on this machine")
+def test_hostile_files_end_in_time_and_the_next_one_is_read(tmp_path: Path, name: str) -> None:
+    """Each is of a kind that has ended its reader by a signal, or never ended, or was refused though it is honest."""
+    root = (tmp_path / "root").resolve()
+    root.mkdir()
+    (case,) = crafted.write_all(root, 1, begin=(name,))
     np.save(root / "honest.npy", COUNTS)
-    (root / name).write_bytes((HOSTILE / name).read_bytes())
     with Sandbox(2.0, (root,)) as sandbox:
         assert sandbox.protections is not None  # warm
         begun = time.monotonic()
-        told = outcome(sandbox, FileOrder(root / name))
+        told = outcome(sandbox, FileOrder(root / case.source["path"], reading(root, case.source)))
         assert str(root / name) in told
         assert time.monotonic() - begun < 8
 
         assert same(sandbox.read(FileOrder(root / "honest.npy")).array, COUNTS)
+
+
+def reading(root: Path, source: Mapping[str, Any]) -> Reading:
+    """How a crafted case is read."""
+    told = {key: value for key, value in source.items() if key != "path"}
+    return Reading(**told | ({"beamline": str(root / told["beamline"])} if "beamline" in told else {}))
 
 
 def test_descriptors_of_this_process_are_not_inherited(root: Path) -> None:
