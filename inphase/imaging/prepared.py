@@ -110,7 +110,7 @@ def _ladder(arrays: Mapping[str, NDArray[Any]], report: Report) -> Ladder | None
     assert report.grid is not None
     assert report.grid.finest is not None
     model, finest = (
-        Placement(report.input.shape, done.offset, done.binning, done.shape)
+        Placement(report.input.shape[-len(done.shape) :], done.offset, done.binning, done.shape)  # or a slice of it
         for done in (report.preprocess, report.grid.finest)
     )
     problem = Problem(
