@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inphase.imaging.reconstruct import reconstruct as reconstruct
     from inphase.imaging.reconstruction import Reconstruction as Reconstruction
     from inphase.imaging.reconstruction import write as write
+    from inphase.imaging.stack import reconstruct_stack as reconstruct_stack
     from inphase.results.comparison import compare as compare
     from inphase.results.conversion import convert as convert
     from inphase.results.conversion import orthogonalise as orthogonalise
@@ -32,6 +33,7 @@ __all__ = [
     "rank",
     "read",
     "reconstruct",
+    "reconstruct_stack",
     "show",
     "strain_maps",
     "write",
@@ -41,6 +43,7 @@ _HOME = {
     "Reconstruction": "inphase.imaging.reconstruction",
     "read": "inphase.formats",
     "reconstruct": "inphase.imaging.reconstruct",
+    "reconstruct_stack": "inphase.imaging.stack",
     "write": "inphase.imaging.reconstruction",
     "compare": "inphase.results.comparison",
     "convert": "inphase.results.conversion",

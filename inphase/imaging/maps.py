@@ -1,4 +1,6 @@
-"""The maps that a known geometry adds to a result: displacement, strain, d-spacing."""
+"""The maps that a result has beside the object: displacement, strain and d-spacing where the geometry is known, and of
+an image the phase without wraps.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ from inphase.defects import dislocations, offsets_disagree
 from inphase.errors import DataError
 from inphase.geometry import Geometry
 from inphase.imaging import report
-from inphase.strain import ISOSURFACE, strain
+from inphase.strain import ISOSURFACE, strain, unwrapped
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,18 @@ def statistics(volume: NDArray[np.floating], inside: NDArray[np.bool_]) -> repor
 def _spread(values: NDArray[np.floating]) -> report.Spread | None:
     known = values[np.isfinite(values)].astype(np.float64)
     return report.Spread(float(known.mean()), float(known.std())) if known.size else None
+
+
+def image_maps(result: Canonical) -> dict[str, NDArray[Any]]:
+    """What only results of two axes have: the phase without ramp and wraps (Herraez et al. 2002), NaN outside.
+
+    For display, as in Wu et al., IUCrJ 8, 12 (2021), appendix C: around a zero of the object it has a cut. Outside is
+    what does not belong to the support.
+    """
+    if result.object.ndim != 2:
+        return {}
+    flat = np.abs(result.object) * np.exp(1j * result.phase_flat)
+    return {"phase_unwrapped": unwrapped(flat, result.support).astype(np.float32)}
 
 
 def _mean(values: NDArray[np.floating]) -> float:

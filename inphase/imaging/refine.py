@@ -7,6 +7,7 @@ from typing import Final
 from inphase.errors import DataError
 from inphase.imaging import report
 from inphase.imaging.candidates import Retrieved, retrieved
+from inphase.imaging.climb import SECONDS, Image, Revised, climb
 from inphase.imaging.clock import Clock
 from inphase.imaging.halves import Halves, halves
 from inphase.imaging.options import CONVENTIONAL
@@ -34,11 +35,14 @@ def refine(
     *,
     retrievals: Retrievals | None = None,
     frame: CommonFrame | None = None,
+    revised: Revised | None = None,
+    seconds: float = SECONDS,
 ) -> Reconstruction:
-    """Refine from the start that the report names, escalate where the result is not sane (start=auto), judge.
+    """Refine from the start that the report names, escalate where the result is not sane (start=auto), go on to the
+    finest grid that the measurement is worth, judge.
 
-    retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. Raises
-    CancelledError, and DataError where the iterations diverge.
+    retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. revised, seconds:
+    see `inphase.imaging.climb`. Raises CancelledError, and DataError where the iterations diverge.
     """
     retrievals = retrievals or Retrievals()
 
@@ -67,14 +71,19 @@ def refine(
     kept = ended[ensemble.best if ensemble else 0]
     best = kept.candidate
     with clock("rank"):
-        detail = _detail(halves(prepared, best, start.seed, retrievals))
+        detail = _detail(halves(prepared, best, start.seed, retrievals), best.object.shape)
     found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
     found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
     found = replace(found, detail=detail, history=kept.history)
-    return judge(prepared, found, best, clock, ensemble, frame)
+    if prepared.ladder is None:
+        return judge(prepared, found, best, clock, ensemble, frame)
+    return climb(
+        Image(prepared, found, best), clock, retrievals=retrievals, ensemble=ensemble, frame=frame, revised=revised,
+        seconds=seconds,
+    )  # fmt: skip
 
 
-def _detail(found: Halves | None) -> report.Detail | None:
+def _detail(found: Halves | None, shape: tuple[int, ...]) -> report.Detail | None:
     """Where the correlations of the halves fall below half a bit."""
     if found is None:
         return None
@@ -82,7 +91,7 @@ def _detail(found: Halves | None) -> report.Detail | None:
         report.part(report.Resolution, curve.resolution("half-bit", threshold))
         for curve, threshold in zip((found.overall, *found.along), found.thresholds, strict=True)
     )
-    return report.Detail("half-photon FSC", overall, tuple(along))
+    return report.Detail("half-photon FSC", shape, overall, tuple(along))
 
 
 def _random(prepared: PreparedPattern, start: report.Beginning) -> Starts:

@@ -253,10 +253,12 @@ class Ensemble:
 class Detail:
     """To which resolution the image is determined: overall, and along each axis of the pattern.
 
-    method: "half-photon FSC": two halves of the photons, refined apart (`inphase.imaging.halves`).
+    method: "half-photon FSC": two halves of the photons, refined apart (`inphase.imaging.halves`). shape: of the grid
+    it was found on, the network's; finer levels of the image may hold more.
     """
 
     method: Literal["half-photon FSC"]
+    shape: tuple[int, ...]
     overall: Resolution
     along: tuple[Resolution, ...]
 
@@ -346,6 +348,42 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A refinement on a finer grid than the one before (`inphase.imaging.climb`).
+
+    start_free_llk: free log-likelihood here of the image of the grid before. kept: whether this one is better, or was
+    asked for. seconds: what it took.
+    """
+
+    shape: tuple[int, ...]
+    recipe: str
+    chi2: float
+    start_free_llk: float | None
+    free_llk: float | None
+    support_voxels: int
+    kept: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How fine the result may become, and how fine it has.
+
+    requested: model, auto, measured, or the most voxels along an axis. why: what the measurement holds.
+    finest: how it comes onto the finest grid, None where that is the model's. oversampling: there. counts: there.
+    levels: those that were tried. stopped: why the last one is not the finest grid; empty where it is.
+    """
+
+    requested: str
+    why: str
+    finest: Preprocessing | None = None
+    oversampling: Vector = ()
+    counts: float = 0.0
+    levels: tuple[Level, ...] = ()
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything about one reconstruction but its arrays.
 
@@ -353,6 +391,7 @@ class Report:
     not refined, or the input is not counts. history: (iteration, chi2) of the start that became the result.
     strain: None where there are no strain maps, strain_reason says why. resumed_from: iteration at which an interrupted
     refinement went on.
+    grid: how fine the result is; None in reports of earlier versions.
     timings_ms: by stage, see `inphase.imaging.clock.STAGES`. created: when the pattern was taken up, UTC, ISO 8601.
     """
 
@@ -375,6 +414,7 @@ class Report:
     strain_reason: str | None = None
     series: Series | None = None
     resumed_from: int | None = None
+    grid: Grid | None = None
     phase_sign: str = PHASE_SIGN
 
     @classmethod

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.pattern import MaskState, Pattern
+from inphase.pattern import AXES, MaskState, Pattern
 from inphase.preprocess.pixels import masked
 from inphase.preprocess.report import Number, StepReport
 from inphase.preprocess.validate import MIN_SIDE
 
 Flags = NDArray[np.bool_]
-AXES = ("frames", "rows", "columns")
 DEEP = 0.2  # of the lit voxels of the planes beside it: what the darkest minimum between two fringes still has
 LOOK_BACK = 3  # planes before the last lit one: how fast they fade
 FADING = 3  # planes beyond it in which some of its light must show

@@ -120,6 +120,15 @@ class Ensemble:
         """How many agree with the best, itself included."""
         return sum(not member.rejected for member in self.members)
 
+    @property
+    def rivals(self) -> int:
+        """How many are another solution that fits as well as the best (`RULES`)."""
+        least = _misfit(self.members[self.best].metrics, self.ranked_by)
+        return sum(
+            member.correlation < RULES.correlation and _misfit(member.metrics, self.ranked_by) <= RULES.worse * least
+            for member in self.members
+        )
+
 
 def best_of(
     candidates: Sequence[Candidate], oversampling: tuple[float, ...] | None = None, rules: Rules = RULES

@@ -126,7 +126,7 @@ async def one(
         await materialised(services, record, found)
 
     def encode() -> tuple[bytes, NDArray[np.generic]]:
-        if why := missing(name, record, found):
+        if why := missing(services, name, record, found):
             raise ApiError(404, f"job {job_id} has no {name}: {why}")
         shaded = form == "png" and BY_NAME[name].shown == "phase"
         support = read_array(services, job_id, found.result, "support") if shaded else None
@@ -222,20 +222,28 @@ def cut_out(array: NDArray[Any], text: str) -> NDArray[Any]:
     return np.asarray(array[tuple(index)])
 
 
-def missing(name: str, record: JobRecord, revision: Revision) -> str | None:
+def missing(services: Services, name: str, record: JobRecord, revision: Revision) -> str | None:
     """Why a result has no such array; None where it has."""
     present = BY_NAME[name].present
     if present == "always":
         return None
-    if not revision.final:
+    if revision.kind == "network" and not revision.final:
         return f"revision {revision.number} is the network's image; the refined one may have it"
-    report = JobDocument.from_json(record.document).reported
+    stored = record.document
+    if not revision.final:
+        stored = str(read_array(services, record.job_id, revision.result, "document")).encode()
+    report = JobDocument.from_json(stored).reported
     if present == "strain":
         return report.strain_reason
+    if present == "image":
+        is_image = len(report.preprocess.shape) == 2
+        return None if is_image else "only images have it: of a volume, displacement is the phase without wraps"
     if report.ensemble is None:
         return "it had one start; ask for several with start=mixed or start=random"
     if report.ensemble.mode_weights is None:
         return f"of {len(report.ensemble.members)} starts {report.ensemble.accepted} led to the same solution"
+    if report.grid is not None and any(level.kept for level in report.grid.levels):
+        return "several starts were compared on the model's grid: an earlier revision has it"
     return None
 
 

@@ -5,11 +5,12 @@ and how to be answered.
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from inphase.formats.reading import Reading, parse_numbers
-from inphase.imaging.options import CONVENTIONAL, FAST, Options, Start
+from inphase.imaging.options import CONVENTIONAL, FAST, Options, Slice, Start
 from inphase.pattern import Domain
+from inphase.preprocess.reach import RANGE
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
 from service.jobs.state import Priority
@@ -105,6 +106,24 @@ class ImagingOptions(BaseModel):
             "result.",
         ),
     ] = 0
+    grid: Annotated[
+        str,
+        BeforeValidator(lambda given: str(given) if type(given) is int else given),
+        Field(
+            pattern=r"^(model|auto|measured|[0-9]{1,4})$",
+            description=f"The image becomes as fine as the network's grid (model), as what the measurement holds "
+            f"(auto), as the whole measurement (measured), or as fine as a grid of at most so many voxels along an "
+            f"axis ({RANGE[0]} to {RANGE[1]}); each level is a revision.",
+        ),
+    ] = "auto"
+
+    slice: Annotated[
+        Slice,
+        Field(
+            description="With center the frame through the peak is taken out of a rocking curve, and the result is the "
+            "image of the projection."
+        ),
+    ] = "none"
 
     def imaging(self) -> Options:
         """The same for inphase.imaging."""
