@@ -123,7 +123,7 @@ def _level(
         seconds=round(time.monotonic() - begun, 2),
     )
     logger.info("level %s: free llk %s -> %s", _text(shape), told.start_free_llk, told.free_llk)
-    return Image(prepared, found, done.candidate), told
+    return Image(prepared, replace(found, history=done.history), done.candidate), told
 
 
 def _described(bottom: PreparedPattern, found: Report, problem: Problem) -> tuple[PreparedPattern, Report]:
@@ -161,6 +161,7 @@ def _described(bottom: PreparedPattern, found: Report, problem: Problem) -> tupl
     )
     return prepared, replace(
         found,
+        detail=None,  # of the model grid
         preprocess=preprocess,
         oversampling=replace(found.oversampling, after=grid.oversampling),
         metrics=replace(found.metrics, noise_chi2=noise),

@@ -83,6 +83,18 @@ def maps_of(
     )
 
 
+def image_maps(result: Canonical) -> dict[str, NDArray[Any]]:
+    """What only results of two axes have: the phase without ramp and wraps (Herraez et al. 2002), NaN outside.
+
+    For display, as in Wu et al., IUCrJ 8, 12 (2021), appendix C: around a zero of the object it has a cut. Outside is
+    what does not belong to the support.
+    """
+    if result.object.ndim != 2:
+        return {}
+    flat = np.abs(result.object) * np.exp(1j * result.phase_flat)
+    return {"phase_unwrapped": unwrapped(flat, result.support).astype(np.float32)}
+
+
 def statistics(volume: NDArray[np.floating], inside: NDArray[np.bool_]) -> report.Statistics:
     """Of a map over the crystal; what is not known of it does not count, and parts without a voxel are None."""
     bulk = ndimage.binary_erosion(inside)
@@ -94,18 +106,6 @@ def statistics(volume: NDArray[np.floating], inside: NDArray[np.bool_]) -> repor
 def _spread(values: NDArray[np.floating]) -> report.Spread | None:
     known = values[np.isfinite(values)].astype(np.float64)
     return report.Spread(float(known.mean()), float(known.std())) if known.size else None
-
-
-def image_maps(result: Canonical) -> dict[str, NDArray[Any]]:
-    """What only results of two axes have: the phase without ramp and wraps (Herraez et al. 2002), NaN outside.
-
-    For display, as in Wu et al., IUCrJ 8, 12 (2021), appendix C: around a zero of the object it has a cut. Outside is
-    what does not belong to the support.
-    """
-    if result.object.ndim != 2:
-        return {}
-    flat = np.abs(result.object) * np.exp(1j * result.phase_flat)
-    return {"phase_unwrapped": unwrapped(flat, result.support).astype(np.float32)}
 
 
 def _mean(values: NDArray[np.floating]) -> float:

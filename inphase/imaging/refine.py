@@ -71,7 +71,7 @@ def refine(
     kept = ended[ensemble.best if ensemble else 0]
     best = kept.candidate
     with clock("rank"):
-        detail = _detail(halves(prepared, best, start.seed, retrievals), best.object.shape)
+        detail = _detail(halves(prepared, best, start.seed, retrievals))
     found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
     found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
     found = replace(found, detail=detail, history=kept.history)
@@ -83,7 +83,7 @@ def refine(
     )  # fmt: skip
 
 
-def _detail(found: Halves | None, shape: tuple[int, ...]) -> report.Detail | None:
+def _detail(found: Halves | None) -> report.Detail | None:
     """Where the correlations of the halves fall below half a bit."""
     if found is None:
         return None
@@ -91,7 +91,7 @@ def _detail(found: Halves | None, shape: tuple[int, ...]) -> report.Detail | Non
         report.part(report.Resolution, curve.resolution("half-bit", threshold))
         for curve, threshold in zip((found.overall, *found.along), found.thresholds, strict=True)
     )
-    return report.Detail("half-photon FSC", shape, overall, tuple(along))
+    return report.Detail("half-photon FSC", overall, tuple(along))
 
 
 def _random(prepared: PreparedPattern, start: report.Beginning) -> Starts:

@@ -253,12 +253,10 @@ class Ensemble:
 class Detail:
     """To which resolution the image is determined: overall, and along each axis of the pattern.
 
-    method: "half-photon FSC": two halves of the photons, refined apart (`inphase.imaging.halves`). shape: of the grid
-    it was found on, the network's; finer levels of the image may hold more.
+    method: "half-photon FSC": two halves of the photons, refined apart (`inphase.imaging.halves`).
     """
 
     method: Literal["half-photon FSC"]
-    shape: tuple[int, ...]
     overall: Resolution
     along: tuple[Resolution, ...]
 
@@ -388,10 +386,10 @@ class Report:
     """Everything about one reconstruction but its arrays.
 
     model: None where no network was asked. ensemble: None where there was one start. detail: None where the image was
-    not refined, or the input is not counts. history: (iteration, chi2) of the start that became the result.
-    strain: None where there are no strain maps, strain_reason says why. resumed_from: iteration at which an interrupted
-    refinement went on.
-    grid: how fine the result is; None in reports of earlier versions.
+    not refined, the input is not counts, or the image went on to a finer grid. history: (iteration, chi2) of the start
+    that became the result, on the result's own grid. strain: None where there are no strain maps, strain_reason says
+    why. resumed_from: iteration at which an interrupted refinement went on. grid: how fine the result is; None in
+    reports of earlier versions.
     timings_ms: by stage, see `inphase.imaging.clock.STAGES`. created: when the pattern was taken up, UTC, ISO 8601.
     """
 

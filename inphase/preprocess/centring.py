@@ -38,8 +38,8 @@ class Window:
         return replace(self, start=start, centre=centre)
 
     def report(self, reference: Reference | Literal["voxel"], doubts: tuple[str, ...] = ()) -> StepReport:
-        """The numbers of the step. reference: what was centred, "voxel" where a caller has named one.
-        doubts: of the peak (`cut`).
+        """The numbers of the step. reference: what was centred, "voxel" where a caller has named one. doubts: of the
+        peak (`cut`).
         """
         numbers: dict[str, Number] = {"reference": reference, "centre": list(self.centre), "start": list(self.start)}
         return StepReport("centring", {**numbers, "measured_share": list(self.measured)}, doubts=doubts)

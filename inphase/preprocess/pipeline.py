@@ -81,16 +81,16 @@ class Cleaned:
             fits = tuple(n <= most for n, most in zip(self.pattern.shape, shape, strict=True))
             rule = self.recipe.binning
             bins = oversampling.binning_for(self.sampled.sigma, fits, rule.target, rule.least, rule.most)
-        asked = self.recipe.centring
+        rule_of = self.recipe.centring
         window = centring.window(
             self.pattern.shape,
             self.surroundings,
             bins,
             shape,
-            asked.reference,
+            rule_of.reference,
             self.sampled.sigma,
             self.origin,
-            asked.voxel,
+            rule_of.voxel,
         )
         return self.in_window(window)
 
@@ -100,8 +100,8 @@ class Cleaned:
         steps = [*self.steps, self.sampled.report(bins)]
         placed = window.moved(self.origin)
         doubts = centring.cut(self.surroundings.peak, clean.shape, self.sampled.sigma, self.origin)
-        asked = self.recipe.centring
-        steps.append(placed.report("voxel" if asked.voxel is not None else asked.reference, doubts))
+        rule_of = self.recipe.centring
+        steps.append(placed.report("voxel" if rule_of.voxel is not None else rule_of.reference, doubts))
         steps.append(peaks.report(self.neighbour, self.surroundings.peak, window, self.origin))
         cut, report = grid.cut(clean, window)
         steps.append(report)
@@ -218,7 +218,8 @@ def _cropped(pattern: Pattern, crop: Crop) -> tuple[Pattern, tuple[int, ...], St
     """The part that is asked for, where it begins, and the report."""
     asked = (crop.frames, crop.rows, crop.columns)[-len(pattern.shape) :]
     spans = [slice(0, n) if part is None else slice(*part) for part, n in zip(asked, pattern.shape, strict=True)]
-    for name, span, n in zip(AXES[-len(spans) :], spans, pattern.shape, strict=True):
+    names = AXES[-len(spans) :]
+    for name, span, n in zip(names, spans, pattern.shape, strict=True):
         if span.stop > n or span.stop - span.start < validate.MIN_SIDE:
             raise DataError(
                 f"crop({name}={span.start}:{span.stop}): the measurement has {n} {name}, and at least "
@@ -227,7 +228,6 @@ def _cropped(pattern: Pattern, crop: Crop) -> tuple[Pattern, tuple[int, ...], St
     before = float(pattern.intensity.sum(dtype=np.float64))
     part = lost.cut(pattern, spans)
     share = float(part.pattern.intensity.sum(dtype=np.float64)) / before if before else 0.0
-    names = AXES[-len(spans) :]
     numbers: dict[str, Number] = {name: [s.start, s.stop] for name, s in zip(names, spans, strict=True)}
     return part.pattern, part.start, StepReport("crop", {**numbers, "counts_share": share})
 
