@@ -36,7 +36,6 @@ def test_slices_show_the_middle_of_the_object(crystal: Crystal) -> None:
     phase = np.ma.masked_invalid(axes[1].images[0].get_array())
     assert 0.3 < phase.mask.mean() < 0.95
     assert axes[0].get_xlabel() == "column (nm)"
-    assert rendered(figure).std() > 10
 
 
 def test_surfaces_are_coloured_by_phase_and_strain(crystal: Crystal) -> None:
@@ -69,4 +68,3 @@ def test_a_comparison_has_both_and_their_difference(crystal: Crystal) -> None:
     assert "correlation 1.0000" in figure.get_suptitle()
     bare = figures.comparison(compare(crystal(None, None), crystal(None, None)))
     assert len([axis for axis in bare.axes if axis.get_title()]) == 5
-    assert rendered(bare).std() > 10

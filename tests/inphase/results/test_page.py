@@ -17,6 +17,9 @@ from inphase.errors import DataError
 from inphase.geometry import Geometry
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
+from inphase.results import page
+from inphase.results.page import draw_comparison
+from inphase.results.source import result_of
 from tests.inphase.imaging.whole_way import raw
 from tests.inphase.results.conftest import Crystal
 
@@ -54,11 +57,12 @@ def test_a_picture_of_any_result(finished: inphase.Reconstruction, crystal: Crys
     inphase.show(tmp_path / "r.cxi", tmp_path / "r.png")
     with Image.open(tmp_path / "r.png") as picture:
         assert picture.size == (1700, 950)
-    inphase.show(crystal(source="<theirs>.cxi"), tmp_path / "t.html")
-    text = (tmp_path / "t.html").read_text()
+    theirs = crystal(source="<theirs>.cxi")
+    text = page._page(theirs.source, f"{theirs.program}: {theirs.origin}", result_of(theirs), None, {"llk": 0.2}, [])
     assert "&lt;theirs&gt;.cxi" in text
     assert "<theirs>" not in text
     assert "PyNX: here" in text
+    assert "0.2" in text
 
 
 def test_what_cannot_be_shown(crystal: Crystal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,13 +79,9 @@ def test_what_cannot_be_shown(crystal: Crystal, tmp_path: Path, monkeypatch: pyt
     assert not list(tmp_path.iterdir())
 
 
-def test_figures_of_a_comparison_are_written(crystal: Crystal, tmp_path: Path) -> None:
-    """As PNG, and as nothing else."""
-    from inphase.results.page import draw_comparison
-
+def test_figures_of_a_comparison_are_pictures(crystal: Crystal, tmp_path: Path) -> None:
+    """As PNG, and as nothing else; the figures are JSON."""
     found = inphase.compare(crystal(), crystal())
-    draw_comparison(found, tmp_path / "c.png")
-    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(DataError, match=r"\.png"):
         draw_comparison(found, tmp_path / "c.svg")
     assert json.dumps(found.to_builtins())

@@ -69,10 +69,10 @@ def test_rank(inphase, run: Path, measured: Path) -> None:  # type: ignore[no-un
 
 def test_orthogonalise_and_convert(inphase, run: Path, measured: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """With the measurement's geometry and the binning: voxels in nanometres; without it the error says what to give."""
-    done = ("orthogonalise", run / "Run2.cxi", "-o", tmp_path / "o.cxi", "--frame", "crystal", "--voxel", 10)
+    done = ("orthogonalise", run / "Run2.cxi", "-o", tmp_path / "o.cxi", "--frame", "crystal", "--voxel", 25)
     code, out, _ = inphase(*done, "--measured", measured, "--binning", "1,1,1")
     assert code == 0
-    assert "voxels of 10 nm" in out
+    assert "voxels of 25 nm" in out
     assert read_reconstruction(tmp_path / "o.cxi").frame == "crystal"
     code, _, err = inphase(*done)
     assert code == 1
