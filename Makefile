@@ -58,7 +58,7 @@ page/node_modules/.package-lock.json: page/package-lock.json
 
 page: $(STAMP) $(PACKAGES) ## build the page anew from page/ (needs node and npm)
 	@test -n '$(NPM)' || { echo "The page is built with node and npm, which this machine does not have."; exit 1; }
-	$(BIN)/python -m service.colours > page/src/colours.json
+	$(BIN)/python -m service.pictures.colours > page/src/colours.json
 	cd page && $(NPM) run --silent build
 
 browser: ## install Debian's Chromium, in which the page is tested, where there is none and root may

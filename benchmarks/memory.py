@@ -22,7 +22,7 @@ from inphase.imaging.options import Options
 from inphase.imaging.way import begin, judge
 from inphase.models.repository import DEFAULT, Repository, default_root
 from inphase.models.session import Sessions
-from service.budget import working_bytes
+from service.door.budget import working_bytes
 from service.sandbox.answer import Writer
 from service.sandbox.order import FileOrder
 from service.sandbox.template import carry_out

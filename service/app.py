@@ -24,9 +24,9 @@ from service.api import (
     views,
 )
 from service.api.access import OwnJob
+from service.identity.keys import Authorised
 from service.intake.sources import CommonReading, FileSource
 from service.page import serving
-from service.security import Authorised
 from service.settings import Settings
 from service.telemetry import TelemetryMiddleware
 

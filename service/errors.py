@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from inphase.errors import CancelledError, DataError, InphaseError, RecipeError, TooLargeError
 from inphase.models.repository import ModelError, UnknownModelError
-from service.budget import BusyError, ShareError
+from service.door.budget import BusyError, ShareError
 from service.jobs.errors import (
     DocumentError,
     KeyReusedError,

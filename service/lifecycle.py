@@ -10,7 +10,9 @@ import anyio.to_thread
 
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
-from service.budget import Budget
+from service.door.budget import Budget
+from service.identity.keys import ADMIN, Key, Keyring, Scope, read_keys
+from service.identity.logins import Logins
 from service.intake.acceptance import Intake
 from service.intake.reader import Reader
 from service.jobs.broker import Queue
@@ -24,9 +26,7 @@ from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
-from service.logins import Logins
 from service.sandbox.sandbox import Sandbox
-from service.security import ADMIN, Key, Keyring, Scope, read_keys
 from service.settings import Settings, new_key
 from service.telemetry import Metrics, log
 

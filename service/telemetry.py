@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inphase.imaging.clock import STAGES, Clock
 from service import repeats
 from service.api.presence import CLIENT_LEFT, attended
-from service.budget import Budget
+from service.door.budget import Budget
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.pulse import Beat, Pulse
 from service.jobs.record import Records

@@ -1,4 +1,4 @@
-// The colour maps, the same tables as the service's (service/colours.py).
+// The colour maps, the same tables as the service's (service/pictures/colours.py).
 
 import tables from "./colours.json";
 

@@ -15,13 +15,13 @@ from inphase.imaging.clock import Clock
 from inphase.imaging.report import Report
 from service.document import JobDocument, JobProgress, JobRevision
 from service.errors import ApiError
+from service.identity.keys import Scope, TheCaller
 from service.intake.options import ImagingOptions
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.events import unknown
 from service.jobs.record import JobRecord, Records, Revision
 from service.jobs.state import JobState
 from service.lifecycle import Services
-from service.security import Scope, TheCaller
 
 T = TypeVar("T")
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="The id of a job has 32 hexadecimal digits.")]

@@ -24,7 +24,7 @@ from inphase.formats import Limits, RawScan, Reading
 from inphase.formats.boundary import first_line
 from inphase.formats.scan import admit, in_words
 from inphase.pattern import Domain
-from service.budget import Share, working_bytes
+from service.door.budget import Share, working_bytes
 from service.errors import ApiError
 from service.intake.sources import found
 from service.jobs.store import Store

@@ -14,7 +14,6 @@ import anyio
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service import png
 from service.api.access import JobId, TheServices, end, in_thread, records
 from service.api.results import known, read_array, tag
 from service.api.revisions import materialised
@@ -23,6 +22,7 @@ from service.jobs.errors import QueueUnavailableError, UnknownJobError
 from service.jobs.events import Event
 from service.jobs.state import JobState
 from service.lifecycle import Services
+from service.pictures import png
 
 T = TypeVar("T")
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

@@ -9,10 +9,10 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from service.api.access import TheServices, records
 from service.api.events import Seat, told
 from service.api.jobs import JobSummary
+from service.identity.keys import Caller, TheCaller
 from service.jobs.errors import UnknownJobError
 from service.jobs.events import JobEvent
 from service.lifecycle import Services
-from service.security import Caller, TheCaller
 
 router = APIRouter(prefix="/v1/events", tags=["jobs"])
 

@@ -11,9 +11,9 @@ from service.api.access import JobId, TheServices, current, in_thread, progress_
 from service.api.schema import JOB
 from service.document import JobDocument, JobProgress
 from service.errors import ApiError
+from service.identity.keys import Scope, Submits, TheCaller
 from service.jobs.record import Filter, JobRecord
 from service.jobs.state import JobState, Priority
-from service.security import Scope, Submits, TheCaller
 
 listing = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

@@ -5,10 +5,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.access import TheServices, in_thread
 from service.errors import ApiError
+from service.identity.keys import Scope, TheCaller, confirm_page, cookie, digest
+from service.identity.logins import LIFE_S, Logins
 from service.jobs.errors import QueueUnavailableError
 from service.lifecycle import Services
-from service.logins import LIFE_S, Logins
-from service.security import Scope, TheCaller, confirm_page, cookie, digest
 
 router = APIRouter(prefix="/v1/login", tags=["login"])
 

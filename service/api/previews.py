@@ -15,7 +15,7 @@ from inphase.preprocess.validate import pattern_from_array
 from service.api.access import Staying, TheClock, TheServices
 from service.api.bodies import Uncoded
 from service.api.reconstructions import BODY, Call, data_of, receive
-from service.security import Submits, TheCaller
+from service.identity.keys import Submits, TheCaller
 
 router = APIRouter(prefix="/v1/previews", tags=["reconstructions"])
 

@@ -37,9 +37,10 @@ from service.api.bodies import (
 )
 from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.api.schema import JOB
-from service.budget import Share
 from service.document import JobDocument
+from service.door.budget import Share
 from service.errors import ApiError
+from service.identity.keys import Submits, TheCaller
 from service.intake.acceptance import new_document
 from service.intake.options import JobOptions, ReadingOptions
 from service.intake.reader import Reader, new_token, reason
@@ -49,7 +50,6 @@ from service.jobs.errors import QueueUnavailableError, UnknownJobError
 from service.jobs.record import JobRecord, Repeatable
 from service.jobs.state import JobState
 from service.lifecycle import Services
-from service.security import Submits, TheCaller
 
 router = APIRouter(prefix="/v1/reconstructions", tags=["reconstructions"])
 

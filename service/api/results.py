@@ -13,7 +13,6 @@ from fastapi.responses import FileResponse
 from numpy.typing import NDArray
 
 from inphase.imaging.arrays import ARRAYS, BY_NAME
-from service import png
 from service.api.access import JobId, TheClock, TheServices
 from service.api.download import MEDIA, ResultFormat, accepted, stored
 from service.api.revisions import RevisionNumber, materialised, revision_of, told
@@ -22,6 +21,7 @@ from service.errors import ApiError
 from service.jobs.errors import StoreCorruptError, StoreError
 from service.jobs.record import JobRecord, Revision
 from service.lifecycle import Services
+from service.pictures import png
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 

@@ -14,6 +14,7 @@ from service.api.access import IdempotencyKey, Staying, TheServices, check_optio
 from service.api.bodies import Uncoded, parse_body, read_json
 from service.api.events import preview_of
 from service.errors import ApiError
+from service.identity.keys import Caller, Scope, Submits, TheCaller
 from service.intake.options import JobOptions
 from service.intake.sources import CommonReading, FileSource, expand
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, UnknownSeriesError
@@ -21,7 +22,6 @@ from service.jobs.record import Repeatable
 from service.jobs.series import SeriesRecord, SeriesRecords
 from service.jobs.state import JobState, Priority
 from service.lifecycle import Services
-from service.security import Caller, Scope, Submits, TheCaller
 from service.series.document import SeriesDocument, SeriesOrder, SeriesSummary, Title
 from service.series.page import series_page
 

@@ -16,12 +16,12 @@ from pydantic import BaseModel, Field
 
 from service.api.access import TheServices, in_thread
 from service.api.models import ModelList, index
+from service.identity.keys import Authorised
 from service.jobs.errors import QueueUnavailableError, StoreError
 from service.jobs.pulse import Beat
 from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.sandbox.errors import SandboxUnavailableError
-from service.security import Authorised
 
 T = TypeVar("T")
 _PATIENCE_S: Final = 1.0  # for Redis, the store and the sandbox

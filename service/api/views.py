@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from inphase.metrics import fitted_modulus
 from inphase.strain import ISOSURFACE
 from inphase.surface import isosurface, phase_at, value_at
-from service import colours, glb
 from service.api.access import JobId, TheClock, TheServices
 from service.api.results import (
     Cut,
@@ -27,6 +26,7 @@ from service.api.results import (
 from service.api.revisions import RevisionNumber, materialised, revision_of, told
 from service.document import JobDocument
 from service.errors import ApiError
+from service.pictures import colours, glb
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 

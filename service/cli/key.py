@@ -30,7 +30,7 @@ def key(
     """Make an API key. The line for the file that INPHASE_KEYS_FILE names holds only its hash;
     the key is shown once.
     """
-    from service.security import Key, Scope
+    from service.identity.keys import Key, Scope
     from service.settings import new_key
 
     made = new_key()

@@ -49,7 +49,7 @@ def serve(
 ) -> None:
     """Run the service. Variables INPHASE_* of the environment set what is not given here."""
     from service.app import create_app
-    from service.server import Server, bind, close
+    from service.door.server import Server, bind, close
     from service.telemetry import configure_logging
 
     given = {

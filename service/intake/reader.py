@@ -27,7 +27,7 @@ from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.report import Report, Series
 from inphase.imaging.way import begin, judge
 from inphase.models.session import Sessions
-from service.budget import Budget, Share, working_bytes
+from service.door.budget import Budget, Share, working_bytes
 from service.errors import below_roots, kind
 from service.intake.acceptance import Intake
 from service.intake.sources import load

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from inphase.formats import READERS, Limits, RawScan, Reading, holds_frames
 from inphase.formats import beamline as beamlines
 from inphase.pattern import Domain
-from service.budget import Share, working_bytes
+from service.door.budget import Share, working_bytes
 from service.errors import ApiError
 from service.sandbox.order import FileOrder
 from service.sandbox.sandbox import Sandbox

@@ -28,7 +28,7 @@ from typing import Final, TypeVar
 import dramatiq
 import dramatiq.worker
 
-from service import png, repeats
+from service import repeats
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
 from service.jobs.compute import Assignment, Failed, Halted, Revised, Succeeded, Told, Unstored
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, WorkerError
@@ -38,6 +38,7 @@ from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, RecordedProgress
 from service.jobs.store import Store
 from service.jobs.task import Planes, checkpoint_name, result_name
+from service.pictures import png
 
 logger = logging.getLogger(__name__)
 

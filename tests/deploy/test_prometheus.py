@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from service.budget import Budget
+from service.door.budget import Budget
 from service.jobs.record import Records
 from service.jobs.state import JobState
 from service.telemetry import Metrics

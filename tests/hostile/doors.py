@@ -13,7 +13,7 @@ from typing import Any, Final
 from inphase.errors import InphaseError
 from inphase.formats import Limits
 from inphase.pattern import Domain
-from service.budget import Budget
+from service.door.budget import Budget
 from service.intake.sources import FileSource, load
 from service.sandbox.errors import SandboxError, SandboxUnavailableError
 from service.sandbox.sandbox import Sandbox

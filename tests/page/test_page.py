@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, expect
 
 from inphase.client import Client
-from service import colours
+from service.pictures import colours
 from tests.page.browser import Seen, browser, tab
 from tests.page.screenshots import shoot
 from tests.service.conftest import KEY

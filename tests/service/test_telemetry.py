@@ -4,7 +4,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from service.budget import Budget
+from service.door.budget import Budget
 from service.settings import Settings
 from service.telemetry import Metrics
 from tests.service.api.calls import URL

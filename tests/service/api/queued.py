@@ -11,13 +11,13 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
+from service.identity.keys import Key, Scope
 from service.jobs.embedded import find_server
 from service.jobs.errors import NoRedisError
 from service.jobs.record import Records
 from service.jobs.state import JobState
 from service.jobs.task import Outcome, Task, revision_name
 from service.lifecycle import Services
-from service.security import Key, Scope
 from service.settings import Settings
 from tests.service.api.calls import URL
 from tests.service.api.conftest import NPY, npy

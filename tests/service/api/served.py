@@ -13,11 +13,11 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 
 from service.app import create_app
+from service.door.server import Server
 from service.jobs.embedded import find_server
 from service.jobs.errors import NoRedisError
 from service.jobs.record import Records
 from service.lifecycle import Services
-from service.server import Server
 from service.settings import Bounds, Settings
 from tests.service.api.conftest import NPY, npy
 from tests.service.conftest import KEY

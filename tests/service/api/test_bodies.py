@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from service.api import bodies
 from service.api.bodies import FILES
-from service.budget import working_bytes
+from service.door.budget import working_bytes
 from service.lifecycle import Services
 from service.settings import Settings
 from tests.service.api.calls import URL, check, load

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.identity.keys import Key, Keyring, Scope
 from service.jobs import events as events_of_jobs
 from service.jobs.scripts import EVENTS
 from service.jobs.state import JobState, RecordedProgress
-from service.security import Key, Keyring, Scope
 from tests.service.api.served import House, house, named
 from tests.service.conftest import KEY
 

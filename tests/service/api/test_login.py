@@ -4,8 +4,8 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from service.identity.keys import Keyring
 from service.lifecycle import Services
-from service.security import Keyring
 from service.settings import Settings
 from tests.service.api.calls import check
 from tests.service.api.conftest import NPY, npy

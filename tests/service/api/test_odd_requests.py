@@ -12,8 +12,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from service.errors import ApiError, below_roots
+from service.identity.keys import Key, Scope
 from service.intake.sources import expand
-from service.security import Key, Scope
 from service.series.document import _cell
 from service.settings import Settings
 from tests.service.api.calls import URL, check

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from service.budget import working_bytes
+from service.door.budget import working_bytes
 from service.lifecycle import Services
 
 NPZ = {"content-type": "application/x-npz"}

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from inphase.errors import InphaseError
-from service.security import Caller, Keyring, Scope, read_keys
+from service.identity.keys import Caller, Keyring, Scope, read_keys
 
 
 def test_a_key_is_shown_once_and_kept_as_its_hash(inphase, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ import pytest
 import redis
 from numpy.typing import NDArray
 
-from service.budget import working_bytes
+from service.door.budget import working_bytes
 from service.intake.reader import Reader
 from service.intake.submission import UPLOAD
 from service.jobs.errors import QueueUnavailableError

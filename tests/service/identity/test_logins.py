@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from service.identity.logins import LIFE_S, Logins
 from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import NoRedisError
-from service.logins import LIFE_S, Logins
 
 
 @pytest.fixture

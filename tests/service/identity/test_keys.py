@@ -12,11 +12,11 @@ import yaml
 from numpy.typing import NDArray
 
 from inphase.errors import InphaseError
+from service.identity.keys import Caller, Key, Keyring, Scope, read_keys
 from service.jobs.embedded import find_server
 from service.jobs.errors import NoRedisError
 from service.jobs.state import JobState
 from service.lifecycle import Services
-from service.security import Caller, Key, Keyring, Scope, read_keys
 from service.settings import Settings
 from tests.service.api.calls import check
 from tests.service.conftest import KEY, AppContext

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from service import colours
+from service.pictures import colours
 
 PAGE = Path(__file__).resolve().parents[2] / "page/src/colours.json"
 

@@ -1,6 +1,6 @@
 """Colour maps, made of OKLCH (lightness, chroma, hue), in which equal steps look equal.
 
-page/src/colours.json has the same tables for the page: `python -m service.colours` prints it.
+page/src/colours.json has the same tables for the page: `python -m service.pictures.colours` prints it.
 """
 
 import json

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.connections import most_connections
+from service.door.connections import most_connections
 from tests.service.conftest import KEY
 
 HALF = b"GET /healthz HTTP/1.1\r\nHost: inphase\r\nX-Slow: "

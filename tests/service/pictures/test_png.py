@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service import png
+from service.pictures import png
 
 
 def test_a_preview_shows_amplitude_above_phase() -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from inphase.errors import InphaseError
 from service.errors import ApiError
-from service.logins import Logins
+from service.identity.logins import Logins
 
 _header = APIKeyHeader(
     name="Authorization",

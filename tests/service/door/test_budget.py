@@ -3,7 +3,7 @@
 import pytest
 
 from inphase.errors import TooLargeError
-from service.budget import Budget, BusyError, ShareError, working_bytes
+from service.door.budget import Budget, BusyError, ShareError, working_bytes
 
 
 def test_what_fits_to_the_last_byte_is_taken_and_one_more_is_not() -> None:

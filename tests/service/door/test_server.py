@@ -1,6 +1,6 @@
 """The addresses that the server takes."""
 
-from service.server import bind, close
+from service.door.server import bind, close
 
 
 def test_every_address_of_a_host_is_taken() -> None:

@@ -9,7 +9,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOGeometry import vtkGLTFReader
 
 from inphase.surface import isosurface
-from service import glb
+from service.pictures import glb
 
 
 def test_another_program_reads_the_same_mesh(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from inphase.errors import InphaseError
-from service.connections import BATCH, QUEUE, Connection, Connections, most_connections
+from service.door.connections import BATCH, QUEUE, Connection, Connections, most_connections
 from service.lifecycle import Services
 from service.settings import Settings
 

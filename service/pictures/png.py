@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inphase.imaging.arrays import BY_NAME
-from service import colours
+from service.pictures import colours
 
 _PERCENTILE = 99.9
 _PREVIEW = 128
