@@ -1,7 +1,7 @@
 """To which resolution the counts determine an image: two halves of them, refined apart, and how alike the images are.
 
 Each photon goes to one half or the other, so that the halves share no noise. Both refinements begin from the result
-without its fine detail, which therefore comes from the halves alone (docs/decisions/0040). Loads torch.
+without its fine detail, which therefore comes from the halves alone (docs/decisions/0036). Loads torch.
 """
 
 from dataclasses import dataclass, replace

@@ -2,7 +2,7 @@
 
 The model grid cuts off what lies outside its window and averages over its bins: finer detail is in the counts all the
 same. Each level is the central part of the finest grid, so the counts are binned once and never resampled; object and
-support are carried from level to level, and what no level has seen begins as zero. (docs/decisions/0037)
+support are carried from level to level, and what no level has seen begins as zero. (docs/decisions/0034)
 """
 
 import math
