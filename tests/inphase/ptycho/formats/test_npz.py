@@ -50,7 +50,7 @@ def test_same_scan_in_several_dialects(tmp_path: Path, arrays: dict[str, np.ndar
 
 @pytest.mark.parametrize("corner", [False, True])
 def test_beam_with_a_dark_middle_is_centred(tmp_path: Path, corner: bool) -> None:
-    """The ring of a zone plate, whose radius is two thirds of half the frame, around DC in the centre or in the corner."""
+    """The ring of a zone plate, of two thirds of half the frame, around DC in the centre or in the corner."""
     rows, columns = np.mgrid[-32:32, -32:32]
     ring = np.where(np.abs(np.hypot(rows, columns) - 21) < 6, 1000, 3).astype(np.uint32)
     frames = np.broadcast_to(np.fft.ifftshift(ring) if corner else ring, (25, 64, 64))
