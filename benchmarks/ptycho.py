@@ -78,7 +78,7 @@ def rival() -> list[str]:
     title = "## Siemens star, beside pty-chi\n"
     if importlib.util.find_spec("ptychi") is None:
         return [title, "Not measured: pty-chi is not installed in this environment.\n"]
-    epochs = 16
+    epochs = 6
     measured = ptycho.read(REAL_DATA / _STAR)
     rows = []
     for turn in (1, 2):
@@ -177,12 +177,12 @@ def positions() -> list[str]:
     measured = ptycho.read(REAL_DATA / _POSITIONS)
     with np.load(REAL_DATA / _POSITIONS) as held:
         corrected = held["scan_true"].astype(np.float64)
-    options = ptycho.Options("40*EPIE", modes=1, turn=False, batch=8)
+    options = ptycho.Options("60*EPIE", modes=1, turn=False, batch=8)
     runs = [
-        ("kept as recorded", Run.of(measured, replace(options, recipe="16*EPIE"))),
-        ("slopes alone", Run.of(measured, replace(options, recipe="20*EPIE", positions_start=6))),
+        ("kept as recorded", Run.of(measured, replace(options, recipe="8*EPIE"))),
+        ("slopes alone", Run.of(measured, replace(options, recipe="14*EPIE", positions_start=6))),
         ("searched, then slopes", Run.of(measured, replace(options, positions_start=6, search_px=14.0))),
-        ("kept as corrected", Run.of(replace(measured, positions_px=corrected), replace(options, recipe="16*EPIE"))),
+        ("kept as corrected", Run.of(replace(measured, positions_px=corrected), replace(options, recipe="8*EPIE"))),
     ]
     rows = [[name, *_errors(run.result.positions_px, corrected), *run.row] for name, run in runs]
     return [

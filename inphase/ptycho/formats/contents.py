@@ -124,10 +124,19 @@ def _counts(patterns: NDArray[Any], modulus: bool, notes: list[str]) -> NDArray[
 
 
 def _dc_in_corner(patterns: NDArray[Any]) -> bool:
-    """Whether more counts lie around the corner than around the centre, in areas of half the sides."""
+    """Whether more counts lie along the edges than along the lines through the centre, on an eighth of the sides each.
+
+    Along the edges lie the highest frequencies if DC is in the centre, and DC itself if it is in the corner. The
+    lines also tell of a beam with a dark middle, whose ring a square around the centre would miss.
+    """
     mean = np.nan_to_num(patterns.astype(np.float32, copy=False)).clip(min=0).sum(axis=0, dtype=np.float64)
-    half = tuple(slice(n // 4, n // 4 + n // 2) for n in mean.shape)
-    return bool(np.fft.fftshift(mean)[half].sum() > mean[half].sum())
+    return _along_the_middle(np.fft.fftshift(mean)) > _along_the_middle(mean)
+
+
+def _along_the_middle(image: NDArray[np.float64]) -> float:
+    """Sum over the rows and the columns next to the centre."""
+    rows, columns = (slice(n // 2 - max(1, n // 16), n // 2 + max(1, n // 16)) for n in image.shape)
+    return float(image[rows].sum() + image[:, columns].sum())
 
 
 def _placed(held: Contents, given: Given, beam: Optics | None, notes: list[str]) -> tuple[NDArray[np.float64], str]:

@@ -48,6 +48,17 @@ def test_same_scan_in_several_dialects(tmp_path: Path, arrays: dict[str, np.ndar
     assert ("last axis" in told) == ("diffraction" in arrays)
 
 
+@pytest.mark.parametrize("corner", [False, True])
+def test_beam_with_a_dark_middle_is_centred(tmp_path: Path, corner: bool) -> None:
+    """The ring of a zone plate, of two thirds of half the frame, around DC in the centre or in the corner."""
+    rows, columns = np.mgrid[-32:32, -32:32]
+    ring = np.where(np.abs(np.hypot(rows, columns) - 21) < 6, 1000, 3).astype(np.uint32)
+    frames = np.broadcast_to(np.fft.ifftshift(ring) if corner else ring, (25, 64, 64))
+    found = read(saved(tmp_path, data=frames, scan=SCENE.positions))
+    np.testing.assert_array_equal(found.patterns[0], ring)
+    assert any("corner" in note for note in found.notes) == corner
+
+
 def test_positions_in_metres_need_pixels(tmp_path: Path) -> None:
     """ptychodus gives them, PtychoNN's files need energy, distance and pixel from the caller."""
     pixel = 1e-10 * 2 / (32 * 50e-6)
