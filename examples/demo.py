@@ -200,7 +200,7 @@ def reconstruct(client: Client, file: Path, output: Path, *, refine: str, domain
     begin = time.monotonic()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("asking the network" if refine == "none" else f"refining ({refine})", total=None)
-        document = client.reconstruct_file(str(file.resolve()), wait=1.0, refine=refine, domain=domain)
+        document = client.reconstruct_file(str(file.resolve()), wait=1.0, refine=refine, domain=domain, grid="model")
         if document["state"] not in FINAL:
             for event in client.follow(document["id"]):
                 if event.kind == "progress":

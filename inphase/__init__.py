@@ -17,14 +17,40 @@ if TYPE_CHECKING:
     from inphase.imaging.reconstruct import reconstruct as reconstruct
     from inphase.imaging.reconstruction import Reconstruction as Reconstruction
     from inphase.imaging.reconstruction import write as write
+    from inphase.imaging.stack import reconstruct_stack as reconstruct_stack
+    from inphase.results.comparison import compare as compare
+    from inphase.results.conversion import convert as convert
+    from inphase.results.conversion import orthogonalise as orthogonalise
+    from inphase.results.page import show as show
+    from inphase.results.ranking import rank as rank
+    from inphase.results.strain_maps import strain_maps as strain_maps
 
-__all__ = ["Reconstruction", "read", "reconstruct", "write"]
+__all__ = [
+    "Reconstruction",
+    "compare",
+    "convert",
+    "orthogonalise",
+    "rank",
+    "read",
+    "reconstruct",
+    "reconstruct_stack",
+    "show",
+    "strain_maps",
+    "write",
+]
 
 _HOME = {
     "Reconstruction": "inphase.imaging.reconstruction",
     "read": "inphase.formats",
     "reconstruct": "inphase.imaging.reconstruct",
+    "reconstruct_stack": "inphase.imaging.stack",
     "write": "inphase.imaging.reconstruction",
+    "compare": "inphase.results.comparison",
+    "convert": "inphase.results.conversion",
+    "orthogonalise": "inphase.results.conversion",
+    "rank": "inphase.results.ranking",
+    "show": "inphase.results.page",
+    "strain_maps": "inphase.results.strain_maps",
 }
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from inphase.geometry import Geometry
 
+AXES = ("frames", "rows", "columns")  # of a rocking curve; of a single frame the last two
+
 T = TypeVar("T", bound=np.generic)
 
 

@@ -5,6 +5,7 @@ steps; elsewhere the object's voxels are taken for cubes and |q| is in units of 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ from inphase.pattern import MaskState
 
 ONE_OVER_E = 1 / np.e
 FIXED = 0.143  # Rosenthal & Henderson, J. Mol. Biol. 333, 721 (2003)
+CONE = np.pi / 4  # half the opening of the cone about an axis: wide enough for many voxels in every shell
 CORE = 3  # voxels on either side of DC whose mean is the transfer function's unit
 
 Unit = Literal["1/m", "nyquist"]
@@ -44,17 +46,10 @@ class Shells:
         directions; where the axes reach differently far, the outer ones hold the directions that were measured.
         geometry: of this grid, three-dimensional.
         """
-        steps = geometry.q_steps if geometry is not None else np.diag([2 / n for n in shape])
-        if len(steps) != len(shape):
-            raise DataError(f"a geometry of {len(steps)} axes does not fit a grid of {shape}")
-        offsets = [np.arange(n, dtype=np.float64) - n // 2 for n in shape]
+        steps = _steps(shape, geometry)
         square = np.zeros(shape)
-        for component in steps.T:  # one component of q at a time: a volume of vectors would be three times as large
-            q = sum(
-                (step * line.reshape([-1 if a == axis else 1 for a in range(len(shape))]))
-                for axis, (step, line) in enumerate(zip(component, offsets, strict=True))
-            )
-            square += np.asarray(q) ** 2
+        for component in steps.T:
+            square += _component(shape, component) ** 2
         lengths = np.linalg.norm(steps, axis=1)
         width = float(lengths.max())
         end = float((lengths * [n / 2 for n in shape]).max())
@@ -62,10 +57,36 @@ class Shells:
         index = np.minimum(np.rint(np.sqrt(square) / width), count).astype(np.intp)
         return cls(index, width * np.arange(count, dtype=np.float64), "nyquist" if geometry is None else "1/m")
 
+    def along(self, axis: int, shape: tuple[int, ...], geometry: Geometry | None = None) -> "Shells":
+        """The same shells within a double cone of 45 degrees about an axis of the pattern. Arguments as in `of`."""
+        steps = _steps(shape, geometry)
+        unit = steps[axis] / np.linalg.norm(steps[axis])
+        components = [_component(shape, component) for component in steps.T]
+        length = np.sqrt(sum(component**2 for component in components))
+        forward_part = np.abs(sum(part * component for part, component in zip(unit, components, strict=True)))
+        inside = forward_part >= np.cos(CONE) * length
+        return Shells(np.where(inside, self.index, len(self.q)), self.q, self.unit)
+
     def sums(self, volume: NDArray[np.floating]) -> NDArray[np.float64]:
         """Sum of a volume over each shell, (count,) float64."""
         total = np.bincount(self.index.ravel(), volume.ravel(), len(self.q) + 1)[: len(self.q)]
         return np.asarray(total, np.float64)
+
+
+def _steps(shape: tuple[int, ...], geometry: Geometry | None) -> NDArray[np.float64]:
+    steps = geometry.q_steps if geometry is not None else np.diag([2 / n for n in shape])
+    if len(steps) != len(shape):
+        raise DataError(f"a geometry of {len(steps)} axes does not fit a grid of {shape}")
+    return np.asarray(steps, np.float64)
+
+
+def _component(shape: tuple[int, ...], component: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One component of q over the grid: a volume of vectors would be three times as large."""
+    q = sum(
+        step * (np.arange(n, dtype=np.float64) - n // 2).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+        for axis, (step, n) in enumerate(zip(component, shape, strict=True))
+    )
+    return np.asarray(np.broadcast_to(q, shape), np.float64)
 
 
 @dataclass(frozen=True)
@@ -112,7 +133,8 @@ class Curve:
         k = int(below[0])
         if k == 0:
             return Resolution(criterion, float(self.q[0]), self.unit, crossed=True)
-        part = excess[k - 1] / (excess[k - 1] - excess[k])
+        # after a shell that decides nothing (`half_bit`) there is nothing to interpolate
+        part = excess[k - 1] / (excess[k - 1] - excess[k]) if np.isfinite(excess[k - 1]) else 1.0
         return Resolution(criterion, float(self.q[k - 1] + part * (self.q[k] - self.q[k - 1])), self.unit, crossed=True)
 
 
@@ -149,12 +171,26 @@ def fsc(
     correlation. Two solutions of one pattern share its noise: their correlation tells how reproducible the phases are,
     as the transfer function does; that of two measurements tells the resolution.
     """
+    return fscs(a, b, (shells,), mask)[0]
+
+
+def fscs(
+    a: NDArray[np.complexfloating],
+    b: NDArray[np.complexfloating],
+    parts: Sequence[Shells],
+    mask: NDArray[np.uint8] | None = None,
+) -> list[Curve]:
+    """`fsc` over several sets of shells of one grid, such as those along each axis."""
     known = np.ones(a.shape, bool) if mask is None else mask == MaskState.VALID
     f, g = (np.where(known, forward(o), 0) for o in (a, b))
-    cross = shells.sums(f.real * g.real + f.imag * g.imag)
-    power = np.sqrt(shells.sums(np.abs(f) ** 2) * shells.sums(np.abs(g) ** 2))
-    counted = shells.sums(known)
-    return _curve(shells, np.divide(cross * counted, power, out=np.zeros_like(cross), where=power > 0), counted, known)
+    both, one, other = f.real * g.real + f.imag * g.imag, np.abs(f) ** 2, np.abs(g) ** 2
+    curves = []
+    for shells in parts:
+        cross, power = shells.sums(both), np.sqrt(shells.sums(one) * shells.sums(other))
+        counted = shells.sums(known)
+        values = np.divide(cross * counted, power, out=np.zeros_like(cross), where=power > 0)
+        curves.append(_curve(shells, values, counted, known))
+    return curves
 
 
 def half_bit(curve: Curve, independent: float) -> NDArray[np.float64]:

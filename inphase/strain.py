@@ -152,13 +152,14 @@ def unwrapped(obj: NDArray[np.complexfloating], inside: NDArray[np.bool_]) -> ND
     """Phase in radians without wraps, NaN outside; each piece of `inside` by itself, weighted mean within (-pi, pi]."""
     phase = np.full(obj.shape, np.nan)
     pieces, _ = ndimage.label(inside)
+    within = (slice(1, -1),) * obj.ndim
     for piece, box in enumerate(ndimage.find_objects(pieces), start=1):
         voxels = pieces[box] == piece
-        # the margin keeps thin pieces three-dimensional
+        # the margin keeps thin pieces as many-dimensional as they are
         wrapped = np.ma.masked_array(
             np.pad(np.angle(obj[box]).astype(np.float64), 1), np.pad(~voxels, 1, constant_values=True)
         )
-        smooth = np.asarray(unwrap_phase(wrapped, rng=0).filled(np.nan))[1:-1, 1:-1, 1:-1][voxels]  # type: ignore[no-untyped-call]
+        smooth = np.asarray(unwrap_phase(wrapped, rng=0).filled(np.nan))[within][voxels]  # type: ignore[no-untyped-call]
         weight = np.abs(obj[box])[voxels]
         mean = float(weight @ smooth / weight.sum())
         phase[box][voxels] = smooth - 2 * np.pi * np.ceil((mean - np.pi) / (2 * np.pi))

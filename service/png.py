@@ -16,9 +16,10 @@ _DARK = 0.05  # of the largest amplitude
 _MARGIN = 4  # voxels
 
 
-def encode(name: str, plane: NDArray[np.generic]) -> bytes:
+def encode(name: str, plane: NDArray[np.generic], inside: NDArray[np.bool_] | None = None) -> bytes:
     """A plane (rows, columns) of an array of the result as PNG, as `inphase.imaging.arrays` says.
 
+    inside: where the object lies, of the plane's shape: a phase is black elsewhere, where it is that of noise.
     Maps of a strained crystal go from blue through white at their median to red, black where there is none. A complex
     plane has its phase as hue and its amplitude as brightness.
     """
@@ -26,7 +27,8 @@ def encode(name: str, plane: NDArray[np.generic]) -> bytes:
         case "complex":
             image = _coloured(np.angle(plane.astype(np.complex64)), _unit(np.abs(plane)))
         case "phase":
-            image = _coloured(plane.astype(np.float32), np.ones(plane.shape, np.float32))
+            lit = np.ones(plane.shape, np.float32) if inside is None else inside.astype(np.float32)
+            image = _coloured(plane.astype(np.float32), lit)
         case "log":
             image = _grey(_unit(np.log1p(plane.astype(np.float32))))
         case "signed":

@@ -16,17 +16,22 @@ GRID = (64, 64, 64)
 BOX = (32, 32, 32)
 
 
-def crystal() -> NDArray[np.complex64]:
-    """A faceted crystal without a centre of symmetry, 22 voxels across in 64, with a smooth phase."""
-    z, y, x = np.mgrid[tuple(slice(-(n // 2), n // 2) for n in GRID)].astype(np.float32)
+def crystal(shape: tuple[int, ...] = GRID) -> NDArray[np.complex64]:
+    """A faceted crystal without a centre of symmetry, 22 voxels across in 64, with a smooth phase.
+
+    shape: of the grid; more voxels are smaller ones.
+    """
+    z, y, x = np.mgrid[tuple(slice(-(n // 2), n // 2) for n in shape)].astype(np.float32) * (
+        np.array(GRID, np.float32) / np.array(shape, np.float32)
+    ).reshape(3, 1, 1, 1)
     inside = (abs(z) < 11) & (abs(y) < 10) & (abs(x) < 11) & (z + y + x < 16) & (x - y < 15)
     obj: NDArray[np.complex64] = np.where(inside, np.exp(0.5j * np.sin((z + 0.5 * x) / 8)), 0).astype(np.complex64)
     return obj
 
 
-def counts(photons: float = 3e6, seed: int = 1) -> NDArray[np.uint32]:
-    """The crystal's rocking curve: Poisson counts, peak at N // 2."""
-    intensity = np.abs(fourier.forward(crystal())).astype(np.float64) ** 2
+def counts(photons: float = 3e6, seed: int = 1, shape: tuple[int, ...] = GRID) -> NDArray[np.uint32]:
+    """The crystal's rocking curve: Poisson counts, peak at N // 2. shape: a larger one reaches further out."""
+    intensity = np.abs(fourier.forward(crystal(shape))).astype(np.float64) ** 2
     found: NDArray[np.uint32] = (
         np.random.default_rng(seed).poisson(intensity * (photons / intensity.sum())).astype(np.uint32)
     )
@@ -36,12 +41,15 @@ def counts(photons: float = 3e6, seed: int = 1) -> NDArray[np.uint32]:
 def write_model(
     root: Path, obj: NDArray[np.complex64], name: str = "inphase-bcdi", version: int = 1, **card: Any
 ) -> Path:
-    """A model that predicts `obj` whatever it sees, with a valid card; `card` changes keys of it."""
+    """A model that predicts `obj`, a volume or an image, whatever it sees, with a valid card;
+    `card` changes keys of it.
+    """
     folder = root / name / str(version)
     folder.mkdir(parents=True)
-    box = tuple(slice(n // 2 - b // 2, n // 2 + b // 2) for n, b in zip(GRID, BOX, strict=True))
+    grid, half = obj.shape, BOX[: obj.ndim]
+    box = tuple(slice(n // 2 - b // 2, n // 2 + b // 2) for n, b in zip(grid, half, strict=True))
     known = {"amplitude": np.abs(obj[box])[None], "phase": np.angle(obj[box])[None]}
-    inputs = {"modulus": ["b", *GRID], "valid": ["b", *GRID], "autocorrelation": ["b", 2, *GRID]}
+    inputs = {"modulus": ["b", *grid], "valid": ["b", *grid], "autocorrelation": ["b", 2, *grid]}
     # every input is used, so that no runtime drops it; the sum of maxima times zero has the batch axis
     nodes = [helper.make_node("ReduceMax", [i, f"axes_{i}"], [f"max_{i}"], keepdims=1) for i in ("modulus", "valid")]
     nodes += [
@@ -53,12 +61,12 @@ def write_model(
     nodes += [helper.make_node("Add", [f"known_{o}", "nothing"], [o]) for o in known]
     constants = {f"known_{o}": a.astype(np.float32) for o, a in known.items()}
     constants |= {f"axes_{i}": np.arange(1, len(shape), dtype=np.int64) for i, shape in inputs.items()}
-    constants |= {"zero": np.zeros((), np.float32), "column": np.array([-1, 1, 1, 1], np.int64)}
+    constants |= {"zero": np.zeros((), np.float32), "column": np.array([-1] + [1] * obj.ndim, np.int64)}
     graph = helper.make_graph(
         nodes,
         "toy",
         [helper.make_tensor_value_info(i, TensorProto.FLOAT, shape) for i, shape in inputs.items()],
-        [helper.make_tensor_value_info(o, TensorProto.FLOAT, ["b", *BOX]) for o in known],
+        [helper.make_tensor_value_info(o, TensorProto.FLOAT, ["b", *half]) for o in known],
         [numpy_helper.from_array(array, key) for key, array in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -67,12 +75,12 @@ def write_model(
     content = {
         "name": name,
         "version": version,
-        "family": "volume",
+        "family": "volume" if obj.ndim == 3 else "image",
         "domain": ["counts", "modulus"],
         "features": "inphase.features.volume_features",
         "dc": "N//2",
-        "grid": list(GRID),
-        "box": list(BOX),
+        "grid": list(grid),
+        "box": list(half),
         "oversampling": [2.3, 5.0],
         "inputs": list(inputs),
         "outputs": {"amplitude": [0.0, 1.0], "phase": [-3.1416, 3.1416]},

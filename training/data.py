@@ -11,13 +11,15 @@ from torch.utils.data import IterableDataset
 from training.settings import FitSettings
 from training.simulate.crystals import crystals, uniform
 from training.simulate.detector import Measurement, measure
+from training.simulate.frames import extents, measure_frame
+from training.simulate.particles import particles
 
 HELD_OUT_SEED = 900_000  # validation and test crystals are drawn from here on; training seeds lie below
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A batch of simulated crystals (B, *box) complex64, their measurement and their oversampling (B, 3)."""
+    """A batch of simulated crystals (B, *box) complex64, their measurement and their oversampling (B, axes)."""
 
     objects: Tensor
     measurement: Measurement
@@ -34,10 +36,26 @@ def stream(seed: int, number: int) -> int:
 def sample(settings: FitSettings, seed: int, number: int, batch: int, device: torch.device) -> Sample:
     """Batch `number` of `seed`, simulated on the device."""
     generator = torch.Generator(device=device).manual_seed(stream(seed, number))
+    return (_frames if len(settings.frame) == 2 else _curves)(settings, batch, generator)
+
+
+def _curves(settings: FitSettings, batch: int, generator: torch.Generator) -> Sample:
+    """Crystals and their rocking curves."""
+    (n0, n1, n2), (m0, m1, m2), device = settings.frame, settings.box, generator.device
+    frame, box = (n0, n1, n2), (m0, m1, m2)
     oversampling = uniform(settings.crystals.oversampling, (batch, 3), generator, device)
-    objects = crystals(batch, settings.frame, settings.box, settings.crystals, generator, oversampling)
-    extent = torch.tensor(settings.frame, device=device) / oversampling
-    return Sample(objects, measure(objects, settings.frame, extent, settings.detector, generator), oversampling)
+    objects = crystals(batch, frame, box, settings.crystals, generator, oversampling)
+    extent = torch.tensor(frame, device=device) / oversampling
+    return Sample(objects, measure(objects, frame, extent, settings.detector, generator), oversampling)
+
+
+def _frames(settings: FitSettings, batch: int, generator: torch.Generator) -> Sample:
+    """Projections of particles and one detector frame of each."""
+    (n0, n1), (m0, m1) = settings.frame, settings.box
+    frame = (n0, n1)
+    objects = particles(batch, frame, (m0, m1), settings.particles, generator)
+    oversampling = torch.tensor(frame, device=generator.device) / extents(objects)
+    return Sample(objects, measure_frame(objects, frame, settings.frames, generator), oversampling)
 
 
 class BatchNumbers(IterableDataset[int]):

@@ -31,7 +31,7 @@ from training.networks.far_field import FarField
 from training.networks.network import Network, in_format
 from training.objectives.truth import nearest, subvoxel_aligned
 from training.settings import FitSettings
-from training.transform import AXES
+from training.transform import spatial
 
 OUTPUTS = ("amplitude", "phase")
 SMALL = 256  # elements; smaller weights stay in single precision, their size does not matter
@@ -131,12 +131,13 @@ def agreement(path: Path, network: Network, settings: FitSettings, crystals: int
         *map(torch.from_numpy, session.run(OUTPUTS, {name: value.numpy() for name, value in features.items()}))
     )
     expected = subvoxel_aligned(nearest(expected, found), found)
-    inside = expected.abs() > SUPPORT_THRESHOLD * expected.abs().amax(AXES, keepdim=True)
-    offset = (found * expected.conj()).sum(AXES, keepdim=True)
+    over = spatial(expected)
+    inside = expected.abs() > SUPPORT_THRESHOLD * expected.abs().amax(over, keepdim=True)
+    offset = (found * expected.conj()).sum(over, keepdim=True)
     turn = (found * expected.conj() * offset.conj()).angle()
 
     def typical(difference: Tensor) -> float:
-        return float(((difference.square() * inside).sum(AXES) / inside.sum(AXES)).sqrt().nanmedian())
+        return float(((difference.square() * inside).sum(over) / inside.sum(over)).sqrt().nanmedian())
 
     return Agreement(typical(found.abs() - expected.abs()), typical(turn))
 
@@ -144,11 +145,13 @@ def agreement(path: Path, network: Network, settings: FitSettings, crystals: int
 def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any]) -> dict[str, Any]:
     """What the service needs to know of the model, and what its users should (docs/reference/models.md)."""
     s = module.settings
+    volume = len(s.frame) == 3
+    drawn = s.crystals.oversampling if volume else oversampled(s)
     return {
         "name": name,
         "version": version,
         "architecture": s.architecture,
-        "family": "volume",
+        "family": "volume" if volume else "image",
         "domain": ["counts", "modulus"],
         "features": "inphase.features.volume_features",
         "normalisation": {
@@ -159,14 +162,15 @@ def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metr
         "dc": "N//2",
         "grid": list(s.frame),
         "box": list(s.box),
-        "oversampling": list(s.crystals.oversampling),
+        "oversampling": list(drawn),
         "batch": "dynamic",
         "inputs": list(module.network.inputs),
         "outputs": {"amplitude": [0.0, 1.0], "phase": [-math.pi, math.pi]},
         "support_threshold": SUPPORT_THRESHOLD,
         "weights": "float16",
         "training": {
-            "data": f"training.simulate (fast simulator), objective {s.objective} (training.objectives)",
+            "data": f"training.simulate ({'fast simulator' if volume else 'particles'}), objective {s.objective} "
+            "(training.objectives)",
             **module.record,
             "earlier": module.earlier,  # the runs that its weights have been through before
             "code_version": importlib.metadata.version("inphase"),
@@ -176,6 +180,12 @@ def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metr
         "metrics": metrics,
         "licence": "BSD-3-Clause",
     }
+
+
+def oversampled(settings: FitSettings) -> tuple[float, float]:
+    """The oversampling of a frame along the longer axis of its particle: lowest and highest."""
+    short, long = settings.particles.half_length
+    return round(min(settings.frame) / (2 * long), 2), round(min(settings.frame) / (2 * short), 2)
 
 
 def plain(value: Any) -> Any:

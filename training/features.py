@@ -9,7 +9,7 @@ from torch import Tensor, complex64, from_numpy, stack, tensordot, where
 from inphase.features import FEATURES, KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID, halving
 from inphase.pattern import MaskState
 from training.simulate.detector import Measurement
-from training.transform import forward
+from training.transform import forward, spatial
 
 
 def features_of(measurement: Measurement, names: Collection[str] = FEATURES) -> dict[str, Tensor]:
@@ -20,19 +20,21 @@ def features_of(measurement: Measurement, names: Collection[str] = FEATURES) -> 
 def volume_features(
     intensity: Tensor, mask: Tensor, hidden: Tensor, names: Collection[str] = FEATURES
 ) -> dict[str, Tensor]:
-    """modulus (B, N, N, N), valid (B, N, N, N), autocorrelation (B, 2, N, N, N) from (B, N, N, N) tensors."""
+    """modulus (B, N, ...), valid (B, N, ...), autocorrelation (B, 2, N, ...) from (B, N, ...) tensors;
+    reduced of three axes.
+    """
     known = (mask == int(MaskState.VALID)) & ~hidden
     shown = intensity * known
     features: dict[str, Tensor] = {}
     if "modulus" in names:
-        features["modulus"] = (shown / shown.amax((1, 2, 3), keepdim=True)).sqrt()
+        features["modulus"] = (shown / shown.amax(spatial(shown), keepdim=True)).sqrt()
     if "valid" in names:
         valid = where(known, KNOWN_VALID, KNOWN_MASKED).to(intensity.dtype)
         features["valid"] = valid.masked_fill(mask == int(MaskState.PADDING), KNOWN_PADDING)
     if "autocorrelation" in names:
-        correlation = forward(shown.to(complex64), inverse=True)
-        middle = [n // 2 for n in correlation.shape[1:]]
-        correlation = correlation / correlation[:, middle[0], middle[1], middle[2]].real.view(-1, 1, 1, 1)
+        correlation = forward(shown.to(complex64), inverse=True, rank=shown.ndim - 1)
+        middle = correlation[(slice(None), *(slice(n // 2, n // 2 + 1) for n in shown.shape[1:]))]
+        correlation = correlation / middle.real
         features["autocorrelation"] = stack([correlation.real, correlation.imag], 1)
     if "reduced" in names:
         features["reduced"] = reduce(shown)

@@ -10,35 +10,37 @@ from torch import Tensor, ones_like
 from inphase.pattern import MaskState
 from training.simulate.crystals import grid
 from training.simulate.detector import Measurement
-from training.transform import far_modulus
+from training.transform import far_modulus, spatial
 
 
 def over_maximum(volumes: Tensor) -> Tensor:
-    """Volumes (B, n, n, n) >= 0, the largest voxel of each 1."""
-    return volumes / volumes.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
+    """Volumes (B, n, n, n), or images, >= 0, the largest voxel of each 1."""
+    return volumes / volumes.amax(spatial(volumes), keepdim=True).clamp_min(1e-12)
 
 
 def scale_to(calculated: Tensor, measured: Tensor, known: Tensor) -> Tensor:
     """Least-squares scale of the calculated modulus over the known voxels: (B, 1, 1, 1)."""
-    cross = (calculated * measured * known).sum((1, 2, 3), keepdim=True)
-    return cross / (calculated.square() * known).sum((1, 2, 3), keepdim=True).clamp_min(1e-12)
+    over = spatial(measured)
+    cross = (calculated * measured * known).sum(over, keepdim=True)
+    return cross / (calculated.square() * known).sum(over, keepdim=True).clamp_min(1e-12)
 
 
 def modulus_error(calculated: Tensor, measured: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """(R, chi2), each (B,): R = sum |s Fc - Fm| / sum Fm, chi2 = sum (s Fc - Fm)^2 / sum Fm^2 over the known voxels."""
     difference = (scale_to(calculated, measured, known) * calculated - measured) * known
     target = measured * known
-    r_factor = difference.abs().sum((1, 2, 3)) / target.sum((1, 2, 3))
-    return r_factor, difference.square().sum((1, 2, 3)) / target.square().sum((1, 2, 3))
+    over = spatial(measured)
+    r_factor = difference.abs().sum(over) / target.sum(over)
+    return r_factor, difference.square().sum(over) / target.square().sum(over)
 
 
 def modulus_errors(objects: Tensor, measurement: Measurement) -> tuple[Tensor, Tensor]:
     """`modulus_error` of predicted objects (B, m, m, m) complex against what the network was shown:
     R and chi2, each (B,).
     """
-    _, n0, n1, n2 = measurement.intensity.shape
+    frame = tuple(measurement.intensity.shape[1:])
     known = (measurement.mask == int(MaskState.VALID)) & ~measurement.hidden
-    return modulus_error(far_modulus(objects, (n0, n1, n2)), measurement.intensity.sqrt(), known)
+    return modulus_error(far_modulus(objects, frame), measurement.intensity.sqrt(), known)
 
 
 def outside_extent(amplitude: Tensor, extent: Tensor, margin: float = 1.5) -> Tensor:

@@ -8,15 +8,17 @@ from typing import Any, Self
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from training import networks, objectives
 from training.data import HELD_OUT_SEED, BatchNumbers, Sample, sample
 from training.features import features_of
-from training.networks.network import Network, in_format, multiplies_in_bfloat16
+from training.networks.network import Network, channels_last, multiplies_in_bfloat16
 from training.schedule import SCHEDULES
 from training.settings import FitSettings, from_dict
+
+SETTLING = 10  # batches, of which the averaged network's normalisation is estimated
 
 
 class PhaseRetrieval(lightning.LightningModule):
@@ -43,7 +45,7 @@ class PhaseRetrieval(lightning.LightningModule):
         self._schedule_state: dict[str, Any] | None = None
         self.objective = objectives.build(self.settings.objective, **self.settings.objective_options)
         self.network = networks.build(self.settings.architecture, **self.settings.network)
-        in_format(self.network, torch.channels_last_3d)
+        channels_last(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self._since = time.monotonic()
 
@@ -100,7 +102,7 @@ class PhaseRetrieval(lightning.LightningModule):
         self._since = now
         if self.trainer.world_size > 1:  # all take the same rate, train the same parts and stop at the same step
             self.elapsed = self.trainer.strategy.broadcast(self.elapsed)
-        self.schedule.before_step(self.global_step, self.progress)
+        self.schedule.before_step(self.global_step, self.seen, self.progress)
         self.objective.prepare(self.network, self.progress, self.global_step)
 
     def on_train_start(self) -> None:
@@ -120,6 +122,32 @@ class PhaseRetrieval(lightning.LightningModule):
         if self.progress >= 1.0:
             self.trainer.should_stop = True
 
+    def on_validation_epoch_start(self) -> None:
+        self.settle()
+
+    def on_train_end(self) -> None:
+        self.settle()  # what is saved last is what is exported
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Estimate the normalisation of the averaged network anew, where it has any, from a few batches of training.
+
+        The running means belong to other weights than the averaged ones: with them a network of images had a loss of
+        0.079 where it has 0.065.
+        """
+        layers = [layer for layer in self.average.modules() if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d)]
+        if not layers or not self.settings.average_decay:
+            return
+        was = self.average.training
+        self.average.train()
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # the mean of all batches
+        for number in range(SETTLING):
+            features = features_of(self.draw(self.settings.seed, number).measurement, self.average.inputs)
+            networks.predict(self.average, features)
+        self.average.train(was)
+
     def validation_step(self, number: Tensor, _: int) -> None:
         batch = self.draw(HELD_OUT_SEED, int(number))
         loss, figures = self.pursue(self.average, batch)
@@ -134,9 +162,12 @@ class PhaseRetrieval(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         s = self.settings
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), s.learning_rate, betas=s.betas, weight_decay=s.weight_decay
-        )
+        parameters = self.network.parameters()
+        optimizer: torch.optim.Optimizer
+        if s.optimizer == "sgd":
+            optimizer = torch.optim.SGD(parameters, s.learning_rate, s.betas[0], weight_decay=s.weight_decay)
+        else:
+            optimizer = torch.optim.AdamW(parameters, s.learning_rate, betas=s.betas, weight_decay=s.weight_decay)
         self.schedule = SCHEDULES[s.schedule](optimizer, s)
         if self._schedule_state is not None:
             self.schedule.load_state_dict(self._schedule_state)

@@ -12,8 +12,8 @@ from training.settings import FitSettings
 class Schedule(Protocol):
     """Sets the learning rate of an optimizer. Its state travels in the checkpoint."""
 
-    def before_step(self, step: int, progress: float) -> None:
-        """progress: share of the budget that is spent."""
+    def before_step(self, step: int, seen: int, progress: float) -> None:
+        """seen: crystals so far. progress: share of the budget that is spent."""
 
     def validated(self, loss: float) -> None:
         """Called after every validation."""
@@ -29,7 +29,7 @@ class Cosine:
     def __init__(self, optimizer: Optimizer, settings: FitSettings) -> None:
         self._optimizer, self._settings = optimizer, settings
 
-    def before_step(self, step: int, progress: float) -> None:
+    def before_step(self, step: int, seen: int, progress: float) -> None:
         warmup = min((step + 1) / self._settings.warmup_steps, 1.0)
         rate = self._settings.learning_rate * warmup * max(0.5 * (1 + math.cos(math.pi * progress)), 1e-3)
         for group in self._optimizer.param_groups:
@@ -53,7 +53,7 @@ class Plateau:
     def __init__(self, optimizer: Optimizer, settings: FitSettings) -> None:
         self._scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=settings.plateau_patience)
 
-    def before_step(self, step: int, progress: float) -> None:
+    def before_step(self, step: int, seen: int, progress: float) -> None:
         pass
 
     def validated(self, loss: float) -> None:
@@ -66,4 +66,29 @@ class Plateau:
         self._scheduler.load_state_dict(state)
 
 
-SCHEDULES: dict[str, type[Cosine] | type[Plateau]] = {"cosine": Cosine, "plateau": Plateau}
+class Steps:
+    """Multiplied by `step_factor` after every `step_crystals` crystals (Wu et al. 2021, appendix A)."""
+
+    def __init__(self, optimizer: Optimizer, settings: FitSettings) -> None:
+        self._optimizer, self._settings = optimizer, settings
+
+    def before_step(self, step: int, seen: int, progress: float) -> None:
+        s = self._settings
+        for group in self._optimizer.param_groups:
+            group["lr"] = s.learning_rate * s.step_factor ** (seen // s.step_crystals)
+
+    def validated(self, loss: float) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+SCHEDULES: dict[str, type[Cosine] | type[Plateau] | type[Steps]] = {
+    "cosine": Cosine,
+    "plateau": Plateau,
+    "steps": Steps,
+}

@@ -10,9 +10,18 @@ import yaml
 
 from training.simulate.crystals import CrystalSettings
 from training.simulate.detector import DetectorSettings
+from training.simulate.frames import FrameSettings
+from training.simulate.particles import ParticleSettings
 
 T = TypeVar("T")
 PRECISIONS = ("bfloat16", "single")
+OPTIMIZERS = ("adam", "sgd")
+GROUPS: dict[str, type[Any]] = {
+    "crystals": CrystalSettings,
+    "detector": DetectorSettings,
+    "particles": ParticleSettings,
+    "frames": FrameSettings,
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -26,19 +35,27 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class FitSettings:
-    """A training run, in the units and conventions of docs/architecture.md."""
+    """A training run, in the units and conventions of docs/architecture.md.
+
+    A frame of three axes is a rocking curve of `crystals` seen by the `detector`, one of two axes a detector frame of
+    `particles`, seen as `frames` says.
+    """
 
     architecture: str = "inphase-bcdi"
     network: dict[str, Any] = field(default_factory=dict)  # options of the architecture
-    frame: tuple[int, int, int] = (64, 64, 64)
-    box: tuple[int, int, int] = (32, 32, 32)  # where the object is predicted
+    frame: tuple[int, ...] = (64, 64, 64)
+    box: tuple[int, ...] = (32, 32, 32)  # where the object is predicted
     batch: int = 8
     objective: str = "modulus"
     objective_options: dict[str, Any] = field(default_factory=dict)
-    schedule: str = "cosine"  # of the elapsed budget; or "plateau": halved where the validation loss no longer falls
+    # of the elapsed budget; "plateau": halved where the validation loss no longer falls; "steps": by the crystals seen
+    schedule: str = "cosine"
     learning_rate: float = 1.5e-3
     plateau_patience: int = 2  # validations
-    betas: tuple[float, float] = (0.9, 0.98)  # of Adam
+    step_crystals: int = 1_425_000  # of the schedule "steps": after so many the rate is multiplied by step_factor
+    step_factor: float = 0.95
+    optimizer: str = "adam"  # or "sgd"
+    betas: tuple[float, float] = (0.9, 0.98)  # of Adam; the first is the momentum of SGD
     weight_decay: float = 1e-4  # decoupled; 0 makes AdamW plain Adam
     warmup_steps: int = 40
     gradient_norm: float = 1.0
@@ -51,8 +68,14 @@ class FitSettings:
     validation_every: int = 250  # steps
     crystals: CrystalSettings = field(default_factory=CrystalSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
+    particles: ParticleSettings = field(default_factory=ParticleSettings)
+    frames: FrameSettings = field(default_factory=FrameSettings)
 
     def __post_init__(self) -> None:
+        if len(self.frame) != len(self.box) or len(self.frame) not in (2, 3):
+            raise ValueError(f"frame {self.frame} and box {self.box} have the same number of axes, two or three")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
 
@@ -71,8 +94,8 @@ def _filled(kind: type[T], values: Mapping[str, Any], where: str) -> T:
 def from_dict(values: Mapping[str, Any]) -> FitSettings:
     """Settings from plain values; unknown names raise ValueError."""
     flat = dict(values)
-    flat["crystals"] = _filled(CrystalSettings, flat.get("crystals", {}), "crystals")
-    flat["detector"] = _filled(DetectorSettings, flat.get("detector", {}), "detector")
+    for name, kind in GROUPS.items():
+        flat[name] = _filled(kind, flat.get(name, {}), name)
     return _filled(FitSettings, flat, "the configuration")
 
 

@@ -98,6 +98,7 @@ class Beamline(_Part, frozen=True):
     names: list[str] = []
     detectors: dict[str, Detector] = {}
     masks: list[str] = []
+    usual_maps: list[Literal["dark", "flat"]] = []  # that its detector usually comes with
     companion: Companion | None = None
     diffractometer: str | Circles | None = None
     motors: dict[str, list[Quantity]] = {}

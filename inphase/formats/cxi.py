@@ -4,6 +4,7 @@ Format 1.6 (Maia, Nature Methods 9, 854 (2012); cxidb.org): SI units throughout,
 masks.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,14 +12,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import ambiguity
 from inphase.errors import DataError
 from inphase.formats import detector, hdf5
 from inphase.formats.atomic import replacing
+from inphase.formats.extension import MAPS, MEASURED, extended
 from inphase.formats.pieces import Found, Loaded
 from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import FileReading, Limits, RawScan, geometry_of, masked, of_scan, three_state
-from inphase.formats.tree import Tree, opened, type_of
-from inphase.geometry import PHASE_SIGN
+from inphase.formats.tree import Tree, names_in, opened, type_of
+from inphase.geometry import PHASE_SIGN, wavelength_m
 from inphase.pattern import MaskState
 
 VERSION: Final = 160
@@ -33,13 +36,20 @@ UNKNOWN: Final = (
     INVALID | SATURATED | HOT | DEAD | SHADOWED | BAD | MISSING | NOISY
 )  # any of them: the value says nothing
 # our metrics under the names that PyNX gives them, where it has one
-_METRICS: Final = {
+METRICS: Final = {
     "llk": "llk_poisson",
     "free_llk": "free_llk_poisson",
     "chi2": "chi2",
     "r_factor": "r_factor",
     "support_voxels": "nb_point_support",
 }
+_GROUP: Final = re.compile(r"\w+_\d+")  # of the standard; the real volumes have names of their own
+UNITS: Final = {  # of the real volumes, where they have one
+    "phase": "rad", "phase_flat": "rad", "displacement": "m", "d_spacing": "m", "lattice_parameter": "m",
+}  # fmt: skip
+PROCESS: Final = f"{IMAGE}/process_1"
+DOCUMENT: Final = f"{PROCESS}/note_1/data"
+FREE: Final = f"{PROCESS}/configuration/free_pixel_mask"
 PADDING: Final = 0x01000000  # of ours, among the bits that the standard leaves free: outside the measured range
 
 
@@ -143,32 +153,112 @@ def write(path: Path, arrays: Arrays) -> None:
         for name, value in (("start_time", document.get("created")), ("experiment_identifier", document.get("id"))):
             if value:
                 entry[name] = str(value)
-        _write_detector(entry, result)
+        _write_instrument(entry, result)
         image = _write_object(entry, result)
         _write_process(image, result, str(arrays["document"]))
-        volumes = {"amplitude": result.amplitude, "phase": result.phase, "phase_flat": result.phase_flat}
+        if (free := arrays.get("free")) is not None:
+            file[FREE] = free  # where PyNX looks for it
+        shown = extended(result)
+        volumes = {"amplitude": shown.amplitude, "phase": shown.phase, "phase_flat": shown.phase_flat}
         in_object = {"support": h5py.SoftLink(f"/{IMAGE}/support")}
-        for number, (name, volume) in enumerate((volumes | dict(result.derived) | in_object).items(), 2):
+        for number, (name, volume) in enumerate((volumes | dict(shown.derived) | in_object).items(), 2):
             group = _image(entry, number, result)
             group["title"] = name
-            group["data"] = volume
+            _with_unit(group, "data", volume, UNITS.get(name, "1"))
             entry[name] = h5py.SoftLink(f"/entry_1/image_{number}")
-        for number, target in ((1, f"/{IMAGE}/data"), (2, f"/{DETECTOR}/data")):
+        targets = [f"/{IMAGE}/data", *([f"/{DETECTOR}/data"] if result.measured else [])]
+        for number, target in enumerate(targets, 1):
             _group(entry, f"data_{number}", "NXdata", signal="data")["data"] = h5py.SoftLink(target)
         entry.attrs["default"] = "data_1"
         file.attrs["default"] = "entry_1"
 
 
-def _write_detector(entry: h5py.Group, result: Result) -> None:
-    detector = _group(_group(entry, "instrument_1", "NXinstrument"), "detector_1", "NXdetector")
-    detector["data"] = np.square(result.modulus)
-    detector["data"].attrs["axes"] = "rocking:y:x"
-    detector["mask"] = bits_of(result.mask)
-    detector["description"] = "measured intensity, preprocessed, on the grid of the object; not made to fit"
+def read_result(tree: Tree, limits: Limits) -> dict[str, NDArray[Any]]:
+    """The arrays of a result that `write` wrote. Raises DataError, KeyError, ValueError where it is none."""
+
+    def array(path: str) -> NDArray[Any]:
+        return tree.array(tree.dataset(path), limits)
+
+    def known(path: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        found = tree.small(path, 9)
+        return np.full(shape, np.nan) if found is None or found.shape != shape else np.asarray(found, np.float64)
+
+    obj = array(f"{IMAGE}/data").astype(np.complex64)
+    basis = known(f"{IMAGE}/voxel_basis", (obj.ndim, 3))
+    size = known(f"{IMAGE}/image_size", (obj.ndim,))[::-1] / obj.shape
+    found: dict[str, NDArray[Any]] = {
+        "object": obj,
+        "amplitude": np.abs(obj),
+        "phase": np.angle(obj),
+        "support": array(f"{IMAGE}/support") != 0,
+        "voxel_size_m": size,
+        "voxel_basis_m": basis,
+        "q_centre": known(f"{DETECTOR}/q_centre", (3,)),
+        "sample_rotation": known(f"{DETECTOR}/sample_rotation", (3, 3)),
+        "document": np.array(tree.text(DOCUMENT)),
+        "modulus": np.zeros(obj.shape, np.float32),
+        "mask": np.full(obj.shape, MaskState.PADDING, np.uint8),
+    }
+    if isinstance(tree.get(f"{DETECTOR}/data"), h5py.Dataset):
+        found["modulus"] = np.sqrt(array(f"{DETECTOR}/data"))
+        found["mask"] = states_of(array(f"{DETECTOR}/mask"))
+    if isinstance(tree.get(FREE), h5py.Dataset):
+        found["free"] = array(FREE) != 0
+    if isinstance(tree.get(f"{DETECTOR}/coherence_kernel"), h5py.Dataset):
+        found["coherence_kernel"] = array(f"{DETECTOR}/coherence_kernel")
+    entry = tree.get("entry_1")
+    for name in names_in(entry) if isinstance(entry, h5py.Group) else ():
+        item = None if name in found or _GROUP.fullmatch(name) else tree.get(f"entry_1/{name}/data")
+        if isinstance(item, h5py.Dataset) and item.shape == obj.shape:
+            found[name] = tree.array(item, limits)
+    measured = found.pop(MEASURED, None)
+    if measured is not None:
+        for name in MAPS:
+            if name in found:
+                found[name] = np.where(measured != 0, found[name], np.float32(np.nan))
+        flat, _ = ambiguity.flattened(obj)
+        found["phase_flat"] = np.where(found["support"], np.angle(flat), 0).astype(np.float32)
+    return found
+
+
+def _write_instrument(entry: h5py.Group, result: Result) -> None:
+    """The pattern with its mask, and what is known of beam and detector, in SI units.
+
+    A pixel of the pattern is one of its own: the detector's, times the binning.
+    """
+    instrument = _group(entry, "instrument_1", "NXinstrument")
+    detector = _group(instrument, "detector_1", "NXdetector")
+    if result.measured:
+        detector["data"] = np.square(result.modulus)
+        detector["data"].attrs["axes"] = "rocking:y:x"
+        detector["data"].attrs["units"] = "counts"
+        detector["mask"] = bits_of(result.mask)
+        detector["description"] = "measured intensity, preprocessed, on the grid of the object; not made to fit"
+    told = (result.document.get("input") or {}).get("metadata") or {}
+    bins = (result.document.get("preprocess") or {}).get("binning") or (1, 1, 1)
+    for name, key, factor in (
+        ("distance", "distance_m", 1), ("x_pixel_size", "pixel_column_m", bins[-1]),
+        ("y_pixel_size", "pixel_row_m", bins[-2]),
+    ):  # fmt: skip
+        if key in told:
+            _with_unit(detector, name, factor * float(told[key]), "m")
+    if "energy_kev" in told:
+        energy = float(told["energy_kev"])
+        _with_unit(_group(instrument, "source_1", "NXsource"), "energy", 1e3 * energy * EV_J, "J")
+        beam = _group(instrument, "beam_1", "NXbeam")
+        _with_unit(beam, "incident_energy", 1e3 * energy * EV_J, "J")
+        _with_unit(beam, "incident_wavelength", wavelength_m(energy), "m")
     if result.q_centre is not None:
-        detector["q_centre"] = result.q_centre  # 1/m, beyond the standard
+        _with_unit(detector, "q_centre", result.q_centre, "1/m")  # beyond the standard, in the laboratory frame
+    if result.sample_rotation is not None:
+        detector["sample_rotation"] = result.sample_rotation  # so is this: laboratory -> sample
     if result.coherence_kernel is not None:
         detector["coherence_kernel"] = result.coherence_kernel  # beyond it too: |F|^2 is convolved with it
+
+
+def _with_unit(group: h5py.Group, name: str, value: object, unit: str) -> None:
+    group[name] = value
+    group[name].attrs["units"] = unit
 
 
 def _image(entry: h5py.Group, number: int, result: Result) -> h5py.Group:
@@ -180,11 +270,9 @@ def _image(entry: h5py.Group, number: int, result: Result) -> h5py.Group:
     group["is_fft_shifted"] = 0
     group["image_center"] = np.array([n // 2 for n in reversed(shape)], np.float64)
     if result.voxel_size_m is not None:
-        sides = np.asarray(result.voxel_size_m) * shape
-        group["image_size"] = sides[::-1]
+        _with_unit(group, "image_size", (np.asarray(result.voxel_size_m) * shape)[::-1], "m")
     if result.voxel_basis_m is not None:
-        group["voxel_basis"] = result.voxel_basis_m  # beyond the standard: the grid may be sheared
-        group["voxel_basis"].attrs["units"] = "m"
+        _with_unit(group, "voxel_basis", result.voxel_basis_m, "m")  # beyond the standard: the grid may be sheared
     return group
 
 
@@ -217,7 +305,7 @@ def _write_process(image: h5py.Group, result: Result, document: str) -> None:
     note["data"] = document
     results = _group(process, "results", "NXcollection")
     final = (result.document.get("metrics") or {}).get("final") or {}
-    for ours, theirs in _METRICS.items():
+    for ours, theirs in METRICS.items():
         if final.get(ours) is not None:
             results[theirs] = final[ours]
     configuration = _group(process, "configuration", "NXcollection")

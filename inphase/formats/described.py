@@ -31,6 +31,7 @@ from inphase.formats.scan import (
 from inphase.formats.tree import Tree, is_hdf5, is_real, opened
 from inphase.geometry import PLANCK_EV_M
 from inphase.pattern import MaskState
+from inphase.preprocess.corrections import USUAL
 
 _MOST_POSITIONS = 10**6
 _MARKS = tuple(2**bits - 1 for bits in (16, 20, 31, 32, 63, 64))  # what detectors write for no value
@@ -201,6 +202,9 @@ def _masked(read_: _Read, tree: Tree | None) -> RawScan:
 def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) -> RawScan:
     """The scan with its geometry, or with a word on what is missing for it."""
     scan, circles = read_.scan, read_.beamline.circles
+    if read_.beamline.usual_maps:
+        usual = {"beamline": read_.beamline.name, USUAL: ", ".join(read_.beamline.usual_maps)}
+        scan = replace(scan, metadata={**scan.metadata, **usual})
     if circles is None:
         return scan
     remarks: tuple[str, ...] = ()
@@ -216,6 +220,8 @@ def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) ->
         **read_.known,
         "energy_kev": f"{rocking.energy_kev:.8g}",
         "distance_m": f"{rocking.distance_m:.8g}",
+        "pixel_row_m": f"{rocking.pixel_m[0]:.8g}",
+        "pixel_column_m": f"{rocking.pixel_m[1]:.8g}",
         "scanned": ", ".join(
             f"{name}, {step:.6g} {'keV' if name == ENERGY else 'deg'} per frame" for name, step in moved.steps.items()
         ),

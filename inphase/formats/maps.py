@@ -80,7 +80,7 @@ def read_map(path: Path) -> NDArray[np.generic]:
     """A detector map (rows, columns) from a TIFF or npy file. Raises DataError, and nothing else."""
     with boundary(path):
         if path.suffix.lower() in tiff.SUFFIXES:
-            found = _from_tiff(path)
+            found = from_tiff(path)
         elif path.suffix.lower() == ".npy":
             with open_regular(path) as stream:
                 found = npy.decode_any(stream, os.fstat(stream.fileno()).st_size, str(path), MOST_BYTES)
@@ -91,7 +91,8 @@ def read_map(path: Path) -> NDArray[np.generic]:
     return found
 
 
-def _from_tiff(path: Path) -> NDArray[np.generic]:
+def from_tiff(path: Path) -> NDArray[np.generic]:
+    """The first series of a TIFF file. Raises DataError, TooLargeError."""
     with tiff.opened(path) as file:
         series = file.series[0]
         if series.nbytes > MOST_BYTES:

@@ -29,6 +29,13 @@ class Reading:
         metadata={"description": "This is the detector's bad-pixel map (TIFF, npy); a pixel above 1 is bad."},
     )
     flat: Path | None = field(default=None, metadata={"description": "This is the detector's flat field (TIFF, npy)."})
+    mask: Path | None = field(
+        default=None,
+        metadata={
+            "description": "What is not zero in this file (TIFF, npy, EDF, CXI) is masked, of the frames or of the "
+            "scan."
+        },
+    )
     roi: str | None = field(
         default=None,
         metadata={

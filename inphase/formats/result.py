@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.geometry import Geometry
+from inphase.pattern import MaskState
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -60,6 +61,11 @@ class Result:
         return phase
 
     @property
+    def measured(self) -> bool:
+        """Whether the result has the pattern that it was made from; what another program wrote has none."""
+        return bool((self.mask == MaskState.VALID).any())
+
+    @property
     def geometry(self) -> Geometry | None:
         """Of the object's grid: what inphase.strain and inphase.orthogonal want; None where unknown."""
         if self.voxel_basis_m is None:
@@ -89,6 +95,27 @@ class Result:
                 if name not in (*KEYS, "free", "coherence_kernel") and array.shape == shape and array.dtype.kind == "f"
             },
         )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The inverse of `of`; what is unknown of the geometry is NaN."""
+        rank = self.object.ndim
+        kernel = self.coherence_kernel
+        return {
+            "object": self.object,
+            "amplitude": self.amplitude,
+            "phase": self.phase,
+            "phase_flat": self.phase_flat,
+            "support": self.support,
+            "modulus": self.modulus,
+            "mask": self.mask,
+            "voxel_size_m": np.full(rank, np.nan) if self.voxel_size_m is None else np.array(self.voxel_size_m),
+            "voxel_basis_m": np.full((rank, 3), np.nan) if self.voxel_basis_m is None else self.voxel_basis_m,
+            "q_centre": np.full(3, np.nan) if self.q_centre is None else self.q_centre,
+            "sample_rotation": np.full((3, 3), np.nan) if self.sample_rotation is None else self.sample_rotation,
+            **self.derived,
+            **({} if kernel is None else {"coherence_kernel": kernel}),
+            "document": np.array(json.dumps(self.document)),
+        }
 
 
 def _known(arrays: Arrays, name: str) -> NDArray[np.float64] | None:

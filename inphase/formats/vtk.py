@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.formats.atomic import replacing
+from inphase.formats.cubic import on_cubic_voxels
+from inphase.formats.extension import extended
 from inphase.formats.result import Arrays, Result
-from inphase.geometry import PHASE_SIGN, Geometry
-from inphase.orthogonal import orthogonal
-from inphase.strain import strain
+from inphase.geometry import PHASE_SIGN
 
 NM: Final = 1e9
 ORTHOGONAL: Final = 1e-3  # largest cosine between two axes that counts as a right angle: half a voxel over 500
-_LENGTHS: Final = frozenset({"displacement", "d_spacing"})  # metres in the result
+_LENGTHS: Final = frozenset({"displacement", "d_spacing", "lattice_parameter"})  # metres in the result
 _TYPES: Final = {"f4": "Float32", "f8": "Float64", "u1": "UInt8"}
 
 
@@ -41,7 +41,7 @@ def write_vts(path: Path, arrays: Arrays) -> None:
 
     Without geometry the grid is the array's, one unit per voxel. Raises OSError.
     """
-    result = _as_volume(Result.of(arrays))
+    result = extended(_as_volume(Result.of(arrays)))
     shape, basis = result.object.shape, _basis_nm(result)
     points = _Array("points", "Float32", 3, 12 * result.object.size, _points(shape, basis))
     blocks = [*_point_data(result), points]
@@ -65,7 +65,8 @@ def write_vti(path: Path, arrays: Arrays) -> None:
     result = _as_volume(Result.of(arrays))
     cubic = not _right_angled(_basis_nm(result))
     if cubic:
-        result = _on_cubic_voxels(result)
+        result = on_cubic_voxels(result)
+    result = extended(result)
     shape, basis = result.object.shape, _basis_nm(result)
     spacing = np.linalg.norm(basis, axis=1)
     axes = basis / spacing[:, None]
@@ -115,30 +116,6 @@ def _as_volume(result: Result) -> Result:
 def _right_angled(basis: NDArray[np.float64]) -> bool:
     axes = basis / np.linalg.norm(basis, axis=1, keepdims=True)
     return bool(np.abs(axes @ axes.T - np.eye(3)).max() <= ORTHOGONAL)
-
-
-def _on_cubic_voxels(result: Result) -> Result:
-    assert result.voxel_basis_m is not None
-    grid = Geometry.of_voxels(result.voxel_basis_m, result.object.shape, result.q_centre)
-    made = orthogonal(result.object, result.support, grid)
-    geometry, field = made.geometry(), made.with_ramp()
-    maps: dict[str, NDArray[Any]] = {}
-    if "strain" in result.derived and geometry.q_centre is not None:
-        found = strain(field, made.support, geometry)
-        maps = {
-            "displacement": found.displacement_m,
-            "strain": found.strain,
-            "strain_with_ramp": found.strain_with_ramp,
-            "d_spacing": found.d_spacing_m,
-        }
-    return replace(
-        result,
-        object=field,
-        support=made.support,
-        phase_flat=np.where(made.support, np.angle(made.object), 0).astype(np.float32),
-        voxel_basis_m=geometry.voxel_basis_m(made.shape),
-        derived=maps,
-    )
 
 
 def _basis_nm(result: Result) -> NDArray[np.float64]:

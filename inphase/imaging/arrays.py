@@ -5,7 +5,7 @@ held against it.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Present = Literal["always", "geometry", "strain", "ensemble", "coherence"]
+Present = Literal["always", "geometry", "strain", "ensemble", "coherence", "image"]
 Shown = Literal["grey", "log", "phase", "complex", "signed", "no"]
 
 
@@ -16,9 +16,10 @@ class ResultArray:
     axes: "grid" (N, ...) is the grid of the object; else what they are. unit: "1" for a ratio or a number without one.
     present: "geometry" is there always, but NaN where no geometry is known; "strain" only where strain maps could be
         made; "ensemble" only where several starts agreed; "coherence" only where the refinement found how coherent the
-        light was.
-    shown: how a plane of it becomes a picture: grey, grey of the logarithm, phase on a colour circle, phase as hue with
-        the amplitude as brightness, or from blue through white at the median to red; "no": it is none.
+        light was; "image" only of two axes.
+    shown: how a plane of it becomes a picture: grey, grey of the logarithm, phase on a colour circle within the
+        support, phase as hue with the amplitude as brightness, or from blue through white at the median to red; "no":
+        it is none.
     """
 
     name: str
@@ -57,6 +58,7 @@ ARRAYS: Final = tuple(
         ("modes", "complex64", "modes, grid", "1", "ensemble", "complex"),
         ("prtf", "float64", "shells, (q, value)", "1/m or Nyquist, 1", "ensemble", "grey"),
         ("fsc", "float64", "shells, (q, value)", "1/m or Nyquist, 1", "ensemble", "grey"),
+        ("phase_unwrapped", "float32", "grid", "rad", "image", "signed"),
         ("coherence_kernel", "float32", "kernel", "1", "coherence", "no"),
     )
 )

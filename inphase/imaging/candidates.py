@@ -18,16 +18,20 @@ class Retrieved:
 
 
 def retrieved(
-    prepared: PreparedPattern, recipe: str, *batches: Starts, retrievals: Retrievals | None = None
+    prepared: PreparedPattern,
+    recipe: str,
+    *batches: Starts,
+    retrievals: Retrievals | None = None,
+    deadline: float = float("inf"),
 ) -> list[Retrieved]:
     """Run a recipe (or preset) from all starts of all batches side by side; in their order.
 
-    retrievals: how it is run; by default here, unseen. Raises RecipeError, CancelledError, and DataError where the
-    iterations diverge.
+    retrievals: how it is run; by default here, unseen. deadline: see there. Raises RecipeError, CancelledError,
+    OutOfTimeError, and DataError where the iterations diverge.
     """
     parsed = recipes.resolve(recipe)
     kinds = [batch.kind for batch in batches for _ in batch.objects]
-    solutions = (retrievals or Retrievals())(prepared.problem, parsed, together(batches))
+    solutions = (retrievals or Retrievals())(prepared.problem, parsed, together(batches), deadline)
     found = []
     for s, kind in zip(solutions, kinds, strict=True):
         metrics = prepared.measure(s.object, s.support, s.kernel)

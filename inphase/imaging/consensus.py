@@ -13,11 +13,11 @@ from inphase.retrieval.ensemble import Ensemble, Member
 
 def arrays(ensemble: Ensemble | None, alone: Canonical, stored: Canonical) -> dict[str, NDArray[Any]]:
     """The arrays that a result has of an ensemble (`inphase.imaging.arrays`);
-    none of them where less than two solutions agree.
+    none of them where less than two solutions agree, or the result lies on a finer grid than they.
 
     alone, stored: the best one's canonical form, and what a series made of it: average and modes follow it there.
     """
-    if ensemble is None or ensemble.consensus is None:
+    if ensemble is None or ensemble.consensus is None or ensemble.consensus.average.shape != stored.object.shape:
         return {}
     found = ensemble.consensus
     return {

@@ -15,7 +15,9 @@ from inphase.imaging.report import Report
 from inphase.metrics import Metrics, measure
 from inphase.models.prediction import Prediction
 from inphase.pattern import Domain
+from inphase.preprocess.placement import Placement
 from inphase.retrieval.ensemble import Candidate
+from inphase.retrieval.ladder import Ladder
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import Starts, from_prediction
 
@@ -27,7 +29,7 @@ class PreparedPattern:
     """A pattern that is ready to be refined. Arrays are (N, ...), centred.
 
     prediction: None where no network was asked. problem.free: None where no voxels are hidden (input not counts).
-    geometry: of the grid, None where unknown.
+    geometry: of the grid, None where unknown. ladder: to the finest grid, None where this is it.
     """
 
     problem: Problem
@@ -38,6 +40,7 @@ class PreparedPattern:
     valid_fraction: float
     noise_chi2: float | None
     geometry: Geometry | None = None
+    ladder: Ladder | None = None
 
     def network_start(self) -> Starts:
         """The prediction as a start. Raises DataError where there is none, or it is empty."""
@@ -76,6 +79,11 @@ class PreparedPattern:
             arrays["free"] = self.problem.free
         if self.prediction is not None:
             arrays |= {"amplitude": self.prediction.amplitude, "phase": self.prediction.phase}
+        if self.ladder is not None:
+            finest = self.ladder.problem
+            arrays |= {"finest_modulus": finest.modulus, "finest_mask": finest.mask}
+            if finest.free is not None:
+                arrays["finest_free"] = finest.free
         return arrays
 
     @classmethod
@@ -92,4 +100,20 @@ class PreparedPattern:
             valid_fraction=done.valid_fraction,
             noise_chi2=report.metrics.noise_chi2,
             geometry=done.geometry.geometry() if done.geometry else None,
+            ladder=_ladder(arrays, report),
         )
+
+
+def _ladder(arrays: Mapping[str, NDArray[Any]], report: Report) -> Ladder | None:
+    if "finest_modulus" not in arrays:
+        return None
+    assert report.grid is not None
+    assert report.grid.finest is not None
+    model, finest = (
+        Placement(report.input.shape, done.offset, done.binning, done.shape)
+        for done in (report.preprocess, report.grid.finest)
+    )
+    problem = Problem(
+        arrays["finest_modulus"], arrays["finest_mask"], arrays.get("finest_free"), report.grid.finest.padding_bound
+    )
+    return Ladder(problem, model.onto(finest))

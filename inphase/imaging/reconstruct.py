@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from inphase.formats import RawScan
 from inphase.formats.scan import scan_of
 from inphase.imaging.clock import Clock
-from inphase.imaging.options import Options, Start
+from inphase.imaging.options import Options, Slice, Start
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Series
 from inphase.imaging.way import CommonFrame, begin, judge
@@ -33,6 +33,8 @@ def reconstruct(
     start: Start = "auto",
     starts: int = RULES.random_starts,
     seed: int = 0,
+    slice: Slice = "none",
+    grid: str | int = "auto",
     models: "Path | Sessions | None" = None,
     device: str = "cpu",
     progress: "Callable[[Progress], None] | None" = None,
@@ -42,7 +44,7 @@ def reconstruct(
 
     scan: what `inphase.read` gives, or an array (rocking, row, column) of counts or moduli, as `domain` says;
         of a masked array the mask counts.
-    refine, model, preprocess, start, starts, seed: see `inphase.imaging.options.Options`.
+    refine, model, preprocess, start, starts, seed, slice, grid: see `inphase.imaging.options.Options`.
     models: the folder of the networks, or sessions that stay loaded from
         call to call; by default the folder of the installation.
     device: of the refinement: cpu, cuda, cuda:1. progress: called with every evaluation of the running refinement.
@@ -51,11 +53,11 @@ def reconstruct(
     Raises TypeError for what is no such array, DataError for data that cannot be used, RecipeError, UnknownModelError,
     ModelError, and CancelledError.
     """
-    options = Options(model, Domain(domain), preprocess, refine, start, starts, seed)
+    options = Options(model, Domain(domain), preprocess, refine, start, starts, seed, slice, str(grid))
     options.check()
     if not isinstance(scan, RawScan):
         scan = scan_of(scan)
-    sessions = _sessions(models) if options.asks_network else None
+    sessions = sessions_of(models) if options.asks_network else None
     return carry_out(scan, options, sessions, device=device, progress=progress, cancelled=cancelled)
 
 
@@ -95,7 +97,8 @@ def carry_out(
     return refine(prepared, report, clock, retrievals=retrievals, frame=frame)
 
 
-def _sessions(models: "Path | Sessions | None") -> "Sessions":
+def sessions_of(models: "Path | Sessions | None") -> "Sessions":
+    """Sessions as they are, or those of a folder of networks, by default that of the installation."""
     from inphase.models.session import Sessions
 
     if isinstance(models, Sessions):

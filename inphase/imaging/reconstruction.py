@@ -32,7 +32,9 @@ class Reconstruction:
             told.append(f"chi2 {final.chi2:.3g}{beside}, support of {final.support_voxels} voxels")
         if report.trust is not None:
             reasons = f": {'; '.join(report.trust.reasons)}" if report.trust.reasons else ""
-            told.append(f"trust {report.trust.level}{reasons}")
+            right = report.trust.probability
+            likely = "" if right is None else f" (right with a probability of {right:.0%})"
+            told.append(f"trust {report.trust.level}{likely}{reasons}")
         return f"<Reconstruction of {report.input.source}: {'; '.join(told)}>"
 
     @property

@@ -1,12 +1,15 @@
 """The refinement of a prepared pattern, with its escalation to random starts. Loads torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from inphase.errors import DataError
 from inphase.imaging import report
-from inphase.imaging.candidates import retrieved
+from inphase.imaging.candidates import Retrieved, retrieved
+from inphase.imaging.climb import SECONDS, Image, Revised, climb
 from inphase.imaging.clock import Clock
+from inphase.imaging.halves import Halves, halves
 from inphase.imaging.options import CONVENTIONAL
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
@@ -15,7 +18,14 @@ from inphase.imaging.retrievals import Retrievals
 from inphase.imaging.way import CommonFrame, judge
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.ensemble import Candidate, assess, best_of
-from inphase.retrieval.starts import Starts, of_every_kind, random
+from inphase.retrieval.starts import FROM_NETWORK, Kind, Starts, of_every_kind, random
+
+_BEGAN: Final[Mapping[Kind, str]] = {
+    "network": "the network's image",
+    "jittered": "the network's image, disturbed",
+    "autocorrelation": "a flat image in the halved autocorrelation",
+    "random": "random phases",
+}
 
 
 def refine(
@@ -25,51 +35,78 @@ def refine(
     *,
     retrievals: Retrievals | None = None,
     frame: CommonFrame | None = None,
+    revised: Revised | None = None,
+    seconds: float = SECONDS,
 ) -> Reconstruction:
-    """Refine from the start that the report names, escalate where the result is not sane (start=auto), judge.
+    """Refine from the start that the report names, escalate where the result is not sane (start=auto), go on to the
+    finest grid that the measurement is worth, judge.
 
-    retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. Raises
-    CancelledError, and DataError where the iterations diverge.
+    retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. revised, seconds:
+    see `inphase.imaging.climb`. Raises CancelledError, and DataError where the iterations diverge.
     """
     retrievals = retrievals or Retrievals()
 
-    def run(recipe: str, *batches: Starts) -> list[Candidate]:
-        return [each.candidate for each in retrieved(prepared, recipe, *batches, retrievals=retrievals)]
+    def run(recipe: str, *batches: Starts) -> list[Retrieved]:
+        return retrieved(prepared, recipe, *batches, retrievals=retrievals)
 
-    start = found.start
+    start, conventional = found.start, found.recipe.conventional or CONVENTIONAL
     with clock("refine"):
         if start.requested == "mixed":
-            candidates = run(found.recipe.refine, *_of_every_kind(prepared, start))
+            near, far = _of_every_kind(prepared, start)
+            ended = run(found.recipe.refine, *near) + (run(conventional, *far) if far else [])
         elif start.kind == "network":
-            candidates = run(found.recipe.refine, prepared.network_start())
-            if start.requested == "auto" and (wrong := prepared.shortfalls(candidates[0])):
+            ended = run(found.recipe.refine, prepared.network_start())
+            if start.requested == "auto" and (wrong := prepared.shortfalls(ended[0].candidate)):
                 found = _escalated(found, wrong)
-                candidates += run(CONVENTIONAL, _random(prepared, start))
+                ended += run(conventional, _random(prepared, start))
         else:
-            recipe = found.recipe.refine if start.requested == "random" else CONVENTIONAL
-            candidates = run(recipe, _random(prepared, start))
+            ended = run(conventional, _random(prepared, start))
+    candidates = [each.candidate for each in ended]
     ensemble = None
     if len(candidates) > 1:
         with clock("rank"):
             ensemble = assess(
                 prepared.problem, candidates, oversampling=prepared.oversampling, geometry=prepared.geometry
             )
-    best = candidates[ensemble.best if ensemble else 0]
+    kept = ended[ensemble.best if ensemble else 0]
+    best = kept.candidate
+    with clock("rank"):
+        detail = _detail(halves(prepared, best, start.seed, retrievals))
     found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
-    found = replace(_with_recipe_used(found, best), resumed_from=retrievals.resumed_from)
-    return judge(prepared, found, best, clock, ensemble, frame)
+    found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
+    found = replace(found, detail=detail, history=kept.history)
+    if prepared.ladder is None:
+        return judge(prepared, found, best, clock, ensemble, frame)
+    return climb(
+        Image(prepared, found, best), clock, retrievals=retrievals, ensemble=ensemble, frame=frame, revised=revised,
+        seconds=seconds,
+    )  # fmt: skip
+
+
+def _detail(found: Halves | None) -> report.Detail | None:
+    """Where the correlations of the halves fall below half a bit."""
+    if found is None:
+        return None
+    overall, *along = (
+        report.part(report.Resolution, curve.resolution("half-bit", threshold))
+        for curve, threshold in zip((found.overall, *found.along), found.thresholds, strict=True)
+    )
+    return report.Detail("half-photon FSC", overall, tuple(along))
 
 
 def _random(prepared: PreparedPattern, start: report.Beginning) -> Starts:
     return random(prepared.problem, start.random_starts, start.seed)
 
 
-def _of_every_kind(prepared: PreparedPattern, start: report.Beginning) -> list[Starts]:
+def _of_every_kind(prepared: PreparedPattern, start: report.Beginning) -> tuple[list[Starts], list[Starts]]:
+    """The network's image and what is near it, and the starts that know nothing of it."""
     if prepared.prediction is None:
         raise DataError("no network was asked for a start: start=mixed needs one")
     amplitude, phase = prepared.prediction.amplitude, prepared.prediction.phase
     threshold = prepared.support_threshold
-    return of_every_kind(amplitude, phase, prepared.problem, start.random_starts, start.seed, threshold)
+    batches = of_every_kind(amplitude, phase, prepared.problem, start.random_starts, start.seed, threshold)
+    near = [batch for batch in batches if batch.kind in FROM_NETWORK]
+    return near, [batch for batch in batches if batch.kind not in FROM_NETWORK]
 
 
 def _with_random_score(found: Report, conventional: Sequence[Candidate]) -> Report:
@@ -87,8 +124,12 @@ def _escalated(found: Report, wrong: Sequence[str]) -> Report:
     return replace(found, start=replace(found.start, why=why))
 
 
-def _with_recipe_used(found: Report, best: Candidate) -> Report:
-    """The recipe that made the result: the conventional one where start=auto has come to random starts."""
-    if best.origin == "network" or found.start.requested in ("random", "mixed"):
+def _as_it_came(found: Report, best: Candidate, starts: int) -> Report:
+    """With the start and the recipe that made the result, where several kinds of starts were compared."""
+    if found.start.requested == "mixed":
+        why = f"the best of {starts} starts of every kind began from {_BEGAN[best.kind]}"
+        found = replace(found, start=replace(found.start, why=why))
+    if best.origin == "network" or found.start.requested == "random":
         return found
-    return replace(found, recipe=replace(found.recipe, refine=recipes.resolve(CONVENTIONAL).text))
+    recipe = found.recipe.conventional or recipes.resolve(CONVENTIONAL).text
+    return replace(found, recipe=replace(found.recipe, refine=recipe))

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 import numpy as np
 
+from inphase.defects import Dislocation
 from inphase.errors import DataError
 from inphase.geometry import PHASE_SIGN, Geometry
 from inphase.preprocess.report import StepReport
@@ -36,6 +37,7 @@ def part(kind: type[T], source: object, /, **more: Any) -> T:
 class Input:
     """What came in. source: file, or kind of body.
     chosen: what was taken out of a container, and what was passed over.
+    metadata: what else the file tells, as text: energy_kev, distance_m, pixel_row_m, pixel_column_m, angles.
     """
 
     digest: str
@@ -44,14 +46,19 @@ class Input:
     domain: Literal["counts", "modulus"]
     source: str
     chosen: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Recipes:
-    """What was done, with every default resolved. refine: the canonical recipe, or "none"."""
+    """What was done, with every default resolved. refine: the canonical recipe that made the result, or "none".
+
+    conventional: the same of starts that no network gave.
+    """
 
     preprocess: str
     refine: str
+    conventional: str = ""
 
 
 @dataclass(frozen=True)
@@ -242,8 +249,37 @@ class Ensemble:
     resolutions: tuple[Resolution, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Detail:
+    """To which resolution the image is determined: overall, and along each axis of the pattern.
+
+    method: "half-photon FSC": two halves of the photons, refined apart (`inphase.imaging.halves`).
+    """
+
+    method: Literal["half-photon FSC"]
+    overall: Resolution
+    along: tuple[Resolution, ...]
+
+
 def _strain_units() -> dict[str, str]:
     return {"displacement": "m", "strain": "1", "strain_with_ramp": "1", "d_spacing": "m"}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and root mean square about it, of a map over some voxels."""
+
+    mean: float
+    rms: float
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A map over the whole crystal, over its surface (voxels with a neighbour outside) and over the rest of it."""
+
+    crystal: Spread
+    surface: Spread | None
+    bulk: Spread | None
 
 
 @dataclass(frozen=True)
@@ -255,6 +291,9 @@ class Strain:
     isosurface: of the largest amplitude: voxels of the support below it are NaN. voxels: that count.
     d_spacing_m: mean. strain_mean: of strain_with_ramp: relative to the lattice with 2 pi / |Q|.
     strain_rms: of strain: about the crystal's own mean lattice.
+    statistics: of strain and displacement. residues: squares of four voxels around which the phase winds. dislocations:
+        the lines that they form (`inphase.defects`). offsets_disagree: share of the voxels where the phase changes too
+        fast for its strain to be believed.
     """
 
     q_per_m: Vector
@@ -266,6 +305,10 @@ class Strain:
     strain_rms: float
     hkl: None = None
     units: dict[str, str] = field(default_factory=_strain_units)
+    statistics: Mapping[str, Statistics] = field(default_factory=dict)
+    residues: int = 0
+    dislocations: tuple[Dislocation, ...] = ()
+    offsets_disagree: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -303,11 +346,50 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A refinement on a finer grid than the one before (`inphase.imaging.climb`).
+
+    start_free_llk: free log-likelihood here of the image of the grid before. kept: whether this one is better, or was
+    asked for. seconds: what it took.
+    """
+
+    shape: tuple[int, ...]
+    recipe: str
+    chi2: float
+    start_free_llk: float | None
+    free_llk: float | None
+    support_voxels: int
+    kept: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How fine the result may become, and how fine it has.
+
+    requested: model, auto, measured, or the most voxels along an axis. why: what the measurement holds.
+    finest: how it comes onto the finest grid, None where that is the model's. oversampling: there. counts: there.
+    levels: those that were tried. stopped: why the last one is not the finest grid; empty where it is.
+    """
+
+    requested: str
+    why: str
+    finest: Preprocessing | None = None
+    oversampling: Vector = ()
+    counts: float = 0.0
+    levels: tuple[Level, ...] = ()
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything about one reconstruction but its arrays.
 
-    model: None where no network was asked. ensemble: None where there was one start. strain: None where there are no
-    strain maps, strain_reason says why. resumed_from: iteration at which an interrupted refinement went on.
+    model: None where no network was asked. ensemble: None where there was one start. detail: None where the image was
+    not refined, the input is not counts, or the image went on to a finer grid. history: (iteration, chi2) of the start
+    that became the result, on the result's own grid. strain: None where there are no strain maps, strain_reason says
+    why. resumed_from: iteration at which an interrupted refinement went on. grid: how fine the result is; None in
+    reports of earlier versions.
     timings_ms: by stage, see `inphase.imaging.clock.STAGES`. created: when the pattern was taken up, UTC, ISO 8601.
     """
 
@@ -324,10 +406,13 @@ class Report:
     trust: Trust | None = None
     canonical: Canonical | None = None
     ensemble: Ensemble | None = None
+    detail: Detail | None = None
+    history: tuple[tuple[int, float], ...] = ()
     strain: Strain | None = None
     strain_reason: str | None = None
     series: Series | None = None
     resumed_from: int | None = None
+    grid: Grid | None = None
     phase_sign: str = PHASE_SIGN
 
     @classmethod

@@ -2,13 +2,14 @@
 
 import importlib.metadata
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase.errors import DataError
+from inphase.errors import CancelledError, DataError
 from inphase.retrieval.checkpoint import Checkpoint
 from inphase.retrieval.engine import Progress, Solution, retrieve
 from inphase.retrieval.problem import Problem
@@ -21,6 +22,10 @@ Arrays = dict[str, NDArray[Any]]
 Keep = Callable[[Callable[[], Arrays]], None]  # takes what makes a checkpoint, and makes it where one is due
 
 CODE: Final = importlib.metadata.version("inphase")
+
+
+class OutOfTimeError(Exception):
+    """A retrieval was given up at its deadline."""
 
 
 class Retrievals:
@@ -41,20 +46,33 @@ class Retrievals:
         resume: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self.resumed_from: int | None = None
-        self._device, self._progress, self._cancelled, self._keep = device, progress, cancelled, keep
+        self.device = device
+        self._progress, self._cancelled, self._keep = progress, cancelled, keep
         self._ended: list[list[Solution]] = []
         self._earlier = _Earlier.of(resume)
 
-    def __call__(self, problem: Problem, recipe: Recipe, starts: Starts) -> list[Solution]:
-        """`retrieve`, or what is left of it. A retrieval that had ended earlier comes back without its history."""
+    def __call__(
+        self, problem: Problem, recipe: Recipe, starts: Starts, deadline: float = float("inf")
+    ) -> list[Solution]:
+        """`retrieve`, or what is left of it. A retrieval that had ended earlier comes back without its history.
+
+        deadline: of time.monotonic(), when it is given up. Raises OutOfTimeError.
+        """
         number = len(self._ended)
         solutions = self._earlier.ended(number, starts)
         if solutions is None:
-            solutions = self._retrieve(problem, recipe, starts, self._earlier.interrupted(number, recipe, starts))
+            resume = self._earlier.interrupted(number, recipe, starts)
+            solutions = self._retrieve(problem, recipe, starts, resume, deadline)
         self._ended.append(solutions)
         return solutions
 
-    def _retrieve(self, problem: Problem, recipe: Recipe, starts: Starts, resume: Checkpoint | None) -> list[Solution]:
+    def aside(self, problem: Problem, recipe: Recipe, starts: Starts) -> list[Solution]:
+        """A short retrieval that makes no result: nobody sees it, and no checkpoint keeps it."""
+        return retrieve(problem, recipe, starts, device=self.device, cancelled=self._cancelled)
+
+    def _retrieve(
+        self, problem: Problem, recipe: Recipe, starts: Starts, resume: Checkpoint | None, deadline: float
+    ) -> list[Solution]:
         if resume is not None:
             self.resumed_from = resume.iteration
             logger.info("goes on at iteration %d of %d", resume.iteration, recipe.iterations)
@@ -65,9 +83,21 @@ class Retrievals:
             if self._keep is not None:
                 self._keep(lambda: self._arrays(progress.checkpoint()))
 
-        return retrieve(
-            problem, recipe, starts, device=self._device, progress=report, cancelled=self._cancelled, resume=resume
-        )
+        late = False
+
+        def stops() -> bool:
+            nonlocal late
+            late = time.monotonic() > deadline
+            return late or (self._cancelled is not None and self._cancelled())
+
+        try:
+            return retrieve(
+                problem, recipe, starts, device=self.device, progress=report, cancelled=stops, resume=resume
+            )
+        except CancelledError as error:
+            if late:
+                raise OutOfTimeError(str(error)) from error
+            raise
 
     def _arrays(self, checkpoint: Checkpoint) -> Arrays:
         """The retrievals that have ended, and the one at work."""

@@ -20,19 +20,22 @@ from inphase.free import free_voxels
 from inphase.geometry import Geometry
 from inphase.imaging import consensus, report
 from inphase.imaging.clock import Clock
-from inphase.imaging.maps import maps
+from inphase.imaging.maps import image_maps, maps
 from inphase.imaging.options import CONVENTIONAL, NO_REFINEMENT, Options
 from inphase.imaging.prepared import SUPPORT_THRESHOLD, PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
+from inphase.imaging.signs import estimate
 from inphase.metrics import noise_chi2
 from inphase.models.card import Card
 from inphase.models.families import family
 from inphase.pattern import Domain, Pattern
-from inphase.preprocess.pipeline import Prepared, preprocess
+from inphase.preprocess.pipeline import Cleaned, Prepared, cleaned, grid_for
+from inphase.preprocess.reach import finest
 from inphase.preprocess.recipe import preset
 from inphase.preprocess.validate import pattern_from_array
 from inphase.retrieval.ensemble import Candidate, Ensemble
+from inphase.retrieval.ladder import Ladder
 from inphase.retrieval.problem import Problem
 
 if TYPE_CHECKING:
@@ -78,9 +81,14 @@ def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) ->
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
     with clock("preprocess"):
         recipe = preset(options.preprocess, options.domain, scan.saturation.level if scan.saturation else None)
-        found = preprocess(measured, recipe, card.grid if card else None, scan.corrections)
+        central = options.slice == "center"
+        shape = grid_for(measured, card.grid if card else None, central_slice=central)
+        clean = cleaned(measured, recipe, scan.corrections, central_slice=central)
+        found = clean.on(shape)
         prepared = _prepared(found, options, card)
-    return Preparation(prepared, _report(scan, measured, found, recipe.text, options, prepared), found.pattern)
+        ladder, grid = _ladder(clean, found, options, prepared)
+        told = replace(_report(scan, measured, found, recipe.text, options, prepared), grid=grid)
+    return Preparation(replace(prepared, ladder=ladder), told, found.pattern)
 
 
 def predict(preparation: Preparation, session: "Session", clock: Clock) -> Preparation:
@@ -142,13 +150,16 @@ def judge(
     ensemble: of all candidates, where there were several. frame: of the series whose scan this is.
     """
     with clock("encode"):
+        refined = found.recipe.refine != NO_REFINEMENT
+        inside = found.preprocess.counts_inside
         verdict = trust.judge(
             best.metrics,
             prepared.noise_chi2,
             prepared.support_of(best),
-            refined=found.recipe.refine != NO_REFINEMENT,
+            refined=refined,
             valid_fraction=prepared.valid_fraction,
             evidence=_evidence(found, ensemble),
+            estimate=estimate(prepared, best, inside, ensemble, refined=refined),
         )
         alone = canonical = ambiguity.canonical(best.object, best.support)
         series = found.series
@@ -167,6 +178,7 @@ def judge(
             "free": problem.free if problem.free is not None else np.zeros(problem.mask.shape, bool),
             **_places(prepared.geometry, canonical.object.shape),
             **derived.arrays,
+            **image_maps(canonical),
             **consensus.arrays(ensemble, alone, canonical),
         }
         if best.kernel is not None:
@@ -195,6 +207,7 @@ def _evidence(found: Report, ensemble: Ensemble | None) -> trust.Evidence:
         doubts=tuple(doubt for step in steps for doubt in step.doubts),
         starts=len(ensemble.members) if ensemble else 1,
         accepted=ensemble.accepted if ensemble else 1,
+        rivals=ensemble.rivals if ensemble else 0,
     )
 
 
@@ -227,13 +240,44 @@ def _prepared(found: Prepared, options: Options, card: Card | None) -> PreparedP
     )
 
 
+def _ladder(
+    clean: Cleaned, model: Prepared, options: Options, prepared: PreparedPattern
+) -> tuple[Ladder | None, report.Grid]:
+    """The measurement on the finest grid that it is worth, where that is not the model's."""
+    found = finest(clean, model.transform, options.finest)
+    if found.window is None:
+        return None, report.Grid(options.grid, found.why)
+    whole = clean.in_window(found.window)
+    ladder = Ladder.of(whole, model, prepared.problem.free, options.seed)
+    counts = float(np.sum(whole.pattern.intensity, dtype=np.float64, where=whole.pattern.valid))
+    return ladder, report.Grid(options.grid, found.why, _placed(whole), whole.oversampling_after, counts)
+
+
+def _placed(found: Prepared) -> report.Preprocessing:
+    """How the measurement came onto a grid."""
+    geometry, shape = found.pattern.geometry, found.pattern.shape
+    return report.part(
+        report.Preprocessing,
+        found,
+        binning=found.transform.bins,
+        offset=found.transform.offset,
+        shape=shape,
+        voxel_size_m=geometry.voxel_size_m(shape) if geometry else None,
+        geometry=report.GridGeometry.of(geometry, shape) if geometry else None,
+    )
+
+
 def _report(
     scan: RawScan, measured: Pattern, found: Prepared, recipe: str, options: Options, prepared: PreparedPattern
 ) -> Report:
-    refine, geometry, shape = options.recipe(), prepared.geometry, found.pattern.shape
+    refine = options.recipe()
     return Report(
         model=None,
-        recipe=report.Recipes(preprocess=recipe, refine=refine.text if refine else NO_REFINEMENT),
+        recipe=report.Recipes(
+            preprocess=recipe,
+            refine=refine.text if refine else NO_REFINEMENT,
+            conventional=options.conventional().text if refine else NO_REFINEMENT,
+        ),
         input=report.Input(
             digest=measured.digest,
             shape=scan.array.shape,
@@ -241,17 +285,10 @@ def _report(
             domain=options.domain.value,
             source=scan.source,
             chosen=scan.chosen,
+            metadata=dict(scan.metadata),
         ),
         oversampling=report.Oversampling(found.oversampling_measured, found.oversampling_after),
-        preprocess=report.part(
-            report.Preprocessing,
-            found,
-            binning=found.transform.bins,
-            offset=found.transform.offset,
-            shape=shape,
-            voxel_size_m=geometry.voxel_size_m(shape) if geometry else None,
-            geometry=report.GridGeometry.of(geometry, shape) if geometry else None,
-        ),
+        preprocess=_placed(found),
         metrics=report.Scores(noise_chi2=prepared.noise_chi2),
         start=report.Beginning(options.start, "network", "", options.starts, options.seed),
         timings_ms={},

@@ -13,6 +13,7 @@ from inphase.preprocess.report import Number, StepReport
 BLOCK = 16  # voxels: with so many in a block its mean is known well enough even at 0.01 counts per voxel
 BLOCKS = 8  # at least along an axis, with smaller blocks if need be
 LEAST_VALID = 0.5  # of a block
+FAINT = 1e-3  # of the counts: a threshold that takes away more changes the likelihood
 
 
 def estimate(pattern: Pattern, quantile: float = 0.1) -> float:
@@ -54,3 +55,23 @@ def subtract(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
         "removed_share": 1.0 - float(left.sum(dtype=np.float64)) / before if before else 0.0,
     }
     return replace(pattern, intensity=left), StepReport("background", numbers)
+
+
+def thresholded(pattern: Pattern, least: float) -> tuple[Pattern, StepReport]:
+    """Take valid voxels of fewer than `least` counts for empty ones.
+
+    It takes away a background of single counts, and the crystal's faint light with it: the log-likelihoods no longer
+    mean what they say, which is a doubt where it was more than a thousandth of the counts.
+    """
+    few = pattern.valid & (pattern.intensity < np.float32(least)) & (pattern.intensity != 0)
+    before = float(pattern.intensity.sum(dtype=np.float64))
+    left = np.where(few, np.float32(0.0), pattern.intensity)
+    share = 1.0 - float(left.sum(dtype=np.float64)) / before if before else 0.0
+    numbers: dict[str, Number] = {"least": least, "voxels": int(few.sum()), "removed_share": share}
+    doubts: tuple[str, ...] = ()
+    if share > FAINT:
+        doubts = (
+            f"the threshold of {least:g} counts took away {share:.1%} of them: the faint light is gone, and the "
+            "log-likelihoods are those of other counts; leave it out, a flat background is subtracted anyway",
+        )
+    return replace(pattern, intensity=left), StepReport("threshold", numbers, doubts=doubts)

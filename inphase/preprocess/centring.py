@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inphase.errors import DataError
+from inphase.pattern import AXES
 from inphase.preprocess.core import REACH, Core
 from inphase.preprocess.core import around as box_around
 from inphase.preprocess.report import Number, StepReport
 
 Reference = Literal["peak", "mass", "array"]
+CUT = 2.0  # fringes from the maximum to the border: with less, three of four images of simulated crystals are wrong
 MASS_LEVEL = 0.05  # of the maximum: what counts in the centre of mass; below it tails cut off by the border pull it
 
 
@@ -35,10 +37,12 @@ class Window:
         start, centre = (tuple(a + b for a, b in zip(at, voxels, strict=True)) for at in (self.start, self.centre))
         return replace(self, start=start, centre=centre)
 
-    def report(self, reference: Reference) -> StepReport:
-        """The numbers of the step."""
+    def report(self, reference: Reference | Literal["voxel"], doubts: tuple[str, ...] = ()) -> StepReport:
+        """The numbers of the step. reference: what was centred, "voxel" where a caller has named one. doubts: of the
+        peak (`cut`).
+        """
         numbers: dict[str, Number] = {"reference": reference, "centre": list(self.centre), "start": list(self.start)}
-        return StepReport("centring", {**numbers, "measured_share": list(self.measured)})
+        return StepReport("centring", {**numbers, "measured_share": list(self.measured)}, doubts=doubts)
 
 
 def window(
@@ -49,6 +53,7 @@ def window(
     reference: Reference = "peak",
     sigma: tuple[float, ...] | None = None,
     origin: tuple[int, ...] | None = None,
+    voxel: tuple[int, ...] | None = None,
 ) -> Window:
     """The window of shape * bins measured voxels that brings the reference to the DC voxel N // 2 of the binned grid.
 
@@ -59,11 +64,14 @@ def window(
     keeps the centre.
     measured: shape of the measurement. around: the surroundings of its peak. shape: of the model grid.
     sigma: oversampling; the first minimum lies that many voxels from the peak; by default 2.
-    origin: of the measurement in its file, for the message.
+    origin: of the measurement in its file.
+    voxel: of the file, in the place of a reference.
 
     Nothing wraps: the window may reach beyond the measurement. Raises DataError where less than half of the
     central fringe's half-width lies between peak and border: then the true maximum may lie outside.
     """
+    if voxel is not None:
+        return _laid(measured, bins, shape, _first(voxel, measured, bins, origin or (0,) * len(measured)))
     if reference == "array":
         return _laid(measured, bins, shape, tuple(n // 2 for n in measured))
     spot = around.peak
@@ -80,6 +88,26 @@ def window(
     return _laid(measured, bins, shape, corner)
 
 
+def cut(
+    spot: tuple[int, ...], measured: tuple[int, ...], sigma: tuple[float, ...], origin: tuple[int, ...]
+) -> tuple[str, ...]:
+    """A doubt for each axis along which the border of the measurement cuts the Bragg peak.
+
+    spot: the peak's voxel. measured, sigma, origin: as `window` has them. A fringe is sigma voxels wide; within
+    two of them lie the central maximum and the next.
+    """
+    doubts = []
+    for axis, (p, n, s, name) in enumerate(zip(spot, measured, sigma, AXES[-len(spot) :], strict=True)):
+        near = min(p, n - 1 - p)
+        if near < CUT * s:
+            doubts.append(
+                f"the border of axis {axis} ({name}) cuts the Bragg peak: it is measured to {near} voxels from its "
+                f"maximum (at {p + origin[axis]}), and a fringe is {s:.1f} voxels wide; measure again with the peak in "
+                "the middle of the range, or crop less"
+            )
+    return tuple(doubts)
+
+
 def _laid(
     measured: tuple[int, ...],
     bins: tuple[int, ...],
@@ -94,6 +122,19 @@ def _laid(
     )
     centre = tuple(p + (step - 1) // 2 for p, step in zip(corner, bins, strict=True))
     return Window(first, bins, shape, centre, share)
+
+
+def _first(
+    voxel: tuple[int, ...], measured: tuple[int, ...], bins: tuple[int, ...], origin: tuple[int, ...]
+) -> tuple[int, ...]:
+    """First voxel of the box of `bins` voxels about a voxel of the file. DataError where that was not measured."""
+    if len(voxel) != len(measured):
+        raise DataError(f"centring(voxel={'x'.join(map(str, voxel))}): the measurement has {len(measured)} axes")
+    inside = tuple(v - o for v, o in zip(voxel, origin, strict=True))
+    if not all(0 <= v < n for v, n in zip(inside, measured, strict=True)):
+        ends = tuple(o + n - 1 for o, n in zip(origin, measured, strict=True))
+        raise DataError(f"centring: voxel {voxel} was not measured, which is from {origin} to {ends}")
+    return tuple(v - (step - 1) // 2 for v, step in zip(inside, bins, strict=True))
 
 
 def _brightest(around: Core, bins: tuple[int, ...]) -> tuple[int, ...]:

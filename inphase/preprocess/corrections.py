@@ -10,6 +10,7 @@ from inphase.pattern import MaskState, Pattern, as_frames
 from inphase.preprocess.report import Number, StepReport
 
 DARK_LIMIT = 1.0  # a pixel with more than this without beam counts by itself
+USUAL = "usual_maps"  # of the metadata: the maps that a detector usually comes with, as `dark, flat`
 FLAT_LIMIT = 0.1  # of the median: a pixel that sees less of the light multiplies noise more than it adds information
 
 
@@ -59,6 +60,24 @@ def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepRe
         "gain_highest": float(gain.max()),
     }
     return replace(pattern, intensity=pattern.intensity * gain, mask=mask), StepReport("corrections", numbers)
+
+
+def missing(pattern: Pattern, corrections: Corrections | None) -> StepReport | None:
+    """That a map is absent which the detector of the beamline usually comes with (metadata USUAL); None where none is.
+
+    Nothing is wrong with the counts, but they fit worse, and slower: uneven pixels are no Poisson noise.
+    """
+    maps_of = corrections or Corrections()
+    given = {name for name in ("dark", "flat") if getattr(maps_of, name) is not None}
+    absent = [name for name in pattern.metadata.get(USUAL, "").split(", ") if name and name not in given]
+    if not absent:
+        return None
+    maps = " and ".join(absent)
+    doubt = (
+        f"{pattern.metadata.get('beamline', 'this beamline')} usually has a {maps} map of its detector, and none was "
+        f"given: without it bad and uneven pixels count as light; give {' and '.join(f'--{name}' for name in absent)}"
+    )
+    return StepReport("missing_maps", {"missing": maps}, doubts=(doubt,))
 
 
 def _on_frame(

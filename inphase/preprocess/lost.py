@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.pattern import MaskState, Pattern
+from inphase.pattern import AXES, MaskState, Pattern
 from inphase.preprocess.pixels import masked
 from inphase.preprocess.report import Number, StepReport
 from inphase.preprocess.validate import MIN_SIDE
 
 Flags = NDArray[np.bool_]
-AXES = ("frames", "rows", "columns")
 DEEP = 0.2  # of the lit voxels of the planes beside it: what the darkest minimum between two fringes still has
 LOOK_BACK = 3  # planes before the last lit one: how fast they fade
 FADING = 3  # planes beyond it in which some of its light must show
@@ -61,7 +60,7 @@ def measured(pattern: Pattern, least: float = 20.0) -> tuple[Measured, StepRepor
         named = [int(frame) for frame in np.flatnonzero(frames)]
     numbers: dict[str, Number] = {"frames": named, "counts_share": share}
     numbers |= {f"measured_{name}": [span.start, span.stop] for name, span in zip(names, spans, strict=True)}
-    return _cut(found, spans), StepReport("lost_frames", numbers, doubts=_doubts(named, share))
+    return cut(found, spans), StepReport("lost_frames", numbers, doubts=_doubts(named, share))
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def _any(planes: NDArray[Any], test: Callable[[NDArray[Any]], Flags]) -> Flags:
     return found
 
 
-def _cut(pattern: Pattern, spans: list[slice]) -> Measured:
+def cut(pattern: Pattern, spans: list[slice]) -> Measured:
     """The box of `spans`; the DC voxel moves with it."""
     start = tuple(span.start for span in spans)
     box = tuple(spans)

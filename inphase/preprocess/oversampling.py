@@ -10,13 +10,14 @@ distance. Cut at a share t of its maximum it looks too short, and 2 N / extent i
 an end.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from inphase.pattern import Pattern
+from inphase.pattern import AXES, Pattern
 from inphase.preprocess.core import Core, core
 from inphase.preprocess.report import Number, StepReport
 
@@ -28,6 +29,9 @@ POWER = 0.435
 ROUNDED = 0.98
 LEVELS = (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
 LEAST_LEVEL = 0.005  # what the calibration covers
+LEAST = (
+    2.0  # voxels per fringe: with less the autocorrelation overlaps itself, and its transform is no longer the object's
+)
 PEDESTAL = 0.05  # the highest pedestal that is believed: above it a slow fall is strain
 STEEP = (
     0.4  # of the mean steepness of a crystal's autocorrelation (99.9 % of simulated ones have it): less is a pedestal
@@ -56,7 +60,7 @@ class Oversampling:
             "after": after,
             "noise": self.noise,
         }
-        return StepReport("oversampling", {**numbers, "levels": list(self.levels)})
+        return StepReport("oversampling", {**numbers, "levels": list(self.levels)}, doubts=undersampled(after, bins))
 
 
 def estimate(pattern: Pattern, background: float = 0.0) -> tuple[float, ...]:
@@ -75,6 +79,25 @@ def measure(around: Core) -> Oversampling:
     sides = enumerate(around.intensity.shape)
     sigma, levels = zip(*(_sigma(_profile(correlation, axis), side, noise) for axis, side in sides), strict=True)
     return Oversampling(sigma, noise, levels)
+
+
+def undersampled(after: Sequence[float], bins: Sequence[int]) -> tuple[str, ...]:
+    """A doubt for each axis of a grid that is sampled below 2. after: sigma per axis; bins: that it was binned by."""
+    doubts = []
+    for axis, (sigma, bin_, name) in enumerate(zip(after, bins, AXES[-len(after) :], strict=True)):
+        if sigma >= LEAST:
+            continue
+        if sigma * bin_ >= LEAST:
+            remedy = "bin it less"
+        elif name == "frames":
+            remedy = f"rock in steps {sigma / 2.5:.2f} times as large"
+        else:
+            remedy = f"move the detector to {2.5 / sigma:.2g} times the distance, or bin its pixels less"
+        doubts.append(
+            f"axis {axis} ({name}) is sampled at {sigma:.2f} voxels per fringe: below {LEAST:g} the pattern does "
+            f"not determine the object; {remedy}"
+        )
+    return tuple(doubts)
 
 
 def overestimate(level: float) -> float:

@@ -17,6 +17,7 @@ from scipy import ndimage
 from inphase.pattern import Pattern
 from inphase.preprocess.blocks import block_sums
 from inphase.preprocess.centring import Window
+from inphase.preprocess.pixels import masked
 from inphase.preprocess.report import Number, StepReport
 
 Voxel = tuple[int, ...]
@@ -31,6 +32,7 @@ KNOWN = 0.2  # of the kernel's weight: with less a place is unknown
 CANDIDATES = 8  # brightest maxima looked at
 # share inside the window from which the object is not the crystal's: at 0.1 its amplitude still correlates to 0.96
 RUINOUS = 0.15
+ALIEN = 3.5  # fringes that are masked around a second peak: short of NEAR, so that the Bragg peak keeps its own
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,25 @@ def second(pattern: Pattern, peak: Voxel, sigma: tuple[float, ...], background: 
     return found
 
 
+def removed(
+    pattern: Pattern, peak: Voxel, sigma: tuple[float, ...], background: float, most: int, origin: Voxel
+) -> tuple[Pattern, StepReport]:
+    """Mask the second peak, and the next, until none is left or `most` are gone. Arguments as in `second`, `report`."""
+    numbers: dict[str, Number] = {}
+    voxels, spots = 0, 0
+    for number in range(1, most + 1):
+        found = second(pattern, peak, sigma, background)
+        if found is None:
+            break
+        axes = np.ogrid[tuple(slice(n) for n in pattern.shape)]
+        away = sum(((axis - v) / s) ** 2 for axis, v, s in zip(axes, found.voxel, sigma, strict=True))
+        spot = np.asarray(away <= ALIEN**2)
+        voxels, spots = voxels + int((spot & pattern.valid).sum()), number
+        numbers[f"spot_{number}"] = [v + o for v, o in zip(found.voxel, origin, strict=True)]
+        pattern = masked(pattern, spot)
+    return pattern, StepReport("aliens", {"spots": spots, "voxels": voxels, **numbers})
+
+
 def report(found: SecondPeak | None, peak: Voxel, window: Window, origin: Voxel) -> StepReport:
     """The step, with what it means for the result in `window`. peak: the Bragg peak's voxel.
     origin: of the pattern in its file.
@@ -129,7 +150,8 @@ def report(found: SecondPeak | None, peak: Voxel, window: Window, origin: Voxel)
     text = (
         f"a second peak at voxel {voxel} of the measurement, {found.distance:.0f} fringes from the one at {bragg} "
         f"and {where}, holds {found.share:.0%} of the light of both: another crystal in the beam, or a spot on the "
-        "detector; crop the measurement to the peak of the crystal that is meant, or mask the other one"
+        "detector; crop the measurement to the peak of the crystal that is meant, or mask the other one "
+        "(preprocess='auto: aliens()')"
     )
     if inside and found.share >= RUINOUS:
         return StepReport("second_peak", numbers, faults=(text,))

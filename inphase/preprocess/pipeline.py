@@ -6,13 +6,25 @@ from typing import Final
 import numpy as np
 
 from inphase.errors import DataError
-from inphase.pattern import MaskState, Pattern
-from inphase.preprocess import background, binning, centring, grid, lost, oversampling, peaks, pixels, validate, values
-from inphase.preprocess.core import core
-from inphase.preprocess.corrections import Corrections, correct
+from inphase.pattern import AXES, MaskState, Pattern
+from inphase.preprocess import (
+    background,
+    binning,
+    centring,
+    grid,
+    lost,
+    oversampling,
+    peaks,
+    pixels,
+    slicing,
+    validate,
+    values,
+)
+from inphase.preprocess.core import Core, core
+from inphase.preprocess.corrections import Corrections, correct, missing
 from inphase.preprocess.placement import Placement
-from inphase.preprocess.recipe import PreprocessRecipe
-from inphase.preprocess.report import StepReport
+from inphase.preprocess.recipe import Crop, PreprocessRecipe
+from inphase.preprocess.report import Number, StepReport
 
 SIDE: Final = 64  # voxels along each axis of a grid that nobody asks for otherwise
 
@@ -40,71 +52,184 @@ class Prepared:
     counts_inside: float
 
 
+@dataclass(frozen=True)
+class Cleaned:
+    """A measurement without what is not known of it, and where its peak lies: any grid can be laid on it.
+
+    pattern: what is left of the measurement, on its own voxels. origin: its first voxel in the measurement of
+    `shape_in` voxels. level: flat background, counts per voxel. surroundings: of the peak. sampled: oversampling.
+    neighbour: a second peak. counts: those above background. steps: what was done so far.
+    """
+
+    pattern: Pattern
+    shape_in: tuple[int, ...]
+    origin: tuple[int, ...]
+    level: float
+    surroundings: Core
+    sampled: oversampling.Oversampling
+    neighbour: peaks.SecondPeak | None
+    counts: float
+    recipe: PreprocessRecipe
+    steps: tuple[StepReport, ...]
+
+    def on(self, shape: tuple[int, ...]) -> Prepared:
+        """On the grid of a network: binned as the recipe says, the peak at the DC voxel. Raises DataError."""
+        bins = (1,) * len(shape)
+        if self.recipe.binning and self.recipe.binning.factors is not None:
+            bins = _of_rank(self.recipe.binning.factors, len(shape))
+        elif self.recipe.binning:
+            fits = tuple(n <= most for n, most in zip(self.pattern.shape, shape, strict=True))
+            rule = self.recipe.binning
+            bins = oversampling.binning_for(self.sampled.sigma, fits, rule.target, rule.least, rule.most)
+        rule_of = self.recipe.centring
+        window = centring.window(
+            self.pattern.shape,
+            self.surroundings,
+            bins,
+            shape,
+            rule_of.reference,
+            self.sampled.sigma,
+            self.origin,
+            rule_of.voxel,
+        )
+        return self.in_window(window)
+
+    def in_window(self, window: centring.Window) -> Prepared:
+        """In any window of what is left, with its bins. Raises DataError where it holds no count."""
+        clean, level, bins = self.pattern, self.level, window.bins
+        steps = [*self.steps, self.sampled.report(bins)]
+        placed = window.moved(self.origin)
+        doubts = centring.cut(self.surroundings.peak, clean.shape, self.sampled.sigma, self.origin)
+        rule_of = self.recipe.centring
+        steps.append(placed.report("voxel" if rule_of.voxel is not None else rule_of.reference, doubts))
+        steps.append(peaks.report(self.neighbour, self.surroundings.peak, window, self.origin))
+        cut, report = grid.cut(clean, window)
+        steps.append(report)
+        on_grid, report = binning.binned(cut, bins, grid.expected(self.surroundings, window, level))
+        steps.append(report)
+        if self.recipe.background:
+            on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
+            steps.append(report)
+        else:
+            on_grid = background.clipped(on_grid)
+        if not on_grid.intensity.any():
+            raise DataError(
+                "no valid voxel holds a count on the model grid: all counts lie outside the window or are masked"
+            )
+        bound = grid.padding_bound(on_grid)
+        valid = int(np.count_nonzero(on_grid.mask == MaskState.VALID))
+        range_ = int(np.count_nonzero(on_grid.mask != MaskState.PADDING))
+        inside = grid.counts_kept(cut, on_grid.mask, bins, level) / self.counts if self.counts > 0 else 0.0
+        steps.append(StepReport("grid", {"shape": list(window.shape), "padding_bound": bound}))
+        return Prepared(
+            pattern=on_grid,
+            transform=Placement(self.shape_in, placed.start, bins, window.shape),
+            oversampling_measured=self.sampled.sigma,
+            oversampling_after=tuple(s / k for s, k in zip(self.sampled.sigma, bins, strict=True)),
+            padding_bound=bound,
+            steps=tuple(steps),
+            valid_fraction=valid / range_,
+            counts_inside=min(1.0, max(0.0, inside)),
+        )
+
+
 def preprocess(
     pattern: Pattern,
     recipe: PreprocessRecipe,
     shape: tuple[int, ...] | None = None,
     corrections: Corrections | None = None,
+    *,
+    central_slice: bool = False,
 ) -> Prepared:
     """Bring a measurement of any size onto a grid of `shape` voxels, which has as many axes; by default 64 along each.
 
+    central_slice: only the frame through the peak of a rocking curve is brought there; the peak is looked for, and what
+    is not known is masked, in the whole curve.
     Raises DataError where the data cannot be used: nothing valid left, peak at the border, maps that do not fit, a grid
     of another rank.
     """
-    shape = shape or (SIDE,) * len(pattern.shape)
-    if len(shape) != len(pattern.shape):
-        raise DataError(
-            f"the measurement has {len(pattern.shape)} axes {pattern.shape} and the grid {len(shape)}: a network for "
-            "rocking curves takes no single frame, and one for frames no curve; choose another model, or start=random"
-        )
+    shape = grid_for(pattern, shape, central_slice=central_slice)
+    return cleaned(pattern, recipe, corrections, central_slice=central_slice).on(shape)
+
+
+def grid_for(pattern: Pattern, shape: tuple[int, ...] | None, *, central_slice: bool = False) -> tuple[int, ...]:
+    """`shape`, by default 64 voxels along each axis. Raises DataError where it has another rank than the pattern."""
+    rank = 2 if central_slice else len(pattern.shape)
+    shape = shape or (SIDE,) * rank
+    if len(shape) != rank:
+        raise DataError(_another_rank(pattern.shape, len(shape), central_slice))
+    return shape
+
+
+def cleaned(
+    pattern: Pattern, recipe: PreprocessRecipe, corrections: Corrections | None = None, *, central_slice: bool = False
+) -> Cleaned:
+    """Mask what is not known, and find background, peak and oversampling. Raises DataError as `preprocess`."""
     clean, origin, steps = _cleaned(pattern, recipe, corrections)
     if not clean.intensity.any():
         raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
-    level = background.estimate(clean, recipe.background.quantile) if recipe.background else 0.0
+    level = _level(clean, recipe)
     surroundings = core(clean, level)
     in_file = tuple(p + o for p, o in zip(surroundings.peak, origin, strict=True))
     steps.append(values.examine(pattern, in_file))
-    measured = oversampling.measure(surroundings)
-    bins = (1,) * len(shape)
-    if recipe.binning:
-        fits = tuple(n <= most for n, most in zip(clean.shape, shape, strict=True))
-        rule = recipe.binning
-        bins = oversampling.binning_for(measured.sigma, fits, rule.target, rule.least, rule.most)
-    steps.append(measured.report(bins))
-    window = centring.window(clean.shape, surroundings, bins, shape, recipe.centring.reference, measured.sigma, origin)
-    placed = window.moved(origin)
-    steps.append(placed.report(recipe.centring.reference))
-    another = peaks.second(clean, surroundings.peak, measured.sigma, level)
-    steps.append(peaks.report(another, surroundings.peak, window, origin))
-    total = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
-    cut, report = grid.cut(clean, window)
-    steps.append(report)
-    on_grid, report = binning.binned(cut, bins, grid.expected(surroundings, window, level))
-    steps.append(report)
-    if recipe.background:
-        on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
+    shape_in = pattern.shape
+    if central_slice:
+        clean, report = slicing.central(clean, surroundings.peak, origin[0])
         steps.append(report)
-    else:
-        on_grid = background.clipped(on_grid)
-    if not on_grid.intensity.any():
-        raise DataError(
-            "no valid voxel holds a count on the model grid: all counts lie outside the window or are masked"
+        origin, shape_in, surroundings = origin[1:], shape_in[1:], core(clean, level)
+    sampled = oversampling.measure(surroundings)
+    if recipe.aliens is not None:
+        clean, report = peaks.removed(clean, surroundings.peak, sampled.sigma, level, recipe.aliens.most, origin)
+        steps.append(report)
+    another = peaks.second(clean, surroundings.peak, sampled.sigma, level)
+    counts = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
+    return Cleaned(clean, shape_in, origin, level, surroundings, sampled, another, counts, recipe, tuple(steps))
+
+
+def _another_rank(shape: tuple[int, ...], grid_axes: int, central_slice: bool) -> str:
+    """Why a measurement cannot come onto a grid of other axes, and what to do."""
+    if grid_axes == 3:
+        what = "slice=center makes one of a curve" if central_slice else "the measurement has 2 axes"
+        return (
+            f"a network for rocking curves takes no single frame, and {what} {shape}: name a network of the family "
+            "image (model=), or start=random"
         )
-    bound = grid.padding_bound(on_grid)
-    valid = int(np.count_nonzero(on_grid.mask == MaskState.VALID))
-    range_ = int(np.count_nonzero(on_grid.mask != MaskState.PADDING))
-    inside = grid.counts_kept(cut, on_grid.mask, bins, level) / total if total > 0 else 0.0
-    steps.append(StepReport("grid", {"shape": list(shape), "padding_bound": bound}))
-    return Prepared(
-        pattern=on_grid,
-        transform=Placement(pattern.shape, placed.start, bins, shape),
-        oversampling_measured=measured.sigma,
-        oversampling_after=tuple(s / k for s, k in zip(measured.sigma, bins, strict=True)),
-        padding_bound=bound,
-        steps=tuple(steps),
-        valid_fraction=valid / range_,
-        counts_inside=min(1.0, max(0.0, inside)),
+    return (
+        f"a network for single frames takes no rocking curve, and the measurement has 3 axes {shape}: take its central "
+        "slice (slice=center), or, where each frame is a pattern of its own, reconstruct the stack"
     )
+
+
+def _level(clean: Pattern, recipe: PreprocessRecipe) -> float:
+    """Background in counts per measured voxel."""
+    if recipe.background is None:
+        return 0.0
+    asked = recipe.background.level
+    return background.estimate(clean, recipe.background.quantile) if asked is None else asked
+
+
+def _of_rank(factors: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    if len(factors) != rank:
+        raise DataError(f"binning(factors={'x'.join(map(str, factors))}): the measurement has {rank} axes")
+    return factors
+
+
+def _cropped(pattern: Pattern, crop: Crop) -> tuple[Pattern, tuple[int, ...], StepReport]:
+    """The part that is asked for, where it begins, and the report."""
+    asked = (crop.frames, crop.rows, crop.columns)[-len(pattern.shape) :]
+    spans = [slice(0, n) if part is None else slice(*part) for part, n in zip(asked, pattern.shape, strict=True)]
+    names = AXES[-len(spans) :]
+    for name, span, n in zip(names, spans, pattern.shape, strict=True):
+        if span.stop > n or span.stop - span.start < validate.MIN_SIDE:
+            raise DataError(
+                f"crop({name}={span.start}:{span.stop}): the measurement has {n} {name}, and at least "
+                f"{validate.MIN_SIDE} are needed"
+            )
+    before = float(pattern.intensity.sum(dtype=np.float64))
+    part = lost.cut(pattern, spans)
+    share = float(part.pattern.intensity.sum(dtype=np.float64)) / before if before else 0.0
+    numbers: dict[str, Number] = {name: [s.start, s.stop] for name, s in zip(names, spans, strict=True)}
+    return part.pattern, part.start, StepReport("crop", {**numbers, "counts_share": share})
 
 
 def _cleaned(
@@ -119,14 +244,23 @@ def _cleaned(
     if corrections is not None:
         pattern, report = correct(pattern, corrections)
         steps.append(report)
+    if absent := missing(pattern, corrections):
+        steps.append(absent)
+    if recipe.crop is not None:
+        pattern, origin, report = _cropped(pattern, recipe.crop)
+        steps.append(report)
     if recipe.lost_frames is not None:
         measured, report = lost.measured(pattern, recipe.lost_frames.least)
-        pattern, origin = measured.pattern, measured.start
+        pattern = measured.pattern
+        origin = tuple(a + b for a, b in zip(origin, measured.start, strict=True))
         steps.append(report)
     if recipe.dead_pixels is not None:
         pattern, report = pixels.dead(pattern, recipe.dead_pixels.least)
         steps.append(report)
     if recipe.hot_pixels is not None:
         pattern, report = pixels.hot(pattern, recipe.hot_pixels.ratio, recipe.hot_pixels.least)
+        steps.append(report)
+    if recipe.threshold is not None:
+        pattern, report = background.thresholded(pattern, recipe.threshold.least)
         steps.append(report)
     return pattern, origin, steps

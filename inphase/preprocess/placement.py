@@ -47,14 +47,17 @@ class Placement:
         return obj
 
     def onto(self, other: "Placement") -> "Placement":
-        """The way to another grid of the same measurement that has its voxels unbinned, instead of to all of it.
+        """The way to another grid of the same measurement, instead of to all of it.
 
-        Raises ValueError where the other one is binned, or of another measurement.
+        Raises ValueError where the other one is of another measurement, or its voxels are no whole parts of these.
         """
-        if any(b != 1 for b in other.bins) or other.shape_in != self.shape_in:
-            raise ValueError(f"{other} is no unbinned grid of a measurement of {self.shape_in} voxels")
-        offset = tuple(mine - its for mine, its in zip(self.offset, other.offset, strict=True))
-        return Placement(other.shape_out, offset, self.bins, self.shape_out)
+        steps = [mine - its for mine, its in zip(self.offset, other.offset, strict=True)]
+        uneven = any(b % its or step % its for b, its, step in zip(self.bins, other.bins, steps, strict=True))
+        if uneven or other.shape_in != self.shape_in:
+            raise ValueError(f"{other} has no voxels that the bins of {self} could be made of")
+        offset = tuple(step // its for step, its in zip(steps, other.bins, strict=True))
+        bins = tuple(b // its for b, its in zip(self.bins, other.bins, strict=True))
+        return Placement(other.shape_out, offset, bins, self.shape_out)
 
     def support_to_measured(self, support: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The same part of real space on the finer voxels of `to_measured`, (shape_in)

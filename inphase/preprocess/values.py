@@ -35,6 +35,7 @@ class Values:
     root_step: the same of their squares.
 
     scatter: over that of photon counts, the least over axes and brightnesses; None where too few voxels tell.
+    fractions: whether some value is no whole number.
     negative: voxels below zero. noise: their root mean square.
     """
 
@@ -44,6 +45,7 @@ class Values:
     scatter: float | None
     negative: int
     noise: float
+    fractions: bool
 
     @classmethod
     def of(cls, pattern: Pattern, peak: tuple[int, ...]) -> "Values":
@@ -61,6 +63,7 @@ class Values:
             scatter=scatter(values),
             negative=below.size,
             noise=float(np.sqrt(np.square(below, dtype=np.float64).mean())) if below.size else 0.0,
+            fractions=bool((values != np.rint(values)).any()),
         )
 
     @property
@@ -85,8 +88,15 @@ def examine(pattern: Pattern, peak: tuple[int, ...]) -> StepReport:
     found = _not_counts(values)
     if found and (values.largest < LEAST_PEAK or (values.root_step and not values.step)):
         raise DataError(f"{found}; {MODULUS}")
-    doubts = (f"{found}; {MODULUS}",) if found else ()
-    if not found and values.largest < LEAST_PEAK:
+    doubts: tuple[str, ...] = ()
+    if found:
+        doubts = (f"{found}; {MODULUS}",)
+    elif values.fractions and values.scatter is None:
+        doubts = (
+            f"the values are fractions (up to {values.largest:.4g}), and too few of them lie above zero to tell "
+            f"whether they were counts; give the counts as they were measured; {MODULUS}",
+        )
+    elif values.largest < LEAST_PEAK:
         doubts = (
             f"the brightest voxel holds {values.largest:.3g} counts: too few for fringes; measure longer, or add scans "
             "up",

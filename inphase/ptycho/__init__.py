@@ -3,7 +3,7 @@
     from inphase import ptycho
 
     measured = ptycho.read("scan_0054.cxi")
-    result = ptycho.reconstruct(measured, ptycho.Options("60*RPIE", modes=2))
+    result = ptycho.reconstruct(measured, ptycho.Options("60*EPIE", modes=2))
     ptycho.write(result, "scan54.cxi")
 
 torch is loaded by `reconstruct`; nothing else here needs it.

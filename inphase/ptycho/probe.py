@@ -36,8 +36,8 @@ def start(measured: Measurement, scan: Scan, modes: int | None) -> Start:
         power = float(_power(probe))
         if not 1 / OFF <= (ratio := power / scan.photons) <= OFF:
             notes.append(
-                f"The guess of the probe has {power:.3g} photons and a mean pattern {scan.photons:.3g}, {ratio:.3g} "
-                "times fewer or more: its amplitude was scaled to the patterns."
+                f"The guess of the probe has {power:.3g} photons, a mean pattern {scan.photons:.3g}: its amplitude was "
+                f"scaled by {ratio**-0.5:.3g}."
             )
     wanted = len(probe) if modes is None else modes
     if wanted < len(probe):

@@ -48,7 +48,7 @@ OPERATIONS: Final[Mapping[str, Mapping[str, Number | Word]]] = MappingProxyType(
         "LBFGS": {"loss": _LOSS, "memory": Number(10, 1, 100)},
     }
 )
-DEFAULT: Final = "60*RPIE"
+DEFAULT: Final = "60*EPIE"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from inphase.geometry import Geometry
 from inphase.metrics import Metrics
 from inphase.resolution import Curve, Resolution, Shells
 from inphase.retrieval.problem import Problem
-from inphase.retrieval.starts import Kind
+from inphase.retrieval.starts import FROM_NETWORK, Kind
 
 Criterion = Literal["free_llk", "chi2"]
 
@@ -62,7 +62,7 @@ class Candidate:
     @property
     def origin(self) -> Literal["network", "random"]:
         """Whether a network's prediction stands behind it."""
-        return "network" if self.kind in ("network", "jittered") else "random"
+        return "network" if self.kind in FROM_NETWORK else "random"
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,15 @@ class Ensemble:
     def accepted(self) -> int:
         """How many agree with the best, itself included."""
         return sum(not member.rejected for member in self.members)
+
+    @property
+    def rivals(self) -> int:
+        """How many are another solution that fits as well as the best (`RULES`)."""
+        least = _misfit(self.members[self.best].metrics, self.ranked_by)
+        return sum(
+            member.correlation < RULES.correlation and _misfit(member.metrics, self.ranked_by) <= RULES.worse * least
+            for member in self.members
+        )
 
 
 def best_of(

@@ -1,4 +1,4 @@
-"""Keeps freed memory within the process while a run lasts.
+"""How much memory there is; and keeps freed memory within the process while a run lasts.
 
 glibc hands every large array back to the kernel when it is freed and faults it in again, page by page, at the next
 allocation. torch's FFT allocates its result: at 128^3 the faults cost more than the FFTs themselves.
@@ -6,10 +6,13 @@ The pool serves what comes and goes: a volume that stays there leaves holes that
 """
 
 import ctypes
+import os
 import platform
+import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 # parameters of mallopt(3), malloc.h of glibc, and the defaults that they return to
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
@@ -17,6 +20,52 @@ _DEFAULTS = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_THRESHOLD: 128 * 1024, _MMAP_MAX
 
 _lock = threading.Lock()
 _runs = 0
+
+
+def machine_bytes() -> int:
+    """The machine's memory, or the control group's (a container's) where that is less."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for limit in {folder / "memory.max" for folder in _groups()}:
+        try:
+            found.append(int(limit.read_text()))
+        except (OSError, ValueError):  # no such group, or its limit is "max"
+            continue
+    return min(found)
+
+
+def free_bytes(device: str) -> int:
+    """What this process may still allocate on a device: on the host its own limit and what the machine has left."""
+    if device != "cpu":
+        import torch
+
+        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+    found = [machine_bytes() - _own_bytes("VmRSS"), _lines("/proc/meminfo").get("MemAvailable", machine_bytes())]
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    if limit != resource.RLIM_INFINITY:
+        found.append(limit - _own_bytes("VmData"))
+    return max(0, min(found))
+
+
+def _groups() -> tuple[Path, Path]:
+    root = Path("/sys/fs/cgroup")
+    try:
+        own = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
+    except OSError:
+        own = ""
+    return root, root / own
+
+
+def _own_bytes(name: str) -> int:
+    return _lines("/proc/self/status").get(name, 0)
+
+
+def _lines(path: str) -> dict[str, int]:
+    """The lines `name: n kB` of a file of the kernel, in bytes; none where there is no Linux."""
+    try:
+        lines = (line.split() for line in Path(path).read_text().splitlines())
+    except OSError:
+        return {}
+    return {line[0].rstrip(":"): 1024 * int(line[1]) for line in lines if len(line) == 3 and line[2] == "kB"}
 
 
 def keep_pages() -> None:

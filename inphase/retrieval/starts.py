@@ -4,7 +4,7 @@ the autocorrelation.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ JITTER_AMPLITUDE = 0.2  # rms, relative
 JITTER_LENGTH = 1 / 16  # of the grid's side: the Gaussian's sigma, a quarter of a crystal at oversampling 4
 
 Kind = Literal["network", "jittered", "autocorrelation", "random", "mixed"]
+FROM_NETWORK: Final[tuple[Kind, ...]] = ("network", "jittered")  # a network's prediction stands behind these
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,8 @@ def links(job_id: str, state: JobState, report: Report | None) -> dict[str, str]
     present: list[Present] = ["always"]
     if report is not None and report.strain is not None:
         present.append("strain")
+    if report is not None and len(report.preprocess.shape) == 2:
+        present.append("image")
     if report is not None and report.ensemble is not None and report.ensemble.mode_weights is not None:
         present.append("ensemble")
     return {**always, "result": f"{job}/result", **{name: f"{job}/result/{name}" for name in names(*present)}}

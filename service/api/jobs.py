@@ -22,7 +22,7 @@ Level = Literal["high", "medium", "low"]
 
 
 class JobSummary(BaseModel):
-    """One line of the list. chi2, support_voxels, trust: null until the job has succeeded."""
+    """One line of the list. chi2, support_voxels, trust, probability: null until the job has succeeded."""
 
     id: str
     state: JobState
@@ -36,6 +36,7 @@ class JobSummary(BaseModel):
     chi2: float | None
     support_voxels: int | None
     trust: Level | None
+    probability: float | None = None  # of being right
     created: float
     started: float | None
     finished: float | None
@@ -61,6 +62,7 @@ class JobSummary(BaseModel):
             chi2=final.get("chi2"),
             support_voxels=final.get("support_voxels"),
             trust=_part(document, "trust").get("level"),
+            probability=_part(document, "trust").get("probability"),
             created=record.created,
             started=record.started,
             finished=record.finished,

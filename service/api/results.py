@@ -126,9 +126,11 @@ async def one(
         await materialised(services, record, found)
 
     def encode() -> tuple[bytes, NDArray[np.generic]]:
-        if why := missing(name, record, found):
+        if why := missing(services, name, record, found):
             raise ApiError(404, f"job {job_id} has no {name}: {why}")
-        return encoded(name, read_array(services, job_id, found.result, name), cut, form)
+        shaded = form == "png" and BY_NAME[name].shown == "phase"
+        support = read_array(services, job_id, found.result, "support") if shaded else None
+        return encoded(name, read_array(services, job_id, found.result, name), cut, form, support)
 
     with clock("encode"):
         body, part = await services.compute(encode)
@@ -136,10 +138,18 @@ async def one(
 
 
 def encoded(
-    name: str, array: NDArray[np.generic], cut: str | None, form: ArrayFormat
+    name: str,
+    array: NDArray[np.generic],
+    cut: str | None,
+    form: ArrayFormat,
+    support: NDArray[np.bool_] | None = None,
 ) -> tuple[bytes, NDArray[np.generic]]:
-    """An array, or the part of it that is asked for, in a format; and the part. Raises ApiError 422."""
-    part = cut_out(array, cut or (str(array.shape[0] // 2) if form == "png" and array.ndim > 2 else ""))
+    """An array, or the part of it that is asked for, in a format; and the part. Raises ApiError 422.
+
+    support: of the object, of the array's shape: outside it a picture of a phase is empty.
+    """
+    cut = cut or (str(array.shape[0] // 2) if form == "png" and array.ndim > 2 else "")
+    part = cut_out(array, cut)
     if form == "png":
         if part.ndim != 2:
             raise ApiError(
@@ -147,7 +157,7 @@ def encoded(
             )
         if not part.size:
             raise ApiError(422, f"a PNG shows a plane, slice={cut!r} leaves none of its voxels: {part.shape}")
-        return png.encode(name, part), part
+        return png.encode(name, part, None if support is None else cut_out(support, cut)), part
     if form == "octet-stream":
         return np.ascontiguousarray(part, part.dtype.newbyteorder("<")).tobytes(), part
     stream = io.BytesIO()
@@ -212,20 +222,28 @@ def cut_out(array: NDArray[Any], text: str) -> NDArray[Any]:
     return np.asarray(array[tuple(index)])
 
 
-def missing(name: str, record: JobRecord, revision: Revision) -> str | None:
+def missing(services: Services, name: str, record: JobRecord, revision: Revision) -> str | None:
     """Why a result has no such array; None where it has."""
     present = BY_NAME[name].present
     if present == "always":
         return None
-    if not revision.final:
+    if revision.kind == "network" and not revision.final:
         return f"revision {revision.number} is the network's image; the refined one may have it"
-    report = JobDocument.from_json(record.document).reported
+    stored = record.document
+    if not revision.final:
+        stored = str(read_array(services, record.job_id, revision.result, "document")).encode()
+    report = JobDocument.from_json(stored).reported
     if present == "strain":
         return report.strain_reason
+    if present == "image":
+        is_image = len(report.preprocess.shape) == 2
+        return None if is_image else "only images have it: of a volume, displacement is the phase without wraps"
     if report.ensemble is None:
         return "it had one start; ask for several with start=mixed or start=random"
     if report.ensemble.mode_weights is None:
         return f"of {len(report.ensemble.members)} starts {report.ensemble.accepted} led to the same solution"
+    if report.grid is not None and any(level.kept for level in report.grid.levels):
+        return "several starts were compared on the model's grid: an earlier revision has it"
     return None
 
 

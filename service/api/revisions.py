@@ -1,4 +1,4 @@
-"""The revisions of a job's result: the network's image as soon as there is one, then the refined image."""
+"""The revisions of a job's result: the network's image as soon as there is one, then the refined ones, ever finer."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -50,7 +50,7 @@ async def materialised(services: Services, record: JobRecord, revision: Revision
     It follows from what the worker reads: so a job whose first revision nobody looks at pays nothing for it.
     """
     store, job_id = services.store, record.job_id
-    if revision.final or store.has(job_id, revision.result):
+    if revision.kind != "network" or revision.final or store.has(job_id, revision.result):
         return
 
     def make() -> None:

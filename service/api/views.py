@@ -116,14 +116,15 @@ async def surface(
     etag = tag(job_id, found.result, "surface", painted, repr(level))
     if known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    if why := missing(painted, record, found):
+    if why := missing(services, painted, record, found):
         raise ApiError(404, f"job {job_id} has no {painted}: {why}")
     with clock("encode"):
         await materialised(services, record, found)
 
     def encode() -> bytes:
-        arrays = read_arrays(services, job_id, found.result, "object", painted)
-        geometry = JobDocument.from_json(record.document).reported.preprocess.geometry
+        arrays = read_arrays(services, job_id, found.result, "object", painted, "document")
+        # of this revision: each grid has voxels of its own
+        geometry = JobDocument.from_json(str(arrays["document"]).encode()).reported.preprocess.geometry
         basis = None if geometry is None else np.array(geometry.voxel_basis_m) * _NM
         mesh = isosurface(np.abs(arrays["object"]), level, basis)
         if painted is Painted.PHASE:

@@ -7,7 +7,23 @@ import typer
 from pydantic import ValidationError
 
 from inphase.errors import CancelledError, InphaseError
-from service.cli import jobs, key, models, ptycho, reconstruct, series, serve, worker, workers
+from service.cli import (
+    compare,
+    convert,
+    jobs,
+    key,
+    models,
+    orthogonalise,
+    ptycho,
+    rank,
+    reconstruct,
+    series,
+    serve,
+    show,
+    strain,
+    worker,
+    workers,
+)
 from service.cli.terminal import FAILED, INTERRUPTED, UNREACHABLE, USAGE, err
 
 app = typer.Typer(
@@ -17,7 +33,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (reconstruct, ptycho, serve, worker, workers, models, key):
+for module in (
+    reconstruct,
+    ptycho,
+    show,
+    strain,
+    compare,
+    rank,
+    orthogonalise,
+    convert,
+    serve,
+    worker,
+    workers,
+    models,
+    key,
+):
     app.add_typer(module.commands)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(series.commands, name="series")

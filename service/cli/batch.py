@@ -11,17 +11,23 @@ from rich.console import Console
 from rich.table import Table
 
 from inphase.errors import CancelledError, InphaseError
-from service.cli.terminal import Stage, progress, stages
+from service.cli.terminal import Stage, progress, stages, trusted
 
 _LOOK_S: Final = 0.2  # how soon Ctrl-C is seen
 
 
 @dataclass(frozen=True)
 class Scan:
-    """One measurement and where its result goes."""
+    """One measurement and where its result goes. frame: which one of a stack it is, None where the file is one."""
 
     path: Path
     output: str
+    frame: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What people know it by."""
+        return self.path.name if self.frame is None else f"{self.path.name} frame {self.frame}"
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,12 @@ def outputs(paths: Sequence[Path], folder: Path, ending: str) -> list[Scan]:
     return scans
 
 
+def frames(path: Path, count: int, folder: Path, ending: str) -> list[Scan]:
+    """Every frame of a stack with a file of its own in the folder: stem-0000.npz and on."""
+    digits = max(4, len(str(count - 1)))
+    return [Scan(path, str(folder / f"{path.stem}-{number:0{digits}}{ending}"), number) for number in range(count)]
+
+
 def run(scans: Sequence[Scan], reconstruct: Reconstructor, parallel: int, console: Console) -> list[Ended]:
     """Reconstruct all, `parallel` at a time; in the order of the scans. Never raises for a scan: the others go on."""
     stop = threading.Event()
@@ -65,11 +77,11 @@ def run(scans: Sequence[Scan], reconstruct: Reconstructor, parallel: int, consol
         def one(number: int, scan: Scan) -> Ended:
             if stop.is_set():
                 return Ended(scan, "cancelled")
-            with stages(bars, scan.path.name) as stage:
+            with stages(bars, scan.name) as stage:
                 ended = _attempt(reconstruct, number, scan, stage, stop.is_set)
             bars.advance(all_of_them)
             if ended.state == "failed":
-                console.print(f"{scan.path}: {ended.reason}", style="red", markup=False)
+                console.print(f"{scan.path.parent / scan.name}: {ended.reason}", style="red", markup=False)
             return ended
 
         running: list[Future[Ended]] = []
@@ -105,15 +117,15 @@ def summary(ended: Sequence[Ended]) -> Table:
     table.columns[0].no_wrap = True
     for scan in ended:
         if scan.document is None:
-            table.add_row(scan.scan.path.name, scan.state, "", "", "", "", scan.reason)
+            table.add_row(scan.scan.name, scan.state, "", "", "", "", scan.reason)
             continue
         final, series = scan.document["metrics"]["final"], scan.document["series"] or {}
         table.add_row(
-            scan.scan.path.name,
+            scan.scan.name,
             scan.state,
             f"{final['chi2']:.3g}",
             str(final["support_voxels"]),
-            scan.document["trust"]["level"],
+            trusted(scan.document["trust"]["level"], scan.document["trust"].get("probability")),
             scan.document["start"]["kind"],
             _framed(series),
         )

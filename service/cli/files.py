@@ -1,6 +1,7 @@
 """How the command line reads files of its user."""
 
 import platform
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -10,7 +11,29 @@ if TYPE_CHECKING:
     from service.sandbox.order import FileOrder
 
 
-def reader(held: ExitStack) -> "Callable[[FileOrder], RawScan]":
+class Scans:
+    """Reads files, and frames out of a stack: the last stack stays until another is asked for."""
+
+    def __init__(self, read: "Callable[[FileOrder], RawScan]") -> None:
+        self._read = read
+        self._stack: tuple[FileOrder, list[RawScan]] | None = None
+        self._turn = threading.Lock()
+
+    def __call__(self, order: "FileOrder", frame: int | None = None) -> "RawScan":
+        """A file as one measurement, or one frame of it. Raises DataError."""
+        return self._read(order) if frame is None else self.frames(order)[frame]
+
+    def frames(self, order: "FileOrder") -> "list[RawScan]":
+        """All frames of a file, each a measurement of its own."""
+        from inphase.imaging.stack import frames_of
+
+        with self._turn:
+            if self._stack is None or self._stack[0] != order:
+                self._stack = (order, frames_of(self._read(order)))
+            return self._stack[1]
+
+
+def reader(held: ExitStack) -> Scans:
     """What reads them, until `held` ends: a process apart (service.sandbox),
     and this one where the system is not Linux.
 
@@ -19,8 +42,8 @@ def reader(held: ExitStack) -> "Callable[[FileOrder], RawScan]":
     if platform.system() == "Linux":
         from service.sandbox.sandbox import Sandbox
 
-        return held.enter_context(Sandbox.of_user()).read
-    return _read_here
+        return Scans(held.enter_context(Sandbox.of_user()).read)
+    return Scans(_read_here)
 
 
 def _read_here(order: "FileOrder") -> "RawScan":

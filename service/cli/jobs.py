@@ -12,7 +12,7 @@ from rich.table import Table
 from inphase.client import Client
 from inphase.errors import CancelledError, InphaseError
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
-from service.cli.terminal import out, print_json, progress
+from service.cli.terminal import out, print_json, progress, trusted
 
 commands = typer.Typer(
     help="These commands list, show, cancel and follow the jobs of a running service.",
@@ -67,7 +67,8 @@ def list_jobs(
         created = datetime.fromtimestamp(job["created"]).strftime("%m-%d %H:%M:%S")
         chi2 = "" if job["chi2"] is None else f"{job['chi2']:.3g}"
         table.add_row(
-            job["id"], job["state"], created, chi2, job["trust"] or "", Path(job["source"] or "").name, job["reason"],
+            job["id"], job["state"], created, chi2, trusted(job["trust"], job.get("probability")),
+            Path(job["source"] or "").name, job["reason"],
         )  # fmt: skip
     out.print(table)
 

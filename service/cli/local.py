@@ -43,7 +43,7 @@ def reconstructor(
         clock, job = Clock(), uuid4().hex
         advance = stage("reading")
         with clock("decode"):
-            raw = read(FileOrder(scan.path, reading, options.domain, Limits(settings.bounds.array_bytes)))
+            raw = read(FileOrder(scan.path, reading, options.domain, Limits(settings.bounds.array_bytes)), scan.frame)
 
         def begun(name: str) -> None:
             nonlocal advance

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 
-@commands.command(epilog="Example: inphase ptycho scan_0054.cxi -o scan54.cxi --refine 60*RPIE --positions-start 10")
+@commands.command(epilog="Example: inphase ptycho scan_0054.cxi -o scan54.cxi --refine 60*EPIE --positions-start 10")
 def ptycho(
     path: Annotated[Path, typer.Argument(metavar="SCAN", help="The scan is a CXI, HDF5, ptyd or npz file.")],
     output: Annotated[str, typer.Option("-o", "--output", help="The result is written here, as .cxi or .npz.")],
     refine: Annotated[
         str, typer.Option(help="The image is found by this recipe, such as '20*RAAR+40*RPIE'.")
-    ] = "60*RPIE",
+    ] = "60*EPIE",
     modes: Annotated[
         int | None, typer.Option(min=1, max=9, help="The probe has so many modes [default: those of its guess, or 1].")
     ] = None,

@@ -9,12 +9,14 @@ from rich.table import Table
 
 from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
+from inphase.imaging.options import Options
 from inphase.retrieval.recipe import PRESETS
 from service.cli import batch, local, remote
 from service.cli.configuration import configured
+from service.cli.files import reader
 from service.cli.reading import reads
 from service.cli.scans import scans_of
-from service.cli.terminal import FAILED, INTERRUPTED, err, out, print_json, progress, stages
+from service.cli.terminal import FAILED, INTERRUPTED, err, out, print_json, progress, stages, trusted
 
 _IN_FLIGHT: Final = 4  # scans that a service is given at a time
 
@@ -23,7 +25,20 @@ commands = typer.Typer()
 Model = Annotated[
     str | None, typer.Option(help="This network predicts the start; it is given as name or name@version.")
 ]
-Preprocess = Annotated[str, typer.Option(help="The pattern is cleaned by this preset: auto, modulus or none.")]
+Preprocess = Annotated[
+    str,
+    typer.Option(
+        help="The pattern is cleaned by this preset, auto, modulus or none; steps after a colon change it, such as "
+        "'auto: binning(factors=4x2x2) background(off)'."
+    ),
+]
+Grid = Annotated[
+    str,
+    typer.Option(
+        help="The image becomes as fine as the network's grid (model), as what the measurement holds (auto), as the "
+        "whole measurement (measured), or as a grid of at most so many voxels along an axis."
+    ),
+]
 Refine = Annotated[
     str | None,
     typer.Option(
@@ -89,6 +104,20 @@ def reconstruct(
             help="The same seed draws the same free voxels and the same random starts, and gives the same result."
         ),
     ] = 0,
+    slice: Annotated[
+        str,
+        typer.Option(
+            help="With center the frame through the peak is taken out of a rocking curve, and the result is the image "
+            "of the projection (none or center)."
+        ),
+    ] = "none",
+    stack: Annotated[
+        bool,
+        typer.Option(
+            "--stack", help="Every frame of the file is a pattern of its own and has its result in the folder."
+        ),
+    ] = False,
+    grid: Grid = "auto",
     *,
     reading: Reading,
     url: Annotated[
@@ -111,15 +140,19 @@ def reconstruct(
 
     chosen: dict[str, Any] = {
         "model": model, "domain": domain, "preprocess": preprocess, "refine": refine, "start": start, "seed": seed,
+        "slice": slice,
+        "grid": grid,
     }  # fmt: skip
     options = ImagingOptions(**chosen, **({} if starts is None else {"starts": starts})).imaging()
     options.check()  # what is mistyped is told before anything is read
     scans = scans_of(paths, reading.beamline)
-    several = len(scans) > 1
+    if stack and len(scans) > 1:
+        raise InphaseError(f"--stack takes one file, whose frames are the patterns, not {len(scans)}")
+    several = len(scans) > 1 or stack
     writer_for(f"scan{ending}" if several else output)
     with ExitStack() as held:
         if url is None:
-            do = local.reconstructor(options, reading, configured(), held, several)
+            do = local.reconstructor(options, reading, configured(), held, len(scans) > 1)
         else:
             do = remote.reconstructor(options, reading, url, api_key, fresh, held)
         if not several:
@@ -128,11 +161,14 @@ def reconstruct(
             print_json(document) if json else _show(document, output)
             return
         if Path(output).suffix or Path(output).is_file():
-            raise InphaseError(f"{len(scans)} scans need a folder for their results: -o results/, not {output}")
+            what = "the frames of a stack" if stack else f"{len(scans)} scans"
+            raise InphaseError(f"{what} need a folder for their results: -o results/, not {output}")
+        if stack:
+            jobs = batch.frames(scans[0], _count(scans[0], reading, options, held), Path(output), ending)
+        else:
+            jobs = batch.outputs(scans, Path(output), ending)
         Path(output).mkdir(parents=True, exist_ok=True)
-        ended = batch.run(
-            batch.outputs(scans, Path(output), ending), do, parallel or (1 if url is None else _IN_FLIGHT), err
-        )
+        ended = batch.run(jobs, do, parallel or (1 if url is None else _IN_FLIGHT), err)
     if json:
         print_json([scan.document for scan in ended if scan.document is not None])
     else:
@@ -140,6 +176,14 @@ def reconstruct(
     states = {scan.state for scan in ended}
     if states != {"succeeded"}:
         raise typer.Exit(INTERRUPTED if "cancelled" in states else FAILED)
+
+
+def _count(path: Path, reading: Reading, options: Options, held: ExitStack) -> int:
+    """Frames of a stack."""
+    from inphase.formats import Limits
+    from service.sandbox.order import FileOrder
+
+    return len(reader(held).frames(FileOrder(path, reading, options.domain, Limits())))
 
 
 def _show(document: dict[str, Any], output: str) -> None:
@@ -155,13 +199,17 @@ def _show(document: dict[str, Any], output: str) -> None:
         out.print(f"Poisson noise alone leaves chi2 {metrics['noise_chi2']:.2g}")
     after = " ".join(f"{sigma:.2f}" for sigma in document["oversampling"]["after"])
     out.print(f"oversampling {after} after binning by {document['preprocess']['binning']}", markup=False)
+    if grid := document.get("grid"):
+        told = "; ".join(filter(None, (grid["why"], grid["stopped"])))
+        out.print(f"grid: {' x '.join(str(n) for n in document['preprocess']['shape'])} ({told})", markup=False)
     out.print(f"start: {document['start']['kind']} ({document['start']['why']})", markup=False)
     if ensemble := document.get("ensemble"):
         out.print(_agreement(ensemble), markup=False)
     trust = document["trust"]
-    out.print(
-        f"trust: {trust['level']}" + (f" ({'; '.join(trust['reasons'])})" if trust["reasons"] else ""), markup=False
-    )
+    said = trusted(trust["level"], trust.get("probability"))
+    out.print(f"trust: {said}" + (f" ({'; '.join(trust['reasons'])})" if trust["reasons"] else ""), markup=False)
+    if unknown := trust.get("probability_reason"):
+        out.print(unknown, markup=False)
     out.print("time: " + ", ".join(f"{stage} {ms / 1e3:.2f} s" for stage, ms in document["timings_ms"].items()))
     out.print(f"written: {output}", markup=False)
 

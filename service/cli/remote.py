@@ -32,7 +32,7 @@ def reconstructor(
 
     def reconstruct(number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
         stage("reading")
-        raw = read(FileOrder(scan.path, reading, options.domain, Limits()))
+        raw = read(FileOrder(scan.path, reading, options.domain, Limits()), scan.frame)
         document = client.reconstruct(raw, wait=0.5, sent=stage("sending"), key=uuid4().hex, **asked)
         if document["state"] not in FINAL:
             document = _followed(client, document["id"], stage, cancelled)

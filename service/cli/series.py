@@ -11,7 +11,7 @@ from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
 from service.cli.reading import reads
-from service.cli.terminal import out, print_json
+from service.cli.terminal import out, print_json, trusted
 
 commands = typer.Typer(
     help="These commands submit, show, save and cancel series of scans on a running service.",
@@ -40,6 +40,13 @@ def submit(
     model: Annotated[
         str | None, typer.Option(help="This network predicts the starts; it is given as name or name@version.")
     ] = None,
+    grid: Annotated[
+        str,
+        typer.Option(
+            help="The images become as fine as the network's grid (model), as what the measurements hold (auto), as "
+            "the whole measurements (measured), or as grids of at most so many voxels along an axis."
+        ),
+    ] = "auto",
     *,
     reading: Reading,
     priority: Annotated[
@@ -55,6 +62,7 @@ def submit(
             name=name,
             refine=refine,
             model=model,
+            grid=grid,
             priority=priority,
             reading={name: value for name, value in vars(reading).items() if value not in (None, {})},
         )
@@ -78,7 +86,7 @@ def show_series(series_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: 
             scan["state"] + (f": {scan['reason']}" if scan["reason"] else ""),
             "" if scan["chi2"] is None else f"{scan['chi2']:.3g}",
             str(scan["support_voxels"] or ""),
-            scan["trust"] or "",
+            trusted(scan["trust"], scan.get("probability")),
             "the frame" if scan["frame"] else f"{alignment['score']:.3f}" if alignment else scan["alignment_why"],
             scan["job"] or "",
         )

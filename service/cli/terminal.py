@@ -27,6 +27,11 @@ def print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, indent=2) + "\n")
 
 
+def trusted(level: str | None, probability: float | None) -> str:
+    """The verdict, with the probability of being right where it is known; empty where there is none yet."""
+    return (level or "") + ("" if probability is None else f" {probability:.0%}")
+
+
 def progress(console: Console = err, *, silent: bool = False) -> Progress:
     """Progress bars, gone when done; silent also where nobody looks."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())

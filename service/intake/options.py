@@ -5,11 +5,12 @@ and how to be answered.
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from inphase.formats.reading import Reading, parse_numbers
-from inphase.imaging.options import CONVENTIONAL, FAST, Options, Start
+from inphase.imaging.options import CONVENTIONAL, FAST, Options, Slice, Start
 from inphase.pattern import Domain
+from inphase.preprocess.reach import RANGE
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
 from service.jobs.state import Priority
@@ -28,6 +29,7 @@ class ReadingOptions(BaseModel):
     dataset: Annotated[str | None, _told("dataset")] = None
     dark: Annotated[Path | None, _told("dark")] = None
     flat: Annotated[Path | None, _told("flat")] = None
+    mask: Annotated[Path | None, _told("mask")] = None
     roi: Annotated[str | None, _told("roi")] = None
     beamline: Annotated[str | None, _told("beamline")] = None
     spec: Annotated[Path | None, _told("spec")] = None
@@ -66,14 +68,22 @@ class ImagingOptions(BaseModel):
     domain: Annotated[Domain, Field(description="The numbers are photon counts, or a modulus (their square root).")] = (
         Domain.COUNTS
     )
-    preprocess: Annotated[str, Field(max_length=100, description="The pattern is cleaned by this preset.")] = "auto"
+    preprocess: Annotated[
+        str,
+        Field(
+            max_length=1000,
+            examples=["auto: binning(factors=4x2x2) background(off)"],
+            description="The pattern is cleaned by this preset, auto, modulus or none, and the steps that follow it "
+            "after a colon change it.",
+        ),
+    ] = "auto"
     refine: Annotated[
         str | None,
         Field(
             max_length=2000,
             description=f"The image is refined by this recipe, such as 50*ER, or by a preset "
             f"({', '.join(recipes.PRESETS)}); with none it is that of the network alone. "
-            f"The default is {FAST}, with start=random or mixed {CONVENTIONAL}.",
+            f"The default is {FAST}, from starts that no network gave {CONVENTIONAL}.",
         ),
     ] = None
     start: Annotated[
@@ -96,6 +106,24 @@ class ImagingOptions(BaseModel):
             "result.",
         ),
     ] = 0
+    grid: Annotated[
+        str,
+        BeforeValidator(lambda given: str(given) if type(given) is int else given),
+        Field(
+            pattern=r"^(model|auto|measured|[0-9]{1,4})$",
+            description=f"The image becomes as fine as the network's grid (model), as what the measurement holds "
+            f"(auto), as the whole measurement (measured), or as fine as a grid of at most so many voxels along an "
+            f"axis ({RANGE[0]} to {RANGE[1]}); each level is a revision.",
+        ),
+    ] = "auto"
+
+    slice: Annotated[
+        Slice,
+        Field(
+            description="With center the frame through the peak is taken out of a rocking curve, and the result is the "
+            "image of the projection."
+        ),
+    ] = "none"
 
     def imaging(self) -> Options:
         """The same for inphase.imaging."""

@@ -71,10 +71,11 @@ def found(reading: Reading, roots: tuple[Path, ...]) -> Reading:
     beamline = reading.beamline
     if beamline is not None and beamline.lower().endswith(beamlines.SUFFIXES):
         beamline = str(resolve(beamline, roots))
-    dark, flat, spec = (
-        None if path is None else resolve(str(path), roots) for path in (reading.dark, reading.flat, reading.spec)
+    dark, flat, mask, spec = (
+        None if path is None else resolve(str(path), roots)
+        for path in (reading.dark, reading.flat, reading.mask, reading.spec)
     )
-    return replace(reading, beamline=beamline, dark=dark, flat=flat, spec=spec)
+    return replace(reading, beamline=beamline, dark=dark, flat=flat, mask=mask, spec=spec)
 
 
 def resolve(name: str, roots: tuple[Path, ...]) -> Path:

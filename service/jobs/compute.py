@@ -27,7 +27,7 @@ from service.jobs.limits import confine
 from service.jobs.settings import ComputeSettings
 from service.jobs.state import RecordedProgress
 from service.jobs.store import Arrays, Store
-from service.jobs.task import Planes, Refiner, Task, checkpoint_name, result_name
+from service.jobs.task import Planes, Refiner, Task, checkpoint_name, result_name, revision_name
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,13 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Revised:
+    """From the process: a result is in the store under this name, and a better one will follow."""
+
+    result: str
+
+
+@dataclass(frozen=True)
 class Succeeded:
     """From the process: the result is in the store; this is the job document."""
 
@@ -89,7 +96,7 @@ class Halted:
     """From the process: stopped because it was told to."""
 
 
-Message = Ready | Told | Succeeded | Failed | Unstored | Halted
+Message = Ready | Told | Revised | Succeeded | Failed | Unstored | Halted
 
 
 class Every:
@@ -118,9 +125,11 @@ class Attempt:
         assignment: Assignment,
         settings: ComputeSettings,
         tell: Callable[[Told], None],
+        revise: Callable[[Revised], None],
         halted: threading.Event,
     ) -> None:
-        self._assignment, self._settings, self._told, self._halted = assignment, settings, tell, halted
+        self._assignment, self._settings, self._halted = assignment, settings, halted
+        self._told, self._revised = tell, revise
         self._store = Store(settings.store)
         self._telling = Every(_PROGRESS_S)
         self._keeping = Every(settings.checkpoint_s, _CHECKPOINT_COST)
@@ -157,12 +166,23 @@ class Attempt:
             assignment.job_id, assignment.attempt, assignment.document, self._store, self._settings.device,
             progress=self._tell, cancelled=self._halted.is_set, checkpoint=self._keep,
             resume=newest_checkpoint(self._store, assignment.job_id, assignment.attempt),
+            revise=self._revise, time_limit_s=self._settings.time_limit_s,
         )  # fmt: skip
 
     def _tell(self, progress: RecordedProgress, preview: Callable[[], Planes] | None = None) -> None:
         if self._telling.due:
             self._told(Told(progress, preview() if preview is not None else ()))
             self._telling.rest()
+
+    def _revise(self, number: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        job_id, name = self._assignment.job_id, revision_name(number)
+        try:
+            if not self._store.has(job_id, name):  # else an earlier attempt came as far, and a revision never changes
+                self._store.write(job_id, name, arrays, durable=False)
+        except StoreError as error:  # the one that follows makes up for it
+            logger.warning("job %s: %s is not kept: %s", job_id, name, error)
+            return
+        self._revised(Revised(name))
 
     def _keep(self, make: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
         if not self._keeping.due or self._halted.is_set():
@@ -212,8 +232,8 @@ class Voice:
         self._news = news
         self._fresh.set()
 
-    def send(self, message: Ready | Succeeded | Failed | Unstored | Halted) -> None:
-        """Returns when the message is on its way; no progress follows."""
+    def send(self, message: Ready | Revised | Succeeded | Failed | Unstored | Halted) -> None:
+        """Returns when the message is on its way; progress that was not told yet is not told after it."""
         self._news = None
         with self._sending:
             self._pipe.send(message)
@@ -276,7 +296,7 @@ def main(module: str, descriptor: int) -> None:
     try:
         while True:
             assignment = desk.assignments.get()
-            voice.send(Attempt(assignment, settings, voice.tell, desk.halted).run(refiner))
+            voice.send(Attempt(assignment, settings, voice.tell, voice.send, desk.halted).run(refiner))
     except BrokenPipeError:
         os._exit(0)
 

@@ -1,9 +1,10 @@
 """How much memory a computation may take: its own share, so that a job too large fails and the host lives on."""
 
-import os
 import resource
 from pathlib import Path
 from typing import Final
+
+from inphase.retrieval.memory import machine_bytes
 
 _PART: Final = 0.8  # of the machine's memory, for all compute processes together
 _FIRST_TO_GO: Final = 500  # oom_score_adj: the kernel takes a compute process before Redis or the service
@@ -11,23 +12,7 @@ _FIRST_TO_GO: Final = 500  # oom_score_adj: the kernel takes a compute process b
 
 def share(processes: int) -> int:
     """Bytes for each of `processes` compute processes: equal parts of what this machine or container has."""
-    return int(_PART * memory_bytes() / processes)
-
-
-def memory_bytes() -> int:
-    """The machine's memory, or the control group's (a container's) where that is less."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    root = Path("/sys/fs/cgroup")
-    try:
-        own = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
-    except OSError:
-        own = ""
-    for limit in {root / "memory.max", root / own / "memory.max"}:
-        try:
-            found.append(int(limit.read_text()))
-        except (OSError, ValueError):  # no such group, or its limit is "max"
-            continue
-    return min(found)
+    return int(_PART * machine_bytes() / processes)
 
 
 def confine(nbytes: int) -> None:

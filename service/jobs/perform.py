@@ -1,15 +1,18 @@
 """One attempt at a job, in the compute process: from the arrays in the store to the result. Loads torch."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 import torch
 
 from inphase.imaging.clock import Clock
 from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.refine import refine
 from inphase.imaging.retrievals import Retrievals
 from inphase.preprocess.pipeline import SIDE
@@ -21,6 +24,8 @@ from service.document import JobDocument
 from service.jobs.state import RecordedProgress
 from service.jobs.task import Outcome, Task
 from service.series.frame import Frame
+
+_FOR_LEVELS: Final = 0.75  # of a job's time: the rest is for the model grid, and for writing what was reached
 
 
 def perform(task: Task) -> Outcome:
@@ -44,8 +49,17 @@ def perform(task: Task) -> Outcome:
     retrievals = Retrievals(
         task.device, progress=tell, cancelled=task.cancelled, keep=task.checkpoint, resume=task.resume
     )
+    numbers = itertools.count(1)
+
+    def revise(done: Reconstruction) -> None:
+        told = replace(document, report=done.report, attempt=task.attempt).to_json()
+        task.revise(next(numbers), done.with_document(told.decode()))
+
     with _memory_errors():
-        done = refine(prepared, report, clock, retrievals=retrievals, frame=frame)
+        done = refine(
+            prepared, report, clock, retrievals=retrievals, frame=frame, revised=revise,
+            seconds=_FOR_LEVELS * task.time_limit_s,
+        )  # fmt: skip
     ended = replace(document.succeeded(done.report), attempt=task.attempt).to_json()
     return Outcome(done.with_document(ended.decode()), ended)
 

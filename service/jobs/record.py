@@ -384,6 +384,10 @@ class Records:
         """Say how far an attempt is. False where the attempt is no longer the current one: it should stop."""
         return bool(self._run("progress", job_id, attempt, json.dumps(asdict(progress))))
 
+    def revise(self, job_id: str, attempt: int, result: str) -> bool:
+        """A running job has a refined result that a better one will follow; once for each name. False where stale."""
+        return bool(self._run("revise", job_id, attempt, result))
+
     def finish(
         self,
         job_id: str,

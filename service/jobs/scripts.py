@@ -242,6 +242,16 @@ redis.call('HSET', job(id), 'progress', progress)
 event(id, 'progress', progress, '')
 return 1
 """,
+    "revise": """
+local id, attempt, result = ARGV[1], ARGV[2], ARGV[3]
+if not is_current(id, attempt) then return 0 end
+local held = redis.call('HGET', job(id), 'revisions')
+for _, revision in ipairs(held and cjson.decode(held) or {}) do
+    if revision.result == result then return 1 end
+end
+revise(id, 'refined', result, false)
+return 1
+""",
     "finish": """
 local id, attempt, to, reason, document, result = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 if not is_current(id, attempt) then

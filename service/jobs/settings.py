@@ -20,13 +20,14 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """What a compute process needs to know. memory_bytes: None where it is not bounded."""
+    """What a compute process needs to know. memory_bytes: None where it is not bounded. time_limit_s: of a job."""
 
     store: Path
     device: str
     threads: int | None
     memory_bytes: int | None
     checkpoint_s: float
+    time_limit_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class WorkerSettings:
             memory = share(self.concurrency)
         if threads is None and self.concurrency > 1:
             threads = max(1, len(os.sched_getaffinity(0)) // self.concurrency)
-        return ComputeSettings(self.store, self.device, threads, memory, self.checkpoint_s)
+        return ComputeSettings(self.store, self.device, threads, memory, self.checkpoint_s, self.time_limit_s)
 
     def to_json(self) -> str:
         """One line."""

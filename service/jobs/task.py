@@ -27,6 +27,17 @@ class Keep(Protocol):
         """Return soon; `make` is called before that where a checkpoint is due, or never."""
 
 
+class Revise(Protocol):
+    """Takes a result that a better one will follow: the network's image is no such, it was there before."""
+
+    def __call__(self, number: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Return when it is kept. number: from 1, the same in every attempt; arrays: with the job document."""
+
+
+def _unrevised(number: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Keeps nothing."""
+
+
 def _forget(make: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
     """Keeps nothing."""
 
@@ -39,6 +50,7 @@ class Task:
     resume: what an earlier attempt gave to `checkpoint`, or None; whoever reads it decides whether it still fits.
     progress, checkpoint: call them as often as you like. cancelled: ask it before every iteration and raise
         inphase.errors.CancelledError when it says so; the worker knows why.
+    revise: give it every result before the last. time_limit_s: after which the attempt is stopped.
     """
 
     job_id: str
@@ -50,6 +62,8 @@ class Task:
     cancelled: Callable[[], bool]
     checkpoint: Keep = _forget
     resume: Arrays | None = None
+    revise: Revise = _unrevised
+    time_limit_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,11 @@ class Refiner(Protocol):
 def result_name(attempt: int) -> str:
     """Name in the store of the result of an attempt; the record says which attempt's counts."""
     return f"result-{attempt}"
+
+
+def revision_name(number: int) -> str:
+    """Name in the store of a result that a better one follows; it is the same whichever attempt has made it."""
+    return f"level-{number}"
 
 
 def checkpoint_name(attempt: int) -> str:

@@ -30,7 +30,7 @@ import dramatiq.worker
 
 from service import png, repeats
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
-from service.jobs.compute import Assignment, Failed, Halted, Succeeded, Told, Unstored
+from service.jobs.compute import Assignment, Failed, Halted, Revised, Succeeded, Told, Unstored
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, WorkerError
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import JobRecord, Records
@@ -89,6 +89,8 @@ class Watch:
             match compute.receive(_WATCH_S):
                 case Told(progress, planes):
                     self._tell(progress, planes)
+                case Revised(result):
+                    self._revise(result)
                 case Succeeded() | Failed() | Unstored() | Halted() as end:
                     return end
             if halted_at is not None:
@@ -117,6 +119,12 @@ class Watch:
             self._records.progress(self._job_id, self._attempt, replace(progress, preview=previewed))
         except QueueUnavailableError:
             return  # the computation goes on; its end is told until Redis takes it
+
+    def _revise(self, result: str) -> None:
+        try:
+            self._records.revise(self._job_id, self._attempt, result)
+        except QueueUnavailableError as error:  # the one that follows makes up for it
+            logger.warning("job %s: %s is not told: %s", self._job_id, result, error)
 
     def _look(self) -> str:
         if time.monotonic() > self._deadline:

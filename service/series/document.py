@@ -51,6 +51,7 @@ class ScanPart(BaseModel):
     support_voxels: int | None = None
     free_llk: float | None = None
     trust: Literal["high", "medium", "low"] | None = None
+    probability: float | None = None
     trust_reasons: list[str] = Field(default_factory=list)
     start: str | None = None
     frame: bool = False
@@ -120,7 +121,7 @@ class SeriesDocument(SeriesSummary):
         stream = io.StringIO()
         columns = [
             "scan", "source", "state", "reason", "job", "chi2", "noise_chi2", "r_factor", "support_voxels", "free_llk",
-            "trust", "start", "frame", "score", "margin", "undecided",
+            "trust", "probability", "start", "frame", "score", "margin", "undecided",
         ]  # fmt: skip
         writer = csv.DictWriter(stream, columns, extrasaction="ignore")
         writer.writeheader()
@@ -160,6 +161,7 @@ def _found(job: JobRecord) -> dict[str, Any]:
         **{name: final.get(name) for name in ("chi2", "r_factor", "support_voxels", "free_llk")},
         "noise_chi2": document["metrics"].get("noise_chi2"),
         "trust": trust.get("level"),
+        "probability": trust.get("probability"),
         "trust_reasons": trust.get("reasons", []),
         "start": (document.get("start") or {}).get("kind"),
         "frame": bool(series.get("frame")),

@@ -24,7 +24,7 @@ Amplitude above phase, three central slices each{{ ", in the frame of scan " ~ f
 {% for scan in series.scans %}<tr><td class="n">{{ scan.scan }}</td>
 <td>{% if scan.job in pictures %}<img src="{{ pictures[scan.job] }}" alt="slices of scan {{ scan.scan }}">{% endif %}</td>
 <td>{{ scan.source.rpartition("/")[2] }}<br><small>{{ scan.job or "" }}</small></td>
-{% if scan.state == "succeeded" %}<td class="{{ scan.trust }}">{{ scan.trust }}<br><small>{{ scan.trust_reasons | join("; ") }}</small></td>
+{% if scan.state == "succeeded" %}<td class="{{ scan.trust }}">{{ scan.trust }}{{ " %.0f %%" | format(100 * scan.probability) if scan.probability is not none }}<br><small>{{ scan.trust_reasons | join("; ") }}</small></td>
 <td class="n">{{ scan.chi2 | figure }}</td><td class="n">{{ scan.noise_chi2 | figure }}</td><td class="n">{{ scan.support_voxels }}</td>
 <td class="n">{{ scan.free_llk | figure }}</td><td>{{ scan.start }}</td>
 <td>{% if scan.frame %}the frame{% elif scan.alignment %}{{ "%.3f" | format(scan.alignment.score) }},

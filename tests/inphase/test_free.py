@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, label
 
-from inphase.free import free_voxels
+from inphase.free import free_cells, free_voxels
 from inphase.pattern import MaskState
 
 
@@ -66,3 +66,17 @@ def test_islands_stop_at_a_gap():
     free = free_voxels(mask, 0, 0.3)
     beside = binary_dilation(mask == MaskState.MASKED) & (mask == MaskState.VALID)
     assert free[beside].any()
+
+
+def test_cells_hide_so_many_of_the_eligible_voxels_and_no_others() -> None:
+    """A twentieth, in boxes of three voxels a side, whole or cut by what is not eligible; same seed, same boxes."""
+    eligible = np.ones((40, 50, 61), bool)
+    eligible[:, 20:31] = False
+    hidden = free_cells(eligible, 3)
+    assert hidden.shape == eligible.shape
+    assert not hidden[~eligible].any()
+    assert hidden[eligible].mean() == pytest.approx(0.05, abs=0.008)  # four standard deviations of 4,000 cells
+    cells = hidden[:39, :18, :60].reshape(13, 3, 6, 3, 20, 3).sum(axis=(1, 3, 5))
+    assert set(np.unique(cells)) == {0, 27}
+    np.testing.assert_array_equal(free_cells(eligible, 3), hidden)
+    assert (free_cells(eligible, 4) != hidden).any()

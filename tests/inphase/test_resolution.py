@@ -155,3 +155,28 @@ def test_what_does_not_fit_is_refused():
         Shells.of((8, 8), SHEARED)
     with pytest.raises(DataError, match="do not fit"):
         fsc(obj, obj, Shells.of((4, 4, 60)))
+
+
+def test_a_fall_after_an_undecided_shell_is_where_it_is_seen() -> None:
+    """Half a bit is no threshold where a shell has less than one independent voxel: nothing is interpolated there."""
+    curve = Curve(np.array([0.0, 0.1, 0.2]), np.array([0.9, 0.9, 0.1]), np.array([1, 5, 50]), "nyquist")
+    found = curve.resolution("half-bit", np.array([-np.inf, -np.inf, 0.5]))
+    assert (found.q, found.crossed) == (0.2, True)
+
+
+def test_shells_along_an_axis() -> None:
+    """A cone about one axis holds what lies within 45 degrees of it, on a sheared grid by its true directions."""
+    steps = np.array([[2.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.3, 1.5]]) * 1e6
+    geometry = Geometry(steps)
+    shape = (12, 14, 10)
+    whole = Shells.of(shape, geometry)
+    index = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in shape), indexing="ij"), axis=-1)
+    q = index @ steps
+    for axis in range(3):
+        cone = whole.along(axis, shape, geometry)
+        with np.errstate(invalid="ignore"):
+            cosine = np.abs(q @ steps[axis]) / np.linalg.norm(q, axis=-1) / np.linalg.norm(steps[axis])
+            angle = np.degrees(np.arccos(np.minimum(cosine, 1)))
+        inside = np.nan_to_num(angle, nan=0.0) <= 45 + 1e-6
+        assert np.array_equal(cone.index[inside], whole.index[inside])
+        assert (cone.index[~inside] == len(whole.q)).all()

@@ -7,7 +7,18 @@ import pytest
 from numpy.typing import NDArray
 
 from inphase.metrics import Metrics
-from inphase.trust import RULES, Evidence, Level, Support, final_faults, judge, shortfalls, start_faults
+from inphase.trust import (
+    RULES,
+    Estimate,
+    Evidence,
+    Finding,
+    Level,
+    Support,
+    final_faults,
+    judge,
+    shortfalls,
+    start_faults,
+)
 
 SANE = Support(volume=0.15, largest_part=1.0, extent=(1.0, 1.1, 0.9))
 FIT = Metrics(
@@ -73,6 +84,8 @@ def test_each_fault_of_a_support_is_named(support: Support, word: str) -> None:
     (fault,) = support.faults()
     assert word in fault
     assert start_faults(FIT, 1e-3, support) == [fault]
+    (finding,) = support.findings()
+    assert (finding.what, bool(finding.remedy)) == (fault, True)
     assert judge(FIT, 1e-3, support, refined=True, valid_fraction=1.0).level is Level.LOW
 
 
@@ -155,3 +168,43 @@ def test_a_solution_that_no_other_start_confirms_is_never_trusted_highly(
     )
     assert trust.level is level
     assert all(f"of {starts} starts no other" in reason for reason in trust.reasons)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "rivals", "level"), [(3, 2, Level.HIGH), (3, 3, Level.MEDIUM), (2, 4, Level.MEDIUM)]
+)
+def test_another_solution_that_fits_as_well_is_a_doubt(accepted: int, rivals: int, level: Level) -> None:
+    """Where as many starts come to others as to the best, it was chosen by chance; starts that failed do not count."""
+    evidence = Evidence(starts=8, accepted=accepted, rivals=rivals)
+    trust = judge(FIT, 1e-3, SANE, refined=True, valid_fraction=1.0, evidence=evidence)
+    assert trust.level is level
+    assert all(f"{rivals} to others" in reason for reason in trust.reasons)
+
+
+@pytest.mark.parametrize(
+    ("probability", "level"),
+    [(0.95, Level.HIGH), (0.9, Level.HIGH), (0.89, Level.MEDIUM), (0.5, Level.MEDIUM), (0.49, Level.LOW)],
+)
+def test_the_level_follows_from_the_probability(probability: float, level: Level) -> None:
+    """However well it fits; what lowers the probability most is among the reasons, with its remedy."""
+    estimate = Estimate(probability, against=(Finding("uneven", "more starts"),))
+    trust = judge(FIT, 1e-3, SANE, refined=True, valid_fraction=1.0, estimate=estimate)
+    assert (trust.level, trust.probability, trust.probability_reason) == (level, probability, None)
+    assert [("uneven: more starts" in reason) for reason in trust.reasons] == ([] if level is Level.HIGH else [True])
+
+
+@pytest.mark.parametrize("evidence", [Evidence(doubts=("undersampled",)), Evidence(starts=5, accepted=1)])
+def test_no_probability_lifts_a_rule(evidence: Evidence) -> None:
+    """A doubt about the data and starts that disagree stand whatever the model says."""
+    certain = Estimate(1.0)
+    trust = judge(FIT, 1e-3, SANE, refined=True, valid_fraction=1.0, evidence=evidence, estimate=certain)
+    assert trust.level is Level.MEDIUM
+    insane = judge(replace(FIT, chi2=0.5), 1e-3, SANE, refined=True, valid_fraction=1.0, estimate=certain)
+    assert insane.level is Level.LOW
+
+
+def test_an_unknown_probability_says_why() -> None:
+    """The level is then that of the rules."""
+    unknown = Estimate(None, "a projection")
+    trust = judge(FIT, 1e-3, SANE, refined=True, valid_fraction=1.0, estimate=unknown)
+    assert (trust.level, trust.probability, trust.probability_reason) == (Level.HIGH, None, "a projection")

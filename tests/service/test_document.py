@@ -30,6 +30,7 @@ def test_a_document_of_an_earlier_version_is_read_whole() -> None:
     assert report.metrics.final.chi2 == stored["metrics"]["final"]["chi2"]
     assert report.trust is not None
     assert report.trust.level == "high"
+    assert (report.trust.probability, report.trust.probability_reason) == (None, None)  # nobody estimated it then
     assert report.strain is not None
     assert report.ensemble is not None
     assert [member.kind for member in report.ensemble.members] == ["network", "jittered"]

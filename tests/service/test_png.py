@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from service import png
@@ -50,3 +51,14 @@ def test_strain_maps_are_signed() -> None:
     assert image[0, 0].tolist() == [0, 0, 0]
     nothing = np.asarray(Image.open(io.BytesIO(png.encode("d_spacing", np.full((8, 8), np.nan, np.float32)))))
     assert not nothing.any()
+
+
+@pytest.mark.parametrize("name", ["phase", "phase_flat"])
+def test_a_phase_is_empty_outside_the_object(name: str) -> None:
+    """Coloured where the object lies, black elsewhere, whatever the phase is there."""
+    phase = np.random.default_rng(0).uniform(-np.pi, np.pi, (8, 8)).astype(np.float32)
+    inside = np.zeros((8, 8), bool)
+    inside[2:6, 3:7] = True
+    image = np.asarray(Image.open(io.BytesIO(png.encode(name, phase, inside))))
+    assert not image[~inside].any()
+    assert image[inside].any(axis=-1).all()

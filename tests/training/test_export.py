@@ -45,15 +45,19 @@ NETWORKS: dict[str, dict[str, Any]] = {
     },
     "autophasenn": {"width": 4},
     "cdinn": {"widths": [8, 16, 32]},
+    "wu2d": {"widths": [4, 8, 16]},
 }
-OBJECTIVES = {"inphase-bcdi": "correlation", "autophasenn": "autophasenn", "cdinn": "cdinn"}
+OBJECTIVES = {"inphase-bcdi": "correlation", "autophasenn": "autophasenn", "cdinn": "cdinn", "wu2d": "wu2d"}
+AXES = {"wu2d": 2}
 
 
 def settings_of(name: str) -> FitSettings:
     """A network of this architecture that fits within a second."""
+    axes = AXES.get(name, 3)
     return from_dict({
-        "architecture": name, "network": NETWORKS[name], "objective": OBJECTIVES[name],
-        "batch": 2, "validation_crystals": 2, "average_decay": 0.0,
+        "frame": [64] * axes, "box": [32] * axes, "architecture": name,
+        "network": NETWORKS[name], "objective": OBJECTIVES[name], "batch": 2,
+        "validation_crystals": 2, "average_decay": 0.0,
     })  # fmt: skip
 
 
@@ -108,7 +112,7 @@ def test_an_export_is_served(
         amplitude, phase = predict(rounded(module.average), features_of(shown, module.network.inputs))
     box = slice(16, 48)
     found = prepared.prediction
-    image = (found.amplitude * np.exp(1j * found.phase))[box, box, box]
+    image = (found.amplitude * np.exp(1j * found.phase))[(box,) * found.amplitude.ndim]
     expected = torch.polar(amplitude, phase)[0].numpy()
     assert np.linalg.norm(image - expected) < 0.02 * np.linalg.norm(expected)
     assert not found.amplitude[:16].any()

@@ -1,22 +1,27 @@
 """One definition of what a network sees: training and service agree."""
 
 import numpy as np
+import pytest
 import torch
 
 from inphase import features
+from inphase.features import FEATURES
 from training.data import sample
 from training.features import reduce, volume_features
-from training.settings import FitSettings
+from training.settings import FitSettings, from_dict
 
 
-def test_batched_features_equal_those_of_the_service() -> None:
+@pytest.mark.parametrize("axes", [2, 3])
+def test_batched_features_equal_those_of_the_service(axes: int) -> None:
     """For every crystal of a batch, torch on the batch gives what numpy gives for the single pattern (single
     precision).
     """
-    m = sample(FitSettings(), 5, 0, 3, torch.device("cpu")).measurement
-    batched = volume_features(m.intensity, m.mask, m.hidden)
+    settings = from_dict({"frame": [64] * axes, "box": [32] * axes, "frames": {"stop_share": 1.0, "free_share": 1.0}})
+    m = sample(settings, 5, 0, 3, torch.device("cpu")).measurement
+    names = [name for name in FEATURES if axes == 3 or name != "reduced"]
+    batched = volume_features(m.intensity, m.mask, m.hidden, names)
     for i in range(3):
-        single = features.volume_features(m.intensity[i].numpy(), m.mask[i].numpy(), m.hidden[i].numpy())
+        single = features.volume_features(m.intensity[i].numpy(), m.mask[i].numpy(), m.hidden[i].numpy(), names)
         assert batched.keys() == single.keys()
         for name, value in single.items():
             np.testing.assert_allclose(batched[name][i].numpy(), value[0], atol=2e-5, err_msg=name)

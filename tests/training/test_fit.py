@@ -8,10 +8,17 @@ import pytest
 import torch
 
 from tests.training.small import FILTERS, small
+from training.features import features_of
 from training.fit import fit, train
-from training.module import PhaseRetrieval
+from training.module import SETTLING, PhaseRetrieval
+from training.settings import from_dict
 
 pytestmark = FILTERS
+
+IMAGES: dict[str, Any] = {
+    "architecture": "wu2d", "network": {"widths": [4, 4]}, "objective": "wu2d", "frame": [32, 32], "box": [16, 16],
+    "particles": {"half_length": [3.0, 6.0], "depth": 8}, "batch": 2, "validation_crystals": 2, "precision": "single",
+}  # fmt: skip
 
 
 def checkpoint(path: Path) -> dict[str, Any]:
@@ -46,6 +53,34 @@ def test_the_cosine_ends_with_the_budget(tmp_path: Path) -> None:
     found = checkpoint(fit(small(warmup_steps=1, learning_rate=1e-3), tmp_path, crystals=8))
     rate = found["optimizer_states"][0]["param_groups"][0]["lr"]
     assert rate == pytest.approx(1e-3 * 0.5 * (1 + torch.cos(torch.tensor(0.75 * torch.pi)).item()))
+
+
+def test_the_papers_rate_for_images_falls_in_steps(tmp_path: Path) -> None:
+    """SGD with momentum; 0.95 of the rate after every four crystals: after 10 of them 0.95^2, also where it goes on."""
+    settings = from_dict(IMAGES | {
+        "optimizer": "sgd", "betas": [0.5, 0.9], "schedule": "steps", "step_crystals": 4, "learning_rate": 0.01,
+    })  # fmt: skip
+    for crystals in (6, 12):
+        group = checkpoint(fit(settings, tmp_path, crystals=crystals))["optimizer_states"][0]["param_groups"][0]
+        assert group["momentum"] == 0.5
+        assert group["lr"] == pytest.approx(0.01 * 0.95 ** ((crystals - 2) // 4))
+
+
+def test_the_averaged_network_is_normalised_by_its_own_batches(tmp_path: Path) -> None:
+    """The first normalisation of the saved average has the mean of the batches that it was settled with."""
+    settings = from_dict(IMAGES | {"average_decay": 0.9})
+    module = PhaseRetrieval.load_from_checkpoint(
+        fit(settings, tmp_path, crystals=12), map_location="cpu", weights_only=True
+    )
+    level = module.average.encoder[0]
+    convolution, activation, norm = (level[i] for i in range(3))
+    with torch.no_grad():
+        patterns = [
+            features_of(module.draw(settings.seed, number).measurement, ("modulus",))["modulus"][:, None]
+            for number in range(SETTLING)
+        ]
+        expected = torch.stack([activation(convolution(x)).mean((0, 2, 3)) for x in patterns]).mean(0)
+    torch.testing.assert_close(norm.running_mean, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_a_cascade_learns_from_nothing(tmp_path: Path) -> None:

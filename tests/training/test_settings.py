@@ -37,6 +37,30 @@ def test_the_stages_of_autophasenn_learn_from_the_same_crystals() -> None:
     assert made.oversampling.max() <= 3.4
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"frame": [64, 64]}, "the same number of axes"),
+        ({"frame": [64], "box": [32]}, "two or three"),
+        ({"optimizer": "lion"}, "unknown optimizer 'lion'; known: adam, sgd"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(values: dict[str, object], message: str) -> None:
+    """A frame of other axes than its box, an optimiser that there is not."""
+    with pytest.raises(ValueError, match=message):
+        from_dict(values)
+
+
+def test_frames_of_two_axes_are_particles_seen_as_frames_says() -> None:
+    """The short run of the paper's 2D network: half of its frames have hidden pixels, and none a beam stop."""
+    made = sample(read(CONFIGS / "wu2d-small.yaml"), 1, 0, 16, torch.device("cpu"))
+    assert made.objects.shape == (16, 32, 32)
+    assert made.measurement.intensity.shape == (16, 64, 64)
+    assert made.oversampling.shape == (16, 2)
+    assert not made.measurement.mask.any()
+    assert 2 < int(made.measurement.hidden.flatten(1).any(1).sum()) < 14
+
+
 def test_an_unknown_precision_is_refused() -> None:
     """It would be taken for single precision."""
     with pytest.raises(ValueError, match="unknown precision 'bf16'; known: bfloat16, single"):

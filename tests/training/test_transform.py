@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from inphase import fourier
-from training.transform import centre, embed, far_intensity, forward
+from training.transform import centre, embed, far_intensity, far_modulus, forward
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 64), (6, 10, 4)])
@@ -38,3 +38,15 @@ def test_far_intensity_is_that_of_the_embedded_box() -> None:
     box = torch.randn(2, 6, 8, 4, dtype=torch.complex64, generator=torch.Generator().manual_seed(1))
     expected = forward(embed(box, (16, 14, 10))).abs().square()
     torch.testing.assert_close(far_intensity(box, (16, 14, 10)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_two_axes_follow_the_convention_of_inphase() -> None:
+    """Images, as inphase.fourier transforms them, one by one."""
+    image = torch.randn(2, 6, 8, dtype=torch.complex64, generator=torch.Generator().manual_seed(2))
+    frame = embed(image, (16, 12))
+    field = forward(frame, rank=2)
+    for one, found, modulus in zip(frame, field, far_modulus(image, (16, 12)), strict=True):
+        expected = fourier.forward(one.numpy())
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        np.testing.assert_allclose(modulus, np.abs(expected), atol=1e-5)
+    torch.testing.assert_close(centre(frame, (6, 8)), image)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inphase import formats
+from inphase.formats import RawScan
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.prepared import PreparedPattern
@@ -32,27 +33,30 @@ class RealCase:
         """Whether the data folder has it."""
         return (REAL_DATA / self.path).exists()
 
+    def read(self) -> RawScan:
+        """The measurement with the detector's maps."""
+        dark, flat = (REAL_DATA / name if name else None for name in (self.dark, self.flat))
+        return formats.read(REAL_DATA / self.path, domain=self.options.domain, dark=dark, flat=flat, roi=self.roi)
+
 
 REAL_CASES = (
     RealCase(
         "Scan 54 (APS 34-ID-C, gold; raw TIFF folder, bad-pixel map and flat field)",
         "aps34idc_scan54/raw_tif",
-        Options(),
+        Options(grid="model"),  # networks are compared on their grid
         "aps34idc_scan54/dark.tif",
         "aps34idc_scan54/whitefield.tif",
         "0:256,0:256",
     ),
-    RealCase("3D-CDI-NN crystal (64^3, counts)", "3d_cdi_nn/ft_crop_64.tif", Options()),
+    RealCase("3D-CDI-NN crystal (64^3, counts)", "3d_cdi_nn/ft_crop_64.tif", Options(grid="model")),
     RealCase(
         "3D-CDI-NN crystal (64^3, modulus)",
         "3d_cdi_nn/ft_crop_64.npy",
-        Options(domain=Domain.MODULUS, preprocess="modulus"),
+        Options(domain=Domain.MODULUS, preprocess="modulus", grid="model"),
     ),
 )
 
 
 def measured(case: RealCase, session: Session | None = None) -> PreparedPattern:
     """Read and prepared as `inphase.reconstruct` does it, with the network's guess where there is a network."""
-    dark, flat = (REAL_DATA / name if name else None for name in (case.dark, case.flat))
-    raw = formats.read(REAL_DATA / case.path, domain=case.options.domain, dark=dark, flat=flat, roi=case.roi)
-    return begin(raw, case.options, session, Clock())[0]
+    return begin(case.read(), case.options, session, Clock())[0]

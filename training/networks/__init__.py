@@ -11,11 +11,13 @@ from training.networks.autophasenn import AutoPhaseNN
 from training.networks.cascade import Cascade
 from training.networks.cdinn import CDINN
 from training.networks.network import Network
+from training.networks.wu2d import Wu2D
 
 ARCHITECTURES: dict[str, Callable[..., Network]] = {
     "inphase-bcdi": Cascade,
     "autophasenn": AutoPhaseNN,
     "cdinn": CDINN,
+    "wu2d": Wu2D,
 }
 
 

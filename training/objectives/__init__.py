@@ -8,6 +8,7 @@ from training.objectives.correlation import Correlation
 from training.objectives.likeness import Likeness
 from training.objectives.modulus import ModulusError
 from training.objectives.objective import Objective
+from training.objectives.wu2d import RealAndReciprocal
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "modulus": ModulusError,
@@ -15,6 +16,7 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "correlation": Correlation,
     "likeness": Likeness,
     "cdinn": ShapePhaseFourier,
+    "wu2d": RealAndReciprocal,
 }
 
 

@@ -49,8 +49,8 @@ def rotations(batch: int, generator: torch.Generator, device: torch.device) -> T
     return torch.stack(rows, 1).view(batch, 3, 3)
 
 
-def grid(shape: tuple[int, int, int], device: torch.device) -> Tensor:
-    """Voxel coordinates about N // 2: (3, n0, n1, n2) float32."""
+def grid(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Voxel coordinates about N // 2: (3, n0, n1, n2) float32, (2, n0, n1) of two axes."""
     axes = [torch.arange(n, device=device, dtype=torch.float32) - n // 2 for n in shape]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from inphase.pattern import MaskState
 from training.simulate.crystals import grid, uniform
-from training.transform import checkerboard, far_intensity
+from training.transform import checkerboard, far_intensity, spatial
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -76,20 +76,24 @@ def blurred(intensity: Tensor, lines: list[Tensor]) -> Tensor:
 
     The factors are even and the intensity is real, so that half of the transform does, and its direction is no matter.
     """
-    _, n0, n1, n2 = intensity.shape
-    signs = checkerboard((n0, n1, n2), intensity.device)
-    first, second, third = lines
-    half = torch.fft.rfftn(intensity * signs, dim=(1, 2, 3))
-    half *= (first[:, :, None] * second[:, None, :])[..., None] * third[:, None, None, : n2 // 2 + 1]
-    found: Tensor = torch.fft.irfftn(half, s=(n0, n1, n2), dim=(1, 2, 3)) * signs
+    frame, over = tuple(intensity.shape[1:]), spatial(intensity)
+    signs = checkerboard(frame, intensity.device)
+    half = torch.fft.rfftn(intensity * signs, dim=over)
+    factor = lines[0]
+    for line in lines[1:]:
+        factor = factor[..., None] * line.view(len(line), *[1] * (factor.ndim - 1), -1)
+    half *= factor[..., : frame[-1] // 2 + 1]
+    found: Tensor = torch.fft.irfftn(half, s=frame, dim=over) * signs
     return found
 
 
 def islands(batch: int, frame: Shape, fraction: float, generator: torch.Generator) -> Tensor:
-    """Random 3^3 islands covering about `fraction` of the grid, away from the centre: bool (batch, *frame)."""
-    device = generator.device
-    seeds = (torch.rand(batch, *frame, generator=generator, device=device) < fraction / 27).nonzero()
-    steps = grid((3, 3, 3), device).view(3, -1).long().T
+    """Random islands, 3 pixels a side, covering about `fraction` of the grid, away from the centre:
+    bool (batch, *frame).
+    """
+    device, rank = generator.device, len(frame)
+    seeds = (torch.rand(batch, *frame, generator=generator, device=device) < fraction / 3**rank).nonzero()
+    steps = grid((3,) * rank, device).view(rank, -1).long().T
     places = seeds.repeat_interleave(len(steps), 0)
     places[:, 1:] += steps.repeat(len(seeds), 1)
     limits = torch.tensor(frame, device=device) - 1

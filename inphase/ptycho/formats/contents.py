@@ -61,6 +61,8 @@ def assembled(held: Contents, given: Given) -> Measurement:
         patterns = np.fft.fftshift(patterns, axes=(1, 2))
         mask = None if mask is None else np.fft.fftshift(mask, axes=(-2, -1))
         notes.append("The patterns have their DC pixel in the corner: it was moved to the centre.")
+    if not isinstance(beam, NearField):
+        notes.append("The detector was taken to stand in the far field, as the caller names no focus.")
     where, unit = _placed(held, given, beam, notes)
     return from_arrays(
         patterns,

@@ -17,6 +17,7 @@ from inphase.pattern import MaskState
 from inphase.preprocess.validate import pattern_from_array
 
 VOLUME = np.random.default_rng(0).poisson(3, (9, 10, 11)).astype(np.uint32)
+REAL = ("strain", "displacement")  # NaN outside the crystal
 RAW = "entry_1/instrument_1/detector_1"
 
 
@@ -184,7 +185,8 @@ def test_exact_paths_of_a_result(tmp_path: Path, arrays: dict[str, np.ndarray]) 
         # cdiutils looks for groups of these names
         for name in ("amplitude", "phase", "phase_flat", "strain", "support"):
             assert file[f"entry_1/{name}"].attrs["NX_class"] == "NXdata"
-            assert np.array_equal(file[f"entry_1/{name}/data"][()], arrays[name])
+            kept = arrays["support"] if name in ("phase_flat", "strain") else np.ones_like(arrays["support"])
+            assert np.array_equal(file[f"entry_1/{name}/data"][()][kept], arrays[name][kept])
 
 
 def test_far_field_of_the_file_is_the_measurement(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -209,3 +211,55 @@ def test_round_trip_as_reconstruction_and_as_measurement(tmp_path: Path, arrays:
     assert scan.mask is not None
     assert np.array_equal(scan.mask, arrays["mask"])
     assert np.allclose(np.sqrt(scan.array), np.abs(fourier.forward(arrays["object"])), rtol=1e-4, atol=1e-4)
+
+
+def test_a_result_carries_its_instrument_and_units(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Energy in joules, the wavelength of 9 keV, the distance, and pixels as large as their bins are."""
+    document = json.loads(str(arrays["document"]))
+    told = {"energy_kev": "9", "distance_m": "0.5", "pixel_row_m": "5.5e-05", "pixel_column_m": "7.5e-05"}
+    document |= {"input": {"metadata": told}, "preprocess": {"binning": [4, 2, 3]}}
+    write_result(tmp_path / "r.cxi", arrays | {"document": np.array(json.dumps(document))})
+    with h5py.File(tmp_path / "r.cxi") as file:
+        instrument = file["entry_1/instrument_1"]
+        expected = {
+            "source_1/energy": (9000 * 1.602176634e-19, "J"),
+            "beam_1/incident_energy": (9000 * 1.602176634e-19, "J"),
+            "beam_1/incident_wavelength": (1.3776e-10, "m"),
+            "detector_1/distance": (0.5, "m"),
+            "detector_1/x_pixel_size": (3 * 75e-6, "m"),
+            "detector_1/y_pixel_size": (2 * 55e-6, "m"),
+        }
+        for name, (value, unit) in expected.items():
+            assert instrument[name][()] == pytest.approx(value, rel=1e-4), name
+            assert instrument[name].attrs["units"] == unit
+        assert file["entry_1/displacement/data"].attrs["units"] == "m"
+        assert file["entry_1/phase/data"].attrs["units"] == "rad"
+        assert file["entry_1/image_1/image_size"].attrs["units"] == "m"
+    back = read(tmp_path / "r.cxi")
+    assert float(back.metadata["energy_kev"]) == pytest.approx(9)
+    assert float(back.metadata["pixel_column_m"]) == pytest.approx(225e-6)
+
+
+def test_a_result_is_read_back_whole(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Every array but the modulus comes back bit for bit; that one was squared, and is the same to rounding."""
+    arrays["sample_rotation"] = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+    write_result(tmp_path / "r.cxi", arrays)
+    back = read_reconstruction(tmp_path / "r.cxi").arrays
+    assert back is not None
+    assert back.keys() == arrays.keys()
+    assert np.allclose(back["modulus"], arrays["modulus"], rtol=1e-6)
+    exact = arrays.keys() - {"modulus", "voxel_size_m"}
+    assert not [name for name in exact if not np.array_equal(back[name], arrays[name], equal_nan=name in REAL)]
+    assert back["voxel_size_m"] == pytest.approx(arrays["voxel_size_m"])
+
+
+def test_a_result_without_a_pattern_has_no_detector_data(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """What another program has reconstructed comes without its measurement: none is invented."""
+    arrays["mask"] = np.full_like(arrays["mask"], MaskState.PADDING)
+    write_result(tmp_path / "r.cxi", arrays)
+    with h5py.File(tmp_path / "r.cxi") as file:
+        assert "data" not in file["entry_1/instrument_1/detector_1"]
+        assert "data_2" not in file["entry_1"]
+    back = read_reconstruction(tmp_path / "r.cxi")
+    assert back.arrays is not None
+    assert (back.arrays["mask"] == MaskState.PADDING).all()

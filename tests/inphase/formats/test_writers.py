@@ -88,7 +88,7 @@ def test_npz_round_trip(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     """The geometry and the derived volumes come back as well."""
     write_result(tmp_path / "r.npz", arrays)
     back = read_result(tmp_path / "r.npz")
-    assert np.array_equal(back.derived["strain"], arrays["strain"])
+    assert np.array_equal(back.derived["strain"], arrays["strain"], equal_nan=True)
     assert set(back.derived) == {"strain", "displacement"}
     assert back.voxel_basis_m is not None
     assert np.array_equal(back.voxel_basis_m, arrays["voxel_basis_m"])

@@ -27,4 +27,5 @@ def test_its_repr_says_what_matters(sessions: Sessions, pattern: NDArray[np.uint
     text = repr(judge(prepared, report, prepared.guess, Clock()))
     assert text.startswith("<Reconstruction of test: 64 x 64 x 64 voxels of 98.2 x 98.2 x 98.2 nm; chi2 ")
     assert f"support of {int((np.abs(crystal()) > 0.1).sum())} voxels" in text
-    assert text.endswith("trust medium: a network's prediction, not refined>")
+    assert "; trust medium (right with a probability of " in text
+    assert text.endswith("a network's prediction, not refined: give a recipe, such as refine=fast>")

@@ -84,6 +84,24 @@ def test_start_random_asks_no_network(pattern: NDArray[np.uint32]) -> None:
     assert report.recipe.refine == recipes.resolve(CONVENTIONAL).text
 
 
+@pytest.mark.usefixtures("quick")
+def test_mixed_starts_refine_the_networks_image_as_alone(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+    """The same recipe as without the others, so never worse; the others take the conventional one; all is told."""
+    alone = run(pattern, Options(start="network"), sessions.get(None)).report
+    found = run(pattern, Options(start="mixed", starts=3), sessions.get(None)).report
+    assert found.ensemble is not None
+    assert alone.metrics.final is not None
+    assert [member.kind for member in found.ensemble.members] == ["network", "jittered", "autocorrelation"]
+    assert found.ensemble.members[0].chi2 == pytest.approx(alone.metrics.final.chi2, rel=1e-4)
+    assert found.recipe.conventional == recipes.resolve(CONVENTIONAL).text
+    words = {"network": "the network's image", "jittered": "disturbed", "autocorrelation": "a flat image"}
+    best = found.ensemble.members[found.ensemble.best].kind
+    assert found.start.why.startswith("the best of 3 starts of every kind began from")
+    assert found.start.why.endswith(words[best])
+    expected = found.recipe.conventional if best == "autocorrelation" else alone.recipe.refine
+    assert found.recipe.refine == expected
+
+
 def test_the_seed_makes_a_run_repeatable(pattern: NDArray[np.uint32]) -> None:
     """The same seed gives the same object, bit for bit; another gives another."""
     found = [run(pattern, Options(start="random", refine="5*ER", starts=1, seed=s), None) for s in (3, 3, 4)]

@@ -1,5 +1,6 @@
 """The way of one pattern, and the refinement with its escalation."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from inphase.imaging.way import begin, judge
 from inphase.metrics import measure
 from inphase.models.session import Session, Sessions
 from tests.inphase.imaging.whole_way import raw, run
+from tests.inphase.preprocess import simulated
 
+Change = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 PAGE = Path(__file__).parents[3] / "docs/how-to/check-a-result.md"
 
 
@@ -146,3 +149,69 @@ def test_where_the_file_says_that_the_detector_saturates(pattern: NDArray[np.uin
     assert report.recipe.preprocess.startswith(f"auto: saturation({level}) ")
     steps = {step.name: step.numbers for step in report.preprocess.steps}
     assert steps["saturation"] == {"voxels": int((clipped >= level).sum()), "level": level}
+
+
+def refined(counts: NDArray[np.generic]) -> Report:
+    """The report on ten iterations from one random start."""
+    return run(counts, Options(refine="10*ER", start="random", starts=1), None).report
+
+
+def told(report: Report, word: str) -> str:
+    """The reason with that word, in a report whose trust is not high."""
+    assert report.trust is not None
+    assert report.trust.level != "high"
+    (reason,) = (reason for reason in report.trust.reasons if word in reason)
+    return reason
+
+
+@pytest.mark.parametrize(
+    ("axis", "name", "remedy"), [(0, "frames", "rock in steps"), (1, "rows", "detector"), (2, "columns", "detector")]
+)
+def test_an_axis_that_is_sampled_below_two_is_never_trusted_highly(axis: int, name: str, remedy: str) -> None:
+    """1.6 voxels per fringe along one axis: it is named, and so is what helps."""
+    sampling = [3.5, 3.5, 3.5]
+    sampling[axis] = 1.6
+    light = simulated.crystal(8, (64, 64, 64), (sampling[0], sampling[1], sampling[2])).intensity
+    reason = told(refined(simulated.counts(light, 3e6)), "voxels per fringe")
+    assert f"axis {axis} ({name})" in reason
+    assert remedy in reason
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_a_peak_that_the_border_cuts_is_never_trusted_highly(pattern: NDArray[np.uint32], axis: int, end: str) -> None:
+    """Two voxels beside the maximum, where a fringe has three: the axis is named, at either end."""
+    part = slice(30, None) if end == "first" else slice(None, 36 if axis == 0 else 35)
+    cut = pattern[tuple(part if a == axis else slice(None) for a in range(3))]
+    reason = told(refined(cut), "cuts the Bragg peak")
+    assert f"axis {axis}" in reason
+    assert "middle of the range" in reason
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda n: n * 0.37, "divide them by 0.37"),
+        (lambda n: (n + np.roll(n, 1, 0)) / 2, "divide them by 0.5"),
+        (lambda n: n / n.max(), "refused"),
+        (lambda n: np.minimum(n, 1), "refused"),
+        (lambda n: np.where(n > 0.2 * n.max(), n / 7.3, 0), "as they were measured"),
+        (lambda n: np.where(n > 0.2 * n.max(), n / n.max(), 0), "as they were measured"),
+    ],
+    ids=["scaled", "average", "largest is 1", "ones and zeros", "few fractions", "few, largest is 1"],
+)
+def test_counts_that_are_none_are_never_trusted_highly(pattern: NDArray[np.uint32], change: Change, words: str) -> None:
+    """They are refused, or doubted; either names the way out."""
+    numbers = change(pattern.astype(np.float64)).astype(np.float32)
+    if words == "refused":
+        with pytest.raises(DataError, match="domain=modulus"):
+            refined(numbers)
+    else:
+        told(refined(numbers), words)
+
+
+def test_a_second_peak_of_comparable_light_is_never_trusted_highly(pattern: NDArray[np.uint32]) -> None:
+    """A third, a half and as much of the light, near the peak and far from it."""
+    for share, away in ((0.5, (0, 0, 14)), (1.0, (14, 9, 0)), (0.9, (-20, 0, 21))):
+        both = pattern + np.roll((share * pattern).astype(np.uint32), away, (0, 1, 2))
+        assert "crop the measurement" in told(refined(both), "second peak")

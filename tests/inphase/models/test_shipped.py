@@ -9,6 +9,7 @@ from inphase.formats import RawScan
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.way import begin
+from inphase.models.card import ImageCard
 from inphase.models.repository import ModelVersion, Repository
 from inphase.models.session import Session
 from tests.toy import GRID, counts
@@ -32,9 +33,11 @@ def test_a_shipped_model_serves_a_simulated_pattern(version: ModelVersion) -> No
     assert version.path.stat().st_size < 14 * 2**20
     session = Session(version, threads=1)
     raw = RawScan(counts(), None, "simulated", "simulated")
-    prepared, report = begin(raw, Options(refine="none", model=version.label), session, Clock())
+    flat = isinstance(version.card, ImageCard)
+    options = Options(refine="none", model=version.label, slice="center" if flat else "none")
+    prepared, report = begin(raw, options, session, Clock())
     assert prepared.prediction is not None
-    assert prepared.prediction.amplitude.shape == prepared.prediction.phase.shape == GRID
+    assert prepared.prediction.amplitude.shape == prepared.prediction.phase.shape == (GRID[:2] if flat else GRID)
     low, high = version.card.outputs["amplitude"]
     assert low <= prepared.prediction.amplitude.min() < prepared.prediction.amplitude.max() <= high
     assert np.abs(prepared.prediction.phase).max() <= np.pi + 1e-6

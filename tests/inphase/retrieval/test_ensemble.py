@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation
 
 from inphase.ambiguity import align, twin
 from inphase.errors import DataError
@@ -225,3 +226,23 @@ def test_runs_from_every_kind_of_start(case):
     for member, candidate in zip(ensemble.members, candidates, strict=True):
         if not member.rejected:
             assert align(candidate.object, truth)[1].score > 0.9
+
+
+def test_two_objects_with_one_pattern_are_rivals():
+    """Three points convolved with three others, and with the others' mirror image, are two objects with the same |F|
+    (homometric): two starts at each of them are rivals, and none of two that have failed is one.
+    """
+    near, far = np.zeros((N, N, N), np.complex64), np.zeros((N, N, N), np.complex64)
+    near[16, 16, 16], near[16, 17, 18], near[18, 15, 16] = 1.0, 0.9, 0.9j
+    far[16, 16, 16], far[16, 22, 18], far[21, 15, 18] = 1.0, 0.9, 0.9j
+    one, other = (backward(forward(near) * forward(p)).astype(np.complex64) * 200 for p in (far, twin(far)))
+    assert align(one, other)[1].score < RULES.correlation
+    rate = np.abs(forward(one)) ** 2
+    counts = np.random.default_rng(0).poisson(1e6 * rate / rate.sum()).astype(np.float32)
+    mask = np.zeros(counts.shape, np.uint8)
+    problem = Problem(np.sqrt(counts), mask, free_voxels(mask, 0))
+    failed = [_noisy(one, np.abs(one) > 0.1, seed, level=3.0) for seed in (1, 2)]
+    supports = [binary_dilation(np.abs(o) > 0.1, iterations=4) for o in (one, one, other, other, *failed)]
+    candidates = [_candidate(problem, o, s) for o, s in zip((one, one, other, other, *failed), supports, strict=True)]
+    ensemble = assess(problem, candidates)
+    assert (ensemble.accepted, ensemble.rivals) == (2, 2)

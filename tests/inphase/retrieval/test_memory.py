@@ -60,3 +60,20 @@ def test_pages_of_a_training_are_kept_for_good() -> None:
         for k in (True, False)
     )
     assert kept < given_back / 4
+
+
+def test_free_memory_is_what_limit_and_machine_leave() -> None:
+    """Below the machine's, and less by what is allocated under a limit of the process's data."""
+    assert 0 < memory.free_bytes("cpu") <= memory.machine_bytes()
+    code = """
+import resource, numpy as np
+from inphase.retrieval.memory import free_bytes
+resource.setrlimit(resource.RLIMIT_DATA, (2**30, resource.RLIM_INFINITY))
+before = free_bytes("cpu")
+held = np.ones(2**24)
+print(before, free_bytes("cpu"))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    before, after = (int(number) for number in answer.split())
+    assert before < 2**30
+    assert before - after == pytest.approx(2**27, rel=0.05)

@@ -14,9 +14,9 @@ URL = "/v1/reconstructions"
 
 
 async def post_file(client: httpx.AsyncClient, path: str, **options: Any) -> httpx.Response:
-    """Name a file; refine=none unless asked otherwise. dataset, dark, flat and roi belong to the source."""
+    """Name a file; refine=none unless asked otherwise. dataset, dark, flat, mask and roi belong to the source."""
     source = {"kind": "file", "path": path} | {
-        key: options.pop(key) for key in ("dataset", "dark", "flat", "roi") if key in options
+        key: options.pop(key) for key in ("dataset", "dark", "flat", "mask", "roi") if key in options
     }
     return await client.post(URL, json={"source": source, "refine": "none", **options})
 

@@ -1,7 +1,7 @@
 """A service with a queue: its clients, and the worker's part, done by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from service.jobs.embedded import find_server
 from service.jobs.errors import NoRedisError
 from service.jobs.record import Records
 from service.jobs.state import JobState
-from service.jobs.task import Outcome, Task
+from service.jobs.task import Outcome, Task, revision_name
 from service.lifecycle import Services
 from service.security import Key, Scope
 from service.settings import Settings
@@ -94,7 +94,12 @@ async def work(client: httpx.AsyncClient, job_id: str) -> None:
     attempt = kept.claim(job_id, kept.message_of(job_id), "test")
     assert attempt is not None
     document = kept.get(job_id).document
-    task = Task(job_id, attempt, document, store, "cpu", lambda *_: None, lambda: False)
+
+    def revise(number: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        store.write(job_id, revision_name(number), arrays)
+        assert kept.revise(job_id, attempt, revision_name(number))
+
+    task = Task(job_id, attempt, document, store, "cpu", lambda *_: None, lambda: False, revise=revise)
     outcome: Outcome = await asyncio.to_thread(perform, task)
     store.write(job_id, f"result-{attempt}", outcome.arrays)
     assert kept.finish(job_id, attempt, JobState.SUCCEEDED, document=outcome.document, result=f"result-{attempt}")

@@ -3,16 +3,20 @@
 import io
 from pathlib import Path
 
+import h5py
 import httpx
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from tests.flat import counts
+from service.settings import Settings
+from tests import toy
+from tests.flat import counts, crystal
 from tests.service.api.calls import URL, check, load, preview_size
 from tests.service.api.conftest import NPY, npy
 from tests.service.api.queued import client, read, submit, work
+from tests.service.conftest import AppContext
 
 __all__ = ["client"]  # a fixture
 
@@ -59,3 +63,48 @@ async def test_a_network_for_volumes_is_refused_for_a_frame(client: httpx.AsyncC
     answer = await client.post(URL, content=npy(counts()), headers=NPY)
     check(answer, 422, "2 axes", "start=random")
     assert (await client.get("/v1/jobs")).json()["jobs"] == []
+
+
+@pytest.fixture
+def with_images(settings: Settings, tmp_path: Path) -> Settings:
+    """A service that has a network of the family image as well, which knows the flat crystal."""
+    toy.write_model(tmp_path / "networks", toy.crystal())
+    toy.write_model(tmp_path / "networks", crystal((64, 64), (64 / 131, 64 / 160)), name="flat")
+    return settings.model_copy(update={"models_dir": tmp_path / "networks"})
+
+
+async def test_a_network_of_images_answers_for_frames(
+    with_images: Settings, serving: AppContext, data_root: Path
+) -> None:
+    """Its image of a frame as npy, TIFF and HDF5, by the same door: the same object, and its phase without wraps."""
+    frame = counts()
+    tifffile.imwrite(data_root / "frame.tif", frame)
+    with h5py.File(data_root / "frame.h5", "w") as file:
+        file["entry/data/data"] = frame
+    async with serving(with_images) as door:
+        query, npz = {"model": "flat", "refine": "none"}, {"Accept": "application/x-npz"}
+        answers = [await door.post(URL, params=query, content=npy(frame), headers=NPY | npz)]
+        for name in ("frame.tif", "frame.h5"):
+            source = {"kind": "file", "path": name}
+            answers.append(await door.post(URL, json={"source": source, **query}, headers=npz))
+        found = [load(answer) for answer in answers]
+    for arrays in found:
+        np.testing.assert_array_equal(arrays["object"], found[0]["object"])
+    support, flat = found[0]["support"], found[0]["phase_unwrapped"]
+    assert np.isnan(flat[~support]).all()
+    difference = (flat - found[0]["phase_flat"])[support] / (2 * np.pi)
+    np.testing.assert_allclose(difference, difference.round(), atol=1e-4)
+
+
+async def test_the_central_slice_of_a_curve_is_a_frame(with_images: Settings, serving: AppContext) -> None:
+    """slice=center makes one of a rocking curve; without it the network says what to do."""
+    async with serving(with_images) as door:
+        query = {"model": "flat", "refine": "none"}
+        check(await door.post(URL, params=query, content=npy(toy.counts()), headers=NPY), 422, "slice=center", "stack")
+        answer = await door.post(URL, params=query | {"slice": "center"}, content=npy(toy.counts()), headers=NPY)
+        assert answer.status_code == 200, answer.text
+        document = answer.json()
+        assert document["preprocess"]["shape"] == [64, 64]
+        (step,) = (step for step in document["preprocess"]["steps"] if step["name"] == "central_slice")
+        assert step["numbers"]["frame"] == toy.counts().sum((1, 2)).argmax()
+        check(await door.post(URL, params=query | {"slice": "middle"}, content=npy(toy.counts()), headers=NPY), 422)

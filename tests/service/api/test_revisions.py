@@ -18,6 +18,7 @@ from service.intake.acceptance import FIRST
 from service.jobs.state import JobState
 from tests.service.api.calls import check, load, preview_size
 from tests.service.api.queued import client, predicted, records, services, submit, work
+from tests.toy import counts
 
 __all__ = ["client"]  # a fixture
 
@@ -62,7 +63,8 @@ async def test_the_networks_image_is_there_before_a_worker_is(
     assert number(phase) == ("1", "false")
     np.testing.assert_array_equal(np.load(io.BytesIO(phase.content)), network["phase"])
     assert number(await client.get(f"{where}/result", params={"format": "cxi"})) == ("1", "false")
-    assert services(client).store.path(job_id, FIRST).stat() == written
+    now = services(client).store.path(job_id, FIRST).stat()
+    assert (now.st_ino, now.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
     picture = await client.get(f"{where}/preview")
     assert Image.open(io.BytesIO(picture.content)).size == preview_size(network["object"])
 
@@ -106,6 +108,42 @@ async def test_the_first_revision_can_be_asked_for_afterwards(
     for differs in ("id", "created", "timings_ms"):
         one.pop(differs), other.pop(differs)
     assert one == other
+
+
+async def test_every_finer_grid_is_a_revision(client: httpx.AsyncClient) -> None:
+    """The network's image, the refined one of the same grid, that of the measurement: each with its own voxels, tag
+    and document. The document of the job is that of the last.
+    """
+    curve = counts(3e6, shape=(80, 64, 72))
+    job_id = (await submit(client, curve, refine="10*ER")).json()["id"]
+    await work(client, job_id)
+    where = f"/v1/jobs/{job_id}"
+    document = (await client.get(where)).json()
+    told = [(r["number"], r["kind"], r["final"]) for r in document["revisions"]]
+    assert told == [(1, "network", False), (2, "refined", False), (3, "refined", True)]
+    (level,) = document["grid"]["levels"]
+    shapes, tags = [], set()
+    for revision in document["revisions"]:
+        whole = await client.get(revision["result"])
+        arrays = load(whole)
+        inside = JobDocument.from_json(str(arrays["document"]).encode()).reported
+        assert arrays["object"].shape == arrays["modulus"].shape == inside.preprocess.shape
+        shapes.append(arrays["object"].shape)
+        tags.add(whole.headers["etag"])
+        query = {"revision": revision["number"]}
+        amplitude = np.load(io.BytesIO((await client.get(f"{where}/result/amplitude", params=query)).content))
+        np.testing.assert_array_equal(amplitude, np.abs(arrays["object"]))
+        why = "network's image" if revision["number"] == 1 else "the geometry is unknown"
+        check(await client.get(f"{where}/result/strain", params=query), 404, why)
+    assert shapes == [(64, 64, 64), (64, 64, 64), tuple(level["shape"])]
+    assert len(tags) == 3
+
+
+async def test_a_grid_is_a_word_or_a_number(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
+    """Anything else is refused before the data are read, and so is a finer image of the network alone."""
+    for wrong in ("fine", "3", "99999"):
+        check(await submit(client, pattern, grid=wrong), 422, "grid")
+    check(await submit(client, pattern, grid="measured", refine="none"), 422, "refine=none")
 
 
 async def test_revisions_that_do_not_exist(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:

@@ -161,6 +161,7 @@ async def test_the_list_has_filters(client: httpx.AsyncClient, pattern: NDArray[
     (line,) = (await client.get("/v1/jobs", params={"trust": "medium"})).json()["jobs"]
     assert (line["model"], line["recipe"], line["trust"]) == ("inphase-bcdi@1", "none", "medium")
     assert line["chi2"] > 0
+    assert 0 < line["probability"] < 1
     check(await client.get("/v1/jobs", params={"since": "yesterday"}), 422, "since")
 
 

@@ -185,7 +185,7 @@ async def test_a_series_goes_on_with_the_next_service(
 async def test_scans_are_read_as_asked(client: httpx.AsyncClient, data_root: Path, pattern: NDArray[np.uint32]) -> None:
     """The reading is shared by those that are named by their path; a scan that is described has its own."""
     np.savez(data_root / "both.npz", one=pattern, other=np.roll(pattern, 5, axis=0))
-    own = {"path": "both.npz", "dataset": "other", "set": {"energy": 9.0}}
+    own = {"path": "both.npz", "dataset": "other"}
     document = await ended(client, await submit(client, "both.npz", own, reading={"dataset": "one"}))
     assert document["states"]["succeeded"] == 2, document
     jobs = [(await client.get(scan["links"]["self"])).json() for scan in document["scans"]]

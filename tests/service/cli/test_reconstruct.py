@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inphase.formats.npz import read_result
 from inphase.formats.reconstruction import read_reconstruction
+from tests.flat import counts
 from tests.service.cli.processes import nameless
 from tests.toy import crystal
 
@@ -26,6 +27,8 @@ def test_a_file_becomes_a_result(inphase, scan: Path, tmp_path: Path, refine: st
     assert result.document["recipe"]["refine"] == refine
     for word in ("chi2", "support", "oversampling", "trust", "start: network", "out.npz"):
         assert word in out
+    probability = result.document["trust"]["probability"]
+    assert f"trust: {result.document['trust']['level']} {probability:.0%}" in out
 
 
 def test_json_is_the_document_and_nothing_else(inphase, scan: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -226,3 +229,27 @@ def test_the_summary_tells_how_many_starts_agree() -> None:
     found = {"crossed": False, "q": 0.96875, "voxels": 2.0645, "metres": None}
     assert _agreement({"members": members, "accepted": 2, "resolutions": [found]}).endswith("above 1/e to 2.1 voxels")
     assert _agreement({"members": members, "accepted": 1, "resolutions": None}).endswith("same solution")
+
+
+def test_a_stack_gives_a_result_for_each_frame(inphase, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Numbered files, each of them a 2D result that says which frame it is; an empty frame fails alone."""
+    frames = np.stack([counts(seed=1), 0 * counts(), counts(seed=2)])
+    np.save(tmp_path / "shots.npy", frames)
+    code, _, err = inphase(
+        "reconstruct", tmp_path / "shots.npy", "--stack", "-o", tmp_path / "images", "--start", "random",
+        "--starts", "1", "--refine", "3*ER",
+    )  # fmt: skip
+    assert code == 1
+    assert "frame 1" in err
+    assert sorted(path.name for path in (tmp_path / "images").iterdir()) == ["shots-0000.npz", "shots-0002.npz"]
+    found = read_result(tmp_path / "images" / "shots-0002.npz")
+    assert found.object.shape == (64, 64)
+    assert "frame 2 of 3" in found.document["input"]["chosen"]
+
+
+def test_a_stack_is_one_file(inphase, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Of several files the frames of which would be meant: refused before anything is read."""
+    for name in ("a.npy", "b.npy"):
+        np.save(tmp_path / name, counts()[None])
+    code, _, err = inphase("reconstruct", tmp_path / "a.npy", tmp_path / "b.npy", "--stack", "-o", tmp_path / "images")
+    assert (code, "--stack takes one file" in err) == (1, True)

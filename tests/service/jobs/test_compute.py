@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.jobs.compute import Attempt, Failed, Succeeded, Told
+from service.jobs.compute import Attempt, Failed, Revised, Succeeded, Told
 from service.jobs.errors import StoreFullError
 from service.jobs.process import ComputeProcess
 from service.jobs.settings import ComputeSettings
@@ -77,7 +77,11 @@ def test_an_attempt_goes_on_where_an_earlier_one_was(compute: ComputeProcess, tm
 def test_checkpoints_cost_at_most_a_twentieth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint that takes long to write is written less often, and one that cannot be written stops no job."""
     made = Attempt(
-        assignment(tmp_path), ComputeSettings(tmp_path, "cpu", 1, None, 0.0), lambda _: None, threading.Event()
+        assignment(tmp_path),
+        ComputeSettings(tmp_path, "cpu", 1, None, 0.0),
+        lambda _: None,
+        lambda _: None,
+        threading.Event(),
     )
     writes = []
 
@@ -92,3 +96,19 @@ def test_checkpoints_cost_at_most_a_twentieth(tmp_path: Path, monkeypatch: pytes
         made._keep(lambda: {})
         time.sleep(0.001)
     assert 1 <= len(writes) <= 4  # one in 0.4 s
+
+
+def test_a_revision_lies_in_the_store_before_it_is_told_and_never_changes(tmp_path: Path) -> None:
+    """The worker hears its name; another attempt that comes as far again leaves what is there."""
+    job, store, told = assignment(tmp_path), Store(tmp_path), list[tuple[Revised, bool]]()
+    made = Attempt(
+        job,
+        ComputeSettings(tmp_path, "cpu", 1, None, 0.0),
+        lambda _: None,
+        lambda revised: told.append((revised, store.has(job.job_id, revised.result))),
+        threading.Event(),
+    )
+    for value in (1.0, 2.0):
+        made._revise(1, {"object": np.array(value)})
+    assert told == [(Revised("level-1"), True)] * 2
+    assert store.read(job.job_id, "level-1")["object"] == 1.0

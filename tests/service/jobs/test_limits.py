@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from service.jobs.limits import memory_bytes, share
+from inphase.retrieval.memory import machine_bytes
+from service.jobs.limits import share
 from service.jobs.settings import WorkerSettings
 
 
@@ -12,7 +13,7 @@ def test_processes_share_memory_and_cores() -> None:
     cores = len(os.sched_getaffinity(0))
     four = WorkerSettings("", Path(), concurrency=4).compute
     assert four.memory_bytes == share(4)
-    assert 0.7 * memory_bytes() < 4 * share(4) <= 0.8 * memory_bytes()
+    assert 0.7 * machine_bytes() < 4 * share(4) <= 0.8 * machine_bytes()
     assert four.threads == max(1, cores // 4)
     assert WorkerSettings("", Path()).compute.threads is None
     assert WorkerSettings("", Path(), memory_bytes=5, threads=7, concurrency=2).compute.memory_bytes == 5
@@ -22,4 +23,4 @@ def test_processes_share_memory_and_cores() -> None:
 def test_memory_is_the_machines_or_less() -> None:
     """At most what the kernel reports, and more than nothing."""
     total = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
-    assert 0 < memory_bytes() <= int(total.split()[1]) * 1024
+    assert 0 < machine_bytes() <= int(total.split()[1]) * 1024

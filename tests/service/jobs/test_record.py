@@ -211,6 +211,26 @@ def test_stale_attempt_changes_nothing(records: Records) -> None:
     assert records.get(job_id).result == "result-2"
 
 
+def test_a_revision_is_told_once_whichever_attempt_makes_it(records: Records) -> None:
+    """A second attempt that comes as far again adds nothing, a stale one is refused, and the last result is final."""
+    job_id = new(records)
+    first = records.claim(job_id, records.message_of(job_id), "a")
+    assert first is not None
+    assert records.revise(job_id, first, "level-1")
+    assert records.revise(job_id, first, "level-1")
+    assert records.release(job_id, first)
+    second = records.claim(job_id, records.message_of(job_id), "b")
+    assert second is not None
+    assert not records.revise(job_id, first, "level-2")
+    assert records.revise(job_id, second, "level-1")
+    assert records.revise(job_id, second, "level-2")
+    assert records.finish(job_id, second, JobState.SUCCEEDED, document=b"{}", result="result-2")
+    assert not records.revise(job_id, second, "level-3")
+    assert [(r.number, r.kind, r.result, r.final) for r in records.get(job_id).revisions] == [
+        (1, "refined", "level-1", False), (2, "refined", "level-2", False), (3, "refined", "result-2", True),
+    ]  # fmt: skip
+
+
 def test_ending_repeated_by_the_client_is_true_again(records: Records) -> None:
     """An ending whose answer was lost is sent again and must not look stale: its result would be thrown away."""
     job_id = new(records)

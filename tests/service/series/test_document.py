@@ -47,7 +47,7 @@ def test_every_scan_says_what_became_of_it() -> None:
     """Succeeded with its figures, failed with its reason, expired, and not yet a job."""
     result = {
         "metrics": {"final": {"chi2": 0.01, "r_factor": 0.1, "support_voxels": 700}, "noise_chi2": 0.008},
-        "trust": {"level": "medium", "reasons": ["thin"]},
+        "trust": {"level": "medium", "reasons": ["thin"], "probability": 0.75},
         "start": {"kind": "network"},
         "series": {"frame": True},
     }
@@ -56,6 +56,7 @@ def test_every_scan_says_what_became_of_it() -> None:
     one, other, last = found.scans
     assert (one.chi2, one.noise_chi2, one.support_voxels, one.free_llk) == (0.01, 0.008, 700, None)
     assert (one.trust, one.trust_reasons, one.start, one.frame) == ("medium", ["thin"], "network", True)
+    assert one.probability == 0.75
     assert one.links["result"] == f"/v1/jobs/{'a' * 32}/result"
     assert (other.state, other.reason, "result" in other.links) == (JobState.FAILED, "no frames", False)
     assert (last.state, last.job) == (JobState.ACCEPTED, None)

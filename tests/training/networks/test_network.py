@@ -9,7 +9,7 @@ from torch import Tensor, nn, polar
 from training.data import sample
 from training.features import features_of
 from training.networks import build, predict
-from training.networks.network import ShortSidesInSingle
+from training.networks.network import ShortSidesInSingle, channels_last
 from training.objectives.truth import squared_correlation
 from training.settings import from_dict
 
@@ -64,14 +64,15 @@ def test_it_is_no_part_of_the_weights() -> None:
     assert {value.dtype for value in network.state_dict().values()} == {torch.float32, torch.int64}
 
 
+@pytest.mark.parametrize("axes", [2, 3])
 @pytest.mark.parametrize("side", [1, 2, 3, 4])
-def test_short_sides_learn_in_single_precision(side: int) -> None:
+def test_short_sides_learn_in_single_precision(side: int, axes: int) -> None:
     """A convolution whose kernel is as long as the volume:
     torch's slope in bfloat16 would take in what memory held before.
     """
     generator = torch.Generator().manual_seed(0)
-    x, slope = (torch.randn(2, 8, side, 8, 8, generator=generator) for _ in range(2))
-    layer = nn.Conv3d(8, 8, 3, padding=1).to(memory_format=torch.channels_last_3d)
+    x, slope = (torch.randn(2, 8, side, *[8] * (axes - 1), generator=generator) for _ in range(2))
+    layer = channels_last((nn.Conv2d if axes == 2 else nn.Conv3d)(8, 8, 3, padding=1))
     layer(x).backward(slope)
     expected, layer.weight.grad = layer.weight.grad, None
     with torch.autocast("cpu", torch.bfloat16), ShortSidesInSingle():

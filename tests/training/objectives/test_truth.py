@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from inphase import ambiguity
-from training.objectives.truth import PARTS, SHIFT, nearest, squared_correlation, subvoxel_aligned
+from training.objectives.truth import PARTS, SHIFT, likeness, nearest, squared_correlation, subvoxel_aligned, twins
 
 
 def crystals(batch: int) -> Tensor:
@@ -30,6 +30,17 @@ def test_twin_shift_and_phase_offset_do_not_count(turned: bool) -> None:
     prediction = (twin(truth) if turned else truth).roll((SHIFT, -SHIFT, 1), (1, 2, 3)) * 2j
     assert torch.allclose(squared_correlation(prediction, nearest(truth, prediction)), torch.ones(2), atol=1e-5)
     assert squared_correlation(prediction, truth).max() < 0.1
+
+
+def test_images_are_aligned_as_volumes_are() -> None:
+    """The twin of an image, moved by 2.3 and -1.4 pixels: nearest, then below a pixel, to a part of it."""
+    truth = torch.zeros(1, 32, 32, dtype=torch.complex64)
+    truth[:, 9:20, 10:24] = torch.randn(1, 11, 14, dtype=torch.complex64)
+    frequency = torch.fft.fftfreq(32)
+    down, along = (torch.exp(-2j * torch.pi * frequency * shift) for shift in (2.3, -1.4))
+    moved = torch.fft.ifft2(torch.fft.fft2(twins(truth)) * down[:, None] * along)
+    assert squared_correlation(moved, truth).item() < 0.2
+    assert likeness(truth, moved).item() > 0.97
 
 
 def test_shifts_end_where_they_should() -> None:

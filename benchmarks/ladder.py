@@ -1,0 +1,198 @@
+"""From grid to grid: what the finer image is worth, and what it costs.
+
+python -m benchmarks.ladder s11 --data ../shared/data      # the known object of a real crystal
+python -m benchmarks.ladder curves --count 20              # simulated curves with gaps and coherence
+
+Others disturb the time on a shared machine: wall and processor time stand beside each other.
+"""
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+import inphase
+from benchmarks import ROOT
+from inphase import fourier
+from inphase.ambiguity import align, to_centre
+from inphase.imaging.reconstruction import Reconstruction
+from inphase.metrics import phase_error
+from inphase.preprocess.placement import Placement
+from training.evaluate.machine import header
+from training.evaluate.tables import number, table
+
+WHOLE, BINNED = (252, 420, 392), (252, 210, 200)  # grids of S11: as measured, and the detector binned by 2
+BOX = (128, 176, 180)  # around the crystal, in which it is compared
+CURVE = (128, 256, 256)
+INSIDE = 0.1  # of the largest amplitude: the crystal
+
+commands = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """With a known object, after alignment: complex correlation, and phase error in radians rms inside both."""
+
+    correlation: float
+    phase: float
+
+
+def middle(full: tuple[int, ...], part: tuple[int, ...]) -> tuple[slice, ...]:
+    """The central part of a grid."""
+    return tuple(slice(n // 2 - k // 2, n // 2 - k // 2 + k) for n, k in zip(full, part, strict=True))
+
+
+def agreement(
+    result: Reconstruction, truth: NDArray[np.complex64], shape: tuple[int, ...], box: tuple[int, ...]
+) -> Agreement:
+    """truth: within `box` voxels of the measured grid of `shape` voxels."""
+    done = result.report.preprocess
+    way = Placement(shape, done.offset, done.binning, done.shape)
+    obj, support = way.to_measured(result.object), way.support_to_measured(result.support)
+    shift = to_centre(support.astype(np.float32))
+    axes = tuple(range(obj.ndim))
+    part = np.ascontiguousarray(np.roll(np.where(support, obj, 0), shift, axes)[middle(shape, box)])
+    aligned, found = align(part, truth)
+    both = [np.abs(o) > INSIDE * np.percentile(np.abs(o[np.abs(o) > 0]), 99.9) for o in (aligned, truth)]
+    return Agreement(found.score, phase_error(aligned, truth, both[0] & both[1]))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """wall, processor: seconds. peak: GiB of the process so far."""
+
+    wall: float
+    processor: float
+    peak: float
+
+
+def timed(action: Callable[[], Reconstruction]) -> tuple[Reconstruction, Cost]:
+    """What an action gives, and what it costs."""
+    wall, processor = time.perf_counter(), time.process_time()
+    done = action()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return done, Cost(time.perf_counter() - wall, time.process_time() - processor, peak)
+
+
+def warm(counts: NDArray[np.generic]) -> None:
+    """Load and compile what the first reconstruction would wait for."""
+    part = middle(counts.shape, tuple(min(n, 96) for n in counts.shape))
+    inphase.reconstruct(np.ascontiguousarray(counts[part]), grid="auto")
+
+
+def rows(title: str, result: Reconstruction, found: Agreement, cost: Cost) -> list[str]:
+    """Of the table."""
+    final, grid = result.report.metrics.final, result.report.grid
+    assert final is not None
+    assert grid is not None
+    size = " x ".join(str(n) for n in result.object.shape)
+    free = "-" if final.free_llk is None else f"{final.free_llk:.4f}"
+    return [
+        title, size, f"{found.correlation:.4f}", f"{found.phase:.3f}", number(final.chi2), free,
+        str(final.support_voxels), f"{cost.wall:.0f}", f"{cost.processor:.0f}", f"{cost.peak:.1f}",
+    ]  # fmt: skip
+
+
+HEADINGS = ["", "grid", "correlation", "phase error", "chi2", "free llk", "support", "wall s", "CPU s", "peak GiB"]
+
+
+def crystal_of_s11(data: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.uint32], NDArray[np.complex64]]:
+    """Poisson counts of the published object of this grid, and the object within BOX."""
+    (path,) = (data / "id01_s11").glob(f"S11_modes_{'_'.join(str(n) for n in shape)}_*.h5")
+    with h5py.File(path) as file:
+        obj = file["entry_1/image_1/data"][0]
+    whole = np.zeros(shape, np.complex64)
+    whole[middle(shape, obj.shape)] = obj
+    truth = whole[middle(shape, BOX)].copy()
+    rate = np.abs(fourier.forward(whole)) ** 2
+    return np.random.default_rng(0).poisson(rate).astype(np.uint32), truth
+
+
+@commands.command()
+def s11(data: Path = ROOT.parent / "shared" / "data", grids: str = "model,auto", binned: bool = False) -> None:
+    """The known object of a real crystal."""
+    shape = BINNED if binned else WHOLE
+    counts, truth = crystal_of_s11(data, shape)
+    warm(counts)
+    found = []
+    for grid in grids.split(","):
+        result, cost = timed(lambda grid=grid: inphase.reconstruct(counts, grid=grid))  # type: ignore[misc]
+        found.append(rows(grid, result, agreement(result, truth, shape, BOX), cost))
+        print(*table(HEADINGS, found), levels(result), sep="\n", flush=True)
+    print(header())
+
+
+def levels(result: Reconstruction) -> str:
+    """What became of each level, one line each."""
+    grid = result.report.grid
+    assert grid is not None
+    lines = [f"{grid.why}. {grid.stopped}"]
+    lines += [
+        f"* {level.shape}: free llk {level.start_free_llk} -> {level.free_llk}, {level.seconds} s, {level.recipe}"
+        for level in grid.levels
+    ]
+    return "\n".join(lines)
+
+
+def curve(seed: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.complex64]]:
+    """Counts, mask and object of a simulated rocking curve of 128 x 256 x 256: a faceted crystal with a smooth phase,
+    1e6 to 1e8 photons, a light that is not quite coherent, a background, and the gap of a detector.
+    """
+    random = np.random.default_rng(seed)
+    obj = faceted(random)
+    rate = np.abs(fourier.forward(obj)).astype(np.float64) ** 2
+    rate = np.maximum(gaussian_filter(rate, random.uniform(0.0, 0.6, 3), mode="wrap"), 0)
+    rate *= 10 ** random.uniform(6, 8) / rate.sum()
+    counts = random.poisson(rate + random.uniform(0, 0.01)).astype(np.uint32)
+    mask = np.zeros(CURVE, np.uint8)
+    first = 128 + int(random.choice([-1, 1])) * int(random.integers(14, 50))
+    mask[:, first : first + 6] = 1
+    return counts, mask, obj
+
+
+def faceted(random: np.random.Generator) -> NDArray[np.complex64]:
+    """A block cut by planes, three to five times oversampled, its phase a sum of waves."""
+    sigma = random.uniform(3.0, 5.0, 3)
+    axes = [((np.arange(n) - n // 2) / (n / s / 2)).astype(np.float32) for n, s in zip(CURVE, sigma, strict=True)]
+    points = np.meshgrid(*axes, indexing="ij", sparse=True)
+    inside = np.ones(CURVE, bool)
+    for axis in points:
+        inside &= abs(axis) < 1
+    for _ in range(int(random.integers(4, 16))):
+        normal = random.normal(size=3)
+        normal /= np.linalg.norm(normal)
+        inside &= sum(float(k) * p for k, p in zip(normal, points, strict=True)) < random.uniform(0.6, 1.1)
+    wave = sum(
+        np.sin(sum(float(k) * p for k, p in zip(random.normal(size=3) * 2, points, strict=True)) + random.uniform(0, 6))
+        for _ in range(3)
+    )
+    return np.where(inside, np.exp(1j * random.uniform(0.2, 0.5) * wave), 0).astype(np.complex64)
+
+
+@commands.command()
+def curves(count: int = 20, first: int = 0) -> None:
+    """Simulated curves: is the finer image nearer to the truth than that of the model grid, wherever it is kept?"""
+    lines, better, kept = [], 0, 0
+    for seed in range(first, first + count):
+        counts, mask, obj = curve(seed)
+        scan = np.ma.masked_array(counts, mask.astype(bool))
+        before, cost = timed(lambda scan=scan: inphase.reconstruct(scan, grid="model"))  # type: ignore[misc]
+        after, more = timed(lambda scan=scan: inphase.reconstruct(scan, grid="auto"))  # type: ignore[misc]
+        one, other = (agreement(result, obj, CURVE, CURVE) for result in (before, after))
+        finer = after.object.shape != before.object.shape
+        kept, better = kept + finer, better + (finer and other.correlation > one.correlation)
+        lines += [rows(f"{seed} model", before, one, cost), rows(f"{seed} auto", after, other, more)]
+        print(*table(HEADINGS, lines[-2:]), levels(after), sep="\n", flush=True)
+    print(f"kept on {kept} of {count}, better on {better} of those\n")
+    print(*table(HEADINGS, lines), header(), sep="\n")
+
+
+if __name__ == "__main__":
+    commands()

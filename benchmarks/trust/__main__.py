@@ -1,0 +1,32 @@
+"""Fit the delivered calibration to benchmarks/trust/signs.tsv and write its page: a minute.
+
+    python -m benchmarks.trust
+
+Writes inphase/calibration.json, benchmarks/results/trust.md and trust.png.
+"""
+
+from pathlib import Path
+
+from benchmarks import ROOT
+from benchmarks.trust.fit import fit, fitted_to, held_out, of_network, refined, write
+from benchmarks.trust.page import Part, figure, page
+from benchmarks.trust.signs import read
+
+TABLE = Path(__file__).parent / "signs.tsv"
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def main() -> None:
+    """Fit, test, write."""
+    lines = read(TABLE)
+    parts = [
+        Part(name, held_out(of), fit(fitted_to(of)))
+        for name, of in (("refined images", refined(lines)), ("images of the network alone", of_network(lines)))
+    ]
+    write({"refined": parts[0].fitted, "network": parts[1].fitted})
+    (RESULTS / "trust.md").write_text(page(parts, len({line.number for line in lines})))
+    figure(parts, RESULTS / "trust.png")
+
+
+if __name__ == "__main__":
+    main()

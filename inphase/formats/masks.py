@@ -1,0 +1,58 @@
+"""A mask in a file of its own: of the detector, or of the whole scan."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.errors import DataError
+from inphase.formats import cxi, edf, npy, tiff
+from inphase.formats.boundary import boundary
+from inphase.formats.maps import from_tiff
+from inphase.formats.regular import open_regular
+from inphase.formats.scan import Limits, RawScan, masked, of_scan
+from inphase.formats.tree import opened
+
+_IN_CXI: Final = f"{cxi.DETECTOR}/mask"
+MOST_MASKED: Final = 0.9  # of the voxels: a mask of more is an inverted one
+
+
+def with_mask(scan: RawScan, path: Path, limits: Limits) -> RawScan:
+    """The scan, with what a mask file names masked as well: a pixel that is not zero, of the frames or of the scan.
+
+    TIFF, npy, EDF, or CXI with its bits. Raises DataError where it does not fit, or masks nearly everything.
+    """
+    shape = scan.array.shape
+    with boundary(path):
+        found = _read_mask(path, limits)
+        states = of_scan(found, shape, str(path))
+    share = float(np.count_nonzero(states)) / states.size
+    if share > MOST_MASKED:
+        raise DataError(f"{path}: masks {share:.0%} of the voxels: what is not zero is masked here; is it inverted?")
+    whole = np.broadcast_to(states, shape)
+    return masked(scan, whole, f"{int(np.count_nonzero(states))} of its values mask by {path.name}")
+
+
+def _read_mask(path: Path, limits: Limits) -> NDArray[np.uint8]:
+    """As MaskState."""
+    ending = path.suffix.lower()
+    if ending == ".cxi":
+        with opened(path) as tree:
+            bits = tree.array(tree.dataset(_IN_CXI), limits)
+        if bits.dtype.kind not in "uib":
+            raise DataError(f"{path}, '{_IN_CXI}': holds {bits.dtype}, and a CXI mask holds bits")
+        return cxi.states_of(bits)
+    if ending in tiff.SUFFIXES:
+        found = from_tiff(path)
+    elif ending == edf.SUFFIX:
+        found = edf.read(path, limits.max_bytes)
+    elif ending == ".npy":
+        with open_regular(path) as stream:
+            found = npy.decode_any(stream, os.fstat(stream.fileno()).st_size, str(path), limits.max_bytes)
+    else:
+        raise DataError(f"{path}: a mask is a TIFF, npy, EDF or CXI file")
+    if found.dtype.kind not in "buif" or (found.dtype.kind == "f" and np.isnan(found).any()):
+        raise DataError(f"{path}: a mask holds whole numbers or bool, this is {found.dtype}")
+    return np.asarray(found != 0, np.uint8)

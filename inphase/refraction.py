@@ -1,0 +1,63 @@
+"""What the crystal itself does to the beam on its way in and out: a phase by refraction, and a loss by absorption.
+
+Along a path of length s in matter of the index n = 1 - delta + i beta a wave exp(i k r) gains exp(i k (n - 1) s), so
+the image that a kinematical retrieval finds is o exp(-k (i delta + beta) s), s the way from the entrance to the voxel
+along the beam and from there to the exit along k + Q (Harder et al., Phys. Rev. B 76, 115425 (2007)).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from inphase.errors import DataError
+from inphase.geometry import Geometry, wavelength_m
+
+STEP = 0.5  # voxels, of the finest axis
+MOST_STEPS = 4000
+
+
+def paths_m(inside: NDArray[np.bool_], geometry: Geometry, energy_kev: float) -> NDArray[np.float32]:
+    """Way of the light through the crystal, in and out, to each voxel inside (N0, N1, N2), metres; 0 outside.
+
+    geometry: of the grid, laboratory frame (beam along z), with Q. Raises DataError where Q is unknown.
+    """
+    if geometry.q_centre is None:
+        raise DataError("the momentum transfer (q_centre) is unknown: so is the way of the light out of the crystal")
+    if not energy_kev > 0:
+        raise DataError(f"an energy of {energy_kev} keV: give it above zero")
+    n0, n1, n2 = inside.shape
+    basis = geometry.voxel_basis_m((n0, n1, n2))
+    k = 2 * np.pi / wavelength_m(energy_kev)
+    out = k * np.array([0.0, 0.0, 1.0]) + geometry.q_centre
+    step = STEP * float(np.linalg.norm(basis, axis=1).min())
+    total = np.zeros(inside.shape, np.float32)
+    for direction in (np.array([0.0, 0.0, -1.0]), out / np.linalg.norm(out)):
+        total[inside] += step * _steps(inside, direction * step @ np.linalg.inv(basis))
+    return total
+
+
+def _steps(inside: NDArray[np.bool_], advance: NDArray[np.float64]) -> NDArray[np.float32]:
+    """How many steps from each voxel lie inside; the voxel itself counts half, as the next lies half a step away."""
+    volume, places = inside.astype(np.float32), np.argwhere(inside).astype(np.float64)
+    found = np.full(len(places), 0.5, np.float32)
+    for number in range(1, MOST_STEPS):
+        share = ndimage.map_coordinates(volume, (places + number * advance).T, order=1)
+        if not share.any():
+            break
+        found += share
+    return found
+
+
+def corrected(
+    obj: NDArray[np.complexfloating],
+    inside: NDArray[np.bool_],
+    geometry: Geometry,
+    *,
+    energy_kev: float,
+    delta: float,
+    beta: float = 0.0,
+) -> NDArray[np.complex64]:
+    """The object without what refraction (delta) and absorption (beta) did to the light inside the crystal."""
+    k = 2 * np.pi / wavelength_m(energy_kev)
+    way = paths_m(inside, geometry, energy_kev)
+    return np.asarray(obj * np.exp(k * (1j * delta + beta) * way), np.complex64)

@@ -1,0 +1,90 @@
+"""What a result may be given as, and how it becomes one with conventions of ours."""
+
+import json
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase import ambiguity
+from inphase.errors import DataError
+from inphase.formats.reconstruction import Reconstruction, of_result, read_reconstruction
+from inphase.formats.result import Result
+from inphase.geometry import Geometry
+from inphase.imaging.reconstruction import Reconstruction as Finished
+from inphase.pattern import MaskState
+
+Given = str | PathLike[str] | Reconstruction | Finished
+
+SUPPORT_THRESHOLD = 0.1  # of the amplitude's 99.9th percentile, where a file has no support
+
+
+def taken(given: Given) -> Reconstruction:
+    """A reconstruction from its file or folder, or as it is. Raises DataError."""
+    if isinstance(given, Reconstruction):
+        return given
+    if isinstance(given, Finished):
+        return of_result(given.with_document(given.report.to_json()), given.report.input.source, "inphase result")
+    return read_reconstruction(Path(given))
+
+
+def support_of(found: Reconstruction) -> NDArray[np.bool_]:
+    """Its support, or where the amplitude is at least a tenth of its 99.9th percentile. DataError where it is empty."""
+    if found.support is not None and found.support.any():
+        return found.support
+    amplitude = np.abs(found.object)
+    top = float(np.percentile(amplitude[amplitude > 0], 99.9)) if amplitude.any() else 0.0
+    if not top > 0 or not np.isfinite(top):
+        raise DataError(f"{found.source}: the object is empty or not finite")
+    inside: NDArray[np.bool_] = amplitude >= SUPPORT_THRESHOLD * top
+    return inside
+
+
+def result_of(found: Reconstruction, geometry: Geometry | None = None) -> Result:
+    """A reconstruction as a result of ours. What another program has made keeps its phase; it has no pattern.
+
+    geometry: of the pattern that the object was made from, binned as that was; it replaces what the file tells.
+    """
+    if found.arrays is not None:
+        result = Result.of(found.arrays)
+    else:
+        support = support_of(found)
+        flat, _ = ambiguity.flattened(np.where(support, found.object, 0))
+        result = Result(
+            object=found.object,
+            support=support,
+            phase_flat=np.where(support, np.angle(flat), 0).astype(np.float32),
+            modulus=np.zeros(found.object.shape, np.float32),
+            mask=np.full(found.object.shape, MaskState.PADDING, np.uint8),
+            voxel_size_m=None,
+            document=_document(found),
+        )
+    grid = found.geometry if geometry is None else _of_object(found, geometry)
+    if grid is None:
+        return result
+    basis = grid.voxel_basis_m(found.object.shape)
+    return replace(
+        result,
+        voxel_size_m=tuple(float(length) for length in np.linalg.norm(basis, axis=1)),
+        voxel_basis_m=basis,
+        q_centre=grid.q_centre,
+        sample_rotation=grid.sample_rotation,
+    )
+
+
+def _of_object(found: Reconstruction, geometry: Geometry) -> Geometry:
+    """The geometry of the object's own grid, which may be smaller than that of the pattern."""
+    if len(geometry.q_steps) != found.object.ndim:
+        raise DataError(f"{found.source}: an object of {found.object.ndim} axes has no geometry of a rocking curve")
+    basis = geometry.voxel_basis_m(found.pattern_shape)
+    return Geometry.of_voxels(basis, found.object.shape, geometry.q_centre, geometry.sample_rotation)
+
+
+def _document(found: Reconstruction) -> dict[str, object]:
+    document = {
+        "input": {"source": found.source, "chosen": f"{found.program}: {found.origin}"},
+        "metrics": {"final": dict(found.figures)},
+    }
+    return dict(json.loads(json.dumps(document)))

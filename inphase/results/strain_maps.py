@@ -1,0 +1,116 @@
+"""Displacement, strain and lattice of a result, once reflection, material and energy are known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from inphase.errors import DataError
+from inphase.formats.result import Result
+from inphase.formats.writers import write_result, writer_for
+from inphase.geometry import Geometry
+from inphase.imaging import report
+from inphase.imaging.maps import maps_of, statistics
+from inphase.material import Material, Miller, length, material
+from inphase.refraction import corrected
+from inphase.results.source import Given, result_of, taken
+from inphase.strain import ISOSURFACE, crystal_voxels
+
+
+@dataclass(frozen=True)
+class StrainMaps:
+    """What `strain_maps` found.
+
+    strain: the summary of the maps. lattice: of the lattice parameter in metres, where hkl is known. relaxed_m: the
+    spacing of the material's planes; mean_strain: of the crystal's mean lattice against it, None where either is
+    unknown. refraction: what was taken off, delta and beta, or None. notes: what was assumed.
+    """
+
+    result: Result
+    strain: report.Strain
+    hkl: Miller | None
+    lattice: report.Statistics | None
+    relaxed_m: float | None
+    mean_strain: float | None
+    refraction: tuple[float, float] | None
+    notes: tuple[str, ...]
+
+    def to_builtins(self) -> dict[str, Any]:
+        """The figures without the volumes, as JSON takes them."""
+        names = ("strain", "hkl", "lattice", "relaxed_m", "mean_strain", "refraction", "notes")
+        found: dict[str, Any] = msgspec.to_builtins({name: getattr(self, name) for name in names})
+        return found
+
+
+def strain_maps(
+    given: Given,
+    output: str | PathLike[str] | None = None,
+    *,
+    hkl: Miller | None = None,
+    of: str | None = None,
+    energy_kev: float | None = None,
+    refraction: bool = False,
+    beta: float = 0.0,
+    isosurface: float = ISOSURFACE,
+    geometry: Geometry | None = None,
+) -> StrainMaps:
+    """Make the maps of a result anew, and write it with them where an output is named.
+
+    of: the material, a symbol of `inphase.material`. hkl: the reflection; with it `lattice_parameter` is among the maps
+    (cubic). refraction: whether the phase that the crystal itself makes is taken off the object first, and with `beta`
+    its loss; it needs a material, and the energy where the result does not tell it. isosurface, geometry: as in
+    `inphase.strain` and `inphase.convert`. Raises DataError for what is missing.
+    """
+    if output is not None:
+        writer_for(str(output))
+    found = taken(given)
+    result = result_of(found, geometry)
+    if result.geometry is None or result.geometry.q_centre is None:
+        raise DataError(f"{found.source}: tells no geometry with Q: give the measurement that it was made from")
+    if found.frame != "laboratory" and refraction:
+        raise DataError(f"{found.source} is in the frame {found.frame}: refraction is corrected in the laboratory's")
+    known, notes = None if of is None else material(of), []
+    obj, taken_off = result.object, None
+    if refraction:
+        delta, energy = _refractive(known, energy_kev, result.document)
+        inside = crystal_voxels(result.amplitude, result.support, isosurface)
+        obj = corrected(obj, inside, result.geometry, energy_kev=energy, delta=delta, beta=beta)
+        taken_off = (delta, beta)
+        notes.append(f"refraction at {energy:g} keV by the electron density of {of}, without dispersion near edges")
+    made = maps_of(obj, result.support, result.geometry, isosurface)
+    if made.strain is None:
+        raise DataError(f"{found.source}: {made.reason}")
+    derived = {**result.derived, **made.arrays}
+    lattice = None
+    if hkl is not None:
+        derived["lattice_parameter"] = made.arrays["d_spacing"] * np.float32(length(hkl))
+        lattice = statistics(derived["lattice_parameter"], np.isfinite(derived["lattice_parameter"]))
+    relaxed = None if known is None or hkl is None else known.spacing_m(hkl)
+    answer = StrainMaps(
+        result=replace(result, object=obj, derived=derived),
+        strain=made.strain,
+        hkl=hkl,
+        lattice=lattice,
+        relaxed_m=relaxed,
+        mean_strain=None if relaxed is None else made.strain.d_spacing_m / relaxed - 1,
+        refraction=taken_off,
+        notes=tuple(notes),
+    )
+    if output is not None:
+        document = {**result.document, "strain_maps": answer.to_builtins()}
+        write_result(str(output), replace(answer.result, document=document).arrays())
+    return answer
+
+
+def _refractive(known: Material | None, energy_kev: float | None, document: Mapping[str, Any]) -> tuple[float, float]:
+    """delta and the energy in keV."""
+    if known is None:
+        raise DataError("refraction is that of a material: name it, such as --material Au")
+    told = (document.get("input") or {}).get("metadata") or {}
+    energy = energy_kev if energy_kev is not None else float(told.get("energy_kev", 0))
+    if not energy > 0:
+        raise DataError("the energy is unknown: give it in keV (energy_kev=, --energy)")
+    return known.delta(energy), energy

@@ -1,0 +1,53 @@
+"""The measurement behind a result of another program, as the command line names it."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inphase.errors import DataError, InphaseError
+from service.cli.files import reader
+
+if TYPE_CHECKING:
+    from inphase.formats import RawScan
+    from inphase.formats.reading import Reading
+    from inphase.geometry import Geometry
+
+Measured = Annotated[
+    Path | None,
+    typer.Option(help="The geometry is that of this measurement; the options that follow say how it is read."),
+]
+Binning = Annotated[
+    str, typer.Option(help="The program was given the measurement binned by these factors: frames, rows, columns.")
+]
+
+
+def measurement(path: Path, reading: "Reading") -> "RawScan":
+    """The measurement, read in a process apart."""
+    from inphase.formats import Limits
+    from inphase.pattern import Domain
+    from service.sandbox.order import FileOrder
+
+    with ExitStack() as held:
+        return reader(held)(FileOrder(path, reading, Domain.COUNTS, Limits()))
+
+
+def geometry(path: Path | None, reading: "Reading", binning: str) -> "Geometry | None":
+    """Of the pattern that another program was given: binned, its DC voxel at the Bragg peak. None without a path."""
+    from inphase.diffractometer import bragg_peak
+
+    if path is None:
+        return None
+    scan = measurement(path, reading)
+    if scan.geometry is None or scan.array.ndim != 3:
+        raise InphaseError(f"{path} says nothing of its geometry: {scan.chosen}")
+    return scan.geometry.moved(bragg_peak(scan.array, scan.mask)).binned(_factors(binning))
+
+
+def _factors(text: str) -> tuple[int, int, int]:
+    parts = text.replace(" ", "").split(",")
+    if len(parts) != 3 or not all(part.isdecimal() and 0 < int(part) <= 1000 for part in parts):
+        raise DataError(f"binning is three whole numbers, frames, rows and columns, such as 1,2,2, not {text!r}")
+    a, b, c = (int(part) for part in parts)
+    return a, b, c

@@ -1,0 +1,97 @@
+"""inphase.results.strain_maps: maps, lattice and refraction against what the crystal was made with."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkIOXML import vtkXMLStructuredGridReader
+
+from inphase.errors import DataError
+from inphase.formats.reconstruction import Reconstruction
+from inphase.material import material
+from inphase.refraction import corrected
+from inphase.results.strain_maps import strain_maps
+from tests.inphase.results.conftest import BASIS, Crystal, Q
+
+SHAPE = (30, 32, 28)
+LENGTH = float(np.linalg.norm(Q))
+EPSILON, BEND = 4e-4, 6e3  # uniform strain; 1/m, its growth along Q
+
+
+@pytest.fixture
+def strained(crystal: Crystal) -> Reconstruction:
+    """u = e x + k x^2 / 2 along Q: the strain is e + k x."""
+    index = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in SHAPE), indexing="ij"), axis=-1)
+    r = index @ BASIS
+    x = r @ (Q / LENGTH)
+    inside = np.linalg.norm(r, axis=-1) < 58e-9
+    u = EPSILON * x + BEND * x**2 / 2
+    return crystal(np.where(inside, np.exp(-1j * LENGTH * u), 0).astype(np.complex64))
+
+
+def test_statistics_of_a_known_strain(strained: Reconstruction) -> None:
+    """Of e + k x over a ball of radius r: mean e, rms k r / sqrt 5; its surface is a shell, k r / sqrt 3, less a voxel;
+    d is 2 pi / |Q| / (1 - e) for G = Q (1 - e).
+    """
+    found = strain_maps(strained, hkl=(1, 1, 1))
+    told = found.strain.statistics["strain"]
+    assert found.strain.strain_mean == pytest.approx(EPSILON, abs=5e-6)
+    assert told.crystal.rms == pytest.approx(BEND * 58e-9 / 5**0.5, rel=0.05)
+    assert told.surface is not None
+    assert told.bulk is not None
+    assert told.surface.rms == pytest.approx(BEND * 55e-9 / 3**0.5, rel=0.08)
+    assert told.bulk.rms < told.crystal.rms < told.surface.rms
+    d = 2 * np.pi / LENGTH / (1 - EPSILON)
+    assert found.strain.d_spacing_m == pytest.approx(d, rel=1e-5)
+    assert found.lattice is not None
+    assert found.lattice.crystal.mean == pytest.approx(d * 3**0.5, rel=1e-5)
+    assert (found.strain.residues, found.strain.dislocations, found.strain.offsets_disagree) == (0, (), 0.0)
+
+
+def test_the_material_tells_the_relaxed_lattice(strained: Reconstruction, tmp_path: Path) -> None:
+    """(d - d0) / d0 of gold's own planes; the maps are in the file that ParaView reads, the lattice among them."""
+    found = strain_maps(strained, tmp_path / "s.vts", hkl=(2, 0, 0), of="Au")
+    gold = material("Au").spacing_m((2, 0, 0))
+    assert found.relaxed_m == pytest.approx(gold)
+    assert found.mean_strain == pytest.approx(found.strain.d_spacing_m / gold - 1)
+    reader = vtkXMLStructuredGridReader()
+    reader.SetFileName(str(tmp_path / "s.vts"))
+    reader.Update()
+    points = reader.GetOutput().GetPointData()
+    lattice, known = (vtk_to_numpy(points.GetArray(name)) for name in ("lattice_parameter", "measured"))
+    assert np.nanmean(lattice[known != 0]) == pytest.approx(2 * 1e9 * found.strain.d_spacing_m, rel=1e-5)
+
+
+def test_refraction_is_taken_off(strained: Reconstruction) -> None:
+    """An object that the crystal's own refraction has bent gives the strain that it had; uncorrected it does not."""
+    assert strained.geometry is not None
+    assert strained.support is not None
+    delta = material("Au").delta(9.0)
+    bent = corrected(strained.object, strained.support, strained.geometry, energy_kev=9.0, delta=-delta)
+    seen = replace(strained, object=bent)
+    plain, before, after = (
+        strain_maps(each, of="Au", energy_kev=9.0, refraction=refraction)
+        for each, refraction in ((strained, False), (seen, False), (seen, True))
+    )
+    errors = [
+        float(np.nanstd(each.result.derived["strain"] - plain.result.derived["strain"])) for each in (before, after)
+    ]
+    assert errors[1] < 1e-7 < 1e-6 < errors[0]
+    assert after.refraction == (delta, 0.0)
+    assert "without dispersion" in after.notes[0]
+
+
+def test_what_is_missing_is_said(strained: Reconstruction, crystal: Crystal) -> None:
+    """Geometry, material, energy, a known material, and the frame of refraction."""
+    with pytest.raises(DataError, match="no geometry with Q"):
+        strain_maps(crystal(basis=None))
+    with pytest.raises(DataError, match="--material"):
+        strain_maps(strained, refraction=True)
+    with pytest.raises(DataError, match="energy is unknown"):
+        strain_maps(strained, refraction=True, of="Au")
+    with pytest.raises(DataError, match="known are"):
+        strain_maps(strained, of="Xx")
+    with pytest.raises(DataError, match="laboratory's"):
+        strain_maps(replace(strained, frame="crystal"), refraction=True, of="Au", energy_kev=9.0)

@@ -1,0 +1,129 @@
+"""The commands that take results: compare, show, rank, orthogonalise, convert."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import inphase
+from inphase.formats import npz
+from inphase.formats.reconstruction import read_reconstruction
+from inphase.formats.scan import RawScan
+from inphase.geometry import Geometry
+from tests.toy import crystal
+
+GEOMETRY = Geometry(np.diag([2e6, 5e6, 4e6]), np.array([0.0, 2.7e10, 0.0]))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Two runs of PyNX: the crystal, and its twin with a noisy phase."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    noise = 0.3 * np.random.default_rng(0).normal(size=crystal().shape)
+    for number, obj in enumerate((np.conj(crystal()[::-1, ::-1, ::-1]) * np.exp(1j * noise), crystal()), 1):
+        with h5py.File(folder / f"Run{number}.cxi", "w") as file:
+            file["entry_1/image_1/data"] = obj.astype(np.complex64)
+            file["entry_1/image_1/support"] = (np.abs(obj) > 0.2).astype(np.uint8)
+            file["entry_1/program_name"] = "PyNX 2023.1"
+    return folder
+
+
+@pytest.fixture
+def measured(tmp_path: Path, pattern: NDArray[np.uint32]) -> Path:
+    """The counts, with their geometry."""
+    (tmp_path / "scan.npz").write_bytes(npz.encode(RawScan(pattern, GEOMETRY, "scan.npz", "all")))
+    return tmp_path / "scan.npz"
+
+
+def test_compare(inphase, run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """A table, a figure, and the same figures as JSON."""
+    code, out, _ = inphase("compare", run / "Run2.cxi", run / "Run1.cxi", "-o", tmp_path / "c.png")
+    assert code == 0
+    assert "the twin" in out
+    assert (tmp_path / "c.png").is_file()
+    code, out, _ = inphase("compare", run / "Run2.cxi", run / "Run1.cxi", "--json")
+    told = json.loads(out)
+    # a phase of 0.3 rad rms leaves exp(-0.3^2 / 2)
+    assert told["correlation"] == pytest.approx(np.exp(-0.045), abs=0.01)
+    assert told["twin"] is True
+
+
+def test_rank(inphase, run: Path, measured: Path) -> None:  # type: ignore[no-untyped-def]
+    """The pattern in quotes is understood; the measurement decides; without it the agreement does."""
+    code, out, _ = inphase("rank", run / "*.cxi", "--measured", measured, "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert [Path(each["source"]).name for each in told["runs"]] == ["Run2.cxi", "Run1.cxi"]
+    assert told["criterion"] == "llk"
+    code, out, _ = inphase("rank", run / "*.cxi")
+    assert code == 0
+    assert "ranked by agreement" in out
+    code, _, err = inphase("rank", run / "*.none")
+    assert code == 1
+    assert "nothing matches" in err
+
+
+def test_orthogonalise_and_convert(inphase, run: Path, measured: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """With the measurement's geometry and the binning: voxels in nanometres; without it the error says what to give."""
+    done = ("orthogonalise", run / "Run2.cxi", "-o", tmp_path / "o.cxi", "--frame", "crystal", "--voxel", 10)
+    code, out, _ = inphase(*done, "--measured", measured, "--binning", "1,1,1")
+    assert code == 0
+    assert "voxels of 10 nm" in out
+    assert read_reconstruction(tmp_path / "o.cxi").frame == "crystal"
+    code, _, err = inphase(*done)
+    assert code == 1
+    assert "--measured" in err
+    code, _, err = inphase(*done, "--measured", measured, "--binning", "2,2")
+    assert code == 1
+    assert "three whole numbers" in err
+    code, _, _ = inphase("convert", run / "Run2.cxi", tmp_path / "c.vts", "--measured", measured, "--binning", "2,1,1")
+    assert code == 0
+    assert b"displacement" not in (tmp_path / "c.vts").read_bytes()[:2000]
+    code, _, _ = inphase("convert", run / "Run2.cxi", tmp_path / "c.npz", "--measured", measured, "--binning", "2,1,1")
+    found = read_reconstruction(tmp_path / "c.npz").geometry
+    assert found is not None
+    # twice the step in q is half the voxel
+    assert found.voxel_size_m((64, 64, 64)) == pytest.approx(GEOMETRY.binned((2, 1, 1)).voxel_size_m((64, 64, 64)))
+
+
+def test_show(inphase, run: Path) -> None:  # type: ignore[no-untyped-def]
+    """By default a page beside the result."""
+    code, out, _ = inphase("show", run / "Run1.cxi")
+    assert code == 0
+    assert "Run1.html" in out
+    assert (run / "Run1.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_missing_result(inphase, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """One sentence from each command."""
+    for command in (("show", "x.cxi"), ("compare", "x.cxi", "x.cxi"), ("convert", "x.cxi", tmp_path / "y.npz")):
+        code, _, err = inphase(*command)
+        assert code == 1
+        assert "no such file" in err
+
+
+def test_the_library_has_the_same_names() -> None:
+    """What the commands do, Python does."""
+    assert {"compare", "rank", "show", "orthogonalise", "convert", "strain_maps"} <= set(inphase.__all__)
+
+
+def test_strain(inphase, run: Path, measured: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Statistics, lattice and residues as a table and as JSON; indices that are none are told."""
+    asked = ("strain", run / "Run2.cxi", "--measured", measured, "--hkl", "1,1,1", "--material", "Au")
+    code, out, _ = inphase(*asked, "-o", tmp_path / "s.vts")
+    assert code == 0
+    assert "residues: 0" in out
+    assert "against the material's 2.35" in out
+    assert (tmp_path / "s.vts").is_file()
+    code, out, _ = inphase(*asked, "--refraction", "--energy", "9", "--json")
+    told = json.loads(out)
+    assert told["hkl"] == [1, 1, 1]
+    # 1 - n of gold at 9 keV by its electrons
+    assert told["refraction"][0] == pytest.approx(4.0e-5, rel=0.03)
+    code, _, err = inphase("strain", run / "Run2.cxi", "--measured", measured, "--hkl", "1,1")
+    assert code == 1
+    assert "three whole numbers" in err
