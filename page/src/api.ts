@@ -93,7 +93,7 @@ export interface Job {
   start: { requested: string; kind: string; why: string; random_starts: number; seed: number } | null;
   timings_ms: Record<string, number> | null;
   code_version: string | null;
-  trust: { level: Level; reasons: string[] } | null;
+  trust: { level: Level; reasons: string[]; probability: number | null; probability_reason: string | null } | null;
   strain: { d_spacing_m: number; strain_mean: number; strain_rms: number; voxels: number } | null;
   strain_reason: string | null;
   series: { id: string; scan: number } | null;

@@ -180,6 +180,13 @@ function Trust({ job }: { job: Job }) {
       {job.trust && job.trust.reasons.length > 0 && (
         <ul class="reasons">{job.trust.reasons.map((reason) => <li key={reason}>{reason}</li>)}</ul>
       )}
+      {job.trust && (
+        <p>
+          {job.trust.probability != null
+            ? `With a probability of ${percent(Number(job.trust.probability.toPrecision(2)))} the image is right: its correlation with the true object is 0.95 or more.`
+            : job.trust.probability_reason && `How probable it is that the image is right is not known: ${job.trust.probability_reason}.`}
+        </p>
+      )}
       {columns.length > 0 && (
         <table>
           <thead>
