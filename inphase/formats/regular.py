@@ -20,16 +20,18 @@ _STEP: Final = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC if hasa
 _DESCRIPTORS: Final = 256  # that are looked at
 
 _roots: ContextVar[tuple[Path, ...]] = ContextVar("roots", default=())
+_ours: ContextVar[frozenset[int]] = ContextVar("ours", default=frozenset())  # open before `beneath`: logs, pipes
 
 
 @contextmanager
 def beneath(roots: tuple[Path, ...]) -> Iterator[None]:
     """Within the block files are read only where they lie below these real folders; without any, anywhere."""
-    before = _roots.set(roots)
+    before, ours = _roots.set(roots), _ours.set(frozenset(_open_descriptors()))
     try:
         yield
     finally:
         _roots.reset(before)
+        _ours.reset(ours)
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -74,12 +76,21 @@ def check_all_opened(name: str) -> None:
     """The same of all files that this process has open, some of which a library has opened on its own."""
     if not (roots := _roots.get()):
         return
+    for descriptor, found in _open_descriptors().items():
+        in_memory = found.st_nlink == 0
+        if descriptor in _ours.get() or not stat.S_ISREG(found.st_mode) or in_memory:
+            continue
+        if not _lies_below(descriptor, roots):
+            raise _outside(name)
+
+
+def _open_descriptors() -> dict[int, os.stat_result]:
+    """Descriptors of this process beyond the three that every one has, and what they are of."""
+    found = {}
     for descriptor in range(3, _DESCRIPTORS):
         with suppress(OSError):  # most of the numbers are of nothing
-            found = os.fstat(descriptor)
-            in_memory = found.st_nlink == 0
-            if stat.S_ISREG(found.st_mode) and not in_memory and not _lies_below(descriptor, roots):
-                raise _outside(name)
+            found[descriptor] = os.fstat(descriptor)
+    return found
 
 
 def _lies_below(descriptor: int, roots: tuple[Path, ...]) -> bool:

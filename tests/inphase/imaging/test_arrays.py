@@ -20,5 +20,5 @@ def test_a_result_has_the_arrays_of_the_table(pattern: NDArray[np.uint32]) -> No
 def test_names_come_in_the_order_of_the_table() -> None:
     """Whatever the order of the conditions; the small arrays of the geometry have no address of their own."""
     assert names("strain", "always") == names("always", "strain")
-    assert set(names("always", "geometry", "strain", "ensemble", "coherence")) == BY_NAME.keys()
+    assert set(names("always", "geometry", "strain", "ensemble", "coherence", "image")) == BY_NAME.keys()
     assert not [array.name for array in ARRAYS if array.served and array.present in ("geometry", "coherence")]
