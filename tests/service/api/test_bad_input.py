@@ -15,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from inphase.pattern import digest
+from service.door.budget import working_bytes
 from service.settings import Bounds, Settings
 from tests.service.api.calls import URL, check, post_file, write_folder, write_hdf5
 from tests.service.api.conftest import NPY, OCTETS, npy, npy_header
@@ -390,27 +391,27 @@ async def test_json_above_the_bound(serving: AppContext, settings: Settings) -> 
 async def test_bytes_in_flight_are_bounded(
     serving: AppContext, settings: Settings, pattern: NDArray[np.uint32]
 ) -> None:
-    """While one body is on its way, a second that does not fit beside it is 503 with Retry-After;
-    afterwards it is taken.
+    """While most of one body has come, a second that does not fit beside it into its owner's share is 429 with
+    Retry-After; afterwards it is taken.
     """
     body = npy(pattern)
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
-        yield body[:1000]
+        yield body[:-1000]
         begun.set()
         await go_on.wait()
-        yield body[1000:]
+        yield body[-1000:]
 
-    bounds = Bounds(bytes_in_flight=int(1.5 * pattern.nbytes))
+    bounds = Bounds(bytes_in_flight=int(1.5 * working_bytes(pattern.size, pattern.nbytes)))
     async with serving(settings.model_copy(update={"bounds": bounds})) as client:
         first = asyncio.create_task(client.post(URL, params={"refine": "none"}, content=slow(), headers=NPY))
         await begun.wait()
         await asyncio.sleep(0.1)  # until the first request holds its share
         second = await client.post(URL, params={"refine": "none"}, content=body, headers=NPY)
-        check(second, 503, "try again")
-        assert second.headers["retry-after"]
         go_on.set()
+        check(second, 429, "one owner's share")
+        assert second.headers["retry-after"]
         assert (await first).status_code == 200
         assert (await client.post(URL, params={"refine": "none"}, content=body, headers=NPY)).status_code == 200
 
@@ -486,7 +487,7 @@ async def test_an_unexpected_error_does_not_leak(
         raise RuntimeError("secret inside")
 
     with monkeypatch.context() as patch:
-        patch.setattr("inphase.imaging.way.preprocess", fault)
+        patch.setattr("inphase.imaging.way.cleaned", fault)
         answer = await client.post(URL, params={"refine": "none"}, content=npy(pattern), headers=NPY)
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
@@ -502,7 +503,7 @@ async def test_out_of_memory_is_an_answer(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("inphase.imaging.way.preprocess", no_memory)
+        patch.setattr("inphase.imaging.way.cleaned", no_memory)
         answer = await client.post(URL, params={"refine": "none"}, content=npy(pattern), headers=NPY)
     assert answer.status_code == 503
     assert "memory" in answer.json()["detail"]
