@@ -25,6 +25,7 @@ from inphase.retrieval.starts import Starts
 RECIPE: Final = "10*RAAR(beta=0.75)+5*ER"  # on the support of the result
 SMOOTH: Final = 2.0  # voxels, sigma: what a start forgets; details above half of Nyquist are gone
 FEW: Final = 5  # independent voxels of a shell below which half a bit is nearly all of it, and decides nothing
+_MANY: Final = 2.0**53  # photons of a voxel: half of them is known better than numbers tell
 DISTURBED: Final = 0.3  # radians, rms, voxel by voxel, so that the halves begin apart
 
 
@@ -46,7 +47,8 @@ def halves(prepared: PreparedPattern, best: Candidate, seed: int, retrievals: Re
         return None
     problem, generator = prepared.problem, np.random.default_rng(seed)
     counts = np.floor(problem.modulus.astype(np.float64) ** 2 + generator.random(problem.modulus.shape))
-    first = generator.binomial(counts.astype(np.int64), 0.5)
+    few = counts < _MANY
+    first = np.where(few, generator.binomial(np.where(few, counts, 0).astype(np.int64), 0.5), counts / 2)
     recipe = recipes.resolve(RECIPE)
     smooth = gaussian_filter(best.object, SMOOTH, mode="wrap")
     images = []

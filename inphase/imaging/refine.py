@@ -49,7 +49,11 @@ def refine(
     def run(recipe: str, *batches: Starts) -> list[Retrieved]:
         return retrieved(prepared, recipe, *batches, retrievals=retrievals)
 
-    start, conventional = found.start, found.recipe.conventional or CONVENTIONAL
+    start = found.start
+    earlier = (
+        found.recipe.refine if start.requested == "random" else CONVENTIONAL
+    )  # as reports of earlier versions mean
+    conventional = found.recipe.conventional or earlier
     with clock("refine"):
         if start.requested == "mixed":
             near, far = _of_every_kind(prepared, start)

@@ -492,7 +492,7 @@ def test_real_refinement(house: House) -> None:
         return job_id
 
     whole = accept(document.to_json())
-    descent = replace(document, report=replace(report, recipe=replace(report.recipe, refine="20*AER")))
+    descent = replace(document, report=replace(report, recipe=replace(report.recipe, conventional="20*AER")))
     diverging = accept(descent.to_json(), modulus=np.float32(1e12) * arrays["modulus"])
     old = accept(json.dumps({"id": "x", "state": "queued", "recipe": "50*ER"}).encode())
     with house.workers(1, COMMAND, threads=1, checkpoint_s=0.1):
