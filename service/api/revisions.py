@@ -62,10 +62,11 @@ async def materialised(services: Services, record: JobRecord, revision: Revision
         unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
         result = judge(prepared, unrefined, prepared.guess, clock)
         told = replace(document, report=result.report).to_json().decode()
-        make_room(services.records, services.series, store, sum(array.nbytes for array in result.arrays.values()))
+        stored = result.with_document(told)
+        make_room(services.records, services.series, store, sum(array.nbytes for array in stored.values()))
         if not store.has(job_id, INPUT):
             raise StoreError(f"the result of job {job_id} has expired")  # it was the oldest that had ended
-        store.write(job_id, revision.result, result.with_document(told), durable=False)
+        store.write(job_id, revision.result, stored, durable=False)
 
     await services.compute(make)
 
