@@ -135,7 +135,7 @@ def recipe(*, last: bool, counts: bool, sigma: float | None) -> str:
     steps = "6*RAAR(beta=0.75)+12*AER" if last else "20*RAAR+20*AER"
     if last and counts and sigma is None:
         steps += "+4*LBFGS(loss=poisson)"
-    shrink = "SW(every=3,threshold=0.25,sigma=0.7)" if last else "SW(every=5,threshold=0.3,sigma=1.2..0.7)"
+    shrink = "SW(every=3,threshold=0.2,sigma=1)" if last else "SW(every=5,threshold=0.2,sigma=1.5..1)"
     coherence = ""
     if sigma is not None:
         size = max(9, 2 * math.ceil(3 * sigma) + 1)

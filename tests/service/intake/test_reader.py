@@ -18,6 +18,7 @@ from service.door.budget import working_bytes
 from service.intake.reader import Reader
 from service.intake.submission import UPLOAD
 from service.jobs.errors import QueueUnavailableError
+from service.jobs.scripts import EVENTS
 from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.settings import Bounds, Settings
@@ -91,7 +92,7 @@ def keys_left(client: httpx.AsyncClient) -> set[str]:
     """What Redis knows of jobs."""
     with redis.Redis.from_url(records(client)._url) as inspector:
         found = {key.decode() for key in inspector.scan_iter("inphase:*")}
-    return found - {"inphase:sequence", "inphase:readers"}
+    return found - {"inphase:sequence", "inphase:readers", EVENTS}  # the latest events of all jobs are bounded
 
 
 # ---- data that cannot be used
