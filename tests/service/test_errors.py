@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from inphase.errors import CancelledError, DataError, InphaseError, RecipeError, TooLargeError
 from inphase.models.repository import ModelError, UnknownModelError
+from service.door.budget import BusyError, ShareError
 from service.errors import _KINDS, ApiError, install, kind
 from service.jobs.errors import (
     DocumentError,
@@ -15,6 +16,7 @@ from service.jobs.errors import (
     StoreCorruptError,
     StoreError,
     StoreFullError,
+    StoreUnavailableError,
     UnknownJobError,
     UnknownSeriesError,
 )
@@ -24,7 +26,7 @@ EXPECTED = {
     TooLargeError: 413, DataError: 422, RecipeError: 422, UnknownModelError: 404, ModelError: 503,
     UnknownSeriesError: 404, UnknownJobError: 404, KeyReusedError: 422, DocumentError: 500, QueueUnavailableError: 503,
     NoRedisError: 503, SandboxUnavailableError: 503, StoreFullError: 507, StoreCorruptError: 500, StoreError: 404,
-    CancelledError: 409,
+    CancelledError: 409, StoreUnavailableError: 503, BusyError: 503, ShareError: 429,
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The maps that a known geometry adds to a result."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_scan_54_in_nanometres(real_data: Path) -> None:
     scan = rocking_scan(read_scan(folder / "scan54.spec", 54), frame_shape=counts.shape)
     raw = RawScan(counts, scan.geometry(bragg_peak(counts)), "scan 54", "all")
     options = Options(refine="200*RAAR+40*ER | SW(every=10,threshold=0.2,sigma=2..1)", start="random", starts=1, seed=1)
-    prepared, report = begin(raw, options, None, Clock())
+    prepared, report = begin(raw, replace(options, grid="model"), None, Clock())
     arrays = refine(prepared, report, Clock()).arrays
     geometry = Geometry.of_voxels(arrays["voxel_basis_m"], prepared.problem.modulus.shape, arrays["q_centre"])
     inside = np.isfinite(arrays["d_spacing"])

@@ -8,7 +8,7 @@ from skimage.color import rgb2lab
 
 from service.pictures import colours
 
-PAGE = Path(__file__).resolve().parents[2] / "page/src/colours.json"
+PAGE = Path(__file__).resolve().parents[3] / "page/src/colours.json"
 
 
 def test_the_page_has_the_same_tables() -> None:
