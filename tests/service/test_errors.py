@@ -60,7 +60,7 @@ async def test_an_error_becomes_a_problem_document(cls: type[InphaseError]) -> N
     assert found.headers["content-type"] == "application/problem+json"
     assert found.json()["type"].startswith("urn:inphase:error:")
     assert (found.json()["detail"], found.json()["instance"]) == ("scan.h5 has no frames", "/raise")
-    assert found.headers.get("retry-after") == {503: "5", 507: "60"}.get(EXPECTED[cls])
+    assert found.headers.get("retry-after") == {429: "5", 503: "5", 507: "60"}.get(EXPECTED[cls])
 
 
 async def test_an_api_error_has_the_status_that_it_names() -> None:

@@ -191,7 +191,7 @@ async def test_a_first_image_makes_room_for_itself(client: httpx.AsyncClient, pa
     old = await predicted(client, pattern)
     job_id = (await submit(client, pattern, refine="5*ER")).json()["id"]
     store = services(client).store
-    store.max_bytes = store.total_bytes() + 1000
+    store.max_bytes = store.total_bytes() + 10_000  # its document is a little longer
     assert number(await client.get(f"/v1/jobs/{job_id}/result")) == ("1", "false")
     assert store.total_bytes() <= store.max_bytes
     check(await client.get(f"/v1/jobs/{old}"), 404, "expired")
