@@ -43,7 +43,7 @@ async def test_a_list_stays_as_the_jobs_are(house: House, pattern: NDArray[np.ui
         house.records.remove(job_id)
         (removed,) = await until(events, "removed")
     assert listening["data"] == {"missed": False}
-    assert changes[0]["data"]["state"] == "accepted"
+    assert changes[0]["data"]["state"] in ("accepted", "reading")  # as it is by the time that the line is written
     assert running[-1]["data"]["iteration"] == 10
     assert running[-1]["data"]["preview"] == f"/v1/jobs/{job_id}/preview"
     assert failed["data"]["reason"] == "diverged"
