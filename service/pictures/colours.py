@@ -82,7 +82,8 @@ TABLES: Final = {"sequential": SEQUENTIAL, "cyclic": CYCLIC, "diverging": DIVERG
 
 def coloured(table: Table, unit: NDArray[np.floating]) -> Table:
     """(..., 3) colours of numbers from 0 to 1; those below and above have the ends' colours."""
-    found: Table = table[np.clip(np.floor(unit * STEPS), 0, STEPS - 1).astype(np.intp)]
+    steps = np.nan_to_num(np.floor(unit * STEPS), nan=0.0)  # an object that diverges has voxels that are no numbers
+    found: Table = table[np.clip(steps, 0, STEPS - 1).astype(np.intp)]
     return found
 
 

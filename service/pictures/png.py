@@ -46,6 +46,9 @@ def preview(planes: Sequence[NDArray[np.complex64]]) -> bytes:
 
     A plane longer than 128 voxels is thinned out, so the picture stays below 300 kB whatever the object.
     """
+    planes = [
+        np.nan_to_num(plane, posinf=0, neginf=0) for plane in planes
+    ]  # one that diverges is shown as far as it goes
     top = max(float(np.abs(plane).max()) for plane in planes) or 1.0
     tiles = []
     for plane in (_bright(plane, top) for plane in planes):

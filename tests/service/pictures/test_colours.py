@@ -54,3 +54,8 @@ def test_light_and_bytes_are_inverse() -> None:
     """sRGB's curve and back."""
     grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     assert np.array_equal(np.round(255 * colours.encoded(colours.decoded(grey))).astype(np.uint8), grey)
+
+
+def test_what_is_no_number_has_the_first_colour() -> None:
+    """A map is NaN where it is not known."""
+    assert colours.coloured(colours.CYCLIC, np.array([np.nan])).tolist() == [colours.CYCLIC[0].tolist()]

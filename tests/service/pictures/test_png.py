@@ -30,6 +30,16 @@ def test_a_preview_is_cut_to_the_object() -> None:
     assert (width, height) == ((24 + 4) + (10 + 8), 2 * (24 + 4))
 
 
+def test_what_is_no_number_is_black() -> None:
+    """An object that diverges has a picture all the same: nothing else of a running job depends on it."""
+    plane = np.ones((8, 8), np.complex64)
+    plane[2, 2], plane[5, 5] = np.nan + 1j * np.nan, np.inf
+    image = np.asarray(Image.open(io.BytesIO(png.preview([plane]))))
+    assert image[4, 4].tolist() == [255, 255, 255]
+    assert not image[2, 2].any()
+    assert not image[5, 5].any()
+
+
 def test_large_and_empty_planes_make_small_pictures() -> None:
     """A plane of 1000 voxels is thinned out to at most 128; nothing at all is black, not an error."""
     noise = np.exp(1j * np.random.default_rng(0).normal(size=(1000, 300))).astype(np.complex64)
