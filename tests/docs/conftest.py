@@ -73,7 +73,7 @@ def workplace(environment: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     for name in ("run.spec", "align.spec"):
         (root / name).write_text(f"{SPEC}{rows}\n\n")
     result = inphase.reconstruct(scan, refine="2*ER")
-    for name in ("result.npz", "mine.npz", "out.npz", "scan54.npz", "results_phasing"):
+    for name in ("result.npz", "mine.npz", "first.npz", "out.npz", "scan54.npz", "results_phasing"):
         inphase.write(result, root / name)
     (root / "shards").mkdir()
     shutil.copy(ROOT / "training/data/atomistic-held-out.h5", root / "shards/seed00001-0000.h5")
