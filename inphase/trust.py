@@ -172,7 +172,7 @@ class Evidence:
 @dataclass(frozen=True)
 class Estimate:
     """The probability that a result is right (`inphase.probability`). value: None where it is unknown; `why` then says
-    why. against: what lowers it most.
+    why, or that it is of the coarser image which the result was refined from. against: what lowers it most.
     """
 
     value: float | None
@@ -185,7 +185,8 @@ class Trust:
     """How far a result can be relied on, and what speaks against it.
 
     probability: of a complex correlation with the true object of 0.95 or more, modulo twin, position and global phase
-    (`inphase.probability`); None where it is unknown, and probability_reason says why.
+    (`inphase.probability`); None where it is unknown, and probability_reason says why. Of an image on a finer grid
+    than the model's it is that of the image there, as probability_reason says.
     """
 
     level: Level

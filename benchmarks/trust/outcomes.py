@@ -85,7 +85,9 @@ def outcome(task: Task, folder: Path) -> None:
         return
     begun = time.monotonic()
     made, way = specimen(task.kind, task.seed), task.way
-    options = Options(domain=made.domain, refine=way.refine, start=way.start, starts=way.starts, seed=task.seed)
+    options = Options(
+        domain=made.domain, refine=way.refine, start=way.start, starts=way.starts, seed=task.seed, grid="model"
+    )
     facts = {"number": task.number, "kind": str(task.kind), "seed": task.seed, "way": way.name}
     drawn = time.monotonic() - begun
     try:

@@ -19,6 +19,7 @@ from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
 from inphase.imaging.retrievals import OutOfTimeError, Retrievals
+from inphase.imaging.signs import estimate
 from inphase.imaging.way import CommonFrame, judge
 from inphase.metrics import noise_chi2
 from inphase.pattern import Domain, MaskState
@@ -32,6 +33,10 @@ from inphase.retrieval.problem import Problem
 logger = logging.getLogger(__name__)
 
 SECONDS: Final = 480.0  # for all levels together, where nobody says another limit
+OF_THE_MODEL_GRID: Final = (
+    "the probability is that of the image on the grid of the model, from which this finer one was refined: "
+    "no finer images were calibrated"
+)
 
 Revised = Callable[[Reconstruction], None]
 
@@ -58,19 +63,22 @@ def climb(
     """Refine the image on one level after the other, and judge the last one that is better than the one before.
 
     image: on the model grid, its report with the finest grid. revised: takes the image of every level but the last, as
-    soon as it is there. seconds: after which no level is begun, and one at work is given up. Raises CancelledError, and
-    DataError where the memory does not hold a grid that was asked for.
+    soon as it is there. seconds: after which no level is begun, and one at work is given up. The probability of being
+    right is carried up from the model grid, as images there were calibrated. Raises CancelledError, and DataError where
+    the memory does not hold a grid that was asked for.
     """
     ladder, grid = image.prepared.ladder, image.report.grid
     assert ladder is not None
     assert grid is not None
     bottom, deadline = image.prepared, time.monotonic() + seconds
+    estimated = estimate(bottom, image.best, image.report.preprocess.counts_inside, ensemble, refined=True)
     coherent = ladders.width(image.best.kernel, ladder.way.bins) is None
     ladder, stopped = _that_fits(ladder, grid, retrievals.device, coherent)
     levels: list[report.Level] = []
     for number, shape in enumerate(ladder.shapes if ladder else (), 1):
         if revised is not None:
-            revised(judge(image.prepared, _told(image.report, levels, ""), image.best, clock, ensemble))
+            told = _told(image.report, levels, "")
+            revised(judge(image.prepared, told, image.best, clock, ensemble, estimated=estimated))
         assert ladder is not None
         last = number == len(ladder.shapes)
         try:
@@ -79,16 +87,19 @@ def climb(
         except OutOfTimeError:
             stopped = f"the level of {_text(shape)} voxels was given up: {seconds:g} s are over"
             break
-        better = found.free_llk is None or found.start_free_llk is None or found.free_llk < found.start_free_llk
-        levels.append(replace(found, kept=better or grid.requested != "auto"))
+        levels.append(replace(found, kept=bool(found.better) or grid.requested != "auto"))
         if not levels[-1].kept:
             stopped = (
-                f"on {_text(shape)} voxels the hidden ones are fitted no better than by the coarser image: "
+                f"no voxels are hidden on {_text(shape)} that could tell whether the image is better"
+                if found.better is None
+                else f"on {_text(shape)} voxels the hidden ones are fitted no better than by the coarser image: "
                 "the measurement holds no more"
             )
             break
         image = level
-    return judge(image.prepared, _told(image.report, levels, stopped), image.best, clock, ensemble, frame)
+        estimated = replace(estimated, why=estimated.why or OF_THE_MODEL_GRID)
+    told = _told(image.report, levels, stopped)
+    return judge(image.prepared, told, image.best, clock, ensemble, frame, estimated)
 
 
 def _level(

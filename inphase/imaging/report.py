@@ -349,8 +349,8 @@ class Series:
 class Level:
     """A refinement on a finer grid than the one before (`inphase.imaging.climb`).
 
-    start_free_llk: free log-likelihood here of the image of the grid before. kept: whether this one is better, or was
-    asked for. seconds: what it took.
+    start_free_llk: free log-likelihood here of the image of the grid before. kept: whether this one predicts the hidden
+    voxels better, or was asked for. seconds: what it took.
     """
 
     shape: tuple[int, ...]
@@ -361,6 +361,13 @@ class Level:
     support_voxels: int
     kept: bool
     seconds: float
+
+    @property
+    def better(self) -> bool | None:
+        """Whether the hidden voxels are predicted better than before; None where none are hidden to tell it."""
+        if self.free_llk is None or self.start_free_llk is None:
+            return None
+        return self.free_llk < self.start_free_llk
 
 
 @dataclass(frozen=True)
@@ -379,6 +386,21 @@ class Grid:
     counts: float = 0.0
     levels: tuple[Level, ...] = ()
     stopped: str = ""
+
+    def doubts(self) -> list[str]:
+        """What speaks against levels that were kept because a finer grid was asked for, not for being better."""
+        found = []
+        for level in self.levels:
+            text = " x ".join(str(side) for side in level.shape)
+            if level.kept and level.better is None:
+                found.append(f"no hidden voxels tell whether {text} voxels make the image better: compare grid=model")
+            elif level.kept and not level.better:
+                found.append(
+                    f"on {text} voxels the hidden ones are fitted no better than by the coarser image (free "
+                    f"log-likelihood {level.free_llk:.3g} against {level.start_free_llk:.3g}), and the grid was kept "
+                    "because it was asked for: take grid=auto"
+                )
+        return found
 
 
 @dataclass(frozen=True)

@@ -144,14 +144,17 @@ def judge(
     clock: Clock,
     ensemble: Ensemble | None = None,
     frame: CommonFrame | None = None,
+    estimated: trust.Estimate | None = None,
 ) -> Reconstruction:
     """Bring the best candidate into canonical form, say how far it can be trusted, and put the result together.
 
-    ensemble: of all candidates, where there were several. frame: of the series whose scan this is.
+    ensemble: of all candidates, where there were several. frame: of the series whose scan this is. estimated: how
+    probably the image is right, where that is known already; else from its signs.
     """
     with clock("encode"):
         refined = found.recipe.refine != NO_REFINEMENT
-        inside = found.preprocess.counts_inside
+        if estimated is None:
+            estimated = estimate(prepared, best, found.preprocess.counts_inside, ensemble, refined=refined)
         verdict = trust.judge(
             best.metrics,
             prepared.noise_chi2,
@@ -159,7 +162,7 @@ def judge(
             refined=refined,
             valid_fraction=prepared.valid_fraction,
             evidence=_evidence(found, ensemble),
-            estimate=estimate(prepared, best, inside, ensemble, refined=refined),
+            estimate=estimated,
         )
         alone = canonical = ambiguity.canonical(best.object, best.support)
         series = found.series
@@ -204,7 +207,7 @@ def _evidence(found: Report, ensemble: Ensemble | None) -> trust.Evidence:
     steps = found.preprocess.steps
     return trust.Evidence(
         faults=tuple(fault for step in steps for fault in step.faults),
-        doubts=tuple(doubt for step in steps for doubt in step.doubts),
+        doubts=(*(doubt for step in steps for doubt in step.doubts), *(found.grid.doubts() if found.grid else ())),
         starts=len(ensemble.members) if ensemble else 1,
         accepted=ensemble.accepted if ensemble else 1,
         rivals=ensemble.rivals if ensemble else 0,
