@@ -80,6 +80,7 @@ def strain_maps(
         obj = corrected(obj, inside, result.geometry, energy_kev=energy, delta=delta, beta=beta)
         taken_off = (delta, beta)
         notes.append(f"refraction at {energy:g} keV by the electron density of {of}, without dispersion near edges")
+        notes.append("the object as stored is taken for the real crystal: of its twin the correction would be wrong")
     made = maps_of(obj, result.support, result.geometry, isosurface)
     if made.strain is None:
         raise DataError(f"{found.source}: {made.reason}")

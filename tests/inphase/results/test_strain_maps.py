@@ -81,6 +81,7 @@ def test_refraction_is_taken_off(strained: Reconstruction) -> None:
     assert errors[1] < 1e-7 < 1e-6 < errors[0]
     assert after.refraction == (delta, 0.0)
     assert "without dispersion" in after.notes[0]
+    assert "twin" in after.notes[1]
 
 
 def test_what_is_missing_is_said(strained: Reconstruction, crystal: Crystal) -> None:
