@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 
-@commands.command(epilog="Example: inphase ptycho scan_0054.cxi -o scan54.cxi --refine 60*EPIE --positions-start 10")
+@commands.command(epilog="Example: inphase ptycho scan_0054.cxi -o scan54.cxi --refine '60*EPIE' --positions-start 10")
 def ptycho(
     path: Annotated[Path, typer.Argument(metavar="SCAN", help="The scan is a CXI, HDF5, ptyd or npz file.")],
     output: Annotated[str, typer.Option("-o", "--output", help="The result is written here, as .cxi or .npz.")],

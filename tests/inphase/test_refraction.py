@@ -43,7 +43,7 @@ def test_the_correction_undoes_the_refraction() -> None:
 
 
 def test_what_lies_before_a_gap_counts() -> None:
-    """Two plates of 2 voxels across the beam, 12 voxels of nothing between: the light to the second crosses the first."""
+    """Two plates of 2 voxels across the beam, 12 voxels apart: the light to the second crosses the first."""
     plates = np.zeros(SHAPE, bool)
     plates[4:6, 2:24, 2:26] = plates[18:20, 2:24, 2:26] = True
     along_beam = Geometry.of_voxels(8e-9 * np.eye(3)[::-1], SHAPE, K * np.array([0.02, 0.0, 0.0]))
