@@ -72,6 +72,8 @@ def strain_maps(
         raise DataError(f"{found.source}: tells no geometry with Q: give the measurement that it was made from")
     if found.frame != "laboratory" and refraction:
         raise DataError(f"{found.source} is in the frame {found.frame}: refraction is corrected in the laboratory's")
+    if beta and not refraction:
+        raise DataError("beta is taken off together with refraction: ask for it as well (refraction=, --refraction)")
     known, notes = None if of is None else material(of), []
     obj, taken_off = result.object, None
     if refraction:

@@ -31,7 +31,10 @@ def ptycho(
         int | None, typer.Option(min=0, help="The positions are refined from this iteration on [default: never].")
     ] = None,
     search: Annotated[
-        float, typer.Option(min=0, max=100, help="Positions are searched within so many pixels before.")
+        float,
+        typer.Option(
+            min=0, max=100, help="Positions are searched within so many pixels of the file's before they are refined."
+        ),
     ] = 0.0,
     energy: Annotated[
         float | None, typer.Option(help="The photons have this energy in keV, whatever the file says.")

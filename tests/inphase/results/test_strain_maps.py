@@ -90,6 +90,8 @@ def test_what_is_missing_is_said(strained: Reconstruction, crystal: Crystal) -> 
         strain_maps(crystal(basis=None))
     with pytest.raises(DataError, match="--material"):
         strain_maps(strained, refraction=True)
+    with pytest.raises(DataError, match="together with refraction"):
+        strain_maps(strained, beta=1e-6)
     with pytest.raises(DataError, match="energy is unknown"):
         strain_maps(strained, refraction=True, of="Au")
     with pytest.raises(DataError, match="known are"):
