@@ -2,7 +2,10 @@
 
 Along a path of length s in matter of the index n = 1 - delta + i beta a wave exp(i k r) gains exp(i k (n - 1) s), so
 the image that a kinematical retrieval finds is o exp(-k (i delta + beta) s), s the way from the entrance to the voxel
-along the beam and from there to the exit along k + Q (Harder et al., Phys. Rev. B 76, 115425 (2007)).
+along the beam and from there to the exit along k + Q (Harder et al., Phys. Rev. B 76, 115425 (2007)). The sign is that
+of inphase.fourier and inphase.strain: in a symmetric Bragg reflection of a plate the phase is that of a d-spacing too
+small by delta / sin^2 theta, as the textbooks have it. It is that of the real object: for its twin, sign and path are
+wrong.
 """
 
 import numpy as np
@@ -13,7 +16,6 @@ from inphase.errors import DataError
 from inphase.geometry import Geometry, wavelength_m
 
 STEP = 0.5  # voxels, of the finest axis
-MOST_STEPS = 4000
 
 
 def paths_m(inside: NDArray[np.bool_], geometry: Geometry, energy_kev: float) -> NDArray[np.float32]:
@@ -37,14 +39,14 @@ def paths_m(inside: NDArray[np.bool_], geometry: Geometry, energy_kev: float) ->
 
 
 def _steps(inside: NDArray[np.bool_], advance: NDArray[np.float64]) -> NDArray[np.float32]:
-    """How many steps from each voxel lie inside; the voxel itself counts half, as the next lies half a step away."""
+    """How many steps from each voxel lie inside, by the trapezoidal rule: the voxel itself counts half."""
     volume, places = inside.astype(np.float32), np.argwhere(inside).astype(np.float64)
     found = np.full(len(places), 0.5, np.float32)
-    for number in range(1, MOST_STEPS):
-        share = ndimage.map_coordinates(volume, (places + number * advance).T, order=1)
-        if not share.any():
-            break
-        found += share
+    sides = np.ptp(places, axis=0) + 1
+    with np.errstate(divide="ignore"):
+        last = int((sides / np.abs(advance)).min())  # beyond it every way has left the box of the crystal
+    for number in range(1, last + 1):
+        found += ndimage.map_coordinates(volume, (places + number * advance).T, order=1)
     return found
 
 
@@ -57,7 +59,11 @@ def corrected(
     delta: float,
     beta: float = 0.0,
 ) -> NDArray[np.complex64]:
-    """The object without what refraction (delta) and absorption (beta) did to the light inside the crystal."""
+    """The object (N0, N1, N2) without what refraction (delta) and absorption (beta) did to the light in the crystal.
+
+    obj: the real object and not its twin, with the sign of inphase.fourier. inside: its voxels, all of one material and
+    with nothing but vacuum around. geometry, errors: as in `paths_m`.
+    """
     k = 2 * np.pi / wavelength_m(energy_kev)
     way = paths_m(inside, geometry, energy_kev)
     return np.asarray(obj * np.exp(k * (1j * delta + beta) * way), np.complex64)

@@ -125,16 +125,16 @@ class Curve:
     unit: Unit
 
     def resolution(self, criterion: str, threshold: float | NDArray[np.float64]) -> Resolution:
-        """Where it first falls below `threshold`, one number or one per shell."""
+        """Where it first falls below `threshold`, one number or one per shell. A value of NaN is below any."""
         excess = self.values - threshold
-        below = np.flatnonzero(excess < 0)
+        below = np.flatnonzero(~(excess >= 0))
         if below.size == 0:
             return Resolution(criterion, float(self.q[-1]), self.unit, crossed=False)
         k = int(below[0])
         if k == 0:
             return Resolution(criterion, float(self.q[0]), self.unit, crossed=True)
-        # after a shell that decides nothing (`half_bit`) there is nothing to interpolate
-        part = excess[k - 1] / (excess[k - 1] - excess[k]) if np.isfinite(excess[k - 1]) else 1.0
+        # after a shell that decides nothing (`half_bit`), or in one without a value, there is nothing to interpolate
+        part = excess[k - 1] / (excess[k - 1] - excess[k]) if np.isfinite(excess[k - 1 : k + 1]).all() else 1.0
         return Resolution(criterion, float(self.q[k - 1] + part * (self.q[k] - self.q[k - 1])), self.unit, crossed=True)
 
 

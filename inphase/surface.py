@@ -10,7 +10,7 @@ from skimage.measure import marching_cubes
 
 from inphase.errors import DataError
 
-_FINEST: Final = 160  # voxels along the longest side of the crystal: a finer one is taken in steps
+_FINEST: Final = 160
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,13 @@ class Surface:
     faces: NDArray[np.uint32]
 
 
-def isosurface(amplitude: NDArray[np.floating], level: float, basis: NDArray[np.float64] | None = None) -> Surface:
+def isosurface(
+    amplitude: NDArray[np.floating], level: float, basis: NDArray[np.float64] | None = None, *, finest: int = _FINEST
+) -> Surface:
     """Where an amplitude (N, N, N) crosses `level`, a share of its largest value between 0 and 1.
 
     basis: (3, 3), row a is the step of x y z along axis a; without one the axes are z y x and a voxel has the side 1.
+    finest: voxels along the longest side of the crystal above which the surface is coarser than they are.
     DataError for anything but a volume, a level out of range, or an amplitude that is zero.
     """
     if amplitude.ndim != 3:
@@ -44,7 +47,7 @@ def isosurface(amplitude: NDArray[np.floating], level: float, basis: NDArray[np.
     box = ndimage.find_objects((amplitude >= level * top).astype(np.uint8))[0]
     # one voxel more on each side, of the array or, at its end, of nothing: the surface is closed
     padded = np.pad(amplitude, 1)[tuple(slice(part.start, part.stop + 2) for part in box)]
-    step = -(-max(padded.shape) // _FINEST)
+    step = -(-max(padded.shape) // finest)
     padded = np.pad(padded, [(0, -(side - 1) % step) for side in padded.shape])
     corners, faces, *_ = marching_cubes(padded.astype(np.float32), level * top, step_size=step)  # type: ignore[no-untyped-call]
     voxels = corners + np.array([part.start - 1 for part in box])
@@ -79,11 +82,25 @@ def value_at(values: NDArray[np.floating], surface: Surface) -> NDArray[np.float
     """(n,) a map at the vertices; where the map is NaN, the nearest voxel that has a value counts.
     DataError where none has.
     """
+    known = _continued(values).astype(np.float32)
+    found: NDArray[np.float32] = ndimage.map_coordinates(known, surface.voxels.T, order=1)
+    return found
+
+
+def value_of_faces(values: NDArray[np.floating], surface: Surface) -> NDArray[np.float32]:
+    """(m,) as `value_at` for each triangle: that of the voxel at its middle, never a mean across a wrap of a phase."""
+    middles = surface.voxels[surface.faces].mean(axis=1)
+    known = _continued(values).astype(np.float32)
+    found: NDArray[np.float32] = ndimage.map_coordinates(known, middles.T, order=0, mode="nearest")
+    return found
+
+
+def _continued(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """A map with the value of the nearest voxel that has one wherever it is NaN. DataError where none has."""
     unknown = np.isnan(values)
     if unknown.all():
         raise DataError("the map has no values: nothing can be shown on the surface")
-    if unknown.any():
-        nearest = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
-        values = values[tuple(nearest)]
-    found: NDArray[np.float32] = ndimage.map_coordinates(values.astype(np.float32), surface.voxels.T, order=1)
-    return found
+    if not unknown.any():
+        return values
+    nearest = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    return np.asarray(values[tuple(nearest)])

@@ -71,7 +71,7 @@ def read(
         pixel_column (m), direct_beam_row, direct_beam_column (pixels of the whole frame).
 
     Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow;
-    nothing else, whatever a library makes of the file.
+    nothing else, whatever a library makes of the file. TypeError is for an argument of another type.
     """
     reading = Reading(
         dataset=dataset,

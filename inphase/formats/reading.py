@@ -6,6 +6,7 @@ The metadata of a field describe it for people, and bound what a stranger may se
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 
 from inphase.errors import DataError
@@ -15,6 +16,8 @@ from inphase.errors import DataError
 class Reading:
     """How a file or folder is read, beside its path.
     What is not given is found in the file where there is one candidate.
+
+    Raises TypeError for a value of another type, for it would look like a fault of the file's reader.
     """
 
     dataset: str | None = field(
@@ -79,6 +82,13 @@ class Reading:
         },
     )
 
+    def __post_init__(self) -> None:
+        for name in ("dataset", "roi", "beamline", "sample", "detector"):
+            _check(name, getattr(self, name), str, "a text" + (" such as '0:256,0:256'" if name == "roi" else ""))
+        _check("scan", self.scan, Integral, "a whole number")
+        for name, value in self.set.items():
+            _check(f"set={{'{name}': ...}}", value, Real, "a number")
+
     def known(self) -> dict[str, str]:
         """What is given for the placeholders of a description. Raises DataError for a value that is no name."""
         found = {
@@ -90,6 +100,11 @@ class Reading:
             if value is not None and (not value or "/" in value or "\0" in value or value in (".", "..")):
                 raise DataError(f"{key}: '{value}' is no name")
         return {key: value for key, value in found.items() if value is not None}
+
+
+def _check(name: str, value: object, kind: type, what: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name} takes {what}, not the {type(value).__name__} {value!r}"[:200])
 
 
 def parse_numbers(pairs: Sequence[str]) -> dict[str, float]:

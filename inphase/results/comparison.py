@@ -66,8 +66,8 @@ class Comparison:
     resolution: Resolution
     geometry: Geometry | None
     notes: tuple[str, ...]
-    strain_a: NDArray[np.float32] | None = None
-    strain_b: NDArray[np.float32] | None = None
+    strain_a: NDArray[np.float32] | None
+    strain_b: NDArray[np.float32] | None
 
     @property
     def correlation(self) -> float:

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure, SubFigure
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from numpy.typing import NDArray
-from skimage.measure import marching_cubes
 
 from inphase.formats.result import Result
 from inphase.metrics import far_field_modulus
 from inphase.pattern import MaskState
 from inphase.results.comparison import Comparison
+from inphase.surface import Surface, isosurface, value_of_faces
 
 AXES: Final = ("rocking", "row", "column")
 MARGIN: Final = 3  # voxels shown around the support
@@ -63,10 +63,9 @@ def surfaces(figure: Figures, result: Result) -> None:
         strain = result.derived["strain"] * 1e4
         span = _span(strain, at_least=1e-2)
         coloured.append(("strain", strain, _colours("RdBu_r"), -span, span, r"strain along Q ($10^{-4}$)"))
-    mesh = _mesh(np.where(result.support, result.amplitude, 0), SURFACE * scale, result)
-    if mesh is None:
-        figure.text(0.5, 0.5, "the object has no closed surface", ha="center")
-        return
+    amplitude = np.where(result.support, result.amplitude, 0)
+    basis = None if result.voxel_basis_m is None else 1e9 * result.voxel_basis_m
+    mesh = isosurface(amplitude, SURFACE * scale / float(amplitude.max()), basis, finest=MOST_CELLS)
     for row, panel in enumerate(coloured):
         _, volume, colours, low, high, label = panel
         norm = Normalize(low, high)
@@ -217,24 +216,9 @@ def _grid(
         figure.colorbar(image, ax=list(axes[:, column]), location="bottom", shrink=0.85, pad=0.02, label=label)
 
 
-def _mesh(
-    amplitude: NDArray[np.floating], level: float, result: Result
-) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]] | None:
-    """Vertices in nm (x, y, z) or voxels, triangles, and vertices in voxels of the array; None without a surface."""
-    box = _box(result.support)
-    step = max(1, -(-max(part.stop - part.start for part in box) // MOST_CELLS))
-    volume = np.pad(amplitude[box].astype(np.float32), 1)
-    if not volume.max() > level:
-        return None
-    places, faces, _, _ = marching_cubes(volume, level, step_size=step)  # type: ignore[no-untyped-call]
-    places = places - 1 + np.array([part.start for part in box])
-    basis = np.eye(3)[:, ::-1] if result.voxel_basis_m is None else 1e9 * result.voxel_basis_m
-    return (places - np.array(amplitude.shape) // 2) @ basis, np.asarray(faces, np.intp), places
-
-
 def _surface(
     axis: Axes3D,
-    mesh: tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]],
+    mesh: Surface,
     volume: NDArray[np.floating],
     colours: Colormap,
     norm: Normalize,
@@ -242,11 +226,9 @@ def _surface(
     unit: str,
 ) -> None:
     """Triangles in the colour of the nearest voxel that has one, shaded by how they face the light."""
-    points, faces, places = mesh
-    # the beam, z of the laboratory, runs into the picture; y is up
-    drawn = np.stack([points[:, 0], points[:, 2], points[:, 1]], axis=1)
-    corners = drawn[faces]
-    colour = colours(norm(_nearest_known(volume)[tuple(np.rint(places[faces].mean(axis=1)).astype(int).T)]))
+    drawn = mesh.vertices[:, [0, 2, 1]]  # the beam, z of the laboratory, runs into the picture; y is up
+    corners = drawn[mesh.faces]
+    colour = colours(norm(value_of_faces(volume, mesh)))
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
     shade = 0.65 + 0.35 * np.abs(normal @ (_LIGHT / np.linalg.norm(_LIGHT)))
@@ -261,17 +243,6 @@ def _surface(
     axis.set(xlabel=f"x ({unit})", ylabel=f"z, beam ({unit})", zlabel=f"y ({unit})")
     axis.locator_params(nbins=4)
     axis.tick_params(labelsize=7)
-
-
-def _nearest_known(volume: NDArray[np.floating]) -> NDArray[np.floating]:
-    """A volume whose unknown voxels have the value of the nearest known one."""
-    from scipy.ndimage import distance_transform_edt
-
-    unknown = ~np.isfinite(volume)
-    if not unknown.any() or unknown.all():
-        return volume
-    index = distance_transform_edt(unknown, return_distances=False, return_indices=True)
-    return np.asarray(volume[tuple(index)])
 
 
 def _rocking(axis: Axes, result: Result) -> None:

@@ -72,6 +72,8 @@ def strain_maps(
         raise DataError(f"{found.source}: tells no geometry with Q: give the measurement that it was made from")
     if found.frame != "laboratory" and refraction:
         raise DataError(f"{found.source} is in the frame {found.frame}: refraction is corrected in the laboratory's")
+    if beta and not refraction:
+        raise DataError("beta is taken off together with refraction: ask for it as well (refraction=, --refraction)")
     known, notes = None if of is None else material(of), []
     obj, taken_off = result.object, None
     if refraction:
@@ -80,6 +82,7 @@ def strain_maps(
         obj = corrected(obj, inside, result.geometry, energy_kev=energy, delta=delta, beta=beta)
         taken_off = (delta, beta)
         notes.append(f"refraction at {energy:g} keV by the electron density of {of}, without dispersion near edges")
+        notes.append("the object as stored is taken for the real crystal: of its twin the correction would be wrong")
     made = maps_of(obj, result.support, result.geometry, isosurface)
     if made.strain is None:
         raise DataError(f"{found.source}: {made.reason}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from inphase.formats.reading import Reading
-from service.cli.measured import Binning, Measured, geometry
+from service.cli.measured import UNBINNED, Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out
 
@@ -26,7 +26,7 @@ def convert(
         str, typer.Argument(help="It is written here; the ending decides the format, as in inphase reconstruct.")
     ],
     measured: Measured = None,
-    binning: Binning = "1,1,1",
+    binning: Binning = UNBINNED,
     *,
     reading: Reading,
 ) -> None:

@@ -2,16 +2,16 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from inphase.errors import DataError, InphaseError
+from inphase.formats.reading import Reading
 from service.cli.files import reader
 
 if TYPE_CHECKING:
     from inphase.formats import RawScan
-    from inphase.formats.reading import Reading
     from inphase.geometry import Geometry
 
 Measured = Annotated[
@@ -21,10 +21,15 @@ Measured = Annotated[
 Binning = Annotated[
     str, typer.Option(help="The program was given the measurement binned by these factors: frames, rows, columns.")
 ]
+UNBINNED: Final = "1,1,1"
 
 
-def measurement(path: Path, reading: "Reading") -> "RawScan":
-    """The measurement, read in a process apart."""
+def measurement(path: Path | None, reading: Reading) -> "RawScan | None":
+    """The measurement, read in a process apart. None without a path; DataError for a reading of none."""
+    if path is None:
+        if reading != Reading():
+            raise DataError("the options that say how a measurement is read need one: name it with --measured")
+        return None
     from inphase.formats import Limits
     from inphase.pattern import Domain
     from service.sandbox.order import FileOrder
@@ -33,13 +38,15 @@ def measurement(path: Path, reading: "Reading") -> "RawScan":
         return reader(held)(FileOrder(path, reading, Domain.COUNTS, Limits()))
 
 
-def geometry(path: Path | None, reading: "Reading", binning: str) -> "Geometry | None":
+def geometry(path: Path | None, reading: Reading, binning: str) -> "Geometry | None":
     """Of the pattern that another program was given: binned, its DC voxel at the Bragg peak. None without a path."""
     from inphase.diffractometer import bragg_peak
 
-    if path is None:
-        return None
     scan = measurement(path, reading)
+    if scan is None:
+        if binning != UNBINNED:
+            raise DataError("--binning is that of a measurement: name it with --measured")
+        return None
     if scan.geometry is None or scan.array.ndim != 3:
         raise InphaseError(f"{path} says nothing of its geometry: {scan.chosen}")
     return scan.geometry.moved(bragg_peak(scan.array, scan.mask)).binned(_factors(binning))

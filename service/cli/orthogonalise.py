@@ -7,7 +7,7 @@ import typer
 
 from inphase.formats.reading import Reading
 from inphase.orthogonal import Frame
-from service.cli.measured import Binning, Measured, geometry
+from service.cli.measured import UNBINNED, Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out
 
@@ -38,7 +38,7 @@ def orthogonalise(
         typer.Option(min=1e-3, help="A voxel is so many nanometres long [default: as fine as the finest axis]."),
     ] = None,
     measured: Measured = None,
-    binning: Binning = "1,1,1",
+    binning: Binning = UNBINNED,
     *,
     reading: Reading,
 ) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 
-@commands.command(epilog="Example: inphase ptycho scan_0054.cxi -o scan54.cxi --refine 60*EPIE --positions-start 10")
+@commands.command(epilog="Example: inphase ptycho scan_0054.cxi -o scan54.cxi --refine '60*EPIE' --positions-start 10")
 def ptycho(
     path: Annotated[Path, typer.Argument(metavar="SCAN", help="The scan is a CXI, HDF5, ptyd or npz file.")],
     output: Annotated[str, typer.Option("-o", "--output", help="The result is written here, as .cxi or .npz.")],
@@ -31,7 +31,10 @@ def ptycho(
         int | None, typer.Option(min=0, help="The positions are refined from this iteration on [default: never].")
     ] = None,
     search: Annotated[
-        float, typer.Option(min=0, max=100, help="Positions are searched within so many pixels before.")
+        float,
+        typer.Option(
+            min=0, max=100, help="Positions are searched within so many pixels of the file's before they are refined."
+        ),
     ] = 0.0,
     energy: Annotated[
         float | None, typer.Option(help="The photons have this energy in keV, whatever the file says.")

@@ -44,7 +44,7 @@ def rank(
     """Rank runs of one pattern by how well they fit, and say which of them found the same object."""
     from inphase.results.ranking import rank as ranked
 
-    found = ranked(matches(runs), measured=None if measured is None else measurement(measured, reading))
+    found = ranked(matches(runs), measured=measurement(measured, reading))
     print_json(found.to_builtins()) if json else _show(found)
 
 

@@ -49,9 +49,7 @@ def reconstructor(
     return reconstruct
 
 
-def _followed(
-    client: "Client", job_id: str, stage: Stage, cancelled: Callable[[], bool] = lambda: False
-) -> dict[str, Any]:
+def _followed(client: "Client", job_id: str, stage: Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
     """A job's document when it has ended; a job that nobody waits for any more is cancelled."""
     refining, asked = stage("waiting for a worker"), False
     try:

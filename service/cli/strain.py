@@ -8,7 +8,7 @@ from rich.table import Table
 
 from inphase.errors import DataError
 from inphase.formats.reading import Reading
-from service.cli.measured import Binning, Measured, geometry
+from service.cli.measured import UNBINNED, Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json
 
@@ -53,7 +53,7 @@ def strain(
         float, typer.Option(min=0, max=0.99, help="A voxel counts with this share of the largest amplitude.")
     ] = 0.3,
     measured: Measured = None,
-    binning: Binning = "1,1,1",
+    binning: Binning = UNBINNED,
     json: Annotated[
         bool, typer.Option("--json", help="The command prints the figures as JSON and nothing else.")
     ] = False,

@@ -6,6 +6,7 @@ import pytest
 from inphase.errors import DataError
 from inphase.geometry import Geometry, wavelength_m
 from inphase.refraction import corrected, paths_m
+from inphase.strain import strain
 
 SHAPE = (24, 26, 28)
 K = 2 * np.pi / wavelength_m(9.0)
@@ -39,6 +40,34 @@ def test_the_correction_undoes_the_refraction() -> None:
     back = corrected(seen.astype(np.complex64), BOX, GRID, energy_kev=9.0, delta=delta, beta=beta)
     assert np.allclose(back, obj, atol=1e-5)
     assert K * delta * 100e-9 == pytest.approx(0.2, abs=0.02)
+
+
+def test_what_lies_before_a_gap_counts() -> None:
+    """Two plates of 2 voxels across the beam, 12 voxels apart: the light to the second crosses the first."""
+    plates = np.zeros(SHAPE, bool)
+    plates[4:6, 2:24, 2:26] = plates[18:20, 2:24, 2:26] = True
+    along_beam = Geometry.of_voxels(8e-9 * np.eye(3)[::-1], SHAPE, K * np.array([0.02, 0.0, 0.0]))
+    into_first, into_second = (paths_m(plates, along_beam, 9.0)[z, 12, 12] for z in (4, 18))
+    # to either voxel of each pair and on to the back lies one pair in all: the second has the first before it
+    assert into_second == pytest.approx(16e-9 + 16e-9, abs=3e-9)
+    assert into_first == pytest.approx(16e-9 + 16e-9, abs=3e-9)
+
+
+def test_a_plate_in_symmetric_reflection_is_seen_with_too_small_a_spacing() -> None:
+    """Bragg's law in matter, n lambda = 2 d sin theta (1 - delta / sin^2 theta): a flat phase at Q is d so much larger.
+
+    It fixes the sign of the correction against that of the strain, without a path of ours.
+    """
+    theta, delta, shape = TWO_THETA / 2, 4.3e-5, (80, 16, 8)
+    in_plane = np.array([0.0, np.sin(theta), np.cos(theta)])
+    basis = 8e-9 * np.stack([in_plane, Q / np.linalg.norm(Q), [1.0, 0.0, 0.0]])  # axis 1 is the surface's normal
+    plate = np.zeros(shape, bool)
+    plate[3:77, 4:11, 2:6] = True
+    grid = Geometry.of_voxels(basis, shape, Q)
+    back = corrected(plate.astype(np.complex64), plate, grid, energy_kev=9.0, delta=delta)
+    found = strain(back, plate, grid).d_spacing_m[40, 5:10, 3:5]  # no way there passes the plate's ends
+    shift = found / (2 * np.pi / np.linalg.norm(Q)) - 1
+    assert shift == pytest.approx(delta / np.sin(theta) ** 2, rel=0.02)
 
 
 def test_what_is_missing() -> None:

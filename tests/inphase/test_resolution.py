@@ -164,6 +164,15 @@ def test_a_fall_after_an_undecided_shell_is_where_it_is_seen() -> None:
     assert (found.q, found.crossed) == (0.2, True)
 
 
+def test_a_shell_without_a_value_is_where_the_curve_ends() -> None:
+    """NaN is no agreement: the resolution is a number, and not that of the last shell."""
+    q = np.array([0.0, 0.1, 0.2, 0.3])
+    found = Curve(q, np.array([1.0, 0.9, np.nan, 0.9]), np.full(4, 50), "nyquist").resolution("0.143", FIXED)
+    assert (found.q, found.crossed) == (0.2, True)
+    nothing = Curve(q, np.full(4, np.nan), np.full(4, 50), "nyquist").resolution("0.143", FIXED)
+    assert (nothing.q, nothing.crossed) == (0.0, True)
+
+
 def test_shells_along_an_axis() -> None:
     """A cone about one axis holds what lies within 45 degrees of it, on a sheared grid by its true directions."""
     steps = np.array([[2.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.3, 1.5]]) * 1e6

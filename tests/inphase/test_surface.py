@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inphase.errors import DataError
-from inphase.surface import Surface, isosurface, phase_at, value_at
+from inphase.surface import Surface, isosurface, phase_at, value_at, value_of_faces
 
 CENTRE = 20
 Z, Y, X = np.mgrid[-CENTRE:CENTRE, -CENTRE:CENTRE, -CENTRE:CENTRE].astype(float)
@@ -97,3 +97,22 @@ def test_what_has_no_surface_is_refused(amplitude: np.ndarray, level: float, wor
     """With the reason."""
     with pytest.raises(DataError, match=words):
         isosurface(amplitude, level)
+
+
+def test_a_face_has_the_value_of_one_voxel() -> None:
+    """Where a phase wraps no triangle shows the mean of both sides; the rim, which is unknown, takes one of them."""
+    surface = isosurface(BALL, 0.5)
+    phase = np.where(X < 0, 3.1, -3.1)
+    phase[BALL < 0.4] = np.nan
+    found = value_of_faces(phase, surface)
+    assert set(found.tolist()) == {np.float32(3.1).item(), np.float32(-3.1).item()}
+    middle = surface.vertices[surface.faces].mean(axis=1)[:, 0]
+    assert (found[middle < -1] > 0).all()
+    assert (found[middle > 1] < 0).all()
+
+
+def test_the_finest_is_bounded_by_the_caller() -> None:
+    """A surface of at most 10 cells along a side is still that of the ball, to a cell of three voxels."""
+    coarse = isosurface(BALL, 0.5, finest=10)
+    assert len(coarse.faces) < len(isosurface(BALL, 0.5).faces) / 4
+    np.testing.assert_allclose(np.linalg.norm(coarse.vertices, axis=1), RADIUS, atol=1.5)

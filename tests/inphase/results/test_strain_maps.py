@@ -81,6 +81,7 @@ def test_refraction_is_taken_off(strained: Reconstruction) -> None:
     assert errors[1] < 1e-7 < 1e-6 < errors[0]
     assert after.refraction == (delta, 0.0)
     assert "without dispersion" in after.notes[0]
+    assert "twin" in after.notes[1]
 
 
 def test_what_is_missing_is_said(strained: Reconstruction, crystal: Crystal) -> None:
@@ -89,6 +90,8 @@ def test_what_is_missing_is_said(strained: Reconstruction, crystal: Crystal) -> 
         strain_maps(crystal(basis=None))
     with pytest.raises(DataError, match="--material"):
         strain_maps(strained, refraction=True)
+    with pytest.raises(DataError, match="together with refraction"):
+        strain_maps(strained, beta=1e-6)
     with pytest.raises(DataError, match="energy is unknown"):
         strain_maps(strained, refraction=True, of="Au")
     with pytest.raises(DataError, match="known are"):

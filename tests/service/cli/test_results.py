@@ -90,6 +90,25 @@ def test_orthogonalise_and_convert(inphase, run: Path, measured: Path, tmp_path:
     assert found.voxel_size_m((64, 64, 64)) == pytest.approx(GEOMETRY.binned((2, 1, 1)).voxel_size_m((64, 64, 64)))
 
 
+@pytest.mark.parametrize("option", [("--binning", "1,2,2"), ("--beamline", "ID01"), ("--set", "distance=1.8")])
+def test_options_of_no_measurement_are_refused(inphase, run: Path, tmp_path: Path, option: tuple[str, str]) -> None:  # type: ignore[no-untyped-def]
+    """What says how a measurement is read or was binned chooses nothing where none is named."""
+    result = run / "Run1.cxi"
+    commands: list[tuple[object, ...]] = [
+        ("convert", result, tmp_path / "c.npz"),
+        ("orthogonalise", result, "-o", tmp_path / "o.npz"),
+        ("strain", result),
+    ]
+    if option[0] != "--binning":
+        commands.append(("rank", result, run / "Run2.cxi"))
+    for command in commands:
+        code, _, err = inphase(*command, *option)
+        assert code == 1
+        assert "--measured" in err
+        assert "need one" in err or "that of a measurement" in err
+    assert not list(tmp_path.glob("*.npz"))
+
+
 def test_show(inphase, run: Path) -> None:  # type: ignore[no-untyped-def]
     """By default a page beside the result."""
     code, out, _ = inphase("show", run / "Run1.cxi")
