@@ -26,7 +26,7 @@ KEPT = ROOT / "build" / "wu2d"
 
 
 def kept(name: str, made: Callable[[], Any]) -> Any:
-    """What was measured under this name, or what is measured now."""
+    """What was measured under this name, which tells all that it depends on, or what is measured now."""
     path = KEPT / f"{name}.json"
     if not path.exists():
         KEPT.mkdir(parents=True, exist_ok=True)
@@ -53,18 +53,22 @@ def main(
     """Measure the paper's claims and write the page."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     network = Network.of(models, model)
-    first = max(1, repeats // 10)
+    of, searched, few = network.version.label, min(crystals, 300), min(database, 8000)
+    counts = [repeats, *[max(1, repeats // 10)] * (patterns - 1)]
     parts = {
-        "quality": kept("quality", lambda: quality(network, crystals)),
-        "spans": kept("spans", lambda: spans(network, crystals)),
-        "times": kept("times", lambda: prediction_times(network)),
-        "neighbours": kept("neighbours", lambda: neighbours(network, min(crystals, 300), database)),
+        "quality": kept(f"{of}-quality-{crystals}", lambda: quality(network, crystals)),
+        "spans": kept(f"{of}-spans-{crystals}", lambda: spans(network, crystals)),
+        "times": kept(f"{of}-times", lambda: prediction_times(network)),
+        "neighbours": kept(f"{of}-neighbours-{searched}-{database}", lambda: neighbours(network, searched, database)),
         "ways": [
-            kept(f"ways-{i}", partial(four_ways, network, i, repeats if i == 0 else first, min(database, 8000)))
-            for i in range(patterns)
+            kept(f"{of}-ways-{i}-{count}-{few}", partial(four_ways, network, i, count, few))
+            for i, count in enumerate(counts)
         ],
-        "measured": kept("measured", lambda: measured_slices(models, model)),
-        "runs": {one.name: kept(f"run-{one.name}", partial(run_scores, one)) for one in run or ()},
+        "measured": kept(f"{of}-measured", lambda: measured_slices(models, model)),
+        "runs": {
+            one.name: kept(f"run-{one.name}-{(one / 'last.ckpt').stat().st_mtime_ns}", partial(run_scores, one))
+            for one in run or ()
+        },
     }
     out.mkdir(parents=True, exist_ok=True)
     figure(parts["ways"][0], out / "initialisations.png")
