@@ -74,9 +74,9 @@ def differences(settings: dict[str, Any]) -> str:
     """What the training did otherwise than the paper."""
     twin = TWINS[settings["objective_options"]["twin"]]
     return (
-        f"A particle and its twin have one pattern, of which the paper does not speak; the target was {twin}. The optimiser "
-        f"was {OPTIMISERS[settings['optimizer']]} with the schedule `{settings['schedule']}`. The paper's is SGD at 0.01, "
-        "multiplied by 0.95 every ten epochs, which has not been run. One seed was trained."
+        f"A particle and its twin have one pattern, of which the paper does not speak; the target was {twin}. "
+        f"The optimiser was {OPTIMISERS[settings['optimizer']]} with the schedule `{settings['schedule']}`; the paper's "
+        "is SGD at 0.01, multiplied by 0.95 every ten epochs."
     )
 
 
