@@ -75,8 +75,8 @@ def differences(settings: dict[str, Any]) -> str:
     twin = TWINS[settings["objective_options"]["twin"]]
     return (
         f"A particle and its twin have one pattern, of which the paper does not speak; the target was {twin}. "
-        f"The optimiser was {OPTIMISERS[settings['optimizer']]} with the schedule `{settings['schedule']}`; the paper's "
-        "is SGD at 0.01, multiplied by 0.95 every ten epochs."
+        f"The optimiser was {OPTIMISERS[settings['optimizer']]} with the schedule `{settings['schedule']}`; "
+        "the paper's is SGD at 0.01, multiplied by 0.95 every ten epochs."
     )
 
 
