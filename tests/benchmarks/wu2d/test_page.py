@@ -16,6 +16,10 @@ def test_the_sections_hold_the_figures() -> None:
     section = ways_section([{"pattern": i, "ways": way} for i, way in enumerate(ways)])
     assert "| (i) | 4 | 0.6 | 0.3 +- 0.07 | 1 of 2 |" in section
     assert "| (ii) | 2 | 0.2 | 0.2 +- 0.07 | 1 of 2 |" in section
+    assert (
+        "the four means lie 0.1 apart, within two standard errors (0.1): an order of the results is not shown."
+        in " ".join(section)
+    )
     figures = dict.fromkeys(("modulus", "modulus_median", "amplitude", "phase", "phase_median"), 0.5)
     rows = quality_table({"clean": figures, "as trained": figures}, figures)
     assert "| the paper | 0.019 | - | 0.005 | 0.029 | - |" in rows
