@@ -143,7 +143,7 @@ def known_object() -> list[str]:
     for photons in (1e4, 1e6, 1e8):
         of = scene(side=64, frames=12, step=6.0, photons=photons)
         measured = ptycho.from_arrays(of.counts, of.positions, probe=of.probe)
-        for recipe in ("40*EPIE", "40*RPIE", "40*RAAR", "40*LBFGS(loss=poisson)"):
+        for recipe in ("40*EPIE", "40*RPIE", "40*RAAR", "40*LBFGS(loss=poisson)", "30*EPIE+10*LBFGS(loss=poisson)"):
             run = Run.of(measured, ptycho.Options(recipe, turn=False))
             result = run.result
             row, column = np.round(result.origin_px).astype(int)

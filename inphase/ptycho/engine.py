@@ -11,20 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.ptycho import orientation, refinement
+from inphase.ptycho import orientation, recipe, refinement
 from inphase.ptycho import probe as probes
 from inphase.ptycho.likelihood import Likelihood, amplitude, poisson
 from inphase.ptycho.measurement import Measurement
 from inphase.ptycho.options import Options
 from inphase.ptycho.positions import canvas
-from inphase.ptycho.recipe import Step
 from inphase.ptycho.reconstruction import Reconstruction, Report
 from inphase.ptycho.scan import Cancelled, Misfit, Scan, State, misfit
-from inphase.ptycho.solvers.gradient import LBFGS, Adam
+from inphase.ptycho.solvers import gradient
 from inphase.ptycho.solvers.pie import PIE
 from inphase.ptycho.solvers.raar import RAAR
 from inphase.ptycho.solvers.solver import Solver
 from inphase.retrieval.memory import kept_pages
+from inphase.retrieval.terms import LBFGS, Operation
 
 LIKELIHOODS: dict[str, Likelihood] = {"amplitude": amplitude, "poisson": poisson}
 
@@ -126,38 +126,44 @@ class _Run:
 
     def through(self, progress: Callable[[Progress], None] | None) -> Reconstruction:
         """All of the recipe."""
-        recipe = self._options.parsed
+        whole = self._options.parsed
         history: list[float] = []
-        for step in recipe.steps:
-            solver = self._solver(step)
+        for step in whole.steps:
+            solver = self._solver(step.operation)
             for _ in range(step.count):
                 iteration = len(history)
                 met = solver.advance(iteration >= self._options.probe_start, self._generator)
                 if not np.isfinite(met.residual):
                     raise DataError(
-                        f"{self._measured.source}: {step.name} left the finite numbers in iteration {iteration}: try "
-                        "a smaller step, or RPIE"
+                        f"{self._measured.source}: {step.operation.name} left the finite numbers in iteration "
+                        f"{iteration}: try a smaller step, or RPIE"
                     )
                 history.append(met.r_factor)
                 if self._refine(iteration):
-                    solver = self._solver(step) if isinstance(solver, RAAR) else solver
+                    solver = self._solver(step.operation) if isinstance(solver, RAAR) else solver
                 if progress is not None:
                     preview = partial(_array, self._state.object)
-                    progress(Progress(iteration, recipe.iterations, met.r_factor, step.name, preview))
+                    progress(Progress(iteration, whole.iterations, met.r_factor, step.operation.name, preview))
             self._state.probe = probes.orthogonal(self._state.probe)
         return self._result(tuple(history))
 
-    def _solver(self, step: Step) -> Solver:
-        """The solver of a term, which begins from where the run stands."""
-        scan, state, values = self._scan, self._state, step.values
-        loss = LIKELIHOODS[str(values.get("loss", "amplitude"))]
-        if step.name in ("EPIE", "RPIE"):
-            return PIE(scan, state, float(values.get("alpha", 1.0)), float(values["step"]))
-        if step.name in ("DM", "RAAR"):
-            return RAAR(scan, state, float(values.get("beta", 1.0)))
-        if step.name == "ADAM":
-            return Adam(scan, state, loss, float(values["rate"]))
-        return LBFGS(scan, state, loss, int(values["memory"]))
+    def _solver(self, operation: Operation) -> Solver:
+        """The solver of an operation, which begins from where the run stands."""
+        scan, state = self._scan, self._state
+        match operation:
+            case recipe.EPIE():
+                return PIE(scan, state, 1.0, operation.step)
+            case recipe.RPIE():
+                return PIE(scan, state, operation.alpha, operation.step)
+            case recipe.DM():
+                return RAAR(scan, state, 1.0)
+            case recipe.RAAR():
+                return RAAR(scan, state, operation.beta)
+            case recipe.ADAM():
+                return gradient.Adam(scan, state, LIKELIHOODS[operation.loss], operation.rate)
+            case LBFGS():
+                return gradient.LBFGS(scan, state, LIKELIHOODS[operation.loss], operation.memory)
+        raise TypeError(f"{operation} is none of ptychography")
 
     def _refine(self, iteration: int) -> bool:
         """Positions, where they are due; whether any moved."""
@@ -192,7 +198,7 @@ class _Run:
         shift = positions - self._measured.positions_px
         report = Report(
             source=self._measured.source,
-            recipe=str(self._options.parsed),
+            recipe=self._options.parsed.text,
             frames=len(scan.fitted),
             frames_held_out=len(scan.held_out),
             r_factor=seen.r_factor,

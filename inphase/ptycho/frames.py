@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState
+from inphase.ptycho.positions import listed
 
 DIM = 0.01  # of the median frame's counts: below it the beam was off
 UNKNOWN = 0.5  # share of a frame's pixels: where more are no numbers, the frame is none
@@ -44,8 +45,7 @@ def usable(patterns: NDArray[Any], mask: NDArray[np.uint8], ids: NDArray[np.int6
     notes = []
     for frames, why in ((lost, "most of its pixels are no numbers"), (dim, "it holds next to no counts")):
         if frames.any():
-            named = ", ".join(str(i) for i in ids[frames][:8]) + (", ..." if np.count_nonzero(frames) > 8 else "")
-            notes.append(f"Frames left out ({named}), because of each: {why}.")
+            notes.append(f"Frames left out ({listed(ids[frames])}), because of each: {why}.")
     keep = ~lost & ~dim
     if np.count_nonzero(keep) < max(1, (1 - MOST_LEFT_OUT) * len(patterns)):
         raise DataError(

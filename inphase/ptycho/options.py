@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import RecipeError
-from inphase.ptycho.recipe import DEFAULT, Recipe, parse
+from inphase.ptycho.recipe import DEFAULT, parse
+from inphase.retrieval.terms import Recipe
 
 _FEWEST = 20  # frames, of which some can be held out
 
@@ -49,6 +50,8 @@ class Options:
             raise RecipeError("iterations are counted from 0: a start below it is none")
         if not 0 <= self.search_px <= 100:
             raise RecipeError(f"positions are searched within 0 to 100 pixels, not {self.search_px}")
+        if self.search_px and self.positions_start is None:
+            raise RecipeError("positions are searched from the iteration `positions_start` on: give it as well")
 
     @property
     def parsed(self) -> Recipe:

@@ -98,6 +98,10 @@ def _typical_step(positions: NDArray[np.float64]) -> float:
     return float(np.median(nearest[:, 1]))
 
 
+def listed(ids: NDArray[np.int64]) -> str:
+    """The first eight frames, for people."""
+    return ", ".join(str(i) for i in ids[:8]) + (", ..." if len(ids) > 8 else "")
+
+
 def _frames(ids: NDArray[np.int64]) -> str:
-    named = ", ".join(str(i) for i in ids[:8]) + (", ..." if len(ids) > 8 else "")
-    return f"Frame{'s' * (len(ids) > 1)} {named} {'were' if len(ids) > 1 else 'was'}"
+    return f"Frame{'s' * (len(ids) > 1)} {listed(ids)} {'were' if len(ids) > 1 else 'was'}"

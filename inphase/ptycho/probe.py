@@ -11,8 +11,8 @@ from inphase.ptycho.scan import Scan
 
 OFF = 3.0  # times the counts of the patterns, or a third: a guess beyond is told
 SHARE = 0.05  # of the photons, that each mode which is added begins with
+# with the first one as many modes as `Options` allow
 _POWERS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (2, 2))
-MOST_MODES = 1 + len(_POWERS)
 
 
 @dataclass(frozen=True, eq=False)

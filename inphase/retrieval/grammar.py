@@ -1,4 +1,4 @@
-"""From the text of a recipe to its tree, with errors that point at the fault.
+"""From the text of a recipe to its tree, with errors that point at the fault; the operations may be another room's.
 
     recipe    := sequence { "|" clause }
     sequence  := term { "+" term }
@@ -13,7 +13,7 @@ Spaces are free and names are not case sensitive.
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -28,6 +28,7 @@ from inphase.retrieval.terms import (
     Kind,
     LowResolution,
     Number,
+    Operation,
     Range,
     Recipe,
     ShrinkWrap,
@@ -47,11 +48,14 @@ _ASCENDING = {"volume": "volume is smallest..largest", "range": "range is lowest
 T = TypeVar("T", bound=Term)
 
 
-def parse(text: str) -> Recipe:
-    """Parse a recipe string. RecipeError carries the text with a caret under the offending position, and a hint."""
+def parse(text: str, operations: Mapping[str, type[Operation]] = OPERATIONS, *, clauses: bool = True) -> Recipe:
+    """Parse a recipe string. RecipeError carries the text with a caret under the offending position, and a hint.
+
+    operations: by the names that the recipe may use. clauses: whether any may follow.
+    """
     if len(text) > MAX_LENGTH:
         raise RecipeError(f"the recipe has {len(text)} characters, more than {MAX_LENGTH}")
-    return _Parser(text).recipe()
+    return _Parser(text, operations, clauses).recipe()
 
 
 _TOKEN = re.compile(
@@ -79,14 +83,19 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str, operations: Mapping[str, type[Operation]], clauses: bool) -> None:
+        self._text, self._operations, self._clauses = text, operations, clauses
         self._tokens = list(_tokens(text))
         self._next = 0
 
     @property
     def _token(self) -> _Token:
         return self._tokens[self._next]
+
+    @property
+    def _example(self) -> str:
+        """An operation for hints."""
+        return next(iter(self._operations))
 
     def _fail(self, what: str, token: _Token | None = None) -> NoReturn:
         at = (token or self._token).at
@@ -113,7 +122,7 @@ class _Parser:
         clauses: dict[str, Any] = {}
         shrink_wrap: list[ShrinkWrap] = []
         low_resolution: list[LowResolution] = []
-        while self._found("|"):
+        while self._clauses and self._found("|"):
             token = self._token
             clause = self._clause()
             if isinstance(clause, ShrinkWrap):
@@ -133,11 +142,9 @@ class _Parser:
             else:
                 clauses[_FIELDS[clause.name]] = clause
         if self._token.kind != "end":
-            hint = (
-                "another clause follows '|'"
-                if clauses or shrink_wrap or low_resolution
-                else "join terms with '+'; clauses such as SW() follow '|'"
-            )
+            hint = "join terms with '+'" + "; clauses such as SW() follow '|'" * self._clauses
+            if clauses or shrink_wrap or low_resolution:
+                hint = "another clause follows '|'"
             self._fail(f"did not expect '{self._token.value}' here: {hint}")
         recipe = Recipe(
             parts,
@@ -175,7 +182,7 @@ class _Parser:
         if self._token.kind == "number":
             count = int(self._number("a count of iterations", _COUNT))
             if not self._found("*"):
-                self._fail(f"expected '*' between the count and what it counts, as in '{count}*ER'")
+                self._fail(f"expected '*' between the count and what it counts, as in '{count}*{self._example}'")
         bracket = self._token
         if self._found("("):
             if depth == MAX_DEPTH:
@@ -187,15 +194,15 @@ class _Parser:
 
     def _operation(self, count: int) -> Step:
         token = self._take()
-        known = ", ".join(OPERATIONS)
+        known = ", ".join(self._operations)
         if token.kind != "name":
-            self._fail(f"expected an algorithm ({known}), a count such as '20*ER', or '('", token)
+            self._fail(f"expected an algorithm ({known}), a count such as '20*{self._example}', or '('", token)
         name = token.value.upper()
-        if name in _FIELDS:
+        if self._clauses and name in _FIELDS:
             self._fail(f"{name} is a clause at the end: '... | {name}(...)'", token)
-        if name not in OPERATIONS:
+        if name not in self._operations:
             self._fail(f"unknown algorithm '{token.value}'; known: {known}", token)
-        kind = OPERATIONS[name]
+        kind = self._operations[name]
         if self._token.kind == "sign" and self._token.value == "(":
             if not kind.parameters():
                 self._fail(f"{name} takes no parameters", token)

@@ -62,7 +62,8 @@ class Choice:
 Kind = Number | Range | Integer | Choice
 
 
-def _parameter(default: Any, kind: Kind) -> Any:
+def parameter(default: Any, kind: Kind) -> Any:
+    """A field of a term: its default, and what it may be."""
     return field(default=default, metadata={"kind": kind})
 
 
@@ -108,7 +109,7 @@ class HIO(Operation):
     """Hybrid input-output: P_M o in S, o - beta P_M o outside (Fienup, Appl. Opt. 21, 2758 (1982))."""
 
     name: ClassVar[str] = "HIO"
-    beta: float = _parameter(0.9, Number(0.0, 1.0))
+    beta: float = parameter(0.9, Number(0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class RAAR(Operation):
     """
 
     name: ClassVar[str] = "RAAR"
-    beta: float = _parameter(0.9, Number(0.0, 1.0))
+    beta: float = parameter(0.9, Number(0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class DM(Operation):
     """
 
     name: ClassVar[str] = "DM"
-    beta: float = _parameter(0.9, Number(0.0, 1.0))
+    beta: float = parameter(0.9, Number(0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,8 @@ class ADAM(Descent):
     """A step of Adam on `loss` (`gradient.Adam`); rate: of the first step, in units of the object's rms amplitude."""
 
     name: ClassVar[str] = "ADAM"
-    loss: str = _parameter(Loss.AMPLITUDE.value, _LOSS)
-    rate: float = _parameter(0.1, Number(0.0, 1.0))
+    loss: str = parameter(Loss.AMPLITUDE.value, _LOSS)
+    rate: float = parameter(0.1, Number(0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -190,8 +191,8 @@ class LBFGS(Descent):
     """A step of limited-memory BFGS on `loss` (`gradient.LBFGS`), with the last `memory` steps as its history."""
 
     name: ClassVar[str] = "LBFGS"
-    loss: str = _parameter(Loss.AMPLITUDE.value, _LOSS)
-    memory: int = _parameter(10, Integer(1, 100))
+    loss: str = parameter(Loss.AMPLITUDE.value, _LOSS)
+    memory: int = parameter(10, Integer(1, 100))
 
 
 OPERATIONS: dict[str, type[Operation]] = {kind.name: kind for kind in (ER, HIO, RAAR, DM, SF, AF, AER, ADAM, LBFGS)}
@@ -222,15 +223,15 @@ class ShrinkWrap(Clause):
     """
 
     name: ClassVar[str] = "SW"
-    every: int = _parameter(10, Integer(1))
-    start: int = _parameter(1, Integer(1))
-    threshold: tuple[float, float] = _parameter((0.15, 0.15), Range(0.0, 1.0))
-    sigma: tuple[float, float] = _parameter((2.0, 1.0), Range(0.0, 20.0))
-    volume: tuple[float, float] = _parameter((0.005, 1.0), Range(0.0, 1.0))
-    reference: str = _parameter("intensity", Choice(("intensity", "max", "rms", "p99")))
-    component: str = _parameter("all", Choice(("all", "largest")))
-    expand: int = _parameter(0, Integer(-5, 5))
-    within: float = _parameter(1.0, Number(0.0, 1.0))
+    every: int = parameter(10, Integer(1))
+    start: int = parameter(1, Integer(1))
+    threshold: tuple[float, float] = parameter((0.15, 0.15), Range(0.0, 1.0))
+    sigma: tuple[float, float] = parameter((2.0, 1.0), Range(0.0, 20.0))
+    volume: tuple[float, float] = parameter((0.005, 1.0), Range(0.0, 1.0))
+    reference: str = parameter("intensity", Choice(("intensity", "max", "rms", "p99")))
+    component: str = parameter("all", Choice(("all", "largest")))
+    expand: int = parameter(0, Integer(-5, 5))
+    within: float = parameter(1.0, Number(0.0, 1.0))
 
     def due(self, iteration: int) -> bool:
         """Whether the support is updated at this iteration (from 0)."""
@@ -253,8 +254,8 @@ class Detwin(Clause):
     """
 
     name: ClassVar[str] = "DETWIN"
-    at: int = _parameter(20, Integer(0))
-    count: int = _parameter(10, Integer(1))
+    at: int = parameter(20, Integer(0))
+    count: int = parameter(10, Integer(1))
 
     def holds(self, iteration: int) -> bool:
         """Whether the support is halved at this iteration."""
@@ -270,8 +271,8 @@ class PhaseRange(Clause):
     """
 
     name: ClassVar[str] = "PHASE"
-    range: tuple[float, float] = _parameter((-1.57, 1.57), Range(-math.pi - 1e-6, math.pi))
-    until: int = _parameter(MAX_ITERATIONS, Integer(1))
+    range: tuple[float, float] = parameter((-1.57, 1.57), Range(-math.pi - 1e-6, math.pi))
+    until: int = parameter(MAX_ITERATIONS, Integer(1))
 
 
 @dataclass(frozen=True)
@@ -289,13 +290,13 @@ class PartialCoherence(Clause):
     """
 
     name: ClassVar[str] = "PC"
-    start: int = _parameter(100, Integer(0))
-    every: int = _parameter(50, Integer(1))
-    hold: int = _parameter(1, Integer(1))
-    kernel: str = _parameter("lucy", Choice(("lucy", "gauss")))
-    iterations: int = _parameter(20, Integer(1, 1000))
-    size: int = _parameter(9, Integer(3, 65))
-    sigma: float = _parameter(0.5, Number(0.0, 5.0))
+    start: int = parameter(100, Integer(0))
+    every: int = parameter(50, Integer(1))
+    hold: int = parameter(1, Integer(1))
+    kernel: str = parameter("lucy", Choice(("lucy", "gauss")))
+    iterations: int = parameter(20, Integer(1, 1000))
+    size: int = parameter(9, Integer(3, 65))
+    sigma: float = parameter(0.5, Number(0.0, 5.0))
 
     def due(self, iteration: int) -> bool:
         """Whether the kernel is updated at this iteration."""
@@ -320,10 +321,10 @@ class LowResolution(Clause):
     """
 
     name: ClassVar[str] = "LOWRES"
-    sigma: tuple[float, float] = _parameter((0.2, 1.0), Range(0.0, 10.0))
-    until: int = _parameter(200, Integer(1))
-    every: int = _parameter(10, Integer(1))
-    side: float = _parameter(1.0, Number(0.0, 1.0))
+    sigma: tuple[float, float] = parameter((0.2, 1.0), Range(0.0, 10.0))
+    until: int = parameter(200, Integer(1))
+    every: int = parameter(10, Integer(1))
+    side: float = parameter(1.0, Number(0.0, 1.0))
 
     def width(self, iteration: int, begin: int) -> float:
         """Sigma at an iteration before `until`, where the clause holds from iteration `begin`;
@@ -338,7 +339,7 @@ class Average(Clause):
     """The result is the mean of the last `last` iterates, each confined to its support."""
 
     name: ClassVar[str] = "AVERAGE"
-    last: int = _parameter(20, Integer(1))
+    last: int = parameter(20, Integer(1))
 
 
 @dataclass(frozen=True)

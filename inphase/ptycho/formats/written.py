@@ -45,23 +45,22 @@ def document(result: Reconstruction) -> str:
 
 
 def _write_npz(path: Path, result: Reconstruction) -> None:
-    """Also under the names that PtychoPINN and ptychodus read."""
-    positions = result.positions_px
+    """Every array under its name in `Reconstruction`, and the report as JSON."""
     arrays: dict[str, Any] = {
         "object": result.object,
         "probe": result.probe,
         "coverage": result.coverage,
-        "positions_px": positions,
+        "positions_px": result.positions_px,
         "origin_px": result.origin_px,
         "ids": result.ids,
         "document": np.array(document(result)),
     }
-    with path.open("wb") as stream:
-        np.savez(stream, **arrays)
+    with path.open("xb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
 
 
 def _write_cxi(path: Path, result: Reconstruction) -> None:
-    """image_1 is the object, image_2 and on the probe's modes; positions as translations where pixels have a size."""
+    """image_1 is the object, image_2 and on the probe's modes; positions in pixels are in sample_1."""
     report = result.report
     with h5py.File(path, "x") as file:
         file["cxi_version"] = CXI_VERSION

@@ -10,8 +10,8 @@ from inphase.ptycho.recipe import OPERATIONS, parse
 def test_every_value_is_resolved_and_the_text_means_the_same() -> None:
     """Read, written, read."""
     recipe = parse(" 20*raar( beta = 0.9 ) + RPIE + 3*ADAM(loss=poisson,rate=1e-2)")
-    assert str(recipe) == "20*RAAR(beta=0.9)+1*RPIE(alpha=0.1,step=1)+3*ADAM(loss=poisson,rate=0.01)"
-    assert parse(str(recipe)) == recipe
+    assert recipe.text == "20*RAAR(beta=0.9)+1*RPIE(alpha=0.1,step=1)+3*ADAM(loss=poisson,rate=0.01)"
+    assert parse(recipe.text) == recipe
     assert recipe.iterations == 24
 
 
@@ -24,17 +24,21 @@ def test_every_solver_can_be_named_alone(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no term"),
-        ("20*HIO", "no solver"),
-        ("0*RPIE", "no iteration"),
-        ("20 RPIE", "no term"),
-        ("RPIE(beta=1)", "no value 'beta'"),
-        ("RAAR(beta=2)", "from 0.1 to 1"),
-        ("RAAR(beta=nan)", "from 0.1 to 1"),
+        ("", "a count such as '20\\*EPIE'"),
+        ("20*HIO", "unknown algorithm 'HIO'; known: EPIE, RPIE, DM, RAAR, ADAM, LBFGS"),
+        ("0*RPIE", "between 1 and"),
+        ("20 RPIE", "'20\\*EPIE'"),
+        ("RPIE(beta=1)", "unknown key 'beta'; RPIE knows: alpha, step"),
+        ("RPIE(alpha=1,alpha=0.5)", "given twice"),
+        ("RAAR(beta=2)", "above 0 and at most 1"),
+        ("RAAR(beta=nan)", "above 0 and at most 1"),
         ("ADAM(loss=l2)", "amplitude, poisson"),
-        ("DM(beta=1)", "it has none"),
-        ("RPIE+", "no term"),
-        ("99999999*RPIE", "more than"),
+        ("LBFGS(memory=2.5)", "whole number"),
+        ("DM(beta=1)", "takes no parameters"),
+        ("RPIE+", "a count such as"),
+        ("RPIE | SW()", "did not expect '\\|' here: join terms with '\\+'\n"),
+        ("SW()", "unknown algorithm 'SW'"),
+        ("9*(99999*RPIE)", "more than"),
     ],
 )
 def test_what_is_wrong_is_told(text: str, says: str) -> None:
@@ -54,6 +58,7 @@ def test_what_is_wrong_is_told(text: str, says: str) -> None:
         {"probe_start": -1},
         {"positions_start": -1},
         {"search_px": 1e9},
+        {"search_px": 3.0},  # without an iteration from which positions are refined
     ],
 )
 def test_options_beyond_their_range_are_refused(wrong: dict[str, object]) -> None:
