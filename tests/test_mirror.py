@@ -53,7 +53,6 @@ ELSEWHERE: Final = {
     "service/cli/strain.py": "tests/service/cli/test_results.py",
     "service/cli/terminal.py": "tests/service/cli/test_batch.py",
     "service/jobs/perform.py": "tests/service/api/test_jobs.py",
-    "service/jobs/pulse.py": "tests/service/jobs/test_connection.py",
     "service/jobs/scripts.py": "tests/service/jobs/test_record.py",
     "service/jobs/supervisor.py": "tests/system/test_jobs_worker.py",
     "service/jobs/task.py": "tests/service/jobs/test_process.py",

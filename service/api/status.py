@@ -97,7 +97,7 @@ async def readyz(services: TheServices, response: Response) -> Ready:
         why = "the model is being loaded"
     elif not os.access(services.store.root, os.W_OK):
         why = "the store cannot be written"
-    elif services.pulse is not None and ((beat := await services.pulse.feel()).refused or beat.silent):
+    elif services.pulse is not None and ((beat := await services.pulse.lately()).refused or beat.silent):
         why = beat.why
     response.status_code = 503 if why else 200
     return Ready(ready=why is None, why=why)

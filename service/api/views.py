@@ -116,12 +116,12 @@ async def surface(
     etag = tag(job_id, found.result, "surface", painted, repr(level))
     if known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    if why := missing(services, painted, record, found):
-        raise ApiError(404, f"job {job_id} has no {painted}: {why}")
     with clock("encode"):
         await materialised(services, record, found)
 
     def encode() -> bytes:
+        if why := missing(services, painted, record, found):
+            raise ApiError(404, f"job {job_id} has no {painted}: {why}")
         arrays = read_arrays(services, job_id, found.result, "object", painted, "document")
         # of this revision: each grid has voxels of its own
         geometry = JobDocument.from_json(str(arrays["document"]).encode()).reported.preprocess.geometry

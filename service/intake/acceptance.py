@@ -97,7 +97,6 @@ class Intake:
             found = records.create(
                 document.id, document.to_json(), asked=submission.model_dump_json(by_alias=True), reader=reader,
                 priority=submission.options.priority, owner=sender.owner, repeatable=sender.repeatable,
-                scan=sender.scan,
             )  # fmt: skip
         except BaseException:
             self._clear(document.id)

@@ -14,7 +14,7 @@ from inphase.formats.maps import corrections_of, map_arrays
 from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays, geometry_of
 from service.intake.options import JobOptions
 from service.intake.sources import FileSource
-from service.jobs.record import Repeatable, SeriesScan
+from service.jobs.record import Repeatable
 
 UPLOAD: Final = "upload"  # name in the store of an array that was sent
 
@@ -50,11 +50,10 @@ class Submission(BaseModel):
 
 @dataclass(frozen=True)
 class Sender:
-    """Who submits, and as what. repeatable: where the request may come again. scan: where it is one of a series."""
+    """Who submits. repeatable: where the request may come again."""
 
     owner: str
     repeatable: Repeatable | None = None
-    scan: SeriesScan | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ whether it answers at all: a Redis that hangs keeps its connections open, and ev
 
 import asyncio
 import logging
+import math
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 _PATIENCE_S: Final = 0.03  # an answer that takes longer is for the next one who asks
 _HOPE_S: Final = 0.2  # the same where the last answer was a bad one, which may be over
 _EVERY_S: Final = 0.25
+_LATELY_S: Final = 0.5
 _SILENT_S: Final = 0.4
 _STALLED_S: Final = 0.1  # in which an answer is heard that lay there while this process stood still
 _SILENCE: Final = "Redis does not answer, and its connections are open: it hangs, or its host does"
@@ -42,6 +44,7 @@ class Pulse:
     def __init__(self, url: str) -> None:
         self._client = connect_async(url, retries=1)
         self._asking: asyncio.Task[None] | None = None
+        self._noted = -math.inf  # nothing was heard so far
         self.last = Beat(up=True)
 
     async def feel(self) -> Beat:
@@ -52,6 +55,12 @@ class Pulse:
             await asyncio.wait({self._asking}, timeout=patience)
         await self._answer(max(0.0, end - time.monotonic()))
         return self.last
+
+    async def lately(self) -> Beat:
+        """The last answer, at once, where it is a good one of the last half second; else as `feel`."""
+        if self.last.up and time.monotonic() - self._noted < _LATELY_S:
+            return self.last
+        return await self.feel()
 
     async def run(self) -> None:
         """Notice a Redis that hangs, until cancelled."""
@@ -80,7 +89,7 @@ class Pulse:
     def _note(self, beat: Beat) -> None:
         if beat != self.last:
             logger.warning("%s", beat.why or "Redis takes jobs again")
-        self.last = beat
+        self.last, self._noted = beat, time.monotonic()
 
     async def _beat(self) -> Beat:
         try:

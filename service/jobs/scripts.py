@@ -74,7 +74,7 @@ local function begin_reading(id, reader)
     move(id, 'reading', '')
 end
 local function forget(id)
-    local held = redis.call('HMGET', job(id), 'state', 'owner', 'series', 'fingerprint', 'priority', 'slot')
+    local held = redis.call('HMGET', job(id), 'state', 'owner', 'series', 'fingerprint', 'slot')
     redis.call('DEL', job(id), job(id) .. ':events')
     redis.call('ZREM', '{PREFIX}jobs', id)
     redis.call('ZREM', '{PREFIX}jobs:owner:' .. held[2], id)
@@ -84,7 +84,7 @@ local function forget(id)
     end
     redis.call('ZREM', '{PREFIX}jobs:' .. held[1], id)
     redis.call('ZREM', '{PREFIX}finished', id)
-    if held[6] and held[6] ~= '' and redis.call('HGET', held[6], 'job') == id then redis.call('DEL', held[6]) end
+    if held[5] and held[5] ~= '' and redis.call('HGET', held[5], 'job') == id then redis.call('DEL', held[5]) end
     tell_all(id, held[2], 'removed', '{{}}', '')
 end
 """

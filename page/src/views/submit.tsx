@@ -183,10 +183,10 @@ function Options({ submit, busy }: { submit: (event: SubmitEvent) => void; busy:
           <label>
             start
             <select name="start">
-              <option value="">auto</option>
-              <option value="network">network</option>
-              <option value="random">random</option>
-              <option value="mixed">mixed</option>
+              <option value="">auto: the network's image, or random where it is no good</option>
+              <option value="network">network: its image in any case</option>
+              <option value="random">random: without the network</option>
+              <option value="mixed">mixed: both, side by side</option>
             </select>
           </label>
           <label>
@@ -203,7 +203,7 @@ function Options({ submit, busy }: { submit: (event: SubmitEvent) => void; busy:
           </label>
         </div>
         <label class="field">
-          recipe or preset; none leaves the network's image as it is
+          recipe or preset (“none” gives the network's image, not refined)
           <input name="refine" list="presets" autocomplete="off" spellcheck={false} placeholder="fast" />
         </label>
         <datalist id="presets">

@@ -45,12 +45,12 @@ export function SystemView() {
         {queue?.workers.length ? (
           <ul class="plain">{queue.workers.map((worker) => <li key={worker}><code class="id">{worker}</code></li>)}</ul>
         ) : (
-          <p>No worker lives: jobs that are to be refined wait for one.</p>
+          <p>No worker is running: jobs that are to be refined wait for one.</p>
         )}
       </Panel>
       <Panel title="Room">
         <Meter label="Store" used={status.store_bytes} limit={status.store_limit_bytes} />
-        <Meter label="Bodies in memory" used={status.bytes_in_flight} limit={status.bytes_in_flight_limit} />
+        <Meter label="Memory of requests and readings" used={status.bytes_in_flight} limit={status.bytes_in_flight_limit} />
       </Panel>
       <Panel title="Refused requests">
         {refused.length ? (
@@ -69,7 +69,7 @@ export function SystemView() {
             ]}
           />
         ) : (
-          <p class="wrong">The process that reads files does not start.</p>
+          <p class="wrong">The process that reads files has not started. Where this stays so, the log of the service says why.</p>
         )}
       </Panel>
     </div>
