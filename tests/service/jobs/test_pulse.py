@@ -19,7 +19,7 @@ BAD = Beat(up=False, refused=True, why="it takes no jobs")
 async def test_only_a_good_answer_of_late_is_not_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, away: str, answer: Beat, kept_s: float, asked: int
 ) -> None:
-    """Three probes ask Redis once while its answer is good and young, and each time otherwise; the first always asks."""
+    """Three probes ask Redis once while its answer is good and young, and each time otherwise; the first one asks."""
     monkeypatch.setattr(pulse, "_LATELY_S", kept_s)
     felt = Pulse(away)
     beat = AsyncMock(return_value=answer)
