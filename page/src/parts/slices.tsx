@@ -1,6 +1,6 @@
 // Three linked planes through an array of a result, with a player.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../api";
 import { type Drawn, quantities } from "../quantities";
 import { across, type Arrays, type Box, boxOf, paint, place, type Volume, wholeOf } from "../volume";
@@ -130,7 +130,8 @@ function Plane({ axis, names, drawn, box, here, sizes, label, array, playing, go
   const [height, width] = [rows[1] - rows[0], columns[1] - columns[0]];
   const index = here[axis]!;
 
-  useEffect(() => {
+  useLayoutEffect(() => {
+    // before the browser shows the plane's new name, so that no frame says one array and draws another
     if (canvas.current) paint(canvas.current, drawn.volume, axis, index, box, drawn.scale, drawn.shown);
   }, [drawn, axis, index, box]);
 
