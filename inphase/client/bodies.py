@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,15 +48,6 @@ class Body:
             yield chunk
 
 
-@runtime_checkable
-class _Scan(Protocol):
-    """What `inphase.read` gives: where there is one, the whole of inphase is installed."""
-
-    array: Any
-    geometry: Any
-    corrections: Any
-
-
 def of_pattern(pattern: "ArrayLike | RawScan", sent: Sent | None = None) -> Body:
     """An array as npy; with a mask, and with all that is known of a scan that was read, as npz.
 
@@ -64,13 +55,14 @@ def of_pattern(pattern: "ArrayLike | RawScan", sent: Sent | None = None) -> Body
     """
     from inphase.array import array_of
 
-    if isinstance(pattern, _Scan):
+    if _is_scan(pattern):
         from inphase.formats import npz
 
         if not npz.is_plain(pattern):
             return _whole(FILES[".npz"], npz.encode(pattern), sent)
-        pattern = pattern.array
-    array, mask = array_of(pattern)
+        array, mask = pattern.array, None
+    else:
+        array, mask = array_of(cast("ArrayLike", pattern))
     if mask is not None:
         return _whole(FILES[".npz"], _archive(data=array, mask=mask), sent)
     header, octets = _npy(array)
@@ -80,6 +72,11 @@ def of_pattern(pattern: "ArrayLike | RawScan", sent: Sent | None = None) -> Body
         yield from _cut(octets, sent)
 
     return Body(FILES[".npy"], len(header) + len(octets), chunks)
+
+
+def _is_scan(pattern: object) -> TypeGuard["RawScan"]:
+    """Whether `inphase.read` gave it: then the whole of inphase is installed, and else not needed."""
+    return hasattr(pattern, "geometry") and hasattr(pattern, "corrections")
 
 
 def of_file(path: str | os.PathLike[str], sent: Sent | None = None) -> Body:
