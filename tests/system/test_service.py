@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from inphase.client import Client, ServiceError
 from inphase.formats.npz import read_result
+from tests.deploy.monitoring import expressions, metrics_in, prometheus, recorded, rules
 from tests.service.conftest import KEY
 from tests.system.alone import ROOT, SCRIPT, interpreter_in
 from tests.system.serving import INPHASE, Service, running, until
@@ -140,6 +141,43 @@ def test_the_small_client_speaks_to_a_service(
     assert told["listed"]
     assert told["plot"] == "matplotlib"
     assert not {"h5py", "scipy", "msgspec", "pydantic", "matplotlib", "service"} & set(told["loaded"])
+
+
+def test_dashboards_and_rules_are_answered(service: Service, pattern: NDArray[np.uint32], tmp_path: Path) -> None:
+    """Every expression names what /metrics has; a real Prometheus evaluates it, and has data once there were requests.
+
+    No alert is raised. A stream of events that was open for a while is no latency.
+    """
+
+    def exported() -> str:
+        return httpx.get(f"{service.url}/metrics", headers={"Authorization": f"Apikey {KEY}"}).text
+
+    wanted, url = expressions(), service.url.removeprefix("http://")
+    with service.client() as client, prometheus(url, KEY, tmp_path) as started:
+        job_id = start_long(client, pattern)
+        events = client.follow(job_id)
+        next(events)
+        events.close()  # type: ignore[attr-defined]  # a generator
+        with pytest.raises(ServiceError, match="404"):
+            client.job("0" * 32)
+        until(lambda: "/v1/jobs/{job_id}/events" in exported())
+        names = set(re.findall(r"^(inphase_\w+)", exported(), re.MULTILINE))
+        assert {name for text in wanted.values() for name in metrics_in(text)} <= names | recorded()
+
+        def empty() -> set[str]:
+            client.models()
+            return {where for where, text in wanted.items() if not started.query(text)}
+
+        alerts = {rule["alert"] for rule in rules() if "alert" in rule}
+        # rates need two scrapes, and rules an evaluation after them
+        until(lambda: client.models() and started.query('inphase:request_seconds:p99_5m{route="/v1/models"} > 0'))
+        until(lambda: empty() <= alerts)
+        assert empty() == alerts  # an alert that has an answer is raised
+        assert [rule["lastError"] for rule in started.rules() if rule.get("lastError")] == []
+        routes = {found["metric"]["route"] for found in started.query("inphase:request_seconds:p99_5m")}
+        assert {"/v1/models", "/v1/reconstructions"} <= routes
+        assert not [route for route in routes if route.endswith("/events")]
+        client.cancel(job_id)
 
 
 def test_the_command_line_sends_bytes(service: Service, pattern: NDArray[np.uint32], tmp_path: Path) -> None:
