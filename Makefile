@@ -21,7 +21,7 @@ PACKAGES := $(if $(NPM),page/node_modules/.package-lock.json)
 .PHONY: help setup demo serve test lint page browser prometheus screenshots locks clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv and install everything into it (fast the second time)
 

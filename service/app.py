@@ -19,6 +19,7 @@ from service.api import (
     models,
     previews,
     reconstructions,
+    removal,
     results,
     series,
     status,
@@ -94,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for router in (reconstructions.router, previews.router, jobs.listing, feed.router, series.router, models.router):
         app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
-    for router in (jobs.router, events.router, results.router, views.router, comparisons.router):
+    for router in (jobs.router, events.router, results.router, views.router, comparisons.router, removal.router):
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)
     app.include_router(login.router, responses=_PROBLEM)
     app.include_router(status.router)

@@ -34,6 +34,7 @@ ELSEWHERE: Final = {
     "inphase/beamlines.py": "tests/inphase/test_diffractometer.py",
     "inphase/formats/edf.py": "tests/inphase/formats/test_masks.py",
     "inphase/formats/cubic.py": "tests/inphase/results/test_conversion.py",
+    "inphase/formats/readers.py": "tests/inphase/formats/test_read.py",
     "inphase/formats/pieces.py": "tests/inphase/formats/test_images.py",
     "inphase/preprocess/blocks.py": "tests/inphase/preprocess/test_binning.py",
     "inphase/ptycho/formats/contents.py": "tests/inphase/ptycho/formats/test_npz.py",

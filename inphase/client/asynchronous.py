@@ -167,6 +167,10 @@ class AsyncClient:
         """Cancel a job."""
         return await self._ask(calls.cancel(job_id, reason))
 
+    async def delete(self, job_id: str) -> None:
+        """Delete a job that has ended, with its arrays."""
+        await self._ask(calls.delete(job_id))
+
     async def result(self, job_id: str, *, revision: int | None = None) -> Result:
         """The arrays and the document of a result."""
         with tempfile.TemporaryDirectory() as folder:

@@ -182,6 +182,13 @@ class Client:
         """Cancel a job. reason: why, for the job document."""
         return self._ask(calls.cancel(job_id, reason))
 
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended, with its arrays.
+
+        Raises ConflictError where it has not ended.
+        """
+        self._ask(calls.delete(job_id))
+
     def result(self, job_id: str, *, revision: int | None = None) -> Result:
         """The arrays and the document of a result. revision: as in `save`.
 

@@ -79,6 +79,11 @@ def cancel(job_id: str, reason: str) -> Call[Document]:
     return Call("DELETE", f"{_JOBS}/{job_id}", _json, {"reason": reason} if reason else {})
 
 
+def delete(job_id: str) -> Call[None]:
+    """The end of a record."""
+    return Call("DELETE", f"{_JOBS}/{job_id}/record", lambda _: None)
+
+
 def events(job_id: str, after: str) -> Call[None]:
     """The stream of a job's events behind one of them; the answer is read line by line."""
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})

@@ -206,7 +206,7 @@ def _arrays(found: Comparison) -> dict[str, NDArray[Any]]:
         for field, inside in ((found.a, found.inside_a), (found.b, found.inside_b))
     ]
     turn = np.where(found.counted, np.angle(found.b * np.conj(found.a)), np.nan).astype(np.float32)
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         Compared.AMPLITUDE_A: amplitudes[0],
         Compared.AMPLITUDE_B: amplitudes[1],
         Compared.AMPLITUDE_DIFFERENCE: amplitudes[1] - amplitudes[0],

@@ -33,7 +33,7 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
     with running(room / "state", MODELS, "--data-root", str(data)) as service, Client(service.url, KEY) as client:
         service.until_workers()
         shown = [
-            client.reconstruct_file(f"scan_{seed:04d}.h5", refine=recipe, wait=120)["id"]
+            client.reconstruct_file(f"scan_{seed:04d}.h5", refine=recipe, grid="model", wait=120)["id"]
             for seed, recipe in ((8, "none"), (8, "coarse"), (7, "none"))
         ]
         job = client.reconstruct_file("scan_0007.h5", refine="fast", wait=200)["id"]
