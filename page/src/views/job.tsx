@@ -169,7 +169,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
 function Trust({ job }: { job: Job }) {
   const scores = job.metrics;
   const columns: [string, Score][] = scores
-    ? ([["network", scores.network], ["random start", scores.random_start], ["result", scores.final]] as [string, Score | null][]).filter(
+    ? ([["network", scores.network], ["random start", scores.random_start], ["refined, not kept", scores.refined ?? null], ["result", scores.final]] as [string, Score | null][]).filter(
         (column): column is [string, Score] => column[1] !== null,
       )
     : [];
