@@ -191,7 +191,7 @@ function CompareWith({ id, live }: { id: string; live: LiveJobs }) {
 function Trust({ job }: { job: Job }) {
   const scores = job.metrics;
   const columns: [string, Score][] = scores
-    ? ([["network", scores.network], ["random start", scores.random_start], ["result", scores.final]] as [string, Score | null][]).filter(
+    ? ([["network", scores.network], ["random start", scores.random_start], ["refined, not kept", scores.refined ?? null], ["result", scores.final]] as [string, Score | null][]).filter(
         (column): column is [string, Score] => column[1] !== null,
       )
     : [];
