@@ -2,17 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from inphase.errors import InphaseError
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
 from service.door.budget import Budget
-from service.identity.keys import ADMIN, Key, Keyring, Scope, read_keys
+from service.identity.file import KeysFile
+from service.identity.keys import ADMIN, Key, Keyring, Scope
 from service.identity.logins import Logins
+from service.identity.rates import Rates
 from service.intake.acceptance import Intake
 from service.intake.reader import Reader
 from service.jobs.broker import Queue
@@ -31,6 +34,7 @@ from service.settings import Settings, new_key
 from service.telemetry import Metrics, log
 
 _HOUSEKEEPING_S: Final = 60.0
+_KEYS_S: Final = 0.5  # between two looks at the keys file; what has changed is taken at the second
 T = TypeVar("T")
 
 
@@ -43,7 +47,9 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.generated_key = None if settings.api_key or settings.keys_file else new_key()
-        self.keyring = Keyring(self._keys())
+        self._keys_file = KeysFile(settings.keys_file, settings.data_roots) if settings.keys_file else None
+        self.keyring = self._keyring(self._keys_file.read() if self._keys_file else ())
+        self.rates = Rates()
         self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
@@ -65,10 +71,10 @@ class Services:
         self._background: list[asyncio.Task[None]] = []
         self._loose: set[asyncio.Future[object]] = set()
 
-    def _keys(self) -> list[Key]:
+    def _keyring(self, keys: Sequence[Key]) -> Keyring:
+        """The service's own key and those of the file."""
         own = self.settings.api_key.get_secret_value() if self.settings.api_key else self.generated_key
-        more = read_keys(self.settings.keys_file, self.settings.data_roots) if self.settings.keys_file else ()
-        return [*([Key.of(own, ADMIN, Scope.ADMIN)] if own else []), *more]
+        return Keyring([*([Key.of(own, ADMIN, Scope.ADMIN)] if own else []), *keys])
 
     async def start(self) -> None:
         """Bring everything up. Raises NoRedisError, ModelError and UnknownModelError:
@@ -80,6 +86,8 @@ class Services:
             await anyio.to_thread.run_sync(self._stop)
             raise
         self._background.append(asyncio.create_task(self._keep_house()))
+        if self._keys_file is not None:
+            self._background.append(asyncio.create_task(self._keep_keys(self._keys_file)))
         if self.records is not None and self.series is not None:
             self.reader = Reader(
                 self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox,
@@ -159,6 +167,19 @@ class Services:
                 client.close()
         if self._redis is not None:
             self._redis.stop()
+
+    async def _keep_keys(self, file: KeysFile) -> None:
+        """Take the keys of the file whenever it changes; a file that cannot be used changes nothing."""
+        while True:
+            await asyncio.sleep(_KEYS_S)
+            try:
+                keys = await anyio.to_thread.run_sync(file.changed)
+            except InphaseError as error:
+                log.error("the keys file cannot be used: the keys that were read before stay", why=str(error))
+                continue
+            if keys is not None:
+                self.keyring = self._keyring(keys)
+                log.info("keys read", keys=len(keys))
 
     async def _keep_house(self) -> None:
         """Hand out jobs that were forgotten, delete what is too old."""

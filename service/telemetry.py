@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inphase.imaging.clock import STAGES, Clock
-from service import repeats
+from service import audit, repeats
 from service.api.presence import CLIENT_LEFT, attended
 from service.door.budget import Budget
 from service.jobs.errors import QueueUnavailableError
@@ -34,6 +34,7 @@ log = structlog.get_logger("inphase")
 def configure_logging(level: str = "INFO") -> None:
     """JSON lines to standard error, also of the libraries that log through the standard library."""
     shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", key="ts"),
     ]
@@ -134,6 +135,7 @@ class TelemetryMiddleware:
         clock = Clock()
         state = scope.setdefault("state", {})
         state["request_id"], state["clock"] = identity, clock
+        audit.asked(identity, scope["client"][0] if scope.get("client") else "")
         started = time.perf_counter()
         status = 500
 
@@ -169,6 +171,6 @@ class TelemetryMiddleware:
             self._metrics.stages.labels(stage).observe(ms / 1e3)
         if route not in ("/healthz", "/readyz", "/metrics"):
             log.info(
-                "request", request_id=identity, method=scope["method"], path=scope["path"], route=route, status=status,
+                "request", method=scope["method"], path=scope["path"], route=route, status=status,
                 duration_ms=round(seconds * 1e3, 1), **{f"{stage}_ms": ms for stage, ms in clock.rounded().items()},
             )  # fmt: skip

@@ -46,11 +46,11 @@ for module in (
     worker,
     workers,
     models,
-    key,
 ):
     app.add_typer(module.commands)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(series.commands, name="series")
+app.add_typer(key.commands, name="key")
 
 
 def main() -> None:

@@ -222,7 +222,7 @@ class Reader:
                 self._series.close_series(series_id)
             else:
                 order = SeriesOrder.model_validate_json(record.order)
-                self._intake.accept_scans(series_id, order.submissions(), record.owner)
+                self._intake.accept_scans(series_id, order.submissions(), record.origin)
 
 
 def new_token() -> str:
