@@ -100,7 +100,10 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, description="Every request needs this key; one is made and printed once where none is set."
     )
-    keys_file: Path | None = Field(None, description="This YAML file holds more keys, each with its owner and scope.")
+    keys_file: Path | None = Field(
+        None,
+        description="This YAML file holds more keys, each with its owner and scope; it is read again when it changes.",
+    )
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="Requests may name the files of these folders, which are separated like those of PATH."
     )
