@@ -63,8 +63,6 @@ class JobDocument:
     reason: str = ""
     attempt: int = 0
     owner: str = ""
-    proposal: str = ""
-    cancelled_by: str = ""
     priority: Priority = Priority.NORMAL
     reused_from: str | None = None
     recorded: bool = True
@@ -74,6 +72,8 @@ class JobDocument:
     finished: str | None = None
     links: dict[str, str] = field(default_factory=dict)
     revisions: tuple[JobRevision, ...] = ()
+    proposal: str = ""
+    cancelled_by: str = ""
     report: Report | None = None
 
     @property

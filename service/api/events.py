@@ -58,6 +58,7 @@ async def there(job_id: JobId, services: TheServices) -> None:
 
 @router.get(
     "/{job_id}/events",
+    operation_id="watch_job",
     summary="Watch a job",
     response_class=EventSourceResponse,
     dependencies=[Depends(there)],
@@ -143,6 +144,7 @@ def _sent(job_id: str, event: Event) -> ServerSentEvent:
 
 @router.get(
     "/{job_id}/preview",
+    operation_id="get_job_preview",
     summary="A picture of a job",
     response_class=Response,
     responses={200: {"content": {"image/png": {}}}, 404: {"description": "There is no picture yet."}},

@@ -17,7 +17,7 @@ from service.lifecycle import Services
 router = APIRouter(prefix="/v1/events", tags=["jobs"])
 
 
-@router.get("", summary="Watch all jobs", response_class=EventSourceResponse)
+@router.get("", operation_id="watch_jobs", summary="Watch all jobs", response_class=EventSourceResponse)
 async def follow(
     services: TheServices,
     caller: TheCaller,

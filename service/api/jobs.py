@@ -112,7 +112,7 @@ def _model(document: dict[str, Any]) -> str | None:
     return f"{part['name']}@{part['version']}" if "name" in part and "version" in part else None
 
 
-@listing.get("", summary="List jobs")
+@listing.get("", operation_id="list_jobs", summary="List jobs")
 async def index(
     services: TheServices,
     caller: TheCaller,
@@ -175,7 +175,7 @@ def _seconds(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-@router.get("/{job_id}", summary="One job", response_model=JOB)
+@router.get("/{job_id}", operation_id="get_job", summary="One job", response_model=JOB)
 async def one(job_id: JobId, services: TheServices) -> Response:
     """The job document as it stands."""
 
@@ -189,6 +189,7 @@ async def one(job_id: JobId, services: TheServices) -> Response:
 
 @router.delete(
     "/{job_id}",
+    operation_id="cancel_job",
     summary="Cancel a job",
     response_model=JOB,
     responses={202: {"model": JOB}, 409: {"description": "The job has succeeded or failed already."}},

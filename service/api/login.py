@@ -29,7 +29,7 @@ class Login(BaseModel):
     proposal: str | None
 
 
-@router.post("", summary="Log in", dependencies=[Depends(confirm_page)])
+@router.post("", operation_id="log_in", summary="Log in", dependencies=[Depends(confirm_page)])
 async def begin(credentials: Credentials, request: Request, response: Response, services: TheServices) -> Login:
     """A cookie for this key, for twelve hours: scripts cannot read it, and no other site makes a browser send it."""
     key = credentials.key.strip()
@@ -46,13 +46,13 @@ async def begin(credentials: Credentials, request: Request, response: Response, 
     return _login(found)
 
 
-@router.get("", summary="Who am I?")
+@router.get("", operation_id="get_login", summary="Who am I?")
 async def current(caller: TheCaller) -> Login:
     """The owner and the scope of the key that this call came with."""
     return _login(caller)
 
 
-@router.delete("", summary="Log out", status_code=204)
+@router.delete("", operation_id="log_out", summary="Log out", status_code=204)
 async def end(request: Request, services: TheServices, caller: TheCaller) -> Response:
     """The cookie is worth nothing from here on."""
     if (token := request.cookies.get(cookie(request))) is not None:

@@ -43,7 +43,7 @@ class ModelDetails(ModelSummary):
     )
 
 
-@router.get("", summary="List models")
+@router.get("", operation_id="list_models", summary="List models")
 async def index(services: TheServices) -> ModelList:
     """Models of the repository, and folders that were refused."""
     repository = services.sessions.repository
@@ -53,7 +53,7 @@ async def index(services: TheServices) -> ModelList:
     )
 
 
-@router.get("/{name}", summary="One model")
+@router.get("/{name}", operation_id="get_model", summary="One model")
 async def one(name: str, services: TheServices) -> ModelDetails:
     """A model with its cards."""
     summary = _summary(services, name)

@@ -133,6 +133,7 @@ class _Answered:
 
 @router.post(
     "",
+    operation_id="create_reconstruction",
     summary="Reconstruct a pattern",
     response_model=JOB,
     responses={

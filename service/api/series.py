@@ -102,6 +102,7 @@ _BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)
 @router.post(
     "",
     status_code=202,
+    operation_id="create_series",
     summary="Reconstruct many scans",
     dependencies=[Submits, Staying, Uncoded],
     openapi_extra=_BODY,
@@ -150,7 +151,7 @@ async def submit(
     return document
 
 
-@router.get("", summary="List series")
+@router.get("", operation_id="list_series", summary="List series")
 async def index(
     services: TheServices,
     caller: TheCaller,
@@ -164,6 +165,7 @@ async def index(
 
 @router.get(
     "/{series_id}",
+    operation_id="get_series",
     summary="One series",
     response_model=SeriesDocument,
     responses={200: {"content": {"text/csv": {}, "text/html": {}}}},
@@ -189,7 +191,11 @@ async def one(
 
 
 @router.delete(
-    "/{series_id}", summary="Cancel a series", dependencies=[Submits], responses={202: {"model": SeriesDocument}}
+    "/{series_id}",
+    operation_id="cancel_series",
+    summary="Cancel a series",
+    dependencies=[Submits],
+    responses={202: {"model": SeriesDocument}},
 )
 async def cancel(
     series_id: SeriesId, services: TheServices, caller: TheCaller, response: Response, reason: Why = ""

@@ -76,7 +76,8 @@ def revoke(path: Path, ids: Sequence[str]) -> tuple[Key, ...]:
                 raise InphaseError(f"{path} has no key {name}: `inphase key list` shows what there is")
         text = path.read_text(encoding="utf-8")
         lines = text.splitlines(keepends=True)
-        for key, node in zip(known, yaml.compose(text).value, strict=True):
+        top = yaml.compose(text)
+        for key, node in zip(known, top.value if top is not None else (), strict=True):
             if key.id in ids:
                 end = node.end_mark.line + 1 if node.flow_style else node.end_mark.line
                 for number in range(node.start_mark.line, min(end, len(lines))):

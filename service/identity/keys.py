@@ -196,7 +196,7 @@ def admit(request: Request, key: Key | None, fault: str) -> Caller:
     """Who calls with this key. fault: why there is none. Raises ApiError 401, QuotaError."""
     if key is None or key.expired(datetime.now(UTC)):
         why = fault if key is None else "this key has expired: ask the operator for another one"
-        audit.note("refuse", key=key and key.id, why=why.partition(":")[0], path=request.url.path)
+        audit.note("refuse", key=None if key is None else key.id, why=why.partition(":")[0], path=request.url.path)
         raise ApiError(401, why, headers={"WWW-Authenticate": _CHALLENGE})
     audit.known_as(owner=key.owner, proposal=key.proposal, key=key.id)
     rates: Rates = request.app.state.services.rates

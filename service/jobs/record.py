@@ -276,7 +276,7 @@ class Records:
     def count_pending(self, key: str) -> int:
         """How many jobs of an API key wait to be read or refined."""
         with translated(self._client):
-            return cast(int, self._client.scard(f"{PREFIX}pending:{key}"))
+            return self._client.scard(f"{PREFIX}pending:{key}")
 
     def take(self, job_id: str, reader: str) -> bool:
         """Begin to read the data of an accepted job.

@@ -37,8 +37,8 @@ class SeriesRecord:
     total: int
     order: bytes
     cancelled: bool
-    cancelled_by: str
     jobs: dict[int, str]
+    cancelled_by: str = ""
 
     @property
     def owner(self) -> str:

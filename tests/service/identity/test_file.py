@@ -134,6 +134,7 @@ def test_a_key_that_is_not_there_is_not_revoked(path: Path) -> None:
 
 def test_a_file_in_another_form_is_left_to_its_writer(path: Path) -> None:
     """A list in brackets is not cut up by lines."""
+    add(path, Key.of("second" * 4, "ada", Scope.READ))
     before = yaml.safe_dump([key.model_dump(mode="json") for key in listed(path)], default_flow_style=True)
     path.write_text(before)
     for change in (lambda: add(path, Key.of(BOB, "bob", Scope.READ)), lambda: revoke(path, [listed(path)[0].id])):
@@ -179,6 +180,13 @@ async def client(serving: AppContext, settings: Settings, path: Path) -> AsyncIt
         yield client
 
 
+def rewrite(path: Path, text: str) -> str:
+    """Write a file anew; what it had."""
+    before = path.read_text()
+    path.write_text(text)
+    return before
+
+
 async def answered(client: httpx.AsyncClient, key: str, status: int) -> float:
     """Returns when a key is answered so; how long that took."""
     begun = time.monotonic()
@@ -203,8 +211,7 @@ async def test_a_broken_file_changes_nothing_and_is_told(
     client: httpx.AsyncClient, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The keys that were read before stay, until there is a file that can be read."""
-    whole = path.read_text()
-    path.write_text("- {owner: ada")
+    whole = rewrite(path, "- {owner: ada")
     told = ""
     async with asyncio.timeout(20):
         while "cannot be used" not in told:
@@ -212,7 +219,7 @@ async def test_a_broken_file_changes_nothing_and_is_told(
             told += "".join(capsys.readouterr())
     assert "line 1" in told
     await answered(client, ADA, 200)
-    path.write_text(whole)
+    rewrite(path, whole)
     add(path, Key.of(BOB, "bob", Scope.READ))
     await answered(client, BOB, 200)
     check(await client.get("/v1/models", headers={"Authorization": "Apikey other"}), 401)
