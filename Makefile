@@ -18,7 +18,7 @@ NPM      := $(shell command -v npm)
 PACKAGES := $(if $(NPM),page/node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint page browser screenshots locks clean
+.PHONY: help setup demo serve test lint page browser openapi screenshots locks clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ browser: ## install Debian's Chromium, in which the page is tested, where there 
 	  { test "$$(id -u)" = 0 && apt-get -qq update && \
 	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium fonts-dejavu-core; } > /dev/null 2>&1 || \
 	  echo "There is no Chromium, and none could be installed: the page will not be tested in a browser."
+
+openapi: $(STAMP) ## write docs/reference/openapi.json anew
+	$(BIN)/python -m service.openapi > docs/reference/openapi.json
 
 screenshots: $(STAMP) browser ## take the pictures of the page in docs/images anew
 	INPHASE_SCREENSHOTS=docs/images/page $(BIN)/python -m pytest -q tests/page -k screenshots

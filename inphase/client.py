@@ -230,9 +230,9 @@ class Client:
         _check(answer)
         return answer.content
 
-    def cancel_series(self, series_id: str) -> Document:
-        """Cancel what has not ended."""
-        return self._json("DELETE", f"/v1/series/{series_id}")
+    def cancel_series(self, series_id: str, reason: str = "") -> Document:
+        """Cancel what has not ended. reason: stays with the jobs."""
+        return self._json("DELETE", f"/v1/series/{series_id}", params={"reason": reason} if reason else {})
 
     def preview(self, job_id: str) -> bytes:
         """Three central slices as PNG: of the newest image that the job has.
@@ -243,9 +243,9 @@ class Client:
         _check(answer)
         return answer.content
 
-    def cancel(self, job_id: str) -> Document:
-        """Cancel a job."""
-        return self._json("DELETE", f"/v1/jobs/{job_id}")
+    def cancel(self, job_id: str, reason: str = "") -> Document:
+        """Cancel a job. reason: stays with it."""
+        return self._json("DELETE", f"/v1/jobs/{job_id}", params={"reason": reason} if reason else {})
 
     def array(
         self, job_id: str, name: str, cut: str | None = None, *, revision: int | None = None
