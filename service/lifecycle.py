@@ -11,6 +11,7 @@ import anyio.to_thread
 from inphase.errors import InphaseError
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
+from service.catalogue import Catalogue
 from service.door.budget import Budget
 from service.identity.file import KeysFile
 from service.identity.keys import ADMIN, Key, Keyring, Scope
@@ -34,6 +35,7 @@ from service.settings import Settings, new_key
 from service.telemetry import Metrics, log
 
 _HOUSEKEEPING_S: Final = 60.0
+_MODELS_S: Final = 1.0  # between two looks at the model repository
 _KEYS_S: Final = 0.5  # between two looks at the keys file; what has changed is taken at the second
 T = TypeVar("T")
 
@@ -51,6 +53,7 @@ class Services:
         self.keyring = self._keyring(self._keys_file.read() if self._keys_file else ())
         self.rates = Rates()
         self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
+        self.catalogue = Catalogue(self.sessions, settings.model_idle_s)
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
         self.metrics = Metrics()
@@ -85,7 +88,7 @@ class Services:
         except BaseException:
             await anyio.to_thread.run_sync(self._stop)
             raise
-        self._background.append(asyncio.create_task(self._keep_house()))
+        self._background += [asyncio.create_task(self._keep_house()), asyncio.create_task(self._keep_models())]
         if self._keys_file is not None:
             self._background.append(asyncio.create_task(self._keep_keys(self._keys_file)))
         if self.records is not None and self.series is not None:
@@ -180,6 +183,15 @@ class Services:
             if keys is not None:
                 self.keyring = self._keyring(keys)
                 log.info("keys read", keys=len(keys))
+
+    async def _keep_models(self) -> None:
+        """Follow the model repository."""
+        while True:
+            await asyncio.sleep(_MODELS_S)
+            try:
+                await anyio.to_thread.run_sync(self.catalogue.look)
+            except Exception:  # nobody else looks
+                log.exception("the model repository cannot be looked at")
 
     async def _keep_house(self) -> None:
         """Hand out jobs that were forgotten, delete what is too old."""

@@ -116,6 +116,11 @@ class Settings(BaseSettings):
         default_factory=default_root, description="The networks are read from this model repository."
     )
     model: str = Field(DEFAULT, description="This network is taken where a request names none.")
+    model_idle_s: float = Field(
+        3600.0,
+        gt=0,
+        description="A network that no request has asked for in so many seconds is unloaded; the default one stays.",
+    )
     redis_url: str | None = Field(
         default_factory=lambda: os.environ.get("REDIS_URL") or None,
         description="The queue is in this Redis; the service starts its own where none is set.",

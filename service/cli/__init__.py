@@ -45,12 +45,12 @@ for module in (
     serve,
     worker,
     workers,
-    models,
 ):
     app.add_typer(module.commands)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(series.commands, name="series")
 app.add_typer(key.commands, name="key")
+app.add_typer(models.commands, name="models")
 
 
 def main() -> None:

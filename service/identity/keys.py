@@ -248,5 +248,12 @@ async def submits(caller: TheCaller) -> None:
         raise ApiError(403, f"this key of {caller.owner} may only {caller.scope}: use one with the scope submit")
 
 
+async def administers(caller: TheCaller) -> None:
+    """Refuse a key that is no administrator's: 403."""
+    if caller.scope is not Scope.ADMIN:
+        raise ApiError(403, f"this key of {caller.owner} may only {caller.scope}: use one with the scope admin")
+
+
 Authorised = Depends(caller)
 Submits = Depends(submits)
+Administers = Depends(administers)
