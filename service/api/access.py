@@ -16,7 +16,7 @@ from inphase.imaging.report import Report
 from service.document import JobDocument, JobProgress, JobRevision
 from service.errors import ApiError
 from service.identity.keys import TheCaller
-from service.intake.options import ImagingOptions
+from service.intake.options import ImagingOptions, JobOptions
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.events import unknown
 from service.jobs.record import JobRecord, Records, Revision
@@ -70,7 +70,13 @@ IdempotencyKey = Annotated[
 
 
 async def check_options(asked: ImagingOptions, services: Services) -> None:
-    """Refuse what can be refused before the data are read; the network is loaded. Raises RecipeError, ModelError."""
+    """Refuse what can be refused before the data are read; the network is loaded.
+
+    Raises RecipeError, ModelError, ApiError, QueueUnavailableError.
+    """
+    if isinstance(asked, JobOptions) and asked.webhook is not None:
+        services.webhooks.check(asked.webhook)
+        records(services)  # what is not recorded does not end
     options = asked.imaging()
     options.check()
     if options.asks_network:

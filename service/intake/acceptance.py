@@ -101,7 +101,7 @@ class Intake:
             found = records.create(
                 document.id, document.to_json(), asked=submission.model_dump_json(by_alias=True), reader=reader,
                 priority=submission.options.priority, origin=sender.origin, repeatable=sender.repeatable,
-                most=sender.waiting_jobs,
+                most=sender.waiting_jobs, webhook=submission.options.webhook or "",
             )  # fmt: skip
         except BaseException:
             self._clear(document.id)
@@ -144,7 +144,8 @@ class Intake:
             submission = submissions[number]
             document = new_document(submission, origin)
             asked = submission.model_dump_json(by_alias=True)
-            jobs.append(NewScan(document.id, document.to_json(), asked, SeriesScan(series_id, number)))
+            place, webhook = SeriesScan(series_id, number), submission.options.webhook or ""
+            jobs.append(NewScan(document.id, document.to_json(), asked, place, webhook))
         records.create_all(jobs, priority=submissions[0].options.priority, origin=origin)
         self._series.close_series(series_id)
 

@@ -148,6 +148,7 @@ class NewScan:
     document: bytes
     asked: str
     scan: SeriesScan
+    webhook: str = ""
 
 
 @dataclass(frozen=True)
@@ -223,18 +224,19 @@ class Records:
         repeatable: Repeatable | None = None,
         scan: SeriesScan | None = None,
         most: int | None = None,
+        webhook: str = "",
     ) -> JobRecord:
         """Record a job; on disk when this returns (appendfsync always).
 
         asked: what its data are, for `take`: it is ACCEPTED. Without it there is nothing to be read and it is QUEUED;
         `broker.enqueue` then hands it out. reader: who reads it at once, as by `take`: it is READING.
-        most: so many jobs of this key may wait to be read or refined.
+        most: so many jobs of this key may wait to be read or refined. webhook: the address that is told of the end.
 
         Where the request came before, or the scan has its job, that job is returned instead and nothing is changed:
         compare the id. Raises KeyReusedError where the key came with another request, CancelledError where the series
         was cancelled, QuotaError where `most` jobs of the key wait.
         """
-        new = _new(job_id, document, asked, priority, origin, repeatable, scan, reader, most)
+        new = _new(job_id, document, asked, priority, origin, repeatable, scan, reader, most, webhook)
         return self.get(self._created(self._run("create", *new), job_id))
 
     def create_all(self, jobs: Sequence[NewScan], *, priority: Priority, origin: Origin) -> None:
@@ -243,7 +245,10 @@ class Records:
         with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for job in jobs:
-                script(args=_new(job.job_id, job.document, job.asked, priority, origin, None, job.scan), client=pipe)
+                new = _new(
+                    job.job_id, job.document, job.asked, priority, origin, None, job.scan, webhook=job.webhook
+                )  # fmt: skip
+                script(args=new, client=pipe)
             pipe.execute()
 
     def _created(self, answer: tuple[bytes, bytes], job_id: str) -> str:
@@ -665,11 +670,12 @@ def _new(
     scan: SeriesScan | None,
     reader: str = "",
     most: int | None = None,
+    webhook: str = "",
 ) -> tuple[str | bytes | int, ...]:
     """The arguments of the script that creates a job."""
     slot, digest = (repeatable.slot(origin.owner), repeatable.digest) if repeatable else ("", "")
     series, number = (scan.series, scan.scan) if scan else ("", 0)
     return (
         job_id, document, priority.value, asked, slot, digest, REMEMBERED_S, series, number, reader,
-        "" if most is None else most, origin.owner, origin.proposal, origin.key, origin.request_id,
+        "" if most is None else most, webhook, origin.owner, origin.proposal, origin.key, origin.request_id,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from typing import Final
 
 PREFIX: Final = "inphase:"
 EVENTS: Final = f"{PREFIX}events"  # what happens to all jobs
+WEBHOOKS: Final = f"{PREFIX}webhooks"  # jobs whose end is still to be told, see service.webhooks.outbox
 _EVENTS_KEPT: Final = 256
 ALL_EVENTS_KEPT: Final = 8192
 
@@ -35,7 +36,7 @@ local function why_cancelled(id)
     return (why and why ~= '') and 'cancelled on request: ' .. why or 'cancelled on request'
 end
 local function move(id, to, reason)
-    local old = redis.call('HMGET', job(id), 'state', 'sequence', 'priority', 'key', 'cancelled_by')
+    local old = redis.call('HMGET', job(id), 'state', 'sequence', 'priority', 'key', 'cancelled_by', 'webhook')
     if old[1] then redis.call('ZREM', '{PREFIX}jobs:' .. old[1], id) end
     redis.call('ZREM', '{PREFIX}waiting:' .. old[3], id)
     redis.call('ZREM', '{PREFIX}unread:' .. old[3], id)
@@ -53,6 +54,7 @@ local function move(id, to, reason)
         local t = now()
         redis.call('HSET', job(id), 'finished', t)
         redis.call('ZADD', '{PREFIX}finished', t, id)
+        if old[6] and old[6] ~= '' then redis.call('ZADD', '{WEBHOOKS}', t, id) end
         local fingerprint = redis.call('HGET', job(id), 'fingerprint')
         if to == 'succeeded' and fingerprint and fingerprint ~= '' then
             redis.call('HSET', '{PREFIX}fingerprints', fingerprint, id)
@@ -94,6 +96,7 @@ local function forget(id)
     end
     redis.call('ZREM', '{PREFIX}jobs:' .. held[1], id)
     redis.call('ZREM', '{PREFIX}finished', id)
+    redis.call('ZREM', '{WEBHOOKS}', id)
     if held[5] and held[5] ~= '' and redis.call('HGET', held[5], 'job') == id then redis.call('DEL', held[5]) end
     tell_all(id, held[2], held[6], 'removed', '{{}}', '', '')
 end
@@ -102,7 +105,7 @@ end
 # create and finish answer as before when they are sent again: redis-py repeats a call whose answer was lost.
 SCRIPTS: Final = {
     "create": f"""
-local id, document, priority, asked, slot, request, kept_s, series, scan, reader, most, owner, proposal, key, request_id = unpack(ARGV)
+local id, document, priority, asked, slot, request, kept_s, series, scan, reader, most, webhook, owner, proposal, key, request_id = unpack(ARGV)
 local held = redis.call('HMGET', job(id), 'document', 'attempt')
 if held[1] then
     if held[1] == document and held[2] == '0' then return {{'created', id}} else return {{'exists', id}} end
@@ -133,7 +136,7 @@ end
 local sequence = redis.call('INCR', '{PREFIX}sequence')
 redis.call('HSET', job(id), 'document', document, 'priority', priority, 'owner', owner, 'sequence', sequence,
     'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'series', series,
-    'slot', slot, 'proposal', proposal, 'key', key, 'request_id', request_id)
+    'slot', slot, 'proposal', proposal, 'key', key, 'webhook', webhook, 'request_id', request_id)
 redis.call('ZADD', '{PREFIX}jobs', sequence, id)
 redis.call('ZADD', '{PREFIX}jobs:owner:' .. owner, sequence, id)
 if proposal ~= '' then redis.call('ZADD', '{PREFIX}jobs:proposal:' .. proposal, sequence, id) end
