@@ -22,7 +22,7 @@ from service.intake.reader import Reader
 from service.jobs.broker import Queue
 from service.jobs.connection import refuse_eviction
 from service.jobs.embedded import EmbeddedRedis
-from service.jobs.errors import QueueUnavailableError, StoreError
+from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError
 from service.jobs.housekeeping import sweep
 from service.jobs.pulse import Pulse
 from service.jobs.record import Records
@@ -33,6 +33,11 @@ from service.jobs.supervisor import Supervisor
 from service.sandbox.sandbox import Sandbox
 from service.settings import Settings, new_key
 from service.telemetry import Metrics, log
+from service.webhooks.allowed import Allowed
+from service.webhooks.courier import Courier
+from service.webhooks.message import message
+from service.webhooks.outbox import Outbox
+from service.webhooks.signature import key_of
 
 _HOUSEKEEPING_S: Final = 60.0
 _MODELS_S: Final = 1.0  # between two looks at the model repository
@@ -54,6 +59,7 @@ class Services:
         self.rates = Rates()
         self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
         self.catalogue = Catalogue(self.sessions, settings.model_idle_s)
+        self.webhooks = Allowed.of(settings.webhook_hosts)
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
         self.metrics = Metrics()
@@ -64,6 +70,7 @@ class Services:
         self.logins: Logins | None = None
         self.reader: Reader | None = None
         self.pulse: Pulse | None = None
+        self._outbox: Outbox | None = None
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
@@ -96,6 +103,10 @@ class Services:
                 self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox,
                 self.budget,
             )  # fmt: skip
+            if self._outbox is not None and self.settings.webhook_secret is not None:
+                key = key_of(self.settings.webhook_secret.get_secret_value())
+                courier = Courier(self._outbox, self.webhooks, key, self._message, self.metrics.webhooks)
+                self._background.append(asyncio.create_task(courier.run()))
             assert self.pulse is not None
             self._background.append(asyncio.create_task(self.pulse.run()))
             self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
@@ -147,6 +158,7 @@ class Services:
         self.series = SeriesRecords(url)
         self.queue = Queue(url, self.records)
         self.logins = Logins(url)
+        self._outbox = Outbox(url) if settings.webhook_hosts else None
         if settings.workers:
             worker = WorkerSettings(
                 redis_url=url,
@@ -165,7 +177,7 @@ class Services:
         self.sandbox.stop()
         if self._supervisor is not None:
             self._supervisor.stop()
-        for client in (self.queue, self.series, self.records, self.logins):
+        for client in (self.queue, self.series, self.records, self.logins, self._outbox):
             if client is not None:
                 client.close()
         if self._redis is not None:
@@ -183,6 +195,14 @@ class Services:
             if keys is not None:
                 self.keyring = self._keyring(keys)
                 log.info("keys read", keys=len(keys))
+
+    def _message(self, job_id: str) -> bytes | None:
+        """What a webhook says of a job; None where it is forgotten."""
+        assert self.records is not None
+        try:
+            return message(self.records.get(job_id))
+        except UnknownJobError:
+            return None
 
     async def _keep_models(self) -> None:
         """Follow the model repository."""

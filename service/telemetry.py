@@ -76,6 +76,9 @@ class Metrics:
         self.refused = Counter(
             "inphase_refused_requests_total", "Requests not served", ["code"], registry=self.registry
         )
+        self.webhooks = Counter(
+            "inphase_webhooks_total", "Attempts to send a webhook, by outcome", ["outcome"], registry=self.registry
+        )
         for stage in STAGES:
             self.stages.labels(stage)  # panels exist before the first request
 

@@ -359,8 +359,9 @@ def _unrecorded(
     """
     options = received.submission.options.imaging()
     asked = options.recipe()
-    if not options.asks_network or options.start == "random" or (asked is not None and not patience.any):
-        raise why  # who does not wait wants a job, not a guess
+    a_job = received.submission.options.webhook is not None or (asked is not None and not patience.any)
+    if not options.asks_network or options.start == "random" or a_job:
+        raise why  # who does not wait, or is to be told of the end, wants a job, not a guess
     session = services.sessions.get(options.model)
     with clock("decode"):
         scan = data_of(received, services)

@@ -1,4 +1,4 @@
-"""Where webhooks may go: hosts that the operator has named, at addresses that are public or that the operator has named."""
+"""Where webhooks may go: hosts that the operator has named, at addresses that are public or named as well."""
 
 import asyncio
 import ipaddress
@@ -40,7 +40,7 @@ class Allowed:
         return cls(frozenset(hosts), tuple(networks))
 
     def check(self, url: str) -> None:
-        """Refuse an address that no webhook may go to, as far as that can be said without asking DNS. Raises ApiError."""
+        """Refuse an address that no webhook may go to, as far as it shows without asking DNS. Raises ApiError."""
         if not self.hosts:
             raise ApiError(422, "webhook: this service sends none; its operator names hosts with INPHASE_WEBHOOK_HOSTS")
         try:

@@ -1,7 +1,6 @@
 """Sends webhooks beside everything else: nothing waits for a receiver, and one that fails is tried again.
 
-The body is the line of the job in `GET /v1/jobs`. No redirect is followed, no proxy is asked, and what the receiver answers
-is not read beyond its status.
+No redirect is followed, no proxy is asked, and what the receiver answers is not read beyond its status.
 """
 
 import asyncio

@@ -63,7 +63,8 @@ _SCRIPTS: Final = {
 local found = {{}}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', '{WEBHOOKS}', '-inf', now(), 'LIMIT', 0, ARGV[1])) do
     redis.call('ZADD', '{WEBHOOKS}', string.format('%.6f', now() + ARGV[2]), id)
-    found[#found + 1] = {{id, redis.call('HGET', job(id), 'webhook'), redis.call('HINCRBY', job(id), 'webhook_attempts', 1)}}
+    local attempt = redis.call('HINCRBY', job(id), 'webhook_attempts', 1)
+    found[#found + 1] = {{id, redis.call('HGET', job(id), 'webhook'), attempt}}
 end
 return found
 """,

@@ -14,7 +14,7 @@ _KEY_BYTES: Final = 24
 
 
 def key_of(secret: str) -> bytes:
-    """The key that a secret stands for: base64, with or without `whsec_`. Raises ValueError for one that is too short."""
+    """The key that a secret stands for: base64, with or without `whsec_`. Raises ValueError for a short one."""
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
