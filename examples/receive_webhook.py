@@ -2,7 +2,8 @@
 
     WEBHOOK_SECRET=whsec_... python examples/receive_webhook.py --port 9000
 
-The secret is the service's INPHASE_WEBHOOK_SECRET. Nothing but Python is needed; the signature is that of Standard Webhooks.
+The secret is the service's INPHASE_WEBHOOK_SECRET. Nothing but Python is needed. The signature is that of Standard
+Webhooks, for which there are libraries in many languages.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import hashlib
 import hmac
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -68,7 +70,8 @@ def main() -> None:
 
     def told(message: dict[str, Any]) -> None:
         job = message["data"]
-        print(f"{message['timestamp']} job {job['id']} of {job['owner']}: {job['state']} {job['reason']}", flush=True)
+        sys.stdout.write(f"{message['timestamp']} job {job['id']} of {job['owner']}: {job['state']} {job['reason']}\n")
+        sys.stdout.flush()
 
     server(os.environ["WEBHOOK_SECRET"], port, told).serve_forever()
 

@@ -13,6 +13,7 @@ from service.errors import ApiError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -72,8 +73,7 @@ class Allowed:
         )
 
     def _may(self, address: Address) -> bool:
-        inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        meant = inner or address
+        meant = _meant(address)
         if any(meant in network for network in self.networks):
             return True
         return meant.is_global and not meant.is_multicast
@@ -87,6 +87,15 @@ def host_of(parts: SplitResult) -> str:
 def port_of(parts: SplitResult) -> int:
     """The port of an address, its scheme's where it names none. Raises ValueError for a port that is none."""
     return parts.port or _PORTS.get(parts.scheme, 0)
+
+
+def _meant(address: Address) -> Address:
+    """The address of IPv4 that one of IPv6 leads to, where it is made of one: mapped, 6to4 or NAT64."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _network(entry: str) -> Network:

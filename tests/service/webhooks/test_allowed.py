@@ -1,6 +1,7 @@
 """Where webhooks may go."""
 
 import asyncio
+import ipaddress
 import socket
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,7 +57,7 @@ def test_hosts_that_the_operator_has_named_may_be_told(url: str) -> None:
 )
 def test_no_other_address_may(url: str) -> None:
     """Whatever it looks like."""
-    with pytest.raises(ApiError, match="^webhook: ") as raised:
+    with pytest.raises(ApiError, match=r"^webhook: ") as raised:
         ALLOWED.check(url)
     assert raised.value.status == 422
 
@@ -89,8 +90,8 @@ def answers(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     "address",
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-        "255.255.255.255", "::1", "fe80::1", "fd00::2", "::ffff:10.1.2.3", "::ffff:127.0.0.1", "ff02::1", "64:ff9b::7f00:1",
-        "2002:7f00:1::",
+        "255.255.255.255", "::1", "fe80::1", "fd00::2", "::ffff:10.1.2.3", "::ffff:127.0.0.1", "ff02::1",
+        "64:ff9b::7f00:1", "2002:7f00:1::",
     ],
 )  # fmt: skip
 async def test_a_name_that_leads_inside_is_not_followed(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
@@ -116,4 +117,5 @@ async def test_public_addresses_and_named_networks_are(
 ) -> None:
     """The first of them that may be connected to."""
     answers(monkeypatch, *addresses)
-    assert await ALLOWED.resolve(urlsplit("https://hooks.example/")) == expected
+    found = await ALLOWED.resolve(urlsplit("https://hooks.example/"))
+    assert ipaddress.ip_address(found) == ipaddress.ip_address(expected)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -202,14 +203,13 @@ async def test_a_receiver_that_hangs_is_left(monkeypatch: pytest.MonkeyPatch) ->
     """It accepts the connection and says nothing: a failure like any other, after the time that it has."""
     monkeypatch.setattr("service.webhooks.courier._LOOK_S", 0.01)
     monkeypatch.setattr("service.webhooks.courier._ANSWER_S", 0.2)
-    silent = await asyncio.start_server(lambda *_: asyncio.sleep(5), "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    shelf, metrics = Shelf(f"http://127.0.0.1:{port}/"), Metrics()
-    here = Allowed.of([f"127.0.0.1:{port}"])
-    courier = Courier(cast(Outbox, shelf), here, bytes(32), lambda _: b"{}", metrics.webhooks, ())
-    running = asyncio.create_task(courier.run())
-    assert await asyncio.to_thread(shelf.over.wait, 20)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    silent.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        shelf, metrics = Shelf(f"http://127.0.0.1:{port}/"), Metrics()
+        here = Allowed.of([f"127.0.0.1:{port}"])
+        courier = Courier(cast(Outbox, shelf), here, bytes(32), lambda _: b"{}", metrics.webhooks, ())
+        running = asyncio.create_task(courier.run())
+        assert await asyncio.to_thread(shelf.over.wait, 20)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
     assert metrics.registry.get_sample_value("inphase_webhooks_total", {"outcome": "given up"}) == 1
