@@ -33,11 +33,8 @@ class Allowed:
         for entry in entries:
             if "/" in entry:
                 networks.append(_network(entry))
-                continue
-            host, port = _host(entry)
-            hosts.add((host, port))
-            if (literal := _address(host)) is not None:
-                networks.append(ipaddress.ip_network(literal))
+            else:
+                hosts.add(_host(entry))
         return cls(frozenset(hosts), tuple(networks))
 
     def check(self, url: str) -> None:
@@ -65,7 +62,7 @@ class Allowed:
         found = await loop.getaddrinfo(host_of(parts), port_of(parts), type=socket.SOCK_STREAM)
         addresses = [ipaddress.ip_address(answer[4][0]) for answer in found]
         for address in addresses:
-            if self._may(address):
+            if self._may(address) or address == _address(host_of(parts)):  # a host that is named by its address
                 return str(address)
         raise PermissionError(
             f"{parts.hostname} has the address {addresses[0]}, which is not public: the operator allows it by naming "
