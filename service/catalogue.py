@@ -7,7 +7,7 @@ from inphase.errors import InphaseError
 from inphase.models.installation import choose
 from inphase.models.repository import ACTIVE, ModelVersion, Repository, Stamp, stamp_of
 from inphase.models.session import Sessions
-from service.telemetry import log
+from service.logs import log
 
 
 class Catalogue:

@@ -13,6 +13,7 @@ from inphase.models.repository import Repository
 from inphase.models.session import Sessions
 from service.catalogue import Catalogue
 from service.door.budget import Budget
+from service.holdings import Holdings
 from service.identity.file import KeysFile
 from service.identity.keys import ADMIN, Key, Keyring, Scope
 from service.identity.logins import Logins
@@ -30,9 +31,10 @@ from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
+from service.logs import log
 from service.sandbox.sandbox import Sandbox
 from service.settings import Settings, new_key
-from service.telemetry import Metrics, log
+from service.telemetry import Metrics
 from service.webhooks.allowed import Allowed
 from service.webhooks.courier import Courier
 from service.webhooks.message import message
@@ -144,6 +146,7 @@ class Services:
             self._start_queue()
         self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)
         self.metrics.watch(self.budget, self.records, self.pulse)
+        self.metrics.registry.register(Holdings(self.store, self.sessions, self.records, self.pulse))
         self.warm = True
 
     def _start_queue(self) -> None:

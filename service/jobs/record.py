@@ -13,6 +13,7 @@ Keys, all below `inphase:`; times are the Redis server's, so hosts need not agre
     unread:<priority>    accepted jobs of this priority by sequence: what is read next
     waiting:<priority>   queued jobs of this priority by sequence: the position in the queue
     finished             ended jobs by the time they ended: what expires
+    ended                hash: how many jobs took how long, by how they ended, since this Redis began
     workers, readers     names of the living ones by the time they last spoke
 """
 
@@ -22,6 +23,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any, Final, Literal, cast
 
 import redis
@@ -30,7 +32,7 @@ from inphase.errors import CancelledError
 from service.jobs.connection import connect, connect_async, translated
 from service.jobs.errors import KeyReusedError, QuotaError, UnknownJobError
 from service.jobs.events import Event, JobEvent, stream, stream_of_all, unknown
-from service.jobs.scripts import COMMON, PREFIX, SCRIPTS, job_key
+from service.jobs.scripts import COMMON, ENDED, PREFIX, SCRIPTS, SECONDS, job_key
 from service.jobs.state import JobState, Priority, RecordedProgress
 
 MAX_DELIVERIES: Final = 3  # a job that ended its worker process so often is poison
@@ -282,6 +284,29 @@ class Records:
         """How many jobs of an API key wait to be read or refined."""
         with translated(self._client):
             return self._client.scard(f"{PREFIX}pending:{key}")
+
+    def durations(self) -> dict[JobState, tuple[list[tuple[str, float]], float]]:
+        """How many jobs took at most so many seconds from their acceptance to their end, and the sum of all, by how
+        they ended.
+        """
+        with translated(self._client):
+            told = {name.decode(): float(value) for name, value in self._client.hgetall(ENDED).items()}
+        bounds = (*map(str, SECONDS), "+Inf")
+        found = {}
+        for state in (state for state in JobState if state.final):
+            counts = accumulate(told.get(f"{state}:{bound}", 0.0) for bound in bounds)
+            found[state] = list(zip(bounds, counts, strict=True)), told.get(f"{state}:sum", 0.0)
+        return found
+
+    def oldest_waiting_s(self) -> float:
+        """For how long the job has waited that has waited longest to be read or refined; 0 where none waits."""
+        with translated(self._client):
+            pipe = self._client.pipeline(transaction=False)
+            for state in (JobState.ACCEPTED, JobState.QUEUED):
+                pipe.zrange(f"{PREFIX}jobs:{state}", 0, 0)
+            first = [job_id for listed in pipe.execute() for job_id in listed]
+        created = [record.created for record in self.existing(first)]
+        return max(0.0, self.now() - min(created)) if created else 0.0
 
     def take(self, job_id: str, reader: str) -> bool:
         """Begin to read the data of an accepted job.

@@ -4,6 +4,8 @@ from typing import Final
 
 PREFIX: Final = "inphase:"
 EVENTS: Final = f"{PREFIX}events"  # what happens to all jobs
+ENDED: Final = f"{PREFIX}ended"  # how long jobs took, by how they ended: what Records.durations reads
+SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 WEBHOOKS: Final = f"{PREFIX}webhooks"  # jobs whose end is still to be told, see service.webhooks.outbox
 _EVENTS_KEPT: Final = 256
 ALL_EVENTS_KEPT: Final = 8192
@@ -54,6 +56,13 @@ local function move(id, to, reason)
         local t = now()
         redis.call('HSET', job(id), 'finished', t)
         redis.call('ZADD', '{PREFIX}finished', t, id)
+        local took = t - redis.call('HGET', job(id), 'created')
+        local bucket = '+Inf'
+        for _, most in ipairs({{{", ".join(map(str, SECONDS))}}}) do
+            if took <= most then bucket = tostring(most) break end
+        end
+        redis.call('HINCRBY', '{ENDED}', to .. ':' .. bucket, 1)
+        redis.call('HINCRBYFLOAT', '{ENDED}', to .. ':sum', string.format('%.6f', took))
         if old[6] and old[6] ~= '' then redis.call('ZADD', '{WEBHOOKS}', t, id) end
         local fingerprint = redis.call('HGET', job(id), 'fingerprint')
         if to == 'succeeded' and fingerprint and fingerprint ~= '' then

@@ -16,7 +16,7 @@ from prometheus_client import Counter
 
 from service.errors import ApiError
 from service.jobs.errors import QueueUnavailableError
-from service.telemetry import log
+from service.logs import log
 from service.webhooks import signature
 from service.webhooks.allowed import Allowed, host_of, port_of
 from service.webhooks.outbox import Due, Outbox

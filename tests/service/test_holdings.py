@@ -1,0 +1,88 @@
+"""What Prometheus is told of jobs, store and networks."""
+
+import importlib.metadata
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+
+from inphase.models.repository import Repository
+from inphase.models.session import Sessions
+from service.holdings import Holdings
+from service.jobs.errors import StoreUnavailableError
+from service.jobs.scripts import SECONDS
+from service.jobs.state import JobState
+from service.jobs.store import Store
+from tests.service.api.queued import client, predicted, records, services, submit
+
+__all__ = ["client"]  # a fixture
+
+
+def value(client: httpx.AsyncClient, name: str, **labels: str) -> float | None:
+    """A sample of the running service."""
+    return services(client).metrics.registry.get_sample_value(name, labels)
+
+
+async def test_jobs_are_counted_by_how_they_ended_and_how_long_they_took(
+    client: httpx.AsyncClient, pattern: NDArray[np.uint32]
+) -> None:
+    """Whichever process ended them; the oldest one that waits is told by its age."""
+    await predicted(client, pattern)
+    job = (await submit(client, pattern)).json()["id"]
+    await client.get("/v1/status")  # the pulse has felt Redis
+    oldest = value(client, "inphase_oldest_waiting_job_seconds")
+    assert oldest is not None
+    assert 0 < oldest < 60
+    kept = records(client)
+    kept._client.hincrbyfloat(f"inphase:job:{job}", "created", -45.0)
+    older = value(client, "inphase_oldest_waiting_job_seconds")
+    assert older is not None
+    assert older > 45
+    await client.delete(f"/v1/jobs/{job}")
+    name = "inphase_job_duration_seconds"
+    assert value(client, f"{name}_count", state="succeeded") == 1
+    assert value(client, f"{name}_count", state="failed") == 0
+    counts = [value(client, f"{name}_bucket", state="cancelled", le=str(float(most))) for most in SECONDS]
+    counts = (
+        counts
+        if None not in counts
+        else [value(client, f"{name}_bucket", state="cancelled", le=str(most)) for most in SECONDS]
+    )
+    assert counts == [0.0 if most < 45 else 1.0 for most in SECONDS]
+    assert value(client, f"{name}_bucket", state="cancelled", le="+Inf") == 1
+    assert value(client, f"{name}_sum", state="cancelled") == pytest.approx(45, abs=15)  # it waited a little besides
+    assert value(client, "inphase_oldest_waiting_job_seconds") == 0
+    assert kept.durations().keys() == {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+
+
+async def test_store_build_and_networks_are_told(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
+    """Bytes, version, and each version of a network with what it runs on."""
+    text = (await client.get("/metrics")).text
+    assert 'inphase_build_info{python="' in text or f'version="{importlib.metadata.version("inphase")}"' in text
+    active = {"name": "inphase-bcdi", "version": "1", "active": "true", "provider": "CPUExecutionProvider"}
+    assert value(client, "inphase_model_info", **active) == 1
+    assert value(client, "inphase_model_info", **{**active, "name": "blind", "provider": ""}) == 1
+    assert value(client, "inphase_store_limit_bytes") == services(client).settings.bounds.store_bytes
+
+
+def test_the_bytes_of_the_store_are_looked_up_now_and_then(
+    tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And are left out while it fails."""
+    store, registry = Store(tmp_path / "store", 10**6), CollectorRegistry()
+    store.write("a", "input", {"x": np.zeros(1000)})
+    registry.register(Holdings(store, Sessions(Repository(models_dir)), None, None))
+    first = registry.get_sample_value("inphase_store_bytes")
+    assert first == store.total_bytes() > 8000
+
+    def fails() -> int:
+        raise StoreUnavailableError("the disk is away")
+
+    monkeypatch.setattr(store, "total_bytes", fails)
+    assert registry.get_sample_value("inphase_store_bytes") == first
+    monkeypatch.setattr("service.holdings._STORE_S", -1.0)
+    assert registry.get_sample_value("inphase_store_bytes") is None
+    assert registry.get_sample_value("inphase_oldest_waiting_job_seconds") is None
