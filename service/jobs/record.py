@@ -290,7 +290,8 @@ class Records:
         they ended.
         """
         with translated(self._client):
-            told = {name.decode(): float(value) for name, value in self._client.hgetall(ENDED).items()}
+            held = cast(dict[bytes, bytes], self._client.hgetall(ENDED))
+        told = {name.decode(): float(value) for name, value in held.items()}
         bounds = (*map(str, SECONDS), "+Inf")
         found = {}
         for state in (state for state in JobState if state.final):
