@@ -98,7 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)
     app.include_router(login.router, responses=_PROBLEM)
     app.include_router(status.router)
-    app.include_router(status.protected, responses={401: _PROBLEM[401]})
+    app.include_router(status.protected, responses={code: _PROBLEM[code] for code in (401, 429)})
     docs.install(app)
     serving.install(app)
     return app

@@ -76,7 +76,9 @@ class Services:
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
-        self.looking = anyio.CapacityLimiter(8)  # threads of /v1/status, whatever keeps all others
+        self.looking = anyio.CapacityLimiter(
+            8
+        )  # threads of /v1/status and of what watches files
         self._compute = anyio.CapacityLimiter(settings.compute_slots)
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None
@@ -191,7 +193,7 @@ class Services:
         while True:
             await asyncio.sleep(_KEYS_S)
             try:
-                keys = await anyio.to_thread.run_sync(file.changed)
+                keys = await anyio.to_thread.run_sync(file.changed, limiter=self.looking)
             except InphaseError as error:
                 log.error("the keys file cannot be used: the keys that were read before stay", why=str(error))
                 continue
@@ -212,7 +214,7 @@ class Services:
         while True:
             await asyncio.sleep(_MODELS_S)
             try:
-                await anyio.to_thread.run_sync(self.catalogue.look)
+                await anyio.to_thread.run_sync(self.catalogue.look, limiter=self.looking)
             except Exception:  # nobody else looks
                 log.exception("the model repository cannot be looked at")
 
