@@ -76,9 +76,7 @@ class Services:
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
-        self.looking = anyio.CapacityLimiter(
-            8
-        )  # threads of /v1/status and of what watches files
+        self.looking = anyio.CapacityLimiter(8)  # threads of /v1/status and of what watches files
         self._compute = anyio.CapacityLimiter(settings.compute_slots)
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None

@@ -9,8 +9,9 @@ import pytest
 import structlog
 from numpy.typing import NDArray
 
+from tests.service.api.calls import URL
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.queued import by, client, keyed, submit
+from tests.service.api.queued import by, client, keyed
 from tests.service.conftest import KEY
 
 __all__ = ["client", "keyed"]  # fixtures
@@ -33,7 +34,7 @@ async def test_what_is_done_to_a_job_is_written_down_with_who_did_it(
     keyed: httpx.AsyncClient, pattern: NDArray[np.uint32], lines: list[Any]
 ) -> None:
     """One line for the submission and one for the cancellation, with the key's id and the request's."""
-    answer = await submit(keyed, pattern, headers=by("ada"))
+    answer = await keyed.post(URL, params={"wait": 0}, content=npy(pattern), headers=NPY | by("ada"))
     job = answer.json()["id"]
     cancelled = await keyed.delete(f"/v1/jobs/{job}", params={"reason": "the beam is down"})
     submitted, ended = audited(lines)
@@ -50,8 +51,9 @@ async def test_a_repeated_request_is_one_submission(
     keyed: httpx.AsyncClient, pattern: NDArray[np.uint32], lines: list[Any]
 ) -> None:
     """The second call with an Idempotency-Key makes nothing."""
+    headers = NPY | by("ada") | {"Idempotency-Key": "once"}
     for _ in range(2):
-        await submit(keyed, pattern, headers=by("ada") | {"Idempotency-Key": "once"})
+        await keyed.post(URL, params={"wait": 0}, content=npy(pattern), headers=headers)
     assert len(audited(lines)) == 1
 
 

@@ -1,6 +1,7 @@
 """What Prometheus is told of jobs, store and networks."""
 
 import importlib.metadata
+import math
 import platform
 import re
 from pathlib import Path
@@ -18,7 +19,9 @@ from service.jobs.errors import StoreUnavailableError
 from service.jobs.scripts import SECONDS
 from service.jobs.state import JobState
 from service.jobs.store import Store
-from tests.service.api.queued import client, predicted, records, services, submit
+from tests.service.api.calls import URL
+from tests.service.api.conftest import NPY, npy
+from tests.service.api.queued import client, predicted, records, services
 
 __all__ = ["client"]  # a fixture
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +37,10 @@ async def test_jobs_are_counted_by_how_they_ended_and_how_long_they_took(
 ) -> None:
     """Whichever process ended them; the oldest one that waits is told by its age."""
     await predicted(client, pattern)
-    job = (await submit(client, pattern)).json()["id"]
+    reader = services(client).reader
+    assert reader is not None
+    reader._rest_until = math.inf
+    job = (await client.post(URL, params={"wait": 0}, content=npy(pattern), headers=NPY)).json()["id"]
     await client.get("/v1/status")  # the pulse has felt Redis
     oldest = value(client, "inphase_oldest_waiting_job_seconds")
     assert oldest is not None

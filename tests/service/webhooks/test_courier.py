@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import math
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -25,7 +26,7 @@ from service.webhooks.courier import Courier
 from service.webhooks.outbox import Due, Outbox
 from tests.service.api.calls import URL, check
 from tests.service.api.conftest import NPY, npy
-from tests.service.api.queued import records
+from tests.service.api.queued import records, services
 from tests.service.conftest import AppContext
 
 SECRET = base64.b64encode(bytes(range(32))).decode()
@@ -83,18 +84,24 @@ async def test_a_receiver_is_told_of_every_end(
 ) -> None:
     """Of a prediction, of a cancelled job and of the scan of a series; the receiver believes the signatures."""
     webhook, body = f"http://127.0.0.1:{port}/inphase", npy(pattern)
-    done = (await client.post(URL, params={"refine": "none", "webhook": webhook}, content=body, headers=NPY)).json()
+    done = (
+        await client.post(URL, params={"refine": "none", "webhook": webhook, "wait": 60}, content=body, headers=NPY)
+    ).json()
+    reader = services(client).reader
+    assert reader is not None
+    reader._rest_until = math.inf
     waiting = (await client.post(URL, params={"wait": 0, "webhook": webhook}, content=body, headers=NPY)).json()
     await client.delete(f"/v1/jobs/{waiting['id']}?reason=ice")
     np.save(data_root / "scan.npy", pattern)
     order = {"scans": ["scan.npy"], "refine": "none", "webhook": webhook}
     series = (await client.post("/v1/series", json=order)).json()
+    await client.delete(series["link"])
     await counted(client, "received", 3)
     assert {message["data"]["id"]: message["type"] for message in told} == {
-        done["id"]: "job.succeeded", waiting["id"]: "job.cancelled", series["scans"][0]["job"]: "job.succeeded",
+        done["id"]: "job.succeeded", waiting["id"]: "job.cancelled", series["scans"][0]["job"]: "job.cancelled",
     }  # fmt: skip
-    cancelled = next(message["data"] for message in told if message["type"] == "job.cancelled")
-    assert cancelled["reason"] == "cancelled on request: ice"
+    reasons = {message["data"]["id"]: message["data"]["reason"] for message in told}
+    assert reasons[waiting["id"]] == "cancelled on request: ice"
 
 
 async def test_what_may_not_be_called_is_refused_at_once(
@@ -111,7 +118,7 @@ async def test_a_name_that_leads_inside_costs_the_job_nothing(
     client: httpx.AsyncClient, pattern: NDArray[np.uint32], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The job succeeds at once; its webhook fails beside it, with the reason in the log."""
-    query = {"refine": "none", "webhook": "http://localhost:9/"}
+    query = {"refine": "none", "webhook": "http://localhost:9/", "wait": 60}
     answer = await client.post(URL, params=query, content=npy(pattern), headers=NPY)
     assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
     await counted(client, "failed", 1)
