@@ -301,10 +301,12 @@ if blame == '' then redis.call('HINCRBY', job(id), 'deliveries', -1) else redis.
 move(id, 'queued', '')
 return 1
 """,
-    "cancel": """
+    "cancel": f"""
 local id, reason, by = ARGV[1], ARGV[2], ARGV[3]
 local state = redis.call('HGET', job(id), 'state')
 if state and state ~= 'succeeded' and state ~= 'failed' and state ~= 'cancelled' then
+    -- to take away comes first, and takes nothing: a script that has begun to write goes on without memory
+    redis.call('ZREM', '{PREFIX}finished', id)
     if reason ~= '' then redis.call('HSETNX', job(id), 'cancel_reason', reason) end
     if by ~= '' then redis.call('HSETNX', job(id), 'cancelled_by', by) end
 end
