@@ -18,7 +18,7 @@ NPM      := $(shell command -v npm)
 PACKAGES := $(if $(NPM),page/node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint page browser prometheus screenshots locks clean
+.PHONY: help setup demo serve test lint page browser prometheus openapi screenshots locks clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ prometheus: ## install Debian's Prometheus, in which the rules and dashboards ar
 	  { test "$$(id -u)" = 0 && apt-get -qq update && \
 	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends prometheus; } > /dev/null 2>&1 || \
 	  echo "There is no Prometheus, and none could be installed: rules and dashboards will not be evaluated."
+
+openapi: $(STAMP) ## write docs/reference/openapi.json anew
+	$(BIN)/python -m service.openapi > docs/reference/openapi.json
 
 screenshots: $(STAMP) browser ## take the pictures of the page in docs/images anew
 	INPHASE_SCREENSHOTS=docs/images/page $(BIN)/python -m pytest -q tests/page -k screenshots

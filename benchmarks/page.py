@@ -27,7 +27,7 @@ from benchmarks import ROOT
 from inphase.client import Client
 from inphase.fourier import forward
 from service.intake.acceptance import RESULT
-from service.jobs.record import Records
+from service.jobs.record import Origin, Records
 from service.jobs.state import JobState
 from service.jobs.store import Store
 from service.page.serving import BUILT
@@ -92,7 +92,7 @@ def filled(url: str, key: str, state: Path, count: int) -> str:
     record = records.get(done)
     for number in range(1, count):
         job_id, reader = uuid4().hex, uuid4().hex
-        records.create(job_id, record.document, asked="{}", reader=reader, owner=record.owner)
+        records.create(job_id, record.document, asked="{}", reader=reader, origin=Origin(record.owner))
         if number % 10:
             store.link(done, record.result, job_id, RESULT)
             records.conclude(job_id, reader, JobState.SUCCEEDED, document=record.document, result=RESULT)

@@ -42,7 +42,7 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {
     code: {"description": text, "content": {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for code, text in {
         400: "the body is not what it declares",
-        401: "no key, or a wrong one",
+        401: "no key, a wrong one, or one that has expired",
         403: "a path outside the data roots, or a key that may not do this",
         404: "no such job, model or file",
         408: "the body came too slowly",
@@ -50,7 +50,8 @@ _PROBLEM: dict[int | str, dict[str, Any]] = {
         413: "above a configured bound; nothing was allocated",
         415: "a body of this type, or with this Content-Encoding, is not taken",
         422: "the options or the data cannot be used",
-        429: "the requests of this owner hold all the memory that they may: try again after Retry-After",
+        429: "the requests of this owner hold all the memory that they may, or the key has used up its quota: try "
+        "again after Retry-After",
         503: "overloaded, leaving, or without a queue: try again after Retry-After",
         507: "no room for the arrays",
     }.items()
@@ -99,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)
     app.include_router(login.router, responses=_PROBLEM)
     app.include_router(status.router)
-    app.include_router(status.protected, responses={401: _PROBLEM[401]})
+    app.include_router(status.protected, responses={code: _PROBLEM[code] for code in (401, 429)})
     docs.install(app)
     serving.install(app)
     return app

@@ -53,6 +53,7 @@ class JobDocument:
 
     reason: why it failed, or what a reader should know. reused_from: the job that computed this result, where an
     earlier one was taken. recorded: False where Redis was away: the job cannot be asked for again.
+    proposal: its people see the job and may cancel it. cancelled_by: the owner of the key that asked for it.
     created, started, finished: UTC, ISO 8601. report: None until the pattern has been read.
     """
 
@@ -71,6 +72,8 @@ class JobDocument:
     finished: str | None = None
     links: dict[str, str] = field(default_factory=dict)
     revisions: tuple[JobRevision, ...] = ()
+    proposal: str = ""
+    cancelled_by: str = ""
     report: Report | None = None
 
     @property

@@ -21,6 +21,7 @@ from service.jobs.errors import (
     KeyReusedError,
     NoRedisError,
     QueueUnavailableError,
+    QuotaError,
     StoreCorruptError,
     StoreError,
     StoreFullError,
@@ -95,6 +96,7 @@ _KINDS: Final[tuple[tuple[type[InphaseError], _Kind], ...]] = (
     (SandboxUnavailableError, _Kind(503, "reading", "Nothing can be read")),
     (BusyError, _Kind(503, "busy", "The service is busy")),
     (ShareError, _Kind(429, "share", "One owner's share is taken")),
+    (QuotaError, _Kind(429, "quota", "The key has what it may have")),
     (CancelledError, _Kind(409, "cancelled", "The job was cancelled")),
 )
 _RETRY_AFTER: Final = {429: "5", 503: "5", 507: "60"}
@@ -160,7 +162,8 @@ async def _inphase(request: Request, error: Exception) -> JSONResponse:
         name = HTTPStatus(error.status).phrase.lower().replace(" ", "-")
         return problem(request, error.status, name, error.title, str(error), headers=error.headers)
     found = kind(error)
-    return problem(request, found.status, found.name, found.title, str(error))
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, QuotaError) else None
+    return problem(request, found.status, found.name, found.title, str(error), headers=headers)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -2,23 +2,28 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from inphase.errors import InphaseError
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
+from service.catalogue import Catalogue
 from service.door.budget import Budget
-from service.identity.keys import ADMIN, Key, Keyring, Scope, read_keys
+from service.holdings import Holdings
+from service.identity.file import KeysFile
+from service.identity.keys import ADMIN, Key, Keyring, Scope
 from service.identity.logins import Logins
+from service.identity.rates import Rates
 from service.intake.acceptance import Intake
 from service.intake.reader import Reader
 from service.jobs.broker import Queue
 from service.jobs.connection import refuse_eviction
 from service.jobs.embedded import EmbeddedRedis
-from service.jobs.errors import QueueUnavailableError, StoreError
+from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError
 from service.jobs.housekeeping import sweep
 from service.jobs.pulse import Pulse
 from service.jobs.record import Records
@@ -26,11 +31,19 @@ from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
+from service.logs import log
 from service.sandbox.sandbox import Sandbox
 from service.settings import Settings, new_key
-from service.telemetry import Metrics, log
+from service.telemetry import Metrics
+from service.webhooks.allowed import Allowed
+from service.webhooks.courier import Courier
+from service.webhooks.message import message
+from service.webhooks.outbox import Outbox
+from service.webhooks.signature import key_of
 
 _HOUSEKEEPING_S: Final = 60.0
+_MODELS_S: Final = 1.0  # between two looks at the model repository
+_KEYS_S: Final = 0.5  # between two looks at the keys file; what has changed is taken at the second
 T = TypeVar("T")
 
 
@@ -43,8 +56,12 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.generated_key = None if settings.api_key or settings.keys_file else new_key()
-        self.keyring = Keyring(self._keys())
+        self._keys_file = KeysFile(settings.keys_file, settings.data_roots) if settings.keys_file else None
+        self.keyring = self._keyring(self._keys_file.read() if self._keys_file else ())
+        self.rates = Rates()
         self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
+        self.catalogue = Catalogue(self.sessions, settings.model_idle_s)
+        self.webhooks = Allowed.of(settings.webhook_hosts)
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
         self.metrics = Metrics()
@@ -55,20 +72,21 @@ class Services:
         self.logins: Logins | None = None
         self.reader: Reader | None = None
         self.pulse: Pulse | None = None
+        self._outbox: Outbox | None = None
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
-        self.looking = anyio.CapacityLimiter(8)  # threads of /v1/status, whatever keeps all others
+        self.looking = anyio.CapacityLimiter(8)  # threads of /v1/status and of what watches files
         self._compute = anyio.CapacityLimiter(settings.compute_slots)
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None
         self._background: list[asyncio.Task[None]] = []
         self._loose: set[asyncio.Future[object]] = set()
 
-    def _keys(self) -> list[Key]:
+    def _keyring(self, keys: Sequence[Key]) -> Keyring:
+        """The service's own key and those of the file."""
         own = self.settings.api_key.get_secret_value() if self.settings.api_key else self.generated_key
-        more = read_keys(self.settings.keys_file, self.settings.data_roots) if self.settings.keys_file else ()
-        return [*([Key.of(own, ADMIN, Scope.ADMIN)] if own else []), *more]
+        return Keyring([*([Key.of(own, ADMIN, Scope.ADMIN)] if own else []), *keys])
 
     async def start(self) -> None:
         """Bring everything up. Raises NoRedisError, ModelError and UnknownModelError:
@@ -79,12 +97,18 @@ class Services:
         except BaseException:
             await anyio.to_thread.run_sync(self._stop)
             raise
-        self._background.append(asyncio.create_task(self._keep_house()))
+        self._background += [asyncio.create_task(self._keep_house()), asyncio.create_task(self._keep_models())]
+        if self._keys_file is not None:
+            self._background.append(asyncio.create_task(self._keep_keys(self._keys_file)))
         if self.records is not None and self.series is not None:
             self.reader = Reader(
                 self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox,
                 self.budget,
             )  # fmt: skip
+            if self._outbox is not None and self.settings.webhook_secret is not None:
+                key = key_of(self.settings.webhook_secret.get_secret_value())
+                courier = Courier(self._outbox, self.webhooks, key, self._message, self.metrics.webhooks)
+                self._background.append(asyncio.create_task(courier.run()))
             assert self.pulse is not None
             self._background.append(asyncio.create_task(self.pulse.run()))
             self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
@@ -122,6 +146,7 @@ class Services:
             self._start_queue()
         self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)
         self.metrics.watch(self.budget, self.records, self.pulse)
+        self.metrics.registry.register(Holdings(self.store, self.sessions, self.records, self.pulse))
         self.warm = True
 
     def _start_queue(self) -> None:
@@ -136,6 +161,7 @@ class Services:
         self.series = SeriesRecords(url)
         self.queue = Queue(url, self.records)
         self.logins = Logins(url)
+        self._outbox = Outbox(url) if settings.webhook_hosts else None
         if settings.workers:
             worker = WorkerSettings(
                 redis_url=url,
@@ -154,11 +180,41 @@ class Services:
         self.sandbox.stop()
         if self._supervisor is not None:
             self._supervisor.stop()
-        for client in (self.queue, self.series, self.records, self.logins):
+        for client in (self.queue, self.series, self.records, self.logins, self._outbox):
             if client is not None:
                 client.close()
         if self._redis is not None:
             self._redis.stop()
+
+    async def _keep_keys(self, file: KeysFile) -> None:
+        """Take the keys of the file whenever it changes; a file that cannot be used changes nothing."""
+        while True:
+            await asyncio.sleep(_KEYS_S)
+            try:
+                keys = await anyio.to_thread.run_sync(file.changed, limiter=self.looking)
+            except InphaseError as error:
+                log.error("the keys file cannot be used: the keys that were read before stay", why=str(error))
+                continue
+            if keys is not None:
+                self.keyring = self._keyring(keys)
+                log.info("keys read", keys=len(keys))
+
+    def _message(self, job_id: str) -> bytes | None:
+        """What a webhook says of a job; None where it is forgotten."""
+        assert self.records is not None
+        try:
+            return message(self.records.get(job_id))
+        except UnknownJobError:
+            return None
+
+    async def _keep_models(self) -> None:
+        """Follow the model repository."""
+        while True:
+            await asyncio.sleep(_MODELS_S)
+            try:
+                await anyio.to_thread.run_sync(self.catalogue.look, limiter=self.looking)
+            except Exception:  # nobody else looks
+                log.exception("the model repository cannot be looked at")
 
     async def _keep_house(self) -> None:
         """Hand out jobs that were forgotten, delete what is too old."""

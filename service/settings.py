@@ -7,7 +7,7 @@ from tempfile import TemporaryFile
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from inphase.errors import InphaseError
 from inphase.models.repository import DEFAULT, default_root
+from service.webhooks.signature import key_of
 
 MIB = 2**20
 _SET_STATE = "name one that can be written with INPHASE_STATE_DIR or --state-dir"
@@ -100,7 +101,10 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, description="Every request needs this key; one is made and printed once where none is set."
     )
-    keys_file: Path | None = Field(None, description="This YAML file holds more keys, each with its owner and scope.")
+    keys_file: Path | None = Field(
+        None,
+        description="This YAML file holds more keys, each with its owner and scope; it is read again when it changes.",
+    )
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="Requests may name the files of these folders, which are separated like those of PATH."
     )
@@ -113,6 +117,11 @@ class Settings(BaseSettings):
         default_factory=default_root, description="The networks are read from this model repository."
     )
     model: str = Field(DEFAULT, description="This network is taken where a request names none.")
+    model_idle_s: float = Field(
+        3600.0,
+        gt=0,
+        description="A network that no request has asked for in so many seconds is unloaded; the default one stays.",
+    )
     redis_url: str | None = Field(
         default_factory=lambda: os.environ.get("REDIS_URL") or None,
         description="The queue is in this Redis; the service starts its own where none is set.",
@@ -135,6 +144,14 @@ class Settings(BaseSettings):
         description="The network and the refinement each use so many threads; by default they use all cores.",
     )
     compute_slots: int = Field(2, ge=1, description="So many requests decode, preprocess and predict at the same time.")
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Webhooks may go to these hosts, such as hooks.example daq.example:8443, separated by spaces; a "
+        "network such as 10.0.0.0/8 allows their addresses not to be public.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, description="Webhooks are signed with this secret, the base64 of 24 bytes or more."
+    )
     drain_s: float = Field(
         10.0, ge=0, description="After SIGTERM requests and jobs at work may go on for so many seconds."
     )
@@ -144,6 +161,24 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("webhook_hosts", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _long(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            key_of(secret.get_secret_value())
+        return secret
+
+    @model_validator(mode="after")
+    def _signed(self) -> "Settings":
+        if self.webhook_hosts and self.webhook_secret is None:
+            raise ValueError("webhooks are signed: set INPHASE_WEBHOOK_SECRET beside INPHASE_WEBHOOK_HOSTS")
+        return self
 
     @field_validator("data_roots")
     @classmethod

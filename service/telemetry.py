@@ -1,13 +1,11 @@
 """What the service says about itself: Server-Timing, request ids, access log, Prometheus metrics."""
 
-import logging
 import re
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -15,45 +13,19 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inphase.imaging.clock import STAGES, Clock
-from service import repeats
+from service import audit
 from service.api.presence import CLIENT_LEFT, attended
 from service.door.budget import Budget
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.pulse import Beat, Pulse
 from service.jobs.record import Records
 from service.jobs.state import JobState
+from service.logs import log
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-log = structlog.get_logger("inphase")
-
-
-def configure_logging(level: str = "INFO") -> None:
-    """JSON lines to standard error, also of the libraries that log through the standard library."""
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", key="ts"),
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-    handler = repeats.handler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
 class Metrics:
@@ -74,6 +46,9 @@ class Metrics:
         )
         self.refused = Counter(
             "inphase_refused_requests_total", "Requests not served", ["code"], registry=self.registry
+        )
+        self.webhooks = Counter(
+            "inphase_webhooks_total", "Attempts to send a webhook, by outcome", ["outcome"], registry=self.registry
         )
         for stage in STAGES:
             self.stages.labels(stage)  # panels exist before the first request
@@ -134,6 +109,7 @@ class TelemetryMiddleware:
         clock = Clock()
         state = scope.setdefault("state", {})
         state["request_id"], state["clock"] = identity, clock
+        audit.asked(identity, scope["client"][0] if scope.get("client") else "")
         started = time.perf_counter()
         status = 500
 
@@ -169,6 +145,6 @@ class TelemetryMiddleware:
             self._metrics.stages.labels(stage).observe(ms / 1e3)
         if route not in ("/healthz", "/readyz", "/metrics"):
             log.info(
-                "request", request_id=identity, method=scope["method"], path=scope["path"], route=route, status=status,
+                "request", method=scope["method"], path=scope["path"], route=route, status=status,
                 duration_ms=round(seconds * 1e3, 1), **{f"{stage}_ms": ms for stage, ms in clock.rounded().items()},
             )  # fmt: skip

@@ -220,9 +220,9 @@ class AsyncClient:
         """The table of a series (csv), or its page with pictures (html)."""
         return await self._ask(calls.series_file(series_id, form))
 
-    async def cancel_series(self, series_id: str) -> Document:
-        """Cancel what has not ended."""
-        return await self._ask(calls.cancel_series(series_id))
+    async def cancel_series(self, series_id: str, reason: str = "") -> Document:
+        """Cancel what has not ended. reason: stays with the jobs."""
+        return await self._ask(calls.cancel_series(series_id, reason))
 
     async def models(self) -> Document:
         """What is installed."""

@@ -252,9 +252,9 @@ class Client:
         """The table of a series (csv), or its page with pictures (html)."""
         return self._ask(calls.series_file(series_id, form))
 
-    def cancel_series(self, series_id: str) -> Document:
-        """Cancel what has not ended."""
-        return self._ask(calls.cancel_series(series_id))
+    def cancel_series(self, series_id: str, reason: str = "") -> Document:
+        """Cancel what has not ended. reason: stays with the jobs."""
+        return self._ask(calls.cancel_series(series_id, reason))
 
     def models(self) -> Document:
         """What is installed."""

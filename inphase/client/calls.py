@@ -123,9 +123,9 @@ def series_file(series_id: str, form: str) -> Call[bytes]:
     return Call("GET", f"{_SERIES}/{series_id}", _octets, {"format": form})
 
 
-def cancel_series(series_id: str) -> Call[Document]:
+def cancel_series(series_id: str, reason: str) -> Call[Document]:
     """The end of what has not ended."""
-    return Call("DELETE", f"{_SERIES}/{series_id}", _json)
+    return Call("DELETE", f"{_SERIES}/{series_id}", _json, {"reason": reason} if reason else {})
 
 
 def models() -> Call[Document]:

@@ -1,13 +1,16 @@
 """onnxruntime sessions: loading, warm-up, inference. What a session really runs on is asked from it, never assumed."""
 
+import hashlib
 import threading
+import time
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import onnxruntime
 
 from inphase.models.prediction import Tensors
-from inphase.models.repository import ModelError, ModelVersion, Repository
+from inphase.models.repository import ModelError, ModelVersion, Repository, UnknownModelError
 
 _PREFERRED: Final = ("CUDAExecutionProvider", "OpenVINOExecutionProvider", "CPUExecutionProvider")
 
@@ -25,8 +28,14 @@ class Session:
         if "CUDAExecutionProvider" in available:
             onnxruntime.preload_dlls(directory="")  # CUDA lies in wheels, where no linker looks
         try:
+            graph = version.path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{version.label} cannot be read: {error.strerror or error}") from error
+        if hashlib.sha256(graph).hexdigest() != version.card.sha256:
+            raise ModelError(f"{version.label} was changed since its card was read: a version never changes")
+        try:
             self._session = onnxruntime.InferenceSession(
-                version.path.read_bytes(), options, providers=[p for p in _PREFERRED if p in available]
+                graph, options, providers=[p for p in _PREFERRED if p in available]
             )
         except Exception as error:  # onnxruntime raises a dozen types of its own
             raise ModelError(f"{version.label} does not load: {str(error).splitlines()[0]}") from error
@@ -67,25 +76,70 @@ class Session:
 
 
 class Sessions:
-    """The sessions of a repository; each is loaded and warmed when it is first asked for."""
+    """The sessions of a repository; each is loaded and warmed when it is first asked for.
+
+    Whoever has got a session may use it to the end, whatever becomes of the repository.
+    """
 
     def __init__(self, repository: Repository, threads: int | None = None) -> None:
         self.repository = repository
         self._threads = threads
         self._loaded: dict[str, Session] = {}
+        self._used: dict[str, float] = {}  # monotonic time of the last call, by label
         self._loading = threading.Lock()
 
     def get(self, reference: str | None) -> Session:
         """The session of `name[@version]`, None for the default. Raises UnknownModelError, ModelError."""
-        version = self.repository.resolve(reference)
+        return self.load(self.repository.resolve(reference))
+
+    def load(self, version: ModelVersion) -> Session:
+        """The session of a version of any state of the repository. Raises ModelError."""
+        self._used[version.label] = time.monotonic()
+        session = self._loaded.get(version.label)
+        if session is not None and session.version.card.sha256 == version.card.sha256:
+            return session  # without the lock: nobody waits while another model is loaded
         with self._loading:
-            if version.label not in self._loaded:
+            session = self._loaded.get(version.label)
+            if session is None or session.version.card.sha256 != version.card.sha256:
                 session = Session(version, self._threads)
                 session.warm()
                 self._loaded[version.label] = session
-            return self._loaded[version.label]
+            return session
+
+    def follow(self, repository: Repository) -> None:
+        """Go over to another state of the repository. Raises ModelError, UnknownModelError: then nothing has changed.
+
+        The default, and whichever of the other models is loaded, are loaded in their active version before a request
+        can ask for it.
+        """
+        names = {session.version.card.name for session in tuple(self._loaded.values())}
+        self.load(repository.resolve(None))
+        for name in names & set(repository.names()):
+            self.load(repository.active(name))
+        self.repository = repository
+        self._drop(lambda session: not _has(repository, session.version))
+
+    def unload(self, idle_s: float) -> list[str]:
+        """Drop what nobody has asked for in so many seconds, the default aside; which versions."""
+        kept, now = self.repository.resolve(None).label, time.monotonic()
+        return self._drop(lambda found: (label := found.version.label) != kept and now - self._used[label] > idle_s)
+
+    def _drop(self, unwanted: Callable[[Session], bool]) -> list[str]:
+        with self._loading:
+            labels = [label for label, session in self._loaded.items() if unwanted(session)]
+            for label in labels:
+                del self._loaded[label]
+        return labels
 
     def provider(self, version: ModelVersion) -> str | None:
         """What a loaded version runs on, None where it is not loaded."""
         session = self._loaded.get(version.label)
         return session.provider if session else None
+
+
+def _has(repository: Repository, version: ModelVersion) -> bool:
+    """Whether a repository has this version, with this graph."""
+    try:
+        return repository.resolve(version.label).card.sha256 == version.card.sha256
+    except UnknownModelError:
+        return False

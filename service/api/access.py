@@ -15,8 +15,8 @@ from inphase.imaging.clock import Clock
 from inphase.imaging.report import Report
 from service.document import JobDocument, JobProgress, JobRevision
 from service.errors import ApiError
-from service.identity.keys import Scope, TheCaller
-from service.intake.options import ImagingOptions
+from service.identity.keys import TheCaller
+from service.intake.options import ImagingOptions, JobOptions
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.events import unknown
 from service.jobs.record import JobRecord, Records, Revision
@@ -37,7 +37,13 @@ def clock(request: Request) -> Clock:
     return cast(Clock, request.state.clock)
 
 
+def request_id(request: Request) -> str:
+    """The id of the request, as its answer and the log have it."""
+    return cast(str, request.state.request_id)
+
+
 TheServices = Annotated[Services, Depends(services)]
+TheRequestId = Annotated[str, Depends(request_id)]
 TheClock = Annotated[Clock, Depends(clock)]
 
 
@@ -64,7 +70,13 @@ IdempotencyKey = Annotated[
 
 
 async def check_options(asked: ImagingOptions, services: Services) -> None:
-    """Refuse what can be refused before the data are read; the network is loaded. Raises RecipeError, ModelError."""
+    """Refuse what can be refused before the data are read; the network is loaded.
+
+    Raises RecipeError, ModelError, ApiError, QueueUnavailableError.
+    """
+    if isinstance(asked, JobOptions) and asked.webhook is not None:
+        services.webhooks.check(asked.webhook)
+        records(services)  # what is not recorded does not end
     options = asked.imaging()
     options.check()
     if options.asks_network:
@@ -80,10 +92,10 @@ def records(services: Services) -> Records:
 
 async def own_job(job_id: JobId, services: TheServices, caller: TheCaller) -> None:
     """Refuse the jobs of others as if they did not exist: 404."""
-    if caller.scope is Scope.ADMIN:
+    if caller.party is None:
         return
-    owner = await in_thread(lambda: records(services).get(job_id).owner)
-    if not caller.sees(owner):
+    record = await in_thread(lambda: records(services).get(job_id))
+    if not caller.sees(record.owner, record.proposal):
         raise unknown(job_id)
 
 
@@ -111,6 +123,8 @@ def current(record: JobRecord, position: int | None = None) -> JobDocument:
         reason=record.reason or document.reason,
         attempt=record.attempt,
         owner=record.owner,
+        proposal=record.proposal,
+        cancelled_by=cancelled_by(record),
         priority=record.priority,
         started=_time(record.started),
         finished=_time(record.finished),
@@ -119,6 +133,11 @@ def current(record: JobRecord, position: int | None = None) -> JobDocument:
         links=links(record.job_id, record.state, document.report),
         revisions=tuple(_revision(record.job_id, revision) for revision in record.revisions),
     )
+
+
+def cancelled_by(record: JobRecord) -> str:
+    """Who has asked to cancel a job; empty where nobody has, or it had ended before that had an effect."""
+    return "" if record.state in (JobState.SUCCEEDED, JobState.FAILED) else record.cancelled_by
 
 
 def progress_of(record: JobRecord) -> JobProgress | None:

@@ -18,6 +18,7 @@ from service.api.access import JobId, TheServices, end, in_thread, records
 from service.api.results import known, read_array, tag
 from service.api.revisions import materialised
 from service.errors import ApiError
+from service.identity.keys import Caller, TheCaller
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
 from service.jobs.events import Event
 from service.jobs.state import JobState
@@ -57,6 +58,7 @@ async def there(job_id: JobId, services: TheServices) -> None:
 
 @router.get(
     "/{job_id}/events",
+    operation_id="watch_job",
     summary="Watch a job",
     response_class=EventSourceResponse,
     dependencies=[Depends(there)],
@@ -64,6 +66,7 @@ async def there(job_id: JobId, services: TheServices) -> None:
 async def follow(
     job_id: JobId,
     services: TheServices,
+    caller: TheCaller,
     held: Seat,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
@@ -73,27 +76,32 @@ async def follow(
     A comment about every two silent seconds. `leaving` says that the service shuts down: ask again, the rest is kept.
     """
     events = records(services).follow(job_id, last_event_id or "0-0")
-    async for sent in told(events, services, held, lambda event: _sent(job_id, event)):
+    async for sent in told(events, services, caller, held, lambda event: _sent(job_id, event)):
         yield sent
 
 
 def told(
     events: AsyncGenerator[T | None, None],
     services: Services,
+    caller: Caller,
     held: AsyncExitStack,
     say: Callable[[T], ServerSentEvent | None],
 ) -> AsyncIterator[ServerSentEvent]:
-    """What is sent for events until they end, the service leaves or Redis does not answer; None is silence.
+    """What is sent for events until they end, the service leaves, the key is taken away or Redis does not answer; None
+    is silence.
 
     It is closed with the seat: an answer whose client has left is dropped where it stands.
     """
-    sent = _told(events, services, say)
+    sent = _told(events, services, caller, say)
     held.push_async_callback(sent.aclose)
     return sent
 
 
 async def _told(
-    events: AsyncGenerator[T | None, None], services: Services, say: Callable[[T], ServerSentEvent | None]
+    events: AsyncGenerator[T | None, None],
+    services: Services,
+    caller: Caller,
+    say: Callable[[T], ServerSentEvent | None],
 ) -> AsyncGenerator[ServerSentEvent, None]:
     leaving = asyncio.ensure_future(services.draining.wait())
     coming: asyncio.Future[Any] = leaving
@@ -106,7 +114,7 @@ async def _told(
                 yield ServerSentEvent(event="leaving", data={"retry_ms": _RETRY_MS}, retry=_RETRY_MS)
                 return
             event = coming.result()
-            if event is _END:
+            if event is _END or not services.keyring.admits(caller):
                 return
             if event is None:
                 yield ServerSentEvent(comment="waiting")
@@ -136,6 +144,7 @@ def _sent(job_id: str, event: Event) -> ServerSentEvent:
 
 @router.get(
     "/{job_id}/preview",
+    operation_id="get_job_preview",
     summary="A picture of a job",
     response_class=Response,
     responses={200: {"content": {"image/png": {}}}, 404: {"description": "There is no picture yet."}},

@@ -17,14 +17,14 @@ from service.lifecycle import Services
 router = APIRouter(prefix="/v1/events", tags=["jobs"])
 
 
-@router.get("", summary="Watch all jobs", response_class=EventSourceResponse)
+@router.get("", operation_id="watch_jobs", summary="Watch all jobs", response_class=EventSourceResponse)
 async def follow(
     services: TheServices,
     caller: TheCaller,
     held: Seat,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events of the caller's jobs, with an admin's key of everybody's, from now on or after Last-Event-ID.
+    """Server-sent events of the jobs that the caller sees (`GET /v1/jobs`), from now on or after Last-Event-ID.
 
     `listening` comes first: list the jobs now, nothing that happens later is missed; it comes again where too much has
     happened since Last-Event-ID. `job` has a job's line of the list, new or changed; `progress` the job and how far it
@@ -34,7 +34,7 @@ async def follow(
     def say(event: JobEvent) -> ServerSentEvent | None:
         return _sent(event, caller, services, last_event_id is not None)
 
-    async for sent in told(records(services).follow_all(last_event_id), services, held, say):
+    async for sent in told(records(services).follow_all(last_event_id), services, caller, held, say):
         yield sent
 
 
@@ -44,7 +44,7 @@ def _sent(event: JobEvent, caller: Caller, services: Services, resumed: bool) ->
         if resumed and not event.data["missed"]:
             return None
         return ServerSentEvent(event="listening", id=event.event_id, data=event.data)
-    if not caller.sees(event.owner):
+    if not caller.sees(event.owner, event.proposal):
         return None
     match event.kind:
         case "removed":

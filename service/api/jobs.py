@@ -7,17 +7,22 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
-from service.api.access import JobId, TheServices, current, in_thread, progress_of, records
+from service import audit
+from service.api.access import JobId, TheServices, cancelled_by, current, in_thread, progress_of, records
 from service.api.schema import JOB
 from service.document import JobDocument, JobProgress
 from service.errors import ApiError
-from service.identity.keys import Scope, Submits, TheCaller
+from service.identity.keys import Submits, TheCaller
 from service.jobs.record import Filter, JobRecord
 from service.jobs.state import JobState, Priority
 
 listing = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+Why = Annotated[
+    str,
+    Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Why: it becomes part of the job's reason."),
+]
 Level = Literal["high", "medium", "low"]
 
 
@@ -28,6 +33,8 @@ class JobSummary(BaseModel):
     state: JobState
     reason: str
     owner: str
+    proposal: str
+    cancelled_by: str
     priority: Priority
     series: str | None
     model: str | None
@@ -54,6 +61,8 @@ class JobSummary(BaseModel):
             state=record.state,
             reason=record.reason,
             owner=record.owner,
+            proposal=record.proposal,
+            cancelled_by=cancelled_by(record),
             priority=record.priority,
             series=record.series or None,
             model=_model(document),
@@ -103,7 +112,7 @@ def _model(document: dict[str, Any]) -> str | None:
     return f"{part['name']}@{part['version']}" if "name" in part and "version" in part else None
 
 
-@listing.get("", summary="List jobs")
+@listing.get("", operation_id="list_jobs", summary="List jobs")
 async def index(
     services: TheServices,
     caller: TheCaller,
@@ -111,7 +120,11 @@ async def index(
     series: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$")] = None,
     owner: Annotated[
         str | None,
-        Query(max_length=64, description="Only jobs of this owner are listed; the jobs of others need an admin's key."),
+        Query(
+            max_length=64,
+            description="Only jobs of this owner are listed; those of others need a key of their proposal, or an "
+            "admin's.",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -128,7 +141,7 @@ async def index(
     cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> JobList:
-    """Jobs, newest first: the caller's own, with an admin's key everybody's."""
+    """Jobs, newest first: those of the caller and of the key's proposal, with an admin's key everybody's."""
 
     def accepts(record: JobRecord) -> bool:
         if model is None and trust is None:
@@ -139,11 +152,12 @@ async def index(
             trust is None or _part(document, "trust").get("level") == trust
         )
 
-    if owner is not None and not caller.sees(owner):
+    if owner is not None and not caller.sees(owner) and not caller.proposal:
         raise ApiError(403, f"this key lists the jobs of {caller.owner} only")
     wanted = Filter(
         state=state,
-        owner=owner if caller.scope is Scope.ADMIN else caller.owner,
+        party=caller.party,
+        owner=owner,
         series=series,
         since=_seconds(since) if since else 0.0,
         until=_seconds(until) if until else float("inf"),
@@ -161,7 +175,7 @@ def _seconds(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-@router.get("/{job_id}", summary="One job", response_model=JOB)
+@router.get("/{job_id}", operation_id="get_job", summary="One job", response_model=JOB)
 async def one(job_id: JobId, services: TheServices) -> Response:
     """The job document as it stands."""
 
@@ -175,29 +189,24 @@ async def one(job_id: JobId, services: TheServices) -> Response:
 
 @router.delete(
     "/{job_id}",
+    operation_id="cancel_job",
     summary="Cancel a job",
     response_model=JOB,
     responses={202: {"model": JOB}, 409: {"description": "The job has succeeded or failed already."}},
     dependencies=[Submits],
 )
-async def cancel(
-    job_id: JobId,
-    services: TheServices,
-    reason: Annotated[
-        str,
-        Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Why: it becomes part of the job's reason."),
-    ] = "",
-) -> Response:
+async def cancel(job_id: JobId, services: TheServices, caller: TheCaller, reason: Why = "") -> Response:
     """Cancel: 200 when it is cancelled (also where it was before), 202 while its worker is told,
     409 where it has ended.
     """
 
     def ask() -> JobDocument:
         kept = records(services)
-        kept.request_cancel(job_id, reason.strip())
+        kept.request_cancel(job_id, reason.strip(), caller.owner)
         return current(kept.get(job_id))
 
     document = await in_thread(ask)
+    audit.note("cancel", job=job_id, of=document.owner, reason=reason.strip() or None, state=document.state)
     if document.state in (JobState.SUCCEEDED, JobState.FAILED):
         raise ApiError(409, f"job {job_id} has {document.state} already: there is nothing to cancel")
     return _answer(document, 200 if document.state.final else 202)

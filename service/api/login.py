@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from service import audit
 from service.api.access import TheServices, in_thread
-from service.errors import ApiError
-from service.identity.keys import Scope, TheCaller, confirm_page, cookie, digest
+from service.identity.keys import Caller, Scope, TheCaller, admit, confirm_page, cookie, digest
 from service.identity.logins import LIFE_S, Logins
 from service.jobs.errors import QueueUnavailableError
 from service.lifecycle import Services
@@ -26,36 +26,45 @@ class Login(BaseModel):
 
     owner: str
     scope: Scope
+    proposal: str | None
 
 
-@router.post("", summary="Log in", dependencies=[Depends(confirm_page)])
+@router.post("", operation_id="log_in", summary="Log in", dependencies=[Depends(confirm_page)])
 async def begin(credentials: Credentials, request: Request, response: Response, services: TheServices) -> Login:
     """A cookie for this key, for twelve hours: scripts cannot read it, and no other site makes a browser send it."""
     key = credentials.key.strip()
-    found = services.keyring.caller(key)
-    if found is None:
-        raise ApiError(401, "the API key is wrong: `inphase serve` printed it, or INPHASE_API_KEY holds it")
+    found = admit(
+        request,
+        services.keyring.find(digest(key)),
+        "the API key is wrong: `inphase serve` printed it, or INPHASE_API_KEY holds it",
+    )
     token = await in_thread(lambda: _logins(services).open(digest(key)))
+    audit.note("login")
     response.set_cookie(
         cookie(request), token, max_age=LIFE_S, httponly=True, samesite="strict", secure=request.url.scheme == "https"
     )
-    return Login(owner=found.owner, scope=found.scope)
+    return _login(found)
 
 
-@router.get("", summary="Who am I?")
+@router.get("", operation_id="get_login", summary="Who am I?")
 async def current(caller: TheCaller) -> Login:
     """The owner and the scope of the key that this call came with."""
-    return Login(owner=caller.owner, scope=caller.scope)
+    return _login(caller)
 
 
-@router.delete("", summary="Log out", status_code=204)
+@router.delete("", operation_id="log_out", summary="Log out", status_code=204)
 async def end(request: Request, services: TheServices, caller: TheCaller) -> Response:
     """The cookie is worth nothing from here on."""
     if (token := request.cookies.get(cookie(request))) is not None:
         await in_thread(lambda: _logins(services).end(token))
+        audit.note("logout")
     response = Response(status_code=204)
     response.delete_cookie(cookie(request), httponly=True, samesite="strict")
     return response
+
+
+def _login(caller: Caller) -> Login:
+    return Login(owner=caller.owner, scope=caller.scope, proposal=caller.proposal or None)
 
 
 def _logins(services: Services) -> Logins:

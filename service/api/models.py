@@ -1,21 +1,23 @@
-"""GET /v1/models: what is installed, and what it runs on."""
+"""/v1/models: what is installed, what it runs on, and which version requests get."""
 
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from service import audit
 from service.api.access import TheServices
+from service.identity.keys import Administers
 from service.lifecycle import Services
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 class ModelSummary(BaseModel):
-    """One model."""
+    """One model. active: the version of requests that name none; null where the one that was chosen was refused."""
 
     name: str
-    active: int
+    active: int | None
     versions: list[int]
     default: bool
     provider: str | None
@@ -43,7 +45,7 @@ class ModelDetails(ModelSummary):
     )
 
 
-@router.get("", summary="List models")
+@router.get("", operation_id="list_models", summary="List models")
 async def index(services: TheServices) -> ModelList:
     """Models of the repository, and folders that were refused."""
     repository = services.sessions.repository
@@ -53,7 +55,7 @@ async def index(services: TheServices) -> ModelList:
     )
 
 
-@router.get("/{name}", summary="One model")
+@router.get("/{name}", operation_id="get_model", summary="One model")
 async def one(name: str, services: TheServices) -> ModelDetails:
     """A model with its cards."""
     summary = _summary(services, name)
@@ -61,13 +63,31 @@ async def one(name: str, services: TheServices) -> ModelDetails:
     return ModelDetails(**summary.model_dump(), cards=cards)
 
 
+class Choice(BaseModel):
+    """Which version is to be the active one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = Field(ge=1, description="This version is what requests get which name none.")
+
+
+@router.put("/{name}/active", operation_id="activate_model", summary="Activate a version", dependencies=[Administers])
+async def activate(name: str, choice: Choice, services: TheServices) -> ModelDetails:
+    """Later requests that name no version get this one, an older one as well; it is loaded before. What is being
+    computed goes on with what it has begun with.
+    """
+    version = await services.compute(lambda: services.catalogue.activate(name, choice.version))
+    audit.note("activate", model=version.label)
+    return await one(name, services)
+
+
 def _summary(services: Services, name: str) -> ModelSummary:
     repository = services.sessions.repository
-    active = repository.active(name)
+    active = next((found for found in repository.versions(name) if repository.is_active(found)), None)
     return ModelSummary(
         name=name,
-        active=active.card.version,
+        active=active and active.card.version,
         versions=[version.card.version for version in repository.versions(name)],
         default=name == repository.default.partition("@")[0],
-        provider=services.sessions.provider(active),
+        provider=active and services.sessions.provider(active),
     )

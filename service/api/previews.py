@@ -44,7 +44,13 @@ class Preview(BaseModel):
     planes: tuple[Plane, ...]
 
 
-@router.post("", summary="Look at a measurement", openapi_extra=BODY, dependencies=[Submits, Staying, Uncoded])
+@router.post(
+    "",
+    operation_id="create_preview",
+    summary="Look at a measurement",
+    openapi_extra=BODY,
+    dependencies=[Submits, Staying, Uncoded],
+)
 async def preview(
     request: Request, services: TheServices, clock: TheClock, caller: TheCaller, call: Annotated[Call, Query()]
 ) -> Preview:

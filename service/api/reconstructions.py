@@ -21,7 +21,18 @@ from inphase.imaging.options import NO_REFINEMENT
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.way import begin, judge
 from inphase.pattern import digest
-from service.api.access import IdempotencyKey, Staying, TheClock, TheServices, check_options, current, end, in_thread
+from service import audit
+from service.api.access import (
+    IdempotencyKey,
+    Staying,
+    TheClock,
+    TheRequestId,
+    TheServices,
+    check_options,
+    current,
+    end,
+    in_thread,
+)
 from service.api.bodies import (
     FILES,
     JSON,
@@ -47,7 +58,7 @@ from service.intake.reader import Reader, new_token, reason
 from service.intake.sources import FileSource, load
 from service.intake.submission import Sender, Submission, Upload
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
-from service.jobs.record import JobRecord, Repeatable
+from service.jobs.record import JobRecord, Origin, Repeatable
 from service.jobs.state import JobState
 from service.lifecycle import Services
 
@@ -122,6 +133,7 @@ class _Answered:
 
 @router.post(
     "",
+    operation_id="create_reconstruction",
     summary="Reconstruct a pattern",
     response_model=JOB,
     responses={
@@ -139,6 +151,7 @@ async def reconstruct(
     services: TheServices,
     clock: TheClock,
     caller: TheCaller,
+    request_id: TheRequestId,
     call: Annotated[Call, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -151,7 +164,7 @@ async def reconstruct(
         share = held.enter_context(services.budget.share(caller.owner))
         received = await receive(request, call, services, clock, caller.roots, share)
         patience = _Patience(_seconds(request, received.submission.options, services))
-        sender = Sender(caller.owner)
+        sender = Sender(caller.origin(request_id), waiting_jobs=caller.waiting_jobs)
         if idempotency_key is not None:
             sender = replace(sender, repeatable=await _repeatable(idempotency_key, request, received, services))
         answered = await _answered(received, sender, patience, services, clock, held)
@@ -236,7 +249,7 @@ async def _replayed(sender: Sender, services: Services) -> JobRecord | None:
     if kept is None or repeatable is None:
         return None
     try:
-        return await in_thread(lambda: kept.replayed(sender.owner, repeatable))
+        return await in_thread(lambda: kept.replayed(sender.origin.owner, repeatable))
     except QueueUnavailableError:
         return None  # whether it matters is decided when the job is to be recorded
 
@@ -346,8 +359,9 @@ def _unrecorded(
     """
     options = received.submission.options.imaging()
     asked = options.recipe()
-    if not options.asks_network or options.start == "random" or (asked is not None and not patience.any):
-        raise why  # who does not wait wants a job, not a guess
+    a_job = received.submission.options.webhook is not None or (asked is not None and not patience.any)
+    if not options.asks_network or options.start == "random" or a_job:
+        raise why  # who does not wait, or is to be told of the end, wants a job, not a guess
     session = services.sessions.get(options.model)
     with clock("decode"):
         scan = data_of(received, services)
@@ -359,7 +373,8 @@ def _unrecorded(
         if asked is None
         else f"{why}; this is the network's prediction, not refined and not recorded"
     )
-    document = replace(new_document(received.submission, ""), reason=reason, recorded=False)
+    document = replace(new_document(received.submission, Origin()), reason=reason, recorded=False)
+    audit.note("submit", recorded=False)
     return _Answered(document.succeeded(result.report), result)
 
 

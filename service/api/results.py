@@ -49,6 +49,7 @@ _PART: Final = re.compile(r"(-?\d{1,9})|(-?\d{1,9})?:(-?\d{1,9})?(?::(-?\d{1,9})
 
 @router.get(
     "/{job_id}/result",
+    operation_id="get_result",
     summary="The whole result",
     response_class=FileResponse,
     responses={
@@ -94,6 +95,7 @@ async def whole(
 
 @router.get(
     "/{job_id}/result/{name}",
+    operation_id="get_result_array",
     summary="One array",
     response_class=Response,
     responses={

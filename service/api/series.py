@@ -10,13 +10,24 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
-from service.api.access import IdempotencyKey, Staying, TheServices, check_options, in_thread, records
+from service import audit
+from service.api.access import (
+    IdempotencyKey,
+    Staying,
+    TheRequestId,
+    TheServices,
+    check_options,
+    in_thread,
+    records,
+)
 from service.api.bodies import Uncoded, parse_body, read_json
 from service.api.events import preview_of
+from service.api.jobs import Why
 from service.errors import ApiError
-from service.identity.keys import Caller, Scope, Submits, TheCaller
+from service.identity.keys import Caller, Submits, TheCaller
 from service.intake.options import JobOptions
 from service.intake.sources import CommonReading, FileSource, expand
+from service.intake.submission import Sender
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, UnknownSeriesError
 from service.jobs.record import Repeatable
 from service.jobs.series import SeriesRecord, SeriesRecords
@@ -69,7 +80,7 @@ def kept(services: Services) -> SeriesRecords:
 async def _own(series_id: str, services: Services, caller: Caller) -> SeriesRecord:
     """The record; a series of others does not exist."""
     record = await in_thread(lambda: kept(services).get(series_id))
-    if not caller.sees(record.owner):
+    if not caller.sees(record.owner, record.origin.proposal):
         raise UnknownSeriesError(f"there is no series {series_id}: the id is wrong, or the series has expired")
     return record
 
@@ -91,6 +102,7 @@ _BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)
 @router.post(
     "",
     status_code=202,
+    operation_id="create_series",
     summary="Reconstruct many scans",
     dependencies=[Submits, Staying, Uncoded],
     openapi_extra=_BODY,
@@ -101,6 +113,7 @@ async def submit(
     response: Response,
     services: TheServices,
     caller: TheCaller,
+    request_id: TheRequestId,
     idempotency_key: IdempotencyKey = None,
 ) -> SeriesDocument:
     """One job for each scan, of low priority unless asked otherwise; results in the frame of the first good one."""
@@ -108,12 +121,14 @@ async def submit(
         body = await read_json(request, services.settings.bounds, share)
     call = parse_body(SeriesCall, body)
     await check_options(call, services)
+    origin = caller.origin(request_id)
 
     def accept() -> SeriesDocument:
         settings = services.settings
         roots = settings.data_roots if caller.roots is None else caller.roots
         sources = expand(call.scans, call.reading, roots, settings.bounds.series_scans)
         services.intake.check_room(call.priority, len(sources))
+        services.intake.check_quota(Sender(origin, waiting_jobs=caller.waiting_jobs), len(sources))
         order = SeriesOrder(
             name=call.name, sources=sources, roots=caller.roots, **call.model_dump(include=set(JobOptions.model_fields))
         )
@@ -123,9 +138,10 @@ async def submit(
             else None
         )
         record = kept(services).create(
-            uuid4().hex, order.model_dump_json(by_alias=True).encode(), len(sources), caller.owner, repeatable
+            uuid4().hex, order.model_dump_json(by_alias=True).encode(), len(sources), origin, repeatable
         )
-        services.intake.accept_scans(record.series_id, order.submissions(), caller.owner)
+        services.intake.accept_scans(record.series_id, order.submissions(), origin)
+        audit.note("submit", series=record.series_id, scans=len(sources))
         return SeriesDocument.read(kept(services).get(record.series_id), records(services))
 
     document = await in_thread(accept)
@@ -135,21 +151,21 @@ async def submit(
     return document
 
 
-@router.get("", summary="List series")
+@router.get("", operation_id="list_series", summary="List series")
 async def index(
     services: TheServices,
     caller: TheCaller,
     cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> SeriesList:
-    """Series, newest first: the caller's own, with an admin's key everybody's."""
-    owner = None if caller.scope is Scope.ADMIN else caller.owner
-    found, more = await in_thread(lambda: kept(services).page(owner, cursor, limit))
+    """Series, newest first: those of the caller and of the key's proposal, with an admin's key everybody's."""
+    found, more = await in_thread(lambda: kept(services).page(caller.party, cursor, limit))
     return SeriesList(series=[SeriesSummary.of(record) for record in found], cursor=more)
 
 
 @router.get(
     "/{series_id}",
+    operation_id="get_series",
     summary="One series",
     response_model=SeriesDocument,
     responses={200: {"content": {"text/csv": {}, "text/html": {}}}},
@@ -175,9 +191,15 @@ async def one(
 
 
 @router.delete(
-    "/{series_id}", summary="Cancel a series", dependencies=[Submits], responses={202: {"model": SeriesDocument}}
+    "/{series_id}",
+    operation_id="cancel_series",
+    summary="Cancel a series",
+    dependencies=[Submits],
+    responses={202: {"model": SeriesDocument}},
 )
-async def cancel(series_id: SeriesId, services: TheServices, caller: TheCaller, response: Response) -> SeriesDocument:
+async def cancel(
+    series_id: SeriesId, services: TheServices, caller: TheCaller, response: Response, reason: Why = ""
+) -> SeriesDocument:
     """Cancel what has not ended: 200 when nothing runs any more, 202 while workers are told,
     409 where all had ended.
     """
@@ -188,16 +210,17 @@ async def cancel(series_id: SeriesId, services: TheServices, caller: TheCaller, 
         before = SeriesDocument.read(record, jobs)
         if before.done and not before.cancelled:
             raise ApiError(409, f"series {record.series_id} has ended already: there is nothing to cancel")
-        kept(services).cancel(record.series_id)
+        kept(services).cancel(record.series_id, caller.owner)
         now = kept(services).get(record.series_id)
         for job_id in now.jobs.values():
             try:
-                jobs.request_cancel(job_id)
+                jobs.request_cancel(job_id, reason.strip(), caller.owner)
             except UnknownJobError:
                 continue
         return SeriesDocument.read(now, jobs)
 
     document = await in_thread(ask)
+    audit.note("cancel", series=record.series_id, of=record.owner, reason=reason.strip() or None)
     response.status_code = 200 if document.done else 202
     return document
 

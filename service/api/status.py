@@ -78,13 +78,13 @@ class Status(BaseModel):
     refused_requests: dict[str, int] = Field(description="requests not served since the start, by status")
 
 
-@router.get("/healthz", summary="Alive?")
+@router.get("/healthz", operation_id="get_health", summary="Alive?")
 async def healthz() -> Health:
     """200 while the event loop runs."""
     return Health()
 
 
-@router.get("/readyz", summary="Ready?", responses={503: {"model": Ready}})
+@router.get("/readyz", operation_id="get_readiness", summary="Ready?", responses={503: {"model": Ready}})
 async def readyz(services: TheServices, response: Response) -> Ready:
     """200 when the model is warm, the store can be written, Redis neither refuses nor hangs, and the service stays.
 
@@ -103,7 +103,7 @@ async def readyz(services: TheServices, response: Response) -> Ready:
     return Ready(ready=why is None, why=why)
 
 
-@protected.get("/v1/status", summary="The service at a glance")
+@protected.get("/v1/status", operation_id="get_status", summary="The service at a glance")
 async def status(services: TheServices) -> Status:
     """One JSON for dashboards."""
     beat = await services.pulse.feel() if services.pulse is not None else Beat(up=False)
@@ -127,7 +127,7 @@ async def status(services: TheServices) -> Status:
     )
 
 
-@protected.get("/metrics", summary="Prometheus", response_class=Response)
+@protected.get("/metrics", operation_id="get_metrics", summary="Prometheus", response_class=Response)
 async def metrics(services: TheServices) -> Response:
     """Prometheus text format."""
     if services.pulse is not None:

@@ -53,7 +53,9 @@ _RANGE: Final = 99.0  # percentile of the sizes on the surface that has the full
 _NM: Final = 1e9
 
 
-@router.get("/{job_id}/calculated", summary="The calculated pattern", response_class=Response)
+@router.get(
+    "/{job_id}/calculated", operation_id="get_calculated", summary="The calculated pattern", response_class=Response
+)
 async def calculated(
     job_id: JobId,
     request: Request,
@@ -87,6 +89,7 @@ async def calculated(
 
 @router.get(
     "/{job_id}/surface",
+    operation_id="get_surface",
     summary="The surface of the object",
     response_class=Response,
     responses={

@@ -49,8 +49,6 @@ for module in (
     serve,
     worker,
     workers,
-    models,
-    key,
     status,
     completion,
 ):
@@ -74,6 +72,8 @@ def options(
 
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(series.commands, name="series")
+app.add_typer(key.commands, name="key")
+app.add_typer(models.commands, name="models")
 
 
 def main() -> None:

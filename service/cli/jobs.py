@@ -80,12 +80,17 @@ def show(job_id: Id, url: Url = LOCAL, api_key: ApiKey = "") -> None:
         print_json(client.job(job_id))
 
 
-@commands.command(epilog="Example: inphase jobs cancel 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
-def cancel(job_ids: Ids, url: Url = LOCAL, api_key: ApiKey = "") -> None:
+@commands.command(epilog="Example: inphase jobs cancel 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11 --reason 'the beam is down'")
+def cancel(
+    job_ids: Ids,
+    reason: Annotated[str, typer.Option(help="This text stays with the jobs.")] = "",
+    url: Url = LOCAL,
+    api_key: ApiKey = "",
+) -> None:
     """Cancel jobs, also those that run already."""
     with Client(url, api_key) as client:
         for job_id in job_ids:
-            out.print(f"{job_id} {client.cancel(job_id)['state']}")
+            out.print(f"{job_id} {client.cancel(job_id, reason)['state']}")
 
 
 @commands.command(epilog="Example: inphase jobs delete 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")

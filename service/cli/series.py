@@ -105,8 +105,13 @@ def save(series_id: Id, path: SeriesPath, url: Url = LOCAL, api_key: ApiKey = ""
 
 
 @commands.command("cancel", epilog="Example: inphase series cancel 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
-def cancel_series(series_id: Id, url: Url = LOCAL, api_key: ApiKey = "") -> None:
+def cancel_series(
+    series_id: Id,
+    reason: Annotated[str, typer.Option(help="This text stays with the jobs.")] = "",
+    url: Url = LOCAL,
+    api_key: ApiKey = "",
+) -> None:
     """Cancel the scans of a series that have not ended."""
     with Client(url, api_key) as client:
-        states = client.cancel_series(series_id)["states"]
+        states = client.cancel_series(series_id, reason)["states"]
     out.print(", ".join(f"{count} {state}" for state, count in states.items() if count))

@@ -50,7 +50,7 @@ def serve(
     """Run the service. Variables INPHASE_* of the environment set what is not given here."""
     from service.app import create_app
     from service.door.server import Server, bind, close
-    from service.telemetry import configure_logging
+    from service.logs import configure_logging
 
     given = {
         "host": host, "port": port, "data_roots": tuple(data_root) if data_root else None, "state_dir": state_dir,
@@ -60,7 +60,7 @@ def serve(
     sockets = bind(settings.host, settings.port)
     try:
         _preflight(settings)
-        configure_logging()
+        configure_logging("api")
         web = create_app(settings)
         if key := web.state.services.generated_key:
             out.print(f"API key of this run (INPHASE_API_KEY sets a lasting one): {key}")

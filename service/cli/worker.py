@@ -46,7 +46,7 @@ def worker(
     from service.jobs.connection import refuse_eviction
     from service.jobs.settings import WorkerSettings
     from service.jobs.worker import main as work
-    from service.telemetry import configure_logging
+    from service.logs import configure_logging
 
     levels = _levels(queues)
 
@@ -56,7 +56,7 @@ def worker(
     if store is None:
         settings.check_state()
     refuse_eviction(url)
-    configure_logging()
+    configure_logging("worker")
     work(
         WorkerSettings(
             redis_url=url,

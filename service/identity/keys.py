@@ -1,24 +1,26 @@
 """Who may call: `Authorization: Apikey <key>`, or Bearer; a browser that has logged in, by its cookie.
-Only the keys' hashes are kept, and compared in constant time.
+Only the keys' hashes are kept, and compared in constant time. `service.identity.file` has the file they come from.
 """
 
 import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import anyio.to_thread
-import yaml
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from inphase.errors import InphaseError
+from service import audit
 from service.errors import ApiError
 from service.identity.logins import Logins
+from service.identity.rates import Rates
+from service.jobs.record import Origin, Party
 
 _header = APIKeyHeader(
     name="Authorization",
@@ -47,20 +49,37 @@ class Scope(StrEnum):
         return order.index(self) >= order.index(other)
 
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]  # of an owner or a proposal
+_ID_DIGITS: Final = 12
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who calls. Jobs belong to an owner; several keys may have the same one.
 
-    roots: the folders whose files this key may name; None: all data roots.
+    roots: the folders whose files this key may name; None: all data roots. proposal: its people see and may cancel each
+    other's jobs. key: the key's id. waiting_jobs: so many jobs of the key may wait; None: any number.
     """
 
     owner: str
     scope: Scope
     roots: tuple[Path, ...] | None = None
+    proposal: str = ""
+    key: str = ""
+    waiting_jobs: int | None = None
 
-    def sees(self, owner: str) -> bool:
-        """Whether this caller may know of a job of that owner."""
-        return self.scope is Scope.ADMIN or owner == self.owner
+    @property
+    def party(self) -> Party | None:
+        """Whose jobs this caller may know of; None for everybody's."""
+        return None if self.scope is Scope.ADMIN else Party(self.owner, self.proposal)
+
+    def sees(self, owner: str, proposal: str = "") -> bool:
+        """Whether this caller may know of a job of that owner and proposal."""
+        return self.party is None or self.party.has(owner, proposal)
+
+    def origin(self, request_id: str) -> Origin:
+        """Where a job comes from that this caller submits."""
+        return Origin(self.owner, self.proposal, self.key, request_id)
 
 
 class Key(BaseModel):
@@ -68,47 +87,67 @@ class Key(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    owner: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    owner: Name
     scope: Scope
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="This is the SHA-256 of the key.")
+    proposal: Name | None = Field(
+        None, description="The people of one proposal see each other's jobs, and may cancel them."
+    )
+    expires: datetime | None = Field(
+        None,
+        description="The key is refused from this time on, which is UTC unless it has an offset; a day alone means its "
+        "end.",
+    )
+    waiting_jobs: int | None = Field(
+        None, ge=1, description="At most so many jobs of this key wait to be read or refined."
+    )
+    requests_per_minute: int | None = Field(
+        None, ge=1, description="At most so many requests of this key are served in a minute by one API process."
+    )
     roots: tuple[Path, ...] | None = Field(
         None,
         description="Requests with the key may name the files of these folders, which lie below the data roots; "
         "without them those of all data roots.",
     )
 
+    @field_validator("expires", mode="before")
     @classmethod
-    def of(cls, key: str, owner: str, scope: Scope) -> "Key":
-        """The line for a key."""
-        return cls(owner=owner, scope=scope, sha256=digest(key))
+    def _end_of_day(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                value = date.fromisoformat(value)
+            except ValueError:
+                return value
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return datetime.combine(value + timedelta(days=1), time(), UTC)
+        return value
+
+    @field_validator("expires")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+    @classmethod
+    def of(cls, key: str, owner: str, scope: Scope | str, **more: Any) -> "Key":
+        """The line for a key. more: the other fields."""
+        return cls.model_validate({"owner": owner, "scope": scope, "sha256": digest(key)} | more)
+
+    @property
+    def id(self) -> str:
+        """What the key is called in lists, records and logs; it opens nothing."""
+        return self.sha256[:_ID_DIGITS]
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls with it."""
+        return Caller(self.owner, self.scope, self.roots, self.proposal or "", self.id, self.waiting_jobs)
+
+    def expired(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and self.expires <= now
 
 
 ADMIN: Final = "admin"  # the owner of what the service's own key submits
-
-
-def read_keys(path: Path, data_roots: tuple[Path, ...]) -> tuple[Key, ...]:
-    """The keys of a YAML file: a list of owner, scope, sha256 and roots, these as real folders. Raises InphaseError."""
-    return tuple(_rooted(key, path, data_roots) for key in _parsed(path))
-
-
-def _rooted(key: Key, path: Path, data_roots: tuple[Path, ...]) -> Key:
-    if key.roots is None:
-        return key
-    real = tuple(root.resolve() for root in key.roots)
-    for root in real:
-        if not root.is_dir() or not any(root.is_relative_to(above) for above in data_roots):
-            raise InphaseError(f"{path}: the root {root} of {key.owner} is no folder below a data root")
-    return key.model_copy(update={"roots": real})
-
-
-def _parsed(path: Path) -> tuple[Key, ...]:
-    try:
-        return TypeAdapter(tuple[Key, ...]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or ())
-    except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
-        raise InphaseError(
-            f"{path} is no keys file: a list of owner, scope (read, submit, admin) and sha256; `inphase key` makes "
-            f"one: {error}"
-        ) from error
 
 
 class Keyring:
@@ -117,17 +156,18 @@ class Keyring:
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys = tuple(keys)
 
-    def caller(self, key: str) -> Caller | None:
-        """Whose key this is. Every key is compared, so that the time tells nothing."""
-        return self.bearer(digest(key))
-
-    def bearer(self, sha256: str) -> Caller | None:
-        """Whose key has this digest."""
+    def find(self, sha256: str) -> Key | None:
+        """The key with this digest. Every key is compared, so that the time tells nothing."""
         found = None
         for known in self._keys:
             if hmac.compare_digest(sha256, known.sha256):
-                found = Caller(known.owner, known.scope, known.roots)
+                found = known
         return found
+
+    def admits(self, caller: Caller) -> bool:
+        """Whether the key that a caller came with still opens: it is there, and its time is not over."""
+        now = datetime.now(UTC)
+        return any(known.id == caller.key and not known.expired(now) for known in self._keys)
 
 
 def digest(key: str) -> str:
@@ -136,21 +176,32 @@ def digest(key: str) -> str:
 
 
 async def caller(request: Request, authorization: Annotated[str | None, Security(_header)]) -> Caller:
-    """Who calls. Refuses a request without a key: 401, and one by cookie alone that changes something: 403."""
+    """Who calls. Refuses a request without a key: 401, one by cookie alone that changes something: 403, and one that
+    comes too soon: 429.
+    """
     token = request.cookies.get(cookie(request))
     if authorization is None and token is not None:
         return await _logged_in(request, token)
     scheme, _, key = (authorization or "").partition(" ")
     keyring: Keyring = request.app.state.services.keyring
-    found = keyring.caller(key.strip()) if scheme.lower() in _SCHEMES else None
-    if found is None:
-        raise ApiError(
-            401,
-            f"{_fault(authorization, scheme, key)}: send the header 'Authorization: Apikey <key>' (or Bearer) with the "
-            "key that `inphase serve` printed or INPHASE_API_KEY holds",
-            headers={"WWW-Authenticate": _CHALLENGE},
-        )
-    return found
+    found = keyring.find(digest(key.strip())) if scheme.lower() in _SCHEMES else None
+    way = (
+        "send the header 'Authorization: Apikey <key>' (or Bearer) with the key that `inphase serve` printed or "
+        "INPHASE_API_KEY holds"
+    )
+    return admit(request, found, f"{_fault(authorization, scheme, key)}: {way}")
+
+
+def admit(request: Request, key: Key | None, fault: str) -> Caller:
+    """Who calls with this key. fault: why there is none. Raises ApiError 401, QuotaError."""
+    if key is None or key.expired(datetime.now(UTC)):
+        why = fault if key is None else "this key has expired: ask the operator for another one"
+        audit.note("refuse", key=None if key is None else key.id, why=why.partition(":")[0], path=request.url.path)
+        raise ApiError(401, why, headers={"WWW-Authenticate": _CHALLENGE})
+    audit.known_as(owner=key.owner, proposal=key.proposal, key=key.id)
+    rates: Rates = request.app.state.services.rates
+    rates.take(key.id, key.requests_per_minute)
+    return key.caller
 
 
 def cookie(request: Request) -> str:
@@ -175,12 +226,8 @@ async def _logged_in(request: Request, token: str) -> Caller:
     logins: Logins | None = request.app.state.services.logins
     sha256 = None if logins is None else await anyio.to_thread.run_sync(lambda: logins.key_of(token))
     keyring: Keyring = request.app.state.services.keyring
-    found = None if sha256 is None else keyring.bearer(sha256)
-    if found is None:
-        raise ApiError(
-            401, "the login has ended: log in again with an API key", headers={"WWW-Authenticate": _CHALLENGE}
-        )
-    return found
+    found = None if sha256 is None else keyring.find(sha256)
+    return admit(request, found, "the login has ended: log in again with an API key")
 
 
 def _fault(authorization: str | None, scheme: str, key: str) -> str:
@@ -201,5 +248,12 @@ async def submits(caller: TheCaller) -> None:
         raise ApiError(403, f"this key of {caller.owner} may only {caller.scope}: use one with the scope submit")
 
 
+async def administers(caller: TheCaller) -> None:
+    """Refuse a key that is no administrator's: 403."""
+    if caller.scope is not Scope.ADMIN:
+        raise ApiError(403, f"this key of {caller.owner} may only {caller.scope}: use one with the scope admin")
+
+
 Authorised = Depends(caller)
 Submits = Depends(submits)
+Administers = Depends(administers)

@@ -20,13 +20,14 @@ from inphase.formats import RawScan
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
+from service import audit
 from service.document import JobDocument
 from service.errors import ApiError
 from service.intake.submission import UPLOAD, Sender, Submission, Upload, upload_arrays
 from service.jobs.broker import Queue
 from service.jobs.errors import DocumentError, QueueUnavailableError, StoreError, UnknownJobError
 from service.jobs.housekeeping import make_room
-from service.jobs.record import JobRecord, NewScan, Records, SeriesScan
+from service.jobs.record import JobRecord, NewScan, Origin, Records, SeriesScan, quota_of_jobs
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState, Priority
 from service.jobs.store import Arrays, Store
@@ -59,11 +60,14 @@ def fingerprint(prepared: PreparedPattern, report: Report, owner: str) -> str:
     return sha.hexdigest()
 
 
-def new_document(submission: Submission, owner: str, job_id: str | None = None) -> JobDocument:
+def new_document(submission: Submission, origin: Origin, job_id: str | None = None) -> JobDocument:
     """The document of a job whose data nobody has looked at."""
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     priority = submission.options.priority
-    return JobDocument(job_id or uuid4().hex, JobState.ACCEPTED, created, owner=owner, priority=priority)
+    return JobDocument(
+        job_id or uuid4().hex, JobState.ACCEPTED, created, owner=origin.owner, proposal=origin.proposal,
+        priority=priority,
+    )  # fmt: skip
 
 
 class Intake:
@@ -83,26 +87,29 @@ class Intake:
         scan: what was sent, where the submission says so; in the store before the job is recorded, but not forced to
         the disk (`promise`). reader: who reads it at once, while its sender waits. The job is another one's where the
         request came before.
-        Raises QueueUnavailableError, StoreFullError, ApiError 503, KeyReusedError, CancelledError: nothing was
-        accepted.
+        Raises QueueUnavailableError, StoreFullError, ApiError 503, KeyReusedError, CancelledError, QuotaError: nothing
+        was accepted.
         """
         records, _ = self._kept()
         if submission.options.imaging().recipe() is not None or not reader:  # else it waits for nobody
             self.check_room(submission.options.priority)
-        document = new_document(submission, sender.owner)
+        document = new_document(submission, sender.origin)
         if isinstance(submission.source, Upload):
             assert scan is not None
             self._write(document.id, UPLOAD, upload_arrays(scan), durable=False)
         try:
             found = records.create(
                 document.id, document.to_json(), asked=submission.model_dump_json(by_alias=True), reader=reader,
-                priority=submission.options.priority, owner=sender.owner, repeatable=sender.repeatable,
+                priority=submission.options.priority, origin=sender.origin, repeatable=sender.repeatable,
+                most=sender.waiting_jobs, webhook=submission.options.webhook or "",
             )  # fmt: skip
         except BaseException:
             self._clear(document.id)
             raise
         if found.job_id != document.id:
             self._clear(document.id)
+        else:
+            audit.note("submit", job=found.job_id)
         return found
 
     def check_room(self, priority: Priority, scans: int = 0) -> None:
@@ -120,17 +127,26 @@ class Intake:
         if waiting + max(1, scans) > most:
             raise ApiError(503, f"{waiting} jobs wait already: try again in a moment, or start more workers")
 
-    def accept_scans(self, series_id: str, submissions: Sequence[Submission], owner: str) -> None:
+    def check_quota(self, sender: Sender, scans: int) -> None:
+        """Raises QuotaError where the key would have too many jobs waiting with the scans of a series."""
+        records, _ = self._kept()
+        if sender.waiting_jobs is not None:
+            waiting = records.count_pending(sender.origin.key)
+            if waiting + scans > sender.waiting_jobs:
+                raise quota_of_jobs(waiting, scans)
+
+    def accept_scans(self, series_id: str, submissions: Sequence[Submission], origin: Origin) -> None:
         """Make jobs of the scans of a series that are none yet. Raises QueueUnavailableError; may be repeated."""
         records, _ = self._kept()
         assert self._series is not None
         jobs = []
         for number in self._series.get(series_id).waiting():
             submission = submissions[number]
-            document = new_document(submission, owner)
+            document = new_document(submission, origin)
             asked = submission.model_dump_json(by_alias=True)
-            jobs.append(NewScan(document.id, document.to_json(), asked, SeriesScan(series_id, number)))
-        records.create_all(jobs, priority=submissions[0].options.priority, owner=owner)
+            place, webhook = SeriesScan(series_id, number), submission.options.webhook or ""
+            jobs.append(NewScan(document.id, document.to_json(), asked, place, webhook))
+        records.create_all(jobs, priority=submissions[0].options.priority, origin=origin)
         self._series.close_series(series_id)
 
     def promise(self, job_id: str) -> None:

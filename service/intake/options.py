@@ -150,3 +150,11 @@ class JobOptions(ImagingOptions):
     priority: Annotated[
         Priority, Field(description="Workers serve jobs of priority high before normal, and normal before low.")
     ] = Priority.NORMAL
+    webhook: Annotated[
+        str | None,
+        Field(
+            max_length=500,
+            examples=["https://hooks.example/inphase"],
+            description="This address is told when the job has ended; its host is one that the operator has named.",
+        ),
+    ] = None

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
+from structlog.contextvars import bound_contextvars
 
 from inphase.errors import CancelledError, InphaseError
 from inphase.formats import Limits, RawScan
@@ -37,11 +38,11 @@ from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Store
+from service.logs import log
 from service.sandbox.sandbox import Sandbox
 from service.series.document import SeriesOrder
 from service.series.frame import Frame
 from service.settings import Settings
-from service.telemetry import log
 
 _AHEAD: Final = 8  # queued jobs beyond which nothing more is read ahead
 _PASSING: Final = (429, 503, 507)  # what has these statuses is no fault of the data: they are read again later
@@ -174,8 +175,9 @@ class Reader:
 
     def _read_alone(self, job_id: str, token: str) -> bool:
         try:
-            owner = self._records.get(job_id).owner
-            with self.reading(token), self._budget.share(owner) as share:
+            record = self._records.get(job_id)
+            about = bound_contextvars(job=job_id, owner=record.owner, request_id=record.request_id)
+            with about, self.reading(token), self._budget.share(record.owner) as share:
                 self.read(job_id, token, Clock(), share)
         except CancelledError:
             return True
@@ -222,7 +224,7 @@ class Reader:
                 self._series.close_series(series_id)
             else:
                 order = SeriesOrder.model_validate_json(record.order)
-                self._intake.accept_scans(series_id, order.submissions(), record.owner)
+                self._intake.accept_scans(series_id, order.submissions(), record.origin)
 
 
 def new_token() -> str:

@@ -14,7 +14,7 @@ from inphase.formats.maps import corrections_of, map_arrays
 from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays, geometry_of
 from service.intake.options import JobOptions
 from service.intake.sources import FileSource
-from service.jobs.record import Repeatable
+from service.jobs.record import Origin, Repeatable
 
 UPLOAD: Final = "upload"  # name in the store of an array that was sent
 
@@ -50,10 +50,14 @@ class Submission(BaseModel):
 
 @dataclass(frozen=True)
 class Sender:
-    """Who submits. repeatable: where the request may come again."""
+    """Who submits. repeatable: where the request may come again.
 
-    owner: str
+    waiting_jobs: so many jobs of the sender's key may wait to be read or refined; None: as many as there is room for.
+    """
+
+    origin: Origin
     repeatable: Repeatable | None = None
+    waiting_jobs: int | None = None
 
 
 @dataclass(frozen=True)

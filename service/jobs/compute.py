@@ -19,15 +19,16 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, cast
 
 from numpy.typing import NDArray
+from structlog.contextvars import bind_contextvars
 
 from inphase.errors import CancelledError, InphaseError
-from service import repeats
 from service.jobs.errors import StoreError, StoreFullError, StoreUnavailableError
 from service.jobs.limits import confine
 from service.jobs.settings import ComputeSettings
 from service.jobs.state import RecordedProgress
 from service.jobs.store import Arrays, Store
 from service.jobs.task import Planes, Refiner, Task, checkpoint_name, result_name, revision_name
+from service.logs import configure_logging
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +38,13 @@ _CHECKPOINT_COST: Final = 0.05  # of the time at most: a large volume is kept le
 
 @dataclass(frozen=True)
 class Assignment:
-    """To the process: refine this."""
+    """To the process: refine this. owner, request_id: for the log."""
 
     job_id: str
     attempt: int
     document: bytes
+    owner: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -275,11 +278,7 @@ class Desk(threading.Thread):
 def main(module: str, descriptor: int) -> None:
     """Serve assignments until the worker closes the pipe."""
     faulthandler.enable()  # a crash leaves its stack in the log
-    logging.basicConfig(
-        level=logging.INFO,
-        format=f"%(asctime)s %(levelname)s compute[{os.getpid()}] %(name)s: %(message)s",
-        handlers=[repeats.handler()],
-    )
+    configure_logging("compute")
     for number in (signal.SIGTERM, signal.SIGINT):  # sent to the whole group; the worker decides when we go
         signal.signal(number, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)
@@ -296,6 +295,7 @@ def main(module: str, descriptor: int) -> None:
     try:
         while True:
             assignment = desk.assignments.get()
+            bind_contextvars(job=assignment.job_id, owner=assignment.owner, request_id=assignment.request_id)
             voice.send(Attempt(assignment, settings, voice.tell, voice.send, desk.halted).run(refiner))
     except BrokenPipeError:
         os._exit(0)

@@ -29,6 +29,14 @@ class KeyReusedError(InphaseError):
     """An Idempotency-Key came again with another request."""
 
 
+class QuotaError(InphaseError):
+    """A key has what it may have for now. retry_after_s: when trying again is right, in seconds."""
+
+    def __init__(self, detail: str, retry_after_s: int = 5) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class WorkerError(InphaseError):
     """A worker cannot work: its compute process does not come up."""
 

@@ -40,6 +40,7 @@ class JobEvent(Event):
 
     job_id: str = ""
     owner: str = ""
+    proposal: str = ""
 
 
 async def stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline: float) -> AsyncIterator[Event | None]:
@@ -90,7 +91,8 @@ async def stream_of_all(client: redis.asyncio.Redis, after: str | None) -> Async
         for event_id, fields in answer[0][1]:
             event = _event(event_id, fields)
             after = event.event_id
-            yield JobEvent(after, event.kind, event.data, fields[b"job"].decode(), fields[b"owner"].decode())
+            named = (fields.get(name, b"").decode() for name in (b"job", b"owner", b"proposal"))
+            yield JobEvent(after, event.kind, event.data, *named)
 
 
 def _order(event_id: str) -> tuple[int, int]:
@@ -107,4 +109,6 @@ def _event(event_id: bytes, fields: dict[bytes, bytes]) -> Event:
     kind = fields[b"kind"].decode()
     if kind != "state":
         return Event(event_id.decode(), kind, json.loads(fields[b"data"]))
-    return Event(event_id.decode(), kind, {"state": fields[b"data"].decode(), "reason": fields[b"reason"].decode()})
+    data = {"state": fields[b"data"].decode(), "reason": fields[b"reason"].decode()}
+    by = fields.get(b"by", b"").decode()
+    return Event(event_id.decode(), kind, data | ({"cancelled_by": by} if by else {}))

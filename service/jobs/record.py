@@ -5,13 +5,15 @@ Keys, all below `inphase:`; times are the Redis server's, so hosts need not agre
                          asked (what its sender asked for, until its data are read), revisions (JSON)
     job:<id>:events      stream of state changes and progress, the last few hundred: server-sent events replay from it
     events               the same of all jobs together, the last few thousand: what lists of jobs follow
-    jobs, jobs:<state>, jobs:owner:<owner>, jobs:series:<id>
+    jobs, jobs:<state>, jobs:owner:<owner>, jobs:proposal:<proposal>, jobs:series:<id>
                          sorted sets of ids by `sequence`, the order in which jobs came
+    pending:<key>        set of the jobs of an API key that wait to be read or refined: what its quota counts
     fingerprints         hash: what was asked, as a digest -> the job that has the result, see `JobRecord.fingerprint`
     idempotency:<digest> hash: the request that came with an Idempotency-Key and its job, for a day
     unread:<priority>    accepted jobs of this priority by sequence: what is read next
     waiting:<priority>   queued jobs of this priority by sequence: the position in the queue
     finished             ended jobs by the time they ended: what expires
+    ended                hash: how many jobs took how long, by how they ended, since this Redis began
     workers, readers     names of the living ones by the time they last spoke
 """
 
@@ -21,13 +23,16 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any, Final, Literal, cast
+
+import redis
 
 from inphase.errors import CancelledError
 from service.jobs.connection import connect, connect_async, translated
-from service.jobs.errors import KeyReusedError, UnknownJobError
+from service.jobs.errors import KeyReusedError, QuotaError, UnknownJobError
 from service.jobs.events import Event, JobEvent, stream, stream_of_all, unknown
-from service.jobs.scripts import COMMON, PREFIX, SCRIPTS, job_key
+from service.jobs.scripts import COMMON, ENDED, PREFIX, SCRIPTS, SECONDS, job_key
 from service.jobs.state import JobState, Priority, RecordedProgress
 
 MAX_DELIVERIES: Final = 3  # a job that ended its worker process so often is poison
@@ -61,6 +66,7 @@ class JobRecord:
     reader: who has read it last, empty where nobody has; see `Records.take`.
     result: name of the group of arrays in the store, empty until the job has succeeded.
     fingerprint: digest of everything that decides the result; a later job with the same one need not be computed.
+    key, request_id: see `Origin`. cancelled_by: the owner of the key that asked for it first.
     """
 
     job_id: str
@@ -83,6 +89,35 @@ class JobRecord:
     asked: str = ""
     reader: str = ""
     revisions: tuple[Revision, ...] = ()
+    proposal: str = ""
+    key: str = ""
+    request_id: str = ""
+    cancelled_by: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a job or a series comes from. proposal: its people share it; empty where the key names none.
+
+    key: id of the API key (`service.identity.keys`). request_id: of the HTTP request, as the log has it.
+    """
+
+    owner: str = ""
+    proposal: str = ""
+    key: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class Party:
+    """Whose jobs somebody may know of: those of an owner, and those of a proposal where one is named."""
+
+    owner: str
+    proposal: str = ""
+
+    def has(self, owner: str, proposal: str) -> bool:
+        """Whether a job of this owner and proposal is among them."""
+        return owner == self.owner or (self.proposal != "" and proposal == self.proposal)
 
 
 @dataclass(frozen=True)
@@ -115,32 +150,40 @@ class NewScan:
     document: bytes
     asked: str
     scan: SeriesScan
+    webhook: str = ""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs to list. since, until: of their creation, seconds since the epoch. accepts: anything else."""
+    """Which jobs to list. since, until: of their creation, seconds since the epoch. accepts: anything else.
+
+    party: who asks; None for everybody's jobs. owner: only this one's among them.
+    """
 
     state: JobState | None = None
+    party: Party | None = None
     owner: str | None = None
     series: str | None = None
     since: float = 0.0
     until: float = math.inf
     accepts: Callable[[JobRecord], bool] = lambda record: True
 
-    def index(self) -> str:
-        """The shortest list that has them all."""
+    def indexes(self) -> tuple[str, ...]:
+        """The shortest lists that have them all together."""
         if self.series is not None:
-            return f"{PREFIX}jobs:series:{self.series}"
+            return (f"{PREFIX}jobs:series:{self.series}",)
         if self.owner is not None:
-            return f"{PREFIX}jobs:owner:{self.owner}"
-        return f"{PREFIX}jobs:{self.state}" if self.state else f"{PREFIX}jobs"
+            return (f"{PREFIX}jobs:owner:{self.owner}",)
+        if self.party is not None:
+            return party_indexes(f"{PREFIX}jobs", self.party)
+        return (f"{PREFIX}jobs:{self.state}" if self.state else f"{PREFIX}jobs",)
 
     def takes(self, record: JobRecord) -> bool:
         """Whether a job is wanted."""
         return (
             (self.state is None or record.state is self.state)
             and (self.owner is None or record.owner == self.owner)
+            and (self.party is None or self.party.has(record.owner, record.proposal))
             and self.since <= record.created <= self.until
             and self.accepts(record)
         )
@@ -179,29 +222,35 @@ class Records:
         asked: str = "",
         reader: str = "",
         priority: Priority = Priority.NORMAL,
-        owner: str = "",
+        origin: Origin = Origin(),  # frozen
         repeatable: Repeatable | None = None,
         scan: SeriesScan | None = None,
+        most: int | None = None,
+        webhook: str = "",
     ) -> JobRecord:
         """Record a job; on disk when this returns (appendfsync always).
 
         asked: what its data are, for `take`: it is ACCEPTED. Without it there is nothing to be read and it is QUEUED;
         `broker.enqueue` then hands it out. reader: who reads it at once, as by `take`: it is READING.
+        most: so many jobs of this key may wait to be read or refined. webhook: the address that is told of the end.
 
         Where the request came before, or the scan has its job, that job is returned instead and nothing is changed:
         compare the id. Raises KeyReusedError where the key came with another request, CancelledError where the series
-        was cancelled.
+        was cancelled, QuotaError where `most` jobs of the key wait.
         """
-        new = _new(job_id, document, asked, priority, owner, repeatable, scan, reader)
+        new = _new(job_id, document, asked, priority, origin, repeatable, scan, reader, most, webhook)
         return self.get(self._created(self._run("create", *new), job_id))
 
-    def create_all(self, jobs: Sequence[NewScan], *, priority: Priority, owner: str) -> None:
+    def create_all(self, jobs: Sequence[NewScan], *, priority: Priority, origin: Origin) -> None:
         """Record the scans of a series as ACCEPTED, all in one go; those that have their job already are left alone."""
         script = self._scripts["create"]
         with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for job in jobs:
-                script(args=_new(job.job_id, job.document, job.asked, priority, owner, None, job.scan), client=pipe)
+                new = _new(
+                    job.job_id, job.document, job.asked, priority, origin, None, job.scan, webhook=job.webhook
+                )  # fmt: skip
+                script(args=new, client=pipe)
             pipe.execute()
 
     def _created(self, answer: tuple[bytes, bytes], job_id: str) -> str:
@@ -213,6 +262,8 @@ class Records:
                 raise _reused(found.decode())
             case b"cancelled":
                 raise CancelledError("the series was cancelled, or has expired")
+            case b"quota":
+                raise quota_of_jobs(int(found))
         return found.decode()
 
     def unread(self, priorities: Iterable[Priority] = Priority) -> str | None:
@@ -228,6 +279,35 @@ class Records:
         """How many accepted jobs of this priority wait to be read."""
         with translated(self._client):
             return self._client.zcard(f"{PREFIX}unread:{priority}")
+
+    def count_pending(self, key: str) -> int:
+        """How many jobs of an API key wait to be read or refined."""
+        with translated(self._client):
+            return self._client.scard(f"{PREFIX}pending:{key}")
+
+    def durations(self) -> dict[JobState, tuple[list[tuple[str, float]], float]]:
+        """How many jobs took at most so many seconds from their acceptance to their end, and the sum of all, by how
+        they ended.
+        """
+        with translated(self._client):
+            held = cast(dict[bytes, bytes], self._client.hgetall(ENDED))
+        told = {name.decode(): float(value) for name, value in held.items()}
+        bounds = (*map(str, SECONDS), "+Inf")
+        found = {}
+        for state in (state for state in JobState if state.final):
+            counts = accumulate(told.get(f"{state}:{bound}", 0.0) for bound in bounds)
+            found[state] = list(zip(bounds, counts, strict=True)), told.get(f"{state}:sum", 0.0)
+        return found
+
+    def oldest_waiting_s(self) -> float:
+        """For how long the job has waited that has waited longest to be read or refined; 0 where none waits."""
+        with translated(self._client):
+            pipe = self._client.pipeline(transaction=False)
+            for state in (JobState.ACCEPTED, JobState.QUEUED):
+                pipe.zrange(f"{PREFIX}jobs:{state}", 0, 0)
+            first = [job_id for listed in pipe.execute() for job_id in listed]
+        created = [record.created for record in self.existing(first)]
+        return max(0.0, self.now() - min(created)) if created else 0.0
 
     def take(self, job_id: str, reader: str) -> bool:
         """Begin to read the data of an accepted job.
@@ -322,11 +402,7 @@ class Records:
         below = f"({int(cursor)}" if cursor else "+inf"
         found: list[JobRecord] = []
         for _ in range(_LOOKED_AT // limit + 1):
-            with translated(self._client):
-                listed = cast(
-                    Sequence[tuple[bytes, float]],
-                    self._client.zrevrangebyscore(wanted.index(), below, "-inf", start=0, num=limit, withscores=True),
-                )
+            listed = newest(self._client, wanted.indexes(), below, limit)
             for record in self.existing(name for name, _ in listed):
                 if record.created < wanted.since:
                     return Page(tuple(found), None)
@@ -359,14 +435,14 @@ class Records:
         with translated(self._client):
             return self._client.zcard(f"{PREFIX}jobs:{state}")
 
-    def request_cancel(self, job_id: str, why: str = "") -> JobState:
+    def request_cancel(self, job_id: str, why: str = "", by: str = "") -> JobState:
         """Cancel. A queued job is cancelled when this returns;
         a running one when its worker has seen it (still RUNNING here).
 
         A job that has ended stays as it is: its state is returned. Asking twice changes nothing.
-        why: becomes part of the job's reason.
+        why: becomes part of the job's reason. by: who asks; the first one is kept.
         """
-        state = self._run("cancel", job_id, why)
+        state = self._run("cancel", job_id, why, by)
         if not state:
             raise unknown(job_id)
         return JobState(state.decode())
@@ -537,6 +613,33 @@ class Records:
         return (_record(name, fields) for name, fields in zip(names, answers, strict=True) if fields)
 
 
+def party_indexes(index: str, party: Party) -> tuple[str, ...]:
+    """The lists of a party's jobs or series. index: `inphase:jobs` or `inphase:series`."""
+    own = (f"{index}:owner:{party.owner}",)
+    return (*own, f"{index}:proposal:{party.proposal}") if party.proposal else own
+
+
+def newest(client: redis.Redis, indexes: Sequence[str], below: str, limit: int) -> list[tuple[bytes, float]]:
+    """The ids with the highest sequences below one, from several sorted sets as if they were one; highest first."""
+    with translated(client):
+        pipe = client.pipeline(transaction=False)
+        for index in indexes:
+            pipe.zrevrangebyscore(index, below, "-inf", start=0, num=limit, withscores=True)
+        found: dict[bytes, float] = {}
+        for listed in pipe.execute():
+            found.update(listed)
+    return sorted(found.items(), key=lambda item: item[1], reverse=True)[:limit]
+
+
+def quota_of_jobs(waiting: int, more: int = 1) -> QuotaError:
+    """The error of a key that has as many jobs waiting as it may, or would have with `more` of them."""
+    much = "as many as it may have" if more == 1 else f"too many for {more} more"
+    return QuotaError(
+        f"{waiting} jobs of this key wait to be read or refined, which is {much}: wait until some have ended, cancel "
+        "some, or ask the operator for a larger quota"
+    )
+
+
 def _reused(job_id: str) -> KeyReusedError:
     return KeyReusedError(
         f"this Idempotency-Key came before with another request, which became job {job_id}: use a new key"
@@ -567,6 +670,10 @@ def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
         asked=text.get("asked", ""),
         reader=text.get("reader", ""),
         revisions=_revisions(text),
+        proposal=text.get("proposal", ""),
+        key=text.get("key", ""),
+        request_id=text.get("request_id", ""),
+        cancelled_by=text.get("cancelled_by", ""),
     )
 
 
@@ -584,12 +691,17 @@ def _new(
     document: bytes,
     asked: str,
     priority: Priority,
-    owner: str,
+    origin: Origin,
     repeatable: Repeatable | None,
     scan: SeriesScan | None,
     reader: str = "",
+    most: int | None = None,
+    webhook: str = "",
 ) -> tuple[str | bytes | int, ...]:
     """The arguments of the script that creates a job."""
-    slot, digest = (repeatable.slot(owner), repeatable.digest) if repeatable else ("", "")
+    slot, digest = (repeatable.slot(origin.owner), repeatable.digest) if repeatable else ("", "")
     series, number = (scan.series, scan.scan) if scan else ("", 0)
-    return job_id, document, priority.value, owner, asked, slot, digest, REMEMBERED_S, series, number, reader
+    return (
+        job_id, document, priority.value, asked, slot, digest, REMEMBERED_S, series, number, reader,
+        "" if most is None else most, webhook, origin.owner, origin.proposal, origin.key, origin.request_id,
+    )  # fmt: skip

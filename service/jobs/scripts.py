@@ -4,6 +4,9 @@ from typing import Final
 
 PREFIX: Final = "inphase:"
 EVENTS: Final = f"{PREFIX}events"  # what happens to all jobs
+ENDED: Final = f"{PREFIX}ended"  # how long jobs took, by how they ended: what Records.durations reads
+SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+WEBHOOKS: Final = f"{PREFIX}webhooks"  # jobs whose end is still to be told, see service.webhooks.outbox
 _EVENTS_KEPT: Final = 256
 ALL_EVENTS_KEPT: Final = 8192
 
@@ -19,24 +22,32 @@ local function now()
     return string.format('%d.%06d', t[1], t[2])
 end
 local function job(id) return '{PREFIX}job:' .. id end
-local function tell_all(id, owner, kind, data, reason)
-    redis.call('XADD', '{EVENTS}', 'MAXLEN', '~', {ALL_EVENTS_KEPT}, '*', 'job', id, 'owner', owner, 'kind', kind, 'data', data, 'reason', reason)
+local function tell_all(id, owner, proposal, kind, data, reason, by)
+    redis.call('XADD', '{EVENTS}', 'MAXLEN', '~', {ALL_EVENTS_KEPT}, '*', 'job', id, 'owner', owner,
+        'proposal', proposal or '', 'kind', kind, 'data', data, 'reason', reason, 'by', by)
 end
-local function event(id, kind, data, reason)
-    redis.call('XADD', job(id) .. ':events', 'MAXLEN', '~', {_EVENTS_KEPT}, '*', 'kind', kind, 'data', data, 'reason', reason)
-    tell_all(id, redis.call('HGET', job(id), 'owner') or '', kind, data, reason)
+local function event(id, kind, data, reason, by)
+    by = by or ''
+    redis.call('XADD', job(id) .. ':events', 'MAXLEN', '~', {_EVENTS_KEPT}, '*', 'kind', kind, 'data', data, 'reason', reason, 'by', by)
+    local held = redis.call('HMGET', job(id), 'owner', 'proposal')
+    tell_all(id, held[1] or '', held[2], kind, data, reason, by)
 end
+local function pending(key) return '{PREFIX}pending:' .. key end
 local function why_cancelled(id)
     local why = redis.call('HGET', job(id), 'cancel_reason')
     return (why and why ~= '') and 'cancelled on request: ' .. why or 'cancelled on request'
 end
 local function move(id, to, reason)
-    local old = redis.call('HMGET', job(id), 'state', 'sequence', 'priority')
+    local old = redis.call('HMGET', job(id), 'state', 'sequence', 'priority', 'key', 'cancelled_by', 'webhook')
     if old[1] then redis.call('ZREM', '{PREFIX}jobs:' .. old[1], id) end
     redis.call('ZREM', '{PREFIX}waiting:' .. old[3], id)
     redis.call('ZREM', '{PREFIX}unread:' .. old[3], id)
     redis.call('ZADD', '{PREFIX}jobs:' .. to, old[2], id)
     redis.call('HSET', job(id), 'state', to, 'reason', reason)
+    if old[4] and old[4] ~= '' then
+        local waits = to == 'accepted' or to == 'reading' or to == 'queued'
+        redis.call(waits and 'SADD' or 'SREM', pending(old[4]), id)
+    end
     if to == 'queued' then
         redis.call('ZADD', '{PREFIX}waiting:' .. old[3], old[2], id)
     elseif to == 'accepted' then
@@ -45,12 +56,20 @@ local function move(id, to, reason)
         local t = now()
         redis.call('HSET', job(id), 'finished', t)
         redis.call('ZADD', '{PREFIX}finished', t, id)
+        local took = t - redis.call('HGET', job(id), 'created')
+        local bucket = '+Inf'
+        for _, most in ipairs({{{", ".join(map(str, SECONDS))}}}) do
+            if took <= most then bucket = tostring(most) break end
+        end
+        redis.call('HINCRBY', '{ENDED}', to .. ':' .. bucket, 1)
+        redis.call('HINCRBYFLOAT', '{ENDED}', to .. ':sum', string.format('%.6f', took))
+        if old[6] and old[6] ~= '' then redis.call('ZADD', '{WEBHOOKS}', t, id) end
         local fingerprint = redis.call('HGET', job(id), 'fingerprint')
         if to == 'succeeded' and fingerprint and fingerprint ~= '' then
             redis.call('HSET', '{PREFIX}fingerprints', fingerprint, id)
         end
     end
-    event(id, 'state', to, reason)
+    event(id, 'state', to, reason, to == 'cancelled' and old[5] or '')
 end
 local function is_current(id, attempt)
     local held = redis.call('HMGET', job(id), 'state', 'attempt')
@@ -74,25 +93,28 @@ local function begin_reading(id, reader)
     move(id, 'reading', '')
 end
 local function forget(id)
-    local held = redis.call('HMGET', job(id), 'state', 'owner', 'series', 'fingerprint', 'slot')
+    local held = redis.call('HMGET', job(id), 'state', 'owner', 'series', 'fingerprint', 'slot', 'proposal', 'key')
     redis.call('DEL', job(id), job(id) .. ':events')
     redis.call('ZREM', '{PREFIX}jobs', id)
     redis.call('ZREM', '{PREFIX}jobs:owner:' .. held[2], id)
+    if held[6] and held[6] ~= '' then redis.call('ZREM', '{PREFIX}jobs:proposal:' .. held[6], id) end
+    if held[7] and held[7] ~= '' then redis.call('SREM', pending(held[7]), id) end
     if held[3] and held[3] ~= '' then redis.call('ZREM', '{PREFIX}jobs:series:' .. held[3], id) end
     if held[4] and redis.call('HGET', '{PREFIX}fingerprints', held[4]) == id then
         redis.call('HDEL', '{PREFIX}fingerprints', held[4])
     end
     redis.call('ZREM', '{PREFIX}jobs:' .. held[1], id)
     redis.call('ZREM', '{PREFIX}finished', id)
+    redis.call('ZREM', '{WEBHOOKS}', id)
     if held[5] and held[5] ~= '' and redis.call('HGET', held[5], 'job') == id then redis.call('DEL', held[5]) end
-    tell_all(id, held[2], 'removed', '{{}}', '')
+    tell_all(id, held[2], held[6], 'removed', '{{}}', '', '')
 end
 """
 
 # create and finish answer as before when they are sent again: redis-py repeats a call whose answer was lost.
 SCRIPTS: Final = {
     "create": f"""
-local id, document, priority, owner, asked, slot, request, kept_s, series, scan, reader = unpack(ARGV)
+local id, document, priority, asked, slot, request, kept_s, series, scan, reader, most, webhook, owner, proposal, key, request_id = unpack(ARGV)
 local held = redis.call('HMGET', job(id), 'document', 'attempt')
 if held[1] then
     if held[1] == document and held[2] == '0' then return {{'created', id}} else return {{'exists', id}} end
@@ -102,6 +124,12 @@ if slot ~= '' then
     if earlier[1] and redis.call('EXISTS', job(earlier[2])) == 1 then
         if earlier[1] == request then return {{'replayed', earlier[2]}} else return {{'conflict', earlier[2]}} end
     end
+end
+if most ~= '' then
+    local waiting = redis.call('SCARD', pending(key))
+    if waiting >= tonumber(most) then return {{'quota', tostring(waiting)}} end
+end
+if slot ~= '' then
     redis.call('HSET', slot, 'request', request, 'job', id)
     redis.call('EXPIRE', slot, kept_s)
 end
@@ -117,9 +145,10 @@ end
 local sequence = redis.call('INCR', '{PREFIX}sequence')
 redis.call('HSET', job(id), 'document', document, 'priority', priority, 'owner', owner, 'sequence', sequence,
     'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'series', series,
-    'slot', slot)
+    'slot', slot, 'proposal', proposal, 'key', key, 'webhook', webhook, 'request_id', request_id)
 redis.call('ZADD', '{PREFIX}jobs', sequence, id)
 redis.call('ZADD', '{PREFIX}jobs:owner:' .. owner, sequence, id)
+if proposal ~= '' then redis.call('ZADD', '{PREFIX}jobs:proposal:' .. proposal, sequence, id) end
 if series ~= '' then redis.call('ZADD', '{PREFIX}jobs:series:' .. series, sequence, id) end
 if asked ~= '' then
     redis.call('HSET', job(id), 'asked', asked)
@@ -272,11 +301,14 @@ if blame == '' then redis.call('HINCRBY', job(id), 'deliveries', -1) else redis.
 move(id, 'queued', '')
 return 1
 """,
-    "cancel": """
-local id, reason = ARGV[1], ARGV[2]
+    "cancel": f"""
+local id, reason, by = ARGV[1], ARGV[2], ARGV[3]
 local state = redis.call('HGET', job(id), 'state')
-if reason ~= '' and state and state ~= 'succeeded' and state ~= 'failed' and state ~= 'cancelled' then
-    redis.call('HSETNX', job(id), 'cancel_reason', reason)
+if state and state ~= 'succeeded' and state ~= 'failed' and state ~= 'cancelled' then
+    -- to take away comes first, and takes nothing: a script that has begun to write goes on without memory
+    redis.call('ZREM', '{PREFIX}finished', id)
+    if reason ~= '' then redis.call('HSETNX', job(id), 'cancel_reason', reason) end
+    if by ~= '' then redis.call('HSETNX', job(id), 'cancelled_by', by) end
 end
 if state == 'queued' or state == 'accepted' then
     move(id, 'cancelled', why_cancelled(id))

@@ -1,22 +1,25 @@
 """A series of scans in Redis: which scans, and which became which job.
 
 Keys, all below `inphase:`:
-    series, series:owner:<owner>  sorted sets of ids by `sequence`
+    series, series:owner:<owner>, series:proposal:<proposal>
+                                  sorted sets of ids by `sequence`
     series:open                   set of ids whose scans have not all become jobs yet
-    series:<id>                   hash: owner, created, sequence, total, order (JSON of what was asked), cancelled
+    series:<id>                   hash: owner, proposal, key, request_id, created, sequence, total,
+                                  order (JSON of what was asked), cancelled, cancelled_by
     series:<id>:jobs              hash: scan -> its job, written by the script that creates the job
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Any, Final, cast
 
 from service.jobs.connection import connect, translated
 from service.jobs.errors import KeyReusedError, UnknownSeriesError
-from service.jobs.record import REMEMBERED_S, Repeatable
+from service.jobs.record import REMEMBERED_S, Origin, Party, Repeatable, newest, party_indexes
 from service.jobs.scripts import COMMON, PREFIX
 
 _KEY: Final = f"{PREFIX}series"
+_ORIGIN: Final = tuple(part.name for part in fields(Origin))
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,18 @@ class SeriesRecord:
 
     series_id: str
     sequence: int
-    owner: str
+    origin: Origin
     created: float
     total: int
     order: bytes
     cancelled: bool
     jobs: dict[int, str]
+    cancelled_by: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Whose series it is."""
+        return self.origin.owner
 
     def waiting(self) -> list[int]:
         """Scans that are no job yet, in order."""
@@ -51,15 +60,13 @@ class SeriesRecords:
         self._scripts = {name: self._client.register_script(COMMON + body) for name, body in _SCRIPTS.items()}
 
     def create(
-        self, series_id: str, order: bytes, total: int, owner: str, repeatable: Repeatable | None = None
+        self, series_id: str, order: bytes, total: int, origin: Origin, repeatable: Repeatable | None = None
     ) -> SeriesRecord:
         """Accept a series. The same request again gives the first one back; KeyReusedError for another with its key."""
-        slot, digest = (repeatable.slot(owner), repeatable.digest) if repeatable else ("", "")
+        slot, digest = (repeatable.slot(origin.owner), repeatable.digest) if repeatable else ("", "")
+        told = [series_id, order, total, slot, digest, REMEMBERED_S, *astuple(origin)]
         with translated(self._client):
-            what, found = cast(
-                list[bytes],
-                self._scripts["create"](args=[series_id, order, total, owner, slot, digest, REMEMBERED_S]),
-            )
+            what, found = cast(list[bytes], self._scripts["create"](args=told))
         if what == b"conflict":
             raise KeyReusedError(
                 f"this Idempotency-Key came before with another request, which became series {found.decode()}: use a "
@@ -73,28 +80,27 @@ class SeriesRecords:
             pipe = self._client.pipeline(transaction=False)
             for part in ("", ":jobs"):
                 pipe.hgetall(f"{_KEY}:{series_id}{part}")
-            fields, jobs = cast(list[dict[bytes, bytes]], pipe.execute())
-        if not fields:
+            held, jobs = cast(list[dict[bytes, bytes]], pipe.execute())
+        if not held:
             raise UnknownSeriesError(f"there is no series {series_id}: the id is wrong, or the series has expired")
         return SeriesRecord(
             series_id=series_id,
-            sequence=int(fields[b"sequence"]),
-            owner=fields[b"owner"].decode(),
-            created=float(fields[b"created"]),
-            total=int(fields[b"total"]),
-            order=fields[b"order"],
-            cancelled=b"cancelled" in fields,
+            sequence=int(held[b"sequence"]),
+            origin=Origin(**{part: held.get(part.encode(), b"").decode() for part in _ORIGIN}),
+            created=float(held[b"created"]),
+            total=int(held[b"total"]),
+            order=held[b"order"],
+            cancelled=b"cancelled" in held,
+            cancelled_by=held.get(b"cancelled_by", b"").decode(),
             jobs={int(scan): job.decode() for scan, job in jobs.items()},
         )
 
-    def page(self, owner: str | None, cursor: str | None, limit: int) -> tuple[list[SeriesRecord], str | None]:
-        """Series, newest first, of one owner or of all; and the cursor of the next page."""
-        index = f"{_KEY}:owner:{owner}" if owner is not None else _KEY
-        below = f"({int(cursor)}" if cursor else "+inf"
-        with translated(self._client):
-            ids = cast(Sequence[bytes], self._client.zrevrangebyscore(index, below, "-inf", start=0, num=limit))
+    def page(self, party: Party | None, cursor: str | None, limit: int) -> tuple[list[SeriesRecord], str | None]:
+        """Series, newest first, of one party or of all; and the cursor of the next page."""
+        indexes = (_KEY,) if party is None else party_indexes(_KEY, party)
+        ids = newest(self._client, indexes, f"({int(cursor)}" if cursor else "+inf", limit)
         found = []
-        for name in ids:
+        for name, _ in ids:
             try:
                 found.append(self.get(name.decode()))
             except UnknownSeriesError:
@@ -135,10 +141,10 @@ class SeriesRecords:
         with translated(self._client):
             self._client.srem(f"{_KEY}:open", series_id)
 
-    def cancel(self, series_id: str) -> bool:
-        """From here on no job joins the series. False where it was cancelled before."""
+    def cancel(self, series_id: str, by: str = "") -> bool:
+        """From here on no job joins the series. False where it was cancelled before. by: who asks."""
         with translated(self._client):
-            return bool(self._scripts["cancel"](args=[series_id]))
+            return bool(self._scripts["cancel"](args=[series_id, by]))
 
     def remove(self, series_id: str) -> None:
         """Forget a series."""
@@ -155,7 +161,7 @@ class SeriesRecords:
 
 _SCRIPTS: Final = {
     "create": f"""
-local id, order, total, owner, slot, request, kept_s = unpack(ARGV)
+local id, order, total, slot, request, kept_s, owner, proposal, api_key, request_id = unpack(ARGV)
 local key = '{_KEY}:' .. id
 if redis.call('EXISTS', key) == 1 then return {{'created', id}} end
 if slot ~= '' then
@@ -167,23 +173,28 @@ if slot ~= '' then
     redis.call('EXPIRE', slot, kept_s)
 end
 local sequence = redis.call('INCR', '{PREFIX}sequence')
-redis.call('HSET', key, 'order', order, 'total', total, 'owner', owner, 'sequence', sequence, 'created', now())
+redis.call('HSET', key, 'order', order, 'total', total, 'owner', owner, 'proposal', proposal, 'key', api_key,
+    'request_id', request_id, 'sequence', sequence, 'created', now())
 redis.call('ZADD', '{_KEY}', sequence, id)
 redis.call('ZADD', '{_KEY}:owner:' .. owner, sequence, id)
+if proposal ~= '' then redis.call('ZADD', '{_KEY}:proposal:' .. proposal, sequence, id) end
 redis.call('SADD', '{_KEY}:open', id)
 return {{'created', id}}
 """,
     "cancel": f"""
 local key = '{_KEY}:' .. ARGV[1]
 redis.call('SREM', '{_KEY}:open', ARGV[1])
-return redis.call('HSETNX', key, 'cancelled', now())
+if redis.call('HSETNX', key, 'cancelled', now()) == 0 then return 0 end
+redis.call('HSET', key, 'cancelled_by', ARGV[2])
+return 1
 """,
     "remove": f"""
 local key = '{_KEY}:' .. ARGV[1]
-local owner = redis.call('HGET', key, 'owner')
+local held = redis.call('HMGET', key, 'owner', 'proposal')
 redis.call('DEL', key, key .. ':jobs')
 redis.call('ZREM', '{_KEY}', ARGV[1])
-if owner then redis.call('ZREM', '{_KEY}:owner:' .. owner, ARGV[1]) end
+if held[1] then redis.call('ZREM', '{_KEY}:owner:' .. held[1], ARGV[1]) end
+if held[2] and held[2] ~= '' then redis.call('ZREM', '{_KEY}:proposal:' .. held[2], ARGV[1]) end
 redis.call('SREM', '{_KEY}:open', ARGV[1])
 """,
 }

@@ -27,8 +27,8 @@ from typing import Final, TypeVar
 
 import dramatiq
 import dramatiq.worker
+from structlog.contextvars import bound_contextvars
 
-from service import repeats
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
 from service.jobs.compute import Assignment, Failed, Halted, Revised, Succeeded, Told, Unstored
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, WorkerError
@@ -38,6 +38,7 @@ from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, RecordedProgress
 from service.jobs.store import Store
 from service.jobs.task import Planes, checkpoint_name, result_name
+from service.logs import configure_logging
 from service.pictures import png
 
 logger = logging.getLogger(__name__)
@@ -186,7 +187,7 @@ class Refiner:
 
     def refine(self, job_id: str, message_id: str) -> None:
         """Deal with a delivery; when this returns, the message is acknowledged."""
-        with self._seated() as seat:
+        with self._seated() as seat, bound_contextvars(job=job_id):
             attempt = self._insist(lambda: self._records.claim(job_id, message_id, seat.name))
             if attempt is None:
                 return
@@ -199,8 +200,9 @@ class Refiner:
                     job_id, attempt, f"its record cannot be read, another version of inphase wrote it: {error!r}"
                 )
                 return
-            logger.info("job %s: attempt %d", job_id, attempt)
-            self._attempt(record, attempt, seat)
+            with bound_contextvars(owner=record.owner, request_id=record.request_id):
+                logger.info("job %s: attempt %d", job_id, attempt)
+                self._attempt(record, attempt, seat)
 
     def _insist(self, call: Callable[[], T]) -> T:
         """Repeat what must reach Redis until it does: a Redis that is away or refuses costs no job its result.
@@ -247,7 +249,7 @@ class Refiner:
     def _attempt(self, record: JobRecord, attempt: int, seat: Seat) -> None:
         watch = Watch(self._hasty, self._store, record.job_id, attempt, self._settings.time_limit_s, self._leave.now)
         try:
-            seat.compute.assign(Assignment(record.job_id, attempt, record.document))
+            seat.compute.assign(Assignment(record.job_id, attempt, record.document, record.owner, record.request_id))
             end = watch.over(seat.compute)
         except ProcessDiedError as died:
             self._died(record, attempt, died)
@@ -382,11 +384,7 @@ def _serve(settings: WorkerSettings, refiner: Refiner, leave: Leave) -> None:
 
 def supervised(perform: str = PERFORM) -> None:
     """The worker process of a service: settings come as the first line of stdin, and its end is the service's end."""
-    logging.basicConfig(
-        level=logging.INFO,
-        format=f"%(asctime)s %(levelname)s worker[{os.getpid()}] %(name)s: %(message)s",
-        handlers=[repeats.handler()],
-    )
+    configure_logging("worker")
     settings = WorkerSettings.from_json(sys.stdin.readline())
     leave = Leave()
     threading.Thread(target=_follow_parent, args=(leave,), name="parent", daemon=True).start()

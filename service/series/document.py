@@ -66,9 +66,11 @@ class SeriesSummary(BaseModel):
     id: str
     name: str
     owner: str
+    proposal: str
     created: str
     total: int
     cancelled: bool
+    cancelled_by: str
     link: str
 
     @classmethod
@@ -78,9 +80,11 @@ class SeriesSummary(BaseModel):
             id=record.series_id,
             name=SeriesOrder.model_validate_json(record.order).name,
             owner=record.owner,
+            proposal=record.origin.proposal,
             created=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             total=record.total,
             cancelled=record.cancelled,
+            cancelled_by=record.cancelled_by,
             link=f"/v1/series/{record.series_id}",
         )
 

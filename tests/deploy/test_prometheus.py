@@ -4,23 +4,30 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 from prometheus_client import Metric
 
+from inphase.models.repository import Repository
+from inphase.models.session import Sessions
 from service.door.budget import Budget
+from service.holdings import Holdings
 from service.jobs.record import Records
 from service.jobs.state import JobState
+from service.jobs.store import Store
 from service.telemetry import Metrics
 from tests.deploy.known import DEPLOY
 from tests.deploy.monitoring import DASHBOARDS, RULES, expressions, matchers_in, metrics_in, recorded, rules
 
 
-def told() -> dict[str, Metric]:
+@pytest.fixture
+def told(tmp_path: Path, models_dir: Path) -> dict[str, Metric]:
     """Every series of the service by its name."""
     metrics = Metrics()
     metrics.watch(Budget(1, 1), Records("redis://127.0.0.1:1"), None)
+    metrics.registry.register(Holdings(Store(tmp_path / "store"), Sessions(Repository(models_dir)), None, None))
     endings = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total",)}
     return {
         f"{metric.name}{ending}": metric
@@ -30,12 +37,12 @@ def told() -> dict[str, Metric]:
 
 
 @pytest.mark.parametrize("where", expressions())
-def test_an_expression_asks_for_what_there_is(where: str) -> None:
+def test_an_expression_asks_for_what_there_is(where: str, told: dict[str, Metric]) -> None:
     """Each series is exported or recorded; each state that it chooses is one of a job."""
     expression = expressions()[where]
     named = metrics_in(expression)
     assert named or 'up{job="inphase"}' in expression
-    assert named <= told().keys() | recorded()
+    assert named <= told.keys() | recorded()
     for label, _, value in matchers_in(expression):
         assert label in ("state", "code", "route", "job")
         if label == "state":

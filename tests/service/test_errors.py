@@ -13,6 +13,7 @@ from service.jobs.errors import (
     KeyReusedError,
     NoRedisError,
     QueueUnavailableError,
+    QuotaError,
     StoreCorruptError,
     StoreError,
     StoreFullError,
@@ -26,7 +27,7 @@ EXPECTED = {
     TooLargeError: 413, DataError: 422, RecipeError: 422, UnknownModelError: 404, ModelError: 503,
     UnknownSeriesError: 404, UnknownJobError: 404, KeyReusedError: 422, DocumentError: 500, QueueUnavailableError: 503,
     NoRedisError: 503, SandboxUnavailableError: 503, StoreFullError: 507, StoreCorruptError: 500, StoreError: 404,
-    CancelledError: 409, StoreUnavailableError: 503, BusyError: 503, ShareError: 429,
+    CancelledError: 409, QuotaError: 429, StoreUnavailableError: 503, BusyError: 503, ShareError: 429,
 }  # fmt: skip
 
 

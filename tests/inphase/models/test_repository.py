@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from inphase.models.repository import Repository, UnknownModelError
+from inphase.models.repository import ModelError, Repository, UnknownModelError
 from tests.toy import GRID, write_model
 
 OBJECT = np.ones(GRID, np.complex64)
@@ -22,6 +22,46 @@ def test_versions_and_the_active_one(tmp_path: Path) -> None:
     assert repository.resolve(None).label == "a@10"
     assert repository.resolve("a@9").card.version == 9
     assert [version.card.version for version in repository.versions("a")] == [1, 9, 10]
+
+
+def test_the_file_active_decides_which_version_is_used(tmp_path: Path) -> None:
+    """An older one as well; it is asked for by name@version as before."""
+    for version in (1, 2):
+        write_model(tmp_path, OBJECT, name="a", version=version)
+    (tmp_path / "a" / "active").write_text("1\n")
+    repository = Repository(tmp_path, "a")
+    assert repository.resolve(None).label == "a@1"
+    assert repository.resolve("a@2").label == "a@2"
+    assert [repository.is_active(version) for version in repository.versions("a")] == [True, False]
+
+
+@pytest.mark.parametrize("content", ["3", "", "two", "2"])
+def test_no_other_version_takes_the_place_of_the_active_one(tmp_path: Path, content: str) -> None:
+    """Where it is not there, or was refused: an error that names it, and not another network's answer."""
+    write_model(tmp_path, OBJECT, name="a", version=1)
+    (write_model(tmp_path, OBJECT, name="a", version=2) / "card.yaml").unlink()
+    (tmp_path / "a" / "active").write_text(content)
+    repository = Repository(tmp_path, "a")
+    assert "a/active" in [refusal.folder for refusal in repository.refused]
+    with pytest.raises(ModelError, match=rf"a/active says version '{content}'.*activate a@1"):
+        repository.resolve(None)
+    assert repository.resolve("a@1").label == "a@1"
+    assert not repository.is_active(repository.resolve("a@1"))
+
+
+def test_files_that_are_the_same_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that has changed is checked, whatever was known of it."""
+    for version in (1, 2):
+        write_model(tmp_path, OBJECT, name="a", version=version)
+    before = Repository(tmp_path, "a")
+    (tmp_path / "a" / "2" / "model.onnx").write_bytes(b"another graph")
+    monkeypatch.setattr("inphase.models.repository.card_of", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Repository(tmp_path, "a", before)
+    monkeypatch.undo()
+    again = Repository(tmp_path, "a", before)
+    assert again.resolve("a@1") is before.resolve("a@1")
+    assert [refusal.folder for refusal in again.refused] == ["a/2"]
 
 
 @pytest.mark.parametrize("reference", ["b", "a@2", "a@", "a@one", "../a", ""])

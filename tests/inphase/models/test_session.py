@@ -93,3 +93,58 @@ def test_a_card_with_an_unknown_input_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path, crystal(), name="a", inputs=["modulus", "phase"])
     repository = Repository(tmp_path, "a")
     assert "inputs are modulus, valid, autocorrelation" in repository.refused[0].why
+
+
+# ---- another state of the repository
+
+
+def two_versions(root: Path) -> Sessions:
+    """a@1, which is active, and a@2; a@1 is loaded."""
+    for version in (1, 2):
+        write_model(root, crystal(), name="a", version=version)
+    (root / "a" / "active").write_text("1")
+    sessions = Sessions(Repository(root, "a"), threads=1)
+    sessions.get(None)
+    return sessions
+
+
+def test_the_new_active_version_is_loaded_before_anybody_asks(tmp_path: Path) -> None:
+    """The old one can be used to its end by whoever has it, and stays until it has been idle."""
+    sessions = two_versions(tmp_path)
+    old = sessions.get(None)
+    (tmp_path / "a" / "active").write_text("2")
+    sessions.follow(Repository(tmp_path, "a"))
+    assert sessions.provider(sessions.repository.resolve("a@2")) is not None
+    assert sessions.get(None).version.label == "a@2"
+    card = old.version.card
+    assert "amplitude" in old.infer(family(card).features(card, PATTERN, None))
+    assert sessions.unload(idle_s=60) == []
+    assert sessions.unload(idle_s=0) == ["a@1"]
+    assert sessions.provider(sessions.repository.resolve("a@1")) is None
+    assert sessions.get("a@1") is not old
+
+
+def test_a_version_that_does_not_run_changes_nothing(tmp_path: Path) -> None:
+    """Requests get the one that they got."""
+    sessions = two_versions(tmp_path)
+    folder = tmp_path / "a" / "2"
+    (folder / "model.onnx").write_bytes(b"not a graph")
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    (folder / "card.yaml").write_text(yaml.safe_dump(card | {"sha256": hashlib.sha256(b"not a graph").hexdigest()}))
+    (tmp_path / "a" / "active").write_text("2")
+    with pytest.raises(ModelError, match="a@2 does not load"):
+        sessions.follow(Repository(tmp_path, "a"))
+    assert sessions.get(None).version.label == "a@1"
+
+
+def test_a_graph_that_was_changed_since_its_card_was_read_is_not_loaded(tmp_path: Path) -> None:
+    """What runs is what the card speaks of, or nothing; one that is gone is an error as well."""
+    sessions = two_versions(tmp_path)
+    graph = tmp_path / "a" / "2" / "model.onnx"
+    with graph.open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ModelError, match="a@2 was changed"):
+        sessions.get("a@2")
+    graph.unlink()
+    with pytest.raises(ModelError, match="a@2 cannot be read: No such file"):
+        sessions.get("a@2")

@@ -24,7 +24,7 @@ async def log_in(client: httpx.AsyncClient, key: str = KEY) -> httpx.Response:
 
 async def test_a_cookie_opens_what_its_key_opens(client: httpx.AsyncClient) -> None:
     """The cookie is out of reach for scripts and other sites, does not hold the key, and ends with the login."""
-    assert (await log_in(client)).json() == {"owner": "admin", "scope": "admin"}
+    assert (await log_in(client)).json() == {"owner": "admin", "scope": "admin", "proposal": None}
     (cookie,) = client.cookies.jar
     assert cookie.has_nonstandard_attr("HttpOnly")
     assert cookie.get_nonstandard_attr("SameSite") == "strict"
@@ -68,7 +68,7 @@ async def test_another_origin_changes_nothing(client: httpx.AsyncClient, pattern
 async def test_a_login_has_the_scope_of_its_key(keyed: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
     """A wall display that reads cannot submit, and sees its owner's jobs alone."""
     await log_in(keyed, "wall" * 8)
-    assert (await keyed.get("/v1/login")).json() == {"owner": "ada", "scope": "read"}
+    assert (await keyed.get("/v1/login")).json() == {"owner": "ada", "scope": "read", "proposal": None}
     answer = await keyed.post("/v1/reconstructions?refine=none", content=npy(pattern), headers=NPY | PAGE)
     check(answer, 403, "may only read")
     check(await keyed.get("/v1/jobs", params={"owner": "bob"}), 403)

@@ -50,13 +50,17 @@ class Site:
         await writer.drain()
         return reader, writer
 
+    def statuses(self, path: str) -> list[int]:
+        """What the log says of the requests for a path."""
+        return [line["status"] for line in self.lines if line["event"] == "request" and line["path"] == path]
+
     async def left(self, path: str, count: int = 1) -> None:
         """Wait for the lines of clients that left, and check that they are all there is, and no fault."""
         async with asyncio.timeout(10):
-            while len([line for line in self.lines if line["path"] == path]) < count:  # noqa: ASYNC110
+            while len(self.statuses(path)) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)  # for a line too many
-        assert [line["status"] for line in self.lines if line["path"] == path] == [499] * count
+        assert self.statuses(path) == [499] * count
         metrics = (await self.http.get("/metrics")).text
         assert 'code="499"' in metrics
         assert 'code="5' not in metrics

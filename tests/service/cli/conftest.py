@@ -18,4 +18,4 @@ def scan(tmp_path: Path, pattern: NDArray[np.uint32]) -> Path:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """`inphase serve` leaves the log of the tests alone."""
-    monkeypatch.setattr("service.telemetry.configure_logging", lambda: None)
+    monkeypatch.setattr("service.logs.configure_logging", lambda _: None)

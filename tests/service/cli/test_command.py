@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from service import cli
-from service.cli import jobs, series
+from service.cli import jobs, key, models, series
 from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import NoRedisError
 from tests.sentences import fragments
@@ -17,9 +17,15 @@ from tests.service.cli.processes import one_line
 
 COMMANDS = {
     (*path, name): command
-    for path, group in (((), cli.app), (("jobs",), jobs.commands), (("series",), series.commands))
+    for path, group in (
+        ((), cli.app),
+        (("jobs",), jobs.commands),
+        (("series",), series.commands),
+        (("key",), key.commands),
+        (("models",), models.commands),
+    )
     for name, command in typer.main.get_group(group).commands.items()
-    if name not in ("jobs", "series")
+    if name not in ("jobs", "series", "key")
 }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -11,8 +12,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from inphase.errors import InphaseError
-from service.identity.keys import Caller, Key, Keyring, Scope, read_keys
+from service.identity.keys import Caller, Key, Keyring, Scope
 from service.jobs.embedded import find_server
 from service.jobs.errors import NoRedisError
 from service.jobs.state import JobState
@@ -109,21 +109,41 @@ def test_only_an_admin_sees_the_jobs_of_others() -> None:
     assert Caller("ada", Scope.ADMIN).sees("bob")
 
 
-def test_several_keys_may_have_one_owner(tmp_path: Path) -> None:
-    """A file of keys opens with each of them, and an empty one with none; the keys themselves are not in it."""
-    keys = [Key.of("first" * 4, "ada", Scope.SUBMIT), Key.of("second" * 4, "ada", Scope.READ)]
-    path = tmp_path / "keys.yaml"
-    path.write_text(yaml.safe_dump([key.model_dump(mode="json") for key in keys]))
-    assert "first" not in path.read_text()
-    keyring = Keyring(read_keys(path, ()))
-    assert keyring.caller("first" * 4) == Caller("ada", Scope.SUBMIT)
-    assert keyring.caller("second" * 4) == Caller("ada", Scope.READ)
-    assert keyring.caller("third" * 4) is None
-    path.write_text("")
-    assert read_keys(path, ()) == ()
-    path.write_text("- {owner: ada, scope: root, sha256: 0}")
-    with pytest.raises(InphaseError, match=r"keys\.yaml is no keys file"):
-        read_keys(path, ())
+def test_people_of_one_proposal_see_its_jobs() -> None:
+    """Those of others in it, and their own of every other proposal; no proposal is none in common."""
+    ada = Caller("ada", Scope.READ, proposal="hc5001")
+    assert ada.sees("bob", "hc5001")
+    assert ada.sees("ada", "hc5002")
+    assert not ada.sees("bob", "hc5002")
+    assert not ada.sees("bob")
+    assert not Caller("ada", Scope.READ).sees("bob", "")
+
+
+@pytest.mark.parametrize(
+    ("told", "end"),
+    [
+        ("2026-12-31", datetime(2027, 1, 1, tzinfo=UTC)),
+        (date(2026, 12, 31), datetime(2027, 1, 1, tzinfo=UTC)),
+        ("2026-12-31T12:00:00", datetime(2026, 12, 31, 12, tzinfo=UTC)),
+        ("2026-12-31T12:00:00+02:00", datetime(2026, 12, 31, 10, tzinfo=UTC)),
+        (datetime(2026, 12, 31, 12), datetime(2026, 12, 31, 12, tzinfo=UTC)),  # as YAML reads it
+    ],
+)
+def test_a_key_expires_with_the_day_or_at_the_moment_that_is_named(told: object, end: datetime) -> None:
+    """In UTC, unless there is an offset."""
+    key = Key.of("first" * 4, "ada", Scope.READ, expires=told)
+    assert key.expires == end
+    assert key.expired(end)
+    assert not key.expired(end - timedelta(seconds=1))
+
+
+async def test_an_expired_key_is_refused_with_the_reason(serving: AppContext, settings: Settings) -> None:
+    """401, as for a wrong one, but its holder knows why; so is its login."""
+    async with serving(settings) as client:
+        services: Services = client.app.state.services  # type: ignore[attr-defined]
+        services.keyring = Keyring([Key.of(KEY, "ada", Scope.READ, expires="2020-01-01")])
+        check(await client.get("/v1/models"), 401, "has expired")
+        check(await client.get("/v1/models", headers={"Authorization": "Apikey other"}), 401, "is wrong")
 
 
 # ---- the roots of a key
@@ -196,13 +216,3 @@ async def test_what_is_read_later_is_read_within_the_roots_of_its_key(
                     await asyncio.sleep(0.05)
             assert now["state"] == "failed"
             assert "lies outside" in now["reason"]
-
-
-def test_roots_of_a_key_lie_below_the_data_roots(tmp_path: Path, data_root: Path) -> None:
-    """Else the service does not start."""
-    for root in (tmp_path, data_root / "none"):
-        key = Key.of("first" * 4, "ada", Scope.SUBMIT).model_copy(update={"roots": (root,)})
-        path = tmp_path / "keys.yaml"
-        path.write_text(yaml.safe_dump([key.model_dump(mode="json")]))
-        with pytest.raises(InphaseError, match="no folder below a data root"):
-            read_keys(path, (data_root,))

@@ -16,6 +16,7 @@ from inphase.imaging.way import begin
 from service.intake.acceptance import fingerprint, new_document
 from service.intake.options import JobOptions
 from service.intake.submission import Submission, Upload
+from service.jobs.record import Origin
 from service.jobs.state import JobState, Priority
 from tests.flat import counts
 
@@ -68,7 +69,7 @@ def test_whatever_changes_the_result_counts(known: tuple[PreparedPattern, Report
 def test_a_new_document_says_what_is_known() -> None:
     """Accepted, whose it is, how urgent, and an id of its own."""
     submission = Submission(options=JobOptions(priority=Priority.HIGH), source=Upload())
-    one, other = (new_document(submission, "ada") for _ in range(2))
+    one, other = (new_document(submission, Origin("ada")) for _ in range(2))
     assert (one.state, one.owner, one.priority, one.report) == (JobState.ACCEPTED, "ada", Priority.HIGH, None)
     assert one.id != other.id
-    assert new_document(submission, "ada", "0" * 32).id == "0" * 32
+    assert new_document(submission, Origin("ada"), "0" * 32).id == "0" * 32

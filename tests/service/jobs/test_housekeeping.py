@@ -11,7 +11,7 @@ import pytest
 from service.jobs.broker import Queue
 from service.jobs.errors import UnknownJobError, UnknownSeriesError
 from service.jobs.housekeeping import Swept, sweep
-from service.jobs.record import Records, SeriesScan
+from service.jobs.record import Origin, Records, SeriesScan
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Store
@@ -81,7 +81,7 @@ def test_a_clock_that_is_days_ahead_deletes_nothing(
     unfinished = job(records, store, ended=False)
     store.write(unrecorded := uuid4().hex, "input", {"a": np.zeros(1000)})
     (tmp_path / ended / ".input.npz.1.tmp").touch()
-    kept = series.create(uuid4().hex, b"{}", 0, "ada").series_id
+    kept = series.create(uuid4().hex, b"{}", 0, Origin("ada")).series_id
     series.close_series(kept)
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + 8 * 86_400)
@@ -99,7 +99,7 @@ def test_a_frame_lives_as_long_as_its_series(
     then it goes with it.
     """
     store = Store(tmp_path, max_bytes=1)
-    kept = series.create(uuid4().hex, b"{}", 1, "ada").series_id
+    kept = series.create(uuid4().hex, b"{}", 1, Origin("ada")).series_id
     os.utime(store.write(kept, "frame", {"object": np.zeros(1000)}), (0, time.time() - 9999))
     scan = uuid4().hex
     records.create(scan, b"{}", scan=SeriesScan(kept, 0))

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from service.jobs.errors import KeyReusedError, QueueUnavailableError, UnknownJobError
-from service.jobs.record import MAX_DELIVERIES, Filter, Records, Repeatable
+from service.jobs.record import MAX_DELIVERIES, Filter, Origin, Records, Repeatable
 from service.jobs.state import JobState, Priority, RecordedProgress
 
 
@@ -35,7 +35,7 @@ def claim(records: Records, job_id: str, worker: str = "w") -> int | None:
 
 def test_created_job_is_queued_with_its_document(records: Records) -> None:
     """A new record is queued, has no attempt yet, and carries document, owner and priority unchanged."""
-    record = records.get(new(records, owner="ada", priority=Priority.HIGH))
+    record = records.get(new(records, origin=Origin("ada"), priority=Priority.HIGH))
     assert (record.state, record.attempt, record.owner, record.priority) == (JobState.QUEUED, 0, "ada", Priority.HIGH)
     assert record.document == b'{"x": 1}'
     assert abs(record.created - time.time()) < 5  # one machine, one clock
@@ -55,7 +55,7 @@ def test_creation_repeated_by_the_client_is_one_job(records: Records) -> None:
 
 def test_what_needs_no_worker_ends_from_reading(records: Records) -> None:
     """A job answered at once is recorded as succeeded, with its result as the only revision, and never waits."""
-    job_id = new(records, owner="ada", asked="this")
+    job_id = new(records, origin=Origin("ada"), asked="this")
     assert (records.get(job_id).state, records.get(job_id).asked) == (JobState.ACCEPTED, "this")
     assert records.take(job_id, "reader")
     assert records.conclude(job_id, "reader", JobState.SUCCEEDED, document=b"{}", result="result-0")
@@ -125,7 +125,7 @@ def test_a_job_cancelled_while_it_is_read_is_not_queued(records: Records) -> Non
 def test_a_discarded_job_leaves_nothing(records: Records, redis_url: str) -> None:
     """Neither in a list, nor as a key, nor what its Idempotency-Key stood for; only its own reader can do it."""
     job_id, key = uuid4().hex, Repeatable("k", "digest")
-    records.create(job_id, b"{}", asked="this", owner="ada", repeatable=key, reader="a")
+    records.create(job_id, b"{}", asked="this", origin=Origin("ada"), repeatable=key, reader="a")
     assert not records.discard(job_id, "b", "bad")
     assert records.get(job_id).state is JobState.READING
     assert records.discard(job_id, "a", "bad")
@@ -345,7 +345,7 @@ def test_position_counts_who_goes_before(records: Records) -> None:
 
 def test_pages_cover_every_job_once(records: Records) -> None:
     """Following the cursor lists every job exactly once, newest first, also when others come and go meanwhile."""
-    ids = [new(records, owner="ada" if number % 3 else "bob") for number in range(25)]
+    ids = [new(records, origin=Origin("ada" if number % 3 else "bob")) for number in range(25)]
     page = records.page(limit=7)
     listed = [record.job_id for record in page.records]
     new(records)
@@ -358,7 +358,7 @@ def test_pages_cover_every_job_once(records: Records) -> None:
 
 def test_page_filters(records: Records) -> None:
     """Filters by state and owner hold across page borders."""
-    ids = [new(records, owner="ada" if number % 3 else "bob") for number in range(25)]
+    ids = [new(records, origin=Origin("ada" if number % 3 else "bob")) for number in range(25)]
     for job_id in ids[::2]:
         claim(records, job_id)
     wanted = [job_id for number, job_id in enumerate(ids) if number % 2 == 0 and number % 3 == 0][::-1]
@@ -375,7 +375,7 @@ def test_page_by_time_and_by_anything(records: Records) -> None:
     """Since and until bound the creation; what is accepted may depend on anything;
     the owner's list is its own index.
     """
-    ids = [new(records, owner="ada") for _ in range(6)]
+    ids = [new(records, origin=Origin("ada")) for _ in range(6)]
     created = [records.get(job_id).created for job_id in ids]
     middle = Filter(since=created[2], until=created[4])
     assert [record.job_id for record in records.page(middle).records] == ids[4:1:-1]
@@ -404,23 +404,25 @@ def test_a_repeated_request_is_the_first_job(records: Records) -> None:
     with another request it is refused.
     """
     request = Repeatable("k1", "digest")
-    first = new(records, owner="ada", repeatable=request)
+    first = new(records, origin=Origin("ada"), repeatable=request)
     other = uuid4().hex
-    assert records.create(other, b"{}", owner="ada", repeatable=request).job_id == first
+    assert records.create(other, b"{}", origin=Origin("ada"), repeatable=request).job_id == first
     assert records.replayed("ada", request) == records.get(first)
     with pytest.raises(UnknownJobError):
         records.get(other)
     with pytest.raises(KeyReusedError, match=first):
-        records.create(other, b"{}", owner="ada", repeatable=Repeatable("k1", "another"))
+        records.create(other, b"{}", origin=Origin("ada"), repeatable=Repeatable("k1", "another"))
     with pytest.raises(KeyReusedError, match=first):
         records.replayed("ada", Repeatable("k1", "another"))
     assert records.replayed("bob", request) is None
-    assert records.create(other, b"{}", owner="bob", repeatable=request).job_id == other  # keys of others are others
+    assert (
+        records.create(other, b"{}", origin=Origin("bob"), repeatable=request).job_id == other
+    )  # keys of others are others
     records.request_cancel(first)
     records.remove(first)
     assert records.replayed("ada", request) is None
     again = uuid4().hex
-    assert records.create(again, b"{}", owner="ada", repeatable=request).job_id == again
+    assert records.create(again, b"{}", origin=Origin("ada"), repeatable=request).job_id == again
 
 
 def test_concurrent_duplicates_make_one_job(records: Records, redis_url: str) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any, cast
 
 from service.intake.sources import FileSource
-from service.jobs.record import JobRecord, Records
+from service.jobs.record import JobRecord, Origin, Records
 from service.jobs.series import SeriesRecord
 from service.jobs.state import JobState, Priority
 from service.series.document import SeriesDocument, SeriesOrder, SeriesSummary
@@ -39,7 +39,7 @@ def job(letter: str, state: JobState, document: Any = None, reason: str = "") ->
 
 def read(jobs: dict[int, str], *known: JobRecord, cancelled: bool = False) -> SeriesDocument:
     """The series as it stands."""
-    record = SeriesRecord("f" * 32, 1, "ada", 0.0, 3, ORDER.model_dump_json().encode(), cancelled, jobs)
+    record = SeriesRecord("f" * 32, 1, Origin("ada"), 0.0, 3, ORDER.model_dump_json().encode(), cancelled, jobs)
     return SeriesDocument.read(record, cast(Records, Known(*known)))
 
 
@@ -93,5 +93,7 @@ def test_an_order_becomes_one_submission_a_scan() -> None:
         "scan_0.h5", "scan_1.h5", "scan_2.h5",
     ]  # fmt: skip
     assert {submission.options.refine for submission in submissions} == {"50*ER"}
-    summary = SeriesSummary.of(SeriesRecord("f" * 32, 1, "ada", 0.0, 3, ORDER.model_dump_json().encode(), False, {}))
+    summary = SeriesSummary.of(
+        SeriesRecord("f" * 32, 1, Origin("ada"), 0.0, 3, ORDER.model_dump_json().encode(), False, {})
+    )
     assert (summary.name, summary.created) == ("heating", "1970-01-01T00:00:00.000+00:00")

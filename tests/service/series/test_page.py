@@ -10,7 +10,8 @@ EVIL = "<script>alert('x')</script>"
 def series(*scans: ScanPart, name: str = "heating") -> SeriesDocument:
     """A series of these scans."""
     return SeriesDocument(
-        id="f" * 32, name=name, owner="ada", created="2026-01-02T03:04:05.000Z", total=len(scans), cancelled=False,
+        id="f" * 32, name=name, owner="ada", proposal="", cancelled_by="",
+        created="2026-01-02T03:04:05.000Z", total=len(scans), cancelled=False,
         link="/v1/series/x", done=True, states=dict.fromkeys(JobState, 0) | {JobState.SUCCEEDED: len(scans)},
         priority=Priority.LOW, refine=None, frame=None, scans=list(scans), links={},
     )  # fmt: skip

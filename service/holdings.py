@@ -1,0 +1,87 @@
+"""What Prometheus is told of jobs, store and networks, looked up when it asks.
+
+How jobs ended is counted in Redis by the script that ends them, so it holds for the workers of all hosts and outlives a
+restart; every API process tells the same.
+"""
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from inphase.models.session import Sessions
+from service.jobs.errors import QueueUnavailableError, StoreError
+from service.jobs.pulse import Pulse
+from service.jobs.record import Records
+from service.jobs.store import Store
+
+_STORE_S: Final = 30.0  # the files of all jobs are looked at no more often
+
+
+class Holdings(Collector):
+    """The gauges and counts beside those of single requests. records, pulse: None without a queue."""
+
+    def __init__(self, store: Store, sessions: Sessions, records: Records | None, pulse: Pulse | None) -> None:
+        self._store, self._sessions, self._records, self._pulse = store, sessions, records, pulse
+        self._bytes: tuple[float, int] | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything that can be found out now; a Redis or a store that fails leaves its part out."""
+        yield _info(
+            "inphase_build",
+            "What runs here",
+            [{"version": importlib.metadata.version("inphase"), "python": platform.python_version()}],
+        )
+        yield _info("inphase_model", "Versions of networks that requests can have", self._models())
+        yield from self._stored()
+        if self._records is not None and self._pulse is not None and not self._pulse.last.silent:
+            try:
+                yield from _jobs(self._records)
+            except QueueUnavailableError:
+                return
+
+    def _models(self) -> Iterator[dict[str, str]]:
+        repository = self._sessions.repository
+        for name in repository.names():
+            for version in repository.versions(name):
+                yield {
+                    "name": name,
+                    "version": str(version.card.version),
+                    "active": str(repository.is_active(version)).lower(),
+                    "provider": self._sessions.provider(version) or "",
+                }
+
+    def _stored(self) -> Iterator[Metric]:
+        if self._bytes is None or time.monotonic() - self._bytes[0] > _STORE_S:
+            try:
+                self._bytes = time.monotonic(), self._store.total_bytes()
+            except StoreError:
+                return
+        yield GaugeMetricFamily("inphase_store_bytes", "Bytes of the arrays of all jobs", self._bytes[1])
+        limit = self._store.max_bytes or 0
+        yield GaugeMetricFamily("inphase_store_limit_bytes", "How many there may be; 0 for any number", limit)
+
+
+def _info(name: str, text: str, lines: Iterator[dict[str, str]] | list[dict[str, str]]) -> Metric:
+    found = list(lines)
+    metric = GaugeMetricFamily(f"{name}_info", text, labels=list(found[0]) if found else [])
+    for labels in found:
+        metric.add_metric(list(labels.values()), 1)
+    return metric
+
+
+def _jobs(records: Records) -> Iterator[Metric]:
+    ended = HistogramMetricFamily(
+        "inphase_job_duration_seconds", "From the acceptance of a job to its end, by how it ended", labels=["state"]
+    )
+    for state, (buckets, seconds) in records.durations().items():
+        ended.add_metric([state], buckets, seconds)
+    oldest = records.oldest_waiting_s()
+    yield ended
+    yield GaugeMetricFamily(
+        "inphase_oldest_waiting_job_seconds", "For how long the job has waited that has waited longest", oldest
+    )
