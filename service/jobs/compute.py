@@ -138,18 +138,18 @@ class Attempt:
     def run(self, refiner: Refiner) -> Succeeded | Failed | Unstored | Halted:
         """Refine and write the result; what goes wrong becomes a reason that a person can act on."""
         assignment = self._assignment
-        nbytes = 0
         try:
             outcome = refiner.perform(self._task())
-            nbytes = sum(array.nbytes for array in outcome.arrays.values())
             if self._halted.is_set():
                 return Halted()
             self._store.write(assignment.job_id, result_name(assignment.attempt), outcome.arrays)
             return Succeeded(outcome.document)
         except CancelledError:
             return Halted()
-        except (StoreFullError, StoreUnavailableError) as error:
-            return Unstored(str(error), nbytes)
+        except StoreFullError as error:
+            return Unstored(str(error), error.needed)
+        except StoreUnavailableError as error:
+            return Unstored(str(error))
         except InphaseError as error:
             return Failed(str(error))
         except MemoryError as error:
