@@ -274,18 +274,17 @@ class Store:
         they would not if nothing else were there but what this job has stored. Ask before accepting a job.
         """
         disk, needed = self._disk(), in_words(nbytes)
+        free = in_words(disk.free)
         own = 0 if job_id is None else sum(job.nbytes for job in self._jobs((job_id,)))
         if nbytes + own > (most := min(disk.most, self.max_bytes or disk.most)):
             what = "the store may have" if most < disk.most else "the disk of the store has"
             kept = f" beside {in_words(own)} that the job has stored" if own else ""
             raise StoreTooSmallError(
-                f"{needed} are needed{kept}, and {what} {in_words(most)} in all, with {in_words(disk.free)} of the disk "
-                "free: ask for a smaller result, or have the operator give the service more room"
+                f"{needed} are needed{kept}, and {what} {in_words(most)} in all, with {free} of the disk free: ask for "
+                "a smaller result, or have the operator give the service more room"
             )
         if nbytes > disk.free:
-            raise StoreFullError(
-                f"no room: the disk of the store has {in_words(disk.free)} left, and {needed} are needed", nbytes
-            )
+            raise StoreFullError(f"no room: the disk of the store has {free} left, and {needed} are needed", nbytes)
         if self.max_bytes is not None and nbytes + (total := self.total_bytes()) > self.max_bytes:
             raise StoreFullError(
                 f"the store holds {in_words(total)} of at most {in_words(self.max_bytes)}, {needed} more do not fit: "

@@ -29,6 +29,7 @@ from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, Priority
 from service.jobs.store import Store
 from service.jobs.supervisor import COMMAND, Supervisor
+from tests import disk
 from tests.service.refusing import refusing
 
 pytestmark = pytest.mark.system
@@ -262,17 +263,13 @@ def test_a_worker_serves_its_queues_several_at_a_time(house: House) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0 or subprocess.call(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]) != 0:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with disk.small(tmp_path / "small", 4) as folder:
+        yield folder
 
 
 def test_no_room_for_the_result(house: House, small_disk: Path) -> None:
-    """A disk that is full for a while is no fault of a job: it goes back into the queue, uncounted, nothing half-written
-    is left, and it succeeds when there is room.
+    """A disk that is full for a while is no fault of a job: it goes back into the queue, uncounted, nothing
+    half-written is left, and it succeeds when there is room.
     """
     store = Store(small_disk / "store")
     (small_disk / "others").write_bytes(bytes(7 * 2**19))

@@ -17,6 +17,7 @@ from service.jobs.errors import (
     StoreUnavailableError,
 )
 from service.jobs.store import Store
+from tests import disk
 
 JOB = "0123456789abcdef0123456789abcdef"
 
@@ -148,12 +149,8 @@ def test_no_room_keeps_the_old(store: Store, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0 or subprocess.call(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]) != 0:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.check_call(["umount", folder])
+    with disk.small(tmp_path / "disk", 1) as folder:
+        yield folder
 
 
 def test_a_disk_that_is_really_full(small_disk: Path) -> None:
