@@ -226,7 +226,7 @@ def in_words(nbytes: float) -> str:
         return "more than 1e+06 PiB"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if nbytes < 1024:
-            return f"{nbytes:.3g} {unit}"
+            return f"{nbytes:.{3 if nbytes < 999.5 else 4}g} {unit}"  # three digits of 1010 would be 1.01e+03
         nbytes /= 1024
     return f"{nbytes:.3g} PiB"
 
