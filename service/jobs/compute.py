@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from inphase.errors import CancelledError, InphaseError
 from service import repeats
 from service.jobs.errors import StoreError, StoreFullError, StoreUnavailableError
-from service.jobs.limits import confine
+from service.jobs.limits import confine, give_way
 from service.jobs.settings import ComputeSettings
 from service.jobs.state import RecordedProgress
 from service.jobs.store import Arrays, Store
@@ -280,6 +280,7 @@ def main(module: str, descriptor: int) -> None:
         format=f"%(asctime)s %(levelname)s compute[{os.getpid()}] %(name)s: %(message)s",
         handlers=[repeats.handler()],
     )
+    give_way()
     for number in (signal.SIGTERM, signal.SIGINT):  # sent to the whole group; the worker decides when we go
         signal.signal(number, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)
