@@ -1,5 +1,6 @@
 """The worker's end of a compute process: real processes with the stand-in for the refinement."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -31,6 +32,17 @@ def test_every_end_is_told_apart(settings: ComputeSettings, how: str, killed: bo
     assert caught.value.killed is killed
     assert not compute.alive
     compute.close()  # of nothing: no fault
+
+
+def test_others_go_first(compute: ComputeProcess) -> None:
+    """A compute process is 10 nicer than its worker, and so is its session, where Linux weighs sessions."""
+    assert compute._process is not None
+    pid = compute._process.pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    assert os.getsid(pid) == pid
+    weighed = Path(f"/proc/{pid}/autogroup")
+    if weighed.exists():
+        assert weighed.read_text().endswith("nice 10\n")
 
 
 def test_a_dead_process_is_replaced(compute: ComputeProcess, tmp_path: Path) -> None:
