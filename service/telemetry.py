@@ -168,7 +168,9 @@ class TelemetryMiddleware:
         for stage, ms in clock.ms.items():
             self._metrics.stages.labels(stage).observe(ms / 1e3)
         if route not in ("/healthz", "/readyz", "/metrics"):
+            address, _ = scope.get("client") or ("", 0)
             log.info(
-                "request", request_id=identity, method=scope["method"], path=scope["path"], route=route, status=status,
+                "request", request_id=identity, caller=scope["state"].get("caller", ""), address=address,
+                method=scope["method"], path=scope["path"], route=route, status=status,
                 duration_ms=round(seconds * 1e3, 1), **{f"{stage}_ms": ms for stage, ms in clock.rounded().items()},
             )  # fmt: skip

@@ -136,7 +136,15 @@ def digest(key: str) -> str:
 
 
 async def caller(request: Request, authorization: Annotated[str | None, Security(_header)]) -> Caller:
-    """Who calls. Refuses a request without a key: 401, and one by cookie alone that changes something: 403."""
+    """Who calls; the log tells, too. Refuses a request without a key: 401, and one by cookie alone that changes
+    something: 403.
+    """
+    found = await _caller(request, authorization)
+    request.state.caller = found.owner
+    return found
+
+
+async def _caller(request: Request, authorization: str | None) -> Caller:
     token = request.cookies.get(cookie(request))
     if authorization is None and token is not None:
         return await _logged_in(request, token)
