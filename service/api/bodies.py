@@ -22,8 +22,9 @@ from pydantic import BaseModel, ValidationError
 
 from inphase.formats import Limits, RawScan, Reading
 from inphase.formats.boundary import first_line
-from inphase.formats.scan import admit, in_words
+from inphase.formats.scan import admit
 from inphase.pattern import Domain
+from inphase.sizes import in_words
 from service.door.budget import Share, working_bytes
 from service.errors import ApiError
 from service.intake.sources import found

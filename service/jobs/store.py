@@ -21,8 +21,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase.formats import npz
-from inphase.formats.scan import in_words
+from inphase.archive import save
+from inphase.sizes import in_words
 from service.jobs.errors import (
     StoreCorruptError,
     StoreError,
@@ -117,7 +117,7 @@ class Store:
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             with temporary.open("wb") as file:
-                npz.save(file, arrays)
+                save(file, arrays)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
