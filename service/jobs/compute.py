@@ -280,7 +280,6 @@ def main(module: str, descriptor: int) -> None:
         format=f"%(asctime)s %(levelname)s compute[{os.getpid()}] %(name)s: %(message)s",
         handlers=[repeats.handler()],
     )
-    give_way()
     for number in (signal.SIGTERM, signal.SIGINT):  # sent to the whole group; the worker decides when we go
         signal.signal(number, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)
@@ -292,6 +291,7 @@ def main(module: str, descriptor: int) -> None:
     desk.start()
     refiner = cast(Refiner, importlib.import_module(module))
     refiner.warm(settings.device, settings.threads)
+    give_way()
     voice = Voice(pipe)
     voice.send(Ready())
     try:

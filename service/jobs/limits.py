@@ -32,11 +32,8 @@ def confine(nbytes: int) -> None:
 
 
 def give_way() -> None:
-    """Let this process, and what it starts, have the processors after others.
-
-    Linux may weigh sessions before the processes in them (autogroup): where this process leads one, that gives way too.
-    """
-    os.nice(_NICE)
-    if os.getsid(0) == os.getpid():
-        with suppress(OSError):  # not offered
-            Path("/proc/self/autogroup").write_text(str(_NICE))
+    """Let every thread of this process, and what they start, have the processors after others."""
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):  # it has ended
+            number = int(thread.name)
+            os.setpriority(os.PRIO_PROCESS, number, min(19, os.getpriority(os.PRIO_PROCESS, number) + _NICE))

@@ -64,7 +64,6 @@ class ComputeProcess:
                 stdin=subprocess.DEVNULL,
                 env=without_secrets(os.environ),
                 pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # which gives way as one: see limits.give_way
             )
         self._pipe = ours
         try:

@@ -35,14 +35,12 @@ def test_every_end_is_told_apart(settings: ComputeSettings, how: str, killed: bo
 
 
 def test_others_go_first(compute: ComputeProcess) -> None:
-    """A compute process is 10 nicer than its worker, and so is its session, where Linux weighs sessions."""
+    """Every thread of a compute process is 10 nicer than its worker, as soon as it is warm."""
     assert compute._process is not None
-    pid = compute._process.pid
-    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
-    assert os.getsid(pid) == pid
-    weighed = Path(f"/proc/{pid}/autogroup")
-    if weighed.exists():
-        assert weighed.read_text().endswith("nice 10\n")
+    threads = os.listdir(f"/proc/{compute._process.pid}/task")
+    assert len(threads) > 1
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in threads} == {min(19, own + 10)}
 
 
 def test_a_dead_process_is_replaced(compute: ComputeProcess, tmp_path: Path) -> None:
