@@ -92,11 +92,10 @@ def test_a_call_is_answered_when_its_wait_is_over(service: Service, pattern: NDA
         document = client.reconstruct(pattern, wait=1, refine="3000*ER", start="network", reuse=False)
         seconds = time.monotonic() - begun
         job_id = document["id"]
-        now = until(lambda: (told := client.job(job_id))["progress"] and told)  # it did iterate, or does now
+        until(lambda: (client.job(job_id)["progress"] or {}).get("iteration", 0) > 0)  # it goes on without the call
         client.cancel(job_id)
-        assert 1 <= seconds < 8
+        assert 1 <= seconds < 10
         assert document["state"] in ("queued", "running")
-        assert 0 < now["progress"]["iteration"] < 3000
         until(lambda: client.job(job_id)["state"] == "cancelled")
 
 
