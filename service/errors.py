@@ -25,6 +25,7 @@ from service.jobs.errors import (
     StoreCorruptError,
     StoreError,
     StoreFullError,
+    StoreTooSmallError,
     StoreUnavailableError,
     UnknownJobError,
     UnknownSeriesError,
@@ -71,9 +72,12 @@ class Problem(BaseModel):
 
 @dataclass(frozen=True)
 class _Kind:
+    """lasting: whether the same request fails again, whatever its status says."""
+
     status: int
     name: str
     title: str
+    lasting: bool = False
 
 
 # the first that fits; subclasses stand before their base
@@ -90,6 +94,7 @@ _KINDS: Final[tuple[tuple[type[InphaseError], _Kind], ...]] = (
     (QueueUnavailableError, _Kind(503, "queue", "The queue is not available")),
     (NoRedisError, _Kind(503, "queue", "The queue is not available")),
     (StoreFullError, _Kind(507, "store-full", "No room for the arrays")),
+    (StoreTooSmallError, _Kind(507, "store-too-small", "The store is too small", lasting=True)),
     (StoreUnavailableError, _Kind(503, "store-unavailable", "The store does not work")),
     (StoreCorruptError, _Kind(500, "store", "The stored arrays are damaged")),
     (StoreError, _Kind(404, "store", "No such arrays")),
@@ -119,8 +124,9 @@ def problem(
     *,
     headers: Mapping[str, str] | None = None,
     errors: list[ProblemError] | None = None,
+    lasting: bool = False,
 ) -> JSONResponse:
-    """A problem document as a response."""
+    """A problem document as a response. lasting: the same request will fail again."""
     body = Problem(
         type=f"urn:inphase:error:{name}",
         title=title,
@@ -130,7 +136,7 @@ def problem(
         request_id=getattr(request.state, "request_id", ""),
         errors=errors,
     )
-    own = {"Retry-After": _RETRY_AFTER[status]} if status in _RETRY_AFTER else {}
+    own = {"Retry-After": _RETRY_AFTER[status]} if status in _RETRY_AFTER and not lasting else {}
     if status == 500:  # what the request has left behind is not known
         own["Connection"] = "close"
     return JSONResponse(body.model_dump(exclude_none=True), status, {**own, **(headers or {})}, MEDIA_TYPE)
@@ -163,7 +169,9 @@ async def _inphase(request: Request, error: Exception) -> JSONResponse:
         return problem(request, error.status, name, error.title, str(error), headers=error.headers)
     found = kind(error)
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, QuotaError) else None
-    return problem(request, found.status, found.name, found.title, str(error), headers=headers)
+    return problem(
+        request, found.status, found.name, found.title, str(error), headers=headers, lasting=found.lasting
+    )  # fmt: skip
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

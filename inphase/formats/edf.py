@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
 from inphase.formats.regular import open_regular
-from inphase.formats.scan import in_words
+from inphase.sizes import in_words
 
 SUFFIX: Final = ".edf"
 _MOST_HEADER: Final = 2**16

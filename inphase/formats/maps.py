@@ -15,8 +15,8 @@ from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy, tiff
 from inphase.formats.boundary import boundary
 from inphase.formats.regular import open_regular
-from inphase.formats.scan import in_words
 from inphase.preprocess.corrections import Corrections
+from inphase.sizes import in_words
 
 ROI: Final = "roi"
 MAPS: Final = ("dark", "flat", ROI)  # names of its arrays in a container file

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats.boundary import damaged
 from inphase.formats.regular import open_regular
-from inphase.formats.scan import FileReading, Limits, RawScan, admit, in_words, native
+from inphase.formats.scan import FileReading, Limits, RawScan, admit, native
+from inphase.sizes import in_words
 
 MAX_HEADER = 65_536  # bytes: the length that the header declares for itself is not believed beyond
 _HEADERS = {

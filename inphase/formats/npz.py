@@ -9,6 +9,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase.archive import save
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy
 from inphase.formats.atomic import replacing
@@ -88,7 +89,7 @@ def encode(scan: RawScan) -> bytes:
     if scan.saturation is not None:
         arrays[SATURATION] = np.array(scan.saturation.level)
     stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **arrays)
+    save(stream, arrays)
     return stream.getvalue()
 
 
@@ -100,7 +101,7 @@ def write_result(path: Path, arrays: Arrays) -> None:
     if missing := [key for key in KEYS if key not in arrays]:
         raise ValueError(f"a result needs {', '.join(missing)}")
     with replacing(path) as partial, partial.open("xb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+        save(stream, arrays)
 
 
 def read_arrays(path: Path, limits: Limits = _DEFAULT_LIMITS) -> dict[str, NDArray[Any]]:

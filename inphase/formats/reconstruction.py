@@ -18,9 +18,10 @@ from inphase.formats.boundary import boundary
 from inphase.formats.cubic import ORTHOGONALISED
 from inphase.formats.regular import open_regular
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import Limits, in_words, native
+from inphase.formats.scan import Limits, native
 from inphase.formats.tree import Tree, is_real, opened, type_of
 from inphase.geometry import Geometry
+from inphase.sizes import in_words
 
 Program = Literal["inphase", "cohere", "PyNX", "cdiutils", "unknown"]
 

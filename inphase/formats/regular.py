@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats.scan import in_words
+from inphase.sizes import in_words
 
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # without waiting: to open a pipe waits for its writer
 _STEP: Final = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC if hasattr(os, "O_PATH") else 0  # Linux

@@ -15,10 +15,10 @@ from inphase.formats.reading import Reading
 from inphase.geometry import Geometry
 from inphase.pattern import Domain, MaskState
 from inphase.preprocess.corrections import Corrections
+from inphase.sizes import in_words
 
 GEOMETRY: Final = ("q_steps", "q_centre", "sample_rotation")  # names of its arrays in a container file
 
-_ABSURD: Final = 10**6 * 2**50  # bytes
 _SHORTEST, _LONGEST = 1e-3, 1e15  # 1/m: a voxel's step in q, and q itself
 
 
@@ -200,17 +200,6 @@ def with_saturation(scan: RawScan, levels: Sequence[Saturation]) -> RawScan:
 def native(array: NDArray[np.generic]) -> NDArray[np.generic]:
     """The array in this machine's byte order and C order."""
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-
-
-def in_words(nbytes: float) -> str:
-    """A number of bytes for people: `3.5 GiB`."""
-    if nbytes >= _ABSURD:  # headers declare integers that no float holds
-        return "more than 1e+06 PiB"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if nbytes < 1024:
-            return f"{nbytes:.3g} {unit}"
-        nbytes /= 1024
-    return f"{nbytes:.3g} PiB"
 
 
 def geometry_of(small: Callable[[str], NDArray[Any] | None], where: str) -> Geometry | None:

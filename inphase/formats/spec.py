@@ -22,7 +22,7 @@ from inphase.errors import DataError, TooLargeError
 from inphase.formats.boundary import boundary
 from inphase.formats.motion import ENERGY, Motion, motion
 from inphase.formats.regular import open_regular
-from inphase.formats.scan import in_words
+from inphase.sizes import in_words
 
 V = TypeVar("V")
 SUFFIXES = (".spec",)

@@ -20,7 +20,8 @@ from inphase.errors import DataError, TooLargeError
 from inphase.formats import filters
 from inphase.formats.boundary import first_line
 from inphase.formats.regular import check_all_opened, check_opened
-from inphase.formats.scan import Limits, in_words, native
+from inphase.formats.scan import Limits, native
+from inphase.sizes import in_words
 
 NUMBERED = re.compile(r"(data_)(\d{6})")  # Eiger: a scan is cut into data_000001, data_000002, ...
 _MAX_OBJECTS = 100_000

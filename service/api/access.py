@@ -27,12 +27,13 @@ T = TypeVar("T")
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="The id of a job has 32 hexadecimal digits.")]
 
 
-def services(request: Request) -> Services:
+# coroutines, though they wait for nothing: FastAPI runs a function in a thread, and every request would wait for one
+async def services(request: Request) -> Services:
     """The running services."""
     return cast(Services, request.app.state.services)
 
 
-def clock(request: Request) -> Clock:
+async def clock(request: Request) -> Clock:
     """The request's clock."""
     return cast(Clock, request.state.clock)
 

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Final
 
 from inphase.errors import InphaseError, TooLargeError
-from inphase.formats.scan import in_words
+from inphase.sizes import in_words
 
 _PER_VOXEL: Final = 25  # bytes beside the array itself: benchmarks/results/memory.md
 

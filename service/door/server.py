@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,6 +112,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does it, after the services, remembering the loop that signals must reach.
         Raises what they raise.
+
+        What is there by then stays to the end: to look through all of it for garbage would take a tenth of a second, in
+        which nothing else is done.
         """
         self._loop = asyncio.get_running_loop()
         await self._services.start()
@@ -120,6 +124,8 @@ class Server(uvicorn.Server):
         except BaseException:
             await self._services.stop()
             raise
+        gc.collect()
+        gc.freeze()
         for waiting in sockets or ():
             waiting.listen(QUEUE)  # asyncio takes one number for what the kernel holds and for what it accepts at once
         for listening in (found for server in self.servers for found in server.sockets):

@@ -209,7 +209,7 @@ def cookie(request: Request) -> str:
     return f"inphase-login-{request.url.port or request.url.scheme}"
 
 
-def confirm_page(request: Request) -> None:
+async def confirm_page(request: Request) -> None:
     """Refuse what a page of another origin made a browser send: 403."""
     if PAGE_HEADER not in request.headers:
         raise ApiError(
@@ -222,7 +222,7 @@ def confirm_page(request: Request) -> None:
 async def _logged_in(request: Request, token: str) -> Caller:
     """Who has logged in with this token. 401 where the login has ended, or its key is not valid any more."""
     if request.method not in _SAFE:
-        confirm_page(request)
+        await confirm_page(request)
     logins: Logins | None = request.app.state.services.logins
     sha256 = None if logins is None else await anyio.to_thread.run_sync(lambda: logins.key_of(token))
     keyring: Keyring = request.app.state.services.keyring

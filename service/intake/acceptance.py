@@ -87,8 +87,8 @@ class Intake:
         scan: what was sent, where the submission says so; in the store before the job is recorded, but not forced to
         the disk (`promise`). reader: who reads it at once, while its sender waits. The job is another one's where the
         request came before.
-        Raises QueueUnavailableError, StoreFullError, ApiError 503, KeyReusedError, CancelledError, QuotaError: nothing
-        was accepted.
+        Raises QueueUnavailableError, StoreFullError, StoreTooSmallError, ApiError 503, KeyReusedError, CancelledError,
+        QuotaError: nothing was accepted.
         """
         records, _ = self._kept()
         if submission.options.imaging().recipe() is not None or not reader:  # else it waits for nobody
@@ -224,7 +224,7 @@ class Intake:
         return self._records, self._queue
 
     def _write(self, job_id: str, name: str, arrays: Arrays, *, durable: bool = True) -> None:
-        make_room(self._records, self._series, self._store, sum(array.nbytes for array in arrays.values()))
+        make_room(self._records, self._series, self._store, sum(array.nbytes for array in arrays.values()), job_id)
         self._store.write(job_id, name, arrays, durable=durable)
 
     def _reused(self, identity: str, document: JobDocument, reader: str) -> bool:

@@ -164,7 +164,7 @@ class Reader:
         """What becomes of a job whose sender is not there to be told. False where it is to be read again later."""
         if self._leaving:
             return False  # nobody says any more that it is being read: the next service reads it
-        if isinstance(error, InphaseError) and kind(error).status in _PASSING:
+        if isinstance(error, InphaseError) and _passes(error):
             log.warning("a job is given back", job=job_id, why=str(error))
             if isinstance(error, StoreError):
                 self._rest_until = time.monotonic() + _STORE_REST_S
@@ -225,6 +225,11 @@ class Reader:
             else:
                 order = SeriesOrder.model_validate_json(record.order)
                 self._intake.accept_scans(series_id, order.submissions(), record.origin)
+
+
+def _passes(error: InphaseError) -> bool:
+    found = kind(error)
+    return found.status in _PASSING and not found.lasting
 
 
 def new_token() -> str:

@@ -23,7 +23,7 @@ from structlog.contextvars import bind_contextvars
 
 from inphase.errors import CancelledError, InphaseError
 from service.jobs.errors import StoreError, StoreFullError, StoreUnavailableError
-from service.jobs.limits import confine
+from service.jobs.limits import confine, give_way
 from service.jobs.settings import ComputeSettings
 from service.jobs.state import RecordedProgress
 from service.jobs.store import Arrays, Store
@@ -141,18 +141,18 @@ class Attempt:
     def run(self, refiner: Refiner) -> Succeeded | Failed | Unstored | Halted:
         """Refine and write the result; what goes wrong becomes a reason that a person can act on."""
         assignment = self._assignment
-        nbytes = 0
         try:
             outcome = refiner.perform(self._task())
-            nbytes = sum(array.nbytes for array in outcome.arrays.values())
             if self._halted.is_set():
                 return Halted()
             self._store.write(assignment.job_id, result_name(assignment.attempt), outcome.arrays)
             return Succeeded(outcome.document)
         except CancelledError:
             return Halted()
-        except (StoreFullError, StoreUnavailableError) as error:
-            return Unstored(str(error), nbytes)
+        except StoreFullError as error:
+            return Unstored(str(error), error.needed)
+        except StoreUnavailableError as error:
+            return Unstored(str(error))
         except InphaseError as error:
             return Failed(str(error))
         except MemoryError as error:
@@ -290,6 +290,7 @@ def main(module: str, descriptor: int) -> None:
     desk.start()
     refiner = cast(Refiner, importlib.import_module(module))
     refiner.warm(settings.device, settings.threads)
+    give_way()
     voice = Voice(pipe)
     voice.send(Ready())
     try:

@@ -50,7 +50,15 @@ class StoreError(InphaseError):
 
 
 class StoreFullError(StoreError):
-    """There is no room for the arrays; nothing half-written was left behind."""
+    """There is no room for the arrays now; nothing half-written was left behind. needed: bytes of them."""
+
+    def __init__(self, text: str, needed: int = 0) -> None:
+        super().__init__(text)
+        self.needed = needed
+
+
+class StoreTooSmallError(StoreError):
+    """There would be no room for the arrays if nothing else were there: trying again is in vain."""
 
 
 class StoreUnavailableError(StoreError):

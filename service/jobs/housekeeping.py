@@ -40,15 +40,20 @@ def sweep(records: Records, series: SeriesRecords, queue: Queue, store: Store, m
     return Swept(recovered, expired)
 
 
-def make_room(records: Records | None, series: SeriesRecords | None, store: Store, nbytes: int) -> None:
-    """Let `nbytes` more into the store: where they do not fit, the oldest ended jobs go. Raises StoreFullError."""
+def make_room(
+    records: Records | None, series: SeriesRecords | None, store: Store, nbytes: int, job_id: str | None = None
+) -> None:
+    """Let `nbytes` more (of this job) into the store: where they do not fit, the oldest ended jobs go.
+
+    Raises StoreFullError, and StoreTooSmallError where that would be in vain.
+    """
     try:
-        store.admit(nbytes)
+        store.admit(nbytes, job_id)
     except StoreFullError:
         if records is None or series is None:
             raise
         _shrink(records, series, store, nbytes)
-        store.admit(nbytes)
+        store.admit(nbytes, job_id)
 
 
 def _shrink(records: Records, series: SeriesRecords, store: Store, room: int = 0) -> list[str]:

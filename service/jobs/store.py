@@ -21,13 +21,21 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from service.jobs.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnavailableError
+from inphase.archive import save
+from inphase.sizes import in_words
+from service.jobs.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreTooSmallError,
+    StoreUnavailableError,
+)
 
 Arrays = dict[str, NDArray[Any]]
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ABANDONED_AFTER_S = 3600.0  # a write takes seconds: an older temporary file belongs to a process that was killed
 
 
@@ -55,11 +63,20 @@ class StoredJob:
     nbytes: int
 
 
+@dataclass(frozen=True)
+class _Disk:
+    """Bytes that it has for this user. free: now. most: when it is empty."""
+
+    free: int
+    most: int
+
+
 class Store:
     """Named groups of arrays per job: `write(id, "input", {...})`, `read(id, "input")`.
 
     max_bytes bounds what `admit` lets in; None leaves only the disk itself as the bound. A disk that is full raises
-    StoreFullError, one that is read-only, fails or is away StoreUnavailableError.
+    StoreFullError, one that is too small for what is to be written also when it is empty StoreTooSmallError, one that
+    is read-only, fails or is away StoreUnavailableError.
     """
 
     def __init__(self, root: Path, max_bytes: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -81,13 +98,17 @@ class Store:
         """Write a group of arrays as one uncompressed npz (each member with its checksum), on disk when this returns.
 
         Replaces an earlier group of this name in one step; with replace=False StoreError where there is one, also where
-        two write at the same moment. Raises StoreFullError where there is no room, and leaves
+        two write at the same moment. Raises StoreFullError and StoreTooSmallError where there is no room, and leaves
         neither a part of the file nor an empty folder then. durable: False does not wait for the disk; after a power
         cut the group may be damaged, which `read` notices.
         """
         path = self.path(job_id, name)
-        with self._explained(f"{name!r} of job {job_id}"):
-            self._write(path, arrays, durable=durable, replace=replace)
+        try:
+            with self._explained(f"{name!r} of job {job_id}"):
+                self._write(path, arrays, durable=durable, replace=replace)
+        except StoreFullError:
+            self.admit(sum(array.nbytes for array in arrays.values()), job_id)  # which says how much is lacking
+            raise
         return path
 
     def _write(self, path: Path, arrays: Mapping[str, NDArray[Any]], *, durable: bool, replace: bool) -> None:
@@ -96,7 +117,7 @@ class Store:
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+                save(file, arrays)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
@@ -234,45 +255,53 @@ class Store:
     def jobs(self) -> list[StoredJob]:
         """What every job occupies."""
         with self._explained("what it holds"):
-            return list(self._jobs())
+            return list(self._jobs(name for name in os.listdir(self.root) if _ID.fullmatch(name)))
 
-    def _jobs(self) -> Iterator[StoredJob]:
-        for entry in os.scandir(self.root):
-            if _ID.fullmatch(entry.name):
-                try:
-                    stats = [item.stat() for item in os.scandir(entry.path)]
-                except FileNotFoundError:
-                    continue  # deleted while we looked
-                nbytes = sum(stat.st_size // stat.st_nlink for stat in stats)  # names of one file share its bytes
-                yield StoredJob(entry.name, nbytes)
+    def _jobs(self, ids: Iterable[str]) -> Iterator[StoredJob]:
+        for job_id in ids:
+            try:
+                stats = [item.stat() for item in os.scandir(self.root / job_id)]
+            except FileNotFoundError:
+                continue  # deleted while we looked
+            nbytes = sum(stat.st_size // stat.st_nlink for stat in stats)  # names of one file share its bytes
+            yield StoredJob(job_id, nbytes)
 
     def total_bytes(self) -> int:
         """Bytes that all jobs occupy together."""
         return sum(job.nbytes for job in self.jobs())
 
-    def admit(self, nbytes: int) -> None:
-        """Raise StoreFullError unless `nbytes` more fit under `max_bytes` and on the disk.
-        Ask before accepting a job.
+    def admit(self, nbytes: int, job_id: str | None = None) -> None:
+        """Raise StoreFullError unless `nbytes` more fit under `max_bytes` and on the disk, StoreTooSmallError where
+        they would not if nothing else were there but what this job has stored. Ask before accepting a job.
         """
-        free = self._free()
-        if nbytes > free:
-            raise StoreFullError(f"the disk of {self.root} has {free} bytes left, {nbytes} are needed")
+        disk, needed = self._disk(), in_words(nbytes)
+        free = in_words(disk.free)
+        own = 0 if job_id is None else sum(job.nbytes for job in self._jobs((job_id,)))
+        if nbytes + own > (most := min(disk.most, self.max_bytes or disk.most)):
+            what = "the store may have" if most < disk.most else "the disk of the store has"
+            kept = f" beside {in_words(own)} that the job has stored" if own else ""
+            raise StoreTooSmallError(
+                f"{needed} are needed{kept}, and {what} {in_words(most)} in all, with {free} of the disk free: ask for "
+                "a smaller result, or have the operator give the service more room"
+            )
+        if nbytes > disk.free:
+            raise StoreFullError(f"no room: the disk of the store has {free} left, and {needed} are needed", nbytes)
         if self.max_bytes is not None and nbytes + (total := self.total_bytes()) > self.max_bytes:
             raise StoreFullError(
-                f"the store holds {total} of at most {self.max_bytes} bytes, {nbytes} more do not fit: "
-                "delete finished jobs or wait until they expire"
+                f"the store holds {in_words(total)} of at most {in_words(self.max_bytes)}, {needed} more do not fit: "
+                "delete finished jobs or wait until they expire",
+                nbytes,
             )
 
     def excess(self, room: int) -> int:
         """Bytes that have to go before `room` more fit under `max_bytes` and on the disk; 0 where they fit."""
-        lacking = room - self._free()
+        lacking = room - self._disk().free
         if self.max_bytes is not None:
             lacking = max(lacking, self.total_bytes() + room - self.max_bytes)
         return max(0, lacking)
 
-    def probe(self, nbytes: int) -> None:
-        """Raises what a write of so many bytes would, as far as that can be known without making it."""
-        self.admit(nbytes)
+    def probe(self) -> None:
+        """Raises what a small write would."""
         path = self.root / f".{uuid4().hex}.tmp"
         with self._explained("anything"):
             try:
@@ -293,9 +322,11 @@ class Store:
                         path = paths[name]
                         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _free(self) -> int:
+    def _disk(self) -> _Disk:
         with self._explained("its free space"):
-            return shutil.disk_usage(self.root).free
+            found = os.statvfs(self.root)
+        reserved = found.f_bfree - found.f_bavail  # for the administrator of the machine
+        return _Disk(found.f_bavail * found.f_frsize, (found.f_blocks - reserved) * found.f_frsize)
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -307,8 +338,10 @@ class Store:
 
     def _failed(self, what: str, error: OSError) -> StoreError:
         if error.errno in _FULL:
-            return StoreFullError(f"no room for {what} in {self.root}: free some space or let results expire sooner")
-        return StoreUnavailableError(f"the store {self.root} does not work, {what}: {error.strerror or error}")
+            return StoreFullError(f"no room for {what} in the store: free some space or let results expire sooner")
+        if error.errno == errno.EFBIG:
+            return StoreTooSmallError(f"no file of the store may be as large as {what}: ask for a smaller result")
+        return StoreUnavailableError(f"the store does not work, {what}: {error.strerror or error}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -31,9 +31,17 @@ from structlog.contextvars import bound_contextvars
 
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
 from service.jobs.compute import Assignment, Failed, Halted, Revised, Succeeded, Told, Unstored
-from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, WorkerError
+from service.jobs.errors import (
+    QueueUnavailableError,
+    StoreError,
+    StoreTooSmallError,
+    UnknownJobError,
+    WorkerError,
+)
+from service.jobs.housekeeping import make_room
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import JobRecord, Records
+from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, RecordedProgress
 from service.jobs.store import Store
@@ -171,6 +179,7 @@ class Refiner:
         self._store = Store(settings.store)
         self._records = Records(settings.redis_url)
         self._hasty = Records(settings.redis_url, retries=0)
+        self._series = SeriesRecords(settings.redis_url)
         self._queue = Queue(settings.redis_url, self._records)
         name = f"{socket.gethostname()}:{os.getpid()}"
         self.seats = tuple(Seat(f"{name}:{index}", settings, perform) for index in range(settings.concurrency))
@@ -298,9 +307,12 @@ class Refiner:
         self._give_back(record, attempt)
         while not self._leave.asked.wait(_STORE_LOOK_S):
             try:
-                self._store.probe(nbytes)
+                make_room(self._hasty, self._series, self._store, nbytes)
+                self._store.probe()
                 return
-            except StoreError as error:
+            except StoreTooSmallError:
+                return  # it has shrunk: the next attempt says so
+            except (StoreError, QueueUnavailableError) as error:
                 logger.warning("no job is taken: %s", error)
 
     def _fail(self, job_id: str, attempt: int, reason: str) -> None:

@@ -3,6 +3,8 @@
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from service.door.budget import Budget
 from service.settings import Settings
@@ -39,6 +41,15 @@ async def test_request_ids(client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz", headers={"X-Request-ID": "run-42.a"})).headers["x-request-id"] == "run-42.a"
     strange = (await client.get("/healthz", headers={"X-Request-ID": "a b\tc"})).headers["x-request-id"]
     assert len(strange) == 32
+
+
+async def test_the_log_says_who_called_from_where(client: httpx.AsyncClient) -> None:
+    """By the owner of the key; nobody where there is none."""
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        await client.get("/v1/models")
+        await client.get("/v1/models", headers={"Authorization": "Apikey wrong"})
+    told = [(line.get("owner"), line["client"], line["status"]) for line in lines if line["event"] == "request"]
+    assert told == [("admin", "127.0.0.1", 200), (None, "127.0.0.1", 401)]
 
 
 def test_the_gauges_tell_what_is_held() -> None:

@@ -29,6 +29,7 @@ from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, Priority
 from service.jobs.store import Store
 from service.jobs.supervisor import COMMAND, Supervisor
+from tests import disk
 from tests.service.refusing import refusing
 
 pytestmark = pytest.mark.system
@@ -259,31 +260,44 @@ def test_a_worker_serves_its_queues_several_at_a_time(house: House) -> None:
         house.check(house.end_of(low))
 
 
-def test_no_room_for_the_result(house: House, tmp_path: Path) -> None:
-    """A full disk is no fault of a job: it goes back into the queue, uncounted, nothing half-written is left, and it
-    succeeds when there is room.
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    with disk.small(tmp_path / "small", 4) as folder:
+        yield folder
+
+
+def test_no_room_for_the_result(house: House, small_disk: Path) -> None:
+    """A disk that is full for a while is no fault of a job: it goes back into the queue, uncounted, nothing
+    half-written is left, and it succeeds when there is room.
     """
-    small = tmp_path / "small"
-    small.mkdir()
+    store = Store(small_disk / "store")
+    (small_disk / "others").write_bytes(bytes(7 * 2**19))
+    with house.workers(store=store.root):
+        job_id = house.submit(store=store, result_bytes=2**20)
+        until(lambda: [event.data["state"] for event in so_far(house, job_id)][-2:] == ["running", "queued"], 15)
+        assert [path.name for path in (store.root / job_id).iterdir()] == ["input.npz"]
+        assert house.records.get(job_id).reason == ""
+        (small_disk / "others").unlink()
+        ended = house.end_of(job_id, 30)
+        assert (ended.state, ended.attempt) == (JobState.SUCCEEDED, 2)
 
-    def mount(*options: str) -> int:
-        command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(small)]
-        return subprocess.run(command, capture_output=True, check=False).returncode
 
-    if mount("size=256k"):
-        pytest.skip("mounting a small file system needs root")
-    try:
-        store = Store(small / "store")
-        with house.workers(store=store.root):
-            job_id = house.submit(store=store, result_bytes=2**20)
-            until(lambda: [event.data["state"] for event in so_far(house, job_id)][-2:] == ["running", "queued"], 15)
-            assert [path.name for path in (store.root / job_id).iterdir()] == ["input.npz"]
-            assert house.records.get(job_id).reason == ""
-            assert mount("remount", "size=4m") == 0
-            ended = house.end_of(job_id, 30)
-            assert (ended.state, ended.attempt) == (JobState.SUCCEEDED, 2)
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
+def test_a_result_that_is_larger_than_the_disk(house: House, small_disk: Path) -> None:
+    """The job fails at its first attempt and says how much it needs; the next one is computed, and where the results of
+    ended jobs are in the way of one that would fit, they go.
+    """
+    store = Store(small_disk / "store")
+    with house.workers(store=store.root):
+        larger, large, other = (house.submit(store=store, result_bytes=nbytes) for nbytes in (2**23, 3 * 2**20, 2**21))
+        failed = house.end_of(larger)
+        assert (failed.state, failed.attempt) == (JobState.FAILED, 1)
+        assert "8 MiB are needed beside" in failed.reason
+        assert "the disk of the store has 4 MiB in all" in failed.reason
+        assert house.end_of(large).state is JobState.SUCCEEDED
+        assert house.end_of(other, 30).state is JobState.SUCCEEDED
+        assert house.records.without_record([larger, large, other]) == [larger, large]
+        assert [job.job_id for job in store.jobs()] == [other]
 
 
 def so_far(house: House, job_id: str) -> list[Event]:

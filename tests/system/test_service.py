@@ -93,6 +93,22 @@ def test_the_default_recipe_is_fast(service: Service, pattern: NDArray[np.uint32
     assert "SW(" in document["recipe"]["refine"]
 
 
+def test_a_call_is_answered_when_its_wait_is_over(service: Service, pattern: NDArray[np.uint32]) -> None:
+    """`refine=3000*ER&wait=1`: the job tells how far it is many times a second, and takes half a minute; the call is
+    answered after its second all the same.
+    """
+    with service.client() as client:
+        begun = time.monotonic()
+        document = client.reconstruct(pattern, wait=1, refine="3000*ER", start="network", reuse=False)
+        seconds = time.monotonic() - begun
+        job_id = document["id"]
+        until(lambda: (client.job(job_id)["progress"] or {}).get("iteration", 0) > 0)  # it goes on without the call
+        client.cancel(job_id)
+        assert 1 <= seconds < 10
+        assert document["state"] in ("queued", "running")
+        until(lambda: client.job(job_id)["state"] == "cancelled")
+
+
 def test_a_file_by_its_path(service: Service) -> None:
     """The natural call at a beamline."""
     with service.client() as client:

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from inphase.archive import save
 from inphase.errors import DataError
 from inphase.formats.atomic import replacing
 from inphase.ptycho.reconstruction import Reconstruction
@@ -56,7 +57,7 @@ def _write_npz(path: Path, result: Reconstruction) -> None:
         "document": np.array(document(result)),
     }
     with path.open("xb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+        save(stream, arrays)
 
 
 def _write_cxi(path: Path, result: Reconstruction) -> None:

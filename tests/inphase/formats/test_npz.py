@@ -216,11 +216,11 @@ def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write_result(tmp_path / "r.npz", result())
     before = (tmp_path / "r.npz").read_bytes()
 
-    def full(stream: io.BufferedWriter, **_: object) -> None:
+    def full(stream: io.BufferedWriter, _: object) -> None:
         stream.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(npz.np, "savez", full)
+    monkeypatch.setattr(npz, "save", full)
     with pytest.raises(OSError, match="No space"):
         write_result(tmp_path / "r.npz", result())
     assert [path.name for path in tmp_path.iterdir()] == ["r.npz"]

@@ -11,7 +11,6 @@ from inphase.formats.scan import (
     admit,
     geometry_arrays,
     geometry_of,
-    in_words,
     most_axes,
     native,
     three_axes,
@@ -110,9 +109,3 @@ def test_arrays_come_in_this_machines_order() -> None:
     assert found.dtype.isnative
     assert found.flags.c_contiguous
     np.testing.assert_array_equal(found, [[0, 3], [1, 4], [2, 5]])
-
-
-def test_bytes_in_words() -> None:
-    """Three digits."""
-    assert [in_words(n) for n in (12, 1536, 8 * 2**30)] == ["12 B", "1.5 KiB", "8 GiB"]
-    assert in_words(10**400) == "more than 1e+06 PiB"  # a header may declare what no float holds

@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import math
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from service.api import bodies
 from service.api.bodies import FILES
-from service.door.budget import working_bytes
+from service.door.budget import Budget, working_bytes
 from service.lifecycle import Services
 from service.settings import Settings
 from tests.service.api.calls import URL, check, load
@@ -236,6 +237,28 @@ async def trickling(seconds: float) -> AsyncIterator[bytes]:
     while True:
         yield b" "
         await asyncio.sleep(seconds)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+async def test_an_array_is_put_together_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    """From pieces that fit neither its rows nor the blocks that are copied; none of them in the loop's own thread."""
+    counts = np.random.default_rng(3).poisson(3, (64, 96, 96)).astype("<u4")  # 2.25 MiB
+    content, threads, copy = counts.tobytes(order), list[int](), bodies._copy
+
+    def watched(pieces: list[bytes], target: NDArray[np.uint8]) -> None:
+        threads.append(threading.get_ident())
+        copy(pieces, target)
+
+    async def coming() -> AsyncIterator[bytes]:
+        for begin in range(7, len(content), 100_003):
+            yield content[begin : begin + 100_003]
+
+    monkeypatch.setattr(bodies, "_copy", watched)
+    layout = bodies.Layout(counts.shape, counts.dtype, order == "F")
+    with Budget(2**30).share("") as share:
+        assert np.array_equal(await bodies._fill(coming(), content[:7], layout, share), counts)
+    assert len(threads) == 3
+    assert threading.get_ident() not in threads
 
 
 async def test_who_promises_a_large_body_takes_nothing_from_others(

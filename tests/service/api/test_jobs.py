@@ -1,6 +1,7 @@
 """Jobs and their results over HTTP, on a real Redis; the worker's part is done by hand here."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import httpx
@@ -183,12 +184,23 @@ async def test_redis_gone(client: httpx.AsyncClient, pattern: NDArray[np.uint32]
 async def test_a_full_store(
     client: httpx.AsyncClient, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch, refine: str
 ) -> None:
-    """507 with Retry-After; no record and no array is left."""
-    services(client).store.max_bytes = 1000
+    """507, with Retry-After where waiting helps; no record and no array is left."""
+    store = services(client).store
+    others = store.root / ("0" * 32)
+    others.mkdir()
+    (others / "input.npz").touch()
+    os.truncate(others / "input.npz", 2**40)
+    store.max_bytes = 2**40
     answer = await submit(client, pattern, refine=refine)
-    check(answer, 507, "store")
-    assert answer.headers["retry-after"]
-    services(client).store.max_bytes = None
+    check(answer, 507, "the store holds 1 TiB of at most 1 TiB")
+    assert (answer.json()["type"], answer.headers["retry-after"]) == ("urn:inphase:error:store-full", "60")
+    store.delete("0" * 32)
+    store.max_bytes = 1000
+    answer = await submit(client, pattern, refine=refine)
+    check(answer, 507, "1000 B in all")
+    assert answer.json()["type"] == "urn:inphase:error:store-too-small"
+    assert "retry-after" not in answer.headers
+    store.max_bytes = None
 
     def no_space(*_: object, **__: object) -> None:
         raise StoreFullError("no room")

@@ -1,5 +1,8 @@
 """Health and status."""
 
+import asyncio
+
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -9,6 +12,20 @@ async def test_health_needs_no_key(client: httpx.AsyncClient) -> None:
     del client.headers["Authorization"]
     assert (await client.get("/healthz")).json() == {"status": "ok"}
     assert (await client.get("/readyz")).json() == {"ready": True, "why": None}
+
+
+async def test_probes_wait_for_no_thread(client: httpx.AsyncClient) -> None:
+    """They are answered while every thread of the service is at work."""
+    threads = anyio.to_thread.current_default_thread_limiter()
+    busy = [object() for _ in range(int(threads.available_tokens))]
+    for one in busy:
+        threads.acquire_on_behalf_of_nowait(one)
+    try:
+        async with asyncio.timeout(10):
+            assert [(await client.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+    finally:
+        for one in busy:
+            threads.release_on_behalf_of(one)
 
 
 async def test_the_store_that_cannot_be_written_is_not_ready(

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from service.jobs.scripts import EVENTS
 from service.jobs.state import JobState
 from service.lifecycle import Services
 from service.settings import Bounds, Settings
+from tests import disk
 from tests.service.api.calls import URL, check, load, post_file
 from tests.service.api.conftest import NPY, npy
 from tests.service.api.queued import client, predicted, read, records, services, submit
@@ -346,6 +348,35 @@ async def test_jobs_of_low_priority_and_scans_are_bounded_too(
 
 
 # ---- a store that fails
+
+
+@pytest.fixture
+def small_store(settings: Settings) -> Iterator[Path]:
+    """The folder of the service's store, on a disk of 1 MiB."""
+    with disk.small(settings.store_dir, 1) as folder:
+        yield folder
+
+
+@pytest.mark.usefixtures("small_store")
+async def test_a_job_that_is_larger_than_the_disk_fails(
+    serving: AppContext, settings: Settings, data_root: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """Who waits is told; what was accepted ends and says how much it needs, and what is smaller goes on behind it."""
+    np.save(data_root / "large.npy", pattern)
+    np.save(data_root / "small.npy", pattern[32])
+    options = {"start": "random", "refine": "3*ER"}
+    async with serving(settings.model_copy(update={"queue": True, "workers": 0, "redis_url": None})) as client:
+        refused = await post_file(client, "large.npy", wait=30, **options)
+        check(refused, 507, "1 MiB in all")
+        assert "retry-after" not in refused.headers
+        accepted = [
+            (await post_file(client, name, wait=0, **options)).json()["id"] for name in ("large.npy", "small.npy")
+        ]
+        for job_id in accepted:
+            await read(client, job_id)
+        large, small = (records(client).get(job_id) for job_id in accepted)
+    assert (large.state, small.state) == (JobState.FAILED, JobState.QUEUED), (large.reason, small.reason)
+    assert re.search(r"[\d.]+ MiB are needed, and the disk of the store has 1 MiB in all, with .* free", large.reason)
 
 
 @pytest.mark.parametrize(("code", "status"), [(errno.ENOSPC, 507), (errno.EIO, 503)])

@@ -1,5 +1,6 @@
 """The worker's end of a compute process: real processes with the stand-in for the refinement."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -31,6 +32,15 @@ def test_every_end_is_told_apart(settings: ComputeSettings, how: str, killed: bo
     assert caught.value.killed is killed
     assert not compute.alive
     compute.close()  # of nothing: no fault
+
+
+def test_others_go_first(compute: ComputeProcess) -> None:
+    """Every thread of a compute process is 10 nicer than its worker, as soon as it is warm."""
+    assert compute._process is not None
+    threads = os.listdir(f"/proc/{compute._process.pid}/task")
+    assert len(threads) > 1
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in threads} == {min(19, own + 10)}
 
 
 def test_a_dead_process_is_replaced(compute: ComputeProcess, tmp_path: Path) -> None:

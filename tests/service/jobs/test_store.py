@@ -9,8 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.jobs.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnavailableError
+from service.jobs.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreTooSmallError,
+    StoreUnavailableError,
+)
 from service.jobs.store import Store
+from tests import disk
 
 JOB = "0123456789abcdef0123456789abcdef"
 
@@ -77,7 +84,7 @@ def test_names_of_another_form_are_refused(store: Store, name: str) -> None:
 
 def test_objects_are_not_pickled(store: Store) -> None:
     """An array of Python objects is refused, and leaves nothing behind."""
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(ValueError, match="'a' holds Python objects"):
         store.write(JOB, "input", {"a": np.array([{}, []], dtype=object)})
     assert files(store) == []
 
@@ -142,29 +149,64 @@ def test_no_room_keeps_the_old(store: Store, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0 or subprocess.call(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]) != 0:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.check_call(["umount", folder])
+    with disk.small(tmp_path / "disk", 1) as folder:
+        yield folder
 
 
 def test_a_disk_that_is_really_full(small_disk: Path) -> None:
-    """On a real file system of 1 MiB the store refuses 2 MiB cleanly, and takes what fits afterwards."""
+    """On a real file system of 1 MiB of which others have taken 0.9 the store refuses 0.5 MiB cleanly and says how much
+    is lacking; it takes what fits, and what did not when the others have gone.
+    """
     store = Store(small_disk / "store")
-    with pytest.raises(StoreFullError, match="no room"):
-        store.write(JOB, "input", {"a": np.zeros(2**18)})
+    (small_disk / "others").write_bytes(bytes(9 * 2**20 // 10))
+    for attempt in (
+        lambda: store.write(JOB, "input", {"a": np.zeros(2**16)}),
+        lambda: store.admit(2**19),
+        lambda: store.admit(2**19, JOB),
+    ):
+        with pytest.raises(StoreFullError, match=r"has [\d.]+ KiB left, and 512 KiB are needed") as caught:
+            attempt()
+        assert caught.value.needed == 2**19
     assert files(store) == []
-    with pytest.raises(StoreFullError, match="bytes left"):
-        store.admit(2**21)
     store.write(JOB, "input", {"a": np.zeros(2**10)})
     assert store.has(JOB, "input")
+    (small_disk / "others").unlink()
+    store.write(JOB, "input", {"a": np.zeros(2**16)})
+
+
+def test_a_disk_that_is_too_small(small_disk: Path) -> None:
+    """What a disk of 1 MiB could not hold if it were empty but for the job itself is told from what has no room now."""
+    store = Store(small_disk / "store")
+    (small_disk / "others").write_bytes(bytes(2**19))
+    for attempt in (lambda: store.write(JOB, "input", {"a": np.zeros(2**18)}), lambda: store.admit(2**21)):
+        with pytest.raises(StoreTooSmallError, match=r"2 MiB are needed, .* has 1 MiB in all, with 5\d\d KiB .* free"):
+            attempt()
+    assert files(store) == []
+    store.write(JOB, "input", {"a": np.zeros(2**15)})
+    with pytest.raises(StoreFullError):
+        store.write("b" * 32, "result-1", {"a": np.zeros(3 * 2**15)})
+    with pytest.raises(StoreTooSmallError, match=r"768 KiB are needed beside 256 KiB that the job has stored"):
+        store.write(JOB, "result-1", {"a": np.zeros(3 * 2**15)})
+    assert files(store) == [JOB, f"{JOB}/input.npz"]
+
+
+def test_a_store_whose_files_may_not_be_so_large(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EFBIG does not pass by waiting."""
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StoreTooSmallError, match="as large as 'input'"):
+        store.write(JOB, "input", {"a": volume()})
+    assert files(store) == []
 
 
 def test_admission(tmp_path: Path) -> None:
     """The bound counts what is stored and what wants in."""
     store = Store(tmp_path, max_bytes=10_000)
+    with pytest.raises(StoreTooSmallError, match=r"9\.77 KiB are needed, and the store may have 9\.77 KiB in all"):
+        store.admit(10_001)
     store.admit(10_000)
     store.write(JOB, "input", {"a": np.zeros(1000)})
     assert 8000 < store.total_bytes() < 8500  # the array and an npz's directory
@@ -237,7 +279,7 @@ def test_a_disk_that_is_really_read_only(sealed_disk: Path) -> None:
         lambda: store.link(JOB, "input", "f" * 32, "result-0"),
         lambda: store.delete(JOB),
         lambda: store.delete(JOB, "input"),
-        lambda: store.probe(1),
+        lambda: store.probe(),
         lambda: store.scratch().__enter__(),
     ):
         with pytest.raises(StoreUnavailableError, match="Read-only file system"):
