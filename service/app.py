@@ -24,6 +24,7 @@ from service.api import (
     views,
 )
 from service.api.access import OwnJob
+from service.api.oip import routes as oip
 from service.identity.keys import Authorised
 from service.intake.sources import CommonReading, FileSource
 from service.page import serving
@@ -95,6 +96,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
     for router in (jobs.router, events.router, results.router, views.router):
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)
+    app.include_router(oip.router, dependencies=[Authorised], responses=_PROBLEM)
+    app.include_router(oip.health)
     app.include_router(login.router, responses=_PROBLEM)
     app.include_router(status.router)
     app.include_router(status.protected, responses={401: _PROBLEM[401]})

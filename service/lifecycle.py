@@ -13,6 +13,9 @@ from inphase.models.session import Sessions
 from service.door.budget import Budget
 from service.identity.keys import ADMIN, Key, Keyring, Scope, read_keys
 from service.identity.logins import Logins
+from service.inference.batcher import Batcher
+from service.inference.networks import Networks
+from service.inference.waiting import Cap, cap_of
 from service.intake.acceptance import Intake
 from service.intake.reader import Reader
 from service.jobs.broker import Queue
@@ -45,6 +48,8 @@ class Services:
         self.generated_key = None if settings.api_key or settings.keys_file else new_key()
         self.keyring = Keyring(self._keys())
         self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
+        self.batcher = Batcher(1, self.cap)
+        self.networks = Networks(self.sessions, self.batcher)
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
         self.metrics = Metrics()
@@ -82,7 +87,7 @@ class Services:
         self._background.append(asyncio.create_task(self._keep_house()))
         if self.records is not None and self.series is not None:
             self.reader = Reader(
-                self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox,
+                self.settings, self.networks, self.records, self.series, self.store, self.intake, self.sandbox,
                 self.budget,
             )  # fmt: skip
             assert self.pulse is not None
@@ -105,6 +110,10 @@ class Services:
         """Run what takes long in a thread; at most `compute_slots` at a time, the others wait."""
         return await anyio.to_thread.run_sync(call, limiter=self._compute)
 
+    def cap(self, provider: str) -> Cap:
+        """What one run of a network computes at most on an execution provider."""
+        return cap_of(provider, self.settings.batch_patterns, self.settings.bounds.batch_bytes)
+
     def in_background(self, call: Callable[[], object]) -> None:
         """Run a short blocking call whose end nobody waits for."""
         task = asyncio.ensure_future(anyio.to_thread.run_sync(call))
@@ -117,6 +126,7 @@ class Services:
         for refusal in self.sessions.repository.refused:
             log.warning("model refused", model=refusal.folder, why=refusal.why)
         session = self.sessions.get(None)
+        self.batcher.start()
         log.info("model loaded", model=session.version.label, provider=session.provider)
         if self.settings.queue:
             self._start_queue()
@@ -151,6 +161,7 @@ class Services:
             self._supervisor.start()
 
     def _stop(self) -> None:
+        self.batcher.stop()
         self.sandbox.stop()
         if self._supervisor is not None:
             self._supervisor.stop()

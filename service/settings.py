@@ -61,6 +61,9 @@ class Bounds(BaseModel):
         description="Reading one measurement takes at most so many seconds, and one more for every 10 MiB of its "
         "files.",
     )
+    batch_bytes: int = Field(
+        256 * MIB, gt=0, description="The tensors of requests that run together have at most so many bytes."
+    )
     wait_s: float = Field(300.0, ge=0, description="A request may `wait` at most so many seconds.")
     store_bytes: int = Field(
         64 * 1024 * MIB, gt=0, description="The arrays of all jobs take at most so many bytes of disk."
@@ -135,6 +138,12 @@ class Settings(BaseSettings):
         description="The network and the refinement each use so many threads; by default they use all cores.",
     )
     compute_slots: int = Field(2, ge=1, description="So many requests decode, preprocess and predict at the same time.")
+    batch_patterns: int | None = Field(
+        None,
+        ge=1,
+        description="Where requests wait for one network, a run of it takes at most so many patterns together; by "
+        "default 8 on a GPU and 1 on processors, where two cost twice as much as one.",
+    )
     drain_s: float = Field(
         10.0, ge=0, description="After SIGTERM requests and jobs at work may go on for so many seconds."
     )

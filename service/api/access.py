@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 from inphase.imaging.arrays import Present, names
 from inphase.imaging.clock import Clock
 from inphase.imaging.report import Report
+from service.api.presence import Line
 from service.document import JobDocument, JobProgress, JobRevision
 from service.errors import ApiError
 from service.identity.keys import Scope, TheCaller
@@ -35,6 +36,11 @@ def services(request: Request) -> Services:
 def clock(request: Request) -> Clock:
     """The request's clock."""
     return cast(Clock, request.state.clock)
+
+
+def line(request: Request) -> Line:
+    """The line to the request's client."""
+    return cast(Line, request.state.line)
 
 
 TheServices = Annotated[Services, Depends(services)]

@@ -21,7 +21,17 @@ from inphase.imaging.options import NO_REFINEMENT
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.way import begin, judge
 from inphase.pattern import digest
-from service.api.access import IdempotencyKey, Staying, TheClock, TheServices, check_options, current, end, in_thread
+from service.api.access import (
+    IdempotencyKey,
+    Staying,
+    TheClock,
+    TheServices,
+    check_options,
+    current,
+    end,
+    in_thread,
+    line,
+)
 from service.api.bodies import (
     FILES,
     JSON,
@@ -36,6 +46,7 @@ from service.api.bodies import (
     receive_file,
 )
 from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
+from service.api.presence import Line
 from service.api.schema import JOB
 from service.document import JobDocument
 from service.door.budget import Share
@@ -96,13 +107,14 @@ BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
 
 @dataclass
 class Received:
-    """A request whose body has come. share: holds its memory.
+    """A request whose body has come. share: holds its memory. line: to who sent it.
 
     scan: what was sent, until it has been read; None where a file is named.
     """
 
     submission: Submission
     share: Share
+    line: Line
     scan: RawScan | None = None
     body: bytes = b""
 
@@ -178,7 +190,7 @@ async def receive(
         submission = Submission(
             options=_options(asked), source=asked.source, receive_ms=clock.ms["receive"], roots=roots
         )
-        return Received(submission, share, body=body)
+        return Received(submission, share, line(request), body=body)
     if kind not in (NPY, OCTETS, *FILES):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
     await check_options(call, services)
@@ -193,7 +205,7 @@ async def receive(
         else:
             scan = await receive_array(request, layout, settings.bounds, share)
     submission = Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"])
-    return Received(submission, share, scan)
+    return Received(submission, share, line(request), scan)
 
 
 def _options(asked: JobOptions) -> JobOptions:
@@ -285,7 +297,7 @@ async def _carried_out(
             record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan, token))
     except QueueUnavailableError as error:
         why = error
-        return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
+        return await services.compute(lambda: _unrecorded(received, sender, patience, services, clock, why))
     reader = services.reader
     assert reader is not None  # what records jobs reads them
     if not token or record.reader != token:
@@ -305,7 +317,7 @@ async def _carried_out(
         read = reading.result()
     except QueueUnavailableError as error:
         why = error
-        return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
+        return await services.compute(lambda: _unrecorded(received, sender, patience, services, clock, why))
     except Exception as error:
         told = reason(error, services.settings.data_roots)
         with suppress(QueueUnavailableError), anyio.CancelScope(shield=True):  # else who reads it next says the same
@@ -339,7 +351,12 @@ def _told_too_late(
 
 
 def _unrecorded(
-    received: Received, patience: _Patience, services: Services, clock: Clock, why: QueueUnavailableError
+    received: Received,
+    sender: Sender,
+    patience: _Patience,
+    services: Services,
+    clock: Clock,
+    why: QueueUnavailableError,
 ) -> _Answered:
     """The network's prediction, where there is nowhere to keep a job and the caller waits.
     Raises QueueUnavailableError.
@@ -348,10 +365,10 @@ def _unrecorded(
     asked = options.recipe()
     if not options.asks_network or options.start == "random" or (asked is not None and not patience.any):
         raise why  # who does not wait wants a job, not a guess
-    session = services.sessions.get(options.model)
+    network = services.networks.get(options.model, sender.owner, received.line.when_left)
     with clock("decode"):
         scan = data_of(received, services)
-    prepared, report = begin(scan, options, session, clock)
+    prepared, report = begin(scan, options, network, clock)
     unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
     result = judge(prepared, unrefined, prepared.guess, clock)
     reason = (
