@@ -5,9 +5,9 @@ from concurrent import futures
 from dataclasses import dataclass
 
 from inphase.errors import CancelledError
-from inphase.models.prediction import Tensors
+from inphase.models.prediction import Network, Tensors
 from inphase.models.repository import ModelVersion
-from inphase.models.session import Session, Sessions
+from inphase.models.session import Sessions
 from service.inference.batcher import Batcher
 
 WhenLeft = Callable[[Callable[[], object]], None]  # told what is to be called when a caller leaves
@@ -20,7 +20,7 @@ class QueuedNetwork:
     when_left: of a caller whom nobody else stands in for; None where the answer is wanted in any case.
     """
 
-    session: Session
+    session: Network
     batcher: Batcher
     owner: str
     when_left: WhenLeft | None = None
