@@ -48,7 +48,7 @@ class Services:
         self.generated_key = None if settings.api_key or settings.keys_file else new_key()
         self.keyring = Keyring(self._keys())
         self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
-        self.batcher = Batcher(1, self.cap)
+        self.batcher = Batcher(settings.compute_slots, self.cap)
         self.networks = Networks(self.sessions, self.batcher)
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
