@@ -49,12 +49,11 @@ def of_inphase(port: int, model: str, counts: NDArray[np.uint16], modulus: NDArr
     key = {"Authorization": f"Apikey {KEY}"}
     octets = key | {"Content-Type": "application/octet-stream"}
     shape = ",".join(map(str, counts.shape))
-    v1 = f"/v1/reconstructions?model={model}&refine=none&format=npz&shape={shape}&dtype="
-    name = model.partition("@")[0]
+    v1 = f"/v1/reconstructions?model={model}&refine=none&wait=300&format=npz&shape={shape}&dtype="
     network, counted = _binary("modulus", "FP32", modulus), _binary("counts", "UINT16", counts)
     return [
-        Door("inphase /v2, tensors", port, f"/v2/models/{name}/infer", network[0], key | network[1]),
-        Door("inphase /v2, counts uint16", port, f"/v2/models/{name}.counts/infer", counted[0], key | counted[1]),
+        Door("inphase /v2, tensors", port, f"/v2/models/{model}/infer", network[0], key | network[1]),
+        Door("inphase /v2, counts uint16", port, f"/v2/models/{model}.counts/infer", counted[0], key | counted[1]),
         Door("inphase /v1, counts uint16", port, f"{v1}uint16", counts.tobytes(), octets),
         Door("inphase /v1, counts float32", port, f"{v1}float32", counts.astype(np.float32).tobytes(), octets),
     ]
@@ -82,10 +81,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def inphase(port: int, state: Path, threads: int) -> Iterator[None]:
-    """The service without a worker: nothing is refined here."""
+def inphase(port: int, state: Path, models: Path, model: str, threads: int) -> Iterator[None]:
+    """The service with this network and without a worker: nothing is refined here."""
     command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--state-dir", str(state)]
-    environment = {"INPHASE_API_KEY": KEY, "INPHASE_WORKERS": "0", "INPHASE_THREADS": str(threads)}
+    environment = {
+        "INPHASE_API_KEY": KEY, "INPHASE_WORKERS": "0", "INPHASE_THREADS": str(threads), "INPHASE_MODEL": model,
+        "INPHASE_MODELS_DIR": str(models),
+    }  # fmt: skip
     with _running(command, port, environment):
         yield
 
