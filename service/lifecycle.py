@@ -15,6 +15,7 @@ from service.identity.keys import ADMIN, Key, Keyring, Scope, read_keys
 from service.identity.logins import Logins
 from service.inference.batcher import Batcher
 from service.inference.networks import Networks
+from service.inference.slots import Slots
 from service.inference.waiting import Cap, cap_of
 from service.intake.acceptance import Intake
 from service.intake.reader import Reader
@@ -64,7 +65,8 @@ class Services:
         self.started = time.time()
         self.draining = asyncio.Event()
         self.looking = anyio.CapacityLimiter(8)  # threads of /v1/status, whatever keeps all others
-        self._compute = anyio.CapacityLimiter(settings.compute_slots)
+        self.slots = Slots(settings.compute_slots)
+        self._threads = anyio.CapacityLimiter(settings.compute_slots)
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None
         self._background: list[asyncio.Task[None]] = []
@@ -106,9 +108,10 @@ class Services:
             await self.pulse.close()
         await anyio.to_thread.run_sync(self._stop)
 
-    async def compute(self, call: Callable[[], T]) -> T:
-        """Run what takes long in a thread; at most `compute_slots` at a time, the others wait."""
-        return await anyio.to_thread.run_sync(call, limiter=self._compute)
+    async def compute(self, call: Callable[[], T], owner: str = "") -> T:
+        """Run what takes long in a thread; at most `compute_slots` at a time, the others wait, their owners in turn."""
+        async with self.slots.place(owner):
+            return await anyio.to_thread.run_sync(call, limiter=self._threads)
 
     def cap(self, provider: str) -> Cap:
         """What one run of a network computes at most on an execution provider."""

@@ -297,7 +297,9 @@ async def _carried_out(
             record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan, token))
     except QueueUnavailableError as error:
         why = error
-        return await services.compute(lambda: _unrecorded(received, sender, patience, services, clock, why))
+        return await services.compute(
+            lambda: _unrecorded(received, sender, patience, services, clock, why), sender.owner
+        )
     reader = services.reader
     assert reader is not None  # what records jobs reads them
     if not token or record.reader != token:
@@ -317,7 +319,9 @@ async def _carried_out(
         read = reading.result()
     except QueueUnavailableError as error:
         why = error
-        return await services.compute(lambda: _unrecorded(received, sender, patience, services, clock, why))
+        return await services.compute(
+            lambda: _unrecorded(received, sender, patience, services, clock, why), sender.owner
+        )
     except Exception as error:
         told = reason(error, services.settings.data_roots)
         with suppress(QueueUnavailableError), anyio.CancelScope(shield=True):  # else who reads it next says the same
@@ -335,7 +339,7 @@ async def _read(
     with reader.reading(token):
         async with held:
             read = await services.compute(
-                lambda: reader.read(record.job_id, token, clock, received.share, received.scan)
+                lambda: reader.read(record.job_id, token, clock, received.share, received.scan), record.owner
             )
             received.scan = None  # whoever waits for a worker holds no memory any more
             return read

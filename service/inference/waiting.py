@@ -8,7 +8,7 @@ from typing import Final
 from service.inference.order import Order
 
 _GPU: Final = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
-_PATTERNS_ON_GPU: Final = 8  # on processors two patterns cost twice as much as one: benchmarks/results/serving.md
+_PATTERNS_ON_GPU: Final = 8  # on processors two patterns cost twice as much as one: docs/decisions/0039
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,9 @@ async def infer(
         else:
             counts = _scan(tensors["counts"], services, share)
             left = line(request).when_left
-            result = await services.compute(lambda: _reconstructed(counts, found, services, caller, left, clock))
+            result = await services.compute(
+                lambda: _reconstructed(counts, found, services, caller, left, clock), caller.owner
+            )
             outputs, parameters = result.arrays, _said(result)
         return await _answer(found, asked, outputs, parameters, clock)
 
@@ -188,7 +190,7 @@ async def _network(found: Contract, services: Services, caller: Caller) -> Queue
     loaded = services.networks.loaded(found.version, caller.owner)
     if loaded is not None:
         return loaded
-    return await services.compute(lambda: services.networks.get(found.version.label, caller.owner))
+    return await services.compute(lambda: services.networks.get(found.version.label, caller.owner), caller.owner)
 
 
 async def _through(network: QueuedNetwork, tensors: Tensors) -> Tensors:
