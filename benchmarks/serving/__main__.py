@@ -6,6 +6,8 @@ The peers' interpreter has `pip install litserve bentoml onnxruntime`; without -
 """
 
 import os
+import signal
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -68,10 +70,11 @@ def main(
 
     Example: python -m benchmarks.serving --turns 1 --seconds 1 --out /tmp/serving.md
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # and the servers with it
     busy, begun = os.getloadavg()[0], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         models = repository(Path(folder) / "models", Repository(default_root()).resolve(model))
-        # the idle network answers in milliseconds: many more requests in the same time
+        # the idle network answers in milliseconds: many more requests in the same time; cleaning counts is no door
         idle = measured(models.resolve(IDLE), Plan(turns, 10 * singles, seconds), Path(folder), peers)
         real = measured(models.resolve(model), Plan(turns, singles, seconds), Path(folder), peers)
     out.write_text("\n".join(page(model, idle, real, busy, (time.monotonic() - begun) / 60)))
@@ -91,6 +94,7 @@ def measured(version: ModelVersion, plan: Plan, folder: Path, peers: Path | None
         state = folder / f"state-{version.card.name}"
         stack.enter_context(doors.inphase(port, state, folder / "models", version.label, threads))
         servers = doors.of_inphase(port, version.card.name, counts, modulus)
+        servers = servers[:1] if version.card.name == IDLE else servers
         if peers is not None:
             port = doors.free_port()
             stack.enter_context(doors.litserve(port, peers, version.path, threads, RUNS))

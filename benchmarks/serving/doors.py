@@ -45,7 +45,7 @@ class Door:
 
 
 def of_inphase(port: int, model: str, counts: NDArray[np.uint16], modulus: NDArray[np.float32]) -> list[Door]:
-    """/v2 with the network's own tensors and with counts, /v1 with both types of counts."""
+    """/v2 with the network's own tensors, then with counts, and /v1 with both types of counts."""
     key = {"Authorization": f"Apikey {KEY}"}
     octets = key | {"Content-Type": "application/octet-stream"}
     shape = ",".join(map(str, counts.shape))

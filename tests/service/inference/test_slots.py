@@ -31,8 +31,10 @@ class House:
                 self.had.append(name)
                 self.inside += 1
                 self.most = max(self.most, self.inside)
-                await self.go_on.acquire()
-                self.inside -= 1
+                try:
+                    await self.go_on.acquire()
+                finally:
+                    self.inside -= 1
 
         return asyncio.create_task(stay())
 
