@@ -112,7 +112,8 @@ def crystal() -> NDArray[np.uint16]:
     box[21:43, 22:41, 23:42] = 1
     box[21:30, 22:30, 23:30] = np.exp(0.4j)
     fringes = np.abs(np.fft.fftshift(np.fft.fftn(box))) ** 2
-    return np.random.default_rng(1).poisson(fringes / fringes.max() * 1e4).astype(np.uint16)
+    counts: NDArray[np.uint16] = np.random.default_rng(1).poisson(fringes / fringes.max() * 1e4).astype(np.uint16)
+    return counts
 
 
 def batches(session: Session, modulus: NDArray[np.float32], times: int) -> dict[int, list[float]]:

@@ -10,7 +10,7 @@ import onnxruntime
 from bentoml.validators import ContentType
 
 
-@bentoml.service(workers=1, threads=int(os.environ["PEER_WORKERS"]), traffic={"timeout": 600})  # type: ignore[misc]
+@bentoml.service(workers=1, threads=int(os.environ["PEER_WORKERS"]), traffic={"timeout": 600})
 class Network:
     """A file of a form in, a file out: its arrays travel as text otherwise, which takes a hundred times as long."""
 
@@ -20,7 +20,7 @@ class Network:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(os.environ["PEER_MODEL"], options)
 
-    @bentoml.api  # type: ignore[misc]
+    @bentoml.api  # type: ignore[untyped-decorator]
     def predict(
         self, modulus: Annotated[Path, ContentType("application/octet-stream")], context: bentoml.Context
     ) -> Annotated[Path, ContentType("application/octet-stream")]:
