@@ -22,7 +22,7 @@ class Network(litserve.LitAPI):  # type: ignore[misc]
 
     def decode_request(self, request: Request) -> np.ndarray[Any, Any]:
         """The array."""
-        content = request["modulus"].file.read()  # type: ignore[index]  # it is the form
+        content = request["modulus"].file.read()  # the request is the form
         return np.frombuffer(content, np.float32).reshape(1, 64, 64, 64)
 
     def predict(self, modulus: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
