@@ -18,6 +18,7 @@ from service.errors import ApiError
 from service.settings import Bounds
 
 _PIECE: Final = 2**20  # what is unpacked at a time
+_LONG: Final = 8 * 2**20  # what takes longer to look at than a thread takes to be woken
 _CODINGS: Final = ("gzip", "deflate")
 
 
@@ -34,10 +35,11 @@ class Octets:
         found, self._rest = self._rest[:most], self._rest[most:]
         return found
 
-    async def into(self, view: memoryview) -> int:
-        """Fill a view; how many bytes came."""
-        filled = 0
+    async def into(self, view: memoryview, share: Share) -> int:
+        """Fill a view; how many bytes came. The share holds them twice, as far as they have come."""
+        before, filled = share.held, 0
         while filled < len(view) and (piece := await self.some(len(view) - filled)):
+            share.grow_to(before + 2 * (filled + len(piece)))
             view[filled : filled + len(piece)] = piece
             filled += len(piece)
         return filled
@@ -57,7 +59,7 @@ async def receive(
     chunks = chunks_of(request, bounds)
     body = Octets(chunks if coding is None else _unpacked(chunks, coding))
     head = _header_length(request, bounds)
-    text = await (_whole(body, bounds, share) if head is None else _exactly(body, head))
+    text = await (_whole(body, bounds, share) if head is None else _exactly(body, head, share))
     asked = parse(text)
     contract.check(asked)
     bounded(len(text) + asked.octets, bounds)
@@ -67,21 +69,23 @@ async def receive(
         raise ApiError(
             400, f"the body has {length} bytes, its JSON {len(text)} and the tensors that it declares {asked.octets}"
         )
-    share.check(2 * asked.octets)
+    share.check(share.held + 2 * asked.octets)
     tensors: dict[str, NDArray[Any]] = {}
     for found in asked.inputs:
         if found.nbytes is None:
             tensors[found.name] = found.array()
             continue
-        share.grow_to(share.held + 2 * found.nbytes)
         array = np.empty(found.shape, TYPES[found.datatype])
-        came = await body.into(array.reshape(-1).view(np.uint8).data)
+        came = await body.into(array.reshape(-1).view(np.uint8).data, share)
         if came < found.nbytes:
             raise ApiError(400, f"the body ends {found.nbytes - came} bytes before the end of the input {found.name}")
         tensors[found.name] = array
     if await body.some(1):
         raise ApiError(400, "the body goes on behind the tensors that it declares")
-    contract.check_values(tensors)
+    if asked.octets <= _LONG:
+        contract.check_values(tensors)
+    else:
+        await anyio.to_thread.run_sync(contract.check_values, tensors)
     return asked, tensors
 
 
@@ -123,9 +127,9 @@ def _too_much_json(bounds: Bounds) -> ApiError:
     )
 
 
-async def _exactly(body: Octets, length: int) -> bytes:
+async def _exactly(body: Octets, length: int, share: Share) -> bytes:
     text = bytearray(length)
-    if (came := await body.into(memoryview(text))) < length:
+    if (came := await body.into(memoryview(text), share)) < length:
         raise ApiError(400, f"the body has {came} bytes, and {HEADER_LENGTH} says that {length} of it are JSON")
     return bytes(text)
 

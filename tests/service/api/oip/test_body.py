@@ -114,6 +114,23 @@ async def test_tensors_as_text_are_bounded(client: httpx.AsyncClient) -> None:
     refused(await client.post(URL, content=text, headers={LENGTH: str(len(text))}), 413, "binary_data_size")
 
 
+async def test_who_promises_a_body_holds_what_has_come_of_it(client: httpx.AsyncClient) -> None:
+    """Twice, and no more; in the end, nothing."""
+    body, headers = binary(features(8))
+    budget = client.app.state.services.budget  # type: ignore[attr-defined]
+    seen = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body[:100_000]
+        yield body[100_000:200_000]
+        seen.append(budget.used)
+        yield body[200_000:]
+
+    read(await client.post(URL, content=pieces(), headers=headers | {"Content-Length": str(len(body))}))
+    assert 100_000 < seen[0] <= 400_000
+    assert budget.used == 0
+
+
 async def test_bodies_are_bounded(serving: AppContext, settings: Settings, echoing: Any) -> None:
     """By the bound on bodies, packed or not, and by the memory that requests may hold."""
     body, headers = binary(features())
