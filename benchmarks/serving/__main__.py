@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,9 +47,12 @@ class Plan:
 
 @dataclass
 class Found:
-    """Of one network. batches: milliseconds per pattern by the patterns of a run. loads: by server and callers."""
+    """Of one network. batches: milliseconds of the clock, and of the processor, per pattern, by the patterns of a run.
 
-    batches: dict[int, list[float]] = field(default_factory=dict)
+    loads: by server and callers.
+    """
+
+    batches: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
     loads: dict[tuple[str, int], Measured] = field(default_factory=dict)
 
     @property
@@ -92,16 +96,16 @@ def measured(version: ModelVersion, plan: Plan, folder: Path, peers: Path | None
     with ExitStack() as stack:
         port = doors.free_port()
         state = folder / f"state-{version.card.name}"
-        stack.enter_context(doors.inphase(port, state, folder / "models", version.label, threads))
-        servers = doors.of_inphase(port, version.card.name, counts, modulus)
+        server = stack.enter_context(doors.inphase(port, state, folder / "models", version.label, threads))
+        servers = doors.of_inphase(server, port, version.card.name, counts, modulus)
         servers = servers[:1] if version.card.name == IDLE else servers
         if peers is not None:
             port = doors.free_port()
-            stack.enter_context(doors.litserve(port, peers, version.path, threads, RUNS))
-            servers.append(doors.of_peer("LitServe", port, modulus))
+            server = stack.enter_context(doors.litserve(port, peers, version.path, threads, RUNS))
+            servers.append(doors.of_peer("LitServe", server, port, modulus))
             port = doors.free_port()
-            stack.enter_context(doors.bentoml(port, peers, folder / "bentoml", version.path, threads, RUNS))
-            servers.append(doors.of_peer("BentoML", port, modulus))
+            server = stack.enter_context(doors.bentoml(port, peers, folder / "bentoml", version.path, threads, RUNS))
+            servers.append(doors.of_peer("BentoML", server, port, modulus))
         loads(found, session, modulus, servers, plan)
     return found
 
@@ -116,13 +120,15 @@ def crystal() -> NDArray[np.uint16]:
     return counts
 
 
-def batches(session: Session, modulus: NDArray[np.float32], times: int) -> dict[int, list[float]]:
+def batches(session: Session, modulus: NDArray[np.float32], times: int) -> dict[int, list[tuple[float, float]]]:
     """Milliseconds per pattern of runs with several, in turns."""
     stacked = {n: np.repeat(modulus, n, axis=0) for n in BATCHES}
-    found: dict[int, list[float]] = {n: [] for n in BATCHES}
+    found: dict[int, list[tuple[float, float]]] = {n: [] for n in BATCHES}
     for _ in range(times):
         for n, several in stacked.items():
-            found[n].append(timed(bare(session, several)).ms[0] / n)
+            before = time.process_time()
+            clock = timed(bare(session, several)).ms[0]
+            found[n].append((clock / n, (time.process_time() - before) * 1e3 / n))
     return found
 
 
@@ -139,6 +145,7 @@ def bare(session: Session, modulus: NDArray[np.float32]) -> Ask:
 def loads(found: Found, session: Session, modulus: NDArray[np.float32], servers: list[doors.Door], plan: Plan) -> None:
     """Lone requests in turns, then loads in turns."""
     callers = {BARE: lambda: bare(session, modulus), **{door.name: asking(door) for door in servers}}
+    processors = {BARE: time.process_time, **{door.name: door.processor_s for door in servers}}
     for name, caller in callers.items():
         timed(caller())  # what is made once
         for several in CALLERS:
@@ -146,7 +153,7 @@ def loads(found: Found, session: Session, modulus: NDArray[np.float32], servers:
     for _ in range(plan.turns):
         for _ in range(plan.singles):
             for name, caller in callers.items():  # on a new connection: no server keeps an idle one for long
-                found.loads[name, 1].add(timed(caller()))
+                found.loads[name, 1].add(lone(caller(), processors[name]))
         for several in CALLERS[1:]:
             for name, caller in callers.items():
                 count = min(several, RUNS) if name == BARE else several
@@ -154,9 +161,20 @@ def loads(found: Found, session: Session, modulus: NDArray[np.float32], servers:
                 typer.echo(f"{session.version.label} {several} {name}: {found.loads[name, several].throughput:.2f}/s")
 
 
+def lone(ask: Ask, processor_s: Callable[[], float]) -> Measured:
+    """One request, with what it takes of its server's processor."""
+    before = processor_s()
+    found = timed(ask)
+    found.processor_ms.append((processor_s() - before) * 1e3)
+    return found
+
+
 def page(model: str, idle: Found, real: Found, busy: float, minutes: float) -> list[str]:
     """The page."""
-    rows = [[str(n), *(f"{took:.0f}" for took in (np.median(ms), min(ms)))] for n, ms in real.batches.items()]
+    rows = [
+        [str(n), *(f"{took:.0f}" for took in (*np.min(ms, axis=0), *np.median(ms, axis=0)))]
+        for n, ms in real.batches.items()
+    ]
     others = "others were at work, so compare within this page only" if busy > 0.5 else "nobody else was at work"
     return [
         "# One network behind several doors\n",
@@ -165,7 +183,9 @@ def page(model: str, idle: Found, real: Found, busy: float, minutes: float) -> l
         "network at a time for every server; one client for all of them, which shares the cores. The load of the "
         f"machine was {busy:.1f} before this began: {others}. Everything was measured in turns, within {minutes:.0f} "
         "minutes: lone requests one of each server after the other, so that all of them meet the same moments. With "
-        "few requests, p99 is the slowest one.\n",
+        "few requests, p99 is the slowest one. The processor's time of the server, of all its processes, depends least "
+        "on what others do. Where others are at work, whoever has more threads gets more of the machine: LitServe's "
+        "workers are processes with a session each, all others share one.\n",
         "The bare session has no server: its tensors are in the client's process, and its callers are as many as its "
         "runs at a time. `/v1` cleans the counts, scores the prediction, and keeps a job with its result on the "
         "disk; `.counts` under `/v2` does the same without a job; all others take the network's tensor and answer its "
@@ -176,8 +196,8 @@ def page(model: str, idle: Found, real: Found, busy: float, minutes: float) -> l
         f"## With a network, `{model}`\n",
         *tables(real),
         "## Do batches help?\n",
-        f"Milliseconds per pattern of the bare session, `{model}`.\n",
-        *table(["patterns in one run", "median", "least"], rows),
+        f"Milliseconds per pattern of the bare session, `{model}`; the processor's time is that of all threads.\n",
+        *table(["patterns in one run", "least", "least of the processor", "median", "median of the processor"], rows),
         "One command makes this page: `python -m benchmarks.serving --peers PYTHON`.\n",
     ]
 
@@ -189,6 +209,7 @@ def tables(found: Found) -> list[str]:
         beside = "p50 beside the bare session / ms" if several == 1 else "of the bare session's throughput"
         lines += [f"{several} caller{'s' if several > 1 else ''}:\n"]
         columns = ["", "requests", "p50 / ms", "p95 / ms", "p99 / ms", "patterns/s", beside]
+        columns += ["processor / ms a request"] if several == 1 else []
         lines += table(columns, [row(found, name, several) for name in found.names])
     lines += ["Where the time of a lone request goes, as the service tells it, medians in ms:\n"]
     shown = [name for name in found.names if found.loads[name, 1].stages]
@@ -205,7 +226,10 @@ def row(found: Found, name: str, several: int) -> list[str]:
     one, floor = found.loads[name, several], found.loads[BARE, several]
     apart = one.percentiles()[0] - floor.percentiles()[0]
     beside = f"{apart:+.1f}" if several == 1 else f"{100 * one.throughput / floor.throughput:.0f} %"
-    return [name, str(len(one.ms)), *(f"{ms:.1f}" for ms in one.percentiles()), f"{one.throughput:.2f}", beside]
+    processor = [f"{np.mean(one.processor_ms):.1f}"] if several == 1 else []
+    return [
+        name, str(len(one.ms)), *(f"{ms:.1f}" for ms in one.percentiles()), f"{one.throughput:.2f}", beside, *processor,
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

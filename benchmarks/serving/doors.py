@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from benchmarks import ROOT
@@ -26,13 +27,19 @@ _START_S: Final = 120.0
 
 @dataclass(frozen=True)
 class Door:
-    """A way to have the network asked. body, headers: of one request, made once."""
+    """A way to have the network asked. server: the process that answers. body, headers: of one request, made once."""
 
     name: str
+    server: psutil.Process
     port: int
     path: str
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
+
+    def processor_s(self) -> float:
+        """Seconds of processor time that the server and all that it started have taken."""
+        family = [self.server, *self.server.children(recursive=True)]
+        return sum(sum(found.cpu_times()[:2]) for found in family)
 
     def ask(self, connection: HTTPConnection) -> str:
         """One request on an open connection; what its Server-Timing says."""
@@ -44,26 +51,29 @@ class Door:
         return answer.getheader("Server-Timing") or ""
 
 
-def of_inphase(port: int, model: str, counts: NDArray[np.uint16], modulus: NDArray[np.float32]) -> list[Door]:
+def of_inphase(
+    server: psutil.Process, port: int, model: str, counts: NDArray[np.uint16], modulus: NDArray[np.float32]
+) -> list[Door]:
     """/v2 with the network's own tensors, then with counts, and /v1 with both types of counts."""
     key = {"Authorization": f"Apikey {KEY}"}
     octets = key | {"Content-Type": "application/octet-stream"}
     shape = ",".join(map(str, counts.shape))
     v1 = f"/v1/reconstructions?model={model}&refine=none&wait=300&format=npz&shape={shape}&dtype="
+    v2 = f"/v2/models/{model}"
     network, counted = _binary("modulus", "FP32", modulus), _binary("counts", "UINT16", counts)
     return [
-        Door("inphase /v2, tensors", port, f"/v2/models/{model}/infer", network[0], key | network[1]),
-        Door("inphase /v2, counts uint16", port, f"/v2/models/{model}.counts/infer", counted[0], key | counted[1]),
-        Door("inphase /v1, counts uint16", port, f"{v1}uint16", counts.tobytes(), octets),
-        Door("inphase /v1, counts float32", port, f"{v1}float32", counts.astype(np.float32).tobytes(), octets),
+        Door("inphase /v2, tensors", server, port, f"{v2}/infer", network[0], key | network[1]),
+        Door("inphase /v2, counts uint16", server, port, f"{v2}.counts/infer", counted[0], key | counted[1]),
+        Door("inphase /v1, counts uint16", server, port, f"{v1}uint16", counts.tobytes(), octets),
+        Door("inphase /v1, counts float32", server, port, f"{v1}float32", counts.astype(np.float32).tobytes(), octets),
     ]
 
 
-def of_peer(name: str, port: int, modulus: NDArray[np.float32]) -> Door:
+def of_peer(name: str, server: psutil.Process, port: int, modulus: NDArray[np.float32]) -> Door:
     """The same tensor as a file of a form."""
     head = b'--x\r\nContent-Disposition: form-data; name="modulus"; filename="modulus"\r\n\r\n'
     body = head + modulus.tobytes() + b"\r\n--x--\r\n"
-    return Door(name, port, "/predict", body, {"Content-Type": "multipart/form-data; boundary=x"})
+    return Door(name, server, port, "/predict", body, {"Content-Type": "multipart/form-data; boundary=x"})
 
 
 def _binary(name: str, kind: str, array: NDArray[np.generic]) -> tuple[bytes, dict[str, str]]:
@@ -81,31 +91,33 @@ def free_port() -> int:
 
 
 @contextmanager
-def inphase(port: int, state: Path, models: Path, model: str, threads: int) -> Iterator[None]:
+def inphase(port: int, state: Path, models: Path, model: str, threads: int) -> Iterator[psutil.Process]:
     """The service with this network and without a worker: nothing is refined here."""
     command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--state-dir", str(state)]
     environment = {
         "INPHASE_API_KEY": KEY, "INPHASE_WORKERS": "0", "INPHASE_THREADS": str(threads), "INPHASE_MODEL": model,
         "INPHASE_MODELS_DIR": str(models),
     }  # fmt: skip
-    with _running(command, port, environment):
-        yield
+    with _running(command, port, environment) as server:
+        yield server
 
 
 @contextmanager
-def litserve(port: int, python: Path, model: Path, threads: int, workers: int) -> Iterator[None]:
+def litserve(port: int, python: Path, model: Path, threads: int, workers: int) -> Iterator[psutil.Process]:
     """LitServe with so many workers."""
-    with _running([str(python), str(_HERE / "peer_litserve.py"), str(port)], port, _peer(model, threads, workers)):
-        yield
+    with _running(
+        [str(python), str(_HERE / "peer_litserve.py"), str(port)], port, _peer(model, threads, workers)
+    ) as server:
+        yield server
 
 
 @contextmanager
-def bentoml(port: int, python: Path, state: Path, model: Path, threads: int, workers: int) -> Iterator[None]:
+def bentoml(port: int, python: Path, state: Path, model: Path, threads: int, workers: int) -> Iterator[psutil.Process]:
     """BentoML with so many threads that ask the network."""
     command = [str(python), "-m", "bentoml", "serve", "peer_bentoml:Network", "--port", str(port)]
     environment = _peer(model, threads, workers) | {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(state)}
-    with _running(command, port, environment):
-        yield
+    with _running(command, port, environment) as server:
+        yield server
 
 
 def _peer(model: Path, threads: int, workers: int) -> dict[str, str]:
@@ -113,7 +125,7 @@ def _peer(model: Path, threads: int, workers: int) -> dict[str, str]:
 
 
 @contextmanager
-def _running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[None]:
+def _running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[psutil.Process]:
     """A server that takes connections; ended with all that it started after the block."""
     peer = command[0] != sys.executable
     process = subprocess.Popen(
@@ -126,7 +138,7 @@ def _running(command: list[str], port: int, environment: dict[str, str]) -> Iter
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"{command} does not answer at port {port}")
             time.sleep(0.1)
-        yield
+        yield psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

@@ -14,15 +14,20 @@ from benchmarks.serving.doors import Door
 
 @dataclass
 class Measured:
-    """Milliseconds of every request, seconds of all of them, and what the server says of its stages."""
+    """Milliseconds of every request, seconds of all of them, and what the server says of its stages.
+
+    processor_ms: of the server, for each lone request.
+    """
 
     ms: list[float] = field(default_factory=list)
     seconds: float = 0.0
     stages: dict[str, list[float]] = field(default_factory=dict)
+    processor_ms: list[float] = field(default_factory=list)
 
     def add(self, other: "Measured") -> None:
         """More of the same."""
         self.ms += other.ms
+        self.processor_ms += other.processor_ms
         self.seconds += other.seconds
         for stage, found in other.stages.items():
             self.stages.setdefault(stage, []).extend(found)
