@@ -96,11 +96,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
     for router in (jobs.router, events.router, results.router, views.router):
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)
-    app.include_router(oip.router, dependencies=[Authorised], responses=_PROBLEM)
-    app.include_router(oip.health)
     app.include_router(login.router, responses=_PROBLEM)
     app.include_router(status.router)
     app.include_router(status.protected, responses={401: _PROBLEM[401]})
+    app.include_router(oip.health)  # behind the probes: routes are prepared when they are first tried
+    app.include_router(oip.router, dependencies=[Authorised], responses=_PROBLEM)
     docs.install(app)
     serving.install(app)
     return app
