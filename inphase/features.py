@@ -50,6 +50,13 @@ def reduced_modulus(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.sqrt(halved / halved.max()))
 
 
+def feature_shape(name: str, grid: tuple[int, ...]) -> tuple[int, ...]:
+    """Sides of a feature of one pattern on a grid (N, ...), without the batch axis."""
+    if name == "autocorrelation":
+        return (2, *grid)
+    return tuple(n // 2 for n in grid) if name == "reduced" else grid
+
+
 def volume_features(
     intensity: NDArray[np.float32],
     mask: NDArray[np.uint8],

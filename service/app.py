@@ -26,6 +26,7 @@ from service.api import (
     views,
 )
 from service.api.access import OwnJob
+from service.api.oip import routes as oip
 from service.identity.keys import Authorised
 from service.intake.sources import CommonReading, FileSource
 from service.page import serving
@@ -101,6 +102,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(login.router, responses=_PROBLEM)
     app.include_router(status.router)
     app.include_router(status.protected, responses={code: _PROBLEM[code] for code in (401, 429)})
+    app.include_router(oip.health)  # behind the probes: routes are prepared when they are first tried
+    app.include_router(oip.router, dependencies=[Authorised], responses=_PROBLEM)
     docs.install(app)
     serving.install(app)
     return app

@@ -68,6 +68,7 @@ class Problem(BaseModel):
     instance: str = Field(description="This is the path of the request.")
     request_id: str
     errors: list[ProblemError] | None = None
+    error: str | None = Field(None, description="Below /v2 this is the detail again, where that protocol has it.")
 
 
 @dataclass(frozen=True)
@@ -127,14 +128,16 @@ def problem(
     lasting: bool = False,
 ) -> JSONResponse:
     """A problem document as a response. lasting: the same request will fail again."""
+    detail = below_roots(detail, _roots(request))
     body = Problem(
         type=f"urn:inphase:error:{name}",
         title=title,
         status=status,
-        detail=below_roots(detail, _roots(request)),
+        detail=detail,
         instance=request.url.path,
         request_id=getattr(request.state, "request_id", ""),
         errors=errors,
+        error=detail if request.url.path.startswith("/v2") else None,
     )
     own = {"Retry-After": _RETRY_AFTER[status]} if status in _RETRY_AFTER and not lasting else {}
     if status == 500:  # what the request has left behind is not known

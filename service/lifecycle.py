@@ -18,6 +18,10 @@ from service.identity.file import KeysFile
 from service.identity.keys import ADMIN, Key, Keyring, Scope
 from service.identity.logins import Logins
 from service.identity.rates import Rates
+from service.inference.batcher import Batcher
+from service.inference.networks import Networks
+from service.inference.slots import Slots
+from service.inference.waiting import Cap, cap_of
 from service.intake.acceptance import Intake
 from service.intake.reader import Reader
 from service.jobs.broker import Queue
@@ -62,6 +66,8 @@ class Services:
         self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
         self.catalogue = Catalogue(self.sessions, settings.model_idle_s)
         self.webhooks = Allowed.of(settings.webhook_hosts)
+        self.batcher = Batcher(settings.compute_slots, self.cap)
+        self.networks = Networks(self.sessions, self.batcher)
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
         self.metrics = Metrics()
@@ -77,7 +83,8 @@ class Services:
         self.started = time.time()
         self.draining = asyncio.Event()
         self.looking = anyio.CapacityLimiter(8)  # threads of /v1/status and of what watches files
-        self._compute = anyio.CapacityLimiter(settings.compute_slots)
+        self.slots = Slots(settings.compute_slots)
+        self._threads = anyio.CapacityLimiter(settings.compute_slots)
         self._redis: EmbeddedRedis | None = None
         self._supervisor: Supervisor | None = None
         self._background: list[asyncio.Task[None]] = []
@@ -102,7 +109,7 @@ class Services:
             self._background.append(asyncio.create_task(self._keep_keys(self._keys_file)))
         if self.records is not None and self.series is not None:
             self.reader = Reader(
-                self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox,
+                self.settings, self.networks, self.records, self.series, self.store, self.intake, self.sandbox,
                 self.budget,
             )  # fmt: skip
             if self._outbox is not None and self.settings.webhook_secret is not None:
@@ -125,9 +132,14 @@ class Services:
             await self.pulse.close()
         await anyio.to_thread.run_sync(self._stop)
 
-    async def compute(self, call: Callable[[], T]) -> T:
-        """Run what takes long in a thread; at most `compute_slots` at a time, the others wait."""
-        return await anyio.to_thread.run_sync(call, limiter=self._compute)
+    async def compute(self, call: Callable[[], T], owner: str = "") -> T:
+        """Run what takes long in a thread; at most `compute_slots` at a time, the others wait, their owners in turn."""
+        async with self.slots.place(owner):
+            return await anyio.to_thread.run_sync(call, limiter=self._threads)
+
+    def cap(self, provider: str) -> Cap:
+        """What one run of a network computes at most on an execution provider."""
+        return cap_of(provider, self.settings.batch_patterns, self.settings.bounds.batch_bytes)
 
     def in_background(self, call: Callable[[], object]) -> None:
         """Run a short blocking call whose end nobody waits for."""
@@ -141,6 +153,7 @@ class Services:
         for refusal in self.sessions.repository.refused:
             log.warning("model refused", model=refusal.folder, why=refusal.why)
         session = self.sessions.get(None)
+        self.batcher.start()
         log.info("model loaded", model=session.version.label, provider=session.provider)
         if self.settings.queue:
             self._start_queue()
@@ -177,6 +190,7 @@ class Services:
             self._supervisor.start()
 
     def _stop(self) -> None:
+        self.batcher.stop()
         self.sandbox.stop()
         if self._supervisor is not None:
             self._supervisor.stop()

@@ -62,6 +62,9 @@ class Bounds(BaseModel):
         description="Reading one measurement takes at most so many seconds, and one more for every 10 MiB of its "
         "files.",
     )
+    batch_bytes: int = Field(
+        256 * MIB, gt=0, description="The tensors of requests that run together have at most so many bytes."
+    )
     wait_s: float = Field(300.0, ge=0, description="A request may `wait` at most so many seconds.")
     store_bytes: int = Field(
         64 * 1024 * MIB, gt=0, description="The arrays of all jobs take at most so many bytes of disk."
@@ -151,6 +154,12 @@ class Settings(BaseSettings):
     )
     webhook_secret: SecretStr | None = Field(
         None, description="Webhooks are signed with this secret, the base64 of 24 bytes or more."
+    )
+    batch_patterns: int | None = Field(
+        None,
+        ge=1,
+        description="Where requests wait for one network, a run of it takes at most so many patterns together; by "
+        "default 8 on a GPU and 1 on processors, where two cost twice as much as one.",
     )
     drain_s: float = Field(
         10.0, ge=0, description="After SIGTERM requests and jobs at work may go on for so many seconds."

@@ -39,10 +39,16 @@ def counts(photons: float = 3e6, seed: int = 1, shape: tuple[int, ...] = GRID) -
 
 
 def write_model(
-    root: Path, obj: NDArray[np.complex64], name: str = "inphase-bcdi", version: int = 1, **card: Any
+    root: Path,
+    obj: NDArray[np.complex64],
+    name: str = "inphase-bcdi",
+    version: int = 1,
+    *,
+    echo: float = 0.0,
+    **card: Any,
 ) -> Path:
     """A model that predicts `obj`, a volume or an image, whatever it sees, with a valid card;
-    `card` changes keys of it.
+    `card` changes keys of it. echo: times the sum of the largest values of its inputs, which is added to its outputs.
     """
     folder = root / name / str(version)
     folder.mkdir(parents=True)
@@ -50,18 +56,18 @@ def write_model(
     box = tuple(slice(n // 2 - b // 2, n // 2 + b // 2) for n, b in zip(grid, half, strict=True))
     known = {"amplitude": np.abs(obj[box])[None], "phase": np.angle(obj[box])[None]}
     inputs = {"modulus": ["b", *grid], "valid": ["b", *grid], "autocorrelation": ["b", 2, *grid]}
-    # every input is used, so that no runtime drops it; the sum of maxima times zero has the batch axis
+    # every input is used, so that no runtime drops it; the sum of maxima times the echo has the batch axis
     nodes = [helper.make_node("ReduceMax", [i, f"axes_{i}"], [f"max_{i}"], keepdims=1) for i in ("modulus", "valid")]
     nodes += [
         helper.make_node("ReduceMax", ["autocorrelation", "axes_autocorrelation"], ["max_4"], keepdims=0),
         helper.make_node("Reshape", ["max_4", "column"], ["max_autocorrelation"]),
         helper.make_node("Sum", [f"max_{i}" for i in inputs], ["all"]),
-        helper.make_node("Mul", ["all", "zero"], ["nothing"]),
+        helper.make_node("Mul", ["all", "echo"], ["heard"]),
     ]
-    nodes += [helper.make_node("Add", [f"known_{o}", "nothing"], [o]) for o in known]
+    nodes += [helper.make_node("Add", [f"known_{o}", "heard"], [o]) for o in known]
     constants = {f"known_{o}": a.astype(np.float32) for o, a in known.items()}
     constants |= {f"axes_{i}": np.arange(1, len(shape), dtype=np.int64) for i, shape in inputs.items()}
-    constants |= {"zero": np.zeros((), np.float32), "column": np.array([-1] + [1] * obj.ndim, np.int64)}
+    constants |= {"echo": np.array(echo, np.float32), "column": np.array([-1] + [1] * obj.ndim, np.int64)}
     graph = helper.make_graph(
         nodes,
         "toy",

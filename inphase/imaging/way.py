@@ -7,7 +7,7 @@ The library, the service and the evaluation of networks all take it. The refinem
 import importlib.metadata
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from inphase.imaging.signs import estimate
 from inphase.metrics import noise_chi2
 from inphase.models.card import Card
 from inphase.models.families import family
+from inphase.models.prediction import Network
 from inphase.pattern import Domain, Pattern
 from inphase.preprocess.pipeline import Cleaned, Prepared, cleaned, grid_for
 from inphase.preprocess.reach import finest
@@ -37,9 +38,6 @@ from inphase.preprocess.validate import pattern_from_array
 from inphase.retrieval.ensemble import Candidate, Ensemble
 from inphase.retrieval.ladder import Ladder
 from inphase.retrieval.problem import Problem
-
-if TYPE_CHECKING:
-    from inphase.models.session import Session
 
 
 class CommonFrame(Protocol):
@@ -61,14 +59,14 @@ class Preparation:
     pattern: Pattern
 
 
-def begin(scan: RawScan, options: Options, session: "Session | None", clock: Clock) -> tuple[PreparedPattern, Report]:
+def begin(scan: RawScan, options: Options, network: Network | None, clock: Clock) -> tuple[PreparedPattern, Report]:
     """prepare -> predict -> choose the start. Nothing is refined yet.
 
-    session: None where no network is needed. With start=random its card gives the grid, and its image is not asked for.
+    network: None where none is needed. With start=random its card gives the grid, and its image is not asked for.
     """
-    preparation = prepare(scan, options, session.version.card if session else None, clock)
-    if session is not None and options.start != "random":
-        preparation = predict(preparation, session, clock)
+    preparation = prepare(scan, options, network.version.card if network else None, clock)
+    if network is not None and options.start != "random":
+        preparation = predict(preparation, network, clock)
     with clock("score"):
         return preparation.prepared, choose_start(preparation.prepared, preparation.report)
 
@@ -91,14 +89,14 @@ def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) ->
     return Preparation(replace(prepared, ladder=ladder), told, found.pattern)
 
 
-def predict(preparation: Preparation, session: "Session", clock: Clock) -> Preparation:
+def predict(preparation: Preparation, network: Network, clock: Clock) -> Preparation:
     """Ask a network for its image of a prepared pattern. Raises DataError where it was not made for such patterns."""
-    version, prepared = session.version, preparation.prepared
+    version, prepared = network.version, preparation.prepared
     card, kind = version.card, family(version.card)
     with clock("infer"):
         features = kind.features(card, preparation.pattern, prepared.problem.free)
-        prediction = kind.decode(card, session.infer(features))[0]
-    model = report.part(report.Model, card, provider=session.provider)
+        prediction = kind.decode(card, network.infer(features))[0]
+    model = report.part(report.Model, card, provider=network.provider)
     return replace(
         preparation,
         prepared=replace(prepared, prediction=prediction),

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inphase.models.repository import ModelVersion
 
 Tensors = Mapping[str, NDArray[Any]]  # by name, the batch axis first
 
@@ -16,3 +18,21 @@ class Prediction:
 
     amplitude: NDArray[np.float32]
     phase: NDArray[np.float32]
+
+
+class Network(Protocol):
+    """Whatever answers for a model version: its session, or a place in the line before it."""
+
+    @property
+    def version(self) -> ModelVersion:
+        """Which one it is."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """What it runs on."""
+        ...
+
+    def infer(self, tensors: Tensors) -> Tensors:
+        """As `inphase.models.session.Session.infer`."""
+        ...

@@ -131,9 +131,13 @@ class Sessions:
                 del self._loaded[label]
         return labels
 
+    def loaded(self, version: ModelVersion) -> Session | None:
+        """The session of a version, None where it is not loaded; nothing is waited for."""
+        return self._loaded.get(version.label)
+
     def provider(self, version: ModelVersion) -> str | None:
         """What a loaded version runs on, None where it is not loaded."""
-        session = self._loaded.get(version.label)
+        session = self.loaded(version)
         return session.provider if session else None
 
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 from inphase.imaging.arrays import Present, names
 from inphase.imaging.clock import Clock
 from inphase.imaging.report import Report
+from service.api.presence import Line
 from service.document import JobDocument, JobProgress, JobRevision
 from service.errors import ApiError
 from service.identity.keys import TheCaller
@@ -41,6 +42,11 @@ async def clock(request: Request) -> Clock:
 def request_id(request: Request) -> str:
     """The id of the request, as its answer and the log have it."""
     return cast(str, request.state.request_id)
+
+
+def line(request: Request) -> Line:
+    """The line to the request's client."""
+    return cast(Line, request.state.line)
 
 
 TheServices = Annotated[Services, Depends(services)]

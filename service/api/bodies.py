@@ -99,7 +99,7 @@ Uncoded = Depends(uncoded)
 async def read_json(request: Request, bounds: Bounds, share: Share) -> bytes:
     """A small body as it is. Raises ApiError 408 and 413, and as `Share.grow_to`."""
     body = bytearray()
-    async for chunk in _chunks(request, bounds):
+    async for chunk in chunks_of(request, bounds):
         body += chunk
         if len(body) > bounds.json_bytes:
             raise ApiError(
@@ -125,9 +125,9 @@ async def receive_array(request: Request, layout: Layout | None, bounds: Bounds,
     What it declares is refused where it could never fit, and held as far as it has come. Raises ApiError 400 where the
     body does not have the declared length, 408, 413; DataError for what is no measurement; as `Share.grow_to`.
     """
-    length = _declared_length(request)
-    _bounded(length or 0, bounds)
-    chunks = _chunks(request, bounds)
+    length = declared_length(request)
+    bounded(length or 0, bounds)
+    chunks = chunks_of(request, bounds)
     kind = NPY if layout is None else OCTETS
     rest = b""
     header = 0
@@ -151,8 +151,8 @@ async def receive_file(
     """
     named = await services.compute(lambda: found(reading, roots))
     bounds = services.settings.bounds
-    length = _declared_length(request)
-    _bounded(length or 0, bounds)
+    length = declared_length(request)
+    bounded(length or 0, bounds)
     share.check(length or 0)
     received = 0
 
@@ -160,14 +160,14 @@ async def receive_file(
         share.grow_to(received + working_bytes(voxels, nbytes))
 
     def read(path: Path) -> RawScan:
-        limits = replace(_limits(bounds), roots=roots)
+        limits = replace(array_limits(bounds), roots=roots)
         return services.sandbox.read_body(BodyOrder(path, named, domain, limits), admit)
 
     async def counted() -> AsyncIterator[bytes]:
         nonlocal received
-        async for chunk in _chunks(request, bounds):
+        async for chunk in chunks_of(request, bounds):
             received += len(chunk)
-            _bounded(received, bounds)
+            bounded(received, bounds)
             share.grow_to(received)
             yield chunk
         if length is not None and received != length:
@@ -230,14 +230,15 @@ def octet_layout(dtype: str | None, shape: str | None, bounds: Bounds) -> Layout
         raise ApiError(422, f"shape {shape[:40]!r} is not understood: write it as 201,256,256")
     sides = tuple(int(side) for side in shape.split(","))
     kind = np.dtype(dtype).newbyteorder("<")
-    return Layout(admit(sides, kind, "the body", _limits(bounds)), kind)
+    return Layout(admit(sides, kind, "the body", array_limits(bounds)), kind)
 
 
-def _limits(bounds: Bounds) -> Limits:
+def array_limits(bounds: Bounds) -> Limits:
+    """Of the array of one body."""
     return Limits(max_bytes=min(bounds.array_bytes, bounds.body_bytes))
 
 
-def _bounded(length: int, bounds: Bounds) -> None:
+def bounded(length: int, bounds: Bounds) -> None:
     """Refuse a body that is too long: 413."""
     if length > bounds.body_bytes:
         raise ApiError(
@@ -245,7 +246,8 @@ def _bounded(length: int, bounds: Bounds) -> None:
         )
 
 
-def _declared_length(request: Request) -> int | None:
+def declared_length(request: Request) -> int | None:
+    """What its Content-Length says."""
     text = request.headers.get("content-length")
     return int(text) if text is not None and text.isdecimal() else None
 
@@ -272,7 +274,7 @@ async def _npy_header(chunks: AsyncIterator[bytes], bounds: Bounds) -> tuple[Lay
         raise ApiError(400, f"the npy header of the body is damaged: {first_line(error)}") from error
     if any(not isinstance(side, int) or side < 0 for side in sides):
         raise ApiError(400, f"the npy header of the body declares the shape {sides}")
-    return Layout(admit(sides, dtype, "the body", _limits(bounds)), dtype, fortran), needed, bytes(start[needed:])
+    return Layout(admit(sides, dtype, "the body", array_limits(bounds)), dtype, fortran), needed, bytes(start[needed:])
 
 
 def _npy_header_length(start: bytearray) -> int:
@@ -335,7 +337,7 @@ def _mismatch(layout: Layout, found: int | None) -> str:
     )
 
 
-async def _chunks(request: Request, bounds: Bounds) -> AsyncIterator[bytes]:
+async def chunks_of(request: Request, bounds: Bounds) -> AsyncIterator[bytes]:
     """A body as it comes, which has to come at a certain rate and to its end. Raises ApiError 408."""
     stream = request.stream()
     begun = time.monotonic()

@@ -1,6 +1,7 @@
 """Clients that leave before their answer is complete: what they waited for is stopped, and nothing of it is a fault."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -13,7 +14,7 @@ CLIENT_LEFT: Final = 499  # no status of HTTP, and sent to nobody: what logs and
 
 async def attended(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> bool:
     """Run the application as long as its client is there. Whether the client left before its answer was complete."""
-    line = _Line(scope, receive, send)
+    line = scope.setdefault("state", {})["line"] = Line(scope, receive, send)
     with anyio.CancelScope() as answering:
         watching = asyncio.create_task(line.watch(answering))
         try:
@@ -25,7 +26,7 @@ async def attended(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
     return line.left
 
 
-class _Line:
+class Line:
     """The line to a client. Who reads the body hears of a hang-up; once it has come whole, `watch` listens instead."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,6 +36,7 @@ class _Line:
         self._announced = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self._heard, self._cut = asyncio.Event(), asyncio.Event()  # the whole body; the hang-up
         self._complete = False
+        self._to_call: list[Callable[[], object]] = []
         if not self._announced:
             self._heard.set()
 
@@ -67,6 +69,15 @@ class _Line:
                 if self.left:
                     answering.cancel()
 
+    def when_left(self, call: Callable[[], object]) -> None:
+        """Call when the client leaves, at once where it has left; may be told from any thread."""
+        self._to_call.append(call)
+        if self.left:
+            call()
+
     def _hang_up(self) -> None:
         self.left = not self._complete
+        if self.left:
+            for call in self._to_call:
+                call()
         self._cut.set()

@@ -59,7 +59,7 @@ async def preview(
         received = await receive(request, call, services, clock, caller.roots, share)
         with clock("decode"):
             return await services.compute(
-                lambda: _seen(data_of(received, services), received.submission.options.domain)
+                lambda: _seen(data_of(received, services), received.submission.options.domain), caller.owner
             )
 
 

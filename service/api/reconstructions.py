@@ -32,6 +32,7 @@ from service.api.access import (
     current,
     end,
     in_thread,
+    line,
 )
 from service.api.bodies import (
     FILES,
@@ -47,6 +48,7 @@ from service.api.bodies import (
     receive_file,
 )
 from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
+from service.api.presence import Line
 from service.api.schema import JOB
 from service.document import JobDocument
 from service.door.budget import Share
@@ -107,13 +109,14 @@ BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
 
 @dataclass
 class Received:
-    """A request whose body has come. share: holds its memory.
+    """A request whose body has come. share: holds its memory. line: to who sent it.
 
     scan: what was sent, until it has been read; None where a file is named.
     """
 
     submission: Submission
     share: Share
+    line: Line
     scan: RawScan | None = None
     body: bytes = b""
 
@@ -191,7 +194,7 @@ async def receive(
         submission = Submission(
             options=_options(asked), source=asked.source, receive_ms=clock.ms["receive"], roots=roots
         )
-        return Received(submission, share, body=body)
+        return Received(submission, share, line(request), body=body)
     if kind not in (NPY, OCTETS, *FILES):
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
     await check_options(call, services)
@@ -206,7 +209,7 @@ async def receive(
         else:
             scan = await receive_array(request, layout, settings.bounds, share)
     submission = Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"])
-    return Received(submission, share, scan)
+    return Received(submission, share, line(request), scan)
 
 
 def _options(asked: JobOptions) -> JobOptions:
@@ -298,7 +301,9 @@ async def _carried_out(
             record = await in_thread(lambda: services.intake.accept(received.submission, sender, received.scan, token))
     except QueueUnavailableError as error:
         why = error
-        return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
+        return await services.compute(
+            lambda: _unrecorded(received, sender, patience, services, clock, why), sender.origin.owner
+        )
     reader = services.reader
     assert reader is not None  # what records jobs reads them
     if not token or record.reader != token:
@@ -318,7 +323,9 @@ async def _carried_out(
         read = reading.result()
     except QueueUnavailableError as error:
         why = error
-        return await services.compute(lambda: _unrecorded(received, patience, services, clock, why))
+        return await services.compute(
+            lambda: _unrecorded(received, sender, patience, services, clock, why), sender.origin.owner
+        )
     except Exception as error:
         told = reason(error, services.settings.data_roots)
         with suppress(QueueUnavailableError), anyio.CancelScope(shield=True):  # else who reads it next says the same
@@ -336,7 +343,7 @@ async def _read(
     with reader.reading(token):
         async with held:
             read = await services.compute(
-                lambda: reader.read(record.job_id, token, clock, received.share, received.scan)
+                lambda: reader.read(record.job_id, token, clock, received.share, received.scan), record.owner
             )
             received.scan = None  # whoever waits for a worker holds no memory any more
             return read
@@ -352,7 +359,12 @@ def _told_too_late(
 
 
 def _unrecorded(
-    received: Received, patience: _Patience, services: Services, clock: Clock, why: QueueUnavailableError
+    received: Received,
+    sender: Sender,
+    patience: _Patience,
+    services: Services,
+    clock: Clock,
+    why: QueueUnavailableError,
 ) -> _Answered:
     """The network's prediction, where there is nowhere to keep a job and the caller waits.
     Raises QueueUnavailableError.
@@ -362,10 +374,10 @@ def _unrecorded(
     a_job = received.submission.options.webhook is not None or (asked is not None and not patience.any)
     if not options.asks_network or options.start == "random" or a_job:
         raise why  # who does not wait, or is to be told of the end, wants a job, not a guess
-    session = services.sessions.get(options.model)
+    network = services.networks.get(options.model, sender.origin.owner, received.line.when_left)
     with clock("decode"):
         scan = data_of(received, services)
-    prepared, report = begin(scan, options, session, clock)
+    prepared, report = begin(scan, options, network, clock)
     unrefined = replace(report, recipe=replace(report.recipe, refine=NO_REFINEMENT))
     result = judge(prepared, unrefined, prepared.guess, clock)
     reason = (

@@ -27,9 +27,9 @@ from inphase.imaging.options import NO_REFINEMENT
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.report import Report, Series
 from inphase.imaging.way import begin, judge
-from inphase.models.session import Sessions
 from service.door.budget import Budget, Share, working_bytes
 from service.errors import below_roots, kind
+from service.inference.networks import Networks
 from service.intake.acceptance import Intake
 from service.intake.sources import load
 from service.intake.submission import UPLOAD, Submission, Upload, uploaded
@@ -58,7 +58,7 @@ class Reader:
     def __init__(
         self,
         settings: Settings,
-        sessions: Sessions,
+        networks: Networks,
         records: Records,
         series: SeriesRecords,
         store: Store,
@@ -67,7 +67,7 @@ class Reader:
         budget: Budget,
     ) -> None:
         self.wake = asyncio.Event()  # set when a job comes that no request reads
-        self._settings, self._sessions, self._store = settings, sessions, store
+        self._settings, self._networks, self._store = settings, networks, store
         self._records, self._series, self._intake = records, series, intake
         self._sandbox, self._budget = sandbox, budget
         self._active: set[str] = set()  # tokens of the jobs that are being read
@@ -191,10 +191,10 @@ class Reader:
         self, record: JobRecord, submission: Submission, clock: Clock, share: Share, scan: RawScan | None
     ) -> tuple[PreparedPattern, Report]:
         options = submission.options.imaging()
-        session = self._sessions.get(options.model) if options.asks_network else None
+        network = self._networks.get(options.model, record.owner) if options.asks_network else None
         with clock("decode"):
             scan = self._data(record.job_id, submission, share) if scan is None else scan
-        prepared, report = begin(scan, options, session, clock)
+        prepared, report = begin(scan, options, network, clock)
         if record.series:
             report = replace(report, series=Series(record.series, self._number(record)))
         return prepared, replace(report, timings_ms=clock.rounded())

@@ -5,7 +5,7 @@ import pytest
 import scipy.fft
 
 from inphase import fourier
-from inphase.features import halving, reduced_modulus, volume_features
+from inphase.features import FEATURES, feature_shape, halving, reduced_modulus, volume_features
 
 
 def test_halving_is_a_cut_of_the_cosine_transform_of_every_block() -> None:
@@ -49,3 +49,11 @@ def test_only_what_is_wanted_is_made() -> None:
         "reduced": (1, 16, 16, 16),
         "valid": (1, 32, 32, 32),
     }
+
+
+@pytest.mark.parametrize("grid", [(32, 16, 64), (32, 48)])
+def test_shapes_are_told_before_features_are_made(grid: tuple[int, ...]) -> None:
+    """Those of one pattern, for every feature."""
+    intensity = np.random.default_rng(1).random(grid, np.float32)
+    found = volume_features(intensity, np.zeros(grid, np.uint8))
+    assert {name: (1, *feature_shape(name, grid)) for name in FEATURES} == {n: f.shape for n, f in found.items()}

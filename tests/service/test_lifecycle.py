@@ -1,5 +1,7 @@
 """What the service starts and stops."""
 
+import asyncio
+
 import pytest
 
 from inphase.models.repository import UnknownModelError
@@ -29,6 +31,17 @@ async def test_a_service_without_a_queue_has_no_redis(settings: Settings) -> Non
     finally:
         await services.stop()
     assert services.draining.is_set()
+
+
+async def test_owners_take_turns_in_the_slots(settings: Settings) -> None:
+    """One owner's flood of readings keeps another's waiting for one of them."""
+    services = Services(settings.model_copy(update={"compute_slots": 1}))
+    done: list[str] = []
+    flood = [asyncio.create_task(services.compute(lambda n=n: done.append(f"flood-{n}"), "flood")) for n in range(6)]
+    await asyncio.sleep(0)  # the first one is at work
+    other = asyncio.create_task(services.compute(lambda: done.append("other"), "other"))
+    await asyncio.gather(*flood, other)
+    assert done == ["flood-0", "flood-1", "other", *(f"flood-{n}" for n in range(2, 6))]
 
 
 async def test_a_service_whose_model_is_not_there_does_not_start(settings: Settings) -> None:

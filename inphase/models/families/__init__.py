@@ -15,6 +15,14 @@ from inphase.pattern import Pattern
 class Family(Protocol):
     """A module of this package."""
 
+    def input_shapes(self, card: Any) -> Mapping[str, tuple[int, ...]]:
+        """Sides of each input of the network for one pattern, without the batch axis."""
+        ...
+
+    def output_shapes(self, card: Any) -> Mapping[str, tuple[int, ...]]:
+        """The same of what it answers."""
+        ...
+
     def features(self, card: Any, pattern: Pattern, free: NDArray[np.bool_] | None) -> Tensors:
         """Network inputs of one pattern on the card's grid, with a batch axis of one. free: voxels to hide."""
         ...

@@ -4,10 +4,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.features import volume_features
+from inphase.features import feature_shape, volume_features
 from inphase.models.card import Card
 from inphase.models.prediction import Prediction, Tensors
 from inphase.pattern import Pattern
+
+
+def input_shapes(card: Card) -> dict[str, tuple[int, ...]]:
+    """Sides of each input for one pattern, without the batch axis."""
+    return {name: feature_shape(name, card.grid) for name in card.inputs}
+
+
+def output_shapes(card: Card) -> dict[str, tuple[int, ...]]:
+    """Sides of each output for one pattern, without the batch axis: the predicted box."""
+    return dict.fromkeys(card.outputs, card.box)
 
 
 def features(card: Card, pattern: Pattern, free: NDArray[np.bool_] | None) -> Tensors:

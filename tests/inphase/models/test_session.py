@@ -65,6 +65,8 @@ def test_a_session_is_loaded_once(models_dir: Path) -> None:
     assert len(found) == 1
     assert sessions.provider(found.pop().version) is not None
     assert sessions.provider(sessions.repository.resolve("blind")) is None
+    assert sessions.loaded(sessions.repository.resolve("blind")) is None
+    assert sessions.loaded(sessions.repository.resolve("inphase-bcdi")) is sessions.get(None)
 
 
 def test_a_session_gets_its_own_inputs_only(session: Session) -> None:

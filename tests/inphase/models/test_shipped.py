@@ -10,6 +10,7 @@ from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.way import begin
 from inphase.models.card import ImageCard
+from inphase.models.families import family
 from inphase.models.repository import ModelVersion, Repository
 from inphase.models.session import Session
 from tests.toy import GRID, counts
@@ -41,6 +42,14 @@ def test_a_shipped_model_serves_a_simulated_pattern(version: ModelVersion) -> No
     low, high = version.card.outputs["amplitude"]
     assert low <= prepared.prediction.amplitude.min() < prepared.prediction.amplitude.max() <= high
     assert np.abs(prepared.prediction.phase).max() <= np.pi + 1e-6
+    graph = session._session
+    for told, nodes in (
+        (family(version.card).input_shapes(version.card), graph.get_inputs()),
+        (family(version.card).output_shapes(version.card), graph.get_outputs()),
+    ):
+        assert {name: [*shape] for name, shape in told.items()} == {
+            node.name: node.shape[1:] for node in nodes if node.name in told
+        }
     assert report.model is not None
     assert report.model.name == version.card.name
     assert report.metrics.network is not None

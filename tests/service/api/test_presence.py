@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import structlog
 import uvicorn
 from numpy.typing import NDArray
 
+from inphase.models.prediction import Tensors
 from service.app import create_app
 from service.jobs.embedded import find_server
 from service.jobs.errors import NoRedisError
@@ -21,6 +23,7 @@ from service.lifecycle import Services
 from service.settings import Settings
 from tests.service.api.calls import URL
 from tests.service.api.conftest import npy, npy_header
+from tests.service.api.oip.calls import binary, features
 from tests.service.conftest import KEY
 
 HEADERS = {"Authorization": f"Apikey {KEY}"}
@@ -191,6 +194,46 @@ async def test_who_leaves_before_the_job_is_accepted_leaves_it_too(queued: Site,
     close(writer)
     await queued.left(URL)
     assert len((await queued.http.get("/v1/jobs")).json()["jobs"]) == 1
+
+
+@pytest.mark.parametrize("door", ["/v1", "/v2"])
+async def test_who_leaves_before_the_turn_of_its_network_is_not_computed(
+    site: Site, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    """Where no job stays behind: its slot is free at once, and the network runs for those alone who are there."""
+    services = site.services
+    session = services.sessions.get(None)
+    real, go_on, runs = session.infer, threading.Event(), []
+
+    def slow(tensors: Tensors) -> Tensors:
+        runs.append(float(tensors["modulus"].max()))
+        assert go_on.wait(20)
+        return real(tensors)
+
+    monkeypatch.setattr(session, "infer", slow)
+    tensors = features()
+    others = [services.batcher.submit(session, tensors, "other") for _ in range(services.settings.compute_slots)]
+    if door == "/v1":
+        path, body, headers = URL, npy(pattern), {"Content_Type": "application/x-npy"}
+    else:
+        path = "/v2/models/inphase-bcdi.counts/infer"
+        body, told = binary({"counts": pattern})
+        headers = {name.replace("-", "_"): value for name, value in told.items()}
+    writer = await site.begin(
+        "POST", f"{path}?refine=none" if door == "/v1" else path, body, Content_Length=str(len(body)), **headers
+    )
+    try:
+        async with asyncio.timeout(20):
+            while not len(services.batcher._waiting):  # noqa: ASYNC110  # the line sets no event
+                await asyncio.sleep(0.01)
+        reset(writer)
+        await site.left(path)
+    finally:
+        go_on.set()
+    for other in others:
+        other.result(20)
+    assert runs == [1.0] * len(others)
+    assert services.budget.used == 0
 
 
 async def test_a_watcher_that_leaves(queued: Site, pattern: NDArray[np.uint32]) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -244,18 +245,17 @@ async def test_a_reading_that_waits_for_its_turn_is_announced(
     client: httpx.AsyncClient, pattern: NDArray[np.uint32]
 ) -> None:
     """A job whose caller waits for a compute slot is nobody else's, however long that takes."""
-    slots = services(client)._compute  # start=random: without a network to be checked, only its reading takes a slot
-    takers = [object() for _ in range(int(slots.total_tokens))]
-    for taker in takers:
-        slots.acquire_on_behalf_of_nowait(taker)
-    call = asyncio.create_task(
-        client.post(URL, params={"wait": 2, "start": "random"}, content=npy(pattern), headers=NPY)
-    )
-    await until(lambda: reader_of(services(client))._active)
-    (job,) = records(client).page().records
-    assert reader_of(services(client))._active == {job.reader}  # those of whom `announce` speaks
-    for taker in takers:
-        slots.release_on_behalf_of(taker)
+    slots = services(client).slots
+    async with AsyncExitStack() as taken:
+        for _ in range(services(client).settings.compute_slots):
+            await taken.enter_async_context(slots.place("another"))
+        # start=random: without a network to be checked, only its reading takes a slot
+        call = asyncio.create_task(
+            client.post(URL, params={"wait": 2, "start": "random"}, content=npy(pattern), headers=NPY)
+        )
+        await until(lambda: reader_of(services(client))._active)
+        (job,) = records(client).page().records
+        assert reader_of(services(client))._active == {job.reader}  # those of whom `announce` speaks
     assert (await call).json()["state"] == "queued"
     assert reader_of(services(client))._active == set()
 
