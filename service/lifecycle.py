@@ -22,15 +22,18 @@ from service.jobs.errors import QueueUnavailableError, StoreError
 from service.jobs.housekeeping import sweep
 from service.jobs.pulse import Pulse
 from service.jobs.record import Records
+from service.jobs.scans import ScanRecords
 from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
 from service.sandbox.sandbox import Sandbox
+from service.scans.live import LiveScans
 from service.settings import Settings, new_key
 from service.telemetry import Metrics, log
 
 _HOUSEKEEPING_S: Final = 60.0
+_ATTENDING_S: Final = 0.2  # how soon a live scan gets its next look
 T = TypeVar("T")
 
 
@@ -51,6 +54,7 @@ class Services:
         self.sandbox = Sandbox(settings.bounds.read_s, settings.data_roots, settings.store_dir.absolute())
         self.records: Records | None = None
         self.series: SeriesRecords | None = None
+        self.live: LiveScans | None = None
         self.queue: Queue | None = None
         self.logins: Logins | None = None
         self.reader: Reader | None = None
@@ -61,6 +65,7 @@ class Services:
         self.looking = anyio.CapacityLimiter(8)  # threads of /v1/status, whatever keeps all others
         self._compute = anyio.CapacityLimiter(settings.compute_slots)
         self._redis: EmbeddedRedis | None = None
+        self._scans: ScanRecords | None = None
         self._supervisor: Supervisor | None = None
         self._background: list[asyncio.Task[None]] = []
         self._loose: set[asyncio.Future[object]] = set()
@@ -80,14 +85,15 @@ class Services:
             await anyio.to_thread.run_sync(self._stop)
             raise
         self._background.append(asyncio.create_task(self._keep_house()))
-        if self.records is not None and self.series is not None:
+        if self.records is not None and self.series is not None and self.live is not None:
             self.reader = Reader(
                 self.settings, self.sessions, self.records, self.series, self.store, self.intake, self.sandbox,
-                self.budget,
+                self.budget, self.live,
             )  # fmt: skip
             assert self.pulse is not None
             self._background.append(asyncio.create_task(self.pulse.run()))
             self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
+            self._background.append(asyncio.create_task(self._attend(self.live, self.reader)))
 
     async def stop(self) -> None:
         """Bring everything down: workers first, then Redis."""
@@ -121,6 +127,8 @@ class Services:
         if self.settings.queue:
             self._start_queue()
         self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)
+        if self.records is not None and self._scans is not None:
+            self.live = LiveScans(self._scans, self.records, self.store, self.intake, self.settings.bounds)
         self.metrics.watch(self.budget, self.records, self.pulse)
         self.warm = True
 
@@ -134,6 +142,7 @@ class Services:
         self.pulse = Pulse(url)
         self.records = Records(url)
         self.series = SeriesRecords(url)
+        self._scans = ScanRecords(url)
         self.queue = Queue(url, self.records)
         self.logins = Logins(url)
         if settings.workers:
@@ -154,11 +163,23 @@ class Services:
         self.sandbox.stop()
         if self._supervisor is not None:
             self._supervisor.stop()
-        for client in (self.queue, self.series, self.records, self.logins):
+        for client in (self.queue, self._scans, self.series, self.records, self.logins):
             if client is not None:
                 client.close()
         if self._redis is not None:
             self._redis.stop()
+
+    async def _attend(self, live: LiveScans, reader: Reader) -> None:
+        """Look at live scans as their frames come."""
+        while True:
+            try:
+                await anyio.to_thread.run_sync(live.attend_all)
+                reader.wake.set()
+            except QueueUnavailableError as error:
+                log.warning("live scans wait", why=str(error))
+            except Exception:  # this task is the only one that looks
+                log.exception("live scans wait")
+            await asyncio.sleep(_ATTENDING_S)
 
     async def _keep_house(self) -> None:
         """Hand out jobs that were forgotten, delete what is too old."""
@@ -175,5 +196,7 @@ class Services:
         if self.records is None or self.series is None or self.queue is None:
             return
         swept = sweep(self.records, self.series, self.queue, self.store, self.settings.bounds.result_age_s)
+        if self.live is not None:
+            self.live.sweep(self.records.now() - self.settings.bounds.result_age_s)
         if swept.recovered or swept.expired:
             log.info("housekeeping", handed_out_again=swept.recovered, expired=len(swept.expired))

@@ -58,6 +58,8 @@ def refine(
         if start.requested == "mixed":
             near, far = _of_every_kind(prepared, start)
             ended = run(found.recipe.refine, *near) + (run(conventional, *far) if far else [])
+        elif start.kind == "earlier":
+            ended = run(found.recipe.refine, prepared.earlier_start())
         elif start.kind == "network":
             ended = run(found.recipe.refine, prepared.network_start())
             if start.requested == "auto" and (wrong := prepared.shortfalls(ended[0].candidate)):
@@ -133,7 +135,7 @@ def _as_it_came(found: Report, best: Candidate, starts: int) -> Report:
     if found.start.requested == "mixed":
         why = f"the best of {starts} starts of every kind began from {_BEGAN[best.kind]}"
         found = replace(found, start=replace(found.start, why=why))
-    if best.origin == "network" or found.start.requested == "random":
+    if best.origin != "random" or found.start.requested == "random":
         return found
     recipe = found.recipe.conventional or recipes.resolve(CONVENTIONAL).text
     return replace(found, recipe=replace(found.recipe, refine=recipe))

@@ -20,6 +20,7 @@ from inphase.free import free_voxels
 from inphase.geometry import Geometry
 from inphase.imaging import consensus, report
 from inphase.imaging.clock import Clock
+from inphase.imaging.earlier import Earlier, similarity
 from inphase.imaging.maps import image_maps, maps
 from inphase.imaging.options import CONVENTIONAL, NO_REFINEMENT, Options
 from inphase.imaging.prepared import SUPPORT_THRESHOLD, PreparedPattern
@@ -61,12 +62,25 @@ class Preparation:
     pattern: Pattern
 
 
-def begin(scan: RawScan, options: Options, session: "Session | None", clock: Clock) -> tuple[PreparedPattern, Report]:
+def begin(
+    scan: RawScan,
+    options: Options,
+    session: "Session | None",
+    clock: Clock,
+    *,
+    look: report.Look | None = None,
+    earlier: Earlier | None = None,
+) -> tuple[PreparedPattern, Report]:
     """prepare -> predict -> choose the start. Nothing is refined yet.
 
     session: None where no network is needed. With start=random its card gives the grid, and its image is not asked for.
+    look: which one of an unfinished curve it is. earlier: the image of the look before.
     """
     preparation = prepare(scan, options, session.version.card if session else None, clock)
+    if earlier is not None:
+        again = earlier.on(preparation.report.preprocess)
+        preparation = replace(preparation, prepared=replace(preparation.prepared, earlier=again))
+    preparation = replace(preparation, report=replace(preparation.report, look=look))
     if session is not None and options.start != "random":
         preparation = predict(preparation, session, clock)
     with clock("score"):
@@ -119,14 +133,16 @@ def choose_start(prepared: PreparedPattern, found: Report) -> Report:
     try:
         guess = prepared.guess
     except DataError as error:
-        if obeyed or not refined:
+        if (obeyed and prepared.earlier is None) or not refined:
             raise
         faults = [str(error)]
     else:
         faults = trust.start_faults(guess.metrics, prepared.noise_chi2, prepared.support_of(guess))
         metrics = replace(metrics, network=report.part(report.Score, guess.metrics))
     insane = f"the network's start is not sane: {'; '.join(faults)}"
-    if obeyed:
+    if refined and (why := _continued(prepared, metrics.network)):
+        start = replace(start, kind="earlier", why=why)
+    elif obeyed:
         start = replace(start, kind="network", why="as requested")
     elif not faults:
         start = replace(start, kind="network", why="the network's start is sane")
@@ -135,6 +151,28 @@ def choose_start(prepared: PreparedPattern, found: Report) -> Report:
     else:
         start = replace(start, kind="random", why=f"{insane}; conventional recipe {CONVENTIONAL} instead")
     return replace(found, metrics=metrics, start=start)
+
+
+def _continued(prepared: PreparedPattern, network: report.Score | None) -> str:
+    """Why the refinement goes on from the image of fewer frames; "" where there is none, or the network's fits better.
+
+    network: score of the network's image, None where that is empty.
+    """
+    if prepared.earlier is None:
+        return ""
+    start = prepared.earlier_start()
+    score = report.part(report.Score, prepared.measure(start.objects[0], start.supports[0]))
+    if network is None:
+        return "the network's image is empty"
+    what, mine, its = "chi2", score.chi2, network.chi2
+    if score.free_llk is not None and network.free_llk is not None:
+        what, mine, its = "free log-likelihood", score.free_llk, network.free_llk
+    if mine >= its:
+        return ""
+    return (
+        f"the image of fewer frames fits what is measured now better than the network's image does ({what} {mine:.3g} "
+        f"against {its:.3g})"
+    )
 
 
 def judge(
@@ -194,6 +232,7 @@ def judge(
             trust=verdict,
             series=series,
             start=replace(found.start, kind=best.origin),
+            look=_compared(found.look, prepared, canonical.object),
             canonical=report.part(report.Canonical, canonical),
             ensemble=consensus.reported(ensemble),
             strain=derived.strain,
@@ -203,11 +242,22 @@ def judge(
     )
 
 
+def _compared(look: report.Look | None, prepared: PreparedPattern, obj: NDArray[np.complex64]) -> report.Look | None:
+    """A look with how much of its image is that of the look before."""
+    if look is None or prepared.earlier is None:
+        return look
+    return replace(look, similarity=similarity(obj, prepared.earlier))
+
+
 def _evidence(found: Report, ensemble: Ensemble | None) -> trust.Evidence:
     steps = found.preprocess.steps
     return trust.Evidence(
         faults=tuple(fault for step in steps for fault in step.faults),
-        doubts=(*(doubt for step in steps for doubt in step.doubts), *(found.grid.doubts() if found.grid else ())),
+        doubts=(
+            *(doubt for step in steps for doubt in step.doubts),
+            *(found.grid.doubts() if found.grid else ()),
+            *(found.look.doubts() if found.look else ()),
+        ),
         starts=len(ensemble.members) if ensemble else 1,
         accepted=ensemble.accepted if ensemble else 1,
         rivals=ensemble.rivals if ensemble else 0,

@@ -40,7 +40,7 @@ FIRST: Final = "revision-1"  # the network's image of a job that a worker refine
 # or follows from what is counted already
 _INCIDENTAL: Final[dict[str, tuple[str, ...]]] = {
     "model": ("provider",), "input": ("source", "chosen"), "start": ("kind", "why"),
-    **dict.fromkeys(("series", "metrics", "trust", "canonical", "ensemble", "timings_ms", "created"), ()),
+    **dict.fromkeys(("series", "look", "metrics", "trust", "canonical", "ensemble", "timings_ms", "created"), ()),
 }  # fmt: skip
 
 
@@ -148,7 +148,8 @@ class Intake:
         """Queue a job whose data are read, or give it the result of an earlier one. Raises as `accept`."""
         records, queue = self._kept()
         document = self._document(record, report)
-        identity = "" if record.series else fingerprint(prepared, report, record.owner)
+        alone = not record.series and report.look is None
+        identity = "" if not alone else fingerprint(prepared, report, record.owner)
         if identity and reuse and self._reused(identity, document, reader):
             return self._left(record.job_id)
         stored = document.to_json()

@@ -1,0 +1,166 @@
+"""The frames of live scans: how they are sent, and where they lie.
+
+A batch is one frame after the other, each with 8 bytes before it: its place, an unsigned little-endian integer. The
+frame follows row by row, little endian, in the type and shape that the scan was opened with. So a sender needs no
+library, and nothing of it is ever unpacked.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.live.advice import FrameSummary
+from inphase.live.curve import Curve
+from service.errors import ApiError
+from service.intake.submission import upload_arrays, uploaded
+from service.jobs.scans import FrameConflictError, ScanRecords, StoredFrame
+from service.jobs.store import Store
+from service.settings import Bounds
+
+HEAD: Final = np.dtype("<u8")  # the place of a frame
+_TEMPLATE: Final = "template"
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A frame whose place is none of the scan, and why."""
+
+    place: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of a batch: places that are new, those that had come before with the same content, and others."""
+
+    received: tuple[int, ...]
+    duplicate: tuple[int, ...]
+    outside: tuple[Outside, ...]
+
+
+def record_bytes(curve: Curve) -> int:
+    """Of one frame in a batch, with its place."""
+    return HEAD.itemsize + curve.template.array.nbytes
+
+
+def encode(places: Sequence[int], frames: Sequence[NDArray[np.generic]]) -> bytes:
+    """A batch as it is sent. The inverse of `decode`."""
+    return b"".join(
+        np.array(place, HEAD).tobytes() + np.ascontiguousarray(frame, frame.dtype.newbyteorder("<")).tobytes()
+        for place, frame in zip(places, frames, strict=True)
+    )
+
+
+def decode(body: bytes, curve: Curve) -> list[tuple[int, NDArray[np.generic]]]:
+    """The frames of a batch. Raises ApiError 400 where the body holds no whole number of them, DataError for a frame
+    that is no measurement.
+    """
+    size = record_bytes(curve)
+    if not body or len(body) % size:
+        raise ApiError(
+            400,
+            f"the body holds {len(body)} bytes, which is no whole number of frames: each takes {size} here, 8 for its "
+            f"place and {size - HEAD.itemsize} for {curve.shape[0]} x {curve.shape[1]} numbers of {curve.dtype}",
+        )
+    frame = np.dtype((curve.dtype.newbyteorder("<"), curve.shape))
+    records = np.frombuffer(body, np.dtype([("place", HEAD), ("frame", frame)]))
+    found = []
+    for record in records:
+        place, array = int(record["place"]), record["frame"].astype(curve.dtype)
+        curve.check(place, array)
+        found.append((place, array))
+    return found
+
+
+class Archive:
+    """Frames on disk and in the record. Blocks: asyncio code calls it in a thread."""
+
+    def __init__(self, store: Store, scans: ScanRecords, bounds: Bounds) -> None:
+        self._store, self._scans, self._bounds = store, scans, bounds
+
+    def open(self, scan_id: str, curve: Curve) -> None:
+        """Keep what is known before the frames come."""
+        self._store.write(scan_id, _TEMPLATE, upload_arrays(curve.template))
+
+    def curve(self, scan_id: str, frames: int | None) -> Curve:
+        """The curve of a scan. frames: of the finished one. Raises StoreError where it is gone."""
+        return Curve(uploaded(self._store.read(scan_id, _TEMPLATE)), frames)
+
+    def add(self, scan_id: str, curve: Curve, batch: Sequence[tuple[int, NDArray[np.generic]]]) -> Added:
+        """Write the new frames of a batch, record them, and say what became of each: all of them or none.
+
+        When this returns they are on the disk. Raises ApiError 409 where a place comes again with another content,
+        ScanClosedError, StoreFullError.
+        """
+        most = min(self._bounds.scan_frames, self._bounds.array_bytes // curve.template.array.nbytes)
+        refused = {place: curve.refusal(place, most) for place, _ in batch}
+        outside = tuple(Outside(place, why) for place, why in refused.items() if why)
+        inside = [(place, frame, _digest(frame)) for place, frame in batch if not refused[place]]
+        new: dict[int, tuple[NDArray[np.generic], str]] = {}
+        held = self._scans.digests(scan_id, [place for place, _, _ in inside])
+        for place, frame, digest in inside:
+            if (known := held.get(place)) is None and place not in new:
+                new[place] = (frame, digest)
+            elif digest != (known or new[place][1]):
+                raise _conflict(place)
+        group = f"frames-{uuid4().hex}"
+        if new:
+            self._store.write(scan_id, group, {"frames": np.stack([frame for frame, _ in new.values()])})
+        saturation = curve.template.saturation
+        level, valid = (saturation.level if saturation else None), curve.valid
+        index = {place: number for number, place in enumerate(new)}
+        records = [
+            StoredFrame(
+                digest, group if place in index else "", index.get(place, 0),
+                FrameSummary.of(place, frame, valid, level) if place in index else FrameSummary(place, 0, 0, 0, 0, 0),
+            )
+            for place, frame, digest in inside
+        ]  # fmt: skip
+        try:
+            added = self._scans.add(scan_id, records, len(outside), outside[-1].reason if outside else "")
+        except FrameConflictError as error:
+            self._store.delete(scan_id, group)
+            raise _conflict(error.place) from error
+        except BaseException:
+            self._store.delete(scan_id, group)
+            raise
+        places = [place for place, _, _ in inside]
+        repeated = list(places)
+        for place in added:
+            repeated.remove(place)
+        return Added(tuple(added), tuple(repeated), outside)
+
+    def places(self, scan_id: str) -> list[int]:
+        """Of all frames that were acknowledged."""
+        return sorted(self._scans.frames(scan_id))
+
+    def frames(self, scan_id: str) -> dict[int, NDArray[np.generic]]:
+        """Everything that was acknowledged, by place."""
+        found: dict[int, NDArray[np.generic]] = {}
+        stored = self._scans.frames(scan_id)
+        groups = {frame.batch: self._store.read(scan_id, frame.batch)["frames"] for frame in stored.values()}
+        for place, frame in stored.items():
+            found[place] = groups[frame.batch][frame.index]
+        return found
+
+    def forget(self, scan_id: str) -> None:
+        """Delete all frames."""
+        self._store.delete(scan_id)
+
+
+def _conflict(place: int) -> ApiError:
+    return ApiError(
+        409,
+        f"frame {place} has come before with another content, and nothing of this batch was taken: a place of the "
+        "rocking curve is measured once; leave the frame out, or open another scan",
+        title="The frame differs",
+    )
+
+
+def _digest(frame: NDArray[np.generic]) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(frame).reshape(-1).view(np.uint8).data, digest_size=16).hexdigest()
