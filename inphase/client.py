@@ -36,14 +36,16 @@ FINAL = (
     "failed",
     "cancelled",
 )  # states after which nothing comes; before: accepted, reading, queued, running
+SCAN_FINAL = ("finished", "aborted")  # the same of a live scan; before: open, finishing
 _MARGIN_S = 60.0  # beyond `wait`, for the stages that it does not count
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job.
+    """Something that happened to a job or a live scan.
 
-    kind: "state" (data: state, reason), "revision" (data: number, kind, final, and where the result is), "progress"
+    kind: of a scan "state", "frames" (what has come, and words of advice) or "look" (one that has ended); of a job
+    "state" (data: state, reason), "revision" (data: number, kind, final, and where the result is), "progress"
     (data: iteration, total, chi2, support_voxels, stage, and where a preview is), or "waiting" (no data): about two
     seconds have passed without anything.
     """
@@ -55,7 +57,7 @@ class Event:
     @property
     def ends(self) -> bool:
         """Whether no event follows."""
-        return self.kind == "state" and self.data["state"] in FINAL
+        return self.kind == "state" and self.data["state"] in (*FINAL, *SCAN_FINAL)
 
 
 class ServiceError(InphaseError):
@@ -148,16 +150,19 @@ class Client:
         A stream that breaks off, because the service restarts or the network does, is taken up after the last event.
         Raises ServiceError where the job is unknown, or the service stays away for a minute.
         """
+        return self._follow(f"/v1/jobs/{job_id}", FINAL)
+
+    def _follow(self, where: str, final: tuple[str, ...]) -> Iterator[Event]:
         last, lost_at = "", 0.0
         while True:
             try:
-                for event in self._events(job_id, last):
+                for event in self._events(where, last):
                     last, lost_at = event.event_id or last, 0.0
                     yield event
                     if event.ends:
                         return
-                # ended without the job's end: the service leaves, its Redis is away, or the end was heard before
-                if self.job(job_id)["state"] in FINAL:
+                # ended without the end: the service leaves, its Redis is away, or the end was heard before
+                if self._json("GET", where)["state"] in final:
                     return
             except ServiceError as error:
                 if error.status not in (0, 502, 503, 504):
@@ -167,10 +172,10 @@ class Client:
                     raise
             time.sleep(_POLL_S)
 
-    def _events(self, job_id: str, after: str) -> Iterator[Event]:
+    def _events(self, where: str, after: str) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
-        where = f"/v1/jobs/{job_id}/events"
-        with _reachable(self._http.base_url), self._http.stream("GET", where, headers=headers) as answer:
+        events = f"{where}/events"
+        with _reachable(self._http.base_url), self._http.stream("GET", events, headers=headers) as answer:
             if answer.is_error:
                 answer.read()
             _check(answer)
@@ -233,6 +238,59 @@ class Client:
     def cancel_series(self, series_id: str) -> Document:
         """Cancel what has not ended."""
         return self._json("DELETE", f"/v1/series/{series_id}")
+
+    def open_scan(
+        self,
+        template: "ArrayLike | RawScan",
+        frames: int | None = None,
+        *,
+        key: str | None = None,
+        **options: str | float | int | None,
+    ) -> Document:
+        """Open a live scan, a rocking curve whose frames follow; its document.
+
+        template: one frame (rows, columns) that stands for all: an array of their type, or a scan with the geometry,
+        mask and detector maps of the whole curve; its values are not looked at. frames: of the finished curve, None for
+        an open end. options: name, and those of `reconstruct`. key: as in `reconstruct`.
+        """
+        from inphase.formats import RawScan, npz
+        from inphase.formats.scan import scan_of
+
+        body = npz.encode(template if isinstance(template, RawScan) else scan_of(template))
+        query = {name: value for name, value in {"frames": frames, **options}.items() if value is not None}
+        headers = {"Content-Type": "application/x-npz"} | _repeatable(key)
+        return self._json("POST", "/v1/scans", params=query, content=body, headers=headers)
+
+    def add_frames(self, scan_id: str, places: Sequence[int], frames: "Sequence[NDArray[Any]]") -> Document:
+        """Send frames (rows, columns) of the template's type, in any order; what became of each.
+
+        places: steps on the rocking axis from the first one, 0. When this returns, they are on the disk of the service.
+        It may be repeated where no answer came.
+        """
+        from inphase.live.batch import encode
+
+        return self._json(
+            "POST",
+            f"/v1/scans/{scan_id}/frames",
+            content=encode(places, frames),
+            headers={"Content-Type": "application/octet-stream"},
+        )
+
+    def scan(self, scan_id: str) -> Document:
+        """A live scan as it stands: what has come, advice, and its looks, newest first."""
+        return self._json("GET", f"/v1/scans/{scan_id}")
+
+    def follow_scan(self, scan_id: str) -> Iterator[Event]:
+        """What happens to a live scan, as it happens, up to its end. Raises and goes on as `follow`."""
+        return self._follow(f"/v1/scans/{scan_id}", SCAN_FINAL)
+
+    def finish_scan(self, scan_id: str, reason: str = "") -> Document:
+        """No frame follows: the image of the finished curve is made, as a job that `final` names."""
+        return self._json("POST", f"/v1/scans/{scan_id}/finish", params={"reason": reason})
+
+    def abort_scan(self, scan_id: str, reason: str = "") -> Document:
+        """No frame follows, and no image is made any more."""
+        return self._json("DELETE", f"/v1/scans/{scan_id}", params={"reason": reason})
 
     def preview(self, job_id: str) -> bytes:
         """Three central slices as PNG: of the newest image that the job has.

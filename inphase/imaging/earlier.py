@@ -48,5 +48,5 @@ def _centre(grid: Preprocessing) -> tuple[float, ...]:
 
 
 def similarity(image: NDArray[np.complexfloating], other: NDArray[np.complexfloating]) -> float:
-    """Correlation of two amplitudes of one shape, sum |a| |b| / (norm a norm b), at their best place and twin; 0 to 1."""
+    """Correlation of two amplitudes of one shape, sum |a| |b| / (|a| |b|), at their best place and twin; 0 to 1."""
     return align(np.abs(image).astype(np.complex64), np.abs(other).astype(np.complex64))[1].score

@@ -133,16 +133,14 @@ def choose_start(prepared: PreparedPattern, found: Report) -> Report:
     try:
         guess = prepared.guess
     except DataError as error:
-        if (obeyed and prepared.earlier is None) or not refined:
+        if obeyed or not refined:
             raise
         faults = [str(error)]
     else:
         faults = trust.start_faults(guess.metrics, prepared.noise_chi2, prepared.support_of(guess))
         metrics = replace(metrics, network=report.part(report.Score, guess.metrics))
     insane = f"the network's start is not sane: {'; '.join(faults)}"
-    if refined and (why := _continued(prepared, metrics.network)):
-        start = replace(start, kind="earlier", why=why)
-    elif obeyed:
+    if obeyed:
         start = replace(start, kind="network", why="as requested")
     elif not faults:
         start = replace(start, kind="network", why="the network's start is sane")
@@ -151,28 +149,6 @@ def choose_start(prepared: PreparedPattern, found: Report) -> Report:
     else:
         start = replace(start, kind="random", why=f"{insane}; conventional recipe {CONVENTIONAL} instead")
     return replace(found, metrics=metrics, start=start)
-
-
-def _continued(prepared: PreparedPattern, network: report.Score | None) -> str:
-    """Why the refinement goes on from the image of fewer frames; "" where there is none, or the network's fits better.
-
-    network: score of the network's image, None where that is empty.
-    """
-    if prepared.earlier is None:
-        return ""
-    start = prepared.earlier_start()
-    score = report.part(report.Score, prepared.measure(start.objects[0], start.supports[0]))
-    if network is None:
-        return "the network's image is empty"
-    what, mine, its = "chi2", score.chi2, network.chi2
-    if score.free_llk is not None and network.free_llk is not None:
-        what, mine, its = "free log-likelihood", score.free_llk, network.free_llk
-    if mine >= its:
-        return ""
-    return (
-        f"the image of fewer frames fits what is measured now better than the network's image does ({what} {mine:.3g} "
-        f"against {its:.3g})"
-    )
 
 
 def judge(

@@ -216,11 +216,11 @@ def _worded(found: Advice, reach: float | None) -> Advice:
             )
         case "passed":
             words.append(f"The peak is in frame {found.peak_place}; {found.beyond} frames beyond it are measured.")
-    for name in found.border:
-        words.append(
-            f"The peak lies near the border of the detector ({name}): a part of its light is lost; move the detector "
-            "or the region of interest."
-        )
+    words += [
+        f"The peak lies near the border of the detector ({name}): a part of its light is lost; move the detector or the "
+        "region of interest."
+        for name in found.border
+    ]
     if found.saturated:
         words.append(
             f"{found.saturated} pixels are at the end of their counter and count as unknown: attenuate the beam or "

@@ -1,4 +1,4 @@
-"""The images of an unfinished curve: the network's glance at what is there, and a short refinement of the better start."""
+"""The images of an unfinished curve: the network's glance at what is there, and a short refinement."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from inphase.formats import Limits, RawScan, Reading, npz
 from inphase.formats.scan import Saturation, admit
 from inphase.geometry import Geometry
+from inphase.live.batch import decode
 from inphase.live.curve import Curve
 from service.api.access import IdempotencyKey, Staying, TheServices, check_options, in_thread, records
 from service.api.bodies import (
@@ -32,7 +33,7 @@ from service.api.bodies import (
 from service.api.events import Seat, told
 from service.door.budget import Share
 from service.errors import ApiError
-from service.identity.keys import Caller, Scope, Submits, TheCaller
+from service.identity.keys import Scope, Submits, TheCaller
 from service.intake.options import MapOptions, ReadingOptions
 from service.intake.sources import found
 from service.jobs.errors import QueueUnavailableError
@@ -42,7 +43,6 @@ from service.jobs.state import ScanState
 from service.lifecycle import Services
 from service.sandbox.order import BodyOrder
 from service.scans.document import ScanDocument, ScanOptions, ScanOrder, ScanSummary
-from service.scans.frames import decode
 from service.scans.live import LiveScans
 
 router = APIRouter(prefix="/v1/scans", tags=["scans"])
@@ -121,15 +121,13 @@ def kept(services: Services) -> LiveScans:
     return services.live
 
 
-async def own_scan(scan_id: ScanId, services: TheServices, caller: TheCaller) -> ScanRecord:
+async def _own(scan_id: ScanId, services: TheServices, caller: TheCaller) -> ScanRecord:
     """The record; a scan of others does not exist."""
     record = await in_thread(lambda: kept(services).records.get(scan_id))
     if not caller.sees(record.owner):
         raise unknown_scan(scan_id)
     return record
 
-
-OwnScan = Annotated[ScanRecord, Depends(own_scan)]
 
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -215,8 +213,9 @@ async def index(
 
 
 @router.get("/{scan_id}", summary="One live scan")
-async def one(record: OwnScan, services: TheServices) -> ScanDocument:
+async def one(scan_id: ScanId, services: TheServices, caller: TheCaller) -> ScanDocument:
     """What has come, what it says, and the looks at it, newest first."""
+    record = await _own(scan_id, services, caller)
     return await in_thread(lambda: _document(record, services))
 
 
@@ -227,12 +226,13 @@ async def one(record: OwnScan, services: TheServices) -> ScanDocument:
     openapi_extra=_FRAMES,
     responses={409: {"description": "A place came before with another content, or the scan takes no frames any more."}},
 )
-async def add(record: OwnScan, request: Request, services: TheServices, caller: TheCaller) -> FramesAnswer:
+async def add(scan_id: ScanId, request: Request, services: TheServices, caller: TheCaller) -> FramesAnswer:
     """A batch of frames, in any order: each is its place (8 bytes, unsigned, little endian) and then its numbers.
 
     What is answered with 200 is on the disk: frames that came again with the same content are told as duplicates, and
     places that are none of the scan are counted and left out. With 4xx nothing of the batch was taken.
     """
+    record = await _own(scan_id, services, caller)
     if media_type(request) != OCTETS:
         raise ApiError(415, f"frames come as {OCTETS}: the place of each, and its numbers")
     live = kept(services)
@@ -254,8 +254,9 @@ async def add(record: OwnScan, request: Request, services: TheServices, caller: 
 
 
 @router.post("/{scan_id}/finish", summary="Finish a live scan", dependencies=[Submits, Staying])
-async def finish(record: OwnScan, services: TheServices, reason: Reason = "") -> ScanDocument:
+async def finish(scan_id: ScanId, services: TheServices, caller: TheCaller, reason: Reason = "") -> ScanDocument:
     """No frame follows: the image of the finished curve is made, as fine as was asked. May be repeated."""
+    record = await _own(scan_id, services, caller)
     live = kept(services)
     now = await in_thread(lambda: live.finish(record.scan_id, reason.strip()))
     if services.reader is not None:
@@ -264,16 +265,22 @@ async def finish(record: OwnScan, services: TheServices, reason: Reason = "") ->
 
 
 @router.delete("/{scan_id}", summary="Abort a live scan", dependencies=[Submits])
-async def abort(record: OwnScan, services: TheServices, reason: Reason = "") -> ScanDocument:
+async def abort(scan_id: ScanId, services: TheServices, caller: TheCaller, reason: Reason = "") -> ScanDocument:
     """No frame follows, and no image is made any more: 409 where the scan had ended. Looks that were made stay."""
+    record = await _own(scan_id, services, caller)
     live = kept(services)
     now = await in_thread(lambda: live.abort(record.scan_id, reason.strip() or "on request"))
     return await in_thread(lambda: _document(now, services))
 
 
-@router.get("/{scan_id}/events", summary="Watch a live scan", response_class=EventSourceResponse)
+@router.get(
+    "/{scan_id}/events",
+    summary="Watch a live scan",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(_own)],
+)
 async def follow(
-    record: OwnScan,
+    scan_id: ScanId,
     services: TheServices,
     held: Seat,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
@@ -281,7 +288,7 @@ async def follow(
     """Server-sent events `state`, `frames` (what has come, and advice) and `look` (one that has ended), from the first
     one or the one after Last-Event-ID, up to the scan's end.
     """
-    events = kept(services).records.follow(record.scan_id, last_event_id or "0-0")
+    events = kept(services).records.follow(scan_id, last_event_id or "0-0")
     async for sent in told(
         events, services, held, lambda event: ServerSentEvent(event=event.kind, id=event.event_id, data=event.data)
     ):

@@ -17,6 +17,7 @@ from service.cli import (
     ptycho,
     rank,
     reconstruct,
+    scan,
     series,
     serve,
     show,
@@ -51,6 +52,7 @@ for module in (
     app.add_typer(module.commands)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(series.commands, name="series")
+app.add_typer(scan.commands, name="scan")
 
 
 def main() -> None:

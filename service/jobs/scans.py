@@ -253,7 +253,8 @@ def _frame(held: bytes) -> StoredFrame:
 
 _TOLD: Final = f"""
 local function told(id, kind, data, reason)
-    redis.call('XADD', '{_KEY}:' .. id .. ':events', 'MAXLEN', '~', {_EVENTS_KEPT}, '*', 'kind', kind, 'data', data, 'reason', reason)
+    redis.call('XADD', '{_KEY}:' .. id .. ':events', 'MAXLEN', '~', {_EVENTS_KEPT}, '*',
+        'kind', kind, 'data', data, 'reason', reason)
 end
 """
 

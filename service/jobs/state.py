@@ -26,7 +26,10 @@ class JobState(StrEnum):
 
 
 class ScanState(StrEnum):
-    """open -> finishing -> finished, or aborted from either. Frames come while it is open; then the last look is made."""
+    """open -> finishing -> finished, or aborted from either.
+
+    Frames come while it is open; then the last look is made.
+    """
 
     OPEN = "open"
     FINISHING = "finishing"

@@ -1,9 +1,4 @@
-"""The frames of live scans: how they are sent, and where they lie.
-
-A batch is one frame after the other, each with 8 bytes before it: its place, an unsigned little-endian integer. The
-frame follows row by row, little endian, in the type and shape that the scan was opened with. So a sender needs no
-library, and nothing of it is ever unpacked.
-"""
+"""The frames of live scans: where they lie, and what becomes of each that is sent."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +17,6 @@ from service.jobs.scans import FrameConflictError, ScanRecords, StoredFrame
 from service.jobs.store import Store
 from service.settings import Bounds
 
-HEAD: Final = np.dtype("<u8")  # the place of a frame
 _TEMPLATE: Final = "template"
 
 
@@ -41,40 +35,6 @@ class Added:
     received: tuple[int, ...]
     duplicate: tuple[int, ...]
     outside: tuple[Outside, ...]
-
-
-def record_bytes(curve: Curve) -> int:
-    """Of one frame in a batch, with its place."""
-    return HEAD.itemsize + curve.template.array.nbytes
-
-
-def encode(places: Sequence[int], frames: Sequence[NDArray[np.generic]]) -> bytes:
-    """A batch as it is sent. The inverse of `decode`."""
-    return b"".join(
-        np.array(place, HEAD).tobytes() + np.ascontiguousarray(frame, frame.dtype.newbyteorder("<")).tobytes()
-        for place, frame in zip(places, frames, strict=True)
-    )
-
-
-def decode(body: bytes, curve: Curve) -> list[tuple[int, NDArray[np.generic]]]:
-    """The frames of a batch. Raises ApiError 400 where the body holds no whole number of them, DataError for a frame
-    that is no measurement.
-    """
-    size = record_bytes(curve)
-    if not body or len(body) % size:
-        raise ApiError(
-            400,
-            f"the body holds {len(body)} bytes, which is no whole number of frames: each takes {size} here, 8 for its "
-            f"place and {size - HEAD.itemsize} for {curve.shape[0]} x {curve.shape[1]} numbers of {curve.dtype}",
-        )
-    frame = np.dtype((curve.dtype.newbyteorder("<"), curve.shape))
-    records = np.frombuffer(body, np.dtype([("place", HEAD), ("frame", frame)]))
-    found = []
-    for record in records:
-        place, array = int(record["place"]), record["frame"].astype(curve.dtype)
-        curve.check(place, array)
-        found.append((place, array))
-    return found
 
 
 class Archive:

@@ -167,7 +167,7 @@ class LiveScans:
 
     def _earlier(self, record: ScanRecord) -> Earlier | None:
         """The image of the newest look that has succeeded."""
-        for look in reversed(record.looks.values()):
+        for look in reversed(list(record.looks.values())):
             try:
                 job = self._jobs.get(look.job_id)
                 if job.state is not JobState.SUCCEEDED:
