@@ -217,7 +217,7 @@ def _worded(found: Advice, reach: float | None) -> Advice:
         case "passed":
             words.append(f"The peak is in frame {found.peak_place}; {found.beyond} frames beyond it are measured.")
     words += [
-        f"The peak lies near the border of the detector ({name}): a part of its light is lost; move the detector or the "
+        f"The peak lies near the border of the detector ({name}): part of its light is lost; move the detector or the "
         "region of interest."
         for name in found.border
     ]

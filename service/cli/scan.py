@@ -60,8 +60,8 @@ def replay(
 ) -> None:
     """Send a finished rocking curve to a service frame by frame, as if it were being measured.
 
-    The command prints what comes meanwhile: frames, advice, and looks with their likeness to the look before; at the end
-    the figures.
+    The command prints what comes meanwhile: frames, advice, and looks with their likeness to the look before. The
+    figures come last.
     """
     from inphase.formats import Limits
     from inphase.live.replay import Plan
