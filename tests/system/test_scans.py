@@ -1,10 +1,9 @@
 """Live scans with real processes: replays, two at once, and services and workers that are killed in the middle."""
 
-import json
 import os
 import signal
 import subprocess
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from inphase.client import Client, Document
-from inphase.formats.scan import RawScan, scan_of
-from inphase.live.replay import Plan, Replayed, replay
+from inphase.formats import RawScan
+from inphase.live.replay import Plan
 from tests.service.conftest import KEY
 from tests.system.serving import INPHASE, Service, running, until
 
 pytestmark = pytest.mark.system
 
-REFINE = "5*ER"
+REFINE = "2*ER"
+Frames = NDArray[np.uint32]
 
 
 def whole(client: Client, scan: RawScan | NDArray[Any]) -> NDArray[np.generic]:
@@ -37,52 +37,6 @@ def last(client: Client, document: Document) -> NDArray[np.generic]:
     return client.array(look["job"], "object")
 
 
-def test_two_scans_at_once_each_give_the_image_of_their_file(
-    tmp_path: Path, models: Path, pattern: NDArray[np.uint32]
-) -> None:
-    """One in order with frames that come twice, one shuffled with frames that never come; a worker is killed meanwhile,
-    and the command line replays a third.
-    """
-    with running(tmp_path / "state", models) as service:
-        service.until_workers()
-        moved = np.roll(pattern, 3, axis=1)
-        plans = {"one": (pattern, Plan(60, duplicate=0.1)), "two": (moved, Plan(60, shuffle=True, drop=0.1, seed=2))}
-        done: dict[str, Replayed] = {}
-
-        def send(name: str) -> None:
-            scan, plan = plans[name]
-            with service.client() as client:
-                done[name] = replay(client, scan_of(scan), plan, name=name, refine=REFINE)
-
-        threads = [threading.Thread(target=send, args=(name,)) for name in plans]
-        for thread in threads:
-            thread.start()
-        with service.client() as client:
-            until(lambda: any(scan["received"] > 20 for scan in client._json("GET", "/v1/scans")["scans"]))
-            os.kill(service.worker().pid, signal.SIGKILL)
-            for thread in threads:
-                thread.join(120)
-            one, two = done["one"], done["two"]
-            assert one.lost == two.lost == 0
-            assert one.scan["frames"]["duplicate"] > 0
-            assert (one.scan["state"], one.scan["frames"]["received"]) == ("finished", 64)
-            np.testing.assert_array_equal(last(client, one.scan), whole(client, pattern))
-            missing = [place for place in range(64) if place not in two.sent]
-            assert two.scan["frames"]["missing"] == len(missing) > 0
-            mask = np.zeros(moved.shape, np.uint8)
-            mask[missing] = 1
-            same = whole(client, RawScan(np.where(mask, 0, moved), None, "", "", mask=mask))
-            np.testing.assert_array_equal(last(client, two.scan), same)
-        np.save(tmp_path / "curve.npy", pattern)
-        shown = command(service, "scan", "replay", str(tmp_path / "curve.npy"), "--rate", "100", "--refine", REFINE)
-        assert "64 frames sent" in shown
-        assert "64 received, 0 lost" in shown
-        assert "The peak is in frame" in shown
-        scan = next(line.split()[1] for line in shown.splitlines() if line.startswith("scan "))
-        assert "finished" in command(service, "scan", "show", scan)
-        assert json.loads(command(service, "scan", "show", scan, "--json"))["id"] == scan
-
-
 def command(service: Service, *arguments: str) -> str:
     """What a command prints."""
     environment = os.environ | {"INPHASE_URL": service.url, "INPHASE_API_KEY": KEY}
@@ -91,28 +45,58 @@ def command(service: Service, *arguments: str) -> str:
     return done.stdout
 
 
-def test_a_killed_service_loses_no_frame(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
-    """SIGKILL in the middle: every frame that was acknowledged is there afterwards, those whose answer was lost come
-    again, and the last image is that of the file.
+def send(service: Service, scan: str, pattern: Frames, places: list[int]) -> Document:
+    """A batch, from a client of its own."""
+    with service.client() as client:
+        return client.add_frames(scan, places, [pattern[place] for place in places])
+
+
+def test_two_scans_live_through_the_death_of_worker_and_service(tmp_path: Path, models: Path, pattern: Frames) -> None:
+    """Two at once, one in order with frames that come twice, one shuffled with frames that never come; SIGKILL for the
+    worker, then for the service. Every frame that was acknowledged is there afterwards, those whose answer may have
+    been lost come again, and the last images are those of the files.
     """
+    other = np.roll(pattern, 3, axis=1)
+    rough = Plan(shuffle=True, drop=0.1, seed=2).places(64)
     with running(tmp_path / "state", models) as first:
         first.until_workers()
         with first.client() as client:
-            scan = client.open_scan(pattern[0], len(pattern), refine=REFINE)["id"]
-            for begin in range(0, 40, 8):
-                client.add_frames(scan, list(range(begin, begin + 8)), list(pattern[begin : begin + 8]))
-            until(lambda: client.scan(scan)["looks"])
+            one, two = (
+                str(client.open_scan(frames[0], 64, name=name, refine=REFINE)["id"])
+                for name, frames in (("one", pattern), ("two", other))
+            )
+            parts = [(one, pattern, list(range(40))), (two, other, rough[:30])]
+            with ThreadPoolExecutor(2) as threads:
+                list(threads.map(lambda part: send(first, *part), parts))
+            until(lambda: client.scan(one)["looks"])
+            os.kill(first.worker().pid, signal.SIGKILL)
+            until(lambda: client.scan(one)["looks"][-1]["state"] == "succeeded")
         first.process.kill()
         first.nobody_left(30)
     with running(tmp_path / "state", models) as second, second.client() as client:
-        assert client.scan(scan)["frames"]["received"] == 40
-        again = client.add_frames(scan, list(range(32, 64)), list(pattern[32:]))
-        assert again["duplicate"] == list(range(32, 40))
-        assert again["total"] == 64
-        client.finish_scan(scan)
-        events = list(client.follow_scan(scan))
+        assert [client.scan(scan)["frames"]["received"] for scan in (one, two)] == [40, 30]
+        again = send(second, one, pattern, list(range(32, 64)))
+        assert (again["duplicate"], again["total"]) == (list(range(32, 40)), 64)
+        send(second, two, other, rough[30:])
+        for scan in (one, two):
+            client.finish_scan(scan)
+        events = list(client.follow_scan(one))
         assert [event.data["state"] for event in events if event.kind == "state"] == ["open", "finishing", "finished"]
-        looks = [event.data for event in events if event.kind == "look"]
-        assert looks[-1]["final"]
+        assert [event.data["final"] for event in events if event.kind == "look"][-1]
         assert any(event.kind == "frames" and event.data["received"] == 64 for event in events)
-        np.testing.assert_array_equal(last(client, client.scan(scan)), whole(client, pattern))
+        np.testing.assert_array_equal(last(client, client.scan(one)), whole(client, pattern))
+        *_, end = client.follow_scan(two)
+        assert end.data["state"] == "finished"
+        missing = sorted(set(range(64)) - set(rough))
+        assert client.scan(two)["frames"]["missing"] == len(missing) > 0
+        mask = np.zeros(other.shape, np.uint8)
+        mask[missing] = 1
+        same = whole(client, RawScan(np.where(mask, 0, other), None, "", "", mask=mask))
+        np.testing.assert_array_equal(last(client, client.scan(two)), same)
+        np.save(tmp_path / "curve.npy", pattern)
+        shown = command(second, "scan", "replay", str(tmp_path / "curve.npy"), "--rate", "200", "--refine", REFINE)
+        assert "64 frames sent" in shown
+        assert "64 received, 0 lost" in shown
+        assert "The peak is in frame" in shown
+        scan = next(line.split()[1] for line in shown.splitlines() if line.startswith("scan "))
+        assert "finished" in command(second, "scan", "show", scan)

@@ -17,7 +17,7 @@ from inphase.live.looks import look, passing, seen
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
 
-FAST = Options(refine="20*ER", seed=1)
+FAST = Options(refine="5*ER", seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_last_look_is_the_image_of_the_file(sessions: Sessions, pattern: NDA
     assert seen(second).frames == 50
     assert any("not finished, 50 of 64" in reason for reason in second.report.trust.reasons)  # type: ignore[union-attr]
     last = look(curve, part(pattern, 64), FAST, sessions, before=second, final=True)
-    whole = inphase.reconstruct(pattern, refine="20*ER", seed=1, models=sessions)
+    whole = inphase.reconstruct(pattern, refine="5*ER", seed=1, models=sessions)
     assert last.report.input.digest == whole.report.input.digest
     assert last.report.trust == whole.report.trust
     for name, array in whole.arrays.items():
