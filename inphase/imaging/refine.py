@@ -76,8 +76,9 @@ def refine(
             )
     kept = ended[ensemble.best if ensemble else 0]
     best = kept.candidate
+    passing = found.look is not None and not found.look.final  # another follows before anybody asks how sharp it is
     with clock("rank"):
-        detail = _detail(halves(prepared, best, start.seed, retrievals))
+        detail = None if passing else _detail(halves(prepared, best, start.seed, retrievals))
     found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
     found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
     found = replace(found, detail=detail, history=kept.history)

@@ -438,10 +438,11 @@ class Report:
     """Everything about one reconstruction but its arrays.
 
     model: None where no network was asked. ensemble: None where there was one start. detail: None where the image was
-    not refined, the input is not counts, or the image went on to a finer grid. history: (iteration, chi2) of the start
-    that became the result, on the result's own grid. strain: None where there are no strain maps, strain_reason says
-    why. resumed_from: iteration at which an interrupted refinement went on. grid: how fine the result is; None in
-    reports of earlier versions. look: of a rocking curve that comes frame by frame, else None.
+    not refined, the input is not counts, the image went on to a finer grid, or a look at more frames follows. history:
+    (iteration, chi2) of the start that became the result, on the result's own grid. strain: None where there are no
+    strain maps, strain_reason says why. resumed_from: iteration at which an interrupted refinement went on. grid: how
+    fine the result is; None in reports of earlier versions. look: of a rocking curve that comes frame by frame, else
+    None.
     timings_ms: by stage, see `inphase.imaging.clock.STAGES`. created: when the pattern was taken up, UTC, ISO 8601.
     """
 

@@ -12,6 +12,7 @@ from inphase.formats import RawScan
 from inphase.imaging.earlier import Earlier, similarity
 from inphase.imaging.options import Options
 from inphase.imaging.reconstruct import sessions_of
+from inphase.imaging.reconstruction import Reconstruction
 from inphase.live.curve import Curve
 from inphase.live.looks import look, passing, seen
 from inphase.models.repository import Repository
@@ -36,10 +37,17 @@ def part(pattern: NDArray[np.uint32], n: int) -> dict[int, NDArray[np.generic]]:
     return {place: pattern[place] for place in range(n)}
 
 
-def test_the_last_look_is_the_image_of_the_file(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+@pytest.fixture(scope="module")
+def first(sessions: Sessions, pattern: NDArray[np.uint32]) -> Reconstruction:
+    """The first look, soon after the peak."""
+    return look(curve_of(pattern), part(pattern, 45), FAST, sessions)
+
+
+def test_the_last_look_is_the_image_of_the_file(
+    sessions: Sessions, pattern: NDArray[np.uint32], first: Reconstruction
+) -> None:
     """Array by array, although the looks before it were refined from each other."""
     curve = curve_of(pattern)
-    first = look(curve, part(pattern, 45), FAST, sessions)
     second = look(curve, part(pattern, 50), FAST, sessions, before=first)
     assert (first.report.look.number, second.report.look.number) == (1, 2)  # type: ignore[union-attr]
     assert second.report.look.similarity > 0.95  # type: ignore[union-attr, operator]
@@ -55,11 +63,10 @@ def test_the_last_look_is_the_image_of_the_file(sessions: Sessions, pattern: NDA
         seen(whole)
 
 
-def test_the_better_image_goes_on(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:
+def test_the_better_image_goes_on(sessions: Sessions, pattern: NDArray[np.uint32], first: Reconstruction) -> None:
     """Where the network sees nothing the image before is refined further, where it sees the crystal its own is."""
     curve = curve_of(pattern)
-    good = look(curve, part(pattern, 45), FAST, sessions)
-    blind = look(curve, part(pattern, 50), replace(FAST, model="blind"), sessions, before=good)
+    blind = look(curve, part(pattern, 50), replace(FAST, model="blind"), sessions, before=first)
     assert blind.report.start.kind == "earlier"
     assert "fewer frames" in blind.report.start.why
     bad = look(curve, part(pattern, 45), replace(FAST, model="blind"), sessions)

@@ -5,18 +5,17 @@ from typing import Any
 
 import httpx
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from inphase.formats import RawScan, npz
 from inphase.formats.scan import Saturation
 from inphase.geometry import Geometry
 from inphase.live.batch import encode
+from inphase.live.replay import template_of
 from inphase.preprocess.corrections import Corrections
 from service.jobs.state import JobState
 from service.settings import Bounds, Settings
 from tests.service.api.calls import check, load
-from tests.service.api.conftest import npy
 from tests.service.api.queued import by, client, keyed, read, records, services, work
 from tests.service.conftest import AppContext
 
@@ -24,6 +23,7 @@ __all__ = ["client", "keyed"]  # fixtures
 
 Frames = NDArray[np.uint32]
 OCTETS = {"Content-Type": "application/octet-stream"}
+NPZ = {"Content-Type": "application/x-npz"}
 
 
 async def opened(client: httpx.AsyncClient, pattern: Frames, **more: Any) -> str:
@@ -75,11 +75,28 @@ async def ended(client: httpx.AsyncClient, scan: str) -> dict[str, Any]:
             await asyncio.sleep(0.05)
 
 
+def measured(pattern: Frames) -> RawScan:
+    """The curve with all that may be known of it."""
+    mask, dark = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8)
+    mask[3, 4], dark[9, 9] = 1, 7
+    geometry = Geometry(np.diag([1e6, 2e6, 3e6]), np.array([1e9, 2e9, 3e9]))
+    return RawScan(
+        pattern, geometry, "", "", mask=np.broadcast_to(mask, pattern.shape), saturation=Saturation(1e6, "test"),
+        corrections=Corrections(dark=dark),
+    )  # fmt: skip
+
+
 async def test_a_curve_is_imaged_while_it_is_measured(client: httpx.AsyncClient, pattern: Frames) -> None:
     """Looks follow the frames, which come shuffled, twice and with places that are none of the scan;
-    the last image is that of the file sent whole, array by array.
+    the last image is that of the file sent whole, array by array, with geometry, mask and detector maps.
     """
-    scan = await opened(client, pattern, name="particle 3")
+    whole = measured(pattern)
+    answer = await client.post(
+        "/v1/scans", params={"frames": 64, "refine": "2*ER", "name": "particle 3"},
+        content=npz.encode(template_of(whole)), headers=NPZ,
+    )  # fmt: skip
+    assert answer.status_code == 201, answer.text
+    scan = str(answer.json()["id"])
     first = await send(client, scan, pattern, [5, 3, 4, 3])
     assert first.json() == {"received": [5, 3, 4], "duplicate": [3], "out_of_range": [], "total": 3}
     half = [place for place in range(45) if place not in (3, 4, 5)]
@@ -106,34 +123,27 @@ async def test_a_curve_is_imaged_while_it_is_measured(client: httpx.AsyncClient,
     done = await ended(client, scan)
     assert (done["state"], done["final"]) == ("finished", final["job"])
     assert [each["number"] for each in done["looks"]] == sorted((e["number"] for e in done["looks"]), reverse=True)
-    whole = await client.post(
-        "/v1/reconstructions", params={"wait": 0, "refine": "2*ER", "reuse": False}, content=npy(pattern),
-        headers={"Content-Type": "application/x-npy"},
+    sent = await client.post(
+        "/v1/reconstructions", params={"wait": 0, "refine": "2*ER", "reuse": False}, content=npz.encode(whole),
+        headers=NPZ,
     )  # fmt: skip
-    await read(client, whole.json()["id"])
-    await work(client, whole.json()["id"])
+    same = str(sent.json()["id"])
+    await read(client, same)
+    await work(client, same)
+    jobs = [(await client.get(f"/v1/jobs/{job}")).json() for job in (final["job"], same)]
+    for part in ("digest", "shape", "dtype"):
+        assert jobs[0]["input"][part] == jobs[1]["input"][part]
+    for part in ("preprocess", "metrics", "trust", "grid"):
+        assert jobs[0][part] == jobs[1][part]
+    assert jobs[0]["look"]["scan"] == scan
     ours, theirs = [
-        load(await client.get(f"/v1/jobs/{job}/result", params={"format": "npz"}))
-        for job in (final["job"], whole.json()["id"])
+        load(await client.get(f"/v1/jobs/{job}/result", params={"format": "npz"})) for job in (final["job"], same)
     ]
     for name in ours.keys() - {"document"}:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
-    described = [(await client.get(f"/v1/jobs/{job}")).json() for job in (final["job"], whole.json()["id"])]
-    assert described[0]["input"]["digest"] == described[1]["input"]["digest"]
-    assert described[0]["look"]["scan"] == scan
+    assert ours["mask"][:, 3, 4].all()
+    assert ours["mask"][:, 9, 9].all()
     assert services(client).store.names(scan) == []  # the frames are not needed any more
-
-
-async def test_a_curve_that_ends_early(client: httpx.AsyncClient, pattern: Frames) -> None:
-    """Its image says how much of it is missing (tests/system/test_scans.py compares it with that of a masked file)."""
-    scan = await opened(client, pattern)
-    await send(client, scan, pattern, [place for place in range(50) if place not in (11, 20, 21)])
-    await client.post(f"/v1/scans/{scan}/finish")
-    final = await look(client, scan, 1)
-    assert final["final"]
-    assert (await ended(client, scan))["frames"]["missing_places"] == "11, 20 to 21"
-    job = (await client.get(f"/v1/jobs/{final['job']}")).json()
-    assert any("ended with 47 of 64 frames" in reason for reason in job["trust"]["reasons"])
 
 
 async def test_what_a_scan_refuses(client: httpx.AsyncClient, pattern: Frames) -> None:
@@ -155,7 +165,10 @@ async def test_what_a_scan_refuses(client: httpx.AsyncClient, pattern: Frames) -
     broken[7, 3, 4] = np.nan
     answer = await client.post(f"/v1/scans/{moduli}/frames", content=encode([7], [broken[7]]), headers=OCTETS)
     check(answer, 422, "frame 7", "no numbers", "(3, 4)")
-    check(await client.post(f"/v1/scans/{'0' * 32}/finish"), 404, "no scan")
+    for path in ("", "/events"):
+        problem = check(await client.get(f"/v1/scans/{'f' * 32}{path}"), 404, "no scan")
+        assert problem["type"] == "urn:inphase:error:unknown-scan"
+    check(await client.post(f"/v1/scans/{'f' * 32}/finish"), 404, "no scan")
     check(await client.post(f"/v1/scans/{moduli}/finish"), 409, "no frame")
     assert (await client.delete(f"/v1/scans/{scan}", params={"reason": "beam lost"})).json()["reason"] == "beam lost"
     check(await send(client, scan, pattern, [3]), 409, "aborted")
@@ -163,7 +176,6 @@ async def test_what_a_scan_refuses(client: httpx.AsyncClient, pattern: Frames) -
     for body, words in (
         ({"shape": [64, 64], "dtype": "complex64"}, "complex64"),
         ({"shape": [64, 64], "dtype": "uint16", "start": "random"}, "start=random"),
-        ({"shape": [64, 64], "dtype": "uint16", "frames": 10**6}, "at most"),
         ({"shape": [64, 64], "dtype": "uint16", "q_centre": [1, 2, 3]}, "q_steps"),
         ({"shape": [64, 64], "dtype": "uint16", "q_steps": [[0, 0, 0]] * 3}, "q_steps"),
         ({"shape": [64, 64], "dtype": "uint16", "mask": "absent.npy"}, "data roots"),
@@ -173,36 +185,6 @@ async def test_what_a_scan_refuses(client: httpx.AsyncClient, pattern: Frames) -
         assert 400 <= answer.status_code < 500, answer.text
         assert words in answer.text
     check(await client.post("/v1/scans", json={"shape": [40000, 40000], "dtype": "uint64", "frames": 50}), 413, "limit")
-
-
-async def test_a_frame_as_a_file_tells_all_that_holds_for_the_curve(client: httpx.AsyncClient, pattern: Frames) -> None:
-    """Geometry, mask, saturation and detector maps of the template hold for the finished curve."""
-    steps = np.diag([1e6, 2e6, 3e6])
-    mask = np.zeros((1, 64, 64), np.uint8)
-    mask[0, 3, 4] = 1
-    dark = np.zeros((64, 64), np.uint8)
-    dark[9, 9] = 7
-    template = RawScan(
-        pattern[:1], Geometry(steps, np.array([1e9, 2e9, 3e9])), "", "", mask=mask,
-        saturation=Saturation(1e6, "test"), corrections=Corrections(dark=dark),
-    )  # fmt: skip
-    answer = await client.post(
-        "/v1/scans", params={"frames": 64, "refine": "2*ER"}, content=npz.encode(template),
-        headers={"Content-Type": "application/x-npz"},
-    )  # fmt: skip
-    assert answer.status_code == 201, answer.text
-    scan = answer.json()["id"]
-    await send(client, scan, pattern, list(range(64)))
-    await client.post(f"/v1/scans/{scan}/finish")
-    final = await look(client, scan, 1)
-    job = (await client.get(f"/v1/jobs/{final['job']}")).json()
-    np.testing.assert_allclose(job["preprocess"]["geometry"]["q_steps"], steps)
-    np.testing.assert_allclose(job["preprocess"]["geometry"]["q_centre"], [1e9, 2e9, 3e9])
-    bad = next(step for step in job["preprocess"]["steps"] if step["name"] == "corrections")
-    assert bad["numbers"]["bad_pixels"] == 1
-    result = load(await client.get(f"/v1/jobs/{final['job']}/result", params={"format": "npz"}))
-    assert result["mask"][:, 3, 4].all()
-    assert result["mask"][:, 9, 9].all()
 
 
 async def test_scans_belong_to_their_owners(keyed: httpx.AsyncClient, pattern: Frames) -> None:
@@ -227,35 +209,47 @@ async def test_scans_belong_to_their_owners(keyed: httpx.AsyncClient, pattern: F
     check(await keyed.post("/v1/scans", json={**body, "frames": 63}, headers=again), 422, "Idempotency-Key")
 
 
+def silent(client: httpx.AsyncClient, scan: str) -> None:
+    """As if the last frame had come long ago."""
+    live = services(client).live
+    assert live is not None
+    live.records._client.hset(f"inphase:scan:{scan}", "touched", 1.0)
+
+
 async def test_bounds_of_scans(serving: AppContext, settings: Settings, pattern: Frames) -> None:
-    """Few may be open at a time, and one that gets no frame for too long is ended with the reason."""
-    bounds = Bounds(open_scans=2, scan_idle_s=0.5, scan_frames=40)
+    """Few may be open at a time, and one that gets no frame for too long is ended with the reason: without frames it is
+    aborted, with some of them its image says how much is missing.
+    """
+    bounds = Bounds(open_scans=2, scan_frames=64)
     changes = {"queue": True, "workers": 0, "redis_url": None, "bounds": bounds}
     async with serving(settings.model_copy(update=changes)) as client:
+        empty, some = await opened(client, pattern), await opened(client, pattern)
         body = {"shape": [64, 64], "dtype": "uint32"}
-        empty, some = [(await client.post("/v1/scans", json=body)).json()["id"] for _ in range(2)]
         check(await client.post("/v1/scans", json=body), 429, "2 live scans", "finish or abort")
-        answer = await send(client, some, pattern, [39, 40])
-        assert answer.json()["out_of_range"] == [
-            {"place": 40, "reason": "place 40: the curve has an open end, and its places are 0 to 39"}
-        ]
+        check(await client.post("/v1/scans", json={**body, "frames": 65}), 422, "at most 64 frames")
+        await send(client, some, pattern, [place for place in range(50) if place not in (11, 20, 21)])
+        silent(client, empty)
         aborted = await ended(client, empty)
         assert (aborted["state"], aborted["looks"]) == ("aborted", [])
         assert "no frame has come" in aborted["reason"]
+        open_end = str((await client.post("/v1/scans", json=body)).json()["id"])
+        answer = await send(client, open_end, pattern, [63, 64])
+        assert answer.json()["out_of_range"] == [
+            {"place": 64, "reason": "place 64: the curve has an open end, and its places are 0 to 63"}
+        ]
+        before = len((await document(client, some))["looks"])
+        silent(client, some)
+        await look(client, some, before + 1)
         finished = await ended(client, some)
+        final = finished["looks"][0]
         assert finished["state"] == "finished"
         assert "finished with what is there" in finished["reason"]
-        assert finished["looks"][0]["state"] == "failed"  # one frame is no curve
+        assert finished["frames"]["missing_places"] == "11, 20 to 21"
+        job = (await client.get(f"/v1/jobs/{final['job']}")).json()
+        assert any("ended with 47 of 64 frames" in reason for reason in job["trust"]["reasons"])
 
 
 async def test_scans_need_a_queue(serving: AppContext, settings: Settings) -> None:
     """Without one there is nowhere to keep them."""
     async with serving(settings) as client:
         check(await client.get("/v1/scans"), 503, "without a queue")
-
-
-@pytest.mark.parametrize("path", ["", "/events"])
-async def test_a_scan_that_does_not_exist(client: httpx.AsyncClient, path: str) -> None:
-    """It is a 404 with a type of its own."""
-    answer = await client.get(f"/v1/scans/{'f' * 32}{path}")
-    assert check(answer, 404, "no scan")["type"] == "urn:inphase:error:unknown-scan"
