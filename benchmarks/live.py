@@ -46,8 +46,8 @@ GOOD: Final = 0.95  # amplitude correlation with the image of the whole curve
 RATE: Final = 200.0  # frames per second
 AIM_S: Final = 2.0  # from the last frame to the image on the network's grid
 AIM_SHARE: Final = 0.55  # of the curve at the first good image
-STEP: Final = 0.03  # of the curve, between looks that are asked for
-LOOKS: Final = 9
+STEP: Final = 0.05  # of the curve, between looks that are asked for
+LOOKS: Final = 6
 TURNS: Final = 3
 SIMULATED: Final = (
     *((Kind.POLYHEDRON, seed) for seed in range(4)),
@@ -158,8 +158,9 @@ def looked(curve: Measured, looks: Sequence[Glance]) -> list[str]:
         "-" if good is None else f"{good} ({good / curve.frames:.0%})",
         "-" if told is None else f"{told.frames + (told.advice.more or 0)}, came {came}",
         "-" if steady is None else f"{steady.frames}: {steady.likeness:.3f}",
-        f"{statistics.mean(each.likeness for each in looks):.3f} against {statistics.mean(each.alone for each in looks):.3f}"
-        f", {sum(each.kind == 'earlier' for each in looks)} of {len(looks)}",
+        f"{statistics.mean(each.likeness for each in looks):.3f}, "
+        f"{statistics.mean(each.alone for each in looks):.3f}; "
+        f"{sum(each.kind == 'earlier' for each in looks)} of {len(looks)}",
     ]
 
 
@@ -248,58 +249,75 @@ def main(
     out: Annotated[Path, typer.Option(help="The page is written to this Markdown file.")] = ROOT
     / "benchmarks/results/live.md",
     replays: Annotated[int, typer.Option(help="So many simulated curves are replayed beside the real ones.")] = 2,
-    most: Annotated[int, typer.Option(help="So many curves are looked at.")] = 12,
 ) -> None:
     """Measure and write the page.
 
     Example: python -m benchmarks.live --out /tmp/live.md
     """
-    these = list(curves())[:most]
+    these = list(curves())
     lines = [
         "# Rocking curves that are imaged while they are measured\n",
         f"{header()}\n",
         "One command makes this page: `python -m benchmarks.live`. Likeness is the correlation of amplitudes on the "
         "network's grid with the image of the whole curve, after alignment; a look is good from "
-        f"{GOOD:g} on. Scan 54 is measured; S11 is simulated from a published image of a measured crystal; the others are "
-        "simulated, their kinds those of [trust](trust.md).\n",
-        "## Looks\n",
-        "The first look is made as soon as the peak lies inside of what is measured and the preprocessing takes it; then "
-        f"one every {STEP:.0%} of the curve, {LOOKS} at most. 'Good from' is the first look from which on all are good. "
-        "'Two fringes' is the frame up to which the advice asked for more at the first look, and the first good one that "
-        "came. 'Said to be steady' is the first look of which that was said, with its likeness. The last column has the "
-        "mean likeness of looks that know the image before, and of looks that do not, and how often the image before was "
-        "kept.\n",
+        f"{GOOD:g} on. Scan 54 is measured; S11 is simulated from a published image of a measured crystal; the others "
+        "are simulated, their kinds those of [trust](trust.md).\n",
+        *looks_part(these),
+        *replays_part([c for c in these if "(" in c.name] + [c for c in these if "(" not in c.name][:replays]),
     ]
+    out.write_text("\n".join(lines))
+    typer.echo(f"wrote {out}")
+
+
+def looks_part(these: Sequence[Measured]) -> list[str]:
+    """How good looks are, and what was said."""
     rows = []
     for curve in these:
         rows.append(looked(curve, glances(curve)))
         typer.echo(" | ".join(rows[-1]))
-    lines += table(
-        ["curve", "frames", "peak in", "first look", "good from", "two fringes", "said to be steady", "with and without"],
-        rows,
-    )  # fmt: skip
-    reals, others = [c for c in these if "(" in c.name], [c for c in these if "(" not in c.name]
-    chosen = [*reals, *others[:replays]]
+    heads = [
+        "curve",
+        "frames",
+        "peak in",
+        "first look",
+        "good from",
+        "two fringes",
+        "said to be steady",
+        "with, without",
+    ]
+    return [
+        "## Looks\n",
+        "The first look is made as soon as the peak lies inside of what is measured and the preprocessing takes it; "
+        f"then one every {STEP:.0%} of the curve, {LOOKS} at most. 'Good from' is the first look from which on all are "
+        "good. 'Two fringes' is the frame up to which the advice asked for more when it first could say so, and the "
+        "first good look that came. 'Said to be steady' is the first look of which that was said, with its likeness. "
+        "The last column has the mean likeness of looks that know the image before, and of looks that do not, and how "
+        "often the image before was kept.\n",
+        *table(heads, rows),
+    ]
+
+
+def replays_part(chosen: Sequence[Measured]) -> list[str]:
+    """How soon a service is."""
     runs: dict[str, list[Run]] = {curve.name: [] for curve in chosen}
     with service() as client:
         replayed(client, chosen[-1])  # everything is loaded then
         for _ in range(TURNS):
             for curve in chosen:
                 runs[curve.name].append(replayed(client, curve))
-    lines += [
+                typer.echo(" | ".join(sent(curve, runs[curve.name])))
+    heads = [
+        "curve", "frames", "lost", "frames/s", "looks before the end", "first good look", "network s", "model grid s",
+        "finest grid s",
+    ]  # fmt: skip
+    return [
         f"## Replays at {RATE:g} frames per second\n",
         f"`inphase scan replay --rate {RATE:g}` to a service with one worker on this machine, {TURNS} times in turns; "
-        "medians. Seconds are from the acknowledgement of the last frame to the network's image, to the refined one on the "
-        "network's grid, and to the last one on the finest grid.\n",
+        "medians. Seconds are from the acknowledgement of the last frame to the network's image, to the refined one on "
+        "the network's grid, and to the last one on the finest grid.\n",
+        *table(heads, [sent(curve, runs[curve.name]) for curve in chosen]),
+        *aims(chosen, runs),
     ]
-    lines += table(
-        ["curve", "frames", "lost", "frames/s", "looks before the end", "first good look", "network s", "model grid s",
-         "finest grid s"],
-        [sent(curve, runs[curve.name]) for curve in chosen],
-    )  # fmt: skip
-    lines += aims(chosen, runs)
-    out.write_text("\n".join(lines))
-    typer.echo(f"wrote {out}")
 
 
 def aims(chosen: Sequence[Measured], runs: dict[str, list[Run]]) -> list[str]:
@@ -313,8 +331,8 @@ def aims(chosen: Sequence[Measured], runs: dict[str, list[Run]]) -> list[str]:
         share = statistics.median(good) / curve.frames if good else float("inf")
         lines.append(
             f"* {curve.name}: the image on the network's grid {AIM_S:g} s after the last frame: "
-            f"{'reached' if seconds <= AIM_S else 'missed'} ({seconds:.1f} s); a good look by {AIM_SHARE:.0%} of the curve "
-            f"at {RATE:g} frames/s: {'reached' if share <= AIM_SHARE else 'missed'}."
+            f"{'reached' if seconds <= AIM_S else 'missed'} ({seconds:.1f} s); a good look by {AIM_SHARE:.0%} of the "
+            f"curve at {RATE:g} frames/s: {'reached' if share <= AIM_SHARE else 'missed'}."
         )
     return [*lines, ""]
 
