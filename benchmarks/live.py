@@ -29,11 +29,13 @@ from benchmarks.trust.specimens import Kind, specimen
 from inphase.client import Client
 from inphase.errors import DataError
 from inphase.formats import RawScan
+from inphase.formats.npz import read_arrays
 from inphase.formats.scan import scan_of
 from inphase.imaging.earlier import Earlier, similarity
 from inphase.imaging.options import Options
 from inphase.imaging.reconstruct import sessions_of
 from inphase.imaging.reconstruction import Reconstruction
+from inphase.imaging.report import Report
 from inphase.live.advice import Advice, FrameSummary, Seen, advise
 from inphase.live.curve import Curve
 from inphase.live.looks import look, passing, seen
@@ -179,13 +181,22 @@ def replayed(client: Client, curve: Measured) -> Run:
     looks = [each for each in done.scan["looks"][::-1] if each["state"] == "succeeded"]
     assert done.final is not None
     refined = [each["number"] for each in client.job(done.final)["revisions"] if each["kind"] == "refined"]
-    obj = client.array(done.final, "object", revision=refined[0])
+    whole = _image(client, done.final, refined[0])
     good = None
     for each in reversed([each for each in looks if not each["final"]]):
-        if similarity(client.array(each["job"], "object"), obj) < GOOD:  # on the same grid, but for its bins
+        if similarity(_image(client, each["job"]).on(whole.grid), whole.object) < GOOD:
             break
         good = each["frames"]
     return Run(done, len(looks) - 1, good)
+
+
+def _image(client: Client, job: str, revision: int | None = None) -> Earlier:
+    """The image of a job with its grid."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "result.npz"
+        client.save(job, path, revision=revision)
+        arrays = read_arrays(path)
+    return Earlier(arrays["object"], Report.from_json(str(arrays["document"])).preprocess)
 
 
 def sent(curve: Measured, runs: Sequence[Run]) -> list[str]:

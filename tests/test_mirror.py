@@ -59,6 +59,7 @@ ELSEWHERE: Final = {
     "service/cli/scan.py": "tests/system/test_scans.py",
     "service/scans/document.py": "tests/service/api/test_scans.py",
     "service/scans/frames.py": "tests/service/api/test_scans.py",
+    "service/scans/live.py": "tests/service/api/test_scans.py",
     "service/sandbox/answer.py": "tests/service/sandbox/test_sandbox.py",
     "service/sandbox/confinement.py": "tests/service/sandbox/test_sandbox.py",
     "service/sandbox/template.py": "tests/service/sandbox/test_sandbox.py",

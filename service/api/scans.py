@@ -38,7 +38,7 @@ from service.intake.options import MapOptions, ReadingOptions
 from service.intake.sources import found
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.record import Repeatable
-from service.jobs.scans import ScanRecord, unknown_scan
+from service.jobs.scans import ScanRecord, closed_scan, unknown_scan
 from service.jobs.state import ScanState
 from service.lifecycle import Services
 from service.sandbox.order import BodyOrder
@@ -237,7 +237,7 @@ async def add(scan_id: ScanId, request: Request, services: TheServices, caller: 
         raise ApiError(415, f"frames come as {OCTETS}: the place of each, and its numbers")
     live = kept(services)
     if record.state is not ScanState.OPEN:
-        raise ApiError(409, f"scan {record.scan_id} is {record.state}: no frame is added to it any more")
+        raise closed_scan(record.scan_id, record.state)
     with services.budget.share(caller.owner) as share:
         body = await read_frames(request, services.settings.bounds, _COPIES, share)
 

@@ -167,7 +167,7 @@ class ScanRecords:
             case b"unknown":
                 raise unknown_scan(scan_id)
             case b"closed":
-                raise ScanClosedError(f"scan {scan_id} is {answer[1].decode()}: no frame is added to it any more")
+                raise closed_scan(scan_id, answer[1].decode())
             case b"conflict":
                 raise FrameConflictError(int(answer[1]))
         return [int(place) for place in answer[1:]]
@@ -244,6 +244,11 @@ class ScanRecords:
 def unknown_scan(scan_id: str) -> UnknownScanError:
     """The error for an id that does not exist."""
     return UnknownScanError(f"there is no scan {scan_id}: the id is wrong, or the scan has expired")
+
+
+def closed_scan(scan_id: str, state: str) -> ScanClosedError:
+    """The error for a scan that has ended or is about to."""
+    return ScanClosedError(f"scan {scan_id} is {state}: no frame is added to it any more")
 
 
 def _frame(held: bytes) -> StoredFrame:
