@@ -19,6 +19,7 @@ FALLEN: Final = 0.5  # of the brightest frame: beyond the peak the light has fal
 LEAST_COUNTS: Final = 10.0  # of the brightest pixels: below it nobody knows a peak from noise
 LEAST_FRAMES: Final = 3
 STEADY: Final = 0.98  # amplitude correlation of successive images that have stopped changing
+NEW: Final = 0.25  # fringes: what comes between two looks at least
 _NAMED: Final = 12  # ranges of missing places that are named
 
 Peak = Literal["unknown", "not reached", "at the first frame", "reached", "passed"]
@@ -110,6 +111,13 @@ class Advice:
     def worth_a_look(self) -> bool:
         """Whether the peak lies inside what was measured: before that there is no image to be made."""
         return self.peak in ("reached", "passed")
+
+    def worth_another(self, frames: int) -> bool:
+        """Whether there is enough that a look at so many frames has not seen: a quarter of a fringe, where its width is
+        known, else one frame.
+        """
+        new = 1 if self.oversampling is None else max(1, math.ceil(NEW * self.oversampling[0]))
+        return self.worth_a_look and self.frames >= frames + new
 
 
 def advise(

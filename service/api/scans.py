@@ -172,10 +172,12 @@ async def create(
     with services.budget.share(caller.owner) as share:
         kind = media_type(request)
         if kind == JSON:
-            asked = parse_body(ScanCall, await read_json(request, bounds, share))
+            asked = _parsed(await read_json(request, bounds, share), call)
+            await check_options(asked, services)
             template = await services.compute(lambda: _declared(asked, roots, services, share))
             options = ScanOptions(**{name: getattr(asked, name) for name in ScanOptions.model_fields})
         elif kind in FILES:
+            await check_options(call, services)
             template = await receive_file(request, Reading(**call.told()), call.domain, roots, services, share)
             options = ScanOptions(**{name: getattr(call, name) for name in ScanOptions.model_fields})
         else:
@@ -183,7 +185,6 @@ async def create(
                 415,
                 f"a body of type {kind or 'none'!r} is not taken here: send {JSON}, or a frame as {', '.join(FILES)}",
             )
-        await check_options(options, services)
         if options.start == "random" or options.slice != "none":
             raise ApiError(
                 422,
@@ -297,6 +298,14 @@ async def follow(
 
 def _document(record: ScanRecord, services: Services) -> ScanDocument:
     return ScanDocument.read(record, kept(services).frames(record), records(services))
+
+
+def _parsed(body: bytes, call: ScanQuery) -> ScanCall:
+    """The JSON body with the query's options over it. Raises RequestValidationError, ApiError 422."""
+    over = call.model_dump(exclude_unset=True)
+    if strange := [name for name in over if name not in ScanCall.model_fields]:
+        raise ApiError(422, f"{', '.join(strange)}: say how a file is read, and a body of {JSON} is none")
+    return parse_body(ScanCall, body).model_copy(update=over)
 
 
 def _declared(asked: ScanCall, roots: tuple[Path, ...], services: Services, share: Share) -> RawScan:

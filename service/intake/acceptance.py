@@ -133,6 +133,12 @@ class Intake:
         records.create_all(jobs, priority=submissions[0].options.priority, owner=owner)
         self._series.close_series(series_id)
 
+    def make_room(self, nbytes: int) -> None:
+        """Let so many bytes more into the store: where they do not fit, the oldest ended jobs go. Raises
+        StoreFullError.
+        """
+        make_room(self._records, self._series, self._store, nbytes)
+
     def promise(self, job_id: str) -> None:
         """A sender is told that the job is accepted before it has been read: what was sent is forced to the disk.
 
@@ -209,7 +215,7 @@ class Intake:
         return self._records, self._queue
 
     def _write(self, job_id: str, name: str, arrays: Arrays, *, durable: bool = True) -> None:
-        make_room(self._records, self._series, self._store, sum(array.nbytes for array in arrays.values()))
+        self.make_room(sum(array.nbytes for array in arrays.values()))
         self._store.write(job_id, name, arrays, durable=durable)
 
     def _reused(self, identity: str, document: JobDocument, reader: str) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from inphase.live.advice import FrameSummary
 from inphase.live.curve import Curve
 from service.errors import ApiError
+from service.intake.acceptance import Intake
 from service.intake.submission import upload_arrays, uploaded
 from service.jobs.scans import FrameConflictError, ScanRecords, StoredFrame
 from service.jobs.store import Store
@@ -40,11 +41,12 @@ class Added:
 class Archive:
     """Frames on disk and in the record. Blocks: asyncio code calls it in a thread."""
 
-    def __init__(self, store: Store, scans: ScanRecords, bounds: Bounds) -> None:
-        self._store, self._scans, self._bounds = store, scans, bounds
+    def __init__(self, store: Store, scans: ScanRecords, intake: Intake, bounds: Bounds) -> None:
+        self._store, self._scans, self._intake, self._bounds = store, scans, intake, bounds
 
     def open(self, scan_id: str, curve: Curve) -> None:
-        """Keep what is known before the frames come."""
+        """Keep what is known before the frames come. Raises StoreFullError, also where they would find no room now."""
+        self._intake.make_room((curve.frames or 1) * curve.template.array.nbytes)
         self._store.write(scan_id, _TEMPLATE, upload_arrays(curve.template))
 
     def curve(self, scan_id: str, frames: int | None) -> Curve:
@@ -70,7 +72,9 @@ class Archive:
                 raise _conflict(place)
         group = f"frames-{uuid4().hex}"
         if new:
-            self._store.write(scan_id, group, {"frames": np.stack([frame for frame, _ in new.values()])})
+            frames = np.stack([frame for frame, _ in new.values()])
+            self._intake.make_room(frames.nbytes)
+            self._store.write(scan_id, group, {"frames": frames})
         saturation = curve.template.saturation
         level, valid = (saturation.level if saturation else None), curve.valid
         index = {place: number for number, place in enumerate(new)}

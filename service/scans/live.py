@@ -6,6 +6,7 @@ everything that has arrived meanwhile, so looks never pile up, however fast fram
 
 import hashlib
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 from uuid import uuid4
 
@@ -47,7 +48,7 @@ class LiveScans:
 
     def __init__(self, scans: ScanRecords, records: Records, store: Store, intake: Intake, bounds: Bounds) -> None:
         self.records = scans
-        self.archive = Archive(store, scans, bounds)
+        self.archive = Archive(store, scans, intake, bounds)
         self._jobs, self._store, self._intake, self._bounds = records, store, intake, bounds
         self._curves: dict[str, Curve] = {}
         self._frames: dict[str, dict[int, StoredFrame]] = {}  # of open scans, as they were read last: none ever changes
@@ -157,7 +158,8 @@ class LiveScans:
         share.grow_to(working_bytes(places * pixels.size, 2 * places * pixels.nbytes))
         frames = self.archive.frames(source.scan)
         look = Look(source.scan, source.look, len(frames), order.frames, source.final)
-        return curve.scan(frames), look, None if source.final else self._earlier(record)
+        scan = replace(curve.scan(frames), source=order.name or f"live scan {source.scan}")
+        return scan, look, None if source.final else self._earlier(record)
 
     def _owned(self, scan_id: str, owner: str) -> bool:
         try:
@@ -192,9 +194,7 @@ class LiveScans:
 
     def _look(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart]) -> None:
         """Make a look where there is something new to be seen."""
-        if looks and record.counted.received <= looks[-1].frames:
-            return
-        if advice_on(order, self.frames(record), looks).worth_a_look:
+        if advice_on(order, self.frames(record), looks).worth_another(looks[-1].frames if looks else 0):
             self._ask(record, order, len(looks) + 1, final=False)
 
     def _finish(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart], working: list[LookPart]) -> None:

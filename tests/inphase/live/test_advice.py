@@ -52,6 +52,16 @@ def test_the_peak_is_told_when_it_is_known(last: int, peak: str, worth: bool) ->
     assert found.more is None
 
 
+def test_another_look_needs_a_quarter_of_a_fringe() -> None:
+    """One frame where nobody knows how wide a fringe is, and the peak inside of what is measured."""
+    assert not advice(list(range(20))).worth_another(0)
+    assert advice(list(range(41))).worth_another(40)
+    assert not advice(list(range(41))).worth_another(41)
+    seen = (Seen(40, None, (6.0, 3.0, 3.0)),)
+    assert not advice(list(range(41)), images=seen).worth_another(40)
+    assert advice(list(range(42)), images=seen).worth_another(40)
+
+
 def test_nothing_is_said_of_what_is_not_known() -> None:
     """Without frames, without light, and with the brightest frame first."""
     nothing = advise([], 80, SHAPE)

@@ -184,6 +184,9 @@ async def test_what_a_scan_refuses(client: httpx.AsyncClient, pattern: Frames) -
         answer = await client.post("/v1/scans", json=body)
         assert 400 <= answer.status_code < 500, answer.text
         assert words in answer.text
+    body = {"shape": [64, 64], "dtype": "uint16"}
+    check(await client.post("/v1/scans", json=body, params={"dataset": "a"}), 422, "dataset")
+    check(await client.post("/v1/scans", json=body, params={"refine": "5*NOTHING"}), 422, "NOTHING")
     check(await client.post("/v1/scans", json={"shape": [40000, 40000], "dtype": "uint64", "frames": 50}), 413, "limit")
 
 
