@@ -1,6 +1,7 @@
 """Rocking curves that are imaged while they are measured: how soon, how well, and whether the advice was right.
 
-python -m benchmarks.live                 # about ten minutes on two cores
+python -m benchmarks.live looks           # about five minutes on two cores
+python -m benchmarks.live replays         # about five minutes on two cores
 
 Others disturb the time on a shared machine: replays are repeated in turns.
 """
@@ -49,7 +50,7 @@ RATE: Final = 200.0  # frames per second
 AIM_S: Final = 2.0  # from the last frame to the image on the network's grid
 AIM_SHARE: Final = 0.55  # of the curve at the first good image
 STEP: Final = 0.05  # of the curve, between looks that are asked for
-LOOKS: Final = 6
+LOOKS: Final = 5
 TURNS: Final = 3
 SIMULATED: Final = (
     *((Kind.POLYHEDRON, seed) for seed in range(4)),
@@ -57,16 +58,20 @@ SIMULATED: Final = (
     *((Kind.DOMAINS, seed) for seed in range(2)),
     *((Kind.DISLOCATION, seed) for seed in range(2)),
 )
+RESULTS: Final = ROOT / "benchmarks/results"
 KEY: Final = "0123456789abcdefghij"
 _START_S: Final = 120.0
+
+commands = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A finished curve with a name."""
+    """A finished curve with a name. real: of a crystal that was measured."""
 
     name: str
     scan: RawScan
+    real: bool = False
 
     @property
     def frames(self) -> int:
@@ -77,12 +82,12 @@ class Measured:
 @dataclass(frozen=True)
 class Glance:
     """One look: of how many frames, how like the image of the whole, with the image before and without, which of the
-    two was kept, and what was said then.
+    two was kept, and what was said then. alone: of real crystals only.
     """
 
     frames: int
     likeness: float
-    alone: float
+    alone: float | None
     kind: str
     advice: Advice
 
@@ -95,9 +100,9 @@ def curves() -> Iterator[Measured]:
             folder / "raw_tif", dark=folder / "dark.tif", flat=folder / "whitefield.tif", roi="0:256,0:256",
             spec=folder / "scan54.spec",
         )  # fmt: skip
-        yield Measured("scan 54 (34-ID-C)", scan)
+        yield Measured("scan 54 (34-ID-C)", scan, real=True)
     if (REAL_DATA / "id01_s11").is_dir():
-        yield Measured("S11 (ID01), simulated from its image", scan_of(crystal_of_s11(REAL_DATA, BINNED)[0]))
+        yield Measured("S11 (ID01)", scan_of(crystal_of_s11(REAL_DATA, BINNED)[0]), real=True)
     for kind, seed in SIMULATED:
         yield Measured(f"{kind.value} {seed}", specimen(kind, seed).scan)
 
@@ -119,12 +124,12 @@ def glances(curve: Measured) -> list[Glance]:
         part = {place: frames[place] for place in range(n)}
         try:
             now = look(known, part, options, sessions, before=before)
-            alone = look(known, part, options, sessions)
+            alone = _like(look(known, part, options, sessions), whole) if curve.real else None
         except DataError:
             continue  # the service tells why, and looks again when more frames have come
         images.append(seen(now))
         advice = advise(summaries[:n], curve.frames, known.shape, images)
-        found.append(Glance(n, _like(now, whole), _like(alone, whole), now.report.start.kind, advice))
+        found.append(Glance(n, _like(now, whole), alone, now.report.start.kind, advice))
         before = now
     return found
 
@@ -132,6 +137,11 @@ def glances(curve: Measured) -> list[Glance]:
 def _like(part: Reconstruction, whole: Reconstruction) -> float:
     """Amplitude correlation, on the grid of the whole curve's image."""
     return similarity(Earlier(part.object, part.report.preprocess).on(whole.report.preprocess), whole.object)
+
+
+def _mean(likenesses: Sequence[float | None]) -> str:
+    known = [likeness for likeness in likenesses if likeness is not None]
+    return f"{statistics.mean(known):.3f}" if known else "-"
 
 
 def _when(curve: Measured, looks: Sequence[Glance]) -> int | None:
@@ -160,8 +170,7 @@ def looked(curve: Measured, looks: Sequence[Glance]) -> list[str]:
         "-" if good is None else f"{good} ({good / curve.frames:.0%})",
         "-" if told is None else f"{told.frames + (told.advice.more or 0)}, came {came}",
         "-" if steady is None else f"{steady.frames}: {steady.likeness:.3f}",
-        f"{statistics.mean(each.likeness for each in looks):.3f}, "
-        f"{statistics.mean(each.alone for each in looks):.3f}; "
+        f"{statistics.mean(each.likeness for each in looks):.3f}, {_mean([each.alone for each in looks])}; "
         f"{sum(each.kind == 'earlier' for each in looks)} of {len(looks)}",
     ]
 
@@ -256,34 +265,13 @@ def _until_there(url: str, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.2)
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="The page is written to this Markdown file.")] = ROOT
-    / "benchmarks/results/live.md",
-    replays: Annotated[int, typer.Option(help="So many simulated curves are replayed beside the real ones.")] = 2,
+@commands.command()
+def looks(
+    out: Annotated[Path, typer.Option(help="The page is written to this Markdown file.")] = RESULTS / "live_looks.md",
 ) -> None:
-    """Measure and write the page.
-
-    Example: python -m benchmarks.live --out /tmp/live.md
-    """
-    these = list(curves())
-    lines = [
-        "# Rocking curves that are imaged while they are measured\n",
-        f"{header()}\n",
-        "One command makes this page: `python -m benchmarks.live`. Likeness is the correlation of amplitudes on the "
-        "network's grid with the image of the whole curve, after alignment; a look is good from "
-        f"{GOOD:g} on. Scan 54 is measured; S11 is simulated from a published image of a measured crystal; the others "
-        "are simulated, their kinds those of [trust](trust.md).\n",
-        *looks_part(these),
-        *replays_part([c for c in these if "(" in c.name] + [c for c in these if "(" not in c.name][:replays]),
-    ]
-    out.write_text("\n".join(lines))
-    typer.echo(f"wrote {out}")
-
-
-def looks_part(these: Sequence[Measured]) -> list[str]:
-    """How good looks are, and what was said."""
+    """How good the images of unfinished curves are, and what was said of them."""
     rows = []
-    for curve in these:
+    for curve in curves():
         rows.append(looked(curve, glances(curve)))
         typer.echo(" | ".join(rows[-1]))
     heads = [
@@ -296,20 +284,32 @@ def looks_part(these: Sequence[Measured]) -> list[str]:
         "said to be steady",
         "with, without",
     ]
-    return [
-        "## Looks\n",
-        "The first look is made as soon as the peak lies inside of what is measured and the preprocessing takes it; "
-        f"then one every {STEP:.0%} of the curve, {LOOKS} at most. 'Good from' is the first look from which on all are "
+    lines = [
+        "# Looks at rocking curves that are still being measured\n",
+        f"{header()}\n",
+        "One command makes this page: `python -m benchmarks.live looks`. Likeness is the correlation of amplitudes on the "
+        "network's grid with the image of the whole curve, after alignment; a look is good from "
+        f"{GOOD:g} on. Scan 54 is measured, S11 is simulated from the published image of a measured crystal, and the "
+        "others are simulated, their kinds those of [trust](trust.md).\n",
+        "The first look is made as soon as the advice finds it worth while and the preprocessing takes it; "
+        f"then one every {STEP:.0%} of the curve, {LOOKS} in all. 'Good from' is the first look from which on all are "
         "good. 'Two fringes' is the frame up to which the advice asked for more when it first could say so, and the "
         "first good look that came. 'Said to be steady' is the first look of which that was said, with its likeness. "
-        "The last column has the mean likeness of looks that know the image before, and of looks that do not, and how "
-        "often the image before was kept.\n",
+        "The last column has the mean likeness of looks that know the image before, of looks that do not (real crystals "
+        "only), and how often the image before was kept.\n",
         *table(heads, rows),
     ]
+    out.write_text("\n".join(lines))
 
 
-def replays_part(chosen: Sequence[Measured]) -> list[str]:
-    """How soon a service is."""
+@commands.command()
+def replays(
+    out: Annotated[Path, typer.Option(help="The page is written to this Markdown file.")] = RESULTS / "live_replays.md",
+    simulated: Annotated[int, typer.Option(help="So many simulated curves are replayed beside scan 54.")] = 2,
+) -> None:
+    """How soon a service has the images of a curve that is replayed to it."""
+    these = [curve for curve in curves() if not curve.name.startswith("S11")]
+    chosen = [curve for curve in these if curve.real] + [curve for curve in these if not curve.real][:simulated]
     runs: dict[str, list[Run]] = {curve.name: [] for curve in chosen}
     with service() as client:
         replayed(client, chosen[-1])  # everything is loaded then
@@ -321,14 +321,18 @@ def replays_part(chosen: Sequence[Measured]) -> list[str]:
         "curve", "frames", "lost", "frames/s", "looks before the end", "first good look", "network s", "model grid s",
         "finest grid s",
     ]  # fmt: skip
-    return [
-        f"## Replays at {RATE:g} frames per second\n",
-        f"`inphase scan replay --rate {RATE:g}` to a service with one worker on this machine, {TURNS} times in turns; "
-        "medians. Seconds are from the acknowledgement of the last frame to the network's image, to the refined one on "
-        "the network's grid, and to the last one on the finest grid.\n",
+    lines = [
+        f"# Replays at {RATE:g} frames per second\n",
+        f"{header()}\n",
+        f"One command makes this page: `python -m benchmarks.live replays`. `inphase scan replay --rate {RATE:g}` sends "
+        f"each curve {TURNS} times in turns to a service with one worker on this machine; medians. Seconds are from the "
+        "acknowledgement of the last frame to the network's image, to the refined one on the network's grid, and to the "
+        f"last one on the finest grid. A look is good from a correlation of {GOOD:g} with the image on the network's grid "
+        "on, and its share is that of the frames it was made of.\n",
         *table(heads, [sent(curve, runs[curve.name]) for curve in chosen]),
         *aims(chosen, runs),
     ]
+    out.write_text("\n".join(lines))
 
 
 def aims(chosen: Sequence[Measured], runs: dict[str, list[Run]]) -> list[str]:
@@ -349,4 +353,4 @@ def aims(chosen: Sequence[Measured], runs: dict[str, list[Run]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    commands()

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from inphase.preprocess.centring import CUT
 
-FALLEN: Final = 0.5  # of the brightest frame: beyond the peak the light has fallen below it
+FALLING: Final = 0.5  # of the brightest frame: when the light has fallen below it, that may be the peak
+FALLEN: Final = 0.1  # the same: it seems to have been passed
+CONTRAST: Final = 30.0  # of the brightest frame to the darkest one: fringes in the wings have less
 LEAST_COUNTS: Final = 10.0  # of the brightest pixels: below it nobody knows a peak from noise
 LEAST_FRAMES: Final = 3
 STEADY: Final = 0.98  # amplitude correlation of successive images that have stopped changing
 NEW: Final = 0.25  # fringes: what comes between two looks at least
 _NAMED: Final = 12  # ranges of missing places that are named
 
-Peak = Literal["unknown", "not reached", "at the first frame", "reached", "passed"]
+Peak = Literal["unknown", "not reached", "at the first frame", "near", "falling", "passed"]
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,10 @@ class Advice:
 
     frames, of: measured, and of how many; None for an open end. missing: places between measured ones that have not
         come.
-    peak: where the brightest frame lies in what was measured; "not reached" where it is the last one. peak_place: of
-        the brightest frame. beyond: places measured after it.
+    peak: whether the brightest frame so far may be the Bragg peak. "not reached": it is the last one; "unknown": there
+        is little light, or all frames are about as bright; "near", "falling", "passed": since then the light has not
+        fallen to half of it, to less than half, to less than a tenth. peak_place: of the brightest frame. beyond:
+        places measured after it.
     saturated: pixels in all frames at the end of their counter, gaps apart. border: axes of the detector along which
         the peak lies too near to the border.
     oversampling: of the newest image. similarity: of the two newest images. steady: whether the image has stopped
@@ -110,7 +114,7 @@ class Advice:
     @property
     def worth_a_look(self) -> bool:
         """Whether the peak lies inside what was measured: before that there is no image to be made."""
-        return self.peak in ("reached", "passed")
+        return self.peak in ("falling", "passed")
 
     def worth_another(self, frames: int) -> bool:
         """Whether there is enough that a look at so many frames has not seen: a quarter of a fringe, where its width is
@@ -166,7 +170,10 @@ def _peak(curve: Sequence[FrameSummary]) -> tuple[Peak, int | None]:
         return "not reached", at
     if at == 0:
         return "at the first frame", at
-    return ("passed" if light[-1] < FALLEN * light[at] else "reached"), at
+    if light[at] < CONTRAST * max(1.0, min(light)):
+        return "unknown", at
+    lowest = min(light[at + 1 :]) / light[at]
+    return ("passed" if lowest < FALLEN else "falling" if lowest < FALLING else "near"), at
 
 
 def _border(brightest: FrameSummary, shape: tuple[int, int], sigma: tuple[float, ...] | None) -> tuple[str, ...]:
@@ -189,7 +196,7 @@ def _steady(images: Sequence[Seen]) -> bool | None:
 
 
 def _more(peak: Peak, beyond: int | None, sigma: tuple[float, ...] | None, left: int | None) -> int | None:
-    if peak != "passed" or beyond is None or sigma is None:
+    if peak not in ("falling", "passed") or beyond is None or sigma is None:
         return None
     lacking = max(0, math.ceil(CUT * sigma[0]) - beyond)
     return lacking if left is None else min(lacking, left)
@@ -206,7 +213,7 @@ def _worded(found: Advice, reach: float | None) -> Advice:
         )
     match found.peak:
         case "unknown":
-            words.append("There is too little light to say where the peak is.")
+            words.append("There is too little light, or frames are too alike, to say where the peak is.")
         case "not reached":
             words.append(
                 f"The last frame, {found.peak_place}, is the brightest: the peak has not been passed, and more frames "
@@ -217,13 +224,17 @@ def _worded(found: Advice, reach: float | None) -> Advice:
                 f"The first frame, {found.peak_place}, is the brightest: the peak may lie before the range; begin the "
                 "scan earlier."
             )
-        case "reached":
+        case "near" | "falling":
+            fallen = "a tenth" if found.peak == "falling" else "half"
             words.append(
-                f"The brightest frame is {found.peak_place}, but the light has not fallen to half of it since: whether "
-                "this is the peak is not certain yet."
+                f"The brightest frame so far is {found.peak_place}, and the light has not fallen to {fallen} of it "
+                "since: whether this is the peak is not certain yet."
             )
         case "passed":
-            words.append(f"The peak is in frame {found.peak_place}; {found.beyond} frames beyond it are measured.")
+            words.append(
+                f"The brightest frame so far is {found.peak_place}, and the light has fallen to less than a tenth "
+                f"since: the peak seems to be passed, with {found.beyond} frames beyond it."
+            )
     words += [
         f"The peak lies near the border of the detector ({name}): part of its light is lost; move the detector or the "
         "region of interest."

@@ -82,7 +82,7 @@ def test_a_passing_look_never_outlasts_the_scan() -> None:
 
 def test_a_real_curve_is_imaged_soon_after_its_peak(real_data: Path) -> None:
     """Scan 54, its peak in frame 99 of 201: the amplitude correlates with that of the whole curve at least as well as
-    an earlier network's did; benchmarks/results/live.md has more.
+    an earlier network's did; benchmarks/results/live_looks.md has more.
     """
     folder = real_data / "aps34idc_scan54"
     scan = inphase.read(
