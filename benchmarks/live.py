@@ -287,16 +287,16 @@ def looks(
     lines = [
         "# Looks at rocking curves that are still being measured\n",
         f"{header()}\n",
-        "One command makes this page: `python -m benchmarks.live looks`. Likeness is the correlation of amplitudes on the "
-        "network's grid with the image of the whole curve, after alignment; a look is good from "
+        "One command makes this page: `python -m benchmarks.live looks`. Likeness is the correlation of amplitudes on "
+        "the network's grid with the image of the whole curve, after alignment; a look is good from "
         f"{GOOD:g} on. Scan 54 is measured, S11 is simulated from the published image of a measured crystal, and the "
         "others are simulated, their kinds those of [trust](trust.md).\n",
         "The first look is made as soon as the advice finds it worth while and the preprocessing takes it; "
         f"then one every {STEP:.0%} of the curve, {LOOKS} in all. 'Good from' is the first look from which on all are "
         "good. 'Two fringes' is the frame up to which the advice asked for more when it first could say so, and the "
         "first good look that came. 'Said to be steady' is the first look of which that was said, with its likeness. "
-        "The last column has the mean likeness of looks that know the image before, of looks that do not (real crystals "
-        "only), and how often the image before was kept.\n",
+        "The last column has the mean likeness of looks that know the image before, of looks that do not (real "
+        "crystals only), and how often the image before was kept.\n",
         *table(heads, rows),
     ]
     out.write_text("\n".join(lines))
@@ -324,11 +324,11 @@ def replays(
     lines = [
         f"# Replays at {RATE:g} frames per second\n",
         f"{header()}\n",
-        f"One command makes this page: `python -m benchmarks.live replays`. `inphase scan replay --rate {RATE:g}` sends "
-        f"each curve {TURNS} times in turns to a service with one worker on this machine; medians. Seconds are from the "
-        "acknowledgement of the last frame to the network's image, to the refined one on the network's grid, and to the "
-        f"last one on the finest grid. A look is good from a correlation of {GOOD:g} with the image on the network's grid "
-        "on, and its share is that of the frames it was made of.\n",
+        f"One command makes this page: `python -m benchmarks.live replays`. `inphase scan replay --rate {RATE:g}` "
+        f"sends each curve {TURNS} times in turns to a service with one worker on this machine; medians. Seconds are "
+        "from the acknowledgement of the last frame to the network's image, to the refined one on the network's grid, "
+        f"and to the last one on the finest grid. A look is good from a correlation of {GOOD:g} with the image on the "
+        "network's grid on, and its share is that of the frames it was made of.\n",
         *table(heads, [sent(curve, runs[curve.name]) for curve in chosen]),
         *aims(chosen, runs),
     ]
