@@ -25,13 +25,11 @@ import typer
 
 import inphase
 from benchmarks import ROOT
-from benchmarks.ladder import BINNED, crystal_of_s11
 from benchmarks.trust.specimens import Kind, specimen
 from inphase.client import Client
 from inphase.errors import DataError
 from inphase.formats import RawScan
 from inphase.formats.npz import read_arrays
-from inphase.formats.scan import scan_of
 from inphase.imaging.earlier import Earlier, similarity
 from inphase.imaging.options import Options
 from inphase.imaging.reconstruct import sessions_of
@@ -53,10 +51,10 @@ STEP: Final = 0.05  # of the curve, between looks that are asked for
 LOOKS: Final = 5
 TURNS: Final = 3
 SIMULATED: Final = (
-    *((Kind.POLYHEDRON, seed) for seed in range(4)),
-    *((Kind.SUPERELLIPSOID, seed) for seed in range(2)),
-    *((Kind.DOMAINS, seed) for seed in range(2)),
-    *((Kind.DISLOCATION, seed) for seed in range(2)),
+    *((Kind.POLYHEDRON, seed) for seed in range(3)),
+    *((kind, 0) for kind in (Kind.SUPERELLIPSOID, Kind.DOMAINS, Kind.DISLOCATION)),
+    *((kind, 1) for kind in (Kind.SUPERELLIPSOID, Kind.DOMAINS, Kind.DISLOCATION)),
+    (Kind.POLYHEDRON, 3),
 )
 RESULTS: Final = ROOT / "benchmarks/results"
 KEY: Final = "0123456789abcdefghij"
@@ -93,7 +91,7 @@ class Glance:
 
 
 def curves() -> Iterator[Measured]:
-    """Those that are here: scan 54 and S11 lie below INPHASE_REAL_DATA."""
+    """Scan 54, where it lies below INPHASE_REAL_DATA, and simulated ones."""
     folder = REAL_DATA / "aps34idc_scan54"
     if folder.is_dir():
         scan = inphase.read(
@@ -101,10 +99,14 @@ def curves() -> Iterator[Measured]:
             spec=folder / "scan54.spec",
         )  # fmt: skip
         yield Measured("scan 54 (34-ID-C)", scan, real=True)
-    if (REAL_DATA / "id01_s11").is_dir():
-        yield Measured("S11 (ID01)", scan_of(crystal_of_s11(REAL_DATA, BINNED)[0]), real=True)
     for kind, seed in SIMULATED:
         yield Measured(f"{kind.value} {seed}", specimen(kind, seed).scan)
+
+
+def _some(simulated: int) -> list[Measured]:
+    """Scan 54 and so many simulated curves."""
+    these = list(curves())
+    return [curve for curve in these if curve.real] + [curve for curve in these if not curve.real][:simulated]
 
 
 def glances(curve: Measured) -> list[Glance]:
@@ -268,10 +270,11 @@ def _until_there(url: str, process: subprocess.Popen[bytes]) -> None:
 @commands.command()
 def looks(
     out: Annotated[Path, typer.Option(help="The page is written to this Markdown file.")] = RESULTS / "live_looks.md",
+    simulated: Annotated[int, typer.Option(help="So many simulated curves are looked at beside scan 54.")] = 10,
 ) -> None:
     """How good the images of unfinished curves are, and what was said of them."""
     rows = []
-    for curve in curves():
+    for curve in _some(simulated):
         rows.append(looked(curve, glances(curve)))
         typer.echo(" | ".join(rows[-1]))
     heads = [
@@ -287,16 +290,16 @@ def looks(
     lines = [
         "# Looks at rocking curves that are still being measured\n",
         f"{header()}\n",
-        "One command makes this page: `python -m benchmarks.live looks`. Likeness is the correlation of amplitudes on "
-        "the network's grid with the image of the whole curve, after alignment; a look is good from "
-        f"{GOOD:g} on. Scan 54 is measured, S11 is simulated from the published image of a measured crystal, and the "
-        "others are simulated, their kinds those of [trust](trust.md).\n",
+        f"One command makes this page: `python -m benchmarks.live looks --simulated {simulated}`. Likeness is the "
+        "correlation of amplitudes on the network's grid with the image of the whole curve, after alignment; a look is good from "
+        f"{GOOD:g} on. Scan 54 is measured; the others are simulated, their kinds those of "
+        "[trust](trust.md).\n",
         "The first look is made as soon as the advice finds it worth while and the preprocessing takes it; "
         f"then one every {STEP:.0%} of the curve, {LOOKS} in all. 'Good from' is the first look from which on all are "
         "good. 'Two fringes' is the frame up to which the advice asked for more when it first could say so, and the "
         "first good look that came. 'Said to be steady' is the first look of which that was said, with its likeness. "
-        "The last column has the mean likeness of looks that know the image before, of looks that do not (real "
-        "crystals only), and how often the image before was kept.\n",
+        "The last column has the mean likeness of looks that know the image before, of looks that do not (scan "
+        "54 only), and how often the image before was kept.\n",
         *table(heads, rows),
     ]
     out.write_text("\n".join(lines))
@@ -308,8 +311,7 @@ def replays(
     simulated: Annotated[int, typer.Option(help="So many simulated curves are replayed beside scan 54.")] = 2,
 ) -> None:
     """How soon a service has the images of a curve that is replayed to it."""
-    these = [curve for curve in curves() if not curve.name.startswith("S11")]
-    chosen = [curve for curve in these if curve.real] + [curve for curve in these if not curve.real][:simulated]
+    chosen = _some(simulated)
     runs: dict[str, list[Run]] = {curve.name: [] for curve in chosen}
     with service() as client:
         replayed(client, chosen[-1])  # everything is loaded then
