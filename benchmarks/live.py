@@ -291,8 +291,8 @@ def looks(
         "# Looks at rocking curves that are still being measured\n",
         f"{header()}\n",
         f"One command makes this page: `python -m benchmarks.live looks --simulated {simulated}`. Likeness is the "
-        "correlation of amplitudes on the network's grid with the image of the whole curve, after alignment; a look is good from "
-        f"{GOOD:g} on. Scan 54 is measured; the others are simulated, their kinds those of "
+        "correlation of amplitudes on the network's grid with the image of the whole curve, after alignment; a look is "
+        f"good from {GOOD:g} on. Scan 54 is measured; the others are simulated, their kinds those of "
         "[trust](trust.md).\n",
         "The first look is made as soon as the advice finds it worth while and the preprocessing takes it; "
         f"then one every {STEP:.0%} of the curve, {LOOKS} in all. 'Good from' is the first look from which on all are "
