@@ -18,10 +18,10 @@ NPM      := $(shell command -v npm)
 PACKAGES := $(if $(NPM),page/node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint page browser screenshots locks clean
+.PHONY: help setup demo serve test lint page browser prometheus screenshots locks clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv and install everything into it (fast the second time)
 
@@ -66,6 +66,12 @@ browser: ## install Debian's Chromium, in which the page is tested, where there 
 	  { test "$$(id -u)" = 0 && apt-get -qq update && \
 	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium fonts-dejavu-core; } > /dev/null 2>&1 || \
 	  echo "There is no Chromium, and none could be installed: the page will not be tested in a browser."
+
+prometheus: ## install Debian's Prometheus, in which the rules and dashboards are tried, where there is none and root may
+	@command -v prometheus promtool > /dev/null && exit 0; \
+	  { test "$$(id -u)" = 0 && apt-get -qq update && \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends prometheus; } > /dev/null 2>&1 || \
+	  echo "There is no Prometheus, and none could be installed: rules and dashboards will not be evaluated."
 
 screenshots: $(STAMP) browser ## take the pictures of the page in docs/images anew
 	INPHASE_SCREENSHOTS=docs/images/page $(BIN)/python -m pytest -q tests/page -k screenshots

@@ -221,7 +221,8 @@ def judge(
     estimate: Estimate = Estimate(None, "it was not estimated"),
     rules: Rules = RULES,
 ) -> Trust:
-    """The trust in a result. valid_fraction: part of the measured range whose value is known.
+    """The trust in a result. refined: whether a refinement was tried, also where the network's own image was kept.
+    valid_fraction: part of the measured range whose value is known.
 
     evidence: what is known besides; where the trust is low its doubts about the data are named first, for they may be
     the cause. estimate: an improbable result is low, and only a probable one, or one of unknown probability, is high.

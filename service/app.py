@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from service import errors, lifecycle
 from service.api import (
+    comparisons,
     docs,
     events,
     feed,
@@ -18,6 +19,7 @@ from service.api import (
     models,
     previews,
     reconstructions,
+    removal,
     results,
     scans,
     series,
@@ -102,7 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         models.router,
     ):
         app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
-    for router in (jobs.router, events.router, results.router, views.router):
+    for router in (jobs.router, events.router, results.router, views.router, comparisons.router, removal.router):
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)
     app.include_router(login.router, responses=_PROBLEM)
     app.include_router(status.router)

@@ -213,19 +213,31 @@ def test_preprocessing_is_documented() -> None:
 
 
 def test_python_is_documented() -> None:
-    """Every argument of `inphase.reconstruct`, every part of the report, every public method of the client."""
-    from inphase.client import Client
-
+    """Every argument of `inphase.reconstruct`, every part of the report."""
     text = page("docs/reference/python.md")
     arguments = inspect.signature(inphase.reconstruct).parameters
     section = text.partition("## `inphase.reconstruct`")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == set(arguments)
     assert {field.name for field in dataclasses.fields(Options)} <= set(arguments)
     parts = [field.name for field in dataclasses.fields(Report)]
-    methods = [name for name, _ in inspect.getmembers(Client, inspect.isfunction) if name[0] != "_" and name != "close"]
     assert not [f"inphase.{name}" for name in inphase.__all__ if name not in text]
     assert not [name for name in parts if f"`{name}`" not in text]
+
+
+def test_the_client_is_documented() -> None:
+    """Every public method, and every error with the statuses that become it."""
+    from inphase import client
+    from inphase.client.errors import error_of
+
+    text = page("docs/reference/client.md")
+    methods = [name for name, _ in inspect.getmembers(client.Client, inspect.isfunction) if name[0] != "_"]
     assert not [name for name in methods if f"`{name}(" not in text]
+    told = {codes(row[0])[0]: row[1] for row in rows("docs/reference/client.md") if row[0].endswith("Error`")}
+    errors = {name for name in client.__all__ if name.endswith("Error")} - {"ServiceError"}
+    assert told.keys() == errors
+    for name, statuses in told.items():
+        for status in statuses.split(", "):
+            assert status == "0" or type(error_of(int(status), {}, b"")).__name__ == name
 
 
 def test_recipes_are_documented() -> None:

@@ -24,9 +24,17 @@ DATA: Final = {
 }
 # modules whose behaviour shows in another one's tests, where it is easier to say what is right
 ELSEWHERE: Final = {
+    "inphase/array.py": "tests/inphase/client/test_bodies.py",
+    "inphase/client/asynchronous.py": "tests/inphase/client/test_blocking.py",
+    "inphase/client/calls.py": "tests/inphase/client/test_blocking.py",
+    "inphase/client/connection.py": "tests/inphase/client/test_blocking.py",
+    "inphase/client/figure.py": "tests/inphase/client/test_result.py",
+    "inphase/client/files.py": "tests/inphase/client/test_blocking.py",
+    "inphase/summary.py": "tests/inphase/client/test_result.py",
     "inphase/beamlines.py": "tests/inphase/test_diffractometer.py",
     "inphase/formats/edf.py": "tests/inphase/formats/test_masks.py",
     "inphase/formats/cubic.py": "tests/inphase/results/test_conversion.py",
+    "inphase/formats/readers.py": "tests/inphase/formats/test_read.py",
     "inphase/formats/pieces.py": "tests/inphase/formats/test_images.py",
     "inphase/preprocess/blocks.py": "tests/inphase/preprocess/test_binning.py",
     "inphase/ptycho/formats/contents.py": "tests/inphase/ptycho/formats/test_npz.py",

@@ -1,7 +1,6 @@
 """What a reader returns, and what it checks before it allocates anything."""
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inphase.array import array_of
 from inphase.errors import DataError, TooLargeError
 from inphase.formats.reading import Reading
 from inphase.geometry import Geometry
@@ -91,29 +91,11 @@ def scan_of(pattern: ArrayLike) -> RawScan:
 
     Raises TypeError for what is no array of real numbers with two or three axes.
     """
-
-    if isinstance(pattern, str | bytes | os.PathLike):
-        raise TypeError(
-            "a pattern is an array: read a file with inphase.read, or name one of the service's with reconstruct_file"
-        )
-    try:
-        array = np.asanyarray(pattern) if isinstance(pattern, np.ma.MaskedArray) else np.asarray(pattern)
-    except (ValueError, RuntimeError) as error:
-        raise TypeError(f"a pattern is an array (rocking, row, column), its rows of one length: {error}") from None
-    if array.dtype.kind not in "uif":
-        raise TypeError(
-            f"a pattern holds real numbers; {type(pattern).__name__} became an array of {array.dtype}, shape "
-            f"{array.shape}"
-        )
-    if array.ndim not in (2, 3):
-        raise TypeError(
-            "a pattern has three axes (rocking, row, column), or two (row, column); this one has the shape "
-            f"{array.shape}"
-        )
-    if isinstance(array, np.ma.MaskedArray):
-        mask = np.ma.getmaskarray(array).astype(np.uint8)  # True is masked, as in MaskState
-        return RawScan(np.asarray(array.data), None, "masked array", f"{array.shape} {array.dtype}", mask=mask)
-    return RawScan(array, None, "array", f"{array.shape} {array.dtype}")
+    array, mask = array_of(pattern)
+    told = f"{array.shape} {array.dtype}"
+    if mask is None:
+        return RawScan(array, None, "array", told)
+    return RawScan(array, None, "masked array", told, mask=mask.astype(np.uint8))  # True is masked, as in MaskState
 
 
 def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits) -> tuple[int, ...]:

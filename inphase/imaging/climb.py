@@ -15,6 +15,7 @@ from inphase.errors import DataError
 from inphase.imaging import report
 from inphase.imaging.candidates import retrieved
 from inphase.imaging.clock import Clock
+from inphase.imaging.options import NO_REFINEMENT
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
@@ -71,7 +72,8 @@ def climb(
     assert ladder is not None
     assert grid is not None
     bottom, deadline = image.prepared, time.monotonic() + seconds
-    estimated = estimate(bottom, image.best, image.report.preprocess.counts_inside, ensemble, refined=True)
+    refined = image.report.recipe.refine != NO_REFINEMENT
+    estimated = estimate(bottom, image.best, image.report.preprocess.counts_inside, ensemble, refined=refined)
     coherent = ladders.width(image.best.kernel, ladder.way.bins) is None
     ladder, stopped = _that_fits(ladder, grid, retrievals.device, coherent)
     levels: list[report.Level] = []

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from inphase.formats.writers import write_result
 from inphase.imaging.report import Report
+from inphase.summary import summary
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,20 +24,8 @@ class Reconstruction:
     report: Report
 
     def __repr__(self) -> str:
-        report, final = self.report, self.report.metrics.final
-        sides = " x ".join(str(side) for side in self.object.shape)
-        size = report.preprocess.voxel_size_m
-        told = [f"{sides} voxels" + (f" of {' x '.join(f'{1e9 * s:.3g}' for s in size)} nm" if size else "")]
-        if final is not None:
-            noise = report.metrics.noise_chi2
-            beside = "" if noise is None else f" (noise leaves {noise:.2g})"
-            told.append(f"chi2 {final.chi2:.3g}{beside}, support of {final.support_voxels} voxels")
-        if report.trust is not None:
-            reasons = f": {'; '.join(report.trust.reasons)}" if report.trust.reasons else ""
-            right = report.trust.probability
-            likely = "" if right is None else f" (right with a probability of {right:.0%})"
-            told.append(f"trust {report.trust.level}{likely}{reasons}")
-        return f"<Reconstruction of {report.input.source}: {'; '.join(told)}>"
+        told = summary(self.object.shape, msgspec.to_builtins(self.report))
+        return f"<Reconstruction of {self.report.input.source}: {told}>"
 
     @property
     def object(self) -> NDArray[np.complex64]:

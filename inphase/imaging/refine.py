@@ -10,7 +10,7 @@ from inphase.imaging.candidates import Retrieved, retrieved
 from inphase.imaging.climb import SECONDS, Image, Revised, climb
 from inphase.imaging.clock import Clock
 from inphase.imaging.halves import Halves, halves
-from inphase.imaging.options import CONVENTIONAL
+from inphase.imaging.options import CONVENTIONAL, NO_REFINEMENT
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
@@ -38,8 +38,9 @@ def refine(
     revised: Revised | None = None,
     seconds: float = SECONDS,
 ) -> Reconstruction:
-    """Refine from the start that the report names, escalate where the result is not sane (start=auto), go on to the
-    finest grid that the measurement is worth, judge.
+    """Refine from the start that the report names, escalate where the result is not sane (start=auto), keep the
+    network's own image where that fits the hidden voxels better (start=auto), go on to the finest grid that the
+    measurement is worth, judge.
 
     retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. revised, seconds:
     see `inphase.imaging.climb`. Raises CancelledError, and DataError where the iterations diverge.
@@ -74,14 +75,16 @@ def refine(
             ensemble = assess(
                 prepared.problem, candidates, oversampling=prepared.oversampling, geometry=prepared.geometry
             )
-    kept = ended[ensemble.best if ensemble else 0]
-    best = kept.candidate
+    ended_with = ended[ensemble.best if ensemble else 0]
+    best = ended_with.candidate
+    found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
+    found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
+    if start.requested == "auto" and start.kind == "network" and overfitted(prepared.guess, best):
+        found, best = _unrefined(found, best), prepared.guess
     passing = found.look is not None and not found.look.final  # another follows before anybody asks how sharp it is
     with clock("rank"):
         detail = None if passing else _detail(halves(prepared, best, start.seed, retrievals))
-    found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
-    found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
-    found = replace(found, detail=detail, history=kept.history)
+    found = replace(found, detail=detail, history=ended_with.history)
     if prepared.ladder is None:
         return judge(prepared, found, best, clock, ensemble, frame)
     return climb(
@@ -145,6 +148,26 @@ def _escalated(found: Report, wrong: Sequence[str]) -> Report:
         f"compared with {CONVENTIONAL} from random starts"
     )
     return replace(found, start=replace(found.start, why=why))
+
+
+def overfitted(guess: Candidate, refined: Candidate) -> bool:
+    """Whether the network's own image fits the hidden voxels better: then the refinement has fitted noise."""
+    before, after = guess.metrics.free_llk, refined.metrics.free_llk
+    return before is not None and after is not None and before < after
+
+
+def _unrefined(found: Report, refined: Candidate) -> Report:
+    """With the network's own image as the result, and what the refinement came to beside it."""
+    why = (
+        f"{found.start.why}; the network's own image was kept: refined by {found.recipe.refine} it fits the voxels "
+        f"that were hidden worse (free log-likelihood {refined.metrics.free_llk:.4g})"
+    )
+    return replace(
+        found,
+        start=replace(found.start, why=why),
+        recipe=replace(found.recipe, refine=NO_REFINEMENT),
+        metrics=replace(found.metrics, refined=report.part(report.Score, refined.metrics)),
+    )
 
 
 def _as_it_came(found: Report, best: Candidate, starts: int) -> Report:

@@ -159,7 +159,7 @@ class Score:
 @dataclass(frozen=True)
 class Scores:
     """network: the prediction as it is. random_start: the best conventional result, where one was computed.
-    final: the result.
+    refined: what the refinement came to, where the network's own image was kept instead. final: the result.
 
     noise_chi2: chi2 that Poisson noise alone leaves; None for a modulus.
     """
@@ -167,6 +167,7 @@ class Scores:
     noise_chi2: float | None = None
     network: Score | None = None
     random_start: Score | None = None
+    refined: Score | None = None
     final: Score | None = None
 
 
@@ -439,10 +440,10 @@ class Report:
 
     model: None where no network was asked. ensemble: None where there was one start. detail: None where the image was
     not refined, the input is not counts, the image went on to a finer grid, or a look at more frames follows. history:
-    (iteration, chi2) of the start that became the result, on the result's own grid. strain: None where there are no
-    strain maps, strain_reason says why. resumed_from: iteration at which an interrupted refinement went on. grid: how
-    fine the result is; None in reports of earlier versions. look: of a rocking curve that comes frame by frame, else
-    None.
+    (iteration, chi2) of the start that became the result, on the result's own grid, or of the refinement where the
+    network's own image was kept. strain: None where there are no strain maps, strain_reason says why. resumed_from:
+    iteration at which an interrupted refinement went on. grid: how fine the result is; None in reports of earlier
+    versions. look: of a rocking curve that comes frame by frame, else None.
     timings_ms: by stage, see `inphase.imaging.clock.STAGES`. created: when the pattern was taken up, UTC, ISO 8601.
     """
 

@@ -173,7 +173,7 @@ def judge(
             best.metrics,
             prepared.noise_chi2,
             prepared.support_of(best),
-            refined=refined,
+            refined=refined or found.metrics.refined is not None,
             valid_fraction=prepared.valid_fraction,
             evidence=_evidence(found, ensemble),
             estimate=estimated,

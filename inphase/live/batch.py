@@ -4,7 +4,6 @@ The place is an unsigned integer of 8 bytes, little endian; the frame follows ro
 shape of its curve. So a detector's program needs no library to send them, and nothing is unpacked to read them.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -14,14 +13,6 @@ from inphase.errors import DataError
 from inphase.live.curve import Curve
 
 PLACE: Final = np.dtype("<u8")
-
-
-def encode(places: Sequence[int], frames: Sequence[NDArray[np.generic]]) -> bytes:
-    """Frames (rows, columns) as they are sent."""
-    parts = []
-    for place, frame in zip(places, frames, strict=True):
-        parts += [np.array(place, PLACE).tobytes(), frame.astype(frame.dtype.newbyteorder("<"), order="C").tobytes()]
-    return b"".join(parts)
 
 
 def decode(body: bytes, curve: Curve) -> list[tuple[int, NDArray[np.generic]]]:

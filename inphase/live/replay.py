@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from inphase.client import SCAN_FINAL, Client, Document, ServiceError
+from inphase.client import Client, Document, ServiceError
+from inphase.client.events import SCAN_FINAL
 from inphase.errors import DataError
 from inphase.formats import RawScan
 

@@ -6,7 +6,7 @@
 from inphase.retrieval.grammar import parse
 from inphase.retrieval.terms import Recipe
 
-__all__ = ["PRESETS", "parse", "resolve"]
+__all__ = ["PRESETS", "PURPOSES", "parse", "resolve"]
 
 # `autophasenn-600`, `fast` and `coarse` end with the same threshold, sigma and volume guards,
 # so that their chi2 can be compared.
@@ -38,6 +38,18 @@ PRESETS = {
     "coarse": "60*HIO+10*ER+8*HIO+14*RAAR+10*RAAR(beta=0.75)+6*AER | LOWRES(until=70,side=0.5,sigma=0.55) "
     "| LOWRES(until=92,side=0.75,sigma=0.45..0.65) | SW(threshold=0.2,sigma=0.7) | "
     "SW(start=93,every=6,threshold=0.15,sigma=1)",
+}
+
+# what people choose them by; the iterations are those of the recipe
+PURPOSES = {
+    "fast": "for the image of a good network (31 iterations)",
+    "coarse": "for that of any other network, coarse first, then fine (108 iterations)",
+    "standard": "for random starts (600 iterations)",
+    "strained": "for random starts of strained crystals, or where few of them agree (1000 iterations)",
+    "thorough": "for random starts when time does not matter (1600 iterations)",
+    "autophasenn-600": "as in the AutoPhaseNN paper (600 iterations)",
+    "cdinn-620": "as in the 3D-CDI-NN paper (620 iterations)",
+    "wu-600": "as in Wu et al. 2021 (600 iterations)",
 }
 
 

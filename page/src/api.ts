@@ -89,7 +89,7 @@ export interface Job {
     shape: number[];
     voxel_size_m: number[] | null;
   } | null;
-  metrics: { noise_chi2: number | null; network: Score | null; random_start: Score | null; final: Score | null } | null;
+  metrics: { noise_chi2: number | null; network: Score | null; random_start: Score | null; refined?: Score | null; final: Score | null } | null;
   start: { requested: string; kind: string; why: string; random_starts: number; seed: number } | null;
   timings_ms: Record<string, number> | null;
   code_version: string | null;

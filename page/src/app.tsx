@@ -4,6 +4,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { call, json, logIn, type Login, onLoggedOut, Refusal } from "./api";
 import { LiveJobs } from "./live";
 import { useListened } from "./parts/hooks";
+import { CompareView } from "./views/compare";
 import { JobView } from "./views/job";
 import { JobsView } from "./views/jobs";
 import { LoginView } from "./views/login";
@@ -66,7 +67,7 @@ export function App() {
 
 function House({ login, left }: { login: Login; left: () => void }) {
   const live = useMemo(() => new LiveJobs(), []);
-  const [where = "jobs", what] = useRoute();
+  const [where = "jobs", what, other] = useRoute();
   useListened(live);
 
   useEffect(() => {
@@ -81,7 +82,7 @@ function House({ login, left }: { login: Login; left: () => void }) {
   }, [live]);
 
   useEffect(() => {
-    const label = VIEWS.find((view) => view.path === where)?.label ?? "Job";
+    const label = VIEWS.find((view) => view.path === where)?.label ?? "Comparison";
     document.title = where === "jobs" && what ? `Job ${what.slice(0, 8)} · inphase` : `${label} · inphase`;
     window.scrollTo(0, 0);
   }, [where, what]);
@@ -113,6 +114,8 @@ function House({ login, left }: { login: Login; left: () => void }) {
       <main id="content" tabIndex={-1}>
         {where === "jobs" && what ? (
           <JobView key={what} id={what} live={live} login={login} />
+        ) : where === "compare" && what && other ? (
+          <CompareView key={`${what} ${other}`} a={what} b={other} />
         ) : where === "series" ? (
           what ? <SeriesView key={what} id={what} /> : <SeriesList />
         ) : where === "new" ? (

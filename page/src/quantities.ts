@@ -117,3 +117,47 @@ export function quantities(job: Job): Quantity[] {
     difference,
   ];
 }
+
+/** Something of two aligned results: that of A, that of B, and B minus A, in this order. */
+export interface Compared {
+  id: string;
+  label: string;
+  about: string;
+  draw(arrays: Arrays): Promise<Drawn[]>;
+}
+
+const three = (arrays: Arrays, id: string): Promise<Volume[]> => Promise.all(["a", "b", "difference"].map((side) => arrays.get(`${id}_${side}`)));
+
+/** Both sides in one scale, and their difference in one about zero. least: the smallest difference that has the full colour. */
+const pair = (id: string, label: string, unit: string, least: number, scaled: (a: Volume, b: Volume) => Scale, about: string): Compared => ({
+  id,
+  label,
+  about,
+  async draw(arrays) {
+    const [a, b, difference] = (await three(arrays, id)) as [Volume, Volume, Volume];
+    const scale = scaled(a, b);
+    const top = Math.max(least, quantile(difference.data, 0.995));
+    const apart: Scale = { map: "diverging", low: -top, high: top, log: false };
+    return [a, b, difference].map((volume, at) => ({ volume, scale: at < 2 ? scale : apart, unit, times: 1 }));
+  },
+});
+
+/** What two results can be compared by. strained: whether both have strain maps. */
+export function compared(strained: boolean): Compared[] {
+  return [
+    pair("amplitude", "Amplitude", "", 0.01, (a, b) => ({ map: "sequential", low: 0, high: Math.max(largest(a.data), largest(b.data)), log: false }),
+      "Density of both; 1 is the 99.9th percentile of A within its support."),
+    pair("phase", "Phase", "rad", 0.01, () => ({ map: "cyclic", low: -Math.PI, high: Math.PI, log: false }),
+      "Phases without their ramps and offsets, drawn within each support; the difference where both are bright."),
+    ...(strained
+      ? [
+          pair("strain", "Strain", "", 1e-7,
+            (a, b) => {
+              const top = Math.max(quantile(a.data, 0.995), quantile(b.data, 0.995));
+              return { map: "diverging", low: -top, high: top, log: false };
+            },
+            "Strain along Q of both, each about its own mean lattice."),
+        ]
+      : []),
+  ];
+}

@@ -18,14 +18,14 @@ const KINDS: Record<string, (body: ArrayBuffer) => Numbers> = {
   bool: (body) => new Uint8Array(body),
 };
 
-/** Fetches arrays of one revision, each once. */
+/** A voxel. */
+export type Place = [number, number, number];
+
+/** Fetches arrays of one result, each once. address: where an array is downloaded. */
 export class Arrays {
   private known = new Map<string, Promise<Volume>>();
 
-  constructor(
-    readonly job: string,
-    readonly revision: number,
-  ) {}
+  constructor(readonly address: (name: string, format: string) => string) {}
 
   get(name: string): Promise<Volume> {
     let coming = this.known.get(name);
@@ -37,12 +37,6 @@ export class Arrays {
     return coming;
   }
 
-  /** Where an array is downloaded. */
-  address(name: string, format: string): string {
-    const path = name === "calculated" ? "calculated" : `result/${name}`;
-    return `v1/jobs/${this.job}/${path}?format=${format}&revision=${this.revision}`;
-  }
-
   private async fetch(name: string): Promise<Volume> {
     const answer = await call(this.address(name, "octet-stream"));
     const sides = (answer.headers.get("X-Inphase-Shape") ?? "").split(",").map(Number);
@@ -52,6 +46,10 @@ export class Arrays {
     return { data: read(await answer.arrayBuffer()), shape: asVolume(sides) };
   }
 }
+
+/** The arrays of a revision of a job's result. */
+export const ofRevision = (job: string, revision: number): Arrays =>
+  new Arrays((name, format) => `v1/jobs/${job}/${name === "calculated" ? name : `result/${name}`}?format=${format}&revision=${revision}`);
 
 export function asVolume(sides: number[]): [number, number, number] {
   return sides.length === 2 ? [1, sides[0]!, sides[1]!] : [sides[0]!, sides[1]!, sides[2]!];
@@ -67,6 +65,8 @@ export interface Scale {
 
 /** Voxels that are shown along each axis: from begin to before end. */
 export type Box = [number, number][];
+
+export const middle = ({ shape }: Volume): Place => shape.map((side) => Math.floor(side / 2)) as Place;
 
 export const wholeOf = ({ shape }: Volume): Box => shape.map((side): [number, number] => [0, side]);
 

@@ -1,7 +1,9 @@
 """The command `inphase`, one module a command. Its options bear the API's names."""
 
+import importlib.metadata
+import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -9,6 +11,7 @@ from pydantic import ValidationError
 from inphase.errors import CancelledError, InphaseError
 from service.cli import (
     compare,
+    completion,
     convert,
     jobs,
     key,
@@ -21,11 +24,12 @@ from service.cli import (
     series,
     serve,
     show,
+    status,
     strain,
     worker,
     workers,
 )
-from service.cli.terminal import FAILED, INTERRUPTED, UNREACHABLE, USAGE, err
+from service.cli.terminal import FAILED, INTERRUPTED, UNREACHABLE, USAGE, err, out
 
 app = typer.Typer(
     help="inphase turns a measured coherent diffraction pattern into the complex image of the sample.",
@@ -48,8 +52,27 @@ for module in (
     workers,
     models,
     key,
+    status,
+    completion,
 ):
     app.add_typer(module.commands)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"inphase {importlib.metadata.version('inphase')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version is printed.")
+    ] = False,
+) -> None:
+    """Options that stand before any command."""
+
+
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(series.commands, name="series")
 app.add_typer(scan.commands, name="scan")
@@ -59,6 +82,8 @@ def main() -> None:
     """Entry point: every error becomes one clear message and an exit code."""
     from inphase.client import ServiceError
 
+    if completion.VARIABLE in os.environ:
+        completion.prepare()
     try:
         app()
     except ServiceError as error:

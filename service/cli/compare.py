@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from service.cli.files import check
 from service.cli.terminal import out, print_json
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def compare(
     ] = False,
 ) -> None:
     """Compare two reconstructions of one crystal, whatever their twin, place, global phase, ramp and voxels are."""
+    check(a, b)
     from inphase.results.comparison import compare as compared
     from inphase.results.page import draw_comparison
 

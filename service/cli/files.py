@@ -1,14 +1,31 @@
 """How the command line reads files of its user."""
 
+import glob
 import platform
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from inphase.errors import DataError
 
 if TYPE_CHECKING:
     from inphase.formats import RawScan
+    from inphase.formats.reading import Reading
     from service.sandbox.order import FileOrder
+
+
+def check(*paths: Path | None) -> None:
+    """Raises DataError for a path where nothing is, before what would read it is loaded; patterns may match nothing."""
+    for path in paths:
+        if path is not None and not path.exists() and not glob.has_magic(str(path)):
+            raise DataError(f"{path}: no such file or folder")
+
+
+def check_reading(reading: "Reading") -> None:
+    """The same of the files that a reading names. A beamline may be a name."""
+    check(reading.dark, reading.flat, reading.mask, reading.spec)
 
 
 class Scans:

@@ -12,10 +12,10 @@ from rich.table import Table
 from inphase.client import Client
 from inphase.errors import CancelledError, InphaseError
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
-from service.cli.terminal import out, print_json, progress, trusted
+from service.cli.terminal import Lines, err, out, print_json, progress, trusted
 
 commands = typer.Typer(
-    help="These commands list, show, cancel and follow the jobs of a running service.",
+    help="These commands list, show, cancel, delete and follow the jobs of a running service.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -88,13 +88,23 @@ def cancel(job_ids: Ids, url: Url = LOCAL, api_key: ApiKey = "") -> None:
             out.print(f"{job_id} {client.cancel(job_id)['state']}")
 
 
+@commands.command(epilog="Example: inphase jobs delete 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
+def delete(job_ids: Ids, url: Url = LOCAL, api_key: ApiKey = "") -> None:
+    """Delete jobs that have ended, with their arrays."""
+    with Client(url, api_key) as client:
+        for job_id in job_ids:
+            client.delete(job_id)
+            out.print(f"{job_id} deleted")
+
+
 @commands.command(epilog="Example: inphase jobs follow 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
 def follow(job_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: Json = False) -> None:
-    """Watch a job to its end. With --json every event is printed as a line.
+    """Watch a job to its end. With --json, and without a terminal, every event is printed as a line.
 
     The exit code is 1 where the job fails and 130 where it is cancelled.
     """
     state, reason = "accepted", ""
+    lines = None if as_json or err.is_terminal else Lines(err)
     with (
         Client(url, api_key) as client,
         progress(silent=as_json) as bars,
@@ -106,6 +116,8 @@ def follow(job_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: Json = F
             if as_json:
                 sys.stdout.write(json.dumps({"event": event.kind, **event.data}) + "\n")
                 sys.stdout.flush()
+            if lines is not None:
+                lines.tell(str(event), passing=event.kind == "progress")
             if event.kind == "progress":
                 told = event.data
                 chi2 = "" if told["chi2"] is None else f" chi2 {told['chi2']:.3g}"

@@ -8,7 +8,7 @@ import typer
 
 from inphase.errors import DataError, InphaseError
 from inphase.formats.reading import Reading
-from service.cli.files import reader
+from service.cli.files import check, check_reading, reader
 
 if TYPE_CHECKING:
     from inphase.formats import RawScan
@@ -30,6 +30,8 @@ def measurement(path: Path | None, reading: Reading) -> "RawScan | None":
         if reading != Reading():
             raise DataError("the options that say how a measurement is read need one: name it with --measured")
         return None
+    check(path)
+    check_reading(reading)
     from inphase.formats import Limits
     from inphase.pattern import Domain
     from service.sandbox.order import FileOrder
@@ -40,8 +42,6 @@ def measurement(path: Path | None, reading: Reading) -> "RawScan | None":
 
 def geometry(path: Path | None, reading: Reading, binning: str) -> "Geometry | None":
     """Of the pattern that another program was given: binned, its DC voxel at the Bragg peak. None without a path."""
-    from inphase.diffractometer import bragg_peak
-
     scan = measurement(path, reading)
     if scan is None:
         if binning != UNBINNED:
@@ -49,6 +49,8 @@ def geometry(path: Path | None, reading: Reading, binning: str) -> "Geometry | N
         return None
     if scan.geometry is None or scan.array.ndim != 3:
         raise InphaseError(f"{path} says nothing of its geometry: {scan.chosen}")
+    from inphase.diffractometer import bragg_peak
+
     return scan.geometry.moved(bragg_peak(scan.array, scan.mask)).binned(_factors(binning))
 
 

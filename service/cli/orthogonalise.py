@@ -1,17 +1,20 @@
 """`inphase orthogonalise`: a reconstruction on cubic voxels."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from inphase.formats.reading import Reading
-from inphase.orthogonal import Frame
+from service.cli.files import check
 from service.cli.measured import UNBINNED, Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out
 
-_FRAMES: Final[dict[str, Frame]] = {"lab": "laboratory", "sample": "sample", "crystal": "crystal"}
+if TYPE_CHECKING:
+    from inphase.orthogonal import Frame
+
+_FRAMES: Final[dict[str, "Frame"]] = {"lab": "laboratory", "sample": "sample", "crystal": "crystal"}
 
 commands = typer.Typer()
 
@@ -43,6 +46,7 @@ def orthogonalise(
     reading: Reading,
 ) -> None:
     """Bring a reconstruction from its sheared grid onto cubic voxels; its phase is interpolated and not changed."""
+    check(result)
     from inphase.results.conversion import orthogonalise as made
 
     found = made(

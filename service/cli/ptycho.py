@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from service.cli.configuration import configured
+from service.cli.files import check
 from service.cli.terminal import out, print_json, progress, stages
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def ptycho(
 
     What was left out, altered or assumed is told, and the R factor also of frames that no solver saw.
     """
+    check(path)
     from inphase import ptycho
     from inphase.ptycho.formats.written import check_ending
 

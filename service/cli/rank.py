@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from inphase.formats.reading import Reading
+from service.cli.files import check
 from service.cli.measured import measurement
 from service.cli.reading import reads
 from service.cli.scans import matches
@@ -42,6 +43,7 @@ def rank(
     reading: Reading,
 ) -> None:
     """Rank runs of one pattern by how well they fit, and say which of them found the same object."""
+    check(*runs)
     from inphase.results.ranking import rank as ranked
 
     found = ranked(matches(runs), measured=measurement(measured, reading))

@@ -2,21 +2,23 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.table import Table
 
 from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
-from inphase.imaging.options import Options
-from inphase.retrieval.recipe import PRESETS
+from inphase.retrieval.recipe import PURPOSES
 from service.cli import batch, local, remote
 from service.cli.configuration import configured
-from service.cli.files import reader
+from service.cli.files import check, check_reading, reader
 from service.cli.reading import reads
 from service.cli.scans import scans_of
 from service.cli.terminal import FAILED, INTERRUPTED, err, out, print_json, progress, stages, trusted
+
+if TYPE_CHECKING:
+    from inphase.imaging.options import Options
 
 _IN_FLIGHT: Final = 4  # scans that a service is given at a time
 
@@ -28,7 +30,8 @@ Model = Annotated[
 Preprocess = Annotated[
     str,
     typer.Option(
-        help="The pattern is cleaned by this preset, auto, modulus or none; steps after a colon change it, such as "
+        help="The pattern is cleaned by this preset: auto does all that counts need, modulus centres and bins a "
+        "modulus, none takes the middle of the array for that of the grid. Steps after a colon change it, such as "
         "'auto: binning(factors=4x2x2) background(off)'."
     ),
 ]
@@ -42,8 +45,9 @@ Grid = Annotated[
 Refine = Annotated[
     str | None,
     typer.Option(
-        help=f"The image is refined by this recipe, such as '50*ER', or by a preset ({', '.join(PRESETS)}); "
-        "with none the image is that of the network alone."
+        help="The image is refined by this recipe, such as '50*ER', or by a preset: "
+        + "; ".join(f"{name} {purpose}" for name, purpose in PURPOSES.items())
+        + ". With none the image is that of the network alone."
     ),
 ]
 
@@ -135,6 +139,8 @@ def reconstruct(
 
     Several scans are a series: every result takes the twin, place and phase of the first good one (not with --url).
     """
+    check(*paths)
+    check_reading(reading)
     from inphase.formats.writers import writer_for
     from service.intake.options import ImagingOptions
 
@@ -178,7 +184,7 @@ def reconstruct(
         raise typer.Exit(INTERRUPTED if "cancelled" in states else FAILED)
 
 
-def _count(path: Path, reading: Reading, options: Options, held: ExitStack) -> int:
+def _count(path: Path, reading: Reading, options: "Options", held: ExitStack) -> int:
     """Frames of a stack."""
     from inphase.formats import Limits
     from service.sandbox.order import FileOrder

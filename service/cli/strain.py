@@ -8,6 +8,7 @@ from rich.table import Table
 
 from inphase.errors import DataError
 from inphase.formats.reading import Reading
+from service.cli.files import check
 from service.cli.measured import UNBINNED, Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json
@@ -61,6 +62,7 @@ def strain(
     reading: Reading,
 ) -> None:
     """Make displacement, strain and d-spacing of a result; tell their statistics, residues and dislocations."""
+    check(result)
     from inphase.results.strain_maps import strain_maps
 
     found = strain_maps(

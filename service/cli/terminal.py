@@ -1,7 +1,8 @@
-"""The two streams of the terminal, the exit codes, and progress bars."""
+"""The two streams of the terminal, the exit codes, and progress: bars, and lines where nobody sees bars."""
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -38,11 +39,30 @@ def progress(console: Console = err, *, silent: bool = False) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=silent or not console.is_terminal)
 
 
+class Lines:
+    """Progress as lines, for a log. every_s: what passes is told so often at most."""
+
+    def __init__(self, console: Console, every_s: float = 10.0) -> None:
+        self._console, self._every_s = console, every_s
+        self._told = time.monotonic()
+
+    def tell(self, text: str, *, passing: bool = False) -> None:
+        """A line. passing: another one like it follows soon, so that it may be left out."""
+        now = time.monotonic()
+        if passing and now - self._told < self._every_s:
+            return
+        self._told = now
+        self._console.print(text, markup=False)
+
+
 @contextmanager
 def stages(bars: Progress, name: str = "") -> Iterator[Stage]:
-    """A bar for one job, gone when it has ended: a function that names the stage that begins,
-    and gives one that says how far it is.
+    """A bar for one job, gone when it has ended, or lines where there is no terminal: a function that names the stage
+    that begins, and gives one that says how far it is.
     """
+    if not bars.console.is_terminal:
+        yield _in_lines(Lines(bars.console), name)
+        return
     task = bars.add_task(name, total=None)
 
     def stage(what: str) -> Advance:
@@ -53,3 +73,12 @@ def stages(bars: Progress, name: str = "") -> Iterator[Stage]:
         yield stage
     finally:
         bars.remove_task(task)
+
+
+def _in_lines(lines: Lines, name: str) -> Stage:
+    def stage(what: str) -> Advance:
+        text = f"{name}: {what}" if name else what
+        lines.tell(text)
+        return lambda done, total: lines.tell(f"{text}, {done} of {total}", passing=True)
+
+    return stage

@@ -32,7 +32,7 @@ def sweep(records: Records, series: SeriesRecords, queue: Queue, store: Store, m
     oldest = records.now() - max_age_s
     expired = [*records.finished_before(oldest), *_unrecorded(records, series, store, max_age_s)]
     for job_id in expired:
-        _forget(records, store, job_id)
+        forget(records, store, job_id)
     expired += _shrink(records, series, store)
     for series_id in series.ended_before(oldest):
         store.delete(series_id)
@@ -60,13 +60,14 @@ def _shrink(records: Records, series: SeriesRecords, store: Store, room: int = 0
     forgotten = []
     for job_id in (*_unrecorded(records, series, store, 0.0), *records.finished_before(math.inf)):
         if excess > 0 and job_id in sizes:
-            _forget(records, store, job_id)
+            forget(records, store, job_id)
             forgotten.append(job_id)
             excess -= sizes[job_id]
     return forgotten
 
 
-def _forget(records: Records, store: Store, job_id: str) -> None:
+def forget(records: Records, store: Store, job_id: str) -> None:
+    """Take a job that has ended out of the store and the records; what has not ended stays recorded."""
     store.delete(job_id)
     records.remove(job_id)
 

@@ -53,7 +53,7 @@ def test_secrets_are_files_outside(compose: dict[str, Any]) -> None:
     """No password stands in the file; what is mounted bears the names that the settings read;
     workers get no API key.
     """
-    assert set(compose["secrets"]) == SECRETS
+    assert set(compose["secrets"]) == SECRETS | {"grafana_password"}
     assert all(re.search(r"/\w+$", secret["file"]) for secret in compose["secrets"].values())
     for name in OURS:
         service = compose["services"][name]
@@ -65,9 +65,9 @@ def test_secrets_are_files_outside(compose: dict[str, Any]) -> None:
 
 
 def test_only_the_service_is_reachable(compose: dict[str, Any]) -> None:
-    """The API is published, on this machine unless told otherwise; Redis and workers are not."""
+    """API and Grafana are published, on this machine unless told otherwise; Redis, workers, Prometheus are not."""
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert set(published) == {"api", "api-gpu"}
+    assert set(published) == {"api", "api-gpu", "grafana"}
     assert all(port.startswith("${INPHASE_BIND:-127.0.0.1}:") for ports in published.values() for port in ports)
 
 
@@ -78,3 +78,26 @@ def test_what_requests_may_hold_fits_the_container(compose: dict[str, Any], name
     limit = re.fullmatch(r"\$\{\w+:-(\w+)\}", service["deploy"]["resources"]["limits"]["memory"])
     assert limit is not None
     assert needed_bytes(service["environment"]) <= in_bytes(limit[1])
+
+
+def test_monitoring_is_asked_for(compose: dict[str, Any]) -> None:
+    """Prometheus and Grafana come with their profile, find what they read in the repository, and each other."""
+    found = {name: compose["services"][name] for name in ("prometheus", "grafana")}
+    for service in found.values():
+        assert service["profiles"] == ["monitoring"]
+        assert service["read_only"]
+        assert "@" in service["image"] or re.fullmatch(r"\$\{\w+:-[\w/]+:v?\d+\.\d+\.\d+\}", service["image"])
+        for mounted in service["volumes"]:
+            source = mounted.partition(":")[0]
+            assert (ROOT / source).is_dir() if source.startswith(".") else source in compose["volumes"]
+    source = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
+    assert source["datasources"][0]["url"] == "http://prometheus:9090"
+    provider = yaml.safe_load((ROOT / "deploy/grafana/provisioning/dashboards/inphase.yml").read_text())["providers"][0]
+    assert f"./deploy/grafana/dashboards:{provider['options']['path']}:ro" in found["grafana"]["volumes"]
+    home = found["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (ROOT / "deploy/grafana/dashboards" / home.rpartition("/")[2]).is_file()
+    configuration = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    (scraped,) = configuration["scrape_configs"]
+    assert scraped["authorization"]["credentials_file"] == f"/run/secrets/{found['prometheus']['secrets'][0]}"
+    assert set(scraped["dns_sd_configs"][0]["names"]) <= set(compose["services"])
+    assert scraped["dns_sd_configs"][0]["port"] == int(environment("api")["INPHASE_PORT"])

@@ -20,7 +20,8 @@ from tests.deploy.dockerfile import environment
 from tests.deploy.known import DEPLOY, ROOT, SECRETS, drain_s, in_bytes, needed_bytes, unknown
 
 K8S = DEPLOY / "k8s"
-RENDERED = ("base", "overlays/autoscaled", "overlays/gpu")
+MONITORING = (DEPLOY / "prometheus", DEPLOY / "grafana")  # components beside the configuration that they mount
+RENDERED = ("base", "overlays/autoscaled", "overlays/gpu", "overlays/monitored")
 OLDEST = "1.30"  # the oldest release that the manifests are checked against
 # definitions that a cluster gets with KEDA: no schema is at hand, so what KEDA reads from them is tested below
 CUSTOM = {"ScaledObject", "TriggerAuthentication"}
@@ -30,6 +31,7 @@ Resource = dict[str, Any]
 def files() -> list[Resource]:
     """Every resource as it stands in the files."""
     paths = [path for path in sorted(K8S.rglob("*.yaml")) if path.name != "kustomization.yaml"]
+    paths += [folder / "kubernetes.yaml" for folder in MONITORING]
     return [resource for path in paths for resource in yaml.safe_load_all(path.read_text())]
 
 
@@ -79,7 +81,7 @@ def test_what_is_applied(folder: str) -> None:
                 assert ("PersistentVolumeClaim", claim["claimName"]) in names
             if secret := volume.get("secret"):
                 assert secret["secretName"] == "inphase"  # the one that the operator makes
-                assert {item["key"] for item in secret["items"]} <= SECRETS
+                assert {item["key"] for item in secret["items"]} <= SECRETS | {"grafana_password"}
         for source in pod["containers"][0].get("envFrom", []):
             assert ("ConfigMap", source["configMapRef"]["name"]) in names
 
@@ -112,7 +114,7 @@ def test_probes_ask_for_routes_of_the_service() -> None:
 
 def test_every_pod_is_restricted() -> None:
     """No pod may do what the `restricted` pod security standard forbids, and none can write to its image."""
-    for pod in pods(rendered("overlays/gpu")).values():
+    for pod in (*pods(files()).values(), *pods(rendered("overlays/gpu")).values()):
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not pod["automountServiceAccountToken"]
@@ -147,6 +149,40 @@ def test_the_overlay_in_the_documentation(tmp_path: Path) -> None:
     settings = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert not unknown(settings)
     assert settings["INPHASE_DATA_ROOTS"] in [mount["mountPath"] for mount in container["volumeMounts"]]
+
+
+def test_monitoring_is_wired() -> None:
+    """The overlay names both components; what pods mount is generated of files that exist; names are those in the
+    configuration, which compose uses as well; policies select pods that exist.
+    """
+    overlay = yaml.safe_load((K8S / "overlays/monitored/kustomization.yaml").read_text())
+    assert [(K8S / "overlays/monitored" / path).resolve() for path in overlay["components"]] == list(MONITORING)
+    resources = [r for folder in MONITORING for r in yaml.safe_load_all((folder / "kubernetes.yaml").read_text())]
+    generated: dict[str, set[str]] = {}
+    for folder in MONITORING:
+        component = yaml.safe_load((folder / "kustomization.yaml").read_text())
+        assert component["resources"] == ["kubernetes.yaml"]
+        for made in component["configMapGenerator"]:
+            assert all((folder / name).is_file() for name in made["files"])
+            generated[made["name"]] = {name.rpartition("/")[2] for name in made["files"]}
+    mounted = {
+        volume["configMap"]["name"]
+        for pod in pods(resources).values()
+        for volume in pod["volumes"]
+        if "configMap" in volume
+    }
+    assert mounted == set(generated)
+    configuration = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
+    assert {"prometheus.yml", *configuration["rule_files"]} == generated["inphase-prometheus"]
+    services = {r["metadata"]["name"]: r["spec"] for r in resources if r["kind"] == "Service"}
+    assert services["api"]["clusterIP"] == "None"  # every replica answers for itself
+    assert "api" in configuration["scrape_configs"][0]["dns_sd_configs"][0]["names"]
+    assert services["prometheus"]["ports"][0]["port"] == 9090
+    labels = {label["app.kubernetes.io/name"] for label in _labels(files()).values()}
+    selected = [r["spec"]["podSelector"]["matchLabels"] for r in resources if r["kind"] == "NetworkPolicy"]
+    assert {
+        each["app.kubernetes.io/name"] for each in [*selected, *(s["selector"] for s in services.values())]
+    } <= labels
 
 
 # KEDA's `redis` scaler: one command by the key's type

@@ -18,7 +18,8 @@ PATIENCE_MS = 120_000
 
 
 def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
-    """The list and a job in light and dark, a job on a phone and while it runs, a measurement before it is submitted.
+    """The list and a job in light and dark, a job on a phone and while it runs, two results side by side, a measurement
+    before it is submitted.
 
     room: an empty folder for the service and its data.
     """
@@ -31,8 +32,10 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with running(room / "state", MODELS, "--data-root", str(data)) as service, Client(service.url, KEY) as client:
         service.until_workers()
-        for seed, recipe in ((8, "none"), (8, "coarse"), (7, "none")):
-            client.reconstruct_file(f"scan_{seed:04d}.h5", refine=recipe, wait=120)
+        shown = [
+            client.reconstruct_file(f"scan_{seed:04d}.h5", refine=recipe, grid="model", wait=120)["id"]
+            for seed, recipe in ((8, "none"), (8, "coarse"), (7, "none"))
+        ]
         job = client.reconstruct_file("scan_0007.h5", refine="fast", wait=200)["id"]
         headers = {"Authorization": f"Apikey {KEY}"}
         outside = {"source": {"kind": "file", "path": "scan_0007.h5", "dataset": "no/such"}}
@@ -54,6 +57,11 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
             drawn(seen.page)
             made.append(kept(seen.page, folder / "job-light.png"))
             seen.page.set_viewport_size({"width": LIGHT[0], "height": LIGHT[1]})
+            seen.open(f"compare/{job}/{shown[2]}")
+            seen.page.locator("canvas[data-array=amplitude_difference]").wait_for()
+            seen.page.get_by_role("radio", name="Phase").click()
+            seen.page.locator("canvas[data-array=phase_difference]").wait_for()
+            made.append(kept(seen.page, folder / "compare-light.png"))
             seen.open("new")
             seen.page.get_by_label("path below a data root").fill("scan_0007.h5")
             seen.page.get_by_role("button", name="Look at it").click()

@@ -1,5 +1,6 @@
 """The page in a real browser, before a real service with its worker, through real jobs."""
 
+import base64
 import io
 import os
 import re
@@ -232,6 +233,53 @@ def test_what_is_drawn_is_what_is_downloaded(seen: Seen, house: House) -> None:
             assert off.max() <= 6
 
 
+def test_two_results_are_compared_side_by_side(seen: Seen, house: House) -> None:
+    """Ticked in the list or chosen from a job: the figures are the service's, and what is drawn what is downloaded."""
+    other = house.submit("6*ER", seed=41)
+    seen.open("jobs")
+    rows = seen.page.get_by_role("table", name="Jobs").get_by_role("row")
+    expect(rows.filter(has_text=other[:8])).to_contain_text("succeeded")
+    for job_id in (house.done, other):
+        rows.filter(has_text=job_id[:8]).get_by_role("checkbox").check()
+    seen.page.get_by_role("link", name="Compare the two").click()
+    seen.page.wait_for_url(re.compile(f"#/compare/{house.done}/{other}$"))
+    address = f"{house.service.url}/v1/jobs/{house.done}/comparison/{other}"
+    figures = seen.page.get_by_role("region", name="How alike they are")
+    expect(figures).to_contain_text("complex correlation")
+    told = httpx.get(address, headers=BY_KEY).raise_for_status().json()
+    assert 0.9 < told["correlation"] <= 1
+    for name in ("correlation", "ssim"):
+        expect(figures).to_contain_text(f"{float(f'{told[name]:.4g}'):g}")
+    seen.page.get_by_role("radio", name="Phase").click()
+    seen.page.get_by_role("radio", name="axis 1").click()
+    for side in ("a", "b", "difference"):
+        canvas = seen.page.locator(f"canvas[data-array='phase_{side}']")
+        expect(canvas).to_have_attribute("data-axis", "1")
+        volume = np.load(io.BytesIO(httpx.get(f"{address}/phase_{side}", headers=BY_KEY).raise_for_status().content))
+        parts = ("index", "low", "high")
+        index, low, high = (float(canvas.get_attribute(f"data-{part}") or "") for part in parts)
+        values = volume.take(int(index), 1)
+        there = np.isfinite(values)
+        table = colours.TABLES["diverging" if side == "difference" else "cyclic"]
+        expected = colours.coloured(table, np.nan_to_num((values - low) / (high - low)))
+        drawn = pixels(canvas)
+        assert there.any()
+        assert (drawn[..., 3] == 255 * there).all()
+        assert np.abs(drawn[..., :3].astype(int) - expected)[there].max() <= 6
+    seen.page.get_by_role("link", name="Exchange A and B").click()
+    seen.page.wait_for_url(re.compile(f"#/compare/{other}/{house.done}$"))
+    seen.open(f"jobs/{other}")
+    seen.page.get_by_label("Compare with").select_option(house.done)
+    seen.page.wait_for_url(re.compile(f"#/compare/{other}/{house.done}$"))
+
+
+def test_a_job_without_a_result_is_not_compared(seen: Seen, house: House) -> None:
+    """The service's own sentence, as an alert."""
+    seen.open(f"compare/{house.done}/{house.failed}")
+    expect(seen.page.get_by_role("alert")).to_contain_text("has no result")
+    seen.complaints.clear()  # the browser's line about the status
+
+
 def test_planes_are_linked_and_play(seen: Seen, house: House) -> None:
     """A click in one plane moves the other two there; keys move a plane; the player goes on by itself."""
     seen.open(f"jobs/{house.done}")
@@ -320,6 +368,29 @@ def test_a_file_is_looked_at_and_submitted(seen: Seen, house: House, tmp_path: P
     expect(seen.page.get_by_role("button", name="Reconstruct")).to_be_visible()
 
 
+DROPPED = """octets => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(atob(octets), sign => sign.charCodeAt(0))], 'dropped.npy'));
+    return transfer;
+}"""
+
+
+def test_a_file_is_dropped(seen: Seen) -> None:
+    """The field says that it takes the file while it hovers; once it is dropped the service looks at it."""
+    seen.open("new")
+    field = seen.page.locator(".drop")
+    field.wait_for()
+    stream = io.BytesIO()
+    np.save(stream, counts(seed=32)[16:48])
+    transfer = seen.page.evaluate_handle(DROPPED, base64.b64encode(stream.getvalue()).decode())
+    field.dispatch_event("dragover", {"dataTransfer": transfer})
+    expect(field).to_have_class("drop over")
+    field.dispatch_event("drop", {"dataTransfer": transfer})
+    expect(field).to_have_class("drop")
+    expect(seen.page.get_by_role("main")).to_contain_text("32 × 64 × 64 of uint32")
+    expect(seen.page.get_by_role("button", name="Reconstruct")).to_be_visible()
+
+
 def test_a_series_is_a_strip_of_images(seen: Seen, house: House) -> None:
     """Each scan with its number, its picture and how it fits; a picture leads to its job."""
     order = {"scans": ["scan_12.npy", "scan_13.npy"], "refine": "none", "name": "heating"}
@@ -365,7 +436,15 @@ def test_axe_finds_nothing_serious(chromium: Browser, house: House, login: list[
         faults["login"] = axe(seen)
         seen.page.context.add_cookies(login)
         seen.page.reload()
-        for view in ("jobs", f"jobs/{house.done}", "series", "new", "models", "system"):
+        for view in (
+            "jobs",
+            f"jobs/{house.done}",
+            f"compare/{house.done}/{house.done}",
+            "series",
+            "new",
+            "models",
+            "system",
+        ):
             seen.open(view)
             seen.page.get_by_role("main").locator("h1, h2").first.wait_for()
             for scheme in ("light", "dark"):
@@ -424,6 +503,6 @@ def test_screenshots_are_made(chromium: Browser) -> None:
         made = shoot(chromium, Path(room), Path(os.environ["INPHASE_SCREENSHOTS"]))
     assert {path.name for path in made} == {
         "jobs-light.png", "jobs-dark.png", "job-light.png", "job-dark.png", "job-narrow.png", "live-light.png",
-        "new-light.png",
+        "new-light.png", "compare-light.png",
     }  # fmt: skip
     assert all(5_000 < path.stat().st_size < 400_000 for path in made)

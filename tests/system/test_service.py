@@ -4,11 +4,13 @@ the command line, signals.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from numpy.typing import NDArray
 
 from inphase.client import Client, ServiceError
 from inphase.formats.npz import read_result
+from tests.deploy.monitoring import expressions, metrics_in, prometheus, recorded, rules
 from tests.service.conftest import KEY
+from tests.system.alone import ROOT, SCRIPT, interpreter_in
 from tests.system.serving import INPHASE, Service, running, until
 from tests.toy import counts, crystal
 
@@ -37,6 +41,12 @@ def service(tmp_path_factory: pytest.TempPathFactory, models: Path, pattern: NDA
     with running(folder / "state", models, "--data-root", str(folder / "data")) as service:
         service.until_workers()
         yield service
+
+
+@pytest.fixture(scope="module")
+def client_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the client and what it needs."""
+    return interpreter_in(tmp_path_factory.mktemp("alone"))
 
 
 def start_long(client: Client, pattern: NDArray[np.uint32]) -> str:
@@ -89,6 +99,86 @@ def test_a_file_by_its_path(service: Service) -> None:
         assert client.reconstruct_file("scan.npy", wait=60, refine="5*ER")["state"] == "succeeded"
         with pytest.raises(ServiceError, match="403"):
             client.reconstruct_file("/etc/passwd")
+
+
+def test_the_small_client_has_the_version_of_inphase(client_alone: Path) -> None:
+    """Both are made of the same sources; what it brings is the client and no more."""
+    code = (
+        "import importlib.metadata as m; found = m.distribution('inphase-client'); "
+        "print(found.version, *found.requires, *found.files, sep='\\n')"
+    )
+    done = subprocess.run([client_alone, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    version, httpx, numpy, _, *files = done.stdout.split("\n")
+    assert version == re.findall(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[0]
+    assert (httpx, numpy) == ("httpx>=0.28", "numpy>=2.1")
+    modules = {name for name in files if name.endswith(".py")}
+    assert {Path(name).parts[:2] for name in modules} == {
+        ("inphase", "array.py"), ("inphase", "client"), ("inphase", "errors.py"), ("inphase", "formats"),
+        ("inphase", "summary.py"),
+    }  # fmt: skip
+
+
+def test_the_small_client_speaks_to_a_service(
+    client_alone: Path, service: Service, pattern: NDArray[np.uint32], tmp_path: Path
+) -> None:
+    """Submits, waits, fetches, saves; what it cannot do it says; and nothing else of inphase is loaded."""
+    np.save(tmp_path / "scan.npy", pattern)
+    output = tmp_path / "result.cxi"
+    arguments = [client_alone, "-I", "-c", SCRIPT, service.url, KEY, tmp_path / "scan.npy", output]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["state"] == "succeeded"
+    assert {"revision", "state"} <= set(told["kinds"])
+    assert told["repr"].startswith("<Result of body of application/x-npy: 64 x 64 x 64 voxels; chi2 ")
+    assert output.read_bytes()[:4] == b"\x89HDF"
+    for name in ("x.cohere", "x.pdf"):
+        assert told[name] == f"{name}: the client alone writes .npz, .cxi, .vti, .vts, .mat; install inphase for " + (
+            "other formats"
+        )
+    assert told["missing"] == ["urn:inphase:error:unknown-job", True]
+    assert "reconstruct_upload" in told["path"]
+    assert told["async"] == ["succeeded", "complex64", True]
+    assert told["listed"]
+    assert told["plot"] == "matplotlib"
+    assert not {"h5py", "scipy", "msgspec", "pydantic", "matplotlib", "service"} & set(told["loaded"])
+
+
+def test_dashboards_and_rules_are_answered(service: Service, pattern: NDArray[np.uint32], tmp_path: Path) -> None:
+    """Every expression names what /metrics has; a real Prometheus evaluates it, and has data once there were requests.
+
+    No alert is raised for the service. A stream of events that was open for a while is no latency.
+    """
+
+    def exported() -> str:
+        return httpx.get(f"{service.url}/metrics", headers={"Authorization": f"Apikey {KEY}"}).text
+
+    wanted, url = expressions(), service.url.removeprefix("http://")
+    with service.client() as client, prometheus(url, KEY, tmp_path) as started, ExitStack() as held:
+        job_id = start_long(client, pattern)
+        held.callback(client.cancel, job_id)
+        events = client.follow(job_id)
+        next(events)
+        events.close()  # type: ignore[attr-defined]  # a generator
+        with pytest.raises(ServiceError, match="404"):
+            client.job("0" * 32)
+        until(lambda: "/v1/jobs/{job_id}/events" in exported())
+        names = set(re.findall(r"^(inphase_\w+)", exported(), re.MULTILINE))
+        assert {name for text in wanted.values() for name in metrics_in(text)} <= names | recorded()
+
+        def empty() -> set[str]:
+            client.models()
+            return {where for where, text in wanted.items() if not started.query(text)}
+
+        alerts = {rule["alert"] for rule in rules() if "alert" in rule}
+        # rates need two scrapes, and rules an evaluation after them
+        until(lambda: client.models() and started.query('inphase:request_seconds:p99_5m{route="/v1/models"} > 0'))
+        until(lambda: empty() <= alerts)
+        assert alerts - empty() <= {"InphaseProbesSlow"}  # no other is raised, and that one by a busy machine alone
+        assert [rule["lastError"] for rule in started.rules() if rule.get("lastError")] == []
+        routes = {found["metric"]["route"] for found in started.query("inphase:request_seconds:p99_5m")}
+        assert {"/v1/models", "/v1/reconstructions"} <= routes
+        assert not [route for route in routes if route.endswith("/events")]
 
 
 def test_the_command_line_sends_bytes(service: Service, pattern: NDArray[np.uint32], tmp_path: Path) -> None:

@@ -89,6 +89,11 @@ def unit(x: Tensor) -> Tensor:
     return x * x.square().mean((1, 2, 3, 4), keepdim=True).clamp_min(1e-12).rsqrt()
 
 
+def bounded(x: Tensor) -> Tensor:
+    """Objects (B, 2, m, m, m) scaled to a largest amplitude of one."""
+    return x * x.square().sum(1, keepdim=True).amax((1, 2, 3, 4), keepdim=True).clamp_min(1e-12).rsqrt()
+
+
 def head(amplitude: Tensor, direction: Tensor) -> Tensor:
     """Objects (B, 2, ...) from logits (B, 1, ...) of the amplitude and (cosine, sine) of the phase of any length."""
     amplitude, direction = amplitude.float(), direction.float()  # the last convolution may have been in bfloat16
@@ -101,7 +106,7 @@ class Cascade(Network):
 
     N is a multiple of 32. amplitude in [0, 1], phase in (-pi, pi] rad, both of the central box of the N^3 frame.
     search: the stages of `Search` between the U-Net and the corrections: starts, rounds and eighths of the pattern of
-    each.
+    each. Without corrections what the search found is the object.
     """
 
     inputs = ("modulus", "valid", "autocorrelation")
@@ -127,7 +132,7 @@ class Cascade(Network):
         flat(self.first.leave, (0, 1, 0))
         self.search = Search(frame, search)
         self.corrections = corrections
-        self.correction = Correction(correction_widths, correction_depths)
+        self.correction = Correction(correction_widths, correction_depths) if corrections else None
         n = frame // 4
         axis = torch.linspace(-1, 1, n)
         # where a voxel lies: without it a convolution cannot prefer one of the two twins
@@ -140,17 +145,19 @@ class Cascade(Network):
     def objects(
         self, modulus: Tensor, valid: Tensor, autocorrelation: Tensor, steps: int | None = None
     ) -> list[Tensor]:
-        """The object after the U-Net and after each correction, or after the first `steps` of them (1:
-        no search either).
+        """The object after the U-Net and after each correction (after the search where there is none), or after the
+        first `steps` of them (1: no search either).
 
         (B, 2, m, m, m) each, real and imaginary part: an exported graph has no complex numbers. Amplitudes in [0, 1].
         """
         result = [self.draft(self.patterns(modulus, valid, autocorrelation))]
-        corrections = self.corrections if steps is None else steps - 1
-        if corrections:
-            known = (valid == KNOWN_VALID).to(modulus.dtype)
-            found, decay = self.search(result[0], modulus, known)
-        for _ in range(corrections):
+        if steps == 1:
+            return result
+        known = (valid == KNOWN_VALID).to(modulus.dtype)
+        found, decay = self.search(result[0], modulus, known)
+        if self.correction is None:
+            return [*result, bounded(found)]
+        for _ in range(self.corrections if steps is None else steps - 1):
             with torch.no_grad():  # every step has its own share in the loss: no gradient through the projection
                 before = unit(found)
                 after = unit(self.projected(before, decay, modulus, known))

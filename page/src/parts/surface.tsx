@@ -3,6 +3,7 @@
 import { Camera, Geometry, Mesh, Program, Renderer, Transform } from "ogl";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { call } from "../api";
+import { Choice } from "./choice";
 import { ColourBar } from "./colourbar";
 import { Trouble } from "./words";
 
@@ -246,11 +247,7 @@ export function Surface({ job, revision, has }: { job: string; revision: number;
 
   return (
     <div class="viewer">
-      <div class="tabs" role="radiogroup" aria-label="What colours the surface">
-        {COLOURS.filter(({ id }) => id === "phase" || has(id)).map(({ id, label }) => (
-          <button key={id} type="button" role="radio" aria-checked={id === of} onClick={() => setOf(id)}>{label}</button>
-        ))}
-      </div>
+      <Choice label="What colours the surface" offered={COLOURS.filter(({ id }) => id === "phase" || has(id))} chosen={of} choose={setOf} />
       {error && <Trouble error={error} />}
       <div class="stage">
         <canvas

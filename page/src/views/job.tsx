@@ -9,7 +9,7 @@ import { useListened, useNow } from "../parts/hooks";
 import { Slices } from "../parts/slices";
 import { Surface } from "../parts/surface";
 import { Facts, Panel, StateBadge, Trouble, TrustBadge } from "../parts/words";
-import { Arrays } from "../volume";
+import { type Arrays, ofRevision } from "../volume";
 import { figure, nameOf, NONE, percent, short, span, times } from "../words";
 
 const FORMATS = [
@@ -75,7 +75,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
   const [chosen, choose] = useState<number | null>(null);
   const newest = job?.revisions.at(-1);
   const revision = job?.revisions.find(({ number }) => number === chosen) ?? newest;
-  const arrays = useMemo(() => (revision ? new Arrays(id, revision.number) : null), [id, revision?.number]);
+  const arrays = useMemo(() => (revision ? ofRevision(id, revision.number) : null), [id, revision?.number]);
   const now = useNow(job !== null && !ended(job.state));
 
   if (!job) return <div class="columns">{error && <Trouble error={error} />}</div>;
@@ -104,6 +104,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
             ))}
           </div>
         )}
+        {job.state === "succeeded" && <CompareWith id={id} live={live} />}
         {!ended(job.state) && mayCancel(login) && <button type="button" onClick={() => setAsking(true)}>Cancel</button>}
       </div>
       {error && <Trouble error={error} />}
@@ -111,7 +112,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
       {arrays && revision ? (
         <>
           <Panel title="Slices" wide>
-            <Slices key={arrays.revision} job={job} arrays={arrays} />
+            <Slices key={revision.number} job={job} arrays={arrays} />
           </Panel>
         </>
       ) : (
@@ -166,10 +167,31 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
   );
 }
 
+const OFFERED = 50; // further ones are ticked in the list
+
+/** Leads to the comparison with another job that has succeeded, one of the newest. */
+function CompareWith({ id, live }: { id: string; live: LiveJobs }) {
+  const others = live.lines.filter((line) => line.state === "succeeded" && line.id !== id).slice(0, OFFERED);
+  if (!others.length) return null;
+  return (
+    <label class="compare-with">
+      Compare with
+      <select value="" onChange={(event) => (location.hash = `#/compare/${id}/${event.currentTarget.value}`)}>
+        <option value="" disabled>another job</option>
+        {others.map((line) => (
+          <option key={line.id} value={line.id}>
+            {nameOf(line.source)} {short(line.id)}, {line.recipe}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
 function Trust({ job }: { job: Job }) {
   const scores = job.metrics;
   const columns: [string, Score][] = scores
-    ? ([["network", scores.network], ["random start", scores.random_start], ["result", scores.final]] as [string, Score | null][]).filter(
+    ? ([["network", scores.network], ["random start", scores.random_start], ["refined, not kept", scores.refined ?? null], ["result", scores.final]] as [string, Score | null][]).filter(
         (column): column is [string, Score] => column[1] !== null,
       )
     : [];

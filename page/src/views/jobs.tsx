@@ -1,7 +1,7 @@
 // All jobs that one may see, newest first, as they change.
 
 import { Component } from "preact";
-import { useMemo, useState } from "preact/hooks";
+import { useCallback, useMemo, useState } from "preact/hooks";
 import { ended, type JobLine, type Level, type Login, type State, STATES } from "../api";
 import type { LiveJobs } from "../live";
 import { CancelDialog, mayCancel } from "../parts/cancel";
@@ -24,6 +24,8 @@ export function JobsView({ live, login }: { live: LiveJobs; login: Login }) {
   useListened(live);
   const [wanted, setWanted] = useState<Wanted>({ state: "", trust: "", text: "" });
   const [cancelled, setCancelled] = useState<JobLine | null>(null);
+  const [ticked, setTicked] = useState<string[]>([]);
+  const tick = useCallback((id: string) => setTicked((before) => (before.includes(id) ? before.filter((one) => one !== id) : [...before.slice(-1), id])), []);
   const lines = live.lines;
   const shown = useMemo(() => lines.filter((line) => fits(line, wanted)), [lines, wanted]);
   const counts = useMemo(() => {
@@ -59,6 +61,11 @@ export function JobsView({ live, login }: { live: LiveJobs; login: Login }) {
           <input type="search" placeholder="file, model, recipe, owner, reason, id" value={wanted.text}
             onInput={(event) => setWanted({ ...wanted, text: event.currentTarget.value.trim().toLowerCase() })} />
         </label>
+        {ticked.length === 2 ? (
+          <a class="button" href={`#/compare/${ticked[0]}/${ticked[1]}`}>Compare the two</a>
+        ) : (
+          ticked.length === 1 && <span class="count">Tick another one to compare.</span>
+        )}
         <span class="count" role="status">
           {live.complete ? `${shown.length} of ${lines.length}${live.truncated ? ", older ones are not listed" : ""}` : "listing"}
         </span>
@@ -73,7 +80,7 @@ export function JobsView({ live, login }: { live: LiveJobs; login: Login }) {
             ))}
           </div>
           {shown.map((line) => (
-            <Row key={line.id} line={line} now={ended(line.state) ? 0 : now} cancelling={cancelling} />
+            <Row key={line.id} line={line} now={ended(line.state) ? 0 : now} cancelling={cancelling} ticked={ticked.includes(line.id)} tick={tick} />
           ))}
         </div>
       )}
@@ -103,15 +110,19 @@ interface RowProps {
   line: JobLine;
   now: number;
   cancelling: ((line: JobLine) => void) | null;
+  ticked: boolean;
+  tick: (id: string) => void;
 }
 
 /** One line; drawn anew only when it has changed. */
 class Row extends Component<RowProps> {
   override shouldComponentUpdate(next: RowProps): boolean {
-    return next.line !== this.props.line || next.now !== this.props.now || next.cancelling !== this.props.cancelling;
+    return (
+      next.line !== this.props.line || next.now !== this.props.now || next.cancelling !== this.props.cancelling || next.ticked !== this.props.ticked
+    );
   }
 
-  render({ line, now, cancelling }: RowProps) {
+  render({ line, now, cancelling, ticked, tick }: RowProps) {
     const name = nameOf(line.source);
     const pictured = line.state === "succeeded" || (line.revisions > 0 && !ended(line.state)) || line.progress?.preview;
     return (
@@ -141,6 +152,12 @@ class Row extends Component<RowProps> {
         <span role="cell">
           {cancelling && !ended(line.state) && (
             <button type="button" aria-label={`Cancel ${name}`} onClick={() => cancelling(line)}>Cancel</button>
+          )}
+          {line.state === "succeeded" && (
+            <label class="check">
+              <input type="checkbox" checked={ticked} aria-label={`Compare ${name} ${short(line.id)}`} onChange={() => tick(line.id)} />
+              <span aria-hidden="true">compare</span>
+            </label>
           )}
         </span>
       </div>

@@ -5,9 +5,10 @@ import struct
 import numpy as np
 import pytest
 
+from inphase.client.bodies import encode_frames as encode
 from inphase.errors import DataError
 from inphase.formats import RawScan
-from inphase.live.batch import decode, encode
+from inphase.live.batch import decode
 from inphase.live.curve import Curve
 
 

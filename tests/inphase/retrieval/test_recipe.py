@@ -2,7 +2,7 @@
 
 import pytest
 
-from inphase.retrieval.recipe import PRESETS, parse, resolve
+from inphase.retrieval.recipe import PRESETS, PURPOSES, parse, resolve
 
 
 @pytest.mark.parametrize("name", ["fast", "coarse"])
@@ -23,3 +23,14 @@ def test_short_presets_end_as_the_conventional_one(name):
 def test_canonical_text_parses_to_the_same_recipe(text):
     """parse(recipe.text) == recipe."""
     assert parse(parse(text).text) == parse(text)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_has_a_purpose_that_tells_its_iterations(name: str) -> None:
+    """As many as its recipe has."""
+    assert PURPOSES[name].endswith(f"({resolve(name).iterations} iterations)")
+
+
+def test_every_purpose_is_that_of_a_preset() -> None:
+    """No other."""
+    assert PURPOSES.keys() == PRESETS.keys()

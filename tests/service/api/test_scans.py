@@ -7,10 +7,10 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase.client.bodies import encode_frames as encode
 from inphase.formats import RawScan, npz
 from inphase.formats.scan import Saturation
 from inphase.geometry import Geometry
-from inphase.live.batch import encode
 from inphase.live.replay import template_of
 from inphase.preprocess.corrections import Corrections
 from service.jobs.state import JobState

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from service import cli
 
+ROOT = str(Path(cli.__file__).parent.parent.parent)
+
 NAMELESS = """
 import pwd, sys
 
@@ -27,8 +29,7 @@ def nameless(models_dir: Path, home: str | None, *arguments: str | Path) -> "sub
     }
     for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
         kept.pop(name, None)
-    root = str(Path(cli.__file__).parent.parent.parent)
-    env = kept | {"INPHASE_MODELS_DIR": str(models_dir), "INPHASE_THREADS": "1", "PYTHONPATH": root}
+    env = kept | {"INPHASE_MODELS_DIR": str(models_dir), "INPHASE_THREADS": "1", "PYTHONPATH": ROOT}
     return subprocess.run(
         [sys.executable, "-c", NAMELESS, *map(str, arguments)],
         env=env if home is None else env | {"HOME": home}, capture_output=True, text=True, timeout=120, check=False,

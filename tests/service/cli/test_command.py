@@ -1,5 +1,6 @@
 """What all commands have in common."""
 
+import importlib.metadata
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,11 @@ def test_every_command_has_an_example() -> None:
         done = runner.invoke(cli.app, [*command, "--help"])
         assert done.exit_code == 0
         assert f"inphase {' '.join(command)}" in " ".join(done.stdout.split()).partition("Example: ")[2], command
+
+
+def test_the_version_is_that_of_the_package(inphase) -> None:  # type: ignore[no-untyped-def]
+    """Without a command."""
+    assert inphase("--version") == (0, f"inphase {importlib.metadata.version('inphase')}\n", "")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The command line reads in a process apart where it can, and in its own elsewhere."""
 
+import os
 import platform
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from service.cli.files import reader
 from service.sandbox.order import FileOrder
+from tests.service.cli.processes import ROOT
 
 
 @pytest.mark.parametrize(("system", "processes"), [("Linux", 1), ("Darwin", 0)])
@@ -23,3 +27,50 @@ def test_both_read_the_same(system: str, processes: int, tmp_path: Path, monkeyp
         read = reader(held)
         assert np.array_equal(read(FileOrder(tmp_path / "scan.npy")).array, counts)
         assert len(psutil.Process().children()) - before == processes
+
+
+COMMANDS = [
+    (*command, "none.npz", *rest)
+    for command, rest in (
+        (("reconstruct",), ("-o", "x.npz")),
+        (("ptycho",), ("-o", "x.npz")),
+        (("show",), ()),
+        (("strain",), ()),
+        (("orthogonalise",), ("-o", "x.cxi")),
+        (("convert",), ("x.cxi",)),
+        (("compare", "there.npz"), ()),
+        (("compare",), ("there.npz",)),
+        (("rank", "there.npz"), ()),
+        (("reconstruct", "there.npz", "--dark"), ("-o", "x.npz")),
+        (("reconstruct", "there.npz", "--mask"), ("-o", "x.npz")),
+        (("convert", "there.npz", "x.cxi", "--measured"), ()),
+        (("rank", "there.npz", "--measured"), ()),
+        (("strain", "there.npz", "--measured", "there.npz", "--spec"), ()),
+    )
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_missing_file_is_told(
+    inphase, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    """In one sentence, by every command that reads files, wherever the file is named."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.npz").touch()
+    code, out, err = inphase(*arguments)
+    assert (code, out, err) == (1, "", "inphase: none.npz: no such file or folder\n")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["there.npz"]
+
+
+def test_a_missing_file_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    """No network, no process that reads, nothing that takes seconds to load."""
+    code = (
+        "import sys; from service import cli; sys.argv = ['inphase', 'reconstruct', 'none.npy', '-o', 'x.npz']\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": ROOT}, capture_output=True,
+        text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert "no such file" in done.stderr
+    assert not {"h5py", "onnxruntime", "scipy", "skimage", "torch"} & set(done.stdout.split())

@@ -42,7 +42,8 @@ def test_table_tells_what_was_altered(tmp_path: Path) -> None:
 
 
 def test_mistyped_recipe_and_output_are_told_before_anything_is_read(tmp_path: Path) -> None:
-    """The scan does not even exist."""
+    """The scan is none, and it is not what is complained of."""
+    (tmp_path / "none.cxi").write_bytes(b"no scan")
     for wrong in (["-o", "a.tif"], ["-o", str(tmp_path / "a.npz"), "--refine", "HIO"]):
         done = CliRunner().invoke(cli.app, ["ptycho", str(tmp_path / "none.cxi"), *wrong])
         assert done.exit_code != 0

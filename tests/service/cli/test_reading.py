@@ -54,7 +54,7 @@ def test_series_submit_sends_every_option(inphase, monkeypatch: pytest.MonkeyPat
     bodies = []
 
     def answer(self: httpx.Client, method: str, url: str, **arguments: Any) -> httpx.Response:
-        bodies.append(json.loads(arguments["content"]))
+        bodies.append(json.loads(b"".join(arguments["content"])))
         return httpx.Response(202, json={"id": "0" * 32}, request=httpx.Request(method, url))
 
     monkeypatch.setattr(httpx.Client, "request", answer)

@@ -18,10 +18,12 @@ from tests.toy import crystal
 
 @pytest.mark.parametrize("refine", ["none", "10*ER"])
 def test_a_file_becomes_a_result(inphase, scan: Path, tmp_path: Path, refine: str) -> None:  # type: ignore[no-untyped-def]
-    """The result file has the crystal's support; the table shows what a reader must know."""
+    """The result file has the crystal's support; the table shows what a reader must know, and lines how far it is."""
     output = tmp_path / "out.npz"
     code, out, err = inphase("reconstruct", scan, "-o", output, "--refine", refine)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err.splitlines()[:2] == ["reading", "loading the model"]
+    assert ("refining" in err) == (refine != "none")
     result = read_result(output)
     assert result.support.sum() == (np.abs(crystal()) > 0).sum()
     assert result.document["recipe"]["refine"] == refine
@@ -171,9 +173,11 @@ def test_the_output_folder_is_checked_first(inphase, scan: Path, tmp_path: Path)
 
 
 def test_an_unknown_ending_is_told_before_anything_is_read(inphase, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """The measurement does not even exist, and still the ending is what is complained of, with those that are known."""
-    code, _, err = inphase("reconstruct", tmp_path / "missing.npy", "-o", tmp_path / "out.tiff")
+    """The measurement is none, and still the ending is what is complained of, with those that are known."""
+    (tmp_path / "none.npy").write_bytes(b"no measurement")
+    code, _, err = inphase("reconstruct", tmp_path / "none.npy", "-o", tmp_path / "out.tiff")
     assert code == 1
+    assert "none.npy" not in err
     assert "'.tiff'" in err
     for ending in (".npz", ".cxi", ".vti", ".vts", ".mat", ".cohere"):
         assert ending in err
@@ -214,7 +218,7 @@ def test_reconstruct_needs_no_home(models_dir: Path, scan: Path, tmp_path: Path,
     """A reconstruction with refinement runs to its end and leaves nothing but the result."""
     output = tmp_path / "out.npz"
     ended = nameless(models_dir, home, "reconstruct", scan, "-o", output, "--refine", "2*ER", "--start", "network")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, "inphase: " in ended.stderr) == (0, False), ended.stderr
     assert read_result(output).object.shape == (64, 64, 64)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npz", "scan.npy"]
 

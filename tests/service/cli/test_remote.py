@@ -86,11 +86,27 @@ def test_a_job_that_fails_while_it_is_read_says_why(tmp_path: Path, monkeypatch:
 
 
 def test_jobs_follow_takes_revisions_as_they_come(inphase, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    """--json prints them; without it the last state is told."""
+    """--json prints them; without it the last state is told, and without a terminal all of them as lines."""
     monkeypatch.setattr(jobs, "Client", answered_by(service("accepted", "succeeded")))
     code, out, _ = inphase("jobs", "follow", "x", "--json")
     assert code == 0
     assert out.count('"event": "revision"') == 1
     assert out.count('"event": "state"') == 5
     monkeypatch.setattr(jobs, "Client", answered_by(service("accepted", "failed", "diverged")))
-    assert inphase("jobs", "follow", "x")[:2] == (1, "x failed diverged\n")
+    code, out, err = inphase("jobs", "follow", "x")
+    assert (code, out) == (1, "x failed diverged\n")
+    told = ["accepted", "reading", "revision 1: network", "queued", "running", "failed: diverged"]
+    assert err.splitlines()[: len(told)] == told  # the progress came too soon after the state
+
+
+def test_jobs_are_deleted(inphase, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """Each by a request of its own."""
+    asked: list[tuple[str, str]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path))
+        return httpx.Response(204)
+
+    monkeypatch.setattr(jobs, "Client", answered_by(httpx.MockTransport(handler)))
+    assert inphase("jobs", "delete", "x", "y")[:2] == (0, "x deleted\ny deleted\n")
+    assert asked == [("DELETE", "/v1/jobs/x/record"), ("DELETE", "/v1/jobs/y/record")]

@@ -73,6 +73,22 @@ def test_network_predicts_a_box_within_its_ranges() -> None:
     assert [len(network.objects(**features(1), steps=steps)) for steps in (1, 2, None)] == [1, 2, 3]
 
 
+def test_without_corrections_the_search_is_the_end() -> None:
+    """The object is what the search found, with a largest amplitude of one; the U-Net's own is there as before."""
+    torch.manual_seed(1)
+    network = Cascade(search=((1, 1, 3),), corrections=0, patch=8, widths=(8, 8), depths=(1, 1)).eval()
+    given = features(2)
+    with torch.no_grad():
+        drawn, ended = network.objects(**given)
+        (alone,) = network.objects(**given, steps=1)
+        found, _ = network.search(drawn, given["modulus"], (given["valid"] == 1).float())
+        amplitude, _ = network(**given)
+    assert torch.equal(alone, drawn)
+    size = found.square().sum(1).sqrt()
+    assert torch.allclose(ended.square().sum(1).sqrt(), size / size.amax((1, 2, 3), keepdim=True), atol=1e-6)
+    assert torch.allclose(amplitude.amax((1, 2, 3)), torch.ones(2), atol=1e-5)
+
+
 def test_unknown_architecture_names_the_known_ones() -> None:
     """A typo is answered with the list."""
     with pytest.raises(KeyError, match="inphase-bcdi"):
