@@ -21,6 +21,7 @@ from service.api import (
     reconstructions,
     removal,
     results,
+    scans,
     series,
     status,
     views,
@@ -95,7 +96,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     app.add_middleware(TelemetryMiddleware, metrics=services.metrics)
     errors.install(app)
-    for router in (reconstructions.router, previews.router, jobs.listing, feed.router, series.router, models.router):
+    for router in (
+        reconstructions.router,
+        previews.router,
+        jobs.listing,
+        feed.router,
+        series.router,
+        scans.router,
+        models.router,
+    ):
         app.include_router(router, dependencies=[Authorised], responses=_PROBLEM)
     for router in (jobs.router, events.router, results.router, views.router, comparisons.router, removal.router):
         app.include_router(router, dependencies=[Authorised, OwnJob], responses=_PROBLEM)

@@ -22,12 +22,14 @@ from service.jobs.errors import (
     NoRedisError,
     QueueUnavailableError,
     QuotaError,
+    ScanClosedError,
     StoreCorruptError,
     StoreError,
     StoreFullError,
     StoreTooSmallError,
     StoreUnavailableError,
     UnknownJobError,
+    UnknownScanError,
     UnknownSeriesError,
 )
 from service.sandbox.errors import SandboxUnavailableError
@@ -89,6 +91,8 @@ _KINDS: Final[tuple[tuple[type[InphaseError], _Kind], ...]] = (
     (UnknownModelError, _Kind(404, "unknown-model", "No such model")),
     (ModelError, _Kind(503, "model", "The model cannot be used")),
     (UnknownSeriesError, _Kind(404, "unknown-series", "No such series")),
+    (UnknownScanError, _Kind(404, "unknown-scan", "No such live scan")),
+    (ScanClosedError, _Kind(409, "scan-closed", "The scan takes no frames any more")),
     (UnknownJobError, _Kind(404, "unknown-job", "No such job")),
     (KeyReusedError, _Kind(422, "idempotency-key", "The key was used for another request")),
     (DocumentError, _Kind(500, "document", "The job document cannot be read")),

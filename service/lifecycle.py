@@ -31,12 +31,14 @@ from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobErr
 from service.jobs.housekeeping import sweep
 from service.jobs.pulse import Pulse
 from service.jobs.record import Records
+from service.jobs.scans import ScanRecords
 from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
 from service.logs import log
 from service.sandbox.sandbox import Sandbox
+from service.scans.live import LiveScans
 from service.settings import Settings, new_key
 from service.telemetry import Metrics
 from service.webhooks.allowed import Allowed
@@ -48,6 +50,7 @@ from service.webhooks.signature import key_of
 _HOUSEKEEPING_S: Final = 60.0
 _MODELS_S: Final = 1.0  # between two looks at the model repository
 _KEYS_S: Final = 0.5  # between two looks at the keys file; what has changed is taken at the second
+_ATTENDING_S: Final = 0.2  # how soon a live scan gets its next look
 T = TypeVar("T")
 
 
@@ -74,6 +77,7 @@ class Services:
         self.sandbox = Sandbox(settings.bounds.read_s, settings.data_roots, settings.store_dir.absolute())
         self.records: Records | None = None
         self.series: SeriesRecords | None = None
+        self.live: LiveScans | None = None
         self.queue: Queue | None = None
         self.logins: Logins | None = None
         self.reader: Reader | None = None
@@ -86,6 +90,7 @@ class Services:
         self.slots = Slots(settings.compute_slots)
         self._threads = anyio.CapacityLimiter(settings.compute_slots)
         self._redis: EmbeddedRedis | None = None
+        self._scans: ScanRecords | None = None
         self._supervisor: Supervisor | None = None
         self._background: list[asyncio.Task[None]] = []
         self._loose: set[asyncio.Future[object]] = set()
@@ -107,10 +112,10 @@ class Services:
         self._background += [asyncio.create_task(self._keep_house()), asyncio.create_task(self._keep_models())]
         if self._keys_file is not None:
             self._background.append(asyncio.create_task(self._keep_keys(self._keys_file)))
-        if self.records is not None and self.series is not None:
+        if self.records is not None and self.series is not None and self.live is not None:
             self.reader = Reader(
                 self.settings, self.networks, self.records, self.series, self.store, self.intake, self.sandbox,
-                self.budget,
+                self.budget, self.live,
             )  # fmt: skip
             if self._outbox is not None and self.settings.webhook_secret is not None:
                 key = key_of(self.settings.webhook_secret.get_secret_value())
@@ -119,6 +124,7 @@ class Services:
             assert self.pulse is not None
             self._background.append(asyncio.create_task(self.pulse.run()))
             self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
+            self._background.append(asyncio.create_task(self._attend(self.live, self.reader)))
 
     async def stop(self) -> None:
         """Bring everything down: workers first, then Redis."""
@@ -158,6 +164,8 @@ class Services:
         if self.settings.queue:
             self._start_queue()
         self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)
+        if self.records is not None and self._scans is not None:
+            self.live = LiveScans(self._scans, self.records, self.store, self.intake, self.settings.bounds)
         self.metrics.watch(self.budget, self.records, self.pulse)
         self.metrics.registry.register(Holdings(self.store, self.sessions, self.records, self.pulse))
         self.warm = True
@@ -172,6 +180,7 @@ class Services:
         self.pulse = Pulse(url)
         self.records = Records(url)
         self.series = SeriesRecords(url)
+        self._scans = ScanRecords(url)
         self.queue = Queue(url, self.records)
         self.logins = Logins(url)
         self._outbox = Outbox(url) if settings.webhook_hosts else None
@@ -194,7 +203,7 @@ class Services:
         self.sandbox.stop()
         if self._supervisor is not None:
             self._supervisor.stop()
-        for client in (self.queue, self.series, self.records, self.logins, self._outbox):
+        for client in (self.queue, self._scans, self.series, self.records, self.logins, self._outbox):
             if client is not None:
                 client.close()
         if self._redis is not None:
@@ -230,6 +239,18 @@ class Services:
             except Exception:  # nobody else looks
                 log.exception("the model repository cannot be looked at")
 
+    async def _attend(self, live: LiveScans, reader: Reader) -> None:
+        """Look at live scans as their frames come."""
+        while True:
+            try:
+                await anyio.to_thread.run_sync(live.attend_all)
+                reader.wake.set()
+            except QueueUnavailableError as error:
+                log.warning("live scans wait", why=str(error))
+            except Exception:  # this task is the only one that looks
+                log.exception("live scans wait")
+            await asyncio.sleep(_ATTENDING_S)
+
     async def _keep_house(self) -> None:
         """Hand out jobs that were forgotten, delete what is too old."""
         while True:
@@ -245,5 +266,7 @@ class Services:
         if self.records is None or self.series is None or self.queue is None:
             return
         swept = sweep(self.records, self.series, self.queue, self.store, self.settings.bounds.result_age_s)
+        if self.live is not None:
+            self.live.sweep(self.records.now() - self.settings.bounds.result_age_s)
         if swept.recovered or swept.expired:
             log.info("housekeeping", handed_out_again=swept.recovered, expired=len(swept.expired))

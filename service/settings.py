@@ -81,6 +81,14 @@ class Bounds(BaseModel):
     job_s: float = Field(600.0, gt=0, description="One refinement takes at most so many seconds.")
     streams: int = Field(200, gt=0, description="At most so many clients follow the events of jobs at the same time.")
     series_scans: int = Field(2000, gt=0, description="One series has at most so many scans.")
+    scan_frames: int = Field(20_000, gt=0, description="One live scan has at most so many frames.")
+    open_scans: int = Field(16, gt=0, description="One owner has at most so many live scans open.")
+    scan_idle_s: float = Field(
+        600.0,
+        gt=0,
+        description="A live scan to which no frame has come for so many seconds is finished with what is there, or "
+        "aborted where nothing is.",
+    )
     job_bytes: int | None = Field(
         None,
         gt=0,

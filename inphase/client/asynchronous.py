@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -16,7 +17,7 @@ from inphase.client.bodies import Sent
 from inphase.client.calls import Call
 from inphase.client.connection import arguments, check, reachable, settings
 from inphase.client.errors import ServiceError
-from inphase.client.events import FINAL, POLL_S, WAITING, Deadline, Document, Event, Following, Lines
+from inphase.client.events import FINAL, POLL_S, SCAN_FINAL, WAITING, Deadline, Document, Event, Following, Lines
 from inphase.client.files import form_of, write_here
 from inphase.client.result import Result
 from inphase.client.retries import Retries
@@ -132,15 +133,21 @@ class AsyncClient:
 
     async def follow(self, job_id: str) -> AsyncIterator[Event]:
         """What happens to a job, as it happens, up to its end."""
+        async for event in self._follow(partial(calls.events, job_id), calls.job(job_id), FINAL):
+            yield event
+
+    async def _follow(
+        self, events: Callable[[str], Call[None]], now: Call[Document], final: tuple[str, ...]
+    ) -> AsyncIterator[Event]:
         following = Following()
         while True:
             try:
-                async for event in self._events(calls.events(job_id, following.last)):
+                async for event in self._events(events(following.last)):
                     following.heard(event)
                     yield event
                     if event.ends:
                         return
-                if (await self._once(calls.job(job_id)))["state"] in FINAL:
+                if (await self._once(now))["state"] in final:
                     return
             except ServiceError as error:
                 following.lost(error)
@@ -223,6 +230,41 @@ class AsyncClient:
     async def cancel_series(self, series_id: str, reason: str = "") -> Document:
         """Cancel what has not ended. reason: stays with the jobs."""
         return await self._ask(calls.cancel_series(series_id, reason))
+
+    async def open_scan(
+        self, template: "ArrayLike | RawScan", frames: int | None = None, *, key: str | None = None, **options: Any
+    ) -> Document:
+        """Open a live scan, a rocking curve whose frames follow; its document.
+
+        template: one frame (rows, columns) that stands for all: an array of their type, or a scan with the geometry,
+        mask and detector maps of the whole curve; its values are not looked at. frames: of the finished curve, None for
+        an open end. options: name, and those of `reconstruct`. key: as in `reconstruct`.
+        """
+        return await self._ask(calls.open_scan(bodies.of_template(template), frames, key, options))
+
+    async def add_frames(self, scan_id: str, places: Sequence[int], frames: "Sequence[NDArray[Any]]") -> Document:
+        """Send frames (rows, columns) of the template's type, in any order; what became of each.
+
+        places: steps on the rocking axis from the first one, 0. When this returns, they are on the disk of the service.
+        """
+        return await self._ask(calls.add_frames(scan_id, bodies.of_frames(places, frames)))
+
+    async def finish_scan(self, scan_id: str, reason: str = "") -> Document:
+        """No frame follows: the image of the finished curve is made, as a job that `final` names."""
+        return await self._ask(calls.finish_scan(scan_id, reason))
+
+    async def abort_scan(self, scan_id: str, reason: str = "") -> Document:
+        """No frame follows, and no image is made any more."""
+        return await self._ask(calls.abort_scan(scan_id, reason))
+
+    async def scan(self, scan_id: str) -> Document:
+        """A live scan as it stands: what has come, advice, and its looks, newest first."""
+        return await self._ask(calls.scan(scan_id))
+
+    async def follow_scan(self, scan_id: str) -> AsyncIterator[Event]:
+        """What happens to a live scan, as it happens, up to its end. Raises and goes on as `follow`."""
+        async for event in self._follow(partial(calls.scan_events, scan_id), calls.scan(scan_id), SCAN_FINAL):
+            yield event
 
     async def models(self) -> Document:
         """What is installed."""

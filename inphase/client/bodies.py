@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
@@ -94,6 +94,30 @@ def of_file(path: str | os.PathLike[str], sent: Sent | None = None) -> Body:
                     sent(file.tell(), size)
 
     return Body(media_type, size, chunks)
+
+
+def of_template(frame: "ArrayLike | RawScan") -> Body:
+    """One frame that stands for all of a live scan, as npz."""
+    from inphase.array import array_of
+
+    if _is_scan(frame):
+        from inphase.formats import npz
+
+        return _whole(FILES[".npz"], npz.encode(frame))
+    return _whole(FILES[".npz"], _archive(data=array_of(cast("ArrayLike", frame))[0]))
+
+
+def of_frames(places: Sequence[int], frames: "Sequence[NDArray[Any]]") -> Body:
+    """Frames (rows, columns) of a live scan."""
+    return _whole("application/octet-stream", encode_frames(places, frames))
+
+
+def encode_frames(places: Sequence[int], frames: "Sequence[NDArray[Any]]") -> bytes:
+    """Each frame behind its place, 8 bytes, unsigned; all little endian, row by row (`inphase.live.batch`)."""
+    parts = []
+    for place, frame in zip(places, frames, strict=True):
+        parts += [int(place).to_bytes(8, "little"), frame.astype(frame.dtype.newbyteorder("<"), order="C").tobytes()]
+    return b"".join(parts)
 
 
 def of_json(content: Mapping[str, Any]) -> Body:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import uuid4
 
@@ -24,12 +24,15 @@ MARGIN_S: Final = 60.0  # beyond `wait`, for the stages that it does not count
 _KEY: Final = "Idempotency-Key"
 _JOBS: Final = "/v1/jobs"
 _SERIES: Final = "/v1/series"
+_SCANS: Final = "/v1/scans"
 _RECONSTRUCTIONS: Final = "/v1/reconstructions"
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request. read: makes what was asked for out of an answer that is no error. timeout: seconds."""
+    """One request. read: makes what was asked for out of an answer that is no error. timeout: seconds.
+    same: the service does nothing more when a POST comes twice, also without a key.
+    """
 
     method: str
     path: str
@@ -38,11 +41,12 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body | None = None
     timeout: float = MARGIN_S
+    same: bool = False
 
     @property
     def repeatable(self) -> bool:
         """Whether the service does the same when the call comes twice."""
-        return self.method != "POST" or _KEY in self.headers
+        return self.method != "POST" or _KEY in self.headers or self.same
 
 
 def reconstruct(
@@ -126,6 +130,36 @@ def series_file(series_id: str, form: str) -> Call[bytes]:
 def cancel_series(series_id: str, reason: str) -> Call[Document]:
     """The end of what has not ended."""
     return Call("DELETE", f"{_SERIES}/{series_id}", _json, {"reason": reason} if reason else {})
+
+
+def open_scan(body: Body, frames: int | None, key: str | None, options: Mapping[str, Any]) -> Call[Document]:
+    """A live scan. body: one frame that stands for all."""
+    return Call("POST", _SCANS, _json, _given({"frames": frames, **options}), _repeatable(key), body)
+
+
+def add_frames(scan_id: str, body: Body) -> Call[Document]:
+    """Frames of a live scan."""
+    return Call("POST", f"{_SCANS}/{scan_id}/frames", _json, body=body, same=True)
+
+
+def finish_scan(scan_id: str, reason: str) -> Call[Document]:
+    """The last look at a live scan."""
+    return Call("POST", f"{_SCANS}/{scan_id}/finish", _json, {"reason": reason}, same=True)
+
+
+def abort_scan(scan_id: str, reason: str) -> Call[Document]:
+    """The end of a live scan without one."""
+    return Call("DELETE", f"{_SCANS}/{scan_id}", _json, {"reason": reason})
+
+
+def scan(scan_id: str) -> Call[Document]:
+    """A live scan as it stands."""
+    return Call("GET", f"{_SCANS}/{scan_id}", _json)
+
+
+def scan_events(scan_id: str, after: str) -> Call[None]:
+    """The same stream of a live scan."""
+    return replace(events(scan_id, after), path=f"{_SCANS}/{scan_id}/events")
 
 
 def models() -> Call[Document]:

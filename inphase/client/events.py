@@ -10,6 +10,9 @@ from inphase.client.errors import ServiceError
 FINAL: Final = ("succeeded", "failed", "cancelled")
 """States after which nothing comes; before: accepted, reading, queued, running."""
 
+SCAN_FINAL: Final = ("finished", "aborted")
+"""The same of a live scan; before: open, finishing."""
+
 Document = dict[str, Any]
 
 POLL_S: Final = 0.5
@@ -19,11 +22,12 @@ _PASSING: Final = (0, 502, 503, 504)  # statuses that a restart of the service e
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job.
+    """Something that happened to a job or a live scan.
 
-    kind: "state" (data: state, reason), "revision" (data: number, kind, final, and where the result is), "progress"
-    (data: iteration, total, chi2, support_voxels, stage, and where a preview is), or "waiting" (no data): nothing has
-    happened for up to two seconds.
+    kind: of a job "state" (data: state, reason), "revision" (data: number, kind, final, and where the result is),
+    "progress" (data: iteration, total, chi2, support_voxels, stage, and where a preview is); of a live scan "state",
+    "frames" (data: what has come, and words of advice) or "look" (data: the line of one that has ended); or "waiting"
+    (no data): nothing has happened for up to two seconds.
     """
 
     event_id: str
@@ -44,7 +48,7 @@ class Event:
     @property
     def ends(self) -> bool:
         """Whether no event follows."""
-        return self.kind == "state" and self.data["state"] in FINAL
+        return self.kind == "state" and self.data["state"] in (*FINAL, *SCAN_FINAL)
 
 
 WAITING: Final = Event("", "waiting", {})

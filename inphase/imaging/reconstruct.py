@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 from inphase.formats import RawScan
 from inphase.formats.scan import scan_of
 from inphase.imaging.clock import Clock
+from inphase.imaging.earlier import Earlier
 from inphase.imaging.options import Options, Slice, Start
 from inphase.imaging.reconstruction import Reconstruction
-from inphase.imaging.report import Series
+from inphase.imaging.report import Look, Series
 from inphase.imaging.way import CommonFrame, begin, judge
 from inphase.models.repository import Repository, default_root
 from inphase.pattern import Domain
@@ -73,10 +74,12 @@ def carry_out(
     cancelled: Callable[[], bool] | None = None,
     frame: CommonFrame | None = None,
     series: Series | None = None,
+    look: Look | None = None,
+    earlier: Earlier | None = None,
 ) -> Reconstruction:
     """The same for options that were checked. sessions: None where no network is asked.
 
-    stage: told what begins, for people. frame, series: of the series whose scan this is.
+    stage: told what begins, for people. frame, series: of the series whose scan this is. look, earlier: see `begin`.
     """
     clock = clock or Clock()
     session = None
@@ -84,7 +87,7 @@ def carry_out(
         stage("loading the model")
         session = sessions.get(options.model)
     stage("preprocessing and predicting")
-    prepared, report = begin(scan, options, session, clock)
+    prepared, report = begin(scan, options, session, clock, look=look, earlier=earlier)
     report = replace(report, series=series)
     if options.recipe() is None:
         return judge(prepared, report, prepared.guess, clock, frame=frame)

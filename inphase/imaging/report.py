@@ -173,10 +173,13 @@ class Scores:
 
 @dataclass(frozen=True)
 class Beginning:
-    """Where the refinement began, and why. random_starts: how many starts a conventional or a mixed retrieval takes."""
+    """Where the refinement began, and why. random_starts: how many starts a conventional or a mixed retrieval takes.
+
+    kind: "earlier": the image of the same measurement when it had fewer frames.
+    """
 
     requested: Literal["auto", "network", "random", "mixed"]
-    kind: Literal["network", "random"]
+    kind: Literal["network", "random", "earlier"]
     why: str
     random_starts: int
     seed: int
@@ -347,6 +350,33 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What an image of an unfinished rocking curve was made of. scan: id of the live scan, empty where there is none.
+
+    number: from 1. frames: measured ones. of: of the finished curve, None for an open end. final: nothing follows.
+    similarity: amplitude correlation with the look before (`inphase.imaging.earlier`), None of the first and last one.
+    """
+
+    scan: str
+    number: int
+    frames: int
+    of: int | None
+    final: bool = False
+    similarity: float | None = None
+
+    def doubts(self) -> list[str]:
+        """What a reader should know of it."""
+        if self.of is None and self.final:
+            return []
+        if self.frames == self.of:
+            return []
+        of = "" if self.of is None else f" of {self.of}"
+        if self.final:
+            return [f"the rocking curve ended with {self.frames}{of} frames: what is missing counts as unknown"]
+        return [f"the rocking curve is not finished, {self.frames}{of} frames are measured: wait for more"]
+
+
+@dataclass(frozen=True)
 class Level:
     """A refinement on a finer grid than the one before (`inphase.imaging.climb`).
 
@@ -409,10 +439,11 @@ class Report:
     """Everything about one reconstruction but its arrays.
 
     model: None where no network was asked. ensemble: None where there was one start. detail: None where the image was
-    not refined, the input is not counts, or the image went on to a finer grid. history: (iteration, chi2) of the start
-    that became the result, on the result's own grid, or of the refinement where the network's own image was kept.
-    strain: None where there are no strain maps, strain_reason says why. resumed_from: iteration at which an interrupted
-    refinement went on. grid: how fine the result is; None in reports of earlier versions.
+    not refined, the input is not counts, the image went on to a finer grid, or a look at more frames follows. history:
+    (iteration, chi2) of the start that became the result, on the result's own grid, or of the refinement where the
+    network's own image was kept. strain: None where there are no strain maps, strain_reason says why. resumed_from:
+    iteration at which an interrupted refinement went on. grid: how fine the result is; None in reports of earlier
+    versions. look: of a rocking curve that comes frame by frame, else None.
     timings_ms: by stage, see `inphase.imaging.clock.STAGES`. created: when the pattern was taken up, UTC, ISO 8601.
     """
 
@@ -436,6 +467,7 @@ class Report:
     series: Series | None = None
     resumed_from: int | None = None
     grid: Grid | None = None
+    look: Look | None = None
     phase_sign: str = PHASE_SIGN
 
     @classmethod

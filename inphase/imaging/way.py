@@ -20,6 +20,7 @@ from inphase.free import free_voxels
 from inphase.geometry import Geometry
 from inphase.imaging import consensus, report
 from inphase.imaging.clock import Clock
+from inphase.imaging.earlier import Earlier, similarity
 from inphase.imaging.maps import image_maps, maps
 from inphase.imaging.options import CONVENTIONAL, NO_REFINEMENT, Options
 from inphase.imaging.prepared import SUPPORT_THRESHOLD, PreparedPattern
@@ -59,12 +60,25 @@ class Preparation:
     pattern: Pattern
 
 
-def begin(scan: RawScan, options: Options, network: Network | None, clock: Clock) -> tuple[PreparedPattern, Report]:
+def begin(
+    scan: RawScan,
+    options: Options,
+    network: Network | None,
+    clock: Clock,
+    *,
+    look: report.Look | None = None,
+    earlier: Earlier | None = None,
+) -> tuple[PreparedPattern, Report]:
     """prepare -> predict -> choose the start. Nothing is refined yet.
 
     network: None where none is needed. With start=random its card gives the grid, and its image is not asked for.
+    look: which one of an unfinished curve it is. earlier: the image of the look before.
     """
     preparation = prepare(scan, options, network.version.card if network else None, clock)
+    if earlier is not None:
+        again = earlier.on(preparation.report.preprocess)
+        preparation = replace(preparation, prepared=replace(preparation.prepared, earlier=again))
+    preparation = replace(preparation, report=replace(preparation.report, look=look))
     if network is not None and options.start != "random":
         preparation = predict(preparation, network, clock)
     with clock("score"):
@@ -192,6 +206,7 @@ def judge(
             trust=verdict,
             series=series,
             start=replace(found.start, kind=best.origin),
+            look=_compared(found.look, prepared, canonical.object),
             canonical=report.part(report.Canonical, canonical),
             ensemble=consensus.reported(ensemble),
             strain=derived.strain,
@@ -201,11 +216,22 @@ def judge(
     )
 
 
+def _compared(look: report.Look | None, prepared: PreparedPattern, obj: NDArray[np.complex64]) -> report.Look | None:
+    """A look with how much of its image is that of the look before."""
+    if look is None or prepared.earlier is None:
+        return look
+    return replace(look, similarity=similarity(obj, prepared.earlier))
+
+
 def _evidence(found: Report, ensemble: Ensemble | None) -> trust.Evidence:
     steps = found.preprocess.steps
     return trust.Evidence(
         faults=tuple(fault for step in steps for fault in step.faults),
-        doubts=(*(doubt for step in steps for doubt in step.doubts), *(found.grid.doubts() if found.grid else ())),
+        doubts=(
+            *(doubt for step in steps for doubt in step.doubts),
+            *(found.grid.doubts() if found.grid else ()),
+            *(found.look.doubts() if found.look else ()),
+        ),
         starts=len(ensemble.members) if ensemble else 1,
         accepted=ensemble.accepted if ensemble else 1,
         rivals=ensemble.rivals if ensemble else 0,

@@ -98,14 +98,25 @@ Uncoded = Depends(uncoded)
 
 async def read_json(request: Request, bounds: Bounds, share: Share) -> bytes:
     """A small body as it is. Raises ApiError 408 and 413, and as `Share.grow_to`."""
+    too_long = f"the JSON body is longer than {in_words(bounds.json_bytes)}: arrays are sent as npy or octets"
+    return await _whole(request, bounds, bounds.json_bytes, too_long, share)
+
+
+async def read_frames(request: Request, bounds: Bounds, copies: int, share: Share) -> bytes:
+    """A batch of frames as it is. copies: of it that work on it takes. Raises as `read_json`."""
+    most = min(bounds.body_bytes, bounds.array_bytes)
+    too_long = f"the batch is longer than {in_words(most)}: send fewer frames at a time"
+    share.check(copies * (declared_length(request) or 0))
+    return await _whole(request, bounds, most, too_long, share, copies)
+
+
+async def _whole(request: Request, bounds: Bounds, most: int, too_long: str, share: Share, copies: int = 1) -> bytes:
     body = bytearray()
     async for chunk in chunks_of(request, bounds):
         body += chunk
-        if len(body) > bounds.json_bytes:
-            raise ApiError(
-                413, f"the JSON body is longer than {in_words(bounds.json_bytes)}: arrays are sent as npy or octets"
-            )
-        share.grow_to(len(body))
+        if len(body) > most:
+            raise ApiError(413, too_long)
+        share.grow_to(copies * len(body))
     return bytes(body)
 
 
@@ -222,15 +233,20 @@ def octet_layout(dtype: str | None, shape: str | None, bounds: Bounds) -> Layout
         raise ApiError(
             422, f"a body of {OCTETS} needs its type and shape in the query: ?dtype=uint16&shape=201,256,256"
         )
-    if not _DTYPE.fullmatch(dtype):
-        raise ApiError(
-            422, f"dtype {dtype[:40]!r} is not known: uint8 to uint64, int8 to int64, float32, float64 (little endian)"
-        )
+    kind = known_dtype(dtype)
     if not re.fullmatch(r"\d{1,12}(,\d{1,12}){0,15}", shape):
         raise ApiError(422, f"shape {shape[:40]!r} is not understood: write it as 201,256,256")
     sides = tuple(int(side) for side in shape.split(","))
-    kind = np.dtype(dtype).newbyteorder("<")
     return Layout(admit(sides, kind, "the body", array_limits(bounds)), kind)
+
+
+def known_dtype(name: str) -> np.dtype[Any]:
+    """The little-endian type of this name. Raises ApiError 422."""
+    if not _DTYPE.fullmatch(name):
+        raise ApiError(
+            422, f"dtype {name[:40]!r} is not known: uint8 to uint64, int8 to int64, float32, float64 (little endian)"
+        )
+    return np.dtype(name).newbyteorder("<")
 
 
 def array_limits(bounds: Bounds) -> Limits:

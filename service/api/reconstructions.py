@@ -397,6 +397,7 @@ def data_of(received: Received, services: Services) -> RawScan:
     if isinstance(source, Upload):
         assert received.scan is not None
         return received.scan
+    assert isinstance(source, FileSource)
     limits = Limits(settings.bounds.array_bytes, submission.readable(settings.data_roots))
     return load(source, submission.options.domain, limits, services.sandbox, received.share)
 

@@ -20,6 +20,7 @@ from service.cli import (
     ptycho,
     rank,
     reconstruct,
+    scan,
     series,
     serve,
     show,
@@ -74,6 +75,7 @@ app.add_typer(jobs.commands, name="jobs")
 app.add_typer(series.commands, name="series")
 app.add_typer(key.commands, name="key")
 app.add_typer(models.commands, name="models")
+app.add_typer(scan.commands, name="scan")
 
 
 def main() -> None:

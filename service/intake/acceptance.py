@@ -41,7 +41,7 @@ FIRST: Final = "revision-1"  # the network's image of a job that a worker refine
 # or follows from what is counted already
 _INCIDENTAL: Final[dict[str, tuple[str, ...]]] = {
     "model": ("provider",), "input": ("source", "chosen"), "start": ("kind", "why"),
-    **dict.fromkeys(("series", "metrics", "trust", "canonical", "ensemble", "timings_ms", "created"), ()),
+    **dict.fromkeys(("series", "look", "metrics", "trust", "canonical", "ensemble", "timings_ms", "created"), ()),
 }  # fmt: skip
 
 
@@ -149,6 +149,12 @@ class Intake:
         records.create_all(jobs, priority=submissions[0].options.priority, origin=origin)
         self._series.close_series(series_id)
 
+    def make_room(self, nbytes: int) -> None:
+        """Let so many bytes more into the store: where they do not fit, the oldest ended jobs go. Raises
+        StoreFullError.
+        """
+        make_room(self._records, self._series, self._store, nbytes)
+
     def promise(self, job_id: str) -> None:
         """A sender is told that the job is accepted before it has been read: what was sent is forced to the disk.
 
@@ -164,7 +170,8 @@ class Intake:
         """Queue a job whose data are read, or give it the result of an earlier one. Raises as `accept`."""
         records, queue = self._kept()
         document = self._document(record, report)
-        identity = "" if record.series else fingerprint(prepared, report, record.owner)
+        alone = not record.series and report.look is None
+        identity = "" if not alone else fingerprint(prepared, report, record.owner)
         if identity and reuse and self._reused(identity, document, reader):
             return self._left(record.job_id)
         stored = document.to_json()

@@ -21,16 +21,21 @@ def _told(name: str) -> Any:
     return Field(**Reading.__dataclass_fields__[name].metadata)
 
 
-class ReadingOptions(BaseModel):
-    """How a file that is sent is read: `inphase.formats.Reading` as a query."""
+class MapOptions(BaseModel):
+    """What files tell of the detector (`inphase.formats.Reading`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dataset: Annotated[str | None, _told("dataset")] = None
     dark: Annotated[Path | None, _told("dark")] = None
     flat: Annotated[Path | None, _told("flat")] = None
     mask: Annotated[Path | None, _told("mask")] = None
     roi: Annotated[str | None, _told("roi")] = None
+
+
+class ReadingOptions(MapOptions):
+    """How a file that is sent is read: `inphase.formats.Reading` as a query."""
+
+    dataset: Annotated[str | None, _told("dataset")] = None
     beamline: Annotated[str | None, _told("beamline")] = None
     spec: Annotated[Path | None, _told("spec")] = None
     scan: Annotated[int | None, _told("scan")] = None

@@ -32,7 +32,7 @@ from service.errors import below_roots, kind
 from service.inference.networks import Networks
 from service.intake.acceptance import Intake
 from service.intake.sources import load
-from service.intake.submission import UPLOAD, Submission, Upload, uploaded
+from service.intake.submission import UPLOAD, LiveFrames, Submission, Upload, uploaded
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownSeriesError
 from service.jobs.record import JobRecord, Records
 from service.jobs.series import SeriesRecords
@@ -40,6 +40,7 @@ from service.jobs.state import JobState
 from service.jobs.store import Store
 from service.logs import log
 from service.sandbox.sandbox import Sandbox
+from service.scans.live import LiveScans
 from service.series.document import SeriesOrder
 from service.series.frame import Frame
 from service.settings import Settings
@@ -65,11 +66,12 @@ class Reader:
         intake: Intake,
         sandbox: Sandbox,
         budget: Budget,
+        live: LiveScans,
     ) -> None:
         self.wake = asyncio.Event()  # set when a job comes that no request reads
         self._settings, self._networks, self._store = settings, networks, store
         self._records, self._series, self._intake = records, series, intake
-        self._sandbox, self._budget = sandbox, budget
+        self._sandbox, self._budget, self._live = sandbox, budget, live
         self._active: set[str] = set()  # tokens of the jobs that are being read
         self._leaving = False
         self._rest_until = 0.0
@@ -192,15 +194,20 @@ class Reader:
     ) -> tuple[PreparedPattern, Report]:
         options = submission.options.imaging()
         network = self._networks.get(options.model, record.owner) if options.asks_network else None
+        look, earlier = None, None
         with clock("decode"):
-            scan = self._data(record.job_id, submission, share) if scan is None else scan
-        prepared, report = begin(scan, options, network, clock)
+            if isinstance(submission.source, LiveFrames):
+                scan, look, earlier = self._live.measurement(submission.source, share)
+            elif scan is None:
+                scan = self._data(record.job_id, submission, share)
+        prepared, report = begin(scan, options, network, clock, look=look, earlier=earlier)
         if record.series:
             report = replace(report, series=Series(record.series, self._number(record)))
         return prepared, replace(report, timings_ms=clock.rounded())
 
     def _data(self, job_id: str, submission: Submission, share: Share) -> RawScan:
         source = submission.source
+        assert not isinstance(source, LiveFrames)  # of those, self._live has the data
         if isinstance(source, Upload):
             scan = uploaded(self._store.read(job_id, UPLOAD))
             share.grow_to(working_bytes(scan.array.size, scan.array.nbytes))

@@ -27,6 +27,17 @@ class Upload(BaseModel):
     kind: Literal["upload"] = "upload"
 
 
+class LiveFrames(BaseModel):
+    """The frames of a live scan, all that have come when they are read. look: its number; final: no frame follows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["scan"] = "scan"
+    scan: str
+    look: int
+    final: bool = False
+
+
 class Submission(BaseModel):
     """One pattern to be reconstructed.
 
@@ -37,7 +48,7 @@ class Submission(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     options: JobOptions
-    source: Annotated[FileSource | Upload, Field(discriminator="kind")]
+    source: Annotated[FileSource | Upload | LiveFrames, Field(discriminator="kind")]
     receive_ms: float = 0.0
     roots: tuple[Path, ...] | None = None
 

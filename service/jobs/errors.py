@@ -45,6 +45,14 @@ class UnknownSeriesError(InphaseError):
     """No series has this id (never had, or it has expired)."""
 
 
+class UnknownScanError(InphaseError):
+    """No live scan has this id (never had, or it has expired)."""
+
+
+class ScanClosedError(InphaseError):
+    """A live scan takes no frames any more."""
+
+
 class StoreError(InphaseError):
     """Arrays of a job cannot be stored or read back."""
 

@@ -9,27 +9,29 @@ from typing import Any, Final
 
 import redis.asyncio
 
+from inphase.errors import InphaseError
 from service.jobs.connection import translated
 from service.jobs.errors import UnknownJobError
-from service.jobs.scripts import ALL_EVENTS_KEPT, EVENTS, job_key
-from service.jobs.state import JobState
+from service.jobs.scripts import ALL_EVENTS_KEPT, EVENTS
+from service.jobs.state import JobState, ScanState
 
 _BLOCK_MS: Final = 2000  # well below the silence after which a socket is taken for dead
-_FINAL_BYTES: Final = tuple(state.value.encode() for state in JobState if state.final)
+_FINAL: Final = tuple(state.value for kind in (JobState, ScanState) for state in kind if state.final)  # all differ
+_FINAL_BYTES: Final = tuple(state.encode() for state in _FINAL)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job. `event_id` is what Last-Event-ID sends back."""
+    """Something that happened to a job or a live scan. `event_id` is what Last-Event-ID sends back."""
 
     event_id: str
-    kind: str  # "state", "progress" or "revision"
+    kind: str  # "state", "progress" or "revision"; of a scan "state", "frames" or "look"
     data: dict[str, Any]
 
     @property
     def ends(self) -> bool:
         """Whether no event follows."""
-        return self.kind == "state" and JobState(self.data["state"]).final
+        return self.kind == "state" and self.data["state"] in _FINAL
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,19 @@ class JobEvent(Event):
     proposal: str = ""
 
 
-async def stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline: float) -> AsyncIterator[Event | None]:
-    """Events until the one that ends the job, or the deadline; None when a blocking read brought nothing."""
-    key = f"{job_key(job_id)}:events"
+async def stream(
+    client: redis.asyncio.Redis, key: str, after: str, deadline: float, *, lost: InphaseError
+) -> AsyncIterator[Event | None]:
+    """Events until the one that ends a job or a scan, or the deadline; None when a blocking read brought nothing.
+
+    key: of its hash. lost: raised where it is gone.
+    """
     block_ms: int | None = None  # at first only look; to block for 0 ms would mean for ever
     while True:
         with translated():
             # before the events: a job that ends in between has its last one still to be read
-            state = await client.hget(job_key(job_id), "state")
-            answer: Any = await client.xread({key: after}, count=64, block=block_ms)
+            state = await client.hget(key, "state")
+            answer: Any = await client.xread({f"{key}:events": after}, count=64, block=block_ms)
         events = [_event(*item) for item in answer[0][1]] if answer else []
         for event in events:
             yield event
@@ -63,7 +69,7 @@ async def stream(client: redis.asyncio.Redis, job_id: str, after: str, deadline:
                 return
             continue
         if state is None:
-            raise unknown(job_id)
+            raise lost
         left_ms = min(_BLOCK_MS, (deadline - time.monotonic()) * 1000)
         if state in _FINAL_BYTES or left_ms <= 0:
             return

@@ -529,12 +529,12 @@ class Records:
         return seconds + microseconds / 1e6
 
     def without_record(self, ids: Iterable[str]) -> list[str]:
-        """Those of the ids that no job has."""
+        """Those of the ids that neither a job nor a live scan has."""
         names = list(ids)
         with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for name in names:
-                pipe.exists(job_key(name))
+                pipe.exists(job_key(name), f"{PREFIX}scan:{name}")
             answers = pipe.execute()
         return [name for name, found in zip(names, answers, strict=True) if not found]
 
@@ -571,7 +571,7 @@ class Records:
         """The record as soon as the job has ended, or as it stands after `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
         async with connect_async(self._url, retries=self._retries) as client:
-            async for event in stream(client, job_id, "0-0", deadline):
+            async for event in stream(client, job_key(job_id), "0-0", deadline, lost=unknown(job_id)):
                 if event is not None and event.ends:
                     break
             with translated():
@@ -586,7 +586,7 @@ class Records:
         The None lets a caller see that its client is gone, or keep a proxy awake.
         """
         async with connect_async(self._url, retries=self._retries) as client:
-            async for event in stream(client, job_id, after, float("inf")):
+            async for event in stream(client, job_key(job_id), after, float("inf"), lost=unknown(job_id)):
                 yield event
 
     async def follow_all(self, after: str | None = None) -> AsyncGenerator[JobEvent | None, None]:

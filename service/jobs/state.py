@@ -1,4 +1,4 @@
-"""The states of a job, how urgent it is, and how far it is."""
+"""The states of a job and of a live scan, how urgent a job is, and how far it is."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +23,23 @@ class JobState(StrEnum):
     def final(self) -> bool:
         """Whether nothing comes after this state."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class ScanState(StrEnum):
+    """open -> finishing -> finished, or aborted from either.
+
+    Frames come while it is open; then the last look is made.
+    """
+
+    OPEN = "open"
+    FINISHING = "finishing"
+    FINISHED = "finished"
+    ABORTED = "aborted"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing comes after this state."""
+        return self in (ScanState.FINISHED, ScanState.ABORTED)
 
 
 class Priority(StrEnum):

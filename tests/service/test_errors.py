@@ -14,19 +14,22 @@ from service.jobs.errors import (
     NoRedisError,
     QueueUnavailableError,
     QuotaError,
+    ScanClosedError,
     StoreCorruptError,
     StoreError,
     StoreFullError,
     StoreTooSmallError,
     StoreUnavailableError,
     UnknownJobError,
+    UnknownScanError,
     UnknownSeriesError,
 )
 from service.sandbox.errors import SandboxUnavailableError
 
 EXPECTED = {
     TooLargeError: 413, DataError: 422, RecipeError: 422, UnknownModelError: 404, ModelError: 503,
-    UnknownSeriesError: 404, UnknownJobError: 404, KeyReusedError: 422, DocumentError: 500, QueueUnavailableError: 503,
+    UnknownSeriesError: 404, UnknownScanError: 404, ScanClosedError: 409,
+    UnknownJobError: 404, KeyReusedError: 422, DocumentError: 500, QueueUnavailableError: 503,
     NoRedisError: 503, SandboxUnavailableError: 503, StoreFullError: 507, StoreCorruptError: 500, StoreError: 404,
     CancelledError: 409, QuotaError: 429, StoreUnavailableError: 503, BusyError: 503, ShareError: 429,
     StoreTooSmallError: 507,

@@ -11,6 +11,7 @@ from service.jobs.embedded import EmbeddedRedis, find_server
 from service.jobs.errors import NoRedisError
 from service.jobs.process import ComputeProcess
 from service.jobs.record import Records
+from service.jobs.scans import ScanRecords
 from service.jobs.series import SeriesRecords
 from service.jobs.settings import ComputeSettings
 from tests.service.jobs.stand_in import started
@@ -51,6 +52,14 @@ def series(redis_url: str) -> Iterator[SeriesRecords]:
     series = SeriesRecords(redis_url)
     yield series
     series.close()
+
+
+@pytest.fixture
+def scans(redis_url: str) -> Iterator[ScanRecords]:
+    """Live scans on an empty Redis."""
+    scans = ScanRecords(redis_url)
+    yield scans
+    scans.close()
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from service.jobs.connection import connect_async
-from service.jobs.events import stream
+from service.jobs.events import stream, unknown
 from service.jobs.record import Records
+from service.jobs.scripts import job_key
 from service.jobs.state import JobState, RecordedProgress
 
 
@@ -30,9 +31,17 @@ async def test_a_job_that_ends_just_after_a_read_has_its_last_events_read(
             return answer
 
         deadline = time.monotonic() + 5
-        (queued,) = [event async for event in stream(client, "job", "0", time.monotonic()) if event is not None]
+        (queued,) = [
+            event
+            async for event in stream(client, job_key("job"), "0", time.monotonic(), lost=unknown("job"))
+            if event is not None
+        ]
         monkeypatch.setattr(client, "xread", read_before_the_end)
-        events = [event async for event in stream(client, "job", queued.event_id, deadline) if event is not None]
+        events = [
+            event
+            async for event in stream(client, job_key("job"), queued.event_id, deadline, lost=unknown("job"))
+            if event is not None
+        ]
     assert [event.data["state"] for event in events if event.kind == "state"] == ["running", "succeeded"]
 
 

@@ -1,0 +1,248 @@
+"""What becomes of live scans: looks while frames come, the last look when they have ended.
+
+A look is a job like any other, whose data are the frames that have come. One is at work at a time, and the next takes
+everything that has arrived meanwhile, so looks never pile up, however fast frames come.
+"""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+from uuid import uuid4
+
+from inphase.errors import InphaseError
+from inphase.formats import RawScan
+from inphase.imaging.earlier import Earlier
+from inphase.imaging.report import Look
+from inphase.live.curve import Curve
+from inphase.live.looks import passing
+from service.document import JobDocument
+from service.door.budget import Share, working_bytes
+from service.errors import ApiError
+from service.intake.acceptance import Intake
+from service.intake.options import ImagingOptions, JobOptions
+from service.intake.submission import LiveFrames, Sender, Submission
+from service.jobs.errors import (
+    DocumentError,
+    QueueUnavailableError,
+    StoreError,
+    UnknownJobError,
+    UnknownScanError,
+)
+from service.jobs.record import Origin, Records, Repeatable
+from service.jobs.scans import FINAL, LookJob, ScanRecord, ScanRecords, StoredFrame
+from service.jobs.state import JobState, ScanState
+from service.jobs.store import Store
+from service.logs import log
+from service.scans.document import LookPart, ScanOrder, advice_on, looks_of
+from service.scans.frames import Archive
+from service.settings import Bounds
+
+_FRAMES_KEPT: Final = (JobState.FAILED, JobState.CANCELLED)  # of the last look: then they are needed once more
+
+
+class LiveScans:
+    """All live scans of a service. Blocks: asyncio code calls it in a thread. Any number of services may attend to the
+    same scans: what one of them does, the others find done.
+    """
+
+    def __init__(self, scans: ScanRecords, records: Records, store: Store, intake: Intake, bounds: Bounds) -> None:
+        self.records = scans
+        self.archive = Archive(store, scans, intake, bounds)
+        self._jobs, self._store, self._intake, self._bounds = records, store, intake, bounds
+        self._curves: dict[str, Curve] = {}
+        self._frames: dict[str, dict[int, StoredFrame]] = {}  # of open scans, as they were read last: none ever changes
+
+    def open(self, curve: Curve, order: ScanOrder, owner: str, repeatable: Repeatable | None = None) -> ScanRecord:
+        """Accept a scan: its template is on the disk when this returns. Raises ApiError 429, StoreFullError."""
+        opened = [name for name in self.records.open() if self._owned(name, owner)]
+        if len(opened) >= self._bounds.open_scans:
+            raise ApiError(
+                429,
+                f"{len(opened)} live scans of {owner or 'this owner'} are open, and one owner may have "
+                f"{self._bounds.open_scans}: finish or abort one of them",
+            )
+        scan_id = uuid4().hex
+        self.archive.open(scan_id, curve)
+        try:
+            record = self.records.create(scan_id, order.model_dump_json(by_alias=True).encode(), owner, repeatable)
+        except BaseException:
+            self.archive.forget(scan_id)
+            raise
+        if record.scan_id != scan_id:
+            self.archive.forget(scan_id)
+        return record
+
+    def finish(self, scan_id: str, reason: str = "") -> ScanRecord:
+        """No frame follows: the last look is made of what is there. May be repeated.
+
+        Raises ApiError 409 where the scan was aborted, or no frame has come.
+        """
+        record = self.records.get(scan_id)
+        if record.state is ScanState.ABORTED:
+            raise ApiError(409, f"scan {scan_id} was aborted: there is nothing to finish")
+        if not record.counted.received:
+            raise ApiError(409, f"no frame of scan {scan_id} has come: there is nothing to look at; abort it instead")
+        self.records.move(scan_id, ScanState.FINISHING, reason)
+        with suppress(ApiError):  # too many jobs wait: the last look is asked for when there is room
+            self.attend(scan_id)
+        return self.records.get(scan_id)
+
+    def abort(self, scan_id: str, reason: str) -> ScanRecord:
+        """Nothing more is made of the scan; looks that have ended stay. Raises ApiError 409 where it has ended."""
+        before = self.records.get(scan_id)
+        if not self.records.move(scan_id, ScanState.ABORTED, reason) and before.state is not ScanState.ABORTED:
+            raise ApiError(409, f"scan {scan_id} is {before.state} already: there is nothing to abort")
+        self._cancel(looks_of(self.records.get(scan_id), self._jobs), f"the scan was aborted: {reason}")
+        self.archive.forget(scan_id)
+        return self.records.get(scan_id)
+
+    def attend_all(self) -> None:
+        """Look at every scan that something happens to."""
+        opened = self.records.open()
+        self._frames = {scan_id: frames for scan_id, frames in self._frames.items() if scan_id in opened}
+        self._curves = {scan_id: curve for scan_id, curve in self._curves.items() if scan_id in opened}
+        for scan_id in opened:
+            try:
+                self.attend(scan_id)
+            except UnknownScanError:
+                self.records.remove(scan_id)
+            except QueueUnavailableError:
+                raise
+            except InphaseError as error:
+                log.warning("a live scan waits", scan=scan_id, why=str(error))
+
+    def curve(self, record: ScanRecord) -> Curve:
+        """What was known of a scan before its frames came. Raises StoreError where it is gone."""
+        known = self._curves.get(record.scan_id)
+        if known is None:
+            order = ScanOrder.model_validate_json(record.order)
+            known = self._curves[record.scan_id] = self.archive.curve(record.scan_id, order.frames)
+        return known
+
+    def frames(self, record: ScanRecord) -> dict[int, StoredFrame]:
+        """What is known of the frames that have come, by place."""
+        known = self._frames.get(record.scan_id, {})
+        if len(known) < record.counted.received:
+            known = self._frames[record.scan_id] = self.records.frames(record.scan_id)
+        return known
+
+    def attend(self, scan_id: str) -> None:
+        """Do what is due for a scan: a look, the last look, its end; and tell those who follow it what is new."""
+        record = self.records.get(scan_id)
+        order = ScanOrder.model_validate_json(record.order)
+        looks = looks_of(record, self._jobs)
+        self._tell(record, order, looks)
+        working = [look for look in looks if not look.state.final]
+        if record.state is ScanState.FINISHING:
+            self._finish(record, order, looks, working)
+        elif record.state is ScanState.OPEN and not self._given_up(record) and not working:
+            self._look(record, order, looks)
+
+    def sweep(self, oldest: float) -> None:
+        """Forget scans that ended before this time."""
+        for scan_id in self.records.ended_before(oldest):
+            self.archive.forget(scan_id)
+            self.records.remove(scan_id)
+
+    def measurement(self, source: LiveFrames, share: Share) -> tuple[RawScan, Look, Earlier | None]:
+        """The data of a look, which look it is, and the image of the one before. Raises StoreError, UnknownScanError.
+
+        share: holds the memory that work on them takes, before they are read.
+        """
+        record = self.records.get(source.scan)
+        order = ScanOrder.model_validate_json(record.order)
+        curve = self.curve(record)
+        places = max(self.archive.places(source.scan), default=0) + 1 if order.frames is None else order.frames
+        pixels = curve.template.array
+        share.grow_to(working_bytes(places * pixels.size, 2 * places * pixels.nbytes))
+        frames = self.archive.frames(source.scan)
+        look = Look(source.scan, source.look, len(frames), order.frames, source.final)
+        scan = replace(curve.scan(frames), source=order.name or f"live scan {source.scan}")
+        return scan, look, None if source.final else self._earlier(record)
+
+    def _owned(self, scan_id: str, owner: str) -> bool:
+        try:
+            return self.records.get(scan_id).owner == owner
+        except UnknownScanError:
+            return False
+
+    def _earlier(self, record: ScanRecord) -> Earlier | None:
+        """The image of the newest look that has succeeded."""
+        for look in reversed(list(record.looks.values())):
+            try:
+                job = self._jobs.get(look.job_id)
+                if job.state is not JobState.SUCCEEDED:
+                    continue
+                done = JobDocument.from_json(job.document).reported.preprocess
+                return Earlier(self._store.read(job.job_id, job.result)["object"], done)
+            except (UnknownJobError, StoreError, DocumentError):
+                continue  # expired: an older one may still be there
+        return None
+
+    def _given_up(self, record: ScanRecord) -> bool:
+        """Whether the scan was ended because nothing comes any more."""
+        silent = self.records.now() - record.touched
+        if silent < self._bounds.scan_idle_s:
+            return False
+        why = f"no frame has come for {silent:.0f} s"
+        if record.counted.received:
+            self.finish(record.scan_id, f"{why}: finished with what is there")
+        else:
+            self.abort(record.scan_id, why)
+        return True
+
+    def _look(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart]) -> None:
+        """Make a look where there is something new to be seen."""
+        if advice_on(order, self.frames(record), looks).worth_another(looks[-1].frames if looks else 0):
+            self._ask(record, order, len(looks) + 1, final=False)
+
+    def _finish(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart], working: list[LookPart]) -> None:
+        """The last look, which takes the place of those at work, and the end when it has ended."""
+        if record.last is None:
+            self._cancel(working, "the scan is finished: its last look takes the place of this one")
+            self._ask(record, order, len(looks) + 1, final=True)
+            return
+        last = looks[-1]
+        if last.state.final:
+            if last.state not in _FRAMES_KEPT:
+                self.archive.forget(record.scan_id)
+            self.records.move(record.scan_id, ScanState.FINISHED)
+
+    def _ask(self, record: ScanRecord, order: ScanOrder, number: int, *, final: bool) -> None:
+        """Make a job of a look. Whoever else does so at the same moment makes the same job of it."""
+        options = JobOptions(**order.model_dump(include=set(JobOptions.model_fields)))
+        if not final:
+            shown = passing(options.imaging())
+            changes = {name: getattr(shown, name) for name in ImagingOptions.model_fields}
+            options = options.model_copy(update={**changes, "reuse": False})
+        name = FINAL if final else str(number)
+        submission = Submission(options=options, source=LiveFrames(scan=record.scan_id, look=number, final=final))
+        key = f"look\n{record.scan_id}\n{name}"  # no header holds a line break: no caller's key is like it
+        repeatable = Repeatable(key, hashlib.sha256(key.encode()).hexdigest())
+        job = self._intake.accept(submission, Sender(Origin(record.owner), repeatable))
+        self.records.looked(record.scan_id, name, LookJob(job.job_id, record.counted.received))
+
+    def _cancel(self, looks: list[LookPart], why: str) -> None:
+        for look in looks:
+            if not look.state.final:
+                try:
+                    self._jobs.request_cancel(look.job, why)
+                except UnknownJobError:
+                    continue
+
+    def _tell(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart]) -> None:
+        """Events of what has changed: of the frames with the advice, and of looks that have ended."""
+        for look in looks:
+            if look.state.final:
+                data = look.model_dump(mode="json")
+                self.records.tell(record.scan_id, f"look:{look.job}", look.state.value, "look", data)
+        counted = record.counted
+        mark = f"{counted.received},{counted.duplicate},{counted.outside},{sum(look.state.final for look in looks)}"
+        if counted.received + counted.outside:
+            advice = advice_on(order, self.frames(record), looks)
+            told = {
+                "received": counted.received, "duplicate": counted.duplicate, "out_of_range": counted.outside,
+                "expected": order.frames, "missing": len(advice.missing), "words": advice.words,
+            }  # fmt: skip
+            self.records.tell(record.scan_id, "frames", mark, "frames", told)

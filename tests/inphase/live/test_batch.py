@@ -1,0 +1,36 @@
+"""Frames as bytes, against a layout that is written down by hand."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from inphase.client.bodies import encode_frames as encode
+from inphase.errors import DataError
+from inphase.formats import RawScan
+from inphase.live.batch import decode
+from inphase.live.curve import Curve
+
+
+def test_the_layout_is_the_documented_one() -> None:
+    """8 bytes of place, then rows, all little endian, whatever order and layout the array has in memory."""
+    frame = np.asfortranarray(np.array([[1, 2, 3], [4, 5, 600]], ">u2"))
+    assert encode([7], [frame]) == struct.pack("<Q6H", 7, 1, 2, 3, 4, 5, 600)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "uint64", "float32"])
+def test_what_was_sent_comes_back(dtype: str) -> None:
+    """In the order in which it was sent, in this machine's byte order."""
+    frames = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    curve = Curve(RawScan(np.zeros((3, 4), dtype), None, "", ""))
+    (first, one), (second, two) = decode(encode([9, 2], list(frames)), curve)
+    assert (first, second, one.dtype) == (9, 2, np.dtype(dtype))
+    np.testing.assert_array_equal([one, two], frames)
+
+
+@pytest.mark.parametrize("cut", [0, 5, -1])
+def test_half_a_frame_is_none(cut: int) -> None:
+    """Nothing is taken from a body that was cut off."""
+    body = encode([0], [np.zeros((3, 4), np.uint16)])[:cut]
+    with pytest.raises(DataError, match="each takes 32 here"):
+        decode(body, Curve(RawScan(np.zeros((3, 4), np.uint16), None, "", "")))

@@ -1,0 +1,42 @@
+"""Plans of replays; tests/system/test_scans.py sends them to a service."""
+
+import numpy as np
+import pytest
+
+from inphase.errors import DataError
+from inphase.formats import RawScan
+from inphase.live.replay import Plan, template_of
+
+
+def test_a_plan_sends_what_it_says() -> None:
+    """Every frame once in order; shares of them twice or never, the first and the last always; the same ones again."""
+    assert Plan().places(5) == [0, 1, 2, 3, 4]
+    rough = Plan(shuffle=True, drop=0.2, duplicate=0.1, seed=3)
+    places = rough.places(1000)
+    assert places == rough.places(1000) != sorted(places)
+    assert {0, 999} <= set(places)
+    assert len(set(places)) == pytest.approx(800, abs=60)  # five standard deviations
+    assert len(places) - len(set(places)) == pytest.approx(80, abs=45)
+    assert sorted(place for batch in rough.batches(1000) for place in batch) == sorted(places)
+    assert {len(batch) for batch in Plan(rate=200).batches(201)} == {10, 1}
+
+
+@pytest.mark.parametrize("wrong", [{"rate": 0}, {"drop": 1}, {"duplicate": -0.1}])
+def test_plans_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    """Before anything is sent."""
+    with pytest.raises(DataError, match="shares of frames"):
+        Plan(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_template_is_the_first_frame_with_the_mask_of_all() -> None:
+    """A mask that differs from frame to frame holds for no template."""
+    array, mask = np.zeros((3, 4, 5)), np.zeros((3, 4, 5), np.uint8)
+    mask[:, 1, 1] = 1
+    found = template_of(RawScan(array, None, "", "", mask=mask))
+    assert found.mask is not None
+    assert (found.array.shape, found.mask.shape) == ((1, 4, 5), (1, 4, 5))
+    mask[2, 0, 0] = 1
+    with pytest.raises(DataError, match="differs from frame to frame"):
+        template_of(RawScan(array, None, "", "", mask=mask))
+    with pytest.raises(DataError, match="no rocking curve"):
+        template_of(RawScan(array[0], None, "", ""))
