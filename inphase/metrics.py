@@ -12,7 +12,7 @@ from scipy.special import xlogy
 from skimage.metrics import structural_similarity
 
 from inphase.errors import DataError
-from inphase.fourier import forward
+from inphase.fourier import embedded, forward
 from inphase.pattern import Domain, MaskState
 
 RATE_FLOOR = 1e-2  # counts: a calculated far field of exactly zero must not make one stray photon infinitely unlikely
@@ -153,10 +153,7 @@ def far_field_modulus(
     modulus: NDArray[np.float64] = np.abs(forward(obj)).astype(np.float64)
     if kernel is None:
         return modulus
-    placed = np.zeros(obj.shape)
-    placed[tuple(slice(n // 2 - k // 2, n // 2 - k // 2 + k) for n, k in zip(obj.shape, kernel.shape, strict=True))] = (
-        kernel
-    )
+    placed = embedded(kernel.astype(np.float64), obj.shape)
     axes = tuple(range(obj.ndim))
     response = scipy.fft.fftn(scipy.fft.ifftshift(placed, axes=axes))
     blurred = scipy.fft.ifftn(scipy.fft.fftn(modulus**2) * response).real

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from inphase.errors import DataError
+from inphase.fourier import embedded
 from inphase.imaging import report
 from inphase.imaging.candidates import retrieved
 from inphase.imaging.clock import Clock
@@ -123,7 +124,9 @@ def _level(
     counts = bottom.domain is Domain.COUNTS
     text = ladders.recipe(last=last, counts=counts, sigma=sigma)
     start = ladder.start(best.object, best.support, shape, best.kind)
-    before = prepared.measure(start.objects[0], start.supports[0]) if problem.free is not None else None
+    before = None
+    if problem.free is not None:
+        before = prepared.measure(*(embedded(each[0], shape) for each in (start.objects, start.supports)))
     (done,) = retrieved(prepared, text, start, retrievals=retrievals, deadline=deadline)
     metrics = done.candidate.metrics
     told = report.part(
