@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-SLAB = 2**20  # voxels of a far field that a processor transforms together: they stay in its cache
+SLAB = 2**18  # voxels of a far field that a processor transforms together: they stay in its cache
 
 
 class Transform:
@@ -88,4 +88,4 @@ class Boxed(Transform):
         """From the whole to the box along one axis."""
         n, half = self._whole[dim - 1], self._box[dim - 1] // 2
         wide: Tensor = torch.fft.ifft(volume, dim=dim, norm="ortho")
-        return torch.cat([wide.narrow(dim, 0, half), wide.narrow(dim, n - half, half)], dim)
+        return torch.cat([wide.narrow(dim, 0, half), wide.narrow(dim, n - half, half)], dim).contiguous()

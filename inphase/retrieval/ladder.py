@@ -25,7 +25,7 @@ from inphase.retrieval.starts import Kind, Starts
 GROWTH: Final = 16  # times as many voxels from one level to the next, at most
 VOLUMES: Final = 8  # complex64 volumes that a level takes, at most
 BLURRED: Final = 11  # the same with a kernel of partial coherence
-ROOM: Final = 1.2  # times the extent of the support: how far it may grow on a level
+ROOM: Final = 1.0  # times the extent of the support: how far it may grow on a level
 MARGIN: Final = 4  # voxels more on either side, so that what the shrink-wrap smears does not come in on the other
 COHERENT: Final = 0.25  # voxels, standard deviation: a narrower kernel is that of coherent light
 
