@@ -121,8 +121,7 @@ def _level(
     best = image.best
     finer = ladder.way.bins if best.object.shape == ladder.way.shape_out else (1,) * len(shape)
     sigma = ladders.width(best.kernel, finer)
-    counts = bottom.domain is Domain.COUNTS
-    text = ladders.recipe(last=last, counts=counts, sigma=sigma)
+    text = ladders.recipe(last=last, sigma=sigma)
     start = ladder.start(best.object, best.support, shape, best.kind)
     before = None
     if problem.free is not None:

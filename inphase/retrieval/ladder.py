@@ -144,16 +144,14 @@ def width(kernel: NDArray[np.float32] | None, bins: Shape) -> float | None:
     return found if found >= COHERENT else None
 
 
-def recipe(*, last: bool, counts: bool, sigma: float | None) -> str:
-    """What is done on a level: some projections, then a descent; on the last one on the Poisson likelihood.
+def recipe(*, last: bool, sigma: float | None) -> str:
+    """What is done on a level. Below the last one, where an iteration is cheap, everything that takes off stripes and
+    draws the edges; on the last one only what the far field beyond the window before needs.
 
-    sigma: of the kernel of partial coherence to begin with, None for coherent light. With a kernel the descent takes
-    the modulus that coherent light would give, which has no photon statistics.
+    sigma: of the kernel of partial coherence to begin with, None for coherent light.
     """
-    steps = "6*RAAR(beta=0.75)+12*AER" if last else "20*RAAR+20*AER"
-    if last and counts and sigma is None:
-        steps += "+4*LBFGS(loss=poisson)"
-    shrink = "SW(every=3,threshold=0.2,sigma=1)" if last else "SW(every=5,threshold=0.2,sigma=1.5..1)"
+    steps = "10*HIO+12*AER" if last else "60*HIO+10*ER+AF+19*ER+10*AER"
+    shrink = f"SW(every=5,threshold=0.2,sigma={'1' if last else '1.5..1'})"
     coherence = ""
     if sigma is not None:
         size = max(9, 2 * math.ceil(3 * sigma) + 1)
