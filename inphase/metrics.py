@@ -161,9 +161,7 @@ class _FarField:
 
         return _Rest(*np.sum(self._each(of), axis=0).tolist())
 
-    def _chosen(
-        self, part: slice
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_] | None]:
+    def _chosen(self, part: slice) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_] | None]:
         """f and m of the valid voxels of a slab, and which of those are hidden."""
         inside = self.valid[part]
         f, m = (array[part][inside].astype(np.float64) for array in (self.calculated, self.modulus))

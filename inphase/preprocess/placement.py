@@ -61,9 +61,7 @@ class Placement:
         bins = tuple(b // its for b, its in zip(self.bins, other.bins, strict=True))
         return Placement(other.shape_out, offset, bins, self.shape_out)
 
-    def support_to_measured(
-        self, support: NDArray[np.bool_], box: tuple[int, ...] | None = None
-    ) -> NDArray[np.bool_]:
+    def support_to_measured(self, support: NDArray[np.bool_], box: tuple[int, ...] | None = None) -> NDArray[np.bool_]:
         """The same part of real space on the finer voxels of `to_measured`, (shape_in)
         bool: the nearest model voxel decides.
 

@@ -27,8 +27,9 @@ def shrink_wrap(
     """New supports, bool (B, N, ...), from the smoothed |projected|, and their volumes in voxels; all uncentred.
 
     whole: sides of the far field, of whose object these may be no more than a box. support: the present ones.
-    progress: 0 at the first update of a run, 1 at the last. scratch: a volume like `projected` that is overwritten. Where the threshold leaves fewer voxels than the smallest volume or more than the largest, as many of
-    the strongest are taken. An update costs about one and a half iterations.
+    progress: 0 at the first update of a run, 1 at the last. scratch: a volume like `projected` that is overwritten.
+    Where the threshold leaves fewer voxels than the smallest volume or more than the largest, as many of the strongest
+    are taken. An update costs about one and a half iterations.
     """
     sigma = clause.sigma[0] * (clause.sigma[1] / clause.sigma[0]) ** progress
     threshold = clause.threshold[0] + (clause.threshold[1] - clause.threshold[0]) * progress

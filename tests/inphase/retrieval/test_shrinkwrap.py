@@ -27,7 +27,9 @@ def _wrap(*volumes, progress=0.0, **options):
     uncentred = _tensor(*np.fft.ifftshift(np.stack(volumes), axes=axes))
     present = torch.from_numpy(np.fft.ifftshift(np.stack([_crystal() > 0] * len(volumes)), axes=axes).copy())
     clause = ShrinkWrap(**{"threshold": (0.15, 0.15), "sigma": (1.0, 1.0), "volume": (1e-9, 8.0)} | options)
-    support, voxels = shrink_wrap(uncentred.shape[1:], uncentred, present, clause, progress, torch.empty_like(uncentred))
+    support, voxels = shrink_wrap(
+        uncentred.shape[1:], uncentred, present, clause, progress, torch.empty_like(uncentred)
+    )
     assert voxels == support.flatten(1).sum(1).tolist()
     return np.fft.fftshift(support.numpy(), axes=axes)
 
