@@ -139,10 +139,8 @@ def test_a_start_is_a_box_around_the_support_wherever_that_lies(shift):
     and less than half of the grid's voxels are left.
     """
     modulus = np.ones((40, 60, 64), np.float32)
-    ladder = Ladder(
-        Problem(modulus, np.zeros(modulus.shape, np.uint8)),
-        Placement(modulus.shape, (4, 6, 8), (1, 2, 2), (32, 24, 24)),
-    )
+    way = Placement(modulus.shape, (4, 6, 8), (1, 2, 2), (32, 24, 24))
+    ladder = Ladder(Problem(modulus, np.zeros(modulus.shape, np.uint8)), way)
     z, y, x = np.indices((32, 24, 24)) - np.array([16, 12, 12]).reshape(3, 1, 1, 1)
     support = (abs(z) < 6) & (abs(y) < 4) & (abs(x + 0.3 * y) < 5)
     obj = np.where(support, np.exp(0.2j * y), 0).astype(np.complex64)
