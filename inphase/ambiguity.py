@@ -152,8 +152,13 @@ def canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> C
     form = _canonical(np.ascontiguousarray(obj[part]), np.ascontiguousarray(support[part]))
     before = [-s for s in first] if form.twin else first  # the twin of what was rolled is rolled the other way
     shift = tuple((a + b + n // 2) % n - n // 2 for a, b, n in zip(before, form.shift, obj.shape, strict=True))
-    volumes = {name: embedded(getattr(form, name), obj.shape) for name in ("object", "support", "phase_flat")}
-    return replace(form, shift=shift, **volumes)
+    return replace(
+        form,
+        shift=shift,
+        object=embedded(form.object, obj.shape),
+        support=embedded(form.support, obj.shape),
+        phase_flat=embedded(form.phase_flat, obj.shape),
+    )
 
 
 def _occupied(inside: NDArray[np.bool_]) -> tuple[slice, ...]:
