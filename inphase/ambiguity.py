@@ -5,7 +5,7 @@ o(r), e^{ic} o(r - r0) and conj(o(-r)) have the same |F|. Objects are centred (N
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -13,8 +13,10 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.fourier import embedded
 
 UNDECIDED = 0.02  # a smaller difference between the scores of the two enantiomorphs decides nothing
+LARGE = 2**21  # voxels: of a larger grid only the part that is not empty is looked at
 T = TypeVar("T", bound=np.generic)
 
 UPSAMPLING = 100  # steps per voxel of the registration
@@ -141,6 +143,38 @@ class Canonical:
 
 def canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> Canonical:
     """The canonical form of a centred object and its support (same shape). DataError if it is empty."""
+    if obj.size <= LARGE or not obj.any():
+        return _canonical(obj, support)
+    # of a box of the grid, without its empty surroundings
+    first = to_centre(np.abs(obj))
+    obj, support = _rolled(obj, first), _rolled(support, first)
+    part = _occupied(support | (obj != 0))
+    form = _canonical(np.ascontiguousarray(obj[part]), np.ascontiguousarray(support[part]))
+    before = [-s for s in first] if form.twin else first  # the twin of what was rolled is rolled the other way
+    shift = tuple((a + b + n // 2) % n - n // 2 for a, b, n in zip(before, form.shift, obj.shape, strict=True))
+    return replace(
+        form,
+        shift=shift,
+        object=embedded(form.object, obj.shape),
+        support=embedded(form.support, obj.shape),
+        phase_flat=embedded(form.phase_flat, obj.shape),
+    )
+
+
+def _occupied(inside: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The box of even sides about N // 2 that holds all of it, with a voxel of nothing around it where there is room.
+
+    A voxel rolled by one, as the mean gradient is taken, then meets none on the other side.
+    """
+    part = []
+    for axis, n in enumerate(inside.shape):
+        where = np.flatnonzero(inside.any(axis=tuple(a for a in range(inside.ndim) if a != axis)))
+        half = min(max(n // 2 - int(where[0]), int(where[-1]) - n // 2) + 2, n // 2)
+        part.append(slice(n // 2 - half, n // 2 + half))
+    return tuple(part)
+
+
+def _canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> Canonical:
     scale = float(np.percentile(np.abs(obj[support]), 99.9)) if support.any() else 0.0
     if not scale > 0 or not np.isfinite(scale):
         raise DataError("the object is empty or not finite within its support")

@@ -5,9 +5,13 @@ an object scaled to its measurement holds the photons of the pattern. The DC vox
 The last three axes are transformed unless `axes` says otherwise, or both of an image; the others are a batch.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
+
+T = TypeVar("T", bound=np.generic)
 
 AXES = (-3, -2, -1)
 WORKERS = -1
@@ -34,3 +38,12 @@ def autocorrelation(intensity: NDArray[np.floating]) -> NDArray[np.complexfloati
     Hermitian about N // 2.
     """
     return backward(intensity.astype(np.result_type(intensity, np.complex64)))
+
+
+def embedded(array: NDArray[T], shape: tuple[int, ...]) -> NDArray[T]:
+    """A centred array (n, ...) in the middle of a larger grid, zeros around it; as it is where the grid is its own."""
+    if array.shape == shape:
+        return array
+    whole = np.zeros(shape, array.dtype)
+    whole[tuple(slice(n // 2 - k // 2, n // 2 - k // 2 + k) for n, k in zip(shape, array.shape, strict=True))] = array
+    return whole

@@ -2,8 +2,11 @@
 n measured counts, m = sqrt(n), F the far field.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import scipy.fft
@@ -12,12 +15,14 @@ from scipy.special import xlogy
 from skimage.metrics import structural_similarity
 
 from inphase.errors import DataError
-from inphase.fourier import forward
+from inphase.fourier import WORKERS, embedded, forward
 from inphase.pattern import Domain, MaskState
 
 RATE_FLOOR = 1e-2  # counts: a calculated far field of exactly zero must not make one stray photon infinitely unlikely
 
-SLAB = 2**22  # voxels looked at together: a grid of 64^3 or 128^3 is one slab
+SLAB = 2**21  # voxels looked at together: a grid of 64^3 or 128^3 is one slab
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -62,26 +67,26 @@ def measure(
     coherent). Free voxels are measured ones and count in chi2 and R. DataError if nothing is valid or the object is
     empty.
     """
-    far_field = _FarField(far_field_modulus(obj, kernel), modulus)
     valid = mask == MaskState.VALID
-    power, overlap, measured = far_field.sums(valid)
-    if not power > 0 or not measured > 0:
+    counts, hidden = domain is Domain.COUNTS, None if free is None else free & valid
+    far_field = _FarField(far_field_modulus(obj, kernel), modulus, valid, hidden)
+    found = far_field.sums()
+    if not found.power > 0 or not found.measured > 0:
         raise DataError("metrics need an object and a pattern that are not zero on the valid voxels")
-    scale = overlap / power
-    squares, distances, moduli = far_field.residuals(valid, scale)
+    scale = found.overlap / found.power
+    rest = far_field.rest(scale, found.seen_overlap / found.seen_power if found.seen_power > 0 else scale, counts)
     llk, free_llk, reason = None, None, None
-    if domain is not Domain.COUNTS:
+    if not counts:
         reason = "the input is a modulus, not counts"
     else:
-        llk = far_field.llk(valid, scale)
-        if free is None or not (hidden := free & valid).any():
+        llk = rest.deviance / found.voxels
+        if not found.hidden:
             reason = "no voxels were set free"
         else:
-            seen_power, seen_overlap, _ = far_field.sums(valid & ~free)
-            free_llk = far_field.llk(hidden, seen_overlap / seen_power)
+            free_llk = rest.free_deviance / found.hidden
     return Metrics(
-        chi2=squares / measured,
-        r_factor=distances / moduli,
+        chi2=rest.squares / found.measured,
+        r_factor=rest.distances / found.moduli,
         support_voxels=int(support.sum()),
         llk=llk,
         free_llk=free_llk,
@@ -91,46 +96,85 @@ def measure(
     )
 
 
+class _Sums(NamedTuple):
+    """sum f^2, sum f m, sum m^2, sum m and the number of the valid voxels; the first two of those that are not hidden,
+    and the number of the hidden ones.
+    """
+
+    power: float
+    overlap: float
+    measured: float
+    moduli: float
+    voxels: float
+    seen_power: float
+    seen_overlap: float
+    hidden: float
+
+
+class _Rest(NamedTuple):
+    """sum (s f - m)^2 and sum |s f - m|, and the summed deviances of all valid voxels and of the hidden ones."""
+
+    squares: float
+    distances: float
+    deviance: float
+    free_deviance: float
+
+
 @dataclass(frozen=True)
 class _FarField:
     """Sums over a calculated and a measured modulus, in slabs: beside a large volume no other array has room.
 
-    calculated: float64, f. modulus: of any float, m.
+    calculated: of any float, f. modulus: of any float, m. valid, hidden: bool.
     """
 
-    calculated: NDArray[np.float64]
+    calculated: NDArray[np.floating]
     modulus: NDArray[np.floating]
+    valid: NDArray[np.bool_]
+    hidden: NDArray[np.bool_] | None
 
-    def sums(self, chosen: NDArray[np.bool_]) -> tuple[float, float, float]:
-        """sum f^2, sum f m and sum m^2 over the chosen voxels."""
-        power = overlap = measured = 0.0
-        for f, m in self._slabs(chosen):
-            power, overlap, measured = power + float(f @ f), overlap + float(f @ m), measured + float(m @ m)
-        return power, overlap, measured
+    def sums(self) -> _Sums:
+        """What the scales follow from."""
 
-    def residuals(self, chosen: NDArray[np.bool_], scale: float) -> tuple[float, float, float]:
-        """sum (s f - m)^2, sum |s f - m| and sum m."""
-        squares = distances = moduli = 0.0
-        for f, m in self._slabs(chosen):
-            residual = scale * f - m
-            squares += float(residual @ residual)
-            distances, moduli = distances + float(np.abs(residual).sum()), moduli + float(m.sum())
-        return squares, distances, moduli
+        def of(part: slice) -> _Sums:
+            f, m, hidden = self._chosen(part)
+            power, overlap, unseen = float(f @ f), float(f @ m), 0.0
+            seen_power, seen_overlap = power, overlap
+            if hidden is not None:
+                g, n = f[hidden], m[hidden]
+                unseen, seen_power, seen_overlap = len(g), power - float(g @ g), overlap - float(g @ n)
+            return _Sums(power, overlap, float(m @ m), float(m.sum()), len(f), seen_power, seen_overlap, unseen)
 
-    def llk(self, chosen: NDArray[np.bool_], scale: float) -> float:
-        """`poisson_llk` of the chosen voxels."""
-        total, count = 0.0, 0
-        for f, m in self._slabs(chosen):
-            total += float(np.sum(_deviance((scale * f) ** 2, m**2)))
-            count += len(f)
-        return total / count
+        return _Sums(*np.sum(self._each(of), axis=0).tolist())
 
-    def _slabs(self, chosen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        rows = max(1, SLAB * len(chosen) // chosen.size)
-        for first in range(0, len(chosen), rows):
-            part = slice(first, first + rows)
-            inside = chosen[part]
-            yield self.calculated[part][inside], self.modulus[part][inside].astype(np.float64)
+    def rest(self, scale: float, seen_scale: float, counts: bool) -> _Rest:
+        """What is left; the deviances, of counts only, with the scale of all voxels and with that of the seen ones."""
+
+        def of(part: slice) -> _Rest:
+            f, m, hidden = self._chosen(part)
+            rest = scale * f - m
+            deviance = free_deviance = 0.0
+            if counts:
+                deviance = float(_deviance((scale * f) ** 2, m**2).sum())
+                if hidden is not None:
+                    free_deviance = float(_deviance((seen_scale * f[hidden]) ** 2, m[hidden] ** 2).sum())
+            return _Rest(float(rest @ rest), float(np.abs(rest).sum()), deviance, free_deviance)
+
+        return _Rest(*np.sum(self._each(of), axis=0).tolist())
+
+    def _chosen(self, part: slice) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_] | None]:
+        """f and m of the valid voxels of a slab, and which of those are hidden."""
+        inside = self.valid[part]
+        f, m = (array[part][inside].astype(np.float64) for array in (self.calculated, self.modulus))
+        return f, m, None if self.hidden is None else self.hidden[part][inside]
+
+    def _each(self, sums: Callable[[slice], S]) -> list[S]:
+        """Of every slab, in their order; several are looked at side by side."""
+        rows = max(1, SLAB * len(self.valid) // self.valid.size)
+        parts = [slice(first, first + rows) for first in range(0, len(self.valid), rows)]
+        if len(parts) == 1:
+            return [sums(parts[0])]
+        with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1)) as pool:
+            return list(pool.map(sums, parts))
 
 
 def amplitude_variation(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> float:
@@ -150,18 +194,32 @@ def far_field_modulus(
     obj: NDArray[np.complexfloating], kernel: NDArray[np.floating] | None = None
 ) -> NDArray[np.float64]:
     """|F| of an object of up to three dimensions. With a kernel: the root of |F|^2 convolved with it, periodic."""
+    if obj.size > SLAB and kernel is None:
+        return _of_the_box(obj).astype(np.float64)
     modulus: NDArray[np.float64] = np.abs(forward(obj)).astype(np.float64)
     if kernel is None:
         return modulus
-    placed = np.zeros(obj.shape)
-    placed[tuple(slice(n // 2 - k // 2, n // 2 - k // 2 + k) for n, k in zip(obj.shape, kernel.shape, strict=True))] = (
-        kernel
-    )
+    placed = embedded(kernel.astype(np.float64), obj.shape)
     axes = tuple(range(obj.ndim))
     response = scipy.fft.fftn(scipy.fft.ifftshift(placed, axes=axes))
     blurred = scipy.fft.ifftn(scipy.fft.fftn(modulus**2) * response).real
     blurred_modulus: NDArray[np.float64] = np.sqrt(np.maximum(blurred, 0))
     return blurred_modulus
+
+
+def _of_the_box(obj: NDArray[np.complexfloating]) -> NDArray[np.floating]:
+    """|F| of an object that is zero on most of its grid: lines that hold nothing are not transformed, and where the
+    rest lies changes phases only.
+    """
+    axes = tuple(range(obj.ndim))
+    inside = [np.flatnonzero(obj.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
+    if not all(len(i) for i in inside):
+        return np.zeros(obj.shape, obj.real.dtype)
+    field = obj[tuple(slice(i[0], i[-1] + 1) for i in inside)]
+    for axis, n in enumerate(obj.shape):
+        field = scipy.fft.fft(field, n, axis=axis, norm="ortho", workers=WORKERS)
+    modulus: NDArray[np.floating] = scipy.fft.fftshift(np.abs(field), axes=axes)
+    return modulus
 
 
 def fitted_modulus(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from inphase.fourier import embedded
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.retrievals import Retrievals
 from inphase.retrieval import recipe as recipes
@@ -33,9 +34,11 @@ def retrieved(
     kinds = [batch.kind for batch in batches for _ in batch.objects]
     solutions = (retrievals or Retrievals())(prepared.problem, parsed, together(batches), deadline)
     found = []
+    whole = prepared.problem.modulus.shape
     for s, kind in zip(solutions, kinds, strict=True):
-        metrics = prepared.measure(s.object, s.support, s.kernel)
+        obj, support = embedded(s.object, whole), embedded(s.support, whole)
+        metrics = prepared.measure(obj, support, s.kernel)
         history = tuple((sample.iteration, sample.chi2) for sample in s.history)
-        candidate = Candidate(s.object, s.support, metrics, kind, s.kernel)
+        candidate = Candidate(obj, support, metrics, kind, s.kernel)
         found.append(Retrieved(candidate, (*history, (parsed.iterations, metrics.chi2))))
     return found

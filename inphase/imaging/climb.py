@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from inphase.errors import DataError
+from inphase.fourier import embedded
 from inphase.imaging import report
 from inphase.imaging.candidates import retrieved
 from inphase.imaging.clock import Clock
@@ -120,10 +121,11 @@ def _level(
     best = image.best
     finer = ladder.way.bins if best.object.shape == ladder.way.shape_out else (1,) * len(shape)
     sigma = ladders.width(best.kernel, finer)
-    counts = bottom.domain is Domain.COUNTS
-    text = ladders.recipe(last=last, counts=counts, sigma=sigma)
+    text = ladders.recipe(last=last, sigma=sigma)
     start = ladder.start(best.object, best.support, shape, best.kind)
-    before = prepared.measure(start.objects[0], start.supports[0]) if problem.free is not None else None
+    before = None
+    if problem.free is not None:
+        before = prepared.measure(*(embedded(each[0], shape) for each in (start.objects, start.supports)))
     (done,) = retrieved(prepared, text, start, retrievals=retrievals, deadline=deadline)
     metrics = done.candidate.metrics
     told = report.part(

@@ -34,16 +34,18 @@ class Placement:
         """
         return geometry.binned(self.bins).voxel_size_m(self.shape_out)
 
-    def to_measured(self, obj: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    def to_measured(self, obj: NDArray[np.complex64], box: tuple[int, ...] | None = None) -> NDArray[np.complex64]:
         """Object on the model grid -> on the real-space grid of the whole measurement, (shape_in) complex64.
+
+        box: even sides of the central part of it that is wanted; by default all.
 
         Binning is undone by zero-padding the object (finer sampling of the far field), cropping by padding the far
         field with zeros. |fourier.forward(result)|^2 predicts the measured counts voxel by voxel, with the peak where
         it was measured: the object therefore carries the phase ramp of an off-centre peak. One axis at a time, so that
         memory stays at a few arrays of the result's size.
         """
-        for axis in range(obj.ndim):
-            obj = self._axis_to_measured(obj, axis)
+        for axis, side in enumerate(box or self.shape_in):
+            obj = self._axis_to_measured(obj, axis, side)
         return obj
 
     def onto(self, other: "Placement") -> "Placement":
@@ -59,14 +61,16 @@ class Placement:
         bins = tuple(b // its for b, its in zip(self.bins, other.bins, strict=True))
         return Placement(other.shape_out, offset, bins, self.shape_out)
 
-    def support_to_measured(self, support: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def support_to_measured(self, support: NDArray[np.bool_], box: tuple[int, ...] | None = None) -> NDArray[np.bool_]:
         """The same part of real space on the finer voxels of `to_measured`, (shape_in)
         bool: the nearest model voxel decides.
 
-        A model voxel measures shape_in / (shape_out * bins) of the measured grid's; False beyond the model grid.
+        A model voxel measures shape_in / (shape_out * bins) of the measured grid's; False beyond the model grid. box:
+        as for `to_measured`.
         """
-        for axis, (n, b, full) in enumerate(zip(self.shape_out, self.bins, self.shape_in, strict=True)):
-            nearest = np.rint((np.arange(full) - full // 2) * (n * b / full)).astype(np.intp) + n // 2
+        sides = box or self.shape_in
+        for axis, (n, b, full, side) in enumerate(zip(self.shape_out, self.bins, self.shape_in, sides, strict=True)):
+            nearest = np.rint((np.arange(side) - side // 2) * (n * b / full)).astype(np.intp) + n // 2
             inside = (nearest >= 0) & (nearest < n)
             support = np.take(support, np.clip(nearest, 0, n - 1), axis=axis)
             support &= inside.reshape([-1 if a == axis else 1 for a in range(support.ndim)])
@@ -92,7 +96,7 @@ class Placement:
         last = max(first, last)
         return slice(first - offset, last - offset), slice(first, last)
 
-    def _axis_to_measured(self, obj: NDArray[np.complex64], axis: int) -> NDArray[np.complex64]:
+    def _axis_to_measured(self, obj: NDArray[np.complex64], axis: int, side: int) -> NDArray[np.complex64]:
         n, b, full = self.shape_out[axis], self.bins[axis], self.shape_in[axis]
         obj = np.moveaxis(obj, axis, -1)
         padded = np.zeros((*obj.shape[:-1], n * b), np.complex64)
@@ -105,4 +109,6 @@ class Placement:
         source, target = self._overlap(axis)
         measured = np.zeros((*obj.shape[:-1], full), np.complex64)
         measured[..., target] = field[..., source]
-        return np.ascontiguousarray(np.moveaxis(fourier.backward(measured, axes=(-1,)), -1, axis))
+        first = full // 2 - side // 2
+        found = fourier.backward(measured, axes=(-1,))[..., first : first + side]
+        return np.ascontiguousarray(np.moveaxis(found, -1, axis))

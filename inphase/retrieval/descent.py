@@ -46,8 +46,8 @@ class Voxels:
 class Descent(ABC):
     """The state of a batch that descends within its supports; one iteration costs one pair of FFTs.
 
-    start: (B, N, ...) complex64; from now on its memory is the descent's to work in (`scratch`).
-    field: the object's far field.
+    start: (B, N, ...) complex64; from now on its memory is the descent's to work in (`room`).
+    field: the object's far field. scratch: a volume of its size to work in, which is `room` where that has its size.
     """
 
     transform: Transform
@@ -58,8 +58,9 @@ class Descent(ABC):
     def __post_init__(self, start: Tensor, support: Tensor) -> None:
         self._voxels = Voxels(support)
         self._packed = self._voxels.of(start)
-        self.scratch = start
+        self.room = start
         self.field = self._far_field(self._packed)
+        self.scratch = start if start.shape == self.field.shape else torch.empty_like(self.field)
 
     @property
     def object(self) -> Tensor:
@@ -76,7 +77,7 @@ class Descent(ABC):
 
     def _far_field(self, packed: Tensor) -> Tensor:
         """(B, V) -> (B, N, ...)."""
-        return self.transform.forward(self._voxels.volume(packed, self.scratch))
+        return self.transform.forward(self._voxels.volume(packed, self.room))
 
 
 def each(values: Tensor, like: Tensor | None = None) -> Tensor:

@@ -12,7 +12,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
+from inphase.ambiguity import to_centre
 from inphase.free import free_cells
 from inphase.pattern import MaskState
 from inphase.preprocess.pipeline import Prepared
@@ -23,6 +25,8 @@ from inphase.retrieval.starts import Kind, Starts
 GROWTH: Final = 16  # times as many voxels from one level to the next, at most
 VOLUMES: Final = 8  # complex64 volumes that a level takes, at most
 BLURRED: Final = 11  # the same with a kernel of partial coherence
+ROOM: Final = 1.0  # times the extent of the support: how far it may grow on a level
+MARGIN: Final = 4  # voxels more on either side, so that what the shrink-wrap smears does not come in on the other
 COHERENT: Final = 0.25  # voxels, standard deviation: a narrower kernel is that of coherent light
 
 Shape = tuple[int, ...]
@@ -91,11 +95,15 @@ class Ladder:
         """A result on the model grid or on a level, (N, ...) complex64 and its support, as one start on a level.
 
         As it was refined, or in its canonical form: both have the far field's modulus. Its voxels become finer by
-        binning undone outside the object, and by far field beyond the window that begins as zero.
+        binning undone outside the object, and by far field beyond the window that begins as zero. It is brought to the
+        centre, and what lies outside a box around it is left out: there it is to stay empty.
         """
-        way = self._way(obj.shape, shape)
-        finer = way.support_to_measured(support)
-        return Starts(np.where(finer, way.to_measured(obj), 0).astype(np.complex64)[None], finer[None], kind)
+        way, axes = self._way(obj.shape, shape), tuple(range(obj.ndim))
+        shift = to_centre(support.astype(np.float32))
+        obj, support = np.roll(obj, shift, axes), np.roll(support, shift, axes)
+        box = _box(support, way)
+        finer = way.support_to_measured(support, box)
+        return Starts(np.where(finer, way.to_measured(obj, box), 0).astype(np.complex64)[None], finer[None], kind)
 
     def _way(self, shape: Shape, onto: Shape) -> Placement:
         whole = self.problem.modulus.shape
@@ -104,6 +112,16 @@ class Ladder:
             offset = tuple(o - f for o, f in zip(self.way.offset, first, strict=True))
             return Placement(onto, offset, self.way.bins, shape)
         return Placement(onto, tuple((n - k) // 2 for n, k in zip(onto, shape, strict=True)), (1,) * len(onto), shape)
+
+
+def _box(support: NDArray[np.bool_], way: Placement) -> Shape:
+    """Even sides, on the finer grid, of the box in which a centred support has room."""
+    sides = []
+    for axis, (n, b, full) in enumerate(zip(way.shape_out, way.bins, way.shape_in, strict=True)):
+        inside = np.flatnonzero(support.any(axis=tuple(a for a in range(support.ndim) if a != axis)))
+        half = max(n // 2 - inside[0], inside[-1] - n // 2) + 0.5
+        sides.append(min(2 * next_fast_len(math.ceil(ROOM * half * full / (n * b)) + MARGIN), full))
+    return tuple(sides)
 
 
 def needed_bytes(shape: Shape, *, coherent: bool = True) -> int:
@@ -126,16 +144,14 @@ def width(kernel: NDArray[np.float32] | None, bins: Shape) -> float | None:
     return found if found >= COHERENT else None
 
 
-def recipe(*, last: bool, counts: bool, sigma: float | None) -> str:
-    """What is done on a level: some projections, then a descent; on the last one on the Poisson likelihood.
+def recipe(*, last: bool, sigma: float | None) -> str:
+    """What is done on a level. Below the last one, where an iteration is cheap, everything that takes off stripes and
+    draws the edges; on the last one only what the far field beyond the window before needs.
 
-    sigma: of the kernel of partial coherence to begin with, None for coherent light. With a kernel the descent takes
-    the modulus that coherent light would give, which has no photon statistics.
+    sigma: of the kernel of partial coherence to begin with, None for coherent light.
     """
-    steps = "6*RAAR(beta=0.75)+12*AER" if last else "20*RAAR+20*AER"
-    if last and counts and sigma is None:
-        steps += "+4*LBFGS(loss=poisson)"
-    shrink = "SW(every=3,threshold=0.2,sigma=1)" if last else "SW(every=5,threshold=0.2,sigma=1.5..1)"
+    steps = "10*HIO+12*AER" if last else "60*HIO+10*ER+AF+19*ER+10*AER"
+    shrink = f"SW(every=5,threshold=0.2,sigma={'1' if last else '1.5..1'})"
     coherence = ""
     if sigma is not None:
         size = max(9, 2 * math.ceil(3 * sigma) + 1)

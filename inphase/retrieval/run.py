@@ -35,6 +35,14 @@ from inphase.retrieval.terms import ADAM, AF, DM, ER, HIO, LBFGS, RAAR, SF, Loss
 SAMPLE_EVERY = 10  # iterations between two entries of the history and two progress calls
 
 
+def fits(box: tuple[int, ...], whole: tuple[int, ...], recipe: Recipe) -> bool:
+    """Whether objects of a box can be those of a far field: with LOWRES, which changes the grid, of its size only."""
+    if box == whole:
+        return True
+    within = len(box) == len(whole) and all(n <= m and n % 2 == 0 for n, m in zip(box, whole, strict=True))
+    return within and not recipe.low_resolution
+
+
 class FarField:
     """What is known of the far field, or of its central part, `side` of each axis;
     shared by all runs of a retrieval.
@@ -45,7 +53,7 @@ class FarField:
         self.side = side
         self._whole = whole or constraint.shape
         self.device = constraint.device
-        self.transform = Transform(constraint.ndim)
+        self.dims = tuple(range(1, constraint.ndim + 1))
         self.power = float(constraint.clamp(min=0).square_().sum(dtype=torch.float64))
 
     @classmethod
@@ -66,12 +74,12 @@ class FarField:
 
     def uncentred(self, array: NDArray[Any]) -> Tensor:
         """Centred array, with or without a batch axis -> tensor with index 0 at the centre."""
-        axes = tuple(range(array.ndim - len(self.transform.dims), array.ndim))
+        axes = tuple(range(array.ndim - len(self.dims), array.ndim))
         return torch.from_numpy(np.ascontiguousarray(np.fft.ifftshift(array, axes=axes))).to(self.device)
 
     def centred(self, tensor: Tensor) -> NDArray[Any]:
         """The inverse, of (B, N, ...)."""
-        shifted: NDArray[Any] = np.fft.fftshift(tensor.cpu().numpy(), axes=self.transform.dims)
+        shifted: NDArray[Any] = np.fft.fftshift(tensor.cpu().numpy(), axes=self.dims)
         return shifted
 
     def lowered(self, sigma: float) -> Tensor:
@@ -91,11 +99,10 @@ class Run:
     def __init__(self, fars: Mapping[float, FarField], recipe: Recipe, begin: Checkpoint) -> None:
         self._fars = fars
         self._far = far = fars[recipe.side(begin.iteration - 1) if begin.iteration else 1.0]
-        if begin.objects.shape[1:] != far.constraint.shape:
-            raise DataError(
-                f"a checkpoint of {begin.objects.shape[1:]} voxels does not fit a grid of {tuple(far.constraint.shape)}"
-            )
-        self._transform = far.transform
+        box, whole = begin.objects.shape[1:], tuple(far.constraint.shape)
+        if not fits(box, whole, recipe):
+            raise DataError(f"a checkpoint of {box} voxels does not fit a grid of {whole}")
+        self._transform = Transform.of(whole, box)
         self._recipe = recipe
         self._operations = recipe.operations
         self._measured = self._constraint = far.constraint  # the latter: what coherent light would give
@@ -145,15 +152,16 @@ class Run:
         self._sample(iteration, field, self._cohere(field, iteration))
         if self._descent:
             del field
-            wrapped = self._shrink_wrap(self._descent.projected, self._descent.scratch, iteration)
+            wrapped = self._shrink_wrap(self._descent.projected, self._descent.room, iteration)
             if wrapped or self._blur_changes(iteration):
                 self._leave()
                 self._descent = self._descent_of(operation)
             self._descent.advance()
         else:
             projected = self._transform.backward(project_modulus(field, self._constraint))
-            self._shrink_wrap(lambda: projected, field, iteration)
-            del field
+            scratch = field if field.shape == projected.shape else torch.empty_like(projected)
+            self._shrink_wrap(lambda: projected, scratch, iteration)
+            del field, scratch
             self._constrain(operation, projected, self._inside(projected, iteration))
             del projected
         self._accumulate(iteration)
@@ -255,7 +263,7 @@ class Run:
         due = self._recipe.support_update(iteration)
         if due is None:
             return False
-        support, counts = shrink_wrap(self._transform, projected(), self._support, *due, scratch)
+        support, counts = shrink_wrap(self._measured.shape, projected(), self._support, *due, scratch)
         self._voxels = self._volumes(counts)
         self._support.copy_(support)  # a new one would take the place of a volume that comes and goes
         return True

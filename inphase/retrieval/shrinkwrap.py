@@ -2,6 +2,7 @@
 `terms.ShrinkWrap` says what each option means.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -16,22 +17,28 @@ from inphase.retrieval.terms import ShrinkWrap
 
 
 def shrink_wrap(
-    transform: Transform, projected: Tensor, support: Tensor, clause: ShrinkWrap, progress: float, scratch: Tensor
+    whole: Sequence[int],
+    projected: Tensor,
+    support: Tensor,
+    clause: ShrinkWrap,
+    progress: float,
+    scratch: Tensor,
 ) -> tuple[Tensor, list[int]]:
     """New supports, bool (B, N, ...), from the smoothed |projected|, and their volumes in voxels; all uncentred.
 
-    support: the present ones. progress: 0 at the first update of a run, 1 at the last. scratch: a volume that is
-    overwritten. Where the threshold leaves fewer voxels than the smallest volume or more than the largest, as many of
-    the strongest are taken. An update costs about one and a half iterations.
+    whole: sides of the far field, of whose object these may be no more than a box. support: the present ones.
+    progress: 0 at the first update of a run, 1 at the last. scratch: a volume like `projected` that is overwritten.
+    Where the threshold leaves fewer voxels than the smallest volume or more than the largest, as many of the strongest
+    are taken. An update costs about one and a half iterations.
     """
     sigma = clause.sigma[0] * (clause.sigma[1] / clause.sigma[0]) ** progress
     threshold = clause.threshold[0] + (clause.threshold[1] - clause.threshold[0]) * progress
     mean = amplitude(projected, scratch)
-    smooth = gaussian(transform, scratch, sigma)
+    smooth = gaussian(scratch, sigma)
     if clause.within < 1:
         smooth *= _box(smooth.shape[1:], clause.within, smooth.device)
     updated, voxels = above(smooth, threshold * _reference(clause.reference, smooth, mean, support))
-    updated, voxels = _bounded(updated, voxels, smooth, clause)
+    updated, voxels = _bounded(updated, voxels, smooth, clause, whole)
     if clause.component == "largest":
         updated = _largest_components(updated)
     if clause.expand:
@@ -43,11 +50,12 @@ def shrink_wrap(
     return updated, voxels
 
 
-def gaussian(transform: Transform, volume: Tensor, sigma: float) -> Tensor:
+def gaussian(volume: Tensor, sigma: float) -> Tensor:
     """Periodic convolution of real values in a complex volume (B, N, ...) with a normalised Gaussian of `sigma` voxels.
 
     Two complex FFTs: torch's real inverse FFT is slower than its complex one.
     """
+    transform = Transform(volume.ndim - 1)
     windows = [_window(volume.shape[dim], sigma, volume.device) for dim in transform.dims]
     return transform.backward(weigh(transform.forward(volume), windows))
 
@@ -81,9 +89,11 @@ def _reference(kind: str, smooth: Tensor, mean: Tensor, support: Tensor) -> Tens
     return torch.stack([values.topk(max(1, len(values) // 100)).values[-1].double() for values in inside])
 
 
-def _bounded(support: Tensor, voxels: list[int], smooth: Tensor, clause: ShrinkWrap) -> tuple[Tensor, list[int]]:
-    largest = np.prod([n / 2 for n in smooth.shape[1:]])
-    low, high = (max(1, round(largest * part)) for part in clause.volume)
+def _bounded(
+    support: Tensor, voxels: list[int], smooth: Tensor, clause: ShrinkWrap, whole: Sequence[int]
+) -> tuple[Tensor, list[int]]:
+    largest = np.prod([n / 2 for n in whole])
+    low, high = (min(max(1, round(largest * part)), smooth[0].numel()) for part in clause.volume)
     outside = {b: (low if count < low else high) for b, count in enumerate(voxels) if not low <= count <= high}
     if not outside:
         return support, voxels

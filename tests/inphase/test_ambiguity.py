@@ -5,6 +5,7 @@ import pytest
 import scipy.fft
 from scipy.ndimage import gaussian_filter
 
+from inphase import ambiguity
 from inphase.ambiguity import align, canonical, carried, framed, twin
 from inphase.errors import DataError
 from inphase.fourier import forward
@@ -138,6 +139,23 @@ def test_the_numbers_of_canonical_rebuild_it(crystal):
         np.roll(twin(obj) if form.twin else obj, form.shift, (0, 1, 2)) * np.exp(1j * form.global_phase) / form.scale
     )
     np.testing.assert_allclose(rebuilt, form.object, atol=1e-6)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("shift", [(0, 0, 0), (9, -13, 5)])
+def test_a_large_grid_has_the_canonical_form_of_any_other(crystal, flipped, shift, monkeypatch):
+    """What is empty is left out of the arithmetic only; wherever the object lies, also across the border."""
+    obj = np.roll(twin(crystal[0]) if flipped else crystal[0], shift, (0, 1, 2))
+    support = np.abs(obj) > 0.1
+    plain = canonical(obj, support)
+    monkeypatch.setattr(ambiguity, "LARGE", 0)
+    found = canonical(obj, support)
+    assert (found.shift, found.twin) == (plain.shift, plain.twin)
+    assert (found.scale, found.global_phase) == pytest.approx((plain.scale, plain.global_phase), rel=1e-5)
+    assert found.ramp == pytest.approx(plain.ramp, abs=1e-5)
+    np.testing.assert_array_equal(found.support, plain.support)
+    np.testing.assert_allclose(found.object, plain.object, atol=1e-5)
+    np.testing.assert_allclose(found.phase_flat, plain.phase_flat, atol=1e-4)
 
 
 def test_the_ramp_is_found_stored_and_not_removed():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inphase.fourier import autocorrelation, backward, forward
+from inphase.fourier import autocorrelation, backward, embedded, forward
 
 SHAPE = (4, 6, 8)
 
@@ -66,3 +66,13 @@ def test_autocorrelation_is_the_periodic_correlation_of_the_object(obj):
         expected = np.vdot(obj, moved) / np.sqrt(obj.size)
         at = tuple(k + n // 2 for k, n in zip(s, SHAPE, strict=True))
         assert ac[at] == pytest.approx(expected, rel=1e-10)
+
+
+def test_an_embedded_array_keeps_its_centre():
+    """Voxel n // 2 comes to N // 2, zeros lie around; on its own grid it is the same array."""
+    part = np.arange(1, 4 * 6 * 3 + 1).reshape(4, 6, 3)
+    whole = embedded(part, (9, 6, 8))
+    assert whole.dtype == part.dtype
+    assert whole[4, 3, 4] == part[2, 3, 1]
+    assert (np.count_nonzero(whole), whole.sum()) == (part.size, part.sum())
+    assert embedded(part, part.shape) is part

@@ -6,6 +6,7 @@ from scipy.ndimage import convolve
 from scipy.stats import poisson
 from skimage.metrics import structural_similarity
 
+from inphase import metrics as metrics_module
 from inphase.errors import DataError
 from inphase.fourier import forward
 from inphase.metrics import amplitude_variation, measure, noise_chi2, phase_error, poisson_llk, sqrt_variance, ssim
@@ -26,8 +27,21 @@ def case():
     return obj, counts, mask, free
 
 
-def test_measure_equals_the_definitions_summed_voxel_by_voxel(case):
-    """chi2, R, llk and free llk of a loop over voxels in Python floats; single-precision FFT: 1e-5."""
+def test_a_large_grid_has_the_modulus_of_any_other(monkeypatch):
+    """Lines of zeros are left out, wherever the object lies; an empty object has none."""
+    obj = np.zeros((12, 10, 14), np.complex64)
+    obj[1:4, 5:10, 6:9] = np.random.default_rng(0).standard_normal((3, 5, 3)) + 1j
+    monkeypatch.setattr(metrics_module, "SLAB", 100)
+    np.testing.assert_allclose(metrics_module.far_field_modulus(obj), np.abs(forward(obj)), atol=1e-6)
+    assert not metrics_module.far_field_modulus(np.zeros_like(obj)).any()
+
+
+@pytest.mark.parametrize("slab", [metrics_module.SLAB, 60])
+def test_measure_equals_the_definitions_summed_voxel_by_voxel(case, slab, monkeypatch):
+    """chi2, R, llk and free llk of a loop over voxels in Python floats; single-precision FFT: 1e-5. So do those of a
+    large grid, which is taken in slabs.
+    """
+    monkeypatch.setattr(metrics_module, "SLAB", slab)
     obj, counts, mask, free = case
     modulus = np.sqrt(counts)
     metrics = measure(obj, np.ones(SHAPE, bool), modulus, mask, free=free)

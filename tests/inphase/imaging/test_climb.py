@@ -60,11 +60,18 @@ def climbed(
     return Climbed(last, tuple(before))
 
 
-def test_the_finer_image_is_nearer_to_the_crystal(sessions: Sessions, curve: NDArray[np.uint32]) -> None:
+@pytest.fixture(scope="module")
+def found(sessions: Sessions, curve: NDArray[np.uint32]) -> Climbed:
+    """The way that nothing disturbs."""
+    return climbed(sessions, curve)
+
+
+def test_the_finer_image_is_nearer_to_the_crystal(
+    sessions: Sessions, curve: NDArray[np.uint32], found: Climbed
+) -> None:
     """On its own voxels, hidden ones predicted better; the image of the model grid came before, with the same bits as
     without a finer one; the report tells of the grid that the result lies on.
     """
-    found = climbed(sessions, curve)
     model = climbed(sessions, curve, "model")
     (first,) = found.before
     assert model.before == ()
@@ -178,7 +185,7 @@ def test_what_the_memory_does_not_hold_is_reduced_or_refused(
         climbed(sessions, curve, "measured")
 
 
-def test_an_interrupted_level_goes_on(sessions: Sessions, curve: NDArray[np.uint32]) -> None:
+def test_an_interrupted_level_goes_on(sessions: Sessions, curve: NDArray[np.uint32], found: Climbed) -> None:
     """A cancelled level gives no answer. It goes on from its checkpoint, with the model grid's retrieval taken as it
     was: the object of an uninterrupted run.
     """
@@ -193,10 +200,9 @@ def test_an_interrupted_level_goes_on(sessions: Sessions, curve: NDArray[np.uint
     with pytest.raises(CancelledError):
         climbed(sessions, curve, retrievals=at_work)
     again = Retrievals(resume=kept)
-    found = climbed(sessions, curve, retrievals=again).last
+    resumed = climbed(sessions, curve, retrievals=again).last
     assert (again.resumed_from or 0) > 1
-    whole = climbed(sessions, curve).last
-    assert align(found.object, whole.object)[1].score > 0.9999  # a descent begins anew where it was interrupted
+    assert align(resumed.object, found.last.object)[1].score > 0.9999  # a descent begins anew where it was interrupted
 
 
 def test_a_network_image_alone_is_not_made_finer(sessions: Sessions, curve: NDArray[np.uint32]) -> None:

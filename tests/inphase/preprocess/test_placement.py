@@ -59,6 +59,16 @@ def test_photons_are_conserved_and_sum_binning_gives_the_grid_back(bins: tuple[i
     assert np.unravel_index(summed.argmax(), GRID) == np.unravel_index(coarse.argmax(), GRID)
 
 
+def test_a_box_is_the_central_part_of_the_measured_grid() -> None:
+    """Of object and support, as if the rest had been cut off afterwards."""
+    way = Placement((40, 50, 45), (3, 5, 7), (2, 2, 2), GRID)
+    obj, box = an_object(), (20, 36, 22)
+    part = tuple(slice(n // 2 - k // 2, n // 2 - k // 2 + k) for n, k in zip(way.shape_in, box, strict=True))
+    np.testing.assert_array_equal(way.to_measured(obj, box), way.to_measured(obj)[part])
+    support = np.abs(obj) > 0
+    np.testing.assert_array_equal(way.support_to_measured(support, box), way.support_to_measured(support)[part])
+
+
 def test_place_repeats_voxels_over_their_bins() -> None:
     """Binning a placed volume by its own bins gives it back times the bin's volume; outside is the fill."""
     volume = np.random.default_rng(0).integers(1, 100, GRID)

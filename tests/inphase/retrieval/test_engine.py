@@ -355,6 +355,25 @@ def test_shapes_must_fit():
         retrieve(_problem(), parse("ER"), _starts((8, 6, 12)))
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "6*ER+4*AER+2*LBFGS(loss=poisson)+2*ADAM",
+        "5*ER+5*AER | PC(start=2,every=4,kernel=gauss,size=3) | DETWIN(at=1,count=2) | AVERAGE(last=3)",
+    ],
+)
+def test_a_box_around_the_support_has_the_solution_of_the_whole_grid(recipe):
+    """Where nothing is fed back outside of the support, what is left out has been zero anyhow."""
+    problem = _problem((24, 28, 20))
+    starts = _starts((24, 28, 20))
+    box = (slice(None), slice(4, 20), slice(4, 24), slice(3, 17))
+    part = Starts(starts.objects[box].copy(), starts.supports[box].copy(), "random")
+    for whole, boxed in zip(*(retrieve(problem, parse(recipe), each) for each in (starts, part)), strict=True):
+        np.testing.assert_array_equal(boxed.support, whole.support[box[1:]])
+        scale = np.abs(whole.object).max()
+        np.testing.assert_allclose(boxed.object, whole.object[box[1:]], atol=2e-3 * scale)
+
+
 def test_switching_between_descent_and_projections_loses_nothing():
     """chi2 never rises through ER and AER in any order, with the support unchanged."""
     problem, starts = _problem(), _starts(n=1)
