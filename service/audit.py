@@ -8,7 +8,7 @@ from typing import Literal
 
 import structlog
 
-Action = Literal["submit", "cancel", "login", "logout", "refuse", "activate"]
+Action = Literal["submit", "cancel", "delete", "login", "logout", "refuse", "activate"]
 
 _log = structlog.get_logger("inphase.audit")
 

@@ -124,6 +124,10 @@ class Sessions:
         kept, now = self.repository.resolve(None).label, time.monotonic()
         return self._drop(lambda found: (label := found.version.label) != kept and now - self._used[label] > idle_s)
 
+    def release(self, version: ModelVersion) -> None:
+        """Drop a version; whoever asks for it next has it loaded again."""
+        self._drop(lambda session: session.version.label == version.label)
+
     def _drop(self, unwanted: Callable[[Session], bool]) -> list[str]:
         with self._loading:
             labels = [label for label, session in self._loaded.items() if unwanted(session)]

@@ -108,7 +108,7 @@ class _Pair:
         return f"comparison-{self.b[0].job_id}-{hashlib.sha256(results.encode()).hexdigest()[:12]}"
 
 
-@router.get("/{job_id}/comparison/{other}", summary="Two results compared")
+@router.get("/{job_id}/comparison/{other}", operation_id="compare_jobs", summary="Two results compared")
 async def figures(
     job_id: JobId, other: Other, services: TheServices, caller: TheCaller, clock: TheClock
 ) -> ComparisonDocument:
@@ -128,6 +128,7 @@ async def figures(
 
 @router.get(
     "/{job_id}/comparison/{other}/{name}",
+    operation_id="get_comparison_array",
     summary="One array of two aligned results",
     response_class=Response,
     responses={304: {"description": "It has not changed since the ETag in If-None-Match."}},

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from service import audit
 from service.api.access import JobId, TheServices, in_thread, records
 from service.errors import ApiError
 from service.identity.keys import Submits
@@ -12,6 +13,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @router.delete(
     "/{job_id}/record",
+    operation_id="delete_job",
     summary="Delete a job",
     status_code=204,
     responses={409: {"description": "The job has not ended: cancel it first."}},
@@ -20,12 +22,13 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 async def delete(job_id: JobId, services: TheServices) -> Response:
     """Delete a job that has ended, with its arrays. A result that another job has taken over stays with that one."""
 
-    def remove() -> None:
+    def remove() -> str:
         kept = records(services)
         record = kept.get(job_id)
         if not record.state.final:
             raise ApiError(409, f"job {job_id} is {record.state}: cancel it first")
         forget(kept, services.store, job_id)
+        return record.owner
 
-    await in_thread(remove)
+    audit.note("delete", job=job_id, of=await in_thread(remove))
     return Response(status_code=204)

@@ -150,6 +150,7 @@ _FRAMES: Final[dict[str, Any]] = {
 @router.post(
     "",
     status_code=201,
+    operation_id="open_scan",
     summary="Open a live scan",
     dependencies=[Submits, Staying, Uncoded],
     openapi_extra=_BODY,
@@ -200,7 +201,7 @@ async def create(
     return await in_thread(lambda: _document(record, services))
 
 
-@router.get("", summary="List live scans")
+@router.get("", operation_id="list_scans", summary="List live scans")
 async def index(
     services: TheServices,
     caller: TheCaller,
@@ -213,7 +214,7 @@ async def index(
     return ScanList(scans=[ScanSummary.of(record) for record in listed], cursor=more)
 
 
-@router.get("/{scan_id}", summary="One live scan")
+@router.get("/{scan_id}", operation_id="get_scan", summary="One live scan")
 async def one(scan_id: ScanId, services: TheServices, caller: TheCaller) -> ScanDocument:
     """What has come, what it says, and the looks at it, newest first."""
     record = await _own(scan_id, services, caller)
@@ -222,6 +223,7 @@ async def one(scan_id: ScanId, services: TheServices, caller: TheCaller) -> Scan
 
 @router.post(
     "/{scan_id}/frames",
+    operation_id="add_frames",
     summary="Add frames",
     dependencies=[Submits, Staying, Uncoded],
     openapi_extra=_FRAMES,
@@ -254,7 +256,9 @@ async def add(scan_id: ScanId, request: Request, services: TheServices, caller: 
         return await in_thread(take)
 
 
-@router.post("/{scan_id}/finish", summary="Finish a live scan", dependencies=[Submits, Staying])
+@router.post(
+    "/{scan_id}/finish", operation_id="finish_scan", summary="Finish a live scan", dependencies=[Submits, Staying]
+)
 async def finish(scan_id: ScanId, services: TheServices, caller: TheCaller, reason: Reason = "") -> ScanDocument:
     """No frame follows: the image of the finished curve is made, as fine as was asked. May be repeated."""
     record = await _own(scan_id, services, caller)
@@ -265,7 +269,7 @@ async def finish(scan_id: ScanId, services: TheServices, caller: TheCaller, reas
     return await in_thread(lambda: _document(now, services))
 
 
-@router.delete("/{scan_id}", summary="Abort a live scan", dependencies=[Submits])
+@router.delete("/{scan_id}", operation_id="abort_scan", summary="Abort a live scan", dependencies=[Submits])
 async def abort(scan_id: ScanId, services: TheServices, caller: TheCaller, reason: Reason = "") -> ScanDocument:
     """No frame follows, and no image is made any more: 409 where the scan had ended. Looks that were made stay."""
     record = await _own(scan_id, services, caller)
@@ -276,6 +280,7 @@ async def abort(scan_id: ScanId, services: TheServices, caller: TheCaller, reaso
 
 @router.get(
     "/{scan_id}/events",
+    operation_id="watch_scan",
     summary="Watch a live scan",
     response_class=EventSourceResponse,
     dependencies=[Depends(_own)],

@@ -126,7 +126,7 @@ def test_errors_reach_the_caller_as_sentences(client: triton.InferenceServerClie
     refused(lambda: client.infer("nobody", good, headers=key()), "404", "known: echo")
     refused(lambda: client.infer("echo", good), "401", "API key is needed")
     refused(lambda: client.infer("echo", good, timeout=5, headers=key()), "400", "timeout")
-    refused(lambda: client.unload_model("echo", headers=key()), "403", "unloads no model")
+    refused(lambda: client.unload_model("inphase-bcdi", headers=key()), "403", "the default model")
     refused(lambda: client.get_system_shared_memory_status(headers=key()), "404", "/v2/systemsharedmemory/status")
     assert client.is_server_live()
 

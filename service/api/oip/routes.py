@@ -57,25 +57,25 @@ class Loading(BaseModel):
     parameters: dict[str, str] = {}
 
 
-@health.get("/live", summary="Alive?")
+@health.get("/live", operation_id="get_server_live", summary="Alive?")
 async def live() -> status.Health:
     """As /healthz."""
     return await status.healthz()
 
 
-@health.get("/ready", summary="Ready?", responses={503: {"model": status.Ready}})
+@health.get("/ready", operation_id="get_server_ready", summary="Ready?", responses={503: {"model": status.Ready}})
 async def ready(services: TheServices, response: Response) -> status.Ready:
     """As /readyz."""
     return await status.readyz(services, response)
 
 
-@router.get("", summary="The server")
+@router.get("", operation_id="get_server_metadata", summary="The server")
 async def server() -> ServerMetadata:
     """Its name, version and extensions."""
     return ServerMetadata()
 
 
-@router.get("/models/stats", summary="Statistics of all models")
+@router.get("/models/stats", operation_id="get_all_model_statistics", summary="Statistics of all models")
 async def all_statistics(services: TheServices) -> InferenceStatistics:
     """Of all models that have been asked for anything, or are loaded."""
     found = [one for one in contracts(services.sessions.repository) if services.sessions.loaded(one.version)]
@@ -83,7 +83,7 @@ async def all_statistics(services: TheServices) -> InferenceStatistics:
 
 
 @router.get(_VERSION, include_in_schema=False)
-@router.get(_MODEL, summary="A model")
+@router.get(_MODEL, operation_id="get_model_metadata", summary="A model")
 async def metadata(model: str, services: TheServices, version: str | None = None) -> ModelMetadata:
     """What it takes and answers; /v2/models/{model}/versions/{version} tells the same of an earlier version."""
     repository = services.sessions.repository
@@ -93,7 +93,7 @@ async def metadata(model: str, services: TheServices, version: str | None = None
 
 
 @router.get(f"{_VERSION}/ready", include_in_schema=False)
-@router.get(f"{_MODEL}/ready", summary="A model is ready?")
+@router.get(f"{_MODEL}/ready", operation_id="get_model_ready", summary="A model is ready?")
 async def model_ready(model: str, services: TheServices, version: str | None = None) -> RepositoryEntry:
     """200 when it is loaded; else 503, which says that the first request loads it."""
     found = RepositoryEntry.of(contract(services.sessions.repository, model, version), services.sessions)
@@ -103,7 +103,7 @@ async def model_ready(model: str, services: TheServices, version: str | None = N
 
 
 @router.get(f"{_VERSION}/config", include_in_schema=False)
-@router.get(f"{_MODEL}/config", summary="A model's configuration")
+@router.get(f"{_MODEL}/config", operation_id="get_model_configuration", summary="A model's configuration")
 async def config(model: str, services: TheServices, version: str | None = None) -> dict[str, Any]:
     """As Triton tells it, so far as its clients read it."""
     found = contract(services.sessions.repository, model, version)
@@ -111,14 +111,19 @@ async def config(model: str, services: TheServices, version: str | None = None) 
 
 
 @router.get(f"{_VERSION}/stats", include_in_schema=False)
-@router.get(f"{_MODEL}/stats", summary="A model's statistics")
+@router.get(f"{_MODEL}/stats", operation_id="get_model_statistics", summary="A model's statistics")
 async def model_statistics(model: str, services: TheServices, version: str | None = None) -> InferenceStatistics:
     """What its network has computed since the start, for /v1 as well."""
     found = contract(services.sessions.repository, model, version)
     return InferenceStatistics(model_stats=[_statistics(services, found)])
 
 
-@router.post("/repository/index", summary="All models", openapi_extra={"requestBody": {"content": {JSON: {}}}})
+@router.post(
+    "/repository/index",
+    operation_id="list_repository",
+    summary="All models",
+    openapi_extra={"requestBody": {"content": {JSON: {}}}},
+)
 async def index(request: Request, services: TheServices, caller: TheCaller) -> list[RepositoryEntry]:
     """All versions of all models, and whether they are loaded."""
     asked = await _parsed(Index, request, services, caller)
@@ -128,6 +133,7 @@ async def index(request: Request, services: TheServices, caller: TheCaller) -> l
 
 @router.post(
     "/repository/models/{model}/load",
+    operation_id="load_model",
     summary="Load a model",
     dependencies=[Submits, Staying],
     openapi_extra={"requestBody": {"content": {JSON: {}}}},
@@ -141,16 +147,23 @@ async def load(model: str, request: Request, services: TheServices, caller: TheC
     return RepositoryEntry.of(found, services.sessions)
 
 
-@router.post("/repository/models/{model}/unload", summary="Unload a model", dependencies=[Submits])
+@router.post(
+    "/repository/models/{model}/unload", operation_id="unload_model", summary="Unload a model", dependencies=[Submits]
+)
 async def unload(model: str, services: TheServices) -> RepositoryEntry:
-    """Always 403: a model that is loaded stays loaded as long as the service."""
-    found = contract(services.sessions.repository, model, None)
-    raise ApiError(403, f"this service unloads no model: {found.label} stays as long as the service does")
+    """Free the memory of its active version, which the next request loads again; 403 for the default model."""
+    repository = services.sessions.repository
+    found = contract(repository, model, None)
+    if found.version.label == repository.resolve(None).label:
+        raise ApiError(403, f"{found.label} is the default model: it stays loaded as long as the service runs")
+    await services.compute(lambda: services.sessions.release(found.version))
+    return RepositoryEntry.of(found, services.sessions)
 
 
 @router.post(f"{_VERSION}/infer", include_in_schema=False, dependencies=[Submits, Staying], response_class=Response)
 @router.post(
     f"{_MODEL}/infer",
+    operation_id="infer_tensors",
     summary="Infer",
     dependencies=[Submits, Staying],
     response_class=Response,

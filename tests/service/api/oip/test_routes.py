@@ -135,7 +135,7 @@ async def test_keys_are_asked_for_as_elsewhere(client: httpx.AsyncClient) -> Non
 
 
 async def test_the_repository(client: httpx.AsyncClient) -> None:
-    """What is not loaded is not ready, says how it becomes so, and is loaded on request; nothing is unloaded."""
+    """What is not loaded is not ready, says how it becomes so, is loaded and unloaded; the default stays."""
     refused(await client.get("/v2/models/echo/ready"), 503, "the first request loads it")
     ready = (await client.post("/v2/repository/index", json={"ready": True})).json()
     assert {entry["name"] for entry in ready} == {"inphase-bcdi", "inphase-bcdi.counts"}
@@ -144,9 +144,14 @@ async def test_the_repository(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v2/models/echo/versions/3/ready")).status_code == 200
     refused(await client.get("/v2/models/echo/versions/1/ready"), 503)
     refused(await client.post("/v2/repository/models/echo/load", json={"parameters": {"config": "{}"}}), 400, "card")
-    refused(await client.post("/v2/repository/models/echo/unload"), 403, "unloads no model")
     stats = (await client.get("/v2/models/stats")).json()["model_stats"]
     assert {entry["name"] for entry in stats} == {"echo", "echo.counts", "inphase-bcdi", "inphase-bcdi.counts"}
+    refused(await client.post("/v2/repository/models/inphase-bcdi/unload"), 403, "the default model")
+    assert (await client.post("/v2/repository/models/echo/unload")).json()["state"] == "UNAVAILABLE"
+    refused(await client.get("/v2/models/echo/ready"), 503, "the first request loads it")
+    body, headers = binary(features())
+    assert (await client.post(URL, content=body, headers=headers)).status_code == 200
+    assert (await client.get("/v2/models/echo/ready")).status_code == 200
 
 
 @pytest.mark.parametrize(
