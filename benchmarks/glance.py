@@ -122,7 +122,7 @@ def main(
         "`python -m benchmarks.glance`.\n",
         "## One prediction of 64^3, without preparing and scoring\n",
         *table(["threads", "network", "least / ms", "median / ms", "the whole network takes, times"], times),
-        f"\n## Its images, not refined: {crystals} simulated crystals that no training has seen\n",
+        f"## Its images, not refined: {crystals} simulated crystals that no training has seen\n",
         f"{CRYSTALS.what[0].upper()}{CRYSTALS.what[1:]}. Right: a complex correlation of 0.95 or more, modulo twin, "
         f"position and phase. Sane: the support has {SANE[0]:g} to {SANE[1]:g} times the crystal's volume.\n",
         *table(
@@ -130,7 +130,7 @@ def main(
             [images(name, sessions.get(name), crystals) for name in (GLANCE, WHOLE)],
         ),
     ]
-    out.write_text("\n".join(lines) + "\n")
+    out.write_text("\n".join(lines))
     typer.echo(f"wrote {out}")
 
 

@@ -122,12 +122,12 @@ def main(
     ]
     header_row = ["photons", "image", "correlation, median", "mean", "SSIM, median", "clean chi2, mean"]
     lines += table(header_row, [row for decade in DECADES for row in rows(decade, found[decade])])
-    lines.append("\n## How often the choice is right\n")
+    lines.append("## How often the choice is right\n")
     lines += table(
         ["photons", "the network's own is nearer to the truth", "it is returned", "and is nearer then"],
         [choices(decade, found[decade]) for decade in DECADES],
     )
-    out.write_text("\n".join(lines) + "\n")
+    out.write_text("\n".join(lines))
     typer.echo(f"wrote {out}")
 
 
