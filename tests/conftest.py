@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.toy import GRID, counts, crystal, write_model
+from tests.toy import counts, crystal, write_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,13 +33,9 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the default model, which nearly knows the crystal, and `blind`, which predicts a full box.
-
-    The phase of the default one is off by 0.2 rad rms: what a refinement mends.
-    """
+    """A repository with the default model, which knows the crystal, and `blind`, which predicts a full box."""
     root = tmp_path_factory.mktemp("models")
-    wave = 0.3 * np.sin(np.arange(GRID[0], dtype=np.float32) / 2)
-    write_model(root, crystal() * np.exp(1j * wave))
+    write_model(root, crystal())
     write_model(root, np.ones_like(crystal()), name="blind")
     return root
 

@@ -56,8 +56,7 @@ def _fill(frame: NDArray[np.generic], tree: Tree, path: str, first: h5py.Dataset
         )
     missing = unwritten(tree, item)
     tree.check_sources(item)
-    item.read_direct(frame.reshape(item.shape))
-    tree.check_read(item)
+    tree.fill(frame.reshape(item.shape), item)
     return missing is None or not missing.all()
 
 

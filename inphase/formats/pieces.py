@@ -80,8 +80,7 @@ class Found:
         for piece in self.pieces:
             part = array[row : row + (sides(piece)[0] if len(self.pieces) > 1 else len(array))]
             absent = unwritten(tree, piece)
-            _fill(part, piece, absent)
-            tree.check_read(piece)
+            _fill(part, tree, piece, absent)
             if absent is not None:
                 blank = np.zeros(shape, bool) if blank is None else blank
                 blank[row : row + len(part)] = absent.reshape(part.shape)
@@ -116,18 +115,21 @@ class Found:
         return Loaded(array, mask, planned, len(array) < planned or bool(self.lost), note)
 
 
-def _fill(part: NDArray[np.generic], piece: h5py.Dataset, absent: NDArray[np.bool_] | None) -> None:
+def _fill(part: NDArray[np.generic], tree: Tree, piece: h5py.Dataset, absent: NDArray[np.bool_] | None) -> None:
     """Reads a dataset into an array of the same shape but for axes of length 1;
     frames that are absent as a whole stay 0.
     """
     view = part.reshape(piece.shape)
-    if absent is None or piece.ndim != 3:
-        piece.read_direct(view)
+    if absent is None:
+        tree.fill(view, piece)
         return
     part[...] = 0
-    # frame by frame: HDF5 refuses to read a virtual dataset as one that is longer than its sources
-    for frame in np.flatnonzero(~absent.all(axis=(1, 2))):
-        piece.read_direct(view, source_sel=np.s_[frame], dest_sel=np.s_[frame])
+    if piece.ndim != 3:
+        piece.read_direct(view)
+    else:  # frame by frame: HDF5 refuses to read a virtual dataset as one that is longer than its sources
+        for frame in np.flatnonzero(~absent.all(axis=(1, 2))):
+            piece.read_direct(view, source_sel=np.s_[frame], dest_sel=np.s_[frame])
+    tree.check_read(piece)
 
 
 def _in_words(never: NDArray[np.bool_], blank: NDArray[np.bool_]) -> str:

@@ -102,6 +102,28 @@ class Part:
     file: str
     why: str  # it is missing
 
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether it can be read from its source at once, into an array of the virtual dataset's shape."""
+        if self.source is None or self.source.is_virtual:
+            return False
+        taken = self._taken(self.source)
+        alike = self.points > 0 and self.points == _points(taken)
+        return bool(alike and self.place.shape == shape and taken.shape == self.source.shape)
+
+    @property
+    def points(self) -> int:
+        """Voxels that it gives; -1 where it has no end."""
+        return _points(self.place)
+
+    def fill(self, array: NDArray[np.generic]) -> None:
+        """Read it into its place."""
+        assert self.source is not None
+        self.source.id.read(self.place, self._taken(self.source), array)
+
+    def _taken(self, source: h5py.Dataset) -> h5py.h5s.SpaceID:
+        whole = self.place_in_source.get_select_type() == h5py.h5s.SEL_ALL
+        return source.id.get_space() if whole else self.place_in_source
+
 
 class Tree:
     """The objects of one file, links followed by hand and only inside its folder.
@@ -175,9 +197,26 @@ class Tree:
                 f"{label}: declares {dataset.shape}, {in_words(nbytes)}, above the limit of "
                 f"{in_words(limits.max_bytes)}"
             )
-        found = dataset[()]
-        self.check_read(dataset)
+        found = np.empty(dataset.shape, dataset.dtype)
+        self.fill(found, dataset)
         return native(found)
+
+    def fill(self, array: NDArray[np.generic], dataset: h5py.Dataset) -> None:
+        """Read all of a dataset, none of whose sources is missing, into an array of its shape.
+
+        Of a virtual one from its sources as they are open here, where that can be. HDF5 opens them once more by their
+        names, and gives zeros for one that has been moved away since. Raises DataError.
+        """
+        parts = self.parts(dataset)
+        if gone := next((part for part in parts if part.source is None), None):
+            raise DataError(f"{self.path}: {gone.why}")
+        whole = sum(part.points for part in parts) == dataset.size
+        if parts and whole and all(part.fits(dataset.shape) for part in parts):
+            for part in parts:
+                part.fill(array)
+            return
+        dataset.read_direct(array)
+        self.check_read(dataset)
 
     def check_read(self, dataset: h5py.Dataset) -> None:
         """The files that HDF5 has opened by their names for a virtual dataset, which has been read and is still open,
@@ -349,6 +388,14 @@ class Tree:
             file = h5py.File(real, "r", locking=False, swmr=True)
             self.writing.append(real.name)
             return file
+
+
+def _points(space: h5py.h5s.SpaceID) -> int:
+    """Of a selection; -1 where it has no end."""
+    try:
+        return int(space.get_select_npoints())
+    except RuntimeError:
+        return -1
 
 
 def names_in(group: h5py.Group) -> Iterator[str]:

@@ -10,7 +10,7 @@ from inphase.imaging.candidates import Retrieved, retrieved
 from inphase.imaging.climb import SECONDS, Image, Revised, climb
 from inphase.imaging.clock import Clock
 from inphase.imaging.halves import Halves, halves
-from inphase.imaging.options import CONVENTIONAL, NO_REFINEMENT
+from inphase.imaging.options import CONVENTIONAL, FAST, NO_REFINEMENT
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
@@ -39,8 +39,8 @@ def refine(
     seconds: float = SECONDS,
 ) -> Reconstruction:
     """Refine from the start that the report names, escalate where the result is not sane (start=auto), keep the
-    network's own image where that fits the hidden voxels better (start=auto), go on to the finest grid that the
-    measurement is worth, judge.
+    network's own image where that fits the hidden voxels better than what `fast` makes of it (start=auto), go on to the
+    finest grid that the measurement is worth, judge.
 
     retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. revised, seconds:
     see `inphase.imaging.climb`. Raises CancelledError, and DataError where the iterations diverge.
@@ -79,7 +79,8 @@ def refine(
     best = ended_with.candidate
     found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
     found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
-    if start.requested == "auto" and start.kind == "network" and overfitted(prepared.guess, best):
+    chosen_here = start.requested == "auto" and found.recipe.refine == recipes.resolve(FAST).text
+    if chosen_here and start.kind == "network" and overfitted(prepared.guess, best):
         found, best = _unrefined(found, best), prepared.guess
     passing = found.look is not None and not found.look.final  # another follows before anybody asks how sharp it is
     with clock("rank"):

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,12 +15,13 @@ import tifffile
 from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats import Limits, beamline, read
+from inphase.formats import Limits, beamline, pieces, read
 from inphase.formats.fio import read_fio
 from inphase.formats.maps import read_map
 from inphase.formats.reconstruction import read_reconstruction
 from inphase.formats.regular import beneath, open_regular, read_bytes
 from inphase.formats.spec import is_spec, read_scan
+from inphase.formats.tree import Part, Tree
 
 
 def pipe(path: Path) -> None:
@@ -160,7 +162,8 @@ def test_a_folder_that_is_exchanged_at_the_last_moment_is_not_read(
     """Between the look at where a path leads and the opening of it."""
     site = Site(tmp_path, kind)
     assert np.array_equal(site.read(), OURS)
-    resolve, exchanged = Path.resolve, []
+    resolve = Path.resolve
+    exchanged: list[Path] = []
 
     def look_and_exchange(self: Path, strict: bool = False) -> Path:
         found = resolve(self, strict)
@@ -202,6 +205,23 @@ def test_a_folder_that_is_exchanged_all_the_time_never_gives_the_other_one(tmp_p
         over.set()
         thread.join()
     assert refused  # else nothing was exchanged
+
+
+def test_a_source_that_is_moved_away_while_it_is_read_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5 would look for it by its name, and give zeros."""
+    site = Site(tmp_path, "virtual")
+    parts = Tree.parts
+
+    def found_and_moved(tree: Tree, *args: Any) -> list[Part]:
+        found = parts(tree, *args)
+        site.path.with_suffix(".part.h5").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Tree, "parts", found_and_moved)
+    monkeypatch.setattr(pieces, "unwritten", lambda *_: None)  # it has looked before
+    assert np.array_equal(site.read(), OURS)
 
 
 def test_only_what_lies_below_is_opened(tmp_path: Path) -> None:

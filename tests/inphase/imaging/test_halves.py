@@ -27,7 +27,7 @@ def test_the_resolution_is_that_of_the_truth(sessions: Sessions, photons: float)
     """The halves fall below half a bit about where the image ceases to correlate with the known crystal: within 40 %,
     which is two to three shells, and more photons never give less.
     """
-    found = run(counts(photons), Options(refine="20*ER", start="network"), sessions.get(None))
+    found = run(counts(photons), Options(refine="20*ER"), sessions.get(None))
     detail = found.report.detail
     assert detail is not None
     assert detail.method == "half-photon FSC"
