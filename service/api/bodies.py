@@ -323,11 +323,11 @@ async def _fill(chunks: AsyncIterator[bytes], rest: bytes, layout: Layout, share
         share.grow_to(layout.working_bytes * come // layout.nbytes)
         pieces.append(chunk)
         if come - filled >= _BLOCK:
-            await anyio.to_thread.run_sync(_copy, pieces, buffer[filled:come])
+            await _copied(pieces, buffer[filled:come])
             filled, pieces = come, []
     if come < layout.nbytes:
         raise ApiError(400, _mismatch(layout, come))
-    await anyio.to_thread.run_sync(_copy, pieces, buffer[filled:])
+    await _copied(pieces, buffer[filled:])
     return buffer.view(layout.dtype).reshape(layout.shape, order="F" if layout.fortran else "C")
 
 
@@ -335,6 +335,12 @@ async def _after(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[by
     yield first
     async for chunk in chunks:
         yield chunk
+
+
+async def _copied(pieces: list[bytes], target: NDArray[np.uint8]) -> None:
+    """Also for a sender who has left: what has come whole becomes a job."""
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(_copy, pieces, target)
 
 
 def _copy(pieces: list[bytes], target: NDArray[np.uint8]) -> None:

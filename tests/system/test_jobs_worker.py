@@ -23,8 +23,9 @@ from service.jobs.broker import HEARTBEAT_TIMEOUT_MS, LOOK_S, Queue
 from service.jobs.connection import connect_async
 from service.jobs.embedded import EmbeddedRedis, find_server
 from service.jobs.errors import NoRedisError
-from service.jobs.events import Event, stream
+from service.jobs.events import Event, stream, unknown
 from service.jobs.record import JobRecord, Records
+from service.jobs.scripts import job_key
 from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, Priority
 from service.jobs.store import Store
@@ -305,7 +306,11 @@ def so_far(house: House, job_id: str) -> list[Event]:
 
     async def look() -> list[Event]:
         async with connect_async(house.settings.redis_url) as client:
-            found = [event async for event in stream(client, job_id, "0-0", 0.0) if event is not None]
+            found = [
+                event
+                async for event in stream(client, job_key(job_id), "0-0", 0.0, lost=unknown(job_id))
+                if event is not None
+            ]
         return [event for event in found if event.kind == "state"]
 
     return asyncio.run(look())

@@ -64,7 +64,7 @@ def test_a_failed_write_leaves_what_was_there(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for target in ("inphase.archive.save", "inphase.formats.npz.save", "inphase.formats.writers.np.save", "inphase.formats.vtk._append"):
+    for target in ("inphase.formats.npz.save", "inphase.formats.writers.np.save", "inphase.formats.vtk._append"):
         monkeypatch.setattr(target, full)
     monkeypatch.setattr("inphase.formats.cxi._write_process", full)
     monkeypatch.setattr("inphase.formats.matlab.scipy.io.savemat", full)

@@ -15,6 +15,7 @@ from PIL import Image
 from inphase.imaging.arrays import ARRAYS
 from service.document import JobDocument
 from service.intake.acceptance import FIRST
+from service.jobs.record import Origin
 from service.jobs.state import JobState
 from tests.service.api.calls import check, load, preview_size
 from tests.service.api.queued import client, predicted, records, services, submit, work
@@ -206,7 +207,7 @@ def earlier(client: httpx.AsyncClient) -> str:
     stored = STORED.read_bytes()
     job_id = str(json.loads(stored)["id"])
     kept, store = records(client), services(client).store
-    kept.create(job_id, stored, owner="admin")
+    kept.create(job_id, stored, origin=Origin("admin"))
     assert kept.claim(job_id, job_id, "an older worker") == 1
     assert kept.finish(job_id, 1, JobState.SUCCEEDED, document=stored, result="result-1")
     with redis.Redis.from_url(kept._url) as inspector:

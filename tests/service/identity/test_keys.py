@@ -21,7 +21,7 @@ from service.settings import Settings
 from tests.service.api.calls import check
 from tests.service.conftest import KEY, AppContext
 
-OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}
+OPEN = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/openapi.json", "/docs"}
 
 
 @pytest.mark.parametrize(
