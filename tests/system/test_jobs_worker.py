@@ -306,12 +306,8 @@ def so_far(house: House, job_id: str) -> list[Event]:
 
     async def look() -> list[Event]:
         async with connect_async(house.settings.redis_url) as client:
-            found = [
-                event
-                async for event in stream(client, job_key(job_id), "0-0", 0.0, lost=unknown(job_id))
-                if event is not None
-            ]
-        return [event for event in found if event.kind == "state"]
+            found = [event async for event in stream(client, job_key(job_id), "0-0", 0.0, lost=unknown(job_id))]
+        return [event for event in found if event is not None and event.kind == "state"]
 
     return asyncio.run(look())
 

@@ -413,7 +413,7 @@ def test_waiting_calls_are_answered_when_the_service_leaves(
         thread = threading.Thread(target=call)
         thread.start()
         with service.client() as client:
-            until(lambda: client._json("GET", "/v1/jobs", params={"state": "running"})["jobs"])
+            until(lambda: list(client.jobs(state="running")))
         lines: list[str] = []
 
         def watch(where: str) -> None:
