@@ -184,8 +184,8 @@ def page(model: str, idle: Found, real: Found, busy: float, minutes: float) -> l
         f"machine was {busy:.1f} before this began: {others}. Everything was measured in turns, within {minutes:.0f} "
         "minutes: lone requests one of each server after the other, so that all of them meet the same moments. With "
         "few requests, p99 is the slowest one. The processor's time of the server, of all its processes, depends least "
-        "on what others do. Where others are at work, whoever has more threads gets more of the machine: LitServe's "
-        "workers are processes with a session each, all others share one.\n",
+        "on what others do. Where others are at work, whoever has more threads may get more of the machine: "
+        "LitServe's workers are processes with a session each, all others share one.\n",
         "The bare session has no server: its tensors are in the client's process, and its callers are as many as its "
         "runs at a time. `/v1` cleans the counts, scores the prediction, and keeps a job with its result on the "
         "disk; `.counts` under `/v2` does the same without a job; all others take the network's tensor and answer its "
