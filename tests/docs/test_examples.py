@@ -92,7 +92,7 @@ def test_shell_runs(page: str, service: Service, workplace: Path, job: str, tmp_
 def test_commands_have_these_options(command: Command) -> None:
     """Each call of `inphase` and `inphase-train` names a command, and options that it has."""
     found, rest = APPS[command.program], list(command.arguments)
-    while hasattr(found, "commands") and rest and not (found.invoke_without_command and rest[0].startswith("-")):
+    while hasattr(found, "commands") and not (found.invoke_without_command and (not rest or rest[0].startswith("-"))):
         found, rest = found.commands[rest[0]], rest[1:]
     if rest != ["--help"]:
         found.make_parser(found.context_class(found)).parse_args(rest)
