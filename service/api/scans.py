@@ -17,6 +17,7 @@ from inphase.formats.scan import Saturation, admit
 from inphase.geometry import Geometry
 from inphase.live.batch import decode
 from inphase.live.curve import Curve
+from service import audit
 from service.api.access import IdempotencyKey, Staying, TheServices, check_options, in_thread, records
 from service.api.bodies import (
     FILES,
@@ -197,6 +198,7 @@ async def create(
         order = ScanOrder(**options.model_dump(), shape=curve.shape, dtype=str(curve.dtype))
         repeatable = _repeatable(idempotency_key, order)
         record = await in_thread(lambda: live.open(curve, order, caller.owner, repeatable))
+    audit.note("submit", scan=record.scan_id)
     response.headers["Location"] = f"/v1/scans/{record.scan_id}"
     return await in_thread(lambda: _document(record, services))
 
@@ -275,6 +277,7 @@ async def abort(scan_id: ScanId, services: TheServices, caller: TheCaller, reaso
     record = await _own(scan_id, services, caller)
     live = kept(services)
     now = await in_thread(lambda: live.abort(record.scan_id, reason.strip() or "on request"))
+    audit.note("cancel", scan=record.scan_id, of=record.owner, reason=now.reason)
     return await in_thread(lambda: _document(now, services))
 
 

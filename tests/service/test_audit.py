@@ -1,5 +1,6 @@
 """The audit log: who did what."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,28 @@ def lines() -> Iterator[list[Any]]:
 def audited(lines: list[Any]) -> list[dict[str, Any]]:
     """The lines of the audit log."""
     return [line for line in lines if line["event"] == "audit"]
+
+
+async def test_a_live_scan_and_a_deletion_are_written_down(
+    keyed: httpx.AsyncClient, pattern: NDArray[np.uint32], lines: list[Any]
+) -> None:
+    """Who opened and aborted a scan, and who deleted a job that had ended."""
+    opened = await keyed.post("/v1/scans", json={"shape": [64, 64], "dtype": "uint32"}, headers=by("ada"))
+    scan = opened.json()["id"]
+    await keyed.delete(f"/v1/scans/{scan}", params={"reason": "the beam is down"}, headers=by("ada"))
+    answer = await keyed.post(URL, params={"wait": 0}, content=npy(pattern), headers=NPY | by("ada"))
+    job = answer.json()["id"]
+    await keyed.delete(f"/v1/jobs/{job}")
+    async with asyncio.timeout(20):  # who reads it is told
+        while (await keyed.get(f"/v1/jobs/{job}")).json()["state"] != "cancelled":
+            await asyncio.sleep(0.02)
+    assert (await keyed.delete(f"/v1/jobs/{job}/record")).status_code == 204
+    told = [(line["action"], line.get("scan") or line.get("job"), line["owner"]) for line in audited(lines)]
+    assert told == [
+        ("submit", scan, "ada"), ("cancel", scan, "ada"), ("submit", job, "ada"), ("cancel", job, "admin"),
+        ("delete", job, "admin"),
+    ]  # fmt: skip
+    assert [line["of"] for line in audited(lines) if line["action"] in ("cancel", "delete")] == ["ada"] * 3
 
 
 async def test_what_is_done_to_a_job_is_written_down_with_who_did_it(
