@@ -42,7 +42,7 @@ async def test_a_live_scan_and_a_deletion_are_written_down(
     job = answer.json()["id"]
     await keyed.delete(f"/v1/jobs/{job}")
     async with asyncio.timeout(20):  # who reads it is told
-        while (await keyed.get(f"/v1/jobs/{job}")).json()["state"] != "cancelled":
+        while (await keyed.get(f"/v1/jobs/{job}")).json()["state"] != "cancelled":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert (await keyed.delete(f"/v1/jobs/{job}/record")).status_code == 204
     told = [(line["action"], line.get("scan") or line.get("job"), line["owner"]) for line in audited(lines)]
