@@ -75,17 +75,16 @@ def refine(
             ensemble = assess(
                 prepared.problem, candidates, oversampling=prepared.oversampling, geometry=prepared.geometry
             )
-    ended_with = ended[ensemble.best if ensemble else 0]
-    best = ended_with.candidate
+    chosen = ended[ensemble.best if ensemble else 0]
+    best = chosen.candidate
     found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
     found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
-    chosen_here = start.requested == "auto" and found.recipe.refine == recipes.resolve(FAST).text
-    if chosen_here and start.kind == "network" and overfitted(prepared.guess, best):
+    if _left_to_choose(found) and overfitted(prepared.guess, best):
         found, best = _unrefined(found, best), prepared.guess
     passing = found.look is not None and not found.look.final  # another follows before anybody asks how sharp it is
     with clock("rank"):
         detail = None if passing else _detail(halves(prepared, best, start.seed, retrievals))
-    found = replace(found, detail=detail, history=ended_with.history)
+    found = replace(found, detail=detail, history=chosen.history)
     if prepared.ladder is None:
         return judge(prepared, found, best, clock, ensemble, frame)
     return climb(
@@ -149,6 +148,12 @@ def _escalated(found: Report, wrong: Sequence[str]) -> Report:
         f"compared with {CONVENTIONAL} from random starts"
     )
     return replace(found, start=replace(found.start, why=why))
+
+
+def _left_to_choose(found: Report) -> bool:
+    """Whether the caller left start and recipe open, and they are the network's image and `fast`."""
+    start = found.start
+    return start.requested == "auto" and start.kind == "network" and found.recipe.refine == recipes.resolve(FAST).text
 
 
 def overfitted(guess: Candidate, refined: Candidate) -> bool:

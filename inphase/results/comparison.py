@@ -74,6 +74,35 @@ class Comparison:
         """|sum conj(a) b| / (|a| |b|), 0 to 1."""
         return self.alignment.score
 
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """What is looked at of A, of B, and of B minus A, float32 on the common grid; NaN where it is not known.
+
+        Amplitudes are on the scale of A (the 99.9th percentile within its support), phases in radians; strain only
+        where both have one.
+        """
+        scale = float(np.percentile(np.abs(self.a[self.inside_a]), 99.9))
+        amplitude_a, amplitude_b = ((np.abs(field) / scale).astype(np.float32) for field in (self.a, self.b))
+        phase_a, phase_b = (
+            np.where(inside, np.angle(field), np.nan).astype(np.float32)
+            for field, inside in ((self.a, self.inside_a), (self.b, self.inside_b))
+        )
+        turn = np.where(self.counted, np.angle(self.b * np.conj(self.a)), np.nan).astype(np.float32)
+        found = {
+            "amplitude_a": amplitude_a,
+            "amplitude_b": amplitude_b,
+            "amplitude_difference": amplitude_b - amplitude_a,
+            "phase_a": phase_a,
+            "phase_b": phase_b,
+            "phase_difference": turn,
+        }
+        if self.strain_a is not None and self.strain_b is not None:
+            found |= {
+                "strain_a": self.strain_a,
+                "strain_b": self.strain_b,
+                "strain_difference": self.strain_b - self.strain_a,
+            }
+        return found
+
     def to_builtins(self) -> dict[str, Any]:
         """The figures without the volumes, as JSON takes them."""
         found = self.resolution

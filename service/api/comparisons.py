@@ -200,27 +200,7 @@ def _result(services: Services, record: JobRecord, revision: Revision) -> Recons
 
 
 def _arrays(found: Comparison) -> dict[str, NDArray[Any]]:
-    scale = float(np.percentile(np.abs(found.a[found.inside_a]), 99.9))
-    amplitudes = [(np.abs(field) / scale).astype(np.float32) for field in (found.a, found.b)]
-    phases = [
-        np.where(inside, np.angle(field), np.nan).astype(np.float32)
-        for field, inside in ((found.a, found.inside_a), (found.b, found.inside_b))
-    ]
-    turn = np.where(found.counted, np.angle(found.b * np.conj(found.a)), np.nan).astype(np.float32)
-    arrays: dict[str, NDArray[Any]] = {
-        Compared.AMPLITUDE_A: amplitudes[0],
-        Compared.AMPLITUDE_B: amplitudes[1],
-        Compared.AMPLITUDE_DIFFERENCE: amplitudes[1] - amplitudes[0],
-        Compared.PHASE_A: phases[0],
-        Compared.PHASE_B: phases[1],
-        Compared.PHASE_DIFFERENCE: turn,
-    }
-    if found.strain_a is not None and found.strain_b is not None:
-        arrays |= {
-            Compared.STRAIN_A: found.strain_a,
-            Compared.STRAIN_B: found.strain_b,
-            Compared.STRAIN_DIFFERENCE: found.strain_b - found.strain_a,
-        }
+    arrays = found.arrays()
     size = None if found.geometry is None else [float(side) for side in found.geometry.voxel_size_m(found.a.shape)]
     told = {"shape": list(found.a.shape), "voxel_size_m": size, "arrays": list(arrays)}
     return {**arrays, _FIGURES: np.array(json.dumps(found.to_builtins() | told))}
