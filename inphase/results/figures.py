@@ -107,28 +107,26 @@ def curves(figure: Figures, result: Result, history: Sequence[tuple[int, float]]
 def comparison(found: Comparison) -> Figure:
     """Slices through both objects and their differences."""
     with mpl.rc_context(STYLE):
-        scale = float(np.percentile(np.abs(found.a[found.inside_a]), 99.9))
+        arrays = found.arrays()
         phases = [
-            np.where(inside & (np.abs(field) > VISIBLE * scale), np.angle(field), np.nan)
-            for field, inside in ((found.a, found.inside_a), (found.b, found.inside_b))
+            np.where(arrays[f"amplitude_{side}"] > VISIBLE, arrays[f"phase_{side}"], np.nan) for side in ("a", "b")
         ]
-        turn = np.where(found.counted, np.angle(found.b * np.conj(found.a)), np.nan)
+        turn = arrays["phase_difference"]
         span = max(_span(phase, at_least=0.3, at_most=np.pi) for phase in phases)
         grey, cyclic, signed = _colours("viridis"), _colours("twilight_shifted"), _colours("RdBu_r")
         apart = _span(turn, at_least=0.05, at_most=np.pi)
         panels: list[Panel] = [
-            ("amplitude A", np.abs(found.a) / scale, grey, 0, 1.1, "A = 1"),
-            ("amplitude B", np.abs(found.b) / scale, grey, 0, 1.1, "A = 1"),
+            ("amplitude A", arrays["amplitude_a"], grey, 0, 1.1, "A = 1"),
+            ("amplitude B", arrays["amplitude_b"], grey, 0, 1.1, "A = 1"),
             ("phase A", phases[0], cyclic, -span, span, "rad"),
             ("phase B", phases[1], cyclic, -span, span, "rad"),
             ("phase B - A", turn, signed, -apart, apart, "rad"),
         ]
-        if found.strain_a is not None and found.strain_b is not None:
-            strains = [found.strain_a * 1e4, found.strain_b * 1e4]
-            difference = strains[1] - strains[0]
-            apart = max(_span(strains[0], at_least=1e-2), _span(difference, at_least=1e-2))
+        if "strain_a" in arrays:
+            strain, difference = arrays["strain_a"] * 1e4, arrays["strain_difference"] * 1e4
+            apart = max(_span(strain, at_least=1e-2), _span(difference, at_least=1e-2))
             panels += [
-                ("strain A", strains[0], signed, -apart, apart, r"$10^{-4}$"),
+                ("strain A", strain, signed, -apart, apart, r"$10^{-4}$"),
                 ("strain B - A", difference, signed, -apart, apart, r"$10^{-4}$"),
             ]
         rows = 3 if found.a.ndim == 3 else 1
