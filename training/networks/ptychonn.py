@@ -1,0 +1,49 @@
+"""PtychoNN (Cherukara et al., Appl. Phys. Lett. 117, 044103, 2020): one encoder, decoders of amplitude and phase."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from training.networks.network import Network, in_its_precision
+
+
+def convolutions(inputs: int, outputs: int) -> list[nn.Module]:
+    """Two of 3 x 3, each with ReLU."""
+    return [
+        nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.Conv2d(outputs, outputs, 3, padding=1), nn.ReLU(),
+    ]  # fmt: skip
+
+
+def encoder(widths: tuple[int, ...]) -> nn.Sequential:
+    """(B, widths[0], N, N) -> (B, widths[-1], N / 2^k, N / 2^k), k = len(widths) - 1."""
+    levels = [[*convolutions(*pair), nn.MaxPool2d(2)] for pair in pairwise(widths)]
+    return nn.Sequential(*(layer for level in levels for layer in level))
+
+
+def decoder(widths: tuple[int, ...], outputs: int, mode: str) -> nn.Sequential:
+    """(B, widths[0], n, n) -> (B, outputs, 2^k n, 2^k n), k = len(widths) - 1. mode: of the upsampling."""
+    levels = [[*convolutions(*pair), nn.Upsample(scale_factor=2, mode=mode)] for pair in pairwise(widths)]
+    last = nn.Conv2d(widths[-1], outputs, 3, padding=1)
+    return nn.Sequential(*(layer for level in levels for layer in level), last)
+
+
+class PtychoNN(Network):
+    """amplitudes (B, 1, N, N) -> amplitude in [0, 1], phase in [-pi, pi] rad, each (B, 1, N, N); N a multiple of 8.
+
+    width: channels of the first level; the paper's is 32.
+    """
+
+    inputs = ("amplitudes",)
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.encoder = encoder((1, width, 2 * width, 4 * width))
+        back = (4 * width, 4 * width, 2 * width, 2 * width)
+        self.amplitude, self.phase = decoder(back, 1, "bilinear"), decoder(back, 1, "bilinear")
+
+    @in_its_precision
+    def forward(self, amplitudes: Tensor) -> tuple[Tensor, Tensor]:
+        code = self.encoder(amplitudes)
+        return self.amplitude(code).float().sigmoid(), math.pi * torch.tanh(self.phase(code).float())
