@@ -27,7 +27,7 @@ class Groups:
     scale: float
 
     def features(self, names: Collection[str]) -> dict[str, Tensor]:
-        """What networks of scans take: `amplitudes` (B, C, N, N), sqrt(counts) / scale."""
+        """What networks of scans take: `patterns` (B, C, N, N), sqrt(counts) / scale."""
         return {name: self.counts.sqrt() / self.scale for name in names}
 
     @property

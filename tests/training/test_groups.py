@@ -20,8 +20,8 @@ def test_a_batch_is_what_the_scan_has() -> None:
         np.testing.assert_array_equal(batch.patches[0, k].numpy(), wanted)
         np.testing.assert_array_equal(batch.counts[0, k].numpy(), of.counts[number])
     assert batch.offsets[0].tolist() == [[-1, -1], [-1, 1], [1, -1], [1, 1]]
-    amplitudes = batch.features(("amplitudes",))["amplitudes"]
-    torch.testing.assert_close((amplitudes * batch.scale) ** 2, batch.counts)
+    shown = batch.features(("patterns",))["patterns"]
+    torch.testing.assert_close((shown * batch.scale) ** 2, batch.counts)
 
 
 def test_every_group_comes_once_before_any_comes_again() -> None:

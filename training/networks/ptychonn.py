@@ -30,12 +30,12 @@ def decoder(widths: tuple[int, ...], outputs: int, mode: str) -> nn.Sequential:
 
 
 class PtychoNN(Network):
-    """amplitudes (B, 1, N, N) -> amplitude in [0, 1], phase in [-pi, pi] rad, each (B, 1, N, N); N a multiple of 8.
+    """patterns (B, 1, N, N) -> amplitude in [0, 1], phase in [-pi, pi] rad, each (B, 1, N, N); N a multiple of 8.
 
     width: channels of the first level; the paper's is 32.
     """
 
-    inputs = ("amplitudes",)
+    inputs = ("patterns",)
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
@@ -44,6 +44,6 @@ class PtychoNN(Network):
         self.amplitude, self.phase = decoder(back, 1, "bilinear"), decoder(back, 1, "bilinear")
 
     @in_its_precision
-    def forward(self, amplitudes: Tensor) -> tuple[Tensor, Tensor]:
-        code = self.encoder(amplitudes)
+    def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
+        code = self.encoder(patterns)
         return self.amplitude(code).float().sigmoid(), math.pi * torch.tanh(self.phase(code).float())

@@ -10,11 +10,11 @@ from training.networks import build
 def test_a_group_becomes_boxes_of_half_its_windows() -> None:
     """The N / 2 rule; the amplitude within [0, 1], the phase within a turn, a channel for each pattern."""
     torch.manual_seed(0)
-    network = build("ptychopinn", patterns=4, width=4)
+    network = build("ptychopinn", neighbours=4, width=4)
     with torch.no_grad():
         for decoder in (network.amplitude, network.phase):
             decoder[-1].weight.mul_(1e4)  # type: ignore[index, union-attr]
-        amplitude, phase = network(amplitudes=torch.rand(3, 4, 64, 64))
+        amplitude, phase = network(patterns=torch.rand(3, 4, 64, 64))
     assert amplitude.shape == phase.shape == (3, 4, 32, 32)
     assert 0 <= float(amplitude.min()) < 0.01 < 0.99 < float(amplitude.max()) <= 1
     assert 3 < float(phase.abs().max()) <= math.pi + 1e-6

@@ -26,11 +26,11 @@ def groups_of(count: int = 3, seed: int = 0, **changes: Any) -> Groups:
 class Told(Network):
     """Answers these objects, whatever it is shown."""
 
-    inputs = ("amplitudes",)
+    inputs = ("patterns",)
 
     def __init__(self, objects: Tensor) -> None:
         super().__init__()
         self.objects = objects
 
-    def forward(self, amplitudes: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
         return self.objects.abs(), self.objects.angle()

@@ -10,7 +10,7 @@ from training.objectives import build
 def test_the_truth_has_no_loss() -> None:
     """On boxes of the whole window."""
     batch = groups_of(neighbours=1, probe="curved")
-    loss, figures = build("ptychonn")(Told(batch.patches), batch.features(("amplitudes",)), batch)
+    loss, figures = build("ptychonn")(Told(batch.patches), batch.features(("patterns",)), batch)
     assert float(loss) == pytest.approx(0, abs=1e-6)
     assert figures["chi2"] < 1e-3  # photon noise
 
@@ -22,6 +22,6 @@ def test_errors_in_the_dark_do_not_count_and_others_are_their_mean() -> None:
     assert 0.2 < float(dark.float().mean()) < 0.9
     for wrong, expected in ((dark, 0.0), (~dark, 0.1)):
         told = torch.polar(batch.patches.abs() + 0.1 * wrong, batch.patches.angle())
-        loss, _ = build("ptychonn")(Told(told), batch.features(("amplitudes",)), batch)
+        loss, _ = build("ptychonn")(Told(told), batch.features(("patterns",)), batch)
         assert float(loss) == pytest.approx(expected, abs=1e-5)
     assert batch.window == (WINDOW, WINDOW)

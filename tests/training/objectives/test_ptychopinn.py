@@ -39,8 +39,8 @@ def test_the_true_object_has_the_least_loss(options: dict[str, Any]) -> None:
     objective = build("ptychopinn", **options)
     truth = centre(batch.patches, (8, 8))
     with torch.no_grad():
-        loss, figures = objective(Told(truth), batch.features(("amplitudes",)), batch)
-        mirrored, _ = objective(Told(truth.flip(-1)), batch.features(("amplitudes",)), batch)
+        loss, figures = objective(Told(truth), batch.features(("patterns",)), batch)
+        mirrored, _ = objective(Told(truth.flip(-1)), batch.features(("patterns",)), batch)
     assert loss < 0.1 * mirrored
     assert figures["R"] < 0.05
     # the object is its own: what the truth is compared with is the truth
@@ -54,7 +54,7 @@ def test_the_truth_does_not_teach() -> None:
     """While it learns, neither loss nor figures know of the object."""
     batch = groups_of(photons=1e6)
     network = Told(torch.ones(len(batch.counts), 4, 8, 8, dtype=torch.complex64))
-    _, figures = build("ptychopinn")(network, batch.features(("amplitudes",)), batch)
+    _, figures = build("ptychopinn")(network, batch.features(("patterns",)), batch)
     assert set(figures) == {"R", "chi2"}
 
 
@@ -62,5 +62,5 @@ def test_one_pattern_alone_is_a_group() -> None:
     """C = 1: nothing overlaps, and the loss is that of each pattern."""
     batch = groups_of(photons=1e6, neighbours=1)
     with torch.no_grad():
-        loss, _ = build("ptychopinn")(Told(centre(batch.patches, (8, 8))), batch.features(("amplitudes",)), batch)
+        loss, _ = build("ptychopinn")(Told(centre(batch.patches, (8, 8))), batch.features(("patterns",)), batch)
     assert float(loss) * 1e6 / 256 < 0.6
