@@ -32,14 +32,12 @@ class Sample:
         return features_of(self.measurement, names)
 
 
-def batch_of(settings: FitSettings, seed: int, number: int, device: torch.device) -> Sample | Groups:
-    """Batch `number` of `seed`, of whatever the network learns from."""
+def batch_of(settings: FitSettings, seed: int, number: int, batch: int, device: torch.device) -> Sample | Groups:
+    """Batch `number` of `seed`, of whatever the network learns from: groups of scans where there is a raster."""
     if settings.raster is None:
-        return sample(settings, seed, number, settings.batch, device)
+        return sample(settings, seed, number, batch, device)
     held_out = None if seed == settings.seed else seed
-    return groups(
-        scans(settings.raster, settings.frame[0], settings.seed, held_out), seed, number, settings.batch, device
-    )
+    return groups(scans(settings.raster, settings.frame[0], settings.seed, held_out), seed, number, batch, device)
 
 
 def stream(seed: int, number: int) -> int:

@@ -28,13 +28,18 @@ class Groups:
 
     def features(self, names: Collection[str]) -> dict[str, Tensor]:
         """What networks of scans take: `patterns` (B, C, N, N), sqrt(counts) / scale."""
-        return {name: self.counts.sqrt() / self.scale for name in names}
+        return dict.fromkeys(names, self.measured_amplitudes)
 
     @property
     def window(self) -> tuple[int, int]:
         """N, N."""
         rows, columns = self.counts.shape[-2:]
         return rows, columns
+
+    @property
+    def measured_amplitudes(self) -> Tensor:
+        """sqrt(counts) / scale, (B, C, N, N)."""
+        return self.counts.sqrt() / self.scale
 
 
 @lru_cache(maxsize=2)

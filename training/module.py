@@ -83,7 +83,7 @@ class PhaseRetrieval(lightning.LightningModule):
 
     def draw(self, seed: int, number: int) -> Sample | Groups:
         """Batch `number` of a seed, on the device."""
-        return batch_of(self.settings, seed, number, self.device)
+        return batch_of(self.settings, seed, number, self.settings.batch, self.device)
 
     def training_step(self, number: Tensor, _: int) -> Tensor:
         batch = self.draw(self.settings.seed, int(number) * self.trainer.world_size + self.global_rank)

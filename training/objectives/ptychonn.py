@@ -33,7 +33,7 @@ class LitPatches(Objective[Groups]):
         shape = (lit * (amplitude - truth.abs()).abs()).sum((-2, -1)).mean()
         bend = (lit * (phase - truth.angle()).abs()).sum((-2, -1)).mean()
         boxes = polar(amplitude, phase).detach()
-        difference = far_modulus(boxes * beam, batch.window) - batch.counts.sqrt() / batch.scale
-        chi2 = difference.square().sum() * batch.scale**2 / batch.counts.sum()
+        measured = batch.measured_amplitudes
+        chi2 = (far_modulus(boxes * beam, batch.window) - measured).square().sum() / measured.square().sum()
         errors = lit_errors(boxes, batch)
         return shape + bend, {"chi2": chi2} | errors

@@ -47,7 +47,7 @@ class Diffraction(Objective[Groups]):
         side = boxes.shape[-1]
         parts = Overlap(batch.offsets, batch.window[0], side).constrained(boxes)
         calculated = far_modulus(parts * centre(batch.probe, (side, side)), batch.window)
-        measured = batch.counts.sqrt() / batch.scale
+        measured = batch.measured_amplitudes
         difference = (calculated - measured).abs()
         if self.loss == "poisson":
             loss = excess(batch.scale**2 * calculated.square(), batch.counts).sum() / batch.counts.sum()
