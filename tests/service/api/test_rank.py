@@ -70,6 +70,7 @@ def with_images(settings: Settings, tmp_path: Path) -> Settings:
     """A service that has a network of the family image as well, which knows the flat crystal."""
     toy.write_model(tmp_path / "networks", toy.crystal())
     toy.write_model(tmp_path / "networks", crystal((64, 64), (64 / 131, 64 / 160)), name="flat")
+    toy.write_scan_model(tmp_path / "networks")
     return settings.model_copy(update={"models_dir": tmp_path / "networks"})
 
 
