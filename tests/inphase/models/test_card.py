@@ -72,7 +72,7 @@ def test_a_network_of_scans_has_a_card_of_its_own(scans: dict[str, Any]) -> None
     found = card_of(scans | {"probe_sha256": "a" * 64, "pixel_m": [1e-8, 2e-8]})
     assert isinstance(found, ScanCard)
     assert (found.scale, found.pixel_m, found.offsets_px) == (100.0, (1e-8, 2e-8), [(0.0, 0.0)])
-    with pytest.raises(DataError, match="scans@1 draws parts of ptychographic scans.*volume or image"):
+    with pytest.raises(DataError, match=r"scans@1 draws parts of ptychographic scans.*volume or image"):
         of_patterns(found)
 
 

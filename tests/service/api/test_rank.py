@@ -97,6 +97,15 @@ async def test_a_network_of_images_answers_for_frames(
     np.testing.assert_allclose(difference, difference.round(), atol=1e-4)
 
 
+async def test_a_network_of_scans_is_refused_for_a_pattern(with_images: Settings, serving: AppContext) -> None:
+    """With what takes it, and which networks there are for patterns; also where no network would be asked."""
+    async with serving(with_images) as door:
+        for start in ("auto", "random"):
+            query = {"model": "scans", "refine": "50*ER", "start": start}
+            answer = await door.post(URL, params=query, content=npy(toy.counts()), headers=NPY)
+            check(answer, 422, "family volume or image", "inphase ptycho --model")
+
+
 async def test_the_central_slice_of_a_curve_is_a_frame(with_images: Settings, serving: AppContext) -> None:
     """slice=center makes one of a rocking curve; without it the network says what to do."""
     async with serving(with_images) as door:
