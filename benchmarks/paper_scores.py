@@ -54,7 +54,7 @@ def _scores(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> PaperS
 
 
 def frc50(a: NDArray[np.floating], b: NDArray[np.floating]) -> int:
-    """The first ring whose correlation, smoothed by a Gaussian of one ring, is below 1/2; how many there are if none is.
+    """The first ring whose correlation, smoothed by a Gaussian of one ring, is below 1/2; the number of rings if none.
 
     Rings are whole pixels of radius in the transform, to the corners.
     """
