@@ -85,8 +85,10 @@ class Trained:
         return np.concatenate([family.decode(self.card, answer) for answer in answers])
 
     def raster_of(self, other: "Trained", stride: int) -> RasterSettings:
-        """Groups as this network takes them, `stride` pixels apart, on an object of the other one's training."""
-        return replace(self.raster, texture=other.raster.texture, phase=other.raster.phase, objects=1, stride=stride)
+        """Groups as this network takes them, `stride` pixels apart, on an object of the other one's kind."""
+        step = self.raster.step if self.raster.neighbours > 1 else stride
+        shaped = replace(self.raster, texture=other.raster.texture, phase=other.raster.phase)
+        return replace(shaped, objects=1, stride=stride, step=step)
 
 
 def tiled(network: Trained, of: Raster) -> tuple[NDArray[np.complex128], NDArray[np.complex64]]:
@@ -212,12 +214,14 @@ def table_3(networks: dict[tuple[str, str], Trained]) -> list[str]:
     """The object that a network was trained on, and one of the other kind."""
     rows = []
     for network in networks.values():
-        own = replace(network.raster, objects=1, stride=TILE)
+        own = network.raster_of(network, TILE)
         seen = scan(own, network.card.grid[0], network.settings.seed, network.card.scale)
         cases = [("seen in training", network.texture, seen)]
-        for other in networks.values():
-            if other.texture != network.texture and other.title == network.title:
-                cases.append(("other kind", other.texture, test_raster(network, other, TILE)))
+        cases += [
+            ("other kind", other.texture, test_raster(network, other, TILE))
+            for other in networks.values()
+            if other.texture != network.texture and other.title == network.title
+        ]
         for what, texture, of in cases:
             image, truth = tiled(network, of)
             amplitude = amplitude_scores(image, truth)
@@ -244,8 +248,7 @@ def starts(networks: dict[tuple[str, str], Trained]) -> list[str]:
         for name, start in ways.items():
             cells = []
             for count in _COUNTS:
-                options = ptycho.Options(f"{count}*EPIE", turn=False, probe_start=1000, hold_out=0.0)
-                result = ptycho.reconstruct(measured, options, start=start)
+                result = ptycho.reconstruct(measured, _options(count), start=start)
                 rows_, columns = result.object.shape
                 score = ptycho.compared(result.object, of.objects[0, :rows_, :columns], result.coverage > 0.2)
                 cells.append(f"{result.report.r_factor:.4f} ({score.correlation:.4f})")
@@ -256,6 +259,11 @@ def starts(networks: dict[tuple[str, str], Trained]) -> list[str]:
         "correlation with the truth, after so many iterations of ePIE.\n",
         *table(["object", "begun from", *map(str, _COUNTS)], rows),
     ]
+
+
+def _options(iterations: int) -> ptycho.Options:
+    """ePIE with the probe and the positions as they are."""
+    return ptycho.Options(f"{iterations}*EPIE", turn=False, probe_start=1000, hold_out=0.0)
 
 
 _COUNTS = (1, 2, 3, 5, 10, 20, 40)
@@ -273,7 +281,6 @@ def speed(networks: dict[tuple[str, str], Trained]) -> list[str]:
         groups = neighbours(measured.positions_px, np.asarray(network.card.offsets_px))
         tensors = family.features(network.card, of.counts[groups], np.ones(of.counts[groups].shape, bool))["patterns"]
         begin = network.session
-        options = ptycho.Options("1*EPIE", turn=False, probe_start=1000, hold_out=0.0)
 
         def alone(shown: NDArray[np.float32] = tensors, session: Session = begin) -> None:
             for block in np.array_split(shown, -(-len(shown) // BATCH)):
@@ -283,7 +290,7 @@ def speed(networks: dict[tuple[str, str], Trained]) -> list[str]:
             ptycho.predict(scanned, session)
 
         def iterations(scanned: ptycho.Measurement = measured) -> None:
-            ptycho.reconstruct(scanned, replace(options, recipe="10*EPIE"))
+            ptycho.reconstruct(scanned, _options(10))
 
         ways = {"network alone": alone, "with grouping and stitching": whole, "10 iterations of ePIE": iterations}
         spent = in_turns(ways, 3)

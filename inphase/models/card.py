@@ -44,6 +44,8 @@ class CommonCard(msgspec.Struct, frozen=True, kw_only=True, tag_field="family"):
             raise ValueError("grid and box have the same number of sides, and all of them are even")
         if any(b > g for b, g in zip(self.box, self.grid, strict=True)):
             raise ValueError("the box lies inside the grid")
+        if not {"amplitude", "phase"} <= self.outputs.keys():
+            raise ValueError("outputs must name amplitude and phase")
 
 
 class PatternCard(CommonCard, frozen=True, kw_only=True):
@@ -59,8 +61,6 @@ class PatternCard(CommonCard, frozen=True, kw_only=True):
         super().__post_init__()
         if unknown := sorted(set(self.inputs) - set(FEATURES)):
             raise ValueError(f"inputs are {', '.join(FEATURES)}; {', '.join(unknown)} is not known")
-        if not {"amplitude", "phase"} <= self.outputs.keys():
-            raise ValueError("outputs must name amplitude and phase")
 
 
 class VolumeCard(PatternCard, frozen=True, kw_only=True, tag="volume"):
@@ -101,8 +101,6 @@ class ScanCard(CommonCard, frozen=True, kw_only=True, tag="scan"):
         super().__post_init__()
         if self.inputs != ["patterns"]:
             raise ValueError("the one input of a network of scans is patterns")
-        if "phase" not in self.outputs:
-            raise ValueError("outputs must name phase")
         if not all(math.isfinite(n) for n in (self.offset, self.scale, self.photons, *sum(self.offsets_px, ()))):
             raise ValueError("offset, scale, photons and offsets_px are finite")
 

@@ -31,10 +31,6 @@ def features(card: ScanCard, counts: NDArray[Any], known: NDArray[np.bool_]) -> 
 
 
 def decode(card: ScanCard, outputs: Tensors) -> NDArray[np.complex64]:
-    """The parts (B, C, m, m) of the object that the frames see, centre on centre in their windows.
-
-    Of amplitude 1 where the network answers a phase alone.
-    """
-    amplitude = outputs.get("amplitude", np.float32(1))
-    parts: NDArray[np.complex64] = (amplitude * np.exp(1j * outputs["phase"])).astype(np.complex64)
+    """The parts (B, C, m, m) of the object that the frames see, centre on centre in their windows."""
+    parts: NDArray[np.complex64] = (outputs["amplitude"] * np.exp(1j * outputs["phase"])).astype(np.complex64)
     return parts

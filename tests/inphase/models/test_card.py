@@ -82,7 +82,7 @@ def test_a_network_of_scans_has_a_card_of_its_own(scans: dict[str, Any]) -> None
         ({"grid": [32, 32, 32]}, "length 2"),
         ({"box": [16, 64]}, "inside the grid"),
         ({"inputs": ["modulus"]}, "patterns"),
-        ({"outputs": {"amplitude": [0, 1]}}, "phase"),
+        ({"outputs": {"amplitude": [0, 1]}}, "amplitude and phase"),
         ({"shown": "log"}, "shown"),
         ({"scale": 0}, "scale"),
         ({"photons": -1.0}, "photons"),
