@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,15 @@ def load(checkpoint: Path) -> PhaseRetrieval:
     return module.eval()
 
 
-def graph(network: Network, settings: FitSettings) -> onnx.ModelProto:
-    """The network as ONNX with a dynamic batch axis; only the network: features and FFTs stay outside."""
+def graph(network: Network, arguments: Mapping[str, Tensor]) -> onnx.ModelProto:
+    """The network as ONNX with a dynamic batch axis; only the network: features and FFTs stay outside.
+
+    arguments: its inputs, of any two patterns.
+    """
     batch = torch.export.Dim("batch", min=1, max=1024)
-    arguments = batch_of(settings, HELD_OUT_SEED, 0, 2, torch.device("cpu")).features(network.inputs)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     program = torch.onnx.export(
-        in_format(network, torch.contiguous_format), kwargs=arguments, dynamo=True, verbose=False,
+        in_format(network, torch.contiguous_format), kwargs=dict(arguments), dynamo=True, verbose=False,
         opset_version=18, input_names=tuple(arguments), output_names=OUTPUTS,
         dynamic_shapes={name: {0: batch} for name in arguments},
     )  # fmt: skip
@@ -267,14 +269,11 @@ def export(
     """
     module = load(checkpoint)
     name = name or module.settings.architecture
-    target = models / name / str(version)
-    if target.exists():
-        raise FileExistsError(
-            f"{target} exists: a published version does not change; choose another --version or delete it"
-        )
+    target = unused(models, name, version)
     network = in_format(rounded(module.average), torch.contiguous_format)
     figures = {"simulated": held_out_figures(module), "real": metrics or {}}
-    model = halve(graph(network, module.settings), exact(network))
+    arguments = batch_of(module.settings, HELD_OUT_SEED, 0, 2, torch.device("cpu")).features(network.inputs)
+    model = halve(graph(network, arguments), exact(network))
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         draft = Path(scratch) / "model.onnx"
@@ -285,7 +284,26 @@ def export(
                 f"{checkpoint} predicts nothing, an amplitude of 0 everywhere, for every pattern it was tried on: not "
                 "exported; train again from another seed or at a lower learning rate"
             )
-        content = plain(card(module, name, version, found, figures))
+    return published(model, card(module, name, version, found, figures), models)
+
+
+def unused(models: Path, name: str, version: int) -> Path:
+    """Where a version is to be written. FileExistsError where there is one."""
+    target = models / name / str(version)
+    if target.exists():
+        raise FileExistsError(
+            f"{target} exists: a published version does not change; choose another --version or delete it"
+        )
+    return target
+
+
+def published(model: onnx.ModelProto, content: dict[str, Any], models: Path) -> Path:
+    """Write a graph and its card, but for the checksum, as the version that the card says it is; the folder."""
+    content = plain(content)
+    target = models / content["name"] / str(content["version"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        draft = Path(scratch) / "model.onnx"
         helper.set_model_props(model, {"card": yaml.safe_dump(content, sort_keys=False)})
         onnx.save(model, draft)
         # the checksum is of the file with the card inside, so that only the file beside it can carry it

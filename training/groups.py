@@ -42,7 +42,7 @@ class Groups:
         return self.counts.sqrt() / self.scale
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def scans(settings: RasterSettings, window: int, seed: int, held_out: int | None = None) -> Raster:
     """The training scans of a seed; with `held_out` one of an object of that seed, lit by the same beam."""
     if held_out is None:

@@ -47,3 +47,37 @@ class PtychoNN(Network):
     def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
         code = self.encoder(patterns)
         return self.amplitude(code).float().sigmoid(), math.pi * torch.tanh(self.phase(code).float())
+
+
+class PhasePtychoNN(Network):
+    """The variant with batch normalisation that draws a phase alone, as published weights have it: patterns
+    (B, 1, N, N) -> amplitude 1, phase (B, 1, N, N) in rad; N a multiple of 16.
+
+    mean: (N, N) of the patterns that it was trained on, which is taken off first; in the units of its input. width:
+    channels of the first level.
+    """
+
+    inputs = ("patterns",)
+
+    def __init__(self, mean: Tensor, width: int = 16) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        down = (1, width, 2 * width, 4 * width, 8 * width)
+        up = (8 * width, 8 * width, 4 * width, 2 * width, width)
+        levels = [_normalised(*pair, nn.MaxPool2d(2)) for pair in pairwise(down)]
+        self.encoder = nn.Sequential(*(layer for level in levels for layer in level))
+        levels = [_normalised(*pair, nn.Upsample(scale_factor=2, mode="bilinear")) for pair in pairwise(up)]
+        self.phase = nn.Sequential(*(layer for level in levels for layer in level), nn.Conv2d(width, 1, 3, padding=1))
+
+    @in_its_precision
+    def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
+        phase = math.pi * torch.tanh(self.phase(self.encoder(patterns - self.mean)).float())
+        return torch.ones_like(phase), phase
+
+
+def _normalised(inputs: int, outputs: int, last: nn.Module) -> list[nn.Module]:
+    """Two convolutions of 3 x 3, each with batch normalisation and ReLU, and the layer that ends the level."""
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        layers += [nn.Conv2d(channels, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return [*layers, last]
