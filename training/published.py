@@ -30,9 +30,9 @@ def adopt(weights: Path, frames: NDArray[Any], origin: Origin, models: Path, nam
     """Write PtychoNN's published weights for phases (`PhasePtychoNN`) as models/<name>/<version>; the folder.
 
     weights: a state dictionary of torch, of which nothing but tensors is loaded. frames: (n, N, N) counts as the
-    network is shown them. Its authors take the mean of a scan's patterns off and divide by the standard deviation of what is
-    left. Both are not known at the first frame of a scan, and so are those of these frames once and for all. Raises
-    DataError for other weights, FileExistsError for a version that is there.
+    network is shown them. Its authors take the mean of a scan's patterns off and divide by the standard deviation of
+    what is left. Neither is known at the first frame of a scan: they are those of these frames, once and for all.
+    Raises DataError for other weights, FileExistsError for a version that is there.
     """
     unused(models, name, version)
     counts = np.asarray(frames, np.float64)
