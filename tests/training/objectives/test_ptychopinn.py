@@ -35,7 +35,7 @@ def test_its_slope_is_finite_where_nothing_is_expected() -> None:
 @pytest.mark.parametrize("options", [{"loss": "poisson"}, {"loss": "mae"}])
 def test_the_true_object_has_the_least_loss(options: dict[str, Any]) -> None:
     """What is left is the noise of the photons; a network that knows the object but mirrors it is told so."""
-    batch = groups_of(photons=1e6)
+    batch = groups_of(photons=1e8)
     objective = build("ptychopinn", **options)
     truth = centre(batch.patches, (8, 8))
     with torch.no_grad():
@@ -47,7 +47,7 @@ def test_the_true_object_has_the_least_loss(options: dict[str, Any]) -> None:
     assert figures["amplitude"] == pytest.approx(0, abs=1e-6)
     if options["loss"] == "poisson":
         # half a unit for every pixel that is bright, and less for the dark ones
-        assert 0.01 < float(loss) * 1e6 / 256 < 0.6
+        assert 0.01 < float(loss) * 1e8 / 256 < 0.6
 
 
 def test_the_truth_does_not_teach() -> None:
