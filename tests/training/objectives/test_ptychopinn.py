@@ -41,7 +41,7 @@ def test_the_true_object_has_the_least_loss(options: dict[str, Any]) -> None:
     with torch.no_grad():
         loss, figures = objective(Told(truth), batch.features(("patterns",)), batch)
         mirrored, _ = objective(Told(truth.flip(-1)), batch.features(("patterns",)), batch)
-    assert loss < 0.1 * mirrored
+    assert loss < 0.2 * mirrored
     assert figures["R"] < 0.05
     # the object is its own: what the truth is compared with is the truth
     assert figures["amplitude"] == pytest.approx(0, abs=1e-6)

@@ -47,7 +47,7 @@ def test_the_probe_keeps_within_half_of_its_window(kind: str) -> None:
     beam = probe(kind, 64)
     line = np.arange(64) - 32
     radius = np.hypot(line[:, None], line)
-    assert np.abs(beam).max() == 1
+    assert np.abs(beam).max() == pytest.approx(1)
     assert not beam[radius >= 16].any()
     diameter = 2 * np.sqrt(np.count_nonzero(np.abs(beam) > 0.5) / np.pi)
     assert diameter == pytest.approx(2 * 10.9, rel=0.02)

@@ -9,8 +9,8 @@ from training.simulate.textures import TEXTURES, lines, random_field, with_phase
 @pytest.mark.parametrize("name", TEXTURES)
 def test_an_object_lets_through_at_most_all_light(name: str) -> None:
     """The largest amplitude is 1, and there is contrast; another seed is another object."""
-    first, second = (TEXTURES[name](96, np.random.default_rng(seed)) for seed in (0, 1))
-    assert first.shape == (96, 96)
+    first, second = (TEXTURES[name](392, np.random.default_rng(seed)) for seed in (0, 1))
+    assert first.shape == (392, 392)
     assert first.max() == 1
     assert first.min() >= 0
     assert first.std() > 0.05
@@ -19,13 +19,13 @@ def test_an_object_lets_through_at_most_all_light(name: str) -> None:
 
 def test_the_random_field_has_the_spectrum_that_it_is_drawn_from() -> None:
     """Between the longest waves and the blur its power falls as k^-0.4: by 2^-0.4 an octave."""
-    power = np.zeros((192, 192))
+    power = np.zeros((392, 392))
     for seed in range(8):
-        field = random_field(192, np.random.default_rng(seed))
+        field = random_field(392, np.random.default_rng(seed))
         power += np.square(np.abs(np.fft.fft2(field - field.mean()))) / field.var()
-    radius = np.hypot(*np.meshgrid(np.fft.fftfreq(192), np.fft.fftfreq(192), indexing="ij")) * 192
+    radius = np.hypot(*np.meshgrid(np.fft.fftfreq(392), np.fft.fftfreq(392), indexing="ij")) * 392
     octaves = [power[(low <= radius) & (radius < 2 * low)].mean() for low in (3, 6, 12)]
-    # the blur takes 6 % off the last one, and an octave of the first has some 85 waves in each of eight fields
+    # blur and interpolation take some 10 % off the last one; the first has some 85 waves in each of eight fields
     assert octaves[1] / octaves[0] == pytest.approx(2**-0.4, rel=0.15)
     assert octaves[2] / octaves[1] == pytest.approx(2**-0.4, rel=0.15)
 
@@ -35,14 +35,14 @@ def test_lines_have_directions_and_the_random_field_has_none() -> None:
 
     def variation(image: np.ndarray) -> float:
         spectrum = np.square(np.abs(np.fft.fftshift(np.fft.fft2(image - image.mean()))))
-        y, x = np.mgrid[-64:64, -64:64]
-        ring = (np.hypot(y, x) > 20) & (np.hypot(y, x) < 40)
+        y, x = np.mgrid[-196:196, -196:196]
+        ring = (np.hypot(y, x) > 25) & (np.hypot(y, x) < 78)
         sectors = (np.arctan2(y, x)[ring] % np.pi / np.pi * 36).astype(int)
         means = np.bincount(sectors, spectrum[ring]) / np.bincount(sectors)
         return float(means.std() / means.mean())
 
     generator = np.random.default_rng(2)
-    assert variation(lines(128, generator)) > 1.5 * variation(random_field(128, generator))
+    assert variation(lines(392, generator)) > 2 * variation(random_field(392, generator))
 
 
 def test_the_phase_follows_the_amplitude() -> None:
