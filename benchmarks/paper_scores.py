@@ -63,7 +63,7 @@ def frc50(a: NDArray[np.floating], b: NDArray[np.floating]) -> int:
     ring = np.rint(np.hypot(rows[:, None], columns)).astype(int).ravel()
 
     def total(values: NDArray[np.floating]) -> NDArray[np.float64]:
-        return np.bincount(ring, values.ravel())
+        return np.asarray(np.bincount(ring, values.ravel()), np.float64)
 
     first, second = spectra
     power = np.sqrt(total(np.square(np.abs(first))) * total(np.square(np.abs(second))))

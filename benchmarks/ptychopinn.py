@@ -292,7 +292,11 @@ def speed(networks: dict[tuple[str, str], Trained]) -> list[str]:
         def iterations(scanned: ptycho.Measurement = measured) -> None:
             ptycho.reconstruct(scanned, _options(10))
 
-        ways = {"network alone": alone, "with grouping and stitching": whole, "10 iterations of ePIE": iterations}
+        ways: dict[str, Callable[[], None]] = {
+            "network alone": alone,
+            "with grouping and stitching": whole,
+            "10 iterations of ePIE": iterations,
+        }
         spent = in_turns(ways, 3)
         for way, seconds in spent.items():
             rows.append([

@@ -299,8 +299,8 @@ def unused(models: Path, name: str, version: int) -> Path:
 
 def published(model: onnx.ModelProto, content: dict[str, Any], models: Path) -> Path:
     """Write a graph and its card, but for the checksum, as the version that the card says it is; the folder."""
-    content = plain(content)
-    target = models / content["name"] / str(content["version"])
+    content = {name: plain(value) for name, value in content.items()}
+    target = models / str(content["name"]) / str(content["version"])
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         draft = Path(scratch) / "model.onnx"

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist
 
 from inphase.errors import DataError
 
@@ -18,10 +19,11 @@ def neighbours(positions: NDArray[np.float64], offsets: NDArray[np.float64]) -> 
     """
     if len(offsets) == 1:
         return np.arange(len(positions))[:, None]
-    spacing = float(cKDTree(offsets).query(offsets, k=2)[0][:, 1].min())
+    spacing = float(pdist(offsets).min())
     expected = positions[:, None] + (offsets - offsets[0])
-    distance, found = cKDTree(positions).query(expected, distance_upper_bound=TOLERANCE * spacing)
-    groups = np.asarray(found[np.isfinite(distance).all(axis=1)], np.intp)
+    nearest = cKDTree(positions).query(expected, distance_upper_bound=TOLERANCE * spacing)
+    distance, found = (np.asarray(part) for part in nearest)
+    groups = found[np.isfinite(distance).all(axis=1)].astype(np.intp)
     seen = len(np.unique(groups))
     if seen < FEWEST * len(positions):
         raise DataError(

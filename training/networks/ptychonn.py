@@ -58,6 +58,7 @@ class PhasePtychoNN(Network):
     """
 
     inputs = ("patterns",)
+    mean: Tensor
 
     def __init__(self, mean: Tensor, width: int = 16) -> None:
         super().__init__()

@@ -93,7 +93,8 @@ def probe(kind: str, side: int) -> NDArray[np.complex64]:
     disc = gaussian_filter((radius < edge).astype(np.float64), 1.0)
     disc[radius >= side / 4] = 0
     phase = CURVATURE * (radius / edge) ** 2 if kind == "curved" else np.zeros_like(radius)
-    return (disc / disc.max() * np.exp(1j * phase)).astype(np.complex64)
+    beam: NDArray[np.complex64] = (disc / disc.max() * np.exp(1j * phase)).astype(np.complex64)
+    return beam
 
 
 def samples(settings: RasterSettings, count: int, seed: int) -> NDArray[np.complex64]:

@@ -22,7 +22,7 @@ def lines(side: int, generator: np.random.Generator) -> NDArray[np.float64]:
     size = 2 * side
     canvas = np.zeros((size, size))
     for ends in generator.integers(0, size, (COUNT, 4)):
-        canvas[line(*map(int, ends))] = 1
+        canvas[line(*map(int, ends))] = 1  # type: ignore[no-untyped-call]
     drawn = sum(weight * gaussian_filter(canvas, sigma) for weight, sigma in BLURS)
     begin = side // 2
     return _over_maximum(np.asarray(drawn)[begin : begin + side, begin : begin + side])
@@ -48,7 +48,8 @@ TEXTURES: Final[Mapping[str, Callable[[int, np.random.Generator], NDArray[np.flo
 def with_phase(amplitude: NDArray[np.float64]) -> NDArray[np.complex128]:
     """The object of this amplitude whose phase, pi tanh((A - max A / 2) / (3 mean A)), follows it."""
     phase = np.pi * np.tanh((amplitude - amplitude.max() / 2) / (3 * amplitude.mean()))
-    return amplitude * np.exp(1j * phase)
+    obj: NDArray[np.complex128] = amplitude * np.exp(1j * phase)
+    return obj
 
 
 def _over_maximum(image: NDArray[np.float64]) -> NDArray[np.float64]:
