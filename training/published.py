@@ -32,12 +32,14 @@ def adopt(weights: Path, frames: NDArray[Any], origin: Origin, models: Path, nam
     weights: a state dictionary of torch, of which nothing but tensors is loaded. frames: (n, N, N) counts as the
     network is shown them. Its authors take the mean of a scan's patterns off and divide by the standard deviation of
     what is left. Neither is known at the first frame of a scan: they are those of these frames, once and for all.
-    Raises DataError for other weights, FileExistsError for a version that is there.
+    Raises DataError for other weights and for frames that are all alike, FileExistsError for a version that is there.
     """
     unused(models, name, version)
     counts = np.asarray(frames, np.float64)
     mean = counts.mean(axis=0)
     scale = float((counts - mean).std())
+    if not scale > 0:
+        raise DataError(f"{len(counts)} frames that are all alike have no standard deviation: give those of a scan")
     network = PhasePtychoNN(torch.from_numpy((mean / scale).astype(np.float32)))
     known = network.state_dict()
     given = {

@@ -14,10 +14,12 @@ from inphase.models.card import ScanCard
 from inphase.models.families import scan
 from inphase.models.repository import Repository
 from inphase.models.session import Session
+from tests.training.small import FILTERS
 from training.evaluate.measurements import REAL_DATA
 from training.networks.ptychonn import PhasePtychoNN
 from training.published import Origin, adopt
 
+pytestmark = FILTERS
 FOLDER = REAL_DATA / "ptychonn_235"
 ORIGIN = Origin("BSD-3-Clause", "a test")
 
@@ -81,5 +83,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     """With the first name that does not fit; nothing is written."""
     torch.save({"encoder.0.weight": torch.zeros(16, 1, 3, 3)}, tmp_path / "w.pth")
     with pytest.raises(DataError, match=r"no weights of PtychoNN.*encoder\.0\.bias"):
+        adopt(tmp_path / "w.pth", np.eye(16)[None] * [[[1]], [[2]]], ORIGIN, tmp_path / "models", "published", 1)
+    with pytest.raises(DataError, match="all alike"):
         adopt(tmp_path / "w.pth", np.ones((2, 16, 16)), ORIGIN, tmp_path / "models", "published", 1)
     assert not (tmp_path / "models").exists()

@@ -10,10 +10,13 @@ from training.networks.network import Network, in_its_precision
 
 
 def convolutions(inputs: int, outputs: int) -> list[nn.Module]:
-    """Two of 3 x 3, each with ReLU."""
-    return [
-        nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.Conv2d(outputs, outputs, 3, padding=1), nn.ReLU(),
-    ]  # fmt: skip
+    """Two of 3 x 3, each with ReLU; torch's own beginnings would let a signal fade to nothing over eleven of them."""
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        layer = nn.Conv2d(channels, outputs, 3, padding=1)
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        layers += [layer, nn.ReLU()]
+    return layers
 
 
 def encoder(widths: tuple[int, ...]) -> nn.Sequential:
