@@ -27,14 +27,16 @@ ORIGIN = Origin("BSD-3-Clause", "a test")
 def test_the_golden_prediction_is_reproduced(tmp_path: Path) -> None:
     """Of 20 measured frames, by their authors' weights in our graph, beside what their own program answered.
 
-    Single precision on both sides, through twenty layers: 1e-4 rad, of phases that span more than one.
+    Single precision on both sides, through twenty layers, whose sums have up to 1152 terms of 6e-8 relative: 2e-5 rad,
+    of phases that span more than one.
     """
     if not FOLDER.exists():
         pytest.skip("needs the folder ptychonn_235 of the real data (INPHASE_REAL_DATA)")
     with np.load(FOLDER / "test235_truncated.npz") as held:
         raw = held["reciprocal"].astype(np.float64)
-    # their preparation: an eighth of the frame off each side, the rest resized
+    # their preparation: an eighth of the frame off each side, the rest resized, and what is below 3 set to 0
     frames = np.stack([resize(frame[64:-64, 64:-64], (128, 128), preserve_range=True) for frame in raw])
+    frames[frames < 3] = 0
     weights = FOLDER / "model_ptychonn_bn_meanSubStdData.pth"
     folder = adopt(weights, frames, Origin("BSD-3-Clause", "LICENSE beside it"), tmp_path, "published", 1)
     assert os.path.getsize(folder / "model.onnx") < 4e6
@@ -42,12 +44,12 @@ def test_the_golden_prediction_is_reproduced(tmp_path: Path) -> None:
     assert isinstance(version.card, ScanCard)
     tensors = scan.features(version.card, frames[:, None], np.ones(frames[:, None].shape, bool))
     found = np.angle(scan.decode(version.card, Session(version, threads=1).infer(tensors)))[:, 0]
-    image = Image.open(FOLDER / "golden_pred_phase.tiff")
-    for number, phase in enumerate(found):
-        image.seek(number)
-        golden = np.asarray(image)
-        assert np.ptp(golden) > 1
-        np.testing.assert_allclose(phase, golden, atol=1e-4)
+    with Image.open(FOLDER / "golden_pred_phase.tiff") as image:
+        for number, phase in enumerate(found):
+            image.seek(number)
+            golden = np.asarray(image)
+            assert np.ptp(golden) > 1
+            np.testing.assert_allclose(phase, golden, atol=2e-5)
 
 
 def weights(path: Path) -> Path:
