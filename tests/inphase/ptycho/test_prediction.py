@@ -86,8 +86,9 @@ def test_a_reconstruction_begins_from_it() -> None:
     options = Options("1*EPIE", turn=False, probe_start=10, hold_out=0)
     begun = reconstruct(measured(), options, start=knowing())
     plain = reconstruct(measured(), replace(options, recipe="10*EPIE"))
-    assert begun.report.history[0] < plain.report.history[-1] < 0.1 * plain.report.history[0]
-    assert begun.report.notes[-1] == "The object was begun from the image of knowing@1, which drew 225 of 225 frames."
+    assert begun.report.history[0] < plain.report.history[-1] < 0.5 * plain.report.history[0]
+    told = "The object was begun from the image of knowing@1, which drew 225 of 225 frames."
+    assert told in begun.report.notes
     window = begun.coverage > 0.2
     true = STAR.objects[0][: window.shape[0], : window.shape[1]]
     assert compared(begun.object, true, window).correlation > 0.99
