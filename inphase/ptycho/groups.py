@@ -23,7 +23,7 @@ def neighbours(positions: NDArray[np.float64], offsets: NDArray[np.float64]) -> 
     expected = positions[:, None] + (offsets - offsets[0])
     nearest = cKDTree(positions).query(expected, distance_upper_bound=TOLERANCE * spacing)
     distance, found = (np.asarray(part) for part in nearest)
-    groups = found[np.isfinite(distance).all(axis=1)].astype(np.intp)
+    groups: NDArray[np.intp] = found[np.isfinite(distance).all(axis=1)].astype(np.intp)
     seen = len(np.unique(groups))
     if seen < FEWEST * len(positions):
         raise DataError(
