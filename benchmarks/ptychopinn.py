@@ -4,7 +4,7 @@ OMP_NUM_THREADS=1 python -m benchmarks.ptychopinn --models build/ptychopinn/mode
 
 The model repository holds ptychopinn-lines, ptychonn-lines, ptychopinn-grf and ptychonn-grf, trained by
 training/configs/{ptychopinn,ptychonn}-small.yaml, for grf with `--set raster.texture=random_field --set
-raster.phase=true`. Those that are missing are left out.
+raster.phase=true`; and ptychopinn-lines-flat, with `--set raster.probe=flat`. Those that are missing are left out.
 """
 
 import time
@@ -41,7 +41,7 @@ _RESULTS = ROOT / "benchmarks/results"
 TEST_SEED = HELD_OUT_SEED + 1
 TILE = 10  # pixels of the square that the paper keeps of each group
 NETWORKS = ("ptychopinn", "ptychonn")
-TEXTURES = {"lines": "Lines", "grf": "GRF"}
+TEXTURES = {"lines": "Lines", "grf": "GRF", "lines-flat": "Lines, flat probe"}
 BATCH = 64
 
 
@@ -219,7 +219,7 @@ def table_3(networks: dict[tuple[str, str], Trained]) -> list[str]:
         cases += [
             ("other kind", other.texture, test_raster(network, other, TILE))
             for other in networks.values()
-            if other.texture != network.texture and other.title == network.title
+            if other.raster.texture != network.raster.texture and other.title == network.title
         ]
         for what, texture, of in cases:
             image, truth = tiled(network, of)
@@ -251,8 +251,8 @@ def starts(networks: dict[tuple[str, str], Trained]) -> list[str]:
             ]
     return [
         "## As a start\n",
-        "Whole test objects, the probe known and kept: R of all frames, and in brackets the correlation with the truth, "
-        "after so many iterations of ePIE. A network of groups knows the step that it was trained for, one of single "
+        "Whole test objects, the probe known and kept: R of all frames, and in brackets the correlation with the "
+        "truth, after so many iterations of ePIE. A network of groups knows the step that it was trained for, one of single "
         "patterns takes any.\n",
         *table(["object", "step", "patterns", "begun from", *map(str, _COUNTS)], rows),
     ]
