@@ -252,8 +252,8 @@ def starts(networks: dict[tuple[str, str], Trained]) -> list[str]:
     return [
         "## As a start\n",
         "Whole test objects, the probe known and kept: R of all frames, and in brackets the correlation with the "
-        "truth, after so many iterations of ePIE. A network of groups knows the step that it was trained for, one of single "
-        "patterns takes any.\n",
+        "truth, after so many iterations of ePIE. A network of groups knows the step that it was trained for, one of "
+        "single patterns takes any.\n",
         *table(["object", "step", "patterns", "begun from", *map(str, _COUNTS)], rows),
     ]
 
