@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -31,8 +31,8 @@ from inphase.errors import DataError
 from inphase.formats import RawScan
 from inphase.formats.npz import read_arrays
 from inphase.imaging.earlier import Earlier, similarity
-from inphase.imaging.options import Options
-from inphase.imaging.reconstruct import sessions_of
+from inphase.imaging.options import FAST, Options
+from inphase.imaging.reconstruct import carry_out, sessions_of
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
 from inphase.live.advice import Advice, FrameSummary, Seen, advise
@@ -79,14 +79,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Glance:
-    """One look: of how many frames, how like the image of the whole, with the image before and without, which of the
-    two was kept, and what was said then. alone: of real crystals only.
+    """One look: of how many frames, how like the image of the whole, how like that image is after `fast`, and what was
+    said then.
     """
 
     frames: int
     likeness: float
-    alone: float | None
-    kind: str
+    refined: float
     advice: Advice
 
 
@@ -114,7 +113,7 @@ def glances(curve: Measured) -> list[Glance]:
     known = Curve.of(template_of(curve.scan), curve.frames)
     frames = dict(enumerate(curve.scan.array))
     sessions, options = sessions_of(None), Options(grid="model")
-    whole = look(known, frames, passing(options), sessions, final=True)
+    whole = look(known, frames, options, sessions, final=True)
     summaries = [FrameSummary.of(place, frame, known.valid, None) for place, frame in frames.items()]
     before: Reconstruction | None = None
     images: list[Seen] = []
@@ -126,12 +125,13 @@ def glances(curve: Measured) -> list[Glance]:
         part = {place: frames[place] for place in range(n)}
         try:
             now = look(known, part, options, sessions, before=before)
-            alone = _like(look(known, part, options, sessions), whole) if curve.real else None
+            shown = passing(options, len(found) + 1, sessions.repository.names())
+            refined = carry_out(known.scan(part), replace(shown, refine=FAST), sessions)
         except DataError:
             continue  # the service tells why, and looks again when more frames have come
         images.append(seen(now))
         advice = advise(summaries[:n], curve.frames, known.shape, images)
-        found.append(Glance(n, _like(now, whole), alone, now.report.start.kind, advice))
+        found.append(Glance(n, _like(now, whole), _like(refined, whole), advice))
         before = now
     return found
 
@@ -139,11 +139,6 @@ def glances(curve: Measured) -> list[Glance]:
 def _like(part: Reconstruction, whole: Reconstruction) -> float:
     """Amplitude correlation, on the grid of the whole curve's image."""
     return similarity(Earlier(part.object, part.report.preprocess).on(whole.report.preprocess), whole.object)
-
-
-def _mean(likenesses: Sequence[float | None]) -> str:
-    known = [likeness for likeness in likenesses if likeness is not None]
-    return f"{statistics.mean(known):.3f}" if known else "-"
 
 
 def _when(curve: Measured, looks: Sequence[Glance]) -> int | None:
@@ -172,8 +167,9 @@ def looked(curve: Measured, looks: Sequence[Glance]) -> list[str]:
         "-" if good is None else f"{good} ({good / curve.frames:.0%})",
         "-" if told is None else f"{told.frames + (told.advice.more or 0)}, came {came}",
         "-" if steady is None else f"{steady.frames}: {steady.likeness:.3f}",
-        f"{statistics.mean(each.likeness for each in looks):.3f}, {_mean([each.alone for each in looks])}; "
-        f"{sum(each.kind == 'earlier' for each in looks)} of {len(looks)}",
+        f"{statistics.mean(each.likeness for each in looks):.3f}, "
+        f"{statistics.mean(each.refined for each in looks):.3f}; "
+        f"{sum(each.likeness >= each.refined for each in looks)} of {len(looks)}",
     ]
 
 
@@ -285,7 +281,7 @@ def looks(
         "good from",
         "two fringes",
         "said to be steady",
-        "with, without",
+        "unrefined, refined",
     ]
     lines = [
         "# Looks at rocking curves that are still being measured\n",
@@ -298,8 +294,9 @@ def looks(
         f"then one every {STEP:.0%} of the curve, {LOOKS} in all. 'Good from' is the first look from which on all are "
         "good. 'Two fringes' is the frame up to which the advice asked for more when it first could say so, and the "
         "first good look that came. 'Said to be steady' is the first look of which that was said, with its likeness. "
-        "The last column has the mean likeness of looks that know the image before, of looks that do not (scan "
-        "54 only), and how often the image before was kept.\n",
+        "The last column has the mean likeness of all looks as they are shown, the same after `fast` from the same "
+        "image, and how many are nearer to the image of the whole as they are. The first look is the glance's, the "
+        "others are the default network's.\n",
         *table(heads, rows),
     ]
     out.write_text("\n".join(lines))

@@ -165,7 +165,9 @@ class Services:
             self._start_queue()
         self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)
         if self.records is not None and self._scans is not None:
-            self.live = LiveScans(self._scans, self.records, self.store, self.intake, self.settings.bounds)
+            self.live = LiveScans(
+                self._scans, self.records, self.store, self.intake, self.sessions, self.settings.bounds
+            )
         self.metrics.watch(self.budget, self.records, self.pulse)
         self.metrics.registry.register(Holdings(self.store, self.sessions, self.records, self.pulse))
         self.warm = True

@@ -1,7 +1,7 @@
 """A pattern on the grid of its image, with the network's guess: what refinement needs, and how it travels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -30,7 +30,8 @@ class PreparedPattern:
 
     prediction: None where no network was asked. problem.free: None where no voxels are hidden (input not counts).
     geometry: of the grid, None where unknown. ladder: to the finest grid, None where this is it.
-    earlier: on this grid, the image of the same measurement when it had fewer frames; None where there is none.
+    earlier: on this grid, the image of the same measurement when it had fewer frames, to compare with; None where there
+    is none. No worker needs it.
     """
 
     problem: Problem
@@ -49,13 +50,6 @@ class PreparedPattern:
         if self.prediction is None:
             raise DataError("no network was asked for a start: use start=network or start=auto")
         return from_prediction(self.prediction.amplitude, self.prediction.phase, self.support_threshold)
-
-    def earlier_start(self) -> Starts:
-        """The earlier image as a start. Raises DataError where it is empty, or there is none."""
-        if self.earlier is None:
-            raise DataError("there is no earlier image of this measurement")
-        start = from_prediction(np.abs(self.earlier), np.angle(self.earlier), self.support_threshold)
-        return replace(start, kind="earlier")
 
     @cached_property
     def guess(self) -> Candidate:
@@ -88,8 +82,6 @@ class PreparedPattern:
             arrays["free"] = self.problem.free
         if self.prediction is not None:
             arrays |= {"amplitude": self.prediction.amplitude, "phase": self.prediction.phase}
-        if self.earlier is not None:
-            arrays["earlier"] = self.earlier
         if self.ladder is not None:
             finest = self.ladder.problem
             arrays |= {"finest_modulus": finest.modulus, "finest_mask": finest.mask}
@@ -112,7 +104,6 @@ class PreparedPattern:
             noise_chi2=report.metrics.noise_chi2,
             geometry=done.geometry.geometry() if done.geometry else None,
             ladder=_ladder(arrays, report),
-            earlier=arrays.get("earlier"),
         )
 
 

@@ -60,9 +60,7 @@ def refine(
             near, far = _of_every_kind(prepared, start)
             ended = run(found.recipe.refine, *near) + (run(conventional, *far) if far else [])
         elif start.kind == "network":
-            ended = run(found.recipe.refine, prepared.network_start(), *_earlier(prepared))
-            if prepared.earlier is not None:
-                found, ended = _continued(found, ended)
+            ended = run(found.recipe.refine, prepared.network_start())
             if start.requested == "auto" and (wrong := prepared.shortfalls(ended[0].candidate)):
                 found = _escalated(found, wrong)
                 ended += run(conventional, _random(prepared, start))
@@ -81,9 +79,8 @@ def refine(
     found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
     if _left_to_choose(found) and overfitted(prepared.guess, best):
         found, best = _unrefined(found, best), prepared.guess
-    passing = found.look is not None and not found.look.final  # another follows before anybody asks how sharp it is
     with clock("rank"):
-        detail = None if passing else _detail(halves(prepared, best, start.seed, retrievals))
+        detail = _detail(halves(prepared, best, start.seed, retrievals))
     found = replace(found, detail=detail, history=chosen.history)
     if prepared.ladder is None:
         return judge(prepared, found, best, clock, ensemble, frame)
@@ -117,22 +114,6 @@ def _of_every_kind(prepared: PreparedPattern, start: report.Beginning) -> tuple[
     batches = of_every_kind(amplitude, phase, prepared.problem, start.random_starts, start.seed, threshold)
     near = [batch for batch in batches if batch.kind in FROM_NETWORK]
     return near, [batch for batch in batches if batch.kind not in FROM_NETWORK]
-
-
-def _earlier(prepared: PreparedPattern) -> list[Starts]:
-    return [] if prepared.earlier is None else [prepared.earlier_start()]
-
-
-def _continued(found: Report, ended: list[Retrieved]) -> tuple[Report, list[Retrieved]]:
-    """The better one of what the network's image and the earlier one have led to.
-
-    Which is better is asked after the refinement: an earlier image fits what it was made for, and is hard to move.
-    """
-    best = ended[best_of([each.candidate for each in ended], found.oversampling.after)]
-    if best.candidate.kind == "earlier":
-        why = "refined, the image of fewer frames fits better than the network's"
-        found = replace(found, start=replace(found.start, why=why))
-    return found, [best]
 
 
 def _with_random_score(found: Report, conventional: Sequence[Candidate]) -> Report:

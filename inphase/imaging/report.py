@@ -173,13 +173,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Beginning:
-    """Where the refinement began, and why. random_starts: how many starts a conventional or a mixed retrieval takes.
-
-    kind: "earlier": the image of the same measurement when it had fewer frames.
-    """
+    """Where the refinement began, and why. random_starts: how many starts a conventional or a mixed retrieval takes."""
 
     requested: Literal["auto", "network", "random", "mixed"]
-    kind: Literal["network", "random", "earlier"]
+    kind: Literal["network", "random"]
     why: str
     random_starts: int
     seed: int

@@ -1,14 +1,16 @@
-"""The images of an unfinished curve: the network's glance at what is there, and a short refinement."""
+"""The images of an unfinished curve: a glance first, then what the network sees. None of them is refined: until about
+two thirds of a curve are measured a refinement takes an image away from that of the whole (docs/decisions/0040).
+"""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inphase.imaging.earlier import Earlier
-from inphase.imaging.options import Options
+from inphase.imaging.options import NO_REFINEMENT, Options
 from inphase.imaging.reconstruct import carry_out
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Look
@@ -19,11 +21,18 @@ if TYPE_CHECKING:
     from inphase.models.session import Sessions
 
 
-def passing(options: Options) -> Options:
-    """How an image is made that the next frames replace: on the network's grid, from its image, never from random
-    starts, which would outlast the scan.
+GLANCE: Final = "inphase-glance"  # the network that answers within some ten milliseconds
+
+
+def passing(options: Options, number: int, models: Collection[str]) -> Options:
+    """How an image is made that the next frames replace: what a network sees, on its grid.
+
+    number: of the look, from 1. models: names of those that are there. The first look is a glance where the caller left
+    the choice of the network open: a fast curve is at its end before a larger network has answered.
     """
-    return replace(options, grid="model", start="network")
+    glance = number == 1 and options.model is None and GLANCE in models
+    model = GLANCE if glance else options.model
+    return replace(options, model=model, refine=NO_REFINEMENT, grid="model", start="network")
 
 
 def look(
@@ -45,7 +54,8 @@ def look(
     if final:
         return carry_out(scan, options, sessions, look=told)
     earlier = None if before is None else Earlier(before.object, before.report.preprocess)
-    return carry_out(scan, passing(options), sessions, look=told, earlier=earlier)
+    shown = passing(options, number, sessions.repository.names())
+    return carry_out(scan, shown, sessions, look=told, earlier=earlier)
 
 
 def seen(result: Reconstruction) -> Seen:

@@ -60,10 +60,8 @@ class Candidate:
     kernel: NDArray[np.float32] | None = None
 
     @property
-    def origin(self) -> Literal["network", "random", "earlier"]:
-        """Whether a network's prediction stands behind it, or the image of the same measurement with fewer frames."""
-        if self.kind == "earlier":
-            return "earlier"
+    def origin(self) -> Literal["network", "random"]:
+        """Whether a network's prediction stands behind it."""
         return "network" if self.kind in FROM_NETWORK else "random"
 
 

@@ -19,9 +19,8 @@ JITTER_PHASE = 0.5  # radians, rms
 JITTER_AMPLITUDE = 0.2  # rms, relative
 JITTER_LENGTH = 1 / 16  # of the grid's side: the Gaussian's sigma, a quarter of a crystal at oversampling 4
 
-Kind = Literal["network", "jittered", "autocorrelation", "random", "mixed", "earlier"]
-# a network's prediction stands behind these; the earlier image is that of the same measurement with fewer frames
-FROM_NETWORK: Final[tuple[Kind, ...]] = ("network", "jittered", "earlier")
+Kind = Literal["network", "jittered", "autocorrelation", "random", "mixed"]
+FROM_NETWORK: Final[tuple[Kind, ...]] = ("network", "jittered")  # a prediction stands behind these
 
 
 @dataclass(frozen=True)

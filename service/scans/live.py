@@ -13,9 +13,11 @@ from uuid import uuid4
 from inphase.errors import InphaseError
 from inphase.formats import RawScan
 from inphase.imaging.earlier import Earlier
+from inphase.imaging.options import Options
 from inphase.imaging.report import Look
 from inphase.live.curve import Curve
 from inphase.live.looks import passing
+from inphase.models.session import Sessions
 from service.document import JobDocument
 from service.door.budget import Share, working_bytes
 from service.errors import ApiError
@@ -46,10 +48,19 @@ class LiveScans:
     same scans: what one of them does, the others find done.
     """
 
-    def __init__(self, scans: ScanRecords, records: Records, store: Store, intake: Intake, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        scans: ScanRecords,
+        records: Records,
+        store: Store,
+        intake: Intake,
+        sessions: Sessions,
+        bounds: Bounds,
+    ) -> None:
         self.records = scans
         self.archive = Archive(store, scans, intake, bounds)
         self._jobs, self._store, self._intake, self._bounds = records, store, intake, bounds
+        self._sessions = sessions
         self._curves: dict[str, Curve] = {}
         self._frames: dict[str, dict[int, StoredFrame]] = {}  # of open scans, as they were read last: none ever changes
 
@@ -62,6 +73,7 @@ class LiveScans:
                 f"{len(opened)} live scans of {owner or 'this owner'} are open, and one owner may have "
                 f"{self._bounds.open_scans}: finish or abort one of them",
             )
+        self._sessions.get(self._passing(order, 1).model)  # the first look finds its network loaded
         scan_id = uuid4().hex
         self.archive.open(scan_id, curve)
         try:
@@ -213,7 +225,7 @@ class LiveScans:
         """Make a job of a look. Whoever else does so at the same moment makes the same job of it."""
         options = JobOptions(**order.model_dump(include=set(JobOptions.model_fields)))
         if not final:
-            shown = passing(options.imaging())
+            shown = self._passing(options, number)
             changes = {name: getattr(shown, name) for name in ImagingOptions.model_fields}
             options = options.model_copy(update={**changes, "reuse": False})
         name = FINAL if final else str(number)
@@ -222,6 +234,9 @@ class LiveScans:
         repeatable = Repeatable(key, hashlib.sha256(key.encode()).hexdigest())
         job = self._intake.accept(submission, Sender(Origin(record.owner), repeatable))
         self.records.looked(record.scan_id, name, LookJob(job.job_id, record.counted.received))
+
+    def _passing(self, options: JobOptions, number: int) -> Options:
+        return passing(options.imaging(), number, self._sessions.repository.names())
 
     def _cancel(self, looks: list[LookPart], why: str) -> None:
         for look in looks:

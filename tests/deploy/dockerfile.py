@@ -84,6 +84,7 @@ class Build:
         """The environment of a process in the image: nothing of this checkout, nothing of this virtual environment."""
         machine = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "LANG"))}
         own = {name: self._placed(value, self.image) for name, value in environment(self.target).items()}
+        del own["PYTHONDONTWRITEBYTECODE"]  # an image is compiled beforehand; here the first import is
         own["PATH"] = own["PATH"].replace("$PATH", os.environ["PATH"])
         return machine | own | {"HOME": str(self.image)} | more
 

@@ -220,15 +220,15 @@ def test_the_graph_is_a_loop_and_finds_the_same(
     """A loop for each stage: 1e-4 of the largest value, twenty times what rounding leaves,
     which processors may do otherwise.
 
-    Exported with two crystals, asked with one. The first stage's starts go in two groups. Rounds of one iteration
-    instead of ten, since each is written out in the graph, and an export takes as much longer.
+    Exported with two crystals, asked with one. The first stage's two starts go one after the other. Rounds of one
+    iteration instead of ten, since each is written out in the graph, and an export takes as much longer.
     """
     monkeypatch.setattr(search, "EVERY", 1)
-    monkeypatch.setattr(search, "LAST", 2)
-    monkeypatch.setattr(search, "TOGETHER", 2 * 24**3)
+    monkeypatch.setattr(search, "LAST", 1)
+    monkeypatch.setattr(search, "TOGETHER", 24**3)
     start, (modulus, known) = pair(crystal.abs() + 0j), pattern
     arguments = {"box": start, "modulus": modulus, "known": known}
-    stages = [(4, 1, 3), (2, 2, 4)]
+    stages = [(2, 1, 3), (1, 2, 4)]
     batch = torch.export.Dim("batch", min=1, max=8)
     program = torch.onnx.export(
         Search(64, stages).eval(),
