@@ -205,8 +205,8 @@ def table_2(networks: dict[tuple[str, str], Trained]) -> list[str]:
         "## Table 2\n",
         "One held-out object of 392 x 392 pixels of each kind. By the paper's definitions, tiles of 10 x 10 pixels:\n",
         *table(["object", "network", "MAE A", "PSNR A", "FRC50 A", "MAE phi", "PSNR phi", "FRC50 phi"], paper),
-        "A corner of it, 1,024 patterns, stitched as `ptycho.predict` does it, global phase, plane, shift and scale removed, PSNR at the range of the "
-        "truth, FRC as a share of Nyquist, R of the whole scan:\n",
+        "A corner of it, 1,024 patterns, stitched as `ptycho.predict` does it, global phase, plane, shift and scale "
+        "removed, PSNR at the range of the truth, FRC as a share of Nyquist, R of these patterns:\n",
         *table(_HONEST, honest),
     ]
 
@@ -258,9 +258,9 @@ def starts(networks: dict[tuple[str, str], Trained]) -> list[str]:
             ]
     return [
         "## As a start\n",
-        "A corner of the test objects, the probe known and kept: R of all frames, and in brackets the correlation with the "
-        "truth, after so many iterations of ePIE. A network of groups knows the step that it was trained for, one of "
-        "single patterns takes any.\n",
+        "A corner of the test objects, the probe known and kept: R of all frames, and in brackets the correlation with "
+        "the truth, after so many iterations of ePIE. A network of groups knows the step that it was trained for, one "
+        "of single patterns takes any.\n",
         *table(["object", "step", "patterns", "begun from", *map(str, _COUNTS)], rows),
     ]
 
