@@ -5,14 +5,16 @@ OMP_NUM_THREADS=1 python -m benchmarks.ptychopinn --models build/ptychopinn/mode
 The model repository holds ptychopinn-lines, ptychonn-lines, ptychopinn-grf and ptychonn-grf, trained by
 training/configs/{ptychopinn,ptychonn}-small.yaml, for grf with `--set raster.texture=random_field --set
 raster.phase=true`; and ptychopinn-lines-flat, with `--set raster.probe=flat`. Those that are missing are left out.
+Interrupted, it goes on: what was measured of a network is kept in build/ptychopinn as JSON.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -38,6 +40,7 @@ from training.settings import FitSettings, from_dict
 from training.simulate.raster import Raster, RasterSettings, scan, squares
 
 _RESULTS = ROOT / "benchmarks/results"
+_KEPT = ROOT / "build/ptychopinn"
 TEST_SEED = HELD_OUT_SEED + 1
 TILE = 10  # pixels of the square that the paper keeps of each group
 NETWORKS = ("ptychopinn", "ptychonn")
@@ -69,6 +72,11 @@ class Trained:
     def raster(self) -> RasterSettings:
         assert self.settings.raster is not None
         return self.settings.raster
+
+    @property
+    def key(self) -> str:
+        """Of what is measured of it."""
+        return f"{self.version.label}-{self.card.sha256[:8]}"
 
     @property
     def title(self) -> str:
@@ -107,6 +115,15 @@ def tiled(network: Trained, of: Raster) -> tuple[NDArray[np.complex128], NDArray
     image, _ = stitched(squares, corners - origin, (size[0], size[1]), np.ones((TILE, TILE)))
     row, column = origin.astype(int)
     return image, of.objects[0, row : row + size[0], column : column + size[1]]
+
+
+def kept(name: str, made: Callable[[], Any]) -> Any:
+    """What was measured under this name, or what is measured now."""
+    path = _KEPT / f"{name}.json"
+    if not path.exists():
+        _KEPT.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(made()))
+    return json.loads(path.read_text())
 
 
 def corner(of: Raster, step: int) -> ptycho.Measurement:
@@ -194,13 +211,8 @@ def budgets(networks: dict[tuple[str, str], Trained]) -> list[str]:
 
 def table_2(networks: dict[tuple[str, str], Trained]) -> list[str]:
     """The test object of each texture by the networks that were trained on it."""
-    paper, honest = [], []
-    for network in networks.values():
-        name = [TEXTURES[network.texture], network.title]
-        image, truth = tiled(network, test_raster(network, network, TILE))
-        phase = phase_scores(image, truth).texts if network.raster.phase else ["-"] * 3
-        paper.append([*name, *amplitude_scores(image, truth).texts, *phase])
-        honest.append([*name, *Stitched.of(network, test_raster(network, network, network.raster.step)).texts])
+    rows = [kept(f"table-2-{network.key}", partial(_known_kind, network)) for network in networks.values()]
+    paper, honest = zip(*rows, strict=True)
     return [
         "## Table 2\n",
         "One held-out object of 392 x 392 pixels of each kind. By the paper's definitions, tiles of 10 x 10 pixels:\n",
@@ -209,6 +221,15 @@ def table_2(networks: dict[tuple[str, str], Trained]) -> list[str]:
         "removed, PSNR at the range of the truth, FRC as a share of Nyquist, R of these patterns:\n",
         *table(_HONEST, honest),
     ]
+
+
+def _known_kind(network: Trained) -> tuple[list[str], list[str]]:
+    """Figures of a held-out object of the kind that a network was trained on: the paper's, and honest ones."""
+    name = [TEXTURES[network.texture], network.title]
+    image, truth = tiled(network, test_raster(network, network, TILE))
+    phase = phase_scores(image, truth).texts if network.raster.phase else ["-"] * 3
+    honest = Stitched.of(network, test_raster(network, network, network.raster.step)).texts
+    return [*name, *amplitude_scores(image, truth).texts, *phase], [*name, *honest]
 
 
 _HONEST = [
@@ -220,18 +241,12 @@ def table_3(networks: dict[tuple[str, str], Trained]) -> list[str]:
     """The object that a network was trained on, and one of the other kind."""
     rows = []
     for network in networks.values():
-        own = network.raster_of(network, TILE)
-        seen = scan(own, network.card.grid[0], network.settings.seed, network.card.scale)
-        cases = [("seen in training", network.texture, seen)]
-        cases += [
-            ("other kind", other.texture, test_raster(network, other, TILE))
+        rows.append(kept(f"table-3-{network.key}-seen", partial(_drawn, network, None)))
+        rows += [
+            kept(f"table-3-{network.key}-{other.texture}", partial(_drawn, network, other))
             for other in networks.values()
             if other.raster.texture != network.raster.texture and other.title == network.title
         ]
-        for what, texture, of in cases:
-            image, truth = tiled(network, of)
-            amplitude = amplitude_scores(image, truth)
-            rows.append([network.title, TEXTURES[network.texture], f"{what}: {TEXTURES[texture]}", *amplitude.texts])
     return [
         "## Table 3 and figure 6\n",
         "The paper's photograph has no clear licence. In its place a network of one kind of object draws the other "
@@ -240,21 +255,31 @@ def table_3(networks: dict[tuple[str, str], Trained]) -> list[str]:
     ]
 
 
+def _drawn(network: Trained, other: Trained | None) -> list[str]:
+    """A network's amplitude of an object of another one's kind, or of the first one that it learned from."""
+    if other is None:
+        own = network.raster_of(network, TILE)
+        of = scan(own, network.card.grid[0], network.settings.seed, network.card.scale)
+        what = f"seen in training: {TEXTURES[network.texture]}"
+    else:
+        of, what = test_raster(network, other, TILE), f"other kind: {TEXTURES[other.texture]}"
+    image, truth = tiled(network, of)
+    return [network.title, TEXTURES[network.texture], what, *amplitude_scores(image, truth).texts]
+
+
 def starts(networks: dict[tuple[str, str], Trained]) -> list[str]:
     """The engine from nothing and from the networks' images: what is left after so many iterations."""
     rows = []
-    for texture, title in TEXTURES.items():
+    for texture in TEXTURES:
         here = [one for one in networks.values() if one.texture == texture]
         for step in _STEPS if here else ():
-            raster = replace(here[0].raster, objects=1, step=step, stride=step, neighbours=1)
-            of = scan(raster, here[0].card.grid[0], TEST_SEED, here[0].card.scale)
-            measured = corner(of, step)
-            ways = {"nothing": None} | {
-                one.title: one.session for one in here if step == one.raster.step or one.raster.neighbours == 1
-            }
+            ways = [None, *(one for one in here if step == one.raster.step or one.raster.neighbours == 1)]
             rows += [
-                [title, str(step), str(len(measured)), name, *_left(measured, of, start)]
-                for name, start in ways.items()
+                kept(
+                    f"starts-{texture}-{step}-{'nothing' if way is None else way.key}",
+                    partial(_begun, here[0], step, way),
+                )
+                for way in ways
             ]
     return [
         "## As a start\n",
@@ -265,9 +290,12 @@ def starts(networks: dict[tuple[str, str], Trained]) -> list[str]:
     ]
 
 
-def _left(measured: ptycho.Measurement, of: Raster, start: Session | None) -> list[str]:
-    """R and correlation after each of the numbers of iterations."""
-    cells = []
+def _begun(kind: Trained, step: int, way: Trained | None) -> list[str]:
+    """R and correlation after each of the numbers of iterations, of an object of a kind, begun from nothing or a network."""
+    raster = replace(kind.raster, objects=1, step=step, stride=step, neighbours=1)
+    of = scan(raster, kind.card.grid[0], TEST_SEED, kind.card.scale)
+    measured, start = corner(of, step), None if way is None else way.session
+    cells = [TEXTURES[kind.texture], str(step), str(len(measured)), "nothing" if way is None else way.title]
     for count in _COUNTS:
         result = ptycho.reconstruct(measured, _options(count), start=start)
         rows, columns = result.object.shape
@@ -287,42 +315,40 @@ _STEPS = (4, 12)
 
 def speed(networks: dict[tuple[str, str], Trained]) -> list[str]:
     """1,024 patterns of 64 x 64: seconds of one thread, three times in turns."""
-    rows = []
+    rows: list[list[str]] = []
     for network in networks.values():
-        if network.texture != "lines":
-            continue
-        measured = corner(test_raster(network, network, network.raster.step), network.raster.step)
-        groups = neighbours(measured.positions_px, np.asarray(network.card.offsets_px))
-        counts = measured.patterns[groups]
-        tensors = family.features(network.card, counts, np.ones(counts.shape, bool))["patterns"]
-        begin = network.session
-
-        def alone(shown: NDArray[np.float32] = tensors, session: Session = begin) -> None:
-            for block in np.array_split(shown, -(-len(shown) // BATCH)):
-                session.infer({"patterns": block})
-
-        def whole(scanned: ptycho.Measurement = measured, session: Session = begin) -> None:
-            ptycho.predict(scanned, session)
-
-        def iterations(scanned: ptycho.Measurement = measured) -> None:
-            ptycho.reconstruct(scanned, _options(10))
-
-        ways: dict[str, Callable[[], None]] = {
-            "network alone": alone,
-            "with grouping and stitching": whole,
-            "10 iterations of ePIE": iterations,
-        }
-        spent = in_turns(ways, 3)
-        for way, seconds in spent.items():
-            rows.append([
-                network.title, way, " ".join(f"{one:.2f}" for one in seconds), f"{1024 / min(seconds):,.0f}",
-            ])  # fmt: skip
+        if network.texture == "lines":
+            rows += kept(f"speed-{network.key}", partial(_times, network))
     return [
         "## Speed\n",
         "1,024 patterns of 64 x 64 on a raster of 4 pixels, CPU seconds of one thread, three runs in turns. The first "
         "row is what publications quote. The paper has 0.3 s for 1,024 patterns on a GPU, and 165 s for ePIE on a "
         "processor.\n",
         *table(["network", "what", "CPU s", "patterns/s"], rows),
+    ]
+
+
+def _times(network: Trained) -> list[list[str]]:
+    """Of the network alone, of all that `ptycho.predict` does, and of the engine."""
+    measured = corner(test_raster(network, network, network.raster.step), network.raster.step)
+    groups = neighbours(measured.positions_px, np.asarray(network.card.offsets_px))
+    counts = measured.patterns[groups]
+    shown = family.features(network.card, counts, np.ones(counts.shape, bool))["patterns"]
+
+    def alone() -> None:
+        for block in np.array_split(shown, -(-len(shown) // BATCH)):
+            network.session.infer({"patterns": block})
+
+    def whole() -> None:
+        ptycho.predict(measured, network.session)
+
+    def iterations() -> None:
+        ptycho.reconstruct(measured, _options(10))
+
+    ways = {"network alone": alone, "with grouping and stitching": whole, "10 iterations of ePIE": iterations}
+    return [
+        [network.title, way, " ".join(f"{one:.2f}" for one in seconds), f"{len(measured) / min(seconds):,.0f}"]
+        for way, seconds in in_turns(ways, 3).items()
     ]
 
 
