@@ -245,7 +245,9 @@ def table_3(networks: dict[tuple[str, str], Trained]) -> list[str]:
         rows += [
             kept(f"table-3-{network.key}-{other.texture}", partial(_drawn, network, other))
             for other in networks.values()
-            if other.raster.texture != network.raster.texture and other.title == network.title
+            if other.title == network.title
+            and other.raster.texture != network.raster.texture
+            and other.raster.probe == network.raster.probe
         ]
     return [
         "## Table 3 and figure 6\n",
@@ -291,7 +293,7 @@ def starts(networks: dict[tuple[str, str], Trained]) -> list[str]:
 
 
 def _begun(kind: Trained, step: int, way: Trained | None) -> list[str]:
-    """R and correlation after each of the numbers of iterations, of an object of a kind, begun from nothing or a network."""
+    """R and correlation after each of the numbers of iterations, of an object of a kind, from nothing or a network."""
     raster = replace(kind.raster, objects=1, step=step, stride=step, neighbours=1)
     of = scan(raster, kind.card.grid[0], TEST_SEED, kind.card.scale)
     measured, start = corner(of, step), None if way is None else way.session
