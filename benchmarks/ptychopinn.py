@@ -215,8 +215,9 @@ def table_2(networks: dict[tuple[str, str], Trained]) -> list[str]:
     paper, honest = zip(*rows, strict=True)
     return [
         "## Table 2\n",
-        "One held-out object of 392 x 392 pixels of each kind. By the paper's definitions, tiles of 10 x 10 pixels. The "
-        "paper's own PSNR of amplitudes is 72.6 dB for PtychoPINN and 59.6 for PtychoNN on Lines, 91.9 and 82.4 on GRF:\n",
+        "One held-out object of 392 x 392 pixels of each kind. By the paper's definitions, tiles of 10 x 10 pixels. "
+        "The paper's own PSNR of amplitudes is 72.6 dB for PtychoPINN and 59.6 for PtychoNN on Lines, 91.9 and 82.4 on "
+        "GRF:\n",
         *table(["object", "network", "MAE A", "PSNR A", "FRC50 A", "MAE phi", "PSNR phi", "FRC50 phi"], paper),
         "A corner of it, 1,024 patterns, stitched as `ptycho.predict` does it, global phase, plane, shift and scale "
         "removed, PSNR at the range of the truth, FRC as a share of Nyquist, R of these patterns:\n",
@@ -408,8 +409,8 @@ _PREFACE = [
     "objects and of the epochs, one seed each, and in the curved probe of the house instead of the paper's flat one, "
     "behind which a training of this length stays at images that are their own mirror images (below). What the paper's "
     "own budget gives is not known here; `training/configs/ptychopinn.yaml` is that budget. Amplitudes are at most 1 "
-    "here; the paper does not state how it normalises them, so that its MAE and PSNR are on another scale. Not made: three seeds, the paper's large features, its "
-    "ablation, a dose curve.\n",
+    "here; the paper does not state how it normalises them, so that its MAE and PSNR are on another scale. "
+    "Not made: three seeds, the paper's large features, its ablation, a dose curve.\n",
     "One command makes this page of a folder with the exported networks: `python -m benchmarks.ptychopinn --models "
     "FOLDER`.\n",
 ]
