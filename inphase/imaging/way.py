@@ -276,8 +276,9 @@ def _ladder(
         return None, report.Grid(options.grid, found.why)
     whole = clean.in_window(found.window)
     ladder = Ladder.of(whole, model, prepared.problem.free, options.seed)
-    counts = float(np.sum(whole.pattern.intensity, dtype=np.float64, where=whole.pattern.valid))
-    return ladder, report.Grid(options.grid, found.why, _placed(whole), whole.oversampling_after, counts)
+    return ladder, report.Grid(
+        options.grid, found.why, _placed(whole), whole.oversampling_after, whole.pattern.total
+    )
 
 
 def _placed(found: Prepared) -> report.Preprocessing:

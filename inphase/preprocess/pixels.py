@@ -1,12 +1,17 @@
 """Voxels that lie: saturated, dead (and gaps between detector modules), hot. They are masked, never repaired."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.pattern import MaskState, Pattern, as_frames
 from inphase.preprocess.report import Number, StepReport
+
+T = TypeVar("T", bound=np.generic)
 
 NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)]
 CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
@@ -20,8 +25,12 @@ LEAST_STUCK = 20.0  # counts over the whole scan
 
 def saturated(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
     """Mask voxels at or above `level` counts per frame, where the detector no longer counts."""
-    found = (pattern.intensity >= np.float32(level)) & pattern.valid  # the counts have been rounded to float32, too
-    return masked(pattern, found), StepReport("saturation", {"voxels": int(found.sum()), "level": level})
+    full = np.float32(level)  # the counts have been rounded to float32, too
+    voxels = 0
+    if slabs.largest(pattern.intensity) >= full:
+        found = (pattern.intensity >= full) & pattern.valid
+        pattern, voxels = masked(pattern, found), int(np.count_nonzero(found))
+    return pattern, StepReport("saturation", {"voxels": voxels, "level": level})
 
 
 def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
@@ -32,11 +41,12 @@ def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
     row or column is silent between lines that hold at least `least`. So a gap of any width is found, and an empty far
     field is not.
     """
-    measured: NDArray[np.bool_] = np.asarray(as_frames(pattern.valid).any(axis=0))
-    total = as_frames(pattern.intensity).sum(axis=0, dtype=np.float64)
+    frames, states = as_frames(pattern.intensity), as_frames(pattern.mask)
+    measured = _over_rows(lambda rows: (states[:, rows] == MaskState.VALID).any(axis=0), states)
+    total = _over_rows(lambda rows: frames[:, rows].sum(axis=0, dtype=np.float64), frames)
     silent = measured & (total <= 0)
-    if pattern.intensity.min() < 0:  # noise about zero may sum to nothing or less
-        silent[silent] = ~as_frames(pattern.intensity)[:, silent].any(axis=0)
+    if silent.any() and slabs.least(pattern.intensity) < 0:  # noise about zero may sum to nothing or less
+        silent[silent] = ~frames[:, silent].any(axis=0)
     found = np.zeros(total.shape, bool)
     if silent.any():
         between = np.maximum(_lower_side(total, axis=0), _lower_side(total, axis=1))
@@ -49,9 +59,12 @@ def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
                 & (_lower_side(line, axis=0) >= least)
             )
             found |= silent & (dark[:, None] if axis == 0 else dark[None, :])
+    report = StepReport("dead_pixels", {"pixels": int(found.sum())})
+    if not found.any():
+        return pattern, report
     mask = pattern.mask.copy()
     as_frames(mask)[:, found] = MaskState.MASKED
-    return replace(pattern, mask=mask), StepReport("dead_pixels", {"pixels": int(found.sum())})
+    return replace(pattern, mask=mask), report
 
 
 def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Pattern, StepReport]:
@@ -63,22 +76,23 @@ def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Patt
     direct neighbours have less than a twentieth (clusters of two and three pixels). A pixel hot in a quarter of the
     frames, or hot in the sum over frames, is masked in all of them.
     """
-    frames = as_frames(pattern.intensity.copy())
+    frames = as_frames(pattern.intensity)
     area = frames[0].size
     found = np.union1d(_alone(frames, least, ratio), _clustered(frames, CLUSTER_LEAST * least))
     stuck = np.bincount(found % area, minlength=area) > STUCK * len(frames)
-    frames.reshape(-1)[found] = 0.0
-    total = frames.sum(axis=0, keepdims=True)
-    stuck[_alone(total, LEAST_STUCK, ratio)] = True
-    stuck = stuck.reshape(frames.shape[1:])
-    frames[:, stuck] = 0.0
-    mask = pattern.mask.copy()
-    known = mask.reshape(-1)
+    stuck[_alone(_sum_without(found, frames), LEAST_STUCK, ratio)] = True
+    pixels = np.flatnonzero(stuck)
+    numbers: dict[str, Number] = {"voxels": int(found.size), "pixels_in_every_frame": int(pixels.size)}
+    report = StepReport("hot_pixels", numbers)
+    if not found.size and not pixels.size:
+        return pattern, report
+    intensity, mask = pattern.intensity.copy(), pattern.mask.copy()
+    intensity.reshape(-1)[found] = 0.0
+    intensity.reshape(-1, area)[:, pixels] = 0.0
+    known, states = mask.reshape(-1), mask.reshape(-1, area)
     known[found[known[found] == MaskState.VALID]] = MaskState.MASKED
-    states = as_frames(mask)
-    states[:, stuck & (states == MaskState.VALID).any(axis=0)] = MaskState.MASKED
-    numbers: dict[str, Number] = {"voxels": int(found.size), "pixels_in_every_frame": int(stuck.sum())}
-    return replace(pattern, intensity=frames.reshape(pattern.shape), mask=mask), StepReport("hot_pixels", numbers)
+    states[:, pixels[(states[:, pixels] == MaskState.VALID).any(axis=0)]] = MaskState.MASKED
+    return replace(pattern, intensity=intensity, mask=mask), report
 
 
 def masked(pattern: Pattern, where: NDArray[np.bool_]) -> Pattern:
@@ -88,6 +102,25 @@ def masked(pattern: Pattern, where: NDArray[np.bool_]) -> Pattern:
     mask[known] = MaskState.MASKED
     intensity[known] = 0.0
     return replace(pattern, mask=mask, intensity=intensity)
+
+
+def _over_rows(look: Callable[[slice], NDArray[T]], frames: NDArray[Any]) -> NDArray[T]:
+    """(rows, columns): what a look at some rows of all frames (n, rows, columns) finds of their pixels."""
+    images, rows, columns = frames.shape
+    return np.concatenate(slabs.over(look, rows, images * columns))
+
+
+def _sum_without(found: NDArray[np.intp], frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(1, rows, columns): the sum of the frames, without the voxels `found` (flat indices)."""
+    total = _over_rows(lambda rows: frames[:, rows].sum(axis=0), frames)
+    lines = frames.reshape(len(frames), -1)
+    frame, pixel = np.divmod(found, lines.shape[1])
+    pixels, place = np.unique(pixel, return_inverse=True)
+    others = lines[:, pixels]
+    others[frame, place] = 0.0
+    if pixels.size:  # frame after frame, as the others were added
+        total.reshape(-1)[pixels] = np.add.accumulate(others, axis=0)[-1]
+    return total[None]
 
 
 def _lower_side(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
@@ -129,13 +162,22 @@ def _above_right(frames: NDArray[np.float32], least: float, ratio: float, distan
     """Flat indices of voxels of at least `least` and above `ratio` times the voxel `distance` columns on; a frame at a
     time in the processor's cache, so that a bright background costs no more than a dark one.
     """
-    found = []
-    for number, frame in enumerate(frames):
-        bright = frame >= least
-        if bright.any():
-            bright[:, :-distance] &= frame[:, :-distance] > np.float32(ratio) * frame[:, distance:]
-            found.append(np.flatnonzero(bright) + number * frame.size)
-    return np.concatenate(found) if found else np.empty(0, np.intp)
+
+    def bright(slab: slice) -> NDArray[np.intp]:
+        found = [np.empty(0, np.intp)]
+        for number in range(slab.start, slab.stop):
+            frame = frames[number]
+            if frame.max() >= least:
+                found.append(np.flatnonzero(_brighter(frame, least, ratio, distance)) + number * frame.size)
+        return np.concatenate(found)
+
+    return np.concatenate(slabs.over_planes(bright, frames))
+
+
+def _brighter(frame: NDArray[np.float32], least: float, ratio: float, distance: int) -> NDArray[np.bool_]:
+    bright: NDArray[np.bool_] = frame >= least
+    bright[:, :-distance] &= frame[:, :-distance] > np.float32(ratio) * frame[:, distance:]
+    return bright
 
 
 def _beside(frames: NDArray[np.float32], index: NDArray[np.intp], step: tuple[int, int]) -> NDArray[np.float32]:

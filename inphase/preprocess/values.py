@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.errors import DataError
-from inphase.pattern import Domain, Pattern
+from inphase.pattern import Domain, MaskState, Pattern
 from inphase.preprocess.core import around
 from inphase.preprocess.report import Number, StepReport
 
@@ -51,11 +52,12 @@ class Values:
     def of(cls, pattern: Pattern, peak: tuple[int, ...]) -> "Values":
         """Look at the values as they were measured, around the peak."""
         box = around(peak, (REACH,) * len(peak), pattern.shape)
-        values = np.where(pattern.valid[box], pattern.intensity[box], np.float32(0.0)).astype(np.float64)
+        known = pattern.mask[box] == MaskState.VALID
+        values = np.where(known, pattern.intensity[box], np.float32(0.0)).astype(np.float64)
         if pattern.domain is Domain.MODULUS:
             values = np.sqrt(values)
         frame = values if values.ndim == 2 else values[peak[0] - box[0].start]
-        below = pattern.intensity[pattern.intensity < 0]
+        below = np.concatenate(slabs.over_planes(lambda slab: _below_zero(pattern.intensity[slab]), pattern.intensity))
         return cls(
             largest=float(values.max()),
             step=step(frame),
@@ -135,6 +137,10 @@ def scatter(values: NDArray[np.float64]) -> float | None:
             if part.size >= LEAST_VOXELS and light > 0:
                 found.append(float(np.square(bend[part]).sum()) / (6 * light))
     return min(found, default=None)
+
+
+def _below_zero(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    return counts[counts < 0] if counts.min() < 0 else counts.reshape(-1)[:0]
 
 
 def _not_counts(values: Values) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.errors import DataError
 from inphase.pattern import MaskState
 
@@ -32,17 +33,23 @@ class Problem:
             raise DataError(f"modulus {shape}, mask {self.mask.shape} and free voxels must have one shape")
         if not 1 <= len(shape) <= 3 or any(n < 2 or n % 2 for n in shape):
             raise DataError(f"phase retrieval needs 1 to 3 dimensions with even sides, not {shape}")
-        known = self.modulus[self.visible]
-        if not np.isfinite(known).all() or (known < 0).any():
+        if any(slabs.over_planes(lambda slab: not _usable(self._known(slab)), self.modulus)):
             raise DataError("the modulus holds NaN, infinite or negative values where it is valid: mask them")
-        if not known.any():
+        if not any(slabs.over_planes(lambda slab: self._known(slab).any(), self.modulus)):
             raise DataError("the modulus is zero wherever it is valid: nothing to reconstruct")
 
     @property
     def visible(self) -> NDArray[np.bool_]:
         """Voxels that projections may use: valid and not free."""
-        valid: NDArray[np.bool_] = self.mask == MaskState.VALID
-        return valid if self.free is None else valid & ~self.free
+        return self._visible(slice(None))
+
+    def _visible(self, slab: slice) -> NDArray[np.bool_]:
+        valid: NDArray[np.bool_] = self.mask[slab] == MaskState.VALID
+        return valid if self.free is None else valid & ~self.free[slab]
+
+    def _known(self, slab: slice) -> NDArray[np.float32]:
+        """(n,) of the slab's visible voxels."""
+        return self.modulus[slab][self._visible(slab)]
 
     def constraint(self) -> NDArray[np.float32]:
         """Centred float32 array that says what P_M does to each voxel: c >= 0: |F| becomes c; c < 0: |F| is cut at -c.
@@ -55,3 +62,8 @@ class Problem:
         constraint = np.where(self.visible, self.modulus, np.float32(-np.inf)).astype(np.float32, copy=False)
         constraint[self.mask == MaskState.PADDING] = -bound
         return constraint
+
+
+def _usable(values: NDArray[np.float32]) -> bool:
+    """Whether all are numbers from 0 on."""
+    return bool(((values >= 0) & (values < np.inf)).all())
