@@ -1,5 +1,5 @@
-"""Volumes a slab at a time: what was read once is still in the processor's cache for the next look at it, nothing of the
-whole volume's size comes and goes, and several threads share the slabs, as numpy gives the interpreter's lock back.
+"""Volumes a slab at a time: what was read once is still in the processor's cache for the next look at it, nothing of
+the whole volume's size comes and goes, and several threads share the slabs, as numpy gives the interpreter's lock back.
 
 What is found does not depend on the slabs, to the last digit.
 """
@@ -16,7 +16,9 @@ T = TypeVar("T")
 
 SLAB: Final = 2**18  # voxels: as float32 a megabyte, the second cache of a core
 THREADS: Final = min(8, os.cpu_count() or 1)  # more of them wait for the memory
-PIECE: Final = 8192  # values that ndarray.sum adds in pairs when it converts them; the sums of such pieces follow in order
+PIECE: Final = (
+    8192  # values that ndarray.sum adds in pairs when it converts them; the sums of such pieces follow in order
+)
 
 
 def over(work: Callable[[slice], T], planes: int, voxels: int, step: int = 1) -> list[T]:

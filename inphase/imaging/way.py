@@ -276,9 +276,7 @@ def _ladder(
         return None, report.Grid(options.grid, found.why)
     whole = clean.in_window(found.window)
     ladder = Ladder.of(whole, model, prepared.problem.free, options.seed)
-    return ladder, report.Grid(
-        options.grid, found.why, _placed(whole), whole.oversampling_after, whole.pattern.total
-    )
+    return ladder, report.Grid(options.grid, found.why, _placed(whole), whole.oversampling_after, whole.pattern.total)
 
 
 def _placed(found: Prepared) -> report.Preprocessing:

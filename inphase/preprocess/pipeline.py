@@ -106,7 +106,8 @@ class Cleaned:
         steps.append(peaks.report(self.neighbour, self.surroundings.peak, window, self.origin))
         cut, report = grid.cut(clean, window)
         steps.append(report)
-        on_grid, report = binning.binned(cut, bins, grid.expected(self.surroundings, window, level))
+        expected = grid.expected(self.surroundings, window, level) if max(bins) > 1 else None
+        on_grid, report = binning.binned(cut, bins, expected)
         steps.append(report)
         if self.recipe.background:
             on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))

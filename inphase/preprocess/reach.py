@@ -107,12 +107,12 @@ def _by_plane(pattern: Pattern) -> list[tuple[NDArray[np.float64], NDArray[np.fl
 
     def look(slab: slice) -> tuple[NDArray[np.float64], ...]:
         counts, valid = pattern.intensity[slab], pattern.mask[slab] == MaskState.VALID  # zero where not valid
-        along = counts.sum(axis=others, dtype=np.float64), np.count_nonzero(valid, axis=others)
-        return *along, counts.sum(axis=0, dtype=np.float64), np.count_nonzero(valid, axis=0)
+        along = counts.sum(axis=others, dtype=np.float64), valid.sum(axis=others, dtype=np.float64)
+        return *along, counts.sum(axis=0, dtype=np.float64), valid.sum(axis=0, dtype=np.float64)
 
     *along, counts, known = zip(*slabs.over_planes(look, pattern.mask), strict=True)
-    plane = np.sum(counts, axis=0), np.sum(known, axis=0, dtype=np.float64)
-    found = [(np.concatenate(along[0]), np.concatenate(along[1]).astype(np.float64))]
+    plane = np.sum(counts, axis=0), np.sum(known, axis=0)
+    found = [(np.concatenate(along[0]), np.concatenate(along[1]))]
     for axis in range(plane[0].ndim):
         rest = tuple(a for a in range(plane[0].ndim) if a != axis)
         found.append((plane[0].sum(axis=rest), plane[1].sum(axis=rest)))

@@ -33,9 +33,10 @@ class Problem:
             raise DataError(f"modulus {shape}, mask {self.mask.shape} and free voxels must have one shape")
         if not 1 <= len(shape) <= 3 or any(n < 2 or n % 2 for n in shape):
             raise DataError(f"phase retrieval needs 1 to 3 dimensions with even sides, not {shape}")
-        if any(slabs.over_planes(lambda slab: not _usable(self._known(slab)), self.modulus)):
+        low, high = np.array(slabs.over_planes(self._ends, self.modulus)).T
+        if not (low.min() >= 0 and high.max() < np.inf):  # NaN where any is
             raise DataError("the modulus holds NaN, infinite or negative values where it is valid: mask them")
-        if not any(slabs.over_planes(lambda slab: self._known(slab).any(), self.modulus)):
+        if high.max() == 0:
             raise DataError("the modulus is zero wherever it is valid: nothing to reconstruct")
 
     @property
@@ -47,9 +48,10 @@ class Problem:
         valid: NDArray[np.bool_] = self.mask[slab] == MaskState.VALID
         return valid if self.free is None else valid & ~self.free[slab]
 
-    def _known(self, slab: slice) -> NDArray[np.float32]:
-        """(n,) of the slab's visible voxels."""
-        return self.modulus[slab][self._visible(slab)]
+    def _ends(self, slab: slice) -> tuple[np.float32, np.float32]:
+        """The least and the largest of the slab's visible voxels and zero."""
+        shown = np.where(self._visible(slab), self.modulus[slab], np.float32(0.0))
+        return shown.min(), shown.max()
 
     def constraint(self) -> NDArray[np.float32]:
         """Centred float32 array that says what P_M does to each voxel: c >= 0: |F| becomes c; c < 0: |F| is cut at -c.
@@ -62,8 +64,3 @@ class Problem:
         constraint = np.where(self.visible, self.modulus, np.float32(-np.inf)).astype(np.float32, copy=False)
         constraint[self.mask == MaskState.PADDING] = -bound
         return constraint
-
-
-def _usable(values: NDArray[np.float32]) -> bool:
-    """Whether all are numbers from 0 on."""
-    return bool(((values >= 0) & (values < np.inf)).all())
