@@ -178,11 +178,14 @@ def _canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> 
     scale = float(np.percentile(np.abs(obj[support]), 99.9)) if support.any() else 0.0
     if not scale > 0 or not np.isfinite(scale):
         raise DataError("the object is empty or not finite within its support")
-    flipped = _handedness(_rolled(obj, to_centre(np.abs(obj)))) < 0
+    shift = to_centre(np.abs(obj))
+    rolled = _rolled(obj, shift)
+    flipped = _handedness(rolled) < 0
     if flipped:
         obj, support = twin(obj), mirrored(support)
-    shift = to_centre(np.abs(obj))
-    obj, support = _rolled(obj, shift), _rolled(support, shift)
+        shift = to_centre(np.abs(obj))
+        rolled = _rolled(obj, shift)
+    obj, support = rolled, _rolled(support, shift)
     global_phase = _minus_phase(obj)
     stored = (obj * (np.exp(1j * global_phase) / scale)).astype(np.complex64)
     flat, ramp = flattened(stored)
@@ -194,7 +197,7 @@ def _canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> 
         shift=shift,
         twin=bool(flipped),
         ramp=ramp,
-        phase_flat=np.where(support, np.angle(flat), 0).astype(np.float32),
+        phase_flat=_within(support, flat),
     )
 
 
@@ -221,7 +224,7 @@ def framed(form: Canonical, reference: NDArray[np.complexfloating]) -> tuple[Can
         shift=tuple((s + d + n // 2) % n - n // 2 for s, d, n in zip(shift, step, obj.shape, strict=True)),
         twin=form.twin != alignment.twin,
         ramp=ramp,
-        phase_flat=np.where(support, np.angle(flat), 0).astype(np.float32),
+        phase_flat=_within(support, flat),
     )
     return moved, alignment
 
@@ -239,6 +242,13 @@ def carried(volume: NDArray[np.complexfloating], before: Canonical, after: Canon
 def _rolled(array: NDArray[T], shift: tuple[int, ...]) -> NDArray[T]:
     rolled: NDArray[T] = np.roll(array, shift, axis=tuple(range(array.ndim)))
     return rolled
+
+
+def _within(support: NDArray[np.bool_], flat: NDArray[np.complexfloating]) -> NDArray[np.float32]:
+    """The phase within the support, 0 outside."""
+    phase = np.zeros(support.shape, np.float32)
+    phase[support] = np.angle(flat[support])
+    return phase
 
 
 def to_centre(amplitude: NDArray[np.floating]) -> tuple[int, ...]:

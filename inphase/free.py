@@ -24,15 +24,16 @@ def free_voxels(mask: NDArray[np.uint8], seed: int, fraction: float = 0.05) -> N
     wanted = min(round(fraction * int((mask == MaskState.VALID).sum())), int(eligible.sum()))
     if wanted == 0:
         return np.zeros(mask.shape, bool)
-    order = np.random.default_rng(seed).permutation(mask.size).astype(np.int64).reshape(mask.shape)
+    kind = np.int32 if mask.size < 2**31 else np.int64
+    order = np.random.default_rng(seed).permutation(mask.size).astype(kind).reshape(mask.shape)
     # each voxel joins the first island (in random order of centres) that covers it; take islands until there are enough
-    joined = np.where(eligible, _least_beside(order), mask.size)
+    joined = np.where(eligible, _least_beside(order), kind(mask.size))
     last = np.partition(joined.ravel(), wanted - 1)[wanted - 1]
     free: NDArray[np.bool_] = joined <= last
     return free
 
 
-def _least_beside(values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _least_beside(values: NDArray[np.integer]) -> NDArray[np.integer]:
     """The least of each value and those beside it, over edges and corners: of an island with it in the middle."""
     for axis in range(values.ndim):
         lower, upper = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))

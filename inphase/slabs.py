@@ -26,6 +26,8 @@ def over(work: Callable[[slice], T], planes: int, voxels: int, step: int = 1) ->
 
     step: planes that stay together; every slab but the last holds a multiple of them.
     """
+    if planes * voxels <= 2 * SLAB:  # to start threads would cost more than they save
+        return [work(slice(0, planes))]
     depth = step * max(1, SLAB // max(1, voxels * step))
     slabs = [slice(first, min(first + depth, planes)) for first in range(0, planes, depth)]
     threads = min(len(slabs), THREADS)

@@ -7,7 +7,7 @@ The library, the service and the evaluation of networks all take it. The refinem
 import importlib.metadata
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ from inphase.preprocess.validate import pattern_from_array
 from inphase.retrieval.ensemble import Candidate, Ensemble
 from inphase.retrieval.ladder import Ladder
 from inphase.retrieval.problem import Problem
+
+CODE: Final = importlib.metadata.version("inphase")
 
 
 class CommonFrame(Protocol):
@@ -318,6 +320,6 @@ def _report(
         metrics=report.Scores(noise_chi2=prepared.noise_chi2),
         start=report.Beginning(options.start, "network", "", options.starts, options.seed),
         timings_ms={},
-        code_version=importlib.metadata.version("inphase"),
+        code_version=CODE,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
