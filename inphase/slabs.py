@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 T = TypeVar("T")
+A = TypeVar("A", bound=np.generic)
 
 SLAB: Final = 2**18  # voxels: as float32 a megabyte, the second cache of a core
 THREADS: Final = min(8, os.cpu_count() or 1)  # more of them wait for the memory
@@ -40,6 +41,13 @@ def over(work: Callable[[slice], T], planes: int, voxels: int, step: int = 1) ->
 def over_planes(work: Callable[[slice], T], volume: NDArray[Any], step: int = 1) -> list[T]:
     """The same of the planes across the first axis of an array (N, ...)."""
     return over(work, len(volume), volume[:1].size, step)
+
+
+def copied(volume: NDArray[A]) -> NDArray[A]:
+    """A copy of an array (N, ...)."""
+    copy = np.empty_like(volume)
+    over_planes(lambda slab: np.copyto(copy[slab], volume[slab]), volume)
+    return copy
 
 
 def least(volume: NDArray[np.float32]) -> float:

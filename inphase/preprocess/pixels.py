@@ -86,7 +86,7 @@ def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Patt
     report = StepReport("hot_pixels", numbers)
     if not found.size and not pixels.size:
         return pattern, report
-    intensity, mask = pattern.intensity.copy(), pattern.mask.copy()
+    intensity, mask = slabs.copied(pattern.intensity), slabs.copied(pattern.mask)
     intensity.reshape(-1)[found] = 0.0
     intensity.reshape(-1, area)[:, pixels] = 0.0
     known, states = mask.reshape(-1), mask.reshape(-1, area)
@@ -97,10 +97,15 @@ def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Patt
 
 def masked(pattern: Pattern, where: NDArray[np.bool_]) -> Pattern:
     """The pattern with valid voxels masked at `where` (same shape) and their counts set to zero."""
-    known = where & pattern.valid
-    mask, intensity = pattern.mask.copy(), pattern.intensity.copy()
-    mask[known] = MaskState.MASKED
-    intensity[known] = 0.0
+    mask, intensity = np.empty_like(pattern.mask), np.empty_like(pattern.intensity)
+    spots = np.broadcast_to(where, pattern.shape)
+
+    def cover(slab: slice) -> None:
+        known = spots[slab] & (pattern.mask[slab] == MaskState.VALID)
+        mask[slab] = np.where(known, np.uint8(MaskState.MASKED), pattern.mask[slab])
+        intensity[slab] = np.where(known, np.float32(0.0), pattern.intensity[slab])
+
+    slabs.over_planes(cover, mask)
     return replace(pattern, mask=mask, intensity=intensity)
 
 

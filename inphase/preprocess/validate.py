@@ -81,12 +81,16 @@ def _measured(
     intensity, low, high = _converted(data)
     unknown, numbers = _unknown(data, domain, given, low, high)
     mask = np.zeros(data.shape, np.uint8)
-    if unknown is not None:
-        mask[unknown] = MaskState.MASKED
-    if given is not None:
-        np.maximum(mask, given, out=mask)
+
+    def settle(slab: slice) -> None:
+        if unknown is not None:
+            mask[slab][unknown[slab]] = MaskState.MASKED
+        if given is not None:
+            np.maximum(mask[slab], given[slab], out=mask[slab])
+        np.copyto(intensity[slab], np.float32(0.0), where=mask[slab] != MaskState.VALID)
+
     if unknown is not None or given is not None:
-        intensity[mask != MaskState.VALID] = 0.0
+        slabs.over_planes(settle, mask)
     peak = slabs.largest(intensity)
     if peak <= 0.0:
         raise DataError(f"the scan is empty: none of its {data.size} voxels has a count above zero")

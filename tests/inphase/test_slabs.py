@@ -15,7 +15,9 @@ def small_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slabs, "THREADS", 4)
 
 
-@pytest.mark.parametrize(("planes", "voxels", "step"), [(1, 5, 1), (40, 100, 1), (41, 100, 3), (7, 10**6, 2), (97, 1, 5)])
+@pytest.mark.parametrize(
+    ("planes", "voxels", "step"), [(1, 5, 1), (40, 100, 1), (41, 100, 3), (7, 10**6, 2), (97, 1, 5)]
+)
 def test_every_plane_is_in_one_slab_and_steps_stay_together(planes: int, voxels: int, step: int) -> None:
     """The slabs follow each other from the first plane to the last, and begin at multiples of the step."""
     found = slabs.over(lambda slab: slab, planes, voxels, step)
@@ -64,6 +66,14 @@ def test_ends_and_numbers_are_those_of_the_whole() -> None:
     volume[33, 4, 5] = np.nan
     assert np.isnan(slabs.least(volume))
     assert np.isnan(slabs.largest(volume))
+
+
+def test_a_copy_is_another_array_with_the_same_values() -> None:
+    """What is written to it is not in the volume."""
+    volume = np.random.default_rng(5).integers(0, 9, (50, 20, 10)).astype(np.uint8)
+    copy = slabs.copied(volume)
+    np.testing.assert_array_equal(copy, volume)
+    assert not np.shares_memory(copy, volume)
 
 
 def test_dark_is_what_has_no_value_but_zero() -> None:
