@@ -5,7 +5,7 @@ What is found does not depend on the slabs, to the last digit.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -74,6 +74,24 @@ def total(volume: NDArray[np.float32]) -> float:
     """The sum of a C-ordered array (N, ...) in float64, added in the order of `volume.sum(dtype=np.float64)`."""
     flat = volume.reshape(-1)
     whole = flat[: flat.size // PIECE * PIECE].reshape(-1, PIECE)
-    sums = over_planes(lambda slab: whole[slab].sum(axis=1, dtype=np.float64), whole)
-    rest = flat[whole.size :].sum(dtype=np.float64)
-    return float(np.add.accumulate(np.concatenate([*sums, [rest]]))[-1])
+    return _in_order([*over_planes(lambda slab: _sums(whole[slab]), whole), _sums(flat[None, whole.size :])])
+
+
+def total_of(parts: Iterable[NDArray[np.float32]]) -> float:
+    """The same of arrays (n,) as if they lay one after the other."""
+    rest, sums = np.empty(0, np.float32), []
+    for part in parts:
+        flat = np.concatenate([rest, part])
+        whole = flat[: flat.size // PIECE * PIECE].reshape(-1, PIECE)
+        sums.append(_sums(whole))
+        rest = flat[whole.size :]
+    return _in_order([*sums, _sums(rest[None])])
+
+
+def _sums(pieces: NDArray[np.float32]) -> NDArray[np.float64]:
+    sums: NDArray[np.float64] = pieces.sum(axis=1, dtype=np.float64)
+    return sums
+
+
+def _in_order(sums: list[NDArray[np.float64]]) -> float:
+    return float(np.add.accumulate(np.concatenate(sums))[-1])

@@ -62,8 +62,8 @@ def counts_kept(pattern: Pattern, mask: NDArray[np.uint8], bins: tuple[int, ...]
             inside = inside if b == 1 else np.repeat(inside, b, axis=axis)
         return pattern.intensity[slab][inside & (pattern.mask[slab] == MaskState.VALID)]
 
-    counts = np.concatenate(slabs.over_planes(kept, pattern.intensity, bins[0]))
-    return slabs.total(counts) - background * counts.size
+    counts = slabs.over_planes(kept, pattern.intensity, bins[0])
+    return slabs.total_of(counts) - background * sum(map(len, counts))
 
 
 def padding_bound(pattern: Pattern) -> float:

@@ -219,11 +219,11 @@ def _solved(lines: Lines, known: NDArray[np.bool_], band: _Band) -> Lines:
         gap = np.flatnonzero(~known[:, members[0]])
         if gap.size == 0:
             continue
-        mine = lines[:, members]
         inner = projector[np.ix_(gap, gap)] + band.prior * np.eye(gap.size)
-        beside = mine.copy()
+        beside = lines[:, members]
+        first = beside[gap]
         beside[gap] = 0.0
-        right = band.prior * mine[gap] - projector[gap] @ beside
+        right = band.prior * first - projector[gap] @ beside
         full[np.ix_(gap, members)] = np.maximum(np.linalg.solve(inner, right), 0.0)
     return full
 

@@ -49,7 +49,9 @@ def test_the_sum_is_that_of_numpy_to_the_last_digits(shape: tuple[int, ...]) -> 
     """
     draw = np.random.default_rng(2)
     volume = (10 ** draw.uniform(-3, 5, shape)).astype(np.float32)
-    assert slabs.total(volume) == pytest.approx(float(volume.sum(dtype=np.float64)), rel=1e-14)
+    expected = pytest.approx(float(volume.sum(dtype=np.float64)), rel=1e-14)
+    assert slabs.total(volume) == expected
+    assert slabs.total_of(np.array_split(volume.ravel(), 7)) == expected
 
 
 def test_sums_of_counts_are_exact() -> None:
