@@ -1,7 +1,7 @@
 """One side of the comparison: prepares measurements with whichever inphase PYTHONPATH leads to.
 
-Reads the name of a case from every line of its input and answers with a line of JSON: milliseconds of each stage, the
-most memory that it took, and a digest of everything that came out.
+Reads the name of a case from every line of its input and answers with a line of JSON: milliseconds of each stage and of
+all processors, the most memory that it took, and a digest of everything that came out.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -37,9 +38,10 @@ Arrays = Mapping[str, NDArray[Any]]
 def main() -> None:
     """Answer until there is no other line."""
     for line in sys.stdin:
-        clock, peak = Clock(), _Peak()
+        clock, peak, begun = Clock(), _Peak(), time.process_time()
         arrays, report = CASES[line.strip()](clock)
-        told = {"ms": clock.ms, "mib": peak.grown() / 2**20, "digest": _digest(arrays, report)}
+        busy = (time.process_time() - begun) * 1e3
+        told = {"ms": clock.ms, "busy_ms": busy, "mib": peak.grown() / 2**20, "digest": _digest(arrays, report)}
         print(json.dumps(told), flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -78,9 +79,10 @@ def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Patt
     """
     frames = as_frames(pattern.intensity)
     area = frames[0].size
-    found = np.union1d(_alone(frames, least, ratio), _clustered(frames, CLUSTER_LEAST * least))
+    found = _hot(frames, least, ratio)
     stuck = np.bincount(found % area, minlength=area) > STUCK * len(frames)
-    stuck[_alone(_sum_without(found, frames), LEAST_STUCK, ratio)] = True
+    total = _sum_without(found, frames)
+    stuck[_alone(total, np.flatnonzero(_brighter(total[0], LEAST_STUCK, ratio, distance=1)), ratio)] = True
     pixels = np.flatnonzero(stuck)
     numbers: dict[str, Number] = {"voxels": int(found.size), "pixels_in_every_frame": int(pixels.size)}
     report = StepReport("hot_pixels", numbers)
@@ -139,21 +141,33 @@ def _nearest_before(values: NDArray[np.float64], axis: int) -> NDArray[np.float6
     return np.where(last >= 0, np.take_along_axis(values, np.maximum(last, 0), axis=axis), 0.0)
 
 
-def _alone(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[np.intp]:
-    """Flat indices into (n, rows, columns) of voxels of at least `least`,
-    above `ratio` times every neighbour in their frame.
-    """
-    bright = _above_right(frames, least, ratio, distance=1)
+def _hot(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[np.intp]:
+    """Flat indices into (n, rows, columns) of spikes and of small clusters, each frame looked at once."""
+    cluster = CLUSTER_LEAST * least
+
+    def bright(number: int) -> tuple[NDArray[np.intp], ...]:
+        frame, none = frames[number], np.empty(0, np.intp)
+        top = frame.max()
+        alone = np.flatnonzero(_brighter(frame, least, ratio, distance=1)) if top >= least else none
+        clustered = np.flatnonzero(_brighter(frame, cluster, RING_RATIO, distance=2)) if top >= cluster else none
+        return alone + number * frame.size, clustered + number * frame.size
+
+    def of(slab: slice) -> list[tuple[NDArray[np.intp], ...]]:
+        return [bright(number) for number in range(slab.start, slab.stop)]
+
+    alone, clustered = map(np.concatenate, zip(*chain.from_iterable(slabs.over_planes(of, frames)), strict=True))
+    return np.union1d(_alone(frames, alone, ratio), _clustered(frames, clustered))
+
+
+def _alone(frames: NDArray[np.float32], bright: NDArray[np.intp], ratio: float) -> NDArray[np.intp]:
+    """Those of some voxels, flat indices into (n, rows, columns), above `ratio` times all neighbours in their frame."""
     for step in NEIGHBOURS:  # few survive the first of them
         bright = bright[frames.reshape(-1)[bright] > ratio * _beside(frames, bright, step)]
     return bright
 
 
-def _clustered(frames: NDArray[np.float32], least: float) -> NDArray[np.intp]:
-    """Flat indices of voxels of at least `least` that stand out of the ring at distance two and drop off on two
-    sides.
-    """
-    bright = _above_right(frames, least, RING_RATIO, distance=2)
+def _clustered(frames: NDArray[np.float32], bright: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Those of some voxels, flat indices, that stand out of the ring at distance two and drop off on two sides."""
     for step in RING:
         bright = bright[frames.reshape(-1)[bright] > RING_RATIO * _beside(frames, bright, step)]
     own = frames.reshape(-1)[bright]
@@ -163,23 +177,10 @@ def _clustered(frames: NDArray[np.float32], least: float) -> NDArray[np.intp]:
     return bright[falls >= 2]
 
 
-def _above_right(frames: NDArray[np.float32], least: float, ratio: float, distance: int) -> NDArray[np.intp]:
-    """Flat indices of voxels of at least `least` and above `ratio` times the voxel `distance` columns on; a frame at a
-    time in the processor's cache, so that a bright background costs no more than a dark one.
-    """
-
-    def bright(slab: slice) -> NDArray[np.intp]:
-        found = [np.empty(0, np.intp)]
-        for number in range(slab.start, slab.stop):
-            frame = frames[number]
-            if frame.max() >= least:
-                found.append(np.flatnonzero(_brighter(frame, least, ratio, distance)) + number * frame.size)
-        return np.concatenate(found)
-
-    return np.concatenate(slabs.over_planes(bright, frames))
-
-
 def _brighter(frame: NDArray[np.float32], least: float, ratio: float, distance: int) -> NDArray[np.bool_]:
+    """Voxels of at least `least` and above `ratio` times the voxel `distance` columns on: in the processor's cache a
+    bright background costs no more than a dark one.
+    """
     bright: NDArray[np.bool_] = frame >= least
     bright[:, :-distance] &= frame[:, :-distance] > np.float32(ratio) * frame[:, distance:]
     return bright

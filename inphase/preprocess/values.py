@@ -7,7 +7,9 @@ subtracted are fractions and scatter alike; an amplitude, counts divided by a nu
 simulation scatter less. Not told from counts with noise of readout: a modulus that was scaled up to thousands.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,18 +127,25 @@ def scatter(values: NDArray[np.float64]) -> float | None:
     values: (N, ...), 0 where unknown. None where too few of them are above zero. The brightness of a place is that of
     the one beside it: sorted by its own, the dimmest part would be what fluctuates to nothing.
     """
-    found: list[float] = []
-    for axis in range(values.ndim):
-        lines = np.moveaxis(values, (axis, (axis + 1) % values.ndim), (0, 1))
-        bend, mean = lines[:-2] - 2 * lines[1:-1] + lines[2:], (lines[:-2] + lines[1:-1] + lines[2:]) / 3
-        beside = mean[:, 1:]
-        lit = beside > 0
-        bend, mean = bend[:, :-1][lit], mean[:, :-1][lit]
-        for part in np.array_split(np.argsort(beside[lit]), BRIGHTNESSES):
-            light = float(mean[part].sum())
-            if part.size >= LEAST_VOXELS and light > 0:
-                found.append(float(np.square(bend[part]).sum()) / (6 * light))
-    return min(found, default=None)
+    with ThreadPoolExecutor(values.ndim) as pool:
+        return min(
+            chain.from_iterable(pool.map(lambda axis: _scatters(values, axis), range(values.ndim))), default=None
+        )
+
+
+def _scatters(values: NDArray[np.float64], axis: int) -> list[float]:
+    """Along one axis, for each brightness that has enough voxels."""
+    lines = np.moveaxis(values, (axis, (axis + 1) % values.ndim), (0, 1))
+    bend, mean = lines[:-2] - 2 * lines[1:-1] + lines[2:], (lines[:-2] + lines[1:-1] + lines[2:]) / 3
+    beside = mean[:, 1:]
+    lit = beside > 0
+    bend, mean = bend[:, :-1][lit], mean[:, :-1][lit]
+    found = []
+    for part in np.array_split(np.argsort(beside[lit]), BRIGHTNESSES):
+        light = float(mean[part].sum())
+        if part.size >= LEAST_VOXELS and light > 0:
+            found.append(float(np.square(bend[part]).sum()) / (6 * light))
+    return found
 
 
 def _below_zero(counts: NDArray[np.float32]) -> NDArray[np.float32]:
