@@ -25,7 +25,7 @@ def free_voxels(mask: NDArray[np.uint8], seed: int, fraction: float = 0.05) -> N
     if wanted == 0:
         return np.zeros(mask.shape, bool)
     kind = np.int32 if mask.size < 2**31 else np.int64
-    order = np.random.default_rng(seed).permutation(mask.size).astype(kind).reshape(mask.shape)
+    order = np.asarray(np.random.default_rng(seed).permutation(mask.size), kind).reshape(mask.shape)
     # each voxel joins the first island (in random order of centres) that covers it; take islands until there are enough
     joined = np.where(eligible, _least_beside(order), kind(mask.size))
     last = np.partition(joined.ravel(), wanted - 1)[wanted - 1]

@@ -142,8 +142,8 @@ def main(
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=earlier, capture_output=True, text=True).stdout
     load = os.getloadavg()[0]
     with ExitStack() as stack:
-        sides = [Side(earlier), Side(ROOT)]
-        for side in sides:
+        before, after = Side(earlier), Side(ROOT)
+        for side in (before, after):
             stack.callback(side.close)
         lines = ["# From a raw curve to the grid, and a body to its answer\n", f"{header()}\n"]
         lines.append(
@@ -158,13 +158,13 @@ def main(
             "passes. Memory is the most that a run took beyond the measurement itself.\n"
         )
         lines.append("## Rocking curves\n")
-        lines += curves(*sides, repeats)
+        lines += curves(before, after, repeats)
         lines.append("## A body of 64^3\n")
         lines.append(
             "The network's image as the answer (`refine=none`), in process: what is computed beside the run of the "
             "network.\n"
         )
-        lines += body(*sides, repeats)
+        lines += body(before, after, repeats)
     out.write_text("\n".join(lines))
     typer.echo(f"wrote {out}")
 

@@ -97,8 +97,9 @@ def _counts(shape: tuple[int, ...], sides: tuple[float, ...], photons: float) ->
     inside = (2 * np.abs(z) < a) & (2 * np.abs(y + x / 4) < b) & (2 * np.abs(x - z / 3) < c) & (y + x < (b + c) / 3)
     crystal = (inside * np.exp(0.5j * np.sin((z + x / 2) / 8))).astype(np.complex64)
     light = np.abs(scipy.fft.fftshift(scipy.fft.fftn(scipy.fft.ifftshift(crystal), workers=-1))) ** 2
-    draw = np.random.default_rng(0)
-    return draw.poisson(light * (photons / light.sum(dtype=np.float64)) + 0.02)
+    rate = light * (photons / light.sum(dtype=np.float64)) + 0.02
+    counts: NDArray[np.int64] = np.random.default_rng(0).poisson(rate)
+    return counts
 
 
 class _Peak:

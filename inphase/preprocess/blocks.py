@@ -34,8 +34,8 @@ def _by_slab(
 def _summed(total: NDArray[Any], sides: tuple[int, ...]) -> NDArray[np.float32]:
     for axis, side in enumerate(sides):
         before = (slice(None),) * axis
-        kind = np.uint8 if total.dtype == np.bool_ and side <= MOST_IN_BYTE else np.float32
-        summed = total[(*before, slice(None, None, side))].astype(kind)
+        kind: type[np.uint8 | np.float32] = np.uint8 if total.dtype == bool and side <= MOST_IN_BYTE else np.float32
+        summed: NDArray[Any] = total[(*before, slice(None, None, side))].astype(kind)
         for k in range(1, side):
             part = total[(*before, slice(k, None, side))]
             summed[(*before, slice(0, part.shape[axis]))] += part

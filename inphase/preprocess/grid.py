@@ -60,7 +60,8 @@ def counts_kept(pattern: Pattern, mask: NDArray[np.uint8], bins: tuple[int, ...]
         inside = mask[slab.start // bins[0] : slab.stop // bins[0]] == MaskState.VALID
         for axis, b in enumerate(bins):
             inside = inside if b == 1 else np.repeat(inside, b, axis=axis)
-        return pattern.intensity[slab][inside & (pattern.mask[slab] == MaskState.VALID)]
+        found: NDArray[np.float32] = pattern.intensity[slab][inside & (pattern.mask[slab] == MaskState.VALID)]
+        return found
 
     counts = slabs.over_planes(kept, pattern.intensity, bins[0])
     return slabs.total_of(counts) - background * sum(map(len, counts))
@@ -81,7 +82,8 @@ def padding_bound(pattern: Pattern) -> float:
         edge = np.zeros(pattern.mask[slab].shape, bool)
         for axis, along in enumerate(layers):
             np.moveaxis(edge, axis, 0)[along[slab] if axis == 0 else along] = True
-        return pattern.intensity[slab][edge & (pattern.mask[slab] == MaskState.VALID)]
+        found: NDArray[np.float32] = pattern.intensity[slab][edge & (pattern.mask[slab] == MaskState.VALID)]
+        return found
 
     counts = np.concatenate(slabs.over_planes(known, pattern.mask))
     return float(np.sqrt(counts.mean(dtype=np.float64))) if counts.size else 0.0

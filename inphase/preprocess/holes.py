@@ -98,7 +98,7 @@ def _thick(holes: NDArray[np.bool_]) -> Iterator[tuple[tuple[slice, ...], NDArra
     if holes.ndim == 2:
         yield from _pieces(holes)
         return
-    for spot, shadow in _pieces(holes.any(axis=0)):
+    for spot, shadow in _pieces(np.asarray(holes.any(axis=0))):
         for (frames, *inside), hole in _pieces(holes[(slice(None), *spot)] & shadow):
             yield (
                 (frames, *(slice(a.start + b.start, a.start + b.stop) for a, b in zip(spot, inside, strict=True))),
@@ -137,7 +137,7 @@ def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
             factor = np.float32(np.exp(-(down**2 + right**2) / (2 * FILL**2)))
             spread += factor * counts.take(near)
             share += factor * weight.take(near)
-        return spread / share
+        return np.asarray(spread / share, np.float32)
 
     bridged = intensity.copy()
     as_frames(bridged)[frame, row, column] = np.concatenate(slabs.over(mean, index.size, 2 * len(reach) ** 2))

@@ -4,9 +4,7 @@ messages carry ids, the store has the rest.
 The folder may be shared between hosts: a file appears under its name complete or not at all.
 """
 
-import ctypes
 import errno
-import io
 import os
 import re
 import shutil
@@ -17,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -33,17 +31,11 @@ from service.jobs.errors import (
     StoreUnavailableError,
 )
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
 Arrays = dict[str, NDArray[Any]]
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_LARGE = 2**18  # bytes: what is smaller waits for the sync
-_WRITE = 2  # SYNC_FILE_RANGE_WRITE of sync_file_range(2), fcntl.h of Linux
-_begin_to_write = getattr(ctypes.CDLL(None), "sync_file_range", None)  # promises nothing: the sync that follows does
 _ABANDONED_AFTER_S = 3600.0  # a write takes seconds: an older temporary file belongs to a process that was killed
 
 
@@ -124,9 +116,10 @@ class Store:
         temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            with _Flowing(temporary, "w") if durable else temporary.open("wb") as file:
+            with temporary.open("wb") as file:
                 save(file, arrays)
                 if durable:
+                    file.flush()
                     os.fsync(file.fileno())
             if replace:
                 temporary.replace(path)
@@ -349,20 +342,6 @@ class Store:
         if error.errno == errno.EFBIG:
             return StoreTooSmallError(f"no file of the store may be as large as {what}: ask for a smaller result")
         return StoreUnavailableError(f"the store does not work, {what}: {error.strerror or error}")
-
-
-class _Flowing(io.FileIO):
-    """A file whose large parts go on to the disk while the next ones are written: a sync then waits for little."""
-
-    def write(self, data: "ReadableBuffer", /) -> int:
-        """All of it."""
-        left, begin = memoryview(data).cast("B"), self.tell()
-        nbytes = len(left)
-        while left:
-            left = left[super().write(left) :]
-        if nbytes >= _LARGE and _begin_to_write is not None:
-            _begin_to_write(self.fileno(), ctypes.c_int64(begin), ctypes.c_int64(nbytes), _WRITE)
-        return nbytes
 
 
 def _sync_folder(folder: Path) -> None:
