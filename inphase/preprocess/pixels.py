@@ -191,7 +191,8 @@ def _brighter(
     bright = counts >= least
     bright[:, :-distance] &= counts[:, :-distance] > np.float32(ratio) * counts[:, distance:]
     row, column = np.nonzero(bright)
-    return rows[row] * frame.shape[1] + column
+    found: NDArray[np.intp] = rows[row] * frame.shape[1] + column
+    return found
 
 
 def _beside(frames: NDArray[np.float32], index: NDArray[np.intp], step: tuple[int, int]) -> NDArray[np.float32]:
