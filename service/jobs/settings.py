@@ -1,12 +1,12 @@
 """How a worker runs: what the service tells its worker process, and that one its compute processes."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inphase import machine
 from service.jobs.limits import share
 from service.jobs.state import Priority
 
@@ -36,7 +36,7 @@ class WorkerSettings:
 
     store: folder shared with the service.
     concurrency: compute processes, and so jobs at a time.
-    threads: of torch in each of them; None shares the cores out.
+    threads: of torch in each of them; None shares the cores out (`inphase.machine`).
     memory_bytes: what each may allocate on the host; None: an equal share of most of the machine's, on a CPU.
     drain_s: how long a job may go on after SIGTERM before it is given back to the queue.
     checkpoint_s: how often a job keeps what it has; another attempt goes on from there.
@@ -56,11 +56,10 @@ class WorkerSettings:
     @property
     def compute(self) -> ComputeSettings:
         """The part of one compute process, every default resolved."""
-        memory, threads = self.memory_bytes, self.threads
+        memory = self.memory_bytes
         if memory is None and self.device == "cpu":  # CUDA maps a multiple of what it uses
             memory = share(self.concurrency)
-        if threads is None and self.concurrency > 1:
-            threads = max(1, len(os.sched_getaffinity(0)) // self.concurrency)
+        threads = self.threads or machine.threads(self.concurrency)
         return ComputeSettings(self.store, self.device, threads, memory, self.checkpoint_s, self.time_limit_s)
 
     def to_json(self) -> str:
