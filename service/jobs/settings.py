@@ -40,6 +40,7 @@ class WorkerSettings:
     memory_bytes: what each may allocate on the host; None: an equal share of most of the machine's, on a CPU.
     drain_s: how long a job may go on after SIGTERM before it is given back to the queue.
     checkpoint_s: how often a job keeps what it has; another attempt goes on from there.
+    metrics_port: where Prometheus asks the worker itself; None for nowhere.
     """
 
     redis_url: str
@@ -52,6 +53,7 @@ class WorkerSettings:
     time_limit_s: float = 600.0
     drain_s: float = 20.0
     checkpoint_s: float = 3.0
+    metrics_port: int | None = None
 
     @property
     def compute(self) -> ComputeSettings:
