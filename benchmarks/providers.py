@@ -23,7 +23,7 @@ from benchmarks.glance import CRYSTALS, drawn
 from inphase.models.execution import CPU, WANTED, Execution, has_bfloat16, ways
 from inphase.models.families import family
 from inphase.models.precision import TOLERANCE, chi2, specimen
-from inphase.models.repository import DEFAULT, ModelVersion, Repository
+from inphase.models.repository import DEFAULT, ModelError, ModelVersion, Repository
 from inphase.models.session import Session
 from training.evaluate.machine import header
 from training.evaluate.sets import specimen as crystal
@@ -51,11 +51,21 @@ def milliseconds(sessions: dict[Execution, Session], repeats: int) -> dict[Execu
     return {way: times[1:] for way, times in took.items()}
 
 
-def rows(version: ModelVersion, threads: int, repeats: int, crystals: int) -> list[list[str]]:
+def loaded(version: ModelVersion, threads: int) -> tuple[dict[Execution, Session], list[str]]:
+    """Warm sessions of a network, and what is to be said of executions that cannot have it."""
+    sessions, said = {}, []
+    for way in executions():
+        try:
+            sessions[way] = Session(version, threads, way)
+            sessions[way].warm()
+        except ModelError as error:
+            said += [f"{way.label}: {error}", ""]
+    return sessions, said
+
+
+def rows(sessions: dict[Execution, Session], repeats: int, crystals: int) -> list[list[str]]:
     """Of one network."""
-    sessions = {way: Session(version, threads, way) for way in executions()}
-    for session in sessions.values():
-        session.warm()
+    version = sessions[CPU].version
     took = milliseconds(sessions, repeats)
     pattern = specimen(version.card)
     right = chi2(sessions[CPU], pattern)
@@ -107,7 +117,8 @@ def main(
     ]  # fmt: skip
     for name in models or [DEFAULT]:
         version = Repository(ROOT / "models", "").resolve(name)
-        lines += [f"## {version.label}", "", *table(columns, rows(version, threads, repeats, crystals))]
+        sessions, said = loaded(version, threads)
+        lines += [f"## {version.label}", "", *table(columns, rows(sessions, repeats, crystals)), *said]
     out.write_text("\n".join(lines))
     typer.echo(f"wrote {out}")
 

@@ -8,6 +8,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -45,11 +46,7 @@ class Holdings(Collector):
         yield self._fallbacks()
         yield from self._inferences()
         yield from self._stored()
-        if self._records is not None and self._pulse is not None and not self._pulse.last.silent:
-            try:
-                yield from _jobs(self._records)
-            except QueueUnavailableError:
-                return
+        yield from self._jobs()
 
     def _models(self) -> Iterator[dict[str, str]]:
         repository = self._sessions.repository
@@ -68,7 +65,7 @@ class Holdings(Collector):
             "1 where a loaded network does not run on what is to run it",
             labels=["name", "version", "wanted", "provider"],
         )
-        repository, wanted = self._sessions.repository, self._sessions.first
+        repository, wanted = self._sessions.repository, self._sessions.first.value
         for version in (version for name in repository.names() for version in repository.versions(name)):
             if (provider := self._sessions.provider(version)) is not None:
                 labels = [version.card.name, str(version.card.version), wanted, provider]
@@ -99,6 +96,21 @@ class Holdings(Collector):
             runs.add_metric(model, [*buckets, ("+Inf", usage.runs.total())], total)
         yield from (ended, seconds, runs)
 
+    def _jobs(self) -> Iterator[Metric]:
+        """What Redis knows of all jobs, without samples where it does not answer."""
+        ended = HistogramMetricFamily(
+            "inphase_job_duration_seconds", "From the acceptance of a job to its end, by how it ended", labels=["state"]
+        )
+        oldest = GaugeMetricFamily(
+            "inphase_oldest_waiting_job_seconds", "For how long the job has waited that has waited longest"
+        )
+        if self._records is not None and self._pulse is not None and not self._pulse.last.silent:
+            with suppress(QueueUnavailableError):
+                for state, (buckets, seconds) in self._records.durations().items():
+                    ended.add_metric([state], buckets, seconds)
+                oldest.add_metric([], self._records.oldest_waiting_s())
+        yield from (ended, oldest)
+
     def _stored(self) -> Iterator[Metric]:
         if self._bytes is None or time.monotonic() - self._bytes[0] > _STORE_S:
             try:
@@ -116,16 +128,3 @@ def _info(name: str, text: str, lines: Iterator[dict[str, str]] | list[dict[str,
     for labels in found:
         metric.add_metric(list(labels.values()), 1)
     return metric
-
-
-def _jobs(records: Records) -> Iterator[Metric]:
-    ended = HistogramMetricFamily(
-        "inphase_job_duration_seconds", "From the acceptance of a job to its end, by how it ended", labels=["state"]
-    )
-    for state, (buckets, seconds) in records.durations().items():
-        ended.add_metric([state], buckets, seconds)
-    oldest = records.oldest_waiting_s()
-    yield ended
-    yield GaugeMetricFamily(
-        "inphase_oldest_waiting_job_seconds", "For how long the job has waited that has waited longest", oldest
-    )

@@ -18,7 +18,7 @@ from inphase.pattern import Domain, Pattern
 from inphase.retrieval.starts import from_prediction
 
 TOLERANCE: Final = 0.01  # of chi2; docs/decisions/0045 says why
-_PHOTONS: Final = 1e6
+_PHOTONS: Final = 1e8  # so many that noise hides no difference
 
 
 class ImpreciseError(Exception):
@@ -26,7 +26,7 @@ class ImpreciseError(Exception):
 
 
 def specimen(card: Card, seed: int = 0) -> Pattern:
-    """The pattern of a faceted, bent crystal on a model's grid: counts, 1e6 photons in all; the same for the same seed.
+    """The pattern of a faceted, bent crystal on a model's grid: counts, 1e8 photons in all; the same for the same seed.
 
     The crystal is as large as the middle of the card's range of oversampling says.
     """

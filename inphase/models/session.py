@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import onnxruntime
@@ -18,6 +19,8 @@ from inphase.models.prediction import Tensors
 from inphase.models.repository import ModelError, ModelVersion, Repository, UnknownModelError
 
 logger = logging.getLogger(__name__)
+
+_SAID: Final = 160  # characters of a line of onnxruntime's errors, which hold whole signatures
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,12 @@ class Session:
             raise ModelError(f"{version.label} cannot be read: {error.strerror or error}") from error
         if hashlib.sha256(graph).hexdigest() != version.card.sha256:
             raise ModelError(f"{version.label} was changed since its card was read: a version never changes")
-        providers = [(execution.provider.value, dict(execution.options(threads))), Provider.CPU.value]
+        first = (execution.provider.value, dict(execution.options(threads)))
+        rest = [] if execution.provider is Provider.CPU else [Provider.CPU.value]
         try:
-            self._session = onnxruntime.InferenceSession(
-                graph, options, providers=providers if execution != CPU else [Provider.CPU.value]
-            )
+            self._session = onnxruntime.InferenceSession(graph, options, providers=[first, *rest])
         except Exception as error:  # onnxruntime raises a dozen types of its own
-            raise ModelError(f"{version.label} does not load: {str(error).splitlines()[0]}") from error
+            raise ModelError(f"{version.label} does not load: {_said(error)}") from error
         if self.provider != execution.provider:
             raise ModelError(f"onnxruntime could not set up {execution.provider} and took {self.provider}")
         names = {found.name for found in self._session.get_inputs()}
@@ -93,8 +95,7 @@ class Session:
                 self.infer({name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
             except Exception as error:
                 raise ModelError(
-                    f"{self.version.label} does not run on zeros of its graph's own shapes {shapes}: "
-                    f"{str(error).splitlines()[0]}"
+                    f"{self.version.label} does not run on zeros of its graph's own shapes {shapes}: {_said(error)}"
                 ) from error
 
     def infer(self, tensors: Tensors) -> Tensors:
@@ -213,6 +214,12 @@ class Sessions:
         """What a loaded version runs on, None where it is not loaded."""
         session = self.loaded(version)
         return session.provider if session else None
+
+
+def _said(error: Exception) -> str:
+    """What onnxruntime says, in short: its errors begin with what failed and end with why, and traces lie between."""
+    first, *rest = (line for line in str(error).splitlines() if line.strip())
+    return " ... ".join([first[:_SAID], *(line[:_SAID] for line in rest[-1:])])
 
 
 def _has(repository: Repository, version: ModelVersion) -> bool:

@@ -17,9 +17,9 @@ Object = NDArray[np.complex64]
 
 def crystal(shape: tuple[int, ...] = GRID) -> Object:
     """What the specimen is the pattern of, written down once more."""
-    axes = np.meshgrid(*((np.arange(n) - n // 2) / (n / 3.65) for n in shape), indexing="ij")
+    axes = np.meshgrid(*((np.arange(n) - n // 2) / (n / 7.3) for n in shape), indexing="ij")
     half = (1.0, 0.9, 0.8)
-    inside = np.logical_and.reduce([abs(2 * x) < 2 * h for x, h in zip(axes, half, strict=False)]) & (sum(axes) < 1.5)
+    inside = np.logical_and.reduce([abs(x) < h for x, h in zip(axes, half, strict=False)]) & (sum(axes) < 1.5)
     obj: Object = np.where(inside, np.exp(0.8j * np.sin(2 * axes[0] + axes[-1])), 0).astype(np.complex64)
     return obj
 
@@ -45,7 +45,7 @@ def test_the_specimen_is_of_the_card(tmp_path: Path, shape: tuple[int, ...]) -> 
     reference = session(tmp_path, crystal(shape))
     found = specimen(reference.version.card)
     assert found.shape == shape
-    assert found.intensity.sum() == pytest.approx(1e6, rel=0.01)
+    assert found.intensity.sum() == pytest.approx(1e8, rel=0.01)
     np.testing.assert_array_equal(found.intensity, specimen(reference.version.card).intensity)
     assert chi2(reference, found) < 0.01 * chi2(session(tmp_path / "other", np.ones(shape, np.complex64)), found)
 

@@ -66,15 +66,17 @@ def test_openvino_serves_what_the_cpu_does(models_dir: Path) -> None:
 
 
 def test_what_computes_another_image_is_passed_over(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And whoever asks gets the right one. The CPU stands in for something that rounds to a quarter."""
-    coarse, infer = Execution(Provider.CPU, "bfloat16"), Session.infer
+    """And whoever asks gets the right one. The CPU stands in for something that loses half of every image."""
+    losing, infer = Execution(Provider.CPU, "bfloat16"), Session.infer
 
-    def rounding(session: Session, tensors: Tensors) -> Tensors:
-        outputs = infer(session, tensors)
-        return {n: np.round(4 * a) / 4 for n, a in outputs.items()} if session.execution == coarse else outputs
+    def halved(session: Session, tensors: Tensors) -> Tensors:
+        outputs = dict(infer(session, tensors))
+        if session.execution == losing:
+            outputs["amplitude"] = outputs["amplitude"] * (np.arange(32) < 16)
+        return outputs
 
-    monkeypatch.setattr(Session, "infer", rounding)
-    monkeypatch.setattr("inphase.models.session.ways", lambda *_: (coarse, CPU))
+    monkeypatch.setattr(Session, "infer", halved)
+    monkeypatch.setattr("inphase.models.session.ways", lambda *_: (losing, CPU))
     session = Sessions(Repository(models_dir, "inphase-bcdi"), threads=1).get(None)
     assert session.execution == CPU
     (passed,) = session.passed_over
