@@ -1,4 +1,4 @@
-"""Traces for OpenTelemetry, sent where its own variables OTEL_* say; without them none of its packages is imported.
+"""Traces for OpenTelemetry, sent where its own variables OTEL_* say; without them nothing of it is imported here.
 
 A request is a span, and so is what becomes of its job later, in this process or in another: the span's traceparent (W3C
 Trace Context) travels in the job's record. Below them stand the stages of the pipeline, as their clock has them.
