@@ -106,9 +106,10 @@ def main(
     columns = ["execution", "shortest / ms", "median / ms", "chi2 of the test pattern", "differs by",
                "SSIM to the truth, median", "chi2 differs at most by"]  # fmt: skip
     lines = [
-        "# What runs a network", "", header(), f"The load of the machine was {busy:.1f} when it began. "
-        f"bfloat16 is {'' if has_bfloat16() else 'not '}multiplied by this processor. One command makes this page: "
-        "`python -m benchmarks.providers`, here with the wheel of OpenVINO in front of the installed one.", "",
+        "# What runs a network", "", header(), f"What ran is onnxruntime {onnxruntime.__version__} with "
+        f"{', '.join(onnxruntime.get_available_providers())}. This processor multiplies "
+        f"{'' if has_bfloat16() else 'no '}bfloat16. The load of the machine was {busy:.1f} when it began, and others computed meanwhile, so the "
+        "shortest times say more than the medians. One command makes this page: `python -m benchmarks.providers`.", "",
         f"One pattern, {threads} threads, {repeats} predictions each, the executions in turns. The test pattern is the "
         f"one that a network is tried with when it is loaded, where {TOLERANCE:.0%} is tolerated; the last two columns "
         f"are of {crystals} held-out crystals of the training distribution, not refined, the last one against the CPU "
