@@ -108,7 +108,8 @@ def main(
     lines = [
         "# What runs a network", "", header(), f"What ran is onnxruntime {onnxruntime.__version__} with "
         f"{', '.join(onnxruntime.get_available_providers())}. This processor multiplies "
-        f"{'' if has_bfloat16() else 'no '}bfloat16. The load of the machine was {busy:.1f} when it began, and others computed meanwhile, so the "
+        f"{'' if has_bfloat16() else 'no '}bfloat16. "
+        f"The load of the machine was {busy:.1f} when it began, and others computed meanwhile, so the "
         "shortest times say more than the medians. One command makes this page: `python -m benchmarks.providers`.", "",
         f"One pattern, {threads} threads, {repeats} predictions each, the executions in turns. The test pattern is the "
         f"one that a network is tried with when it is loaded, where {TOLERANCE:.0%} is tolerated; the last two columns "
