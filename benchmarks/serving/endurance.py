@@ -83,13 +83,14 @@ def asked(door: Door, requests: int, *, kept_open: bool) -> Iterator[Held]:
     callers = [threading.Thread(target=call) for _ in range(CALLERS)]
     for caller in callers:
         caller.start()
-    for look in range(1, LOOKS + 1):
+    for look in range(1, LOOKS):
         wanted = requests * look // LOOKS
         with ended:
             ended.wait_for(lambda wanted=wanted: done >= wanted or not any(c.is_alive() for c in callers))  # type: ignore[misc]
         yield Held.by(door.server, done, begun)
     for caller in callers:
         caller.join()
+    yield Held.by(door.server, done, begun)
 
 
 def rows(found: list[Held]) -> list[list[str]]:
@@ -104,13 +105,13 @@ def rows(found: list[Held]) -> list[list[str]]:
 
 
 def drift(found: list[Held]) -> str:
-    """What the second half of the requests has added: the first one fills what is kept on purpose."""
-    half, end = found[len(found) // 2], found[-1]
+    """What has come to stay. Of memory in the second half: the first one fills what is kept on purpose."""
+    first, half, end = found[0], found[len(found) // 2], found[-1]
     grown, number = end.own_nbytes - half.own_nbytes, end.requests - half.requests
     return (
         f"From request {half.requests} to {end.requests} the service grew by {grown / MIB:+.1f} MiB, "
-        f"{grown / number:+.0f} bytes a request, and by {end.descriptors - half.descriptors:+d} descriptors and "
-        f"{end.threads - half.threads:+d} threads."
+        f"{grown / number:+.0f} bytes a request. When the callers have gone it has "
+        f"{end.descriptors - first.descriptors:+d} descriptors and {end.threads - first.threads:+d} threads more."
     )
 
 
