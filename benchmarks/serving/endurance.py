@@ -110,8 +110,8 @@ def drift(found: list[Held]) -> str:
     grown, number = end.own_nbytes - half.own_nbytes, end.requests - half.requests
     return (
         f"From request {half.requests} to {end.requests} the service grew by {grown / MIB:+.1f} MiB, "
-        f"{grown / number:+.0f} bytes a request. When the callers have gone it has "
-        f"{end.descriptors - first.descriptors:+d} descriptors and {end.threads - first.threads:+d} threads more."
+        f"{grown / number:+.0f} bytes a request. When the callers have gone, descriptors have changed by "
+        f"{end.descriptors - first.descriptors:+d} and threads by {end.threads - first.threads:+d}."
     )
 
 
