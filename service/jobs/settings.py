@@ -4,18 +4,27 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from inphase import machine
 from service.jobs.limits import share
 from service.jobs.state import Priority
 
-_SECRETS = ("INPHASE_API_KEY",)  # what opens the service; a worker needs none of it
+_OF_THE_SERVICE: Final = ("INPHASE_API_KEY", "INPHASE_WEBHOOK_SECRET")  # a worker needs neither
+_OF_A_WORKER: Final = (
+    "INPHASE_REDIS_PASSWORD", "INPHASE_REDIS_URL", "REDIS_URL",
+    "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+)  # fmt: skip
 
 
-def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment for processes that do not serve: they compute on what strangers have sent."""
-    return {name: value for name, value in environment.items() if name.upper() not in _SECRETS}
+def for_worker(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that does not serve, without what opens the service."""
+    return {name: value for name, value in environment.items() if name.upper() not in _OF_THE_SERVICE}
+
+
+def for_compute(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that computes on what strangers have sent: it speaks to its worker alone."""
+    return {name: value for name, value in for_worker(environment).items() if name.upper() not in _OF_A_WORKER}
 
 
 @dataclass(frozen=True)
