@@ -87,9 +87,9 @@ locks: $(STAMP) ## pin anew what the images install (deploy/locks)
 	$(BIN)/python -m pip install --quiet uv
 	rm -f deploy/locks/*.txt
 	echo 'setuptools>=77' | $(subst pyproject.toml,-,$(LOCK)) deploy/locks/build.txt
-	$(LOCK) deploy/locks/api.txt --extra cpu
-	$(LOCK) deploy/locks/api-gpu.txt --extra gpu
-	$(LOCK) deploy/locks/worker-gpu.txt --extra worker
+	$(LOCK) deploy/locks/api.txt --extra cpu --extra tracing
+	$(LOCK) deploy/locks/api-gpu.txt --extra gpu --extra tracing
+	$(LOCK) deploy/locks/worker-gpu.txt --extra worker --extra tracing
 	grep --invert-match --extended-regexp '^(cuda|nvidia|triton)' deploy/locks/worker-gpu.txt > deploy/locks/worker.txt
 
 clean: ## remove .venv and everything generated

@@ -13,7 +13,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.fourier import embedded
+from inphase.fourier import WORKERS, embedded
 
 UNDECIDED = 0.02  # a smaller difference between the scores of the two enantiomorphs decides nothing
 LARGE = 2**21  # voxels: of a larger grid only the part that is not empty is looked at
@@ -68,13 +68,13 @@ def align(
     norm = float(np.linalg.norm(obj) * np.linalg.norm(reference))
     if not norm > 0 or not np.isfinite(norm):
         raise DataError("cannot align an object that is empty or not finite")
-    target = np.asarray(scipy.fft.fftn(reference.astype(np.complex64), workers=-1))
-    spectra = [np.asarray(scipy.fft.fftn(o.astype(np.complex64), workers=-1)) for o in (obj, twin(obj))]
+    target = np.asarray(scipy.fft.fftn(reference.astype(np.complex64), workers=WORKERS))
+    spectra = [np.asarray(scipy.fft.fftn(o.astype(np.complex64), workers=WORKERS)) for o in (obj, twin(obj))]
     found = [_register(spectrum, target) for spectrum in spectra]
     scores = [abs(peak) / norm for _, peak in found]
     flipped = scores[1] > scores[0]
     spectrum, (shift, peak) = spectra[flipped], found[flipped]
-    aligned = scipy.fft.ifftn(_ramped(spectrum, shift), workers=-1) * np.exp(1j * np.angle(peak))
+    aligned = scipy.fft.ifftn(_ramped(spectrum, shift), workers=WORKERS) * np.exp(1j * np.angle(peak))
     alignment = Alignment(
         twin=bool(flipped),
         shift_voxels=tuple(float(s) for s in shift),
@@ -91,7 +91,7 @@ def _register(
 ) -> tuple[NDArray[np.float64], complex]:
     """Shift of the object that brings it onto the target, and the correlation sum conj(o shifted) ref there."""
     product = np.conj(spectrum) * target
-    coarse = scipy.fft.ifftn(product, workers=-1)
+    coarse = scipy.fft.ifftn(product, workers=WORKERS)
     peak = np.unravel_index(int(np.abs(coarse).argmax()), coarse.shape)
     shift = np.array([p if p < (n + 1) // 2 else p - n for p, n in zip(peak, coarse.shape, strict=True)], np.float64)
     value = complex(coarse[peak])

@@ -2,7 +2,6 @@
 n measured counts, m = sqrt(n), F the far field.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -183,7 +182,7 @@ class _FarField:
         parts = [slice(first, first + rows) for first in range(0, len(self.valid), rows)]
         if len(parts) == 1:
             return [sums(parts[0])]
-        with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(len(parts), WORKERS)) as pool:
             return list(pool.map(sums, parts))
 
 

@@ -26,7 +26,7 @@ from service.api.access import (
     IdempotencyKey,
     Staying,
     TheClock,
-    TheRequestId,
+    TheOrigin,
     TheServices,
     check_options,
     current,
@@ -154,7 +154,7 @@ async def reconstruct(
     services: TheServices,
     clock: TheClock,
     caller: TheCaller,
-    request_id: TheRequestId,
+    origin: TheOrigin,
     call: Annotated[Call, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -167,7 +167,7 @@ async def reconstruct(
         share = held.enter_context(services.budget.share(caller.owner))
         received = await receive(request, call, services, clock, caller.roots, share)
         patience = _Patience(_seconds(request, received.submission.options, services))
-        sender = Sender(caller.origin(request_id), waiting_jobs=caller.waiting_jobs)
+        sender = Sender(origin, waiting_jobs=caller.waiting_jobs)
         if idempotency_key is not None:
             sender = replace(sender, repeatable=await _repeatable(idempotency_key, request, received, services))
         answered = await _answered(received, sender, patience, services, clock, held)
