@@ -34,7 +34,8 @@ class Place:
     ending: str
 
     def scans(self) -> list[Path]:
-        """The measurements that lie there now, complete or not."""
+        """The measurements that lie there now, complete or not. Raises OSError where the folder is away."""
+        self.folder.stat()
         return [scan for scan in scans_in(self.folder) if scan != self.results and scan.match(self.match)]
 
     def result_of(self, scan: Path) -> str:
@@ -60,8 +61,8 @@ class Watch:
         place.results.mkdir(exist_ok=True)
         self._journal = Journal(place.results / JOURNAL)
         self._working: dict[Path, tuple[Arrival, Future[tuple[Entry, str]]]] = {}
-        self._away = ""  # why the service cannot be asked now
-        self._again = 0.0  # when it is asked again
+        self._away = ""  # why nothing can be done now
+        self._again = 0.0  # when the service is asked again
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop` or Ctrl-C; jobs at work are then cancelled, and done when the folder is watched again.
@@ -80,7 +81,11 @@ class Watch:
 
     def _ready(self) -> list[Arrival]:
         """What can be begun now."""
-        resting = self._arrivals.at_rest(self._place.scans())
+        try:
+            resting = self._arrivals.at_rest(self._place.scans())
+        except OSError as error:  # a file server that is away for a while
+            self._gone(f"{self._place.folder} cannot be looked into: {error.strerror or error}")
+            return []
         left = [
             arrival
             for arrival in resting
@@ -128,7 +133,7 @@ class Watch:
                 self._tell(line)
 
     def _gone(self, why: str) -> None:
-        """The service cannot take anything now; told once, until it can."""
+        """Nothing can be done now; told once, until something can."""
         if why != self._away:
             self._complain(f"{why}; trying again every {AGAIN_S:g} s")
         self._away, self._again = why, time.monotonic() + AGAIN_S

@@ -161,6 +161,19 @@ def test_what_no_measurement_could_succeed_with_ends_it(bench: Bench, error: Exc
     assert bench.journalled() == 0
 
 
+def test_a_folder_that_is_away_is_waited_for(bench: Bench) -> None:
+    """As on a file server that hangs or restarts."""
+    bench.write("a.npy")
+    with bench.watched():
+        bench.until(lambda: bench.journalled() == 1)
+        away = bench.folder.rename(bench.folder.with_name("away"))
+        bench.until(lambda: bench.complained)
+        away.rename(bench.folder)
+        bench.write("b.npy")
+        bench.until(lambda: bench.journalled() == 2)
+    assert "cannot be looked into: No such file or directory" in bench.complained[0]
+
+
 def test_a_file_that_stays_marked_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """After ten minutes, and once."""
     monkeypatch.setattr(watch, "MARKED_S", 0.1)
