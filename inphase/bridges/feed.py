@@ -44,6 +44,7 @@ class _Told:
 @dataclass
 class _Series:
     """A series of the detector. frames: by their numbers, that were not sent yet, and since when the oldest waits.
+    placed: the frame of each place, where an encoder tells it.
     left_out: why frames were, one reason for each. closed: the service takes no more.
     """
 
@@ -51,6 +52,7 @@ class _Series:
     header: Header | None
     scan: str = ""
     frames: dict[int, NDArray[Any]] = field(default_factory=dict)
+    placed: dict[int, int] = field(default_factory=dict)
     since: float = 0.0
     sent: int = 0
     left_out: list[str] = field(default_factory=list)
@@ -184,8 +186,10 @@ class Feed:
                 series.left_out.append(f"frame {number}: {error}")
                 del series.frames[number]
                 continue
-            if place < 0:
-                series.left_out.append(f"frame {number}: {self._axis.name} {readings[number]:g} lies before the first")
+            other = series.placed.setdefault(place, number)
+            if place < 0 or other != number:
+                why = "lies before the first" if place < 0 else f"is the place of frame {other}, too"
+                series.left_out.append(f"frame {number}: {self._axis.name} {readings[number]:g} {why}")
                 del series.frames[number]
                 continue
             found.append((number, place, series.frames[number]))

@@ -132,11 +132,12 @@ def test_places_are_those_of_the_encoder_whoever_comes_first(service: Service, c
 
 
 def test_frames_without_a_place_are_left_out_and_told(service: Service, client: Client, at_once: None) -> None:
-    """Beside a place, before the first one, and without a reading at all."""
+    """Beside a place, before the first one, at one that another frame has, and without a reading at all."""
     told: list[str] = []
     feed = Feed(client, told.append, "eiger", axis=Axis("angle", 0.0, 1.0))
-    sent(feed, HEADER, Begun(), Readings(0, {"angle": np.array([0.0, 1.4, -1.0, 3.0])}), *images())
+    sent(feed, HEADER, Begun(), Readings(0, {"angle": np.array([0.0, 1.4, -1.0, 3.0, 3.1])}), *images())
     assert sorted(service.frames[0]) == [0, 3]
+    np.testing.assert_array_equal(service.frames[0][3], FRAMES[3])
     assert "2 frames sent; 4 were left out, frame 1: position 1.4 lies 0.40 steps from place 1" in told[-1]
     assert service.ended[0][1].startswith("4 were left out")
     with pytest.raises(StreamError, match="tells no 'angle', but phi"):
