@@ -74,7 +74,7 @@ class Source:
             except zmq.Again:
                 return
             self._stand("data", "")
-            self._since = time.monotonic()
+            self._since, self._told_silent = time.monotonic(), False
             yield parts
 
     def look(self) -> None:

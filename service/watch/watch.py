@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ LOOK_S: Final = 0.5
 AGAIN_S: Final = 5.0  # after which a service that was away is asked again
 MARKED_S: Final = 600.0  # at rest for so long and still marked as open, a file is named
 UNKNOWN_MODEL: Final = "urn:inphase:error:unknown-model"
-PASSING: Final = (UnreachableError, OverloadError, FaultError)  # the measurement is not to blame
+PASSING: Final = (UnreachableError, OverloadError, FaultError)  # mostly the measurement is not to blame
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,14 @@ class Watch:
                 self._bad(arrival, f"nothing has been written for {MARKED_S / 60:g} minutes, but {arrival.writer}")
         if time.monotonic() < self._again:
             return []
-        complete = [arrival for arrival in left if not arrival.writer]
-        return complete[: self._parallel - len(self._working)]
+        taken = {self._place.result_of(scan) for scan in self._working}
+        begun: list[Arrival] = []
+        for arrival in left:
+            result = self._place.result_of(arrival.scan)
+            if not arrival.writer and result not in taken and len(self._working) + len(begun) < self._parallel:
+                taken.add(result)  # of two with one name, the second is looked at when the first is done
+                begun.append(arrival)
+        return begun
 
     def _one(self, arrival: Arrival, stop: threading.Event) -> tuple[Entry, str]:
         """What became of a measurement, and the line that says so. Runs in a thread."""
@@ -122,7 +129,10 @@ class Watch:
                     raise
                 self._bad(arrival, str(error))
             except PASSING as error:
-                self._gone(str(error))
+                if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:  # a fault that this measurement meets
+                    self._bad(arrival, str(error))
+                else:
+                    self._gone(str(error))
             except CancelledError:
                 self._bad(arrival, "its job was cancelled")
             except (InphaseError, OSError) as error:

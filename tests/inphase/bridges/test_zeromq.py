@@ -49,6 +49,11 @@ def test_nobody_there_and_nothing_said_are_told_apart() -> None:
             until(lambda: heard.extend(source.messages()) or len(heard) == 5, source)
             assert heard == [[b"frame", bytes([number])] for number in range(5)]
             assert source.state == "data"
+            until(lambda: len(told) == 4, source)
+            detector.send(b"one more")
+            until(lambda: list(source.messages()), source)
+            until(lambda: len(told) == 5, source)
+            assert told[2] == told[3] == told[4]  # it is silent, and silent again
         until(lambda: source.state == "cannot connect", source)
     assert f"the connection to {address} is lost; trying again" in told
 

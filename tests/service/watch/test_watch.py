@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inphase.client import AccessError, MissingError, OverloadError, UnreachableError
+from inphase.client import AccessError, FaultError, MissingError, OverloadError, UnreachableError
 from inphase.errors import CancelledError, DataError
 from service.cli.batch import Scan
 from service.cli.terminal import Stage
@@ -118,30 +118,48 @@ def test_only_names_that_match_are_taken(bench: Bench) -> None:
 
 def test_what_cannot_be_used_is_named_once(bench: Bench) -> None:
     """Over restarts; a job that somebody has cancelled, and a result that is somebody else's, are such cases, too."""
-    bench.errors = {"a.npy": [DataError("no peak")], "b.npy": [CancelledError("")], "c.npy": [OSError("unreadable")]}
-    for name in "abc":
+    bench.errors = {
+        "a.npy": [DataError("no peak")],
+        "b.npy": [CancelledError("")],
+        "c.npy": [OSError("unreadable")],
+        "f.npy": [FaultError("a fault", 500)],
+    }
+    for name in "abcf":
         bench.write(f"{name}.npy")
     with bench.watched():
-        bench.until(lambda: bench.journalled() == 3)
-        bench.write("d.npy")
         bench.until(lambda: bench.journalled() == 4)
-        bench.write("d.npz")
+        bench.write("d.npy")
         bench.until(lambda: bench.journalled() == 5)
+        bench.write("d.npz")
+        bench.until(lambda: bench.journalled() == 6)
     with bench.watched():
         bench.write("e.npy")
-        bench.until(lambda: bench.journalled() == 6)
+        bench.until(lambda: bench.journalled() == 7)
     assert sorted(bench.complained) == [
         "a.npy: no peak",
         "b.npy: its job was cancelled",
         "c.npy: unreadable",
         "d.npz: its image would replace that of d.npy: d.npz",
+        "f.npy: a fault",
     ]
+
+
+def test_of_two_with_one_name_one_is_done(bench: Bench) -> None:
+    """Also where both were there at once: no image replaces another one's."""
+    bench.write("a.npy")
+    bench.write("a.npz")
+    with bench.watched():
+        bench.until(lambda: bench.journalled() == 2)
+    (done,) = bench.given
+    assert (bench.folder / "inphase/a.npz").read_text() == done
+    (said,) = bench.complained
+    assert f"its image would replace that of {done}" in said
 
 
 def test_a_service_that_is_away_is_waited_for(bench: Bench) -> None:
     """Told once for each reason, and the measurement is not to blame."""
     away, full = UnreachableError("nobody there", sent=False), OverloadError("full", 503)
-    bench.errors = {"a.npy": [away, away, away, full]}
+    bench.errors = {"a.npy": [away, away, FaultError("nobody there", 502), full]}
     bench.write("a.npy")
     with bench.watched():
         bench.until(lambda: bench.journalled() == 1)
