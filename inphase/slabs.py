@@ -4,7 +4,6 @@ the whole volume's size comes and goes, and several threads share the slabs, as 
 What is found does not depend on the slabs, to the last digit.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -12,11 +11,13 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase.machine import cores
+
 T = TypeVar("T")
 A = TypeVar("A", bound=np.generic)
 
 SLAB: Final = 2**18  # voxels: as float32 a megabyte, the second cache of a core
-THREADS: Final = min(8, os.cpu_count() or 1)  # more of them wait for the memory
+THREADS: Final = min(8, cores())  # more of them wait for the memory
 PIECE: Final = (
     8192  # values that ndarray.sum adds in pairs when it converts them; the sums of such pieces follow in order
 )
