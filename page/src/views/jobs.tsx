@@ -4,8 +4,10 @@ import { Component } from "preact";
 import { useCallback, useMemo, useState } from "preact/hooks";
 import { ended, type JobLine, type Level, type Login, type State, STATES } from "../api";
 import type { LiveJobs } from "../live";
-import { CancelDialog, mayCancel } from "../parts/cancel";
+import { CancelDialog } from "../parts/cancel";
 import { useListened, useNow } from "../parts/hooks";
+import { Picture } from "../parts/picture";
+import { mayEnd } from "../parts/reason";
 import { StateBadge, TrustBadge } from "../parts/words";
 import { clock, figure, lasted, nameOf, NONE, short, span } from "../words";
 
@@ -34,7 +36,7 @@ export function JobsView({ live, login }: { live: LiveJobs; login: Login }) {
     return found;
   }, [lines]);
   const now = useNow(lines.some((line) => !ended(line.state)));
-  const cancelling = mayCancel(login) ? setCancelled : null;
+  const cancelling = mayEnd(login) ? setCancelled : null;
 
   return (
     <div class="jobs">
@@ -124,15 +126,10 @@ class Row extends Component<RowProps> {
 
   render({ line, now, cancelling, ticked, tick }: RowProps) {
     const name = nameOf(line.source);
-    const pictured = line.state === "succeeded" || (line.revisions > 0 && !ended(line.state)) || line.progress?.preview;
     return (
       <div class={`row ${line.state}`} role="row">
         <span class="thumb" role="cell">
-          {pictured ? (
-            <img src={`v1/jobs/${line.id}/preview?of=${line.state}-${line.revisions}`} alt={`Central slices of ${name}`} loading="lazy" decoding="async" />
-          ) : (
-            <span class="no-image" role="img" aria-label="no image yet" />
-          )}
+          <Picture line={line} name={name} />
         </span>
         <span role="cell"><StateBadge state={line.state} /></span>
         <span role="cell" class="source">
