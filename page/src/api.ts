@@ -149,6 +149,9 @@ export async function json<T>(path: string, init?: RequestInit): Promise<T> {
 export const logIn = (key: string): Promise<Login> =>
   json("v1/login", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ key }) });
 
+export const activate = (model: string, version: number): Promise<Response> =>
+  call(`v1/models/${encodeURIComponent(model)}/active`, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ version }) });
+
 const because = (reason: string): string => `?reason=${encodeURIComponent(reason)}`;
 
 export const cancel = (id: string, reason: string): Promise<Response> => call(`v1/jobs/${id}${because(reason)}`, { method: "DELETE" });

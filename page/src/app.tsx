@@ -125,7 +125,7 @@ function House({ login, left }: { login: Login; left: () => void }) {
         ) : where === "new" ? (
           <SubmitView />
         ) : where === "models" ? (
-          <ModelsView />
+          <ModelsView login={login} />
         ) : where === "system" ? (
           <SystemView />
         ) : (

@@ -346,7 +346,8 @@ def _declared(asked: ScanCall, roots: tuple[Path, ...], services: Services, shar
         geometry = Geometry(np.array(asked.q_steps), *more)
     level = None if asked.saturation is None else Saturation(asked.saturation, "as declared")
     frame = RawScan(np.zeros(shape, dtype.newbyteorder("=")), geometry, "frames", "", saturation=level)
-    reading = found(Reading(dark=asked.dark, flat=asked.flat, mask=asked.mask, roi=asked.roi), roots)
+    told = Reading(**{name: getattr(asked, name) for name in MapOptions.model_fields})
+    reading = found(told, roots)
     with services.store.scratch() as folder:
         path = folder / "frame.npz"
         path.write_bytes(npz.encode(frame))

@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,12 +19,13 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, expect
 
 from inphase.client import Client
+from inphase.pattern import MaskState
 from service.pictures import colours
 from tests.page.browser import Seen, browser, tab
 from tests.page.screenshots import shoot
 from tests.service.conftest import KEY
 from tests.system.serving import Service, running
-from tests.toy import counts
+from tests.toy import counts, crystal, write_model
 
 pytestmark = pytest.mark.system
 AXE = Path(__file__).resolve().parents[2] / "page/node_modules/axe-core/axe.min.js"
@@ -36,6 +38,7 @@ class House:
     """A service with a worker, one job that has succeeded with strain maps, and one that has failed."""
 
     service: Service
+    data: Path
     done: str
     failed: str
 
@@ -80,18 +83,20 @@ def chromium() -> Iterator[Browser]:
 def house(chromium: Browser, models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One service for all tests here."""
     root = tmp_path_factory.mktemp("page")
-    data = root / "data"
+    data, models = root / "data", root / "models"
     data.mkdir()
+    shutil.copytree(models_dir, models)
+    write_model(models, np.ones_like(crystal()), name="blind", version=2)
     for number in (12, 13):
         np.save(data / f"scan_{number}.npy", counts(seed=number))
-    with running(root / "state", models_dir, "--data-root", str(data)) as service:
+    with running(root / "state", models, "--data-root", str(data)) as service:
         service.until_workers()
         sent = {"content": measured(), "headers": BY_KEY | {"Content-Type": "application/x-npz"}, "timeout": 100}
         done = httpx.post(f"{service.url}/v1/reconstructions?refine=40*ER&wait=90", **sent).json()
         assert done["state"] == "succeeded", done
         with Client(service.url, KEY) as client:
             failed = client.reconstruct(np.zeros((64, 64, 64), np.uint32), wait=0)["id"]
-        yield House(service, done["id"], failed)
+        yield House(service, data, done["id"], failed)
 
 
 @pytest.fixture(scope="module")
@@ -359,7 +364,8 @@ def test_a_file_is_looked_at_and_submitted(seen: Seen, house: House, tmp_path: P
     seen.open("new")
     seen.page.locator("input[type=file]").set_input_files(tmp_path / "mine.npy")
     expect(seen.page.get_by_role("main")).to_contain_text("64 × 64 × 64 of uint32")
-    expect(seen.page.get_by_role("img", name=re.compile("Largest values along axis"))).to_have_count(3)
+    read = seen.page.get_by_role("region", name="What the service reads")
+    expect(read.get_by_role("img", name=re.compile("Largest values along axis"))).to_have_count(3)
     seen.page.get_by_label("recipe or preset").fill("none")
     seen.page.get_by_role("button", name="Reconstruct").click()
     seen.page.wait_for_url(re.compile("#/jobs/[0-9a-f]{32}"))
@@ -371,6 +377,109 @@ def test_a_file_is_looked_at_and_submitted(seen: Seen, house: House, tmp_path: P
     seen.page.get_by_role("button", name="Look at it").click()
     expect(seen.page.get_by_role("main")).to_contain_text("64 × 64 × 64 of uint32")
     expect(seen.page.get_by_role("button", name="Reconstruct")).to_be_visible()
+
+
+HOT = (5, 60, 3)  # a voxel brighter than the peak
+BOX = (slice(None), slice(10, 15), slice(20, 41))  # rows and columns of every frame
+FRAMES = (slice(50, 53), slice(None), slice(5, 10))
+STAMP = (slice(None), slice(30, 31), slice(9, 10))
+
+
+@pytest.mark.parametrize("way", ["sent", "named"])
+def test_a_mask_is_drawn_and_sent_along(seen: Seen, house: House, tmp_path: Path, way: str) -> None:
+    """Rectangles with the pointer, a threshold, and a brush with the keys: the job masks these voxels and no other."""
+    measured = counts(seed=33)
+    measured[HOT] = 3 * measured.max()
+    folder = tmp_path if way == "sent" else house.data
+    np.save(folder / "masked.npy", measured)
+    seen.open("new")
+    if way == "sent":
+        seen.page.locator("input[type=file]").set_input_files(folder / "masked.npy")
+    else:
+        seen.page.get_by_label("path below a data root").fill("masked.npy")
+        seen.page.get_by_role("button", name="Look at it").click()
+    mask = seen.page.get_by_role("region", name="Mask", exact=True)
+    status, undo = mask.get_by_role("status"), mask.get_by_role("button", name="Undo")
+    drag(seen, mask, (10, 20), (14, 40))
+    expect(status).to_contain_text("105 pixels masked here")
+    drag(seen, mask, (0, 0), (63, 63))
+    expect(status).to_contain_text("4096 pixels")
+    undo.click()
+    expect(status).to_contain_text("105 pixels")
+    mask.get_by_role("radio", name="Threshold").click()
+    mask.get_by_label("Least value").fill(str(2 * counts(seed=33).max()))
+    mask.get_by_role("button", name="Mask them").click()
+    expect(status).to_contain_text("106 pixels")
+    mask.get_by_role("radio", name="Brush").click()
+    mask.get_by_label("width").fill("1")
+    plane = mask.get_by_role("application")
+    plane.hover(position={"x": 1, "y": 1})
+    plane.focus()
+    for key in [*["Shift+ArrowDown"] * 3, *["ArrowRight"] * 9, "Space"]:
+        seen.page.keyboard.press(key)
+    expect(status).to_contain_text("107 pixels")
+    mask.get_by_role("radio", name="frames × columns").click()
+    mask.get_by_role("radio", name="Rectangle").click()
+    drag(seen, mask, (50, 5), (54, 12))
+    mask.get_by_label("take away").check()
+    drag(seen, mask, (53, 5), (54, 12))
+    drag(seen, mask, (50, 10), (52, 12))
+    expect(status).to_contain_text("15 pixels")
+    seen.page.get_by_label("recipe or preset").fill("none")
+    seen.page.get_by_role("button", name="Reconstruct").click()
+    seen.page.wait_for_url(re.compile("#/jobs/[0-9a-f]{32}"))
+    expect(seen.page.get_by_role("heading", name="Downloads")).to_be_visible()
+    job = house.job(seen.page.url.rpartition("/")[2])
+    expected = np.zeros(measured.shape, bool)
+    expected[:, HOT[1], HOT[2]] = expected[BOX] = expected[FRAMES] = expected[STAMP] = True
+    assert f"{expected.sum()} voxels masked by 4 boxes" in job["input"]["chosen"]
+    answer = httpx.get(f"{house.service.url}/v1/jobs/{job['id']}/result/mask", headers=BY_KEY).raise_for_status()
+    found = np.load(io.BytesIO(answer.content)) == MaskState.MASKED
+    assert job["preprocess"]["offset"] == [0, 0, 0]
+    assert np.array_equal(found, expected)
+
+
+def drag(seen: Seen, mask: Locator, begin: tuple[int, int], end: tuple[int, int]) -> None:
+    """From one pixel (row, column) of the plane that is drawn on to another, with the pointer."""
+    canvas = mask.locator("canvas.cover")
+    canvas.scroll_into_view_if_needed()
+    rows, columns = (int(canvas.evaluate(f"canvas => canvas.{side}")) for side in ("height", "width"))
+    box = canvas.bounding_box()
+    assert box is not None
+    spots = [
+        (box["x"] + (column + 0.5) * box["width"] / columns, box["y"] + (row + 0.5) * box["height"] / rows)
+        for row, column in (begin, end)
+    ]
+    seen.page.mouse.move(*spots[0])
+    seen.page.mouse.down()
+    seen.page.mouse.move(*spots[1], steps=4)
+    seen.page.mouse.up()
+
+
+def test_a_mask_is_cleared_and_drawn_by_keys(seen: Seen, house: House) -> None:
+    """Space begins and ends a rectangle, Escape gives it up, Control and Z undo, and Clear leaves nothing."""
+    seen.open("new")
+    seen.page.get_by_label("path below a data root").fill("scan_12.npy")
+    seen.page.get_by_role("button", name="Look at it").click()
+    mask = seen.page.get_by_role("region", name="Mask", exact=True)
+    status = mask.get_by_role("status")
+    mask.get_by_role("application").focus()
+    press = seen.page.keyboard.press
+    for key in ("Space", "ArrowDown", "ArrowRight", "Escape"):
+        press(key)
+    expect(status).to_contain_text("nothing is masked here")
+    for key in ("Space", "ArrowDown", "Shift+ArrowRight", "Space"):
+        press(key)
+    expect(status).to_contain_text("22 pixels")
+    press("Control+z")
+    expect(status).to_contain_text("nothing is masked here")
+    for key in ("Space", "Space"):
+        press(key)
+    expect(status).to_contain_text("1 pixels masked here")
+    mask.get_by_role("button", name="Clear").click()
+    expect(status).to_contain_text("nothing is masked here")
+    mask.get_by_role("button", name="Undo").click()
+    expect(status).to_contain_text("1 pixels masked here")
 
 
 DROPPED = """octets => {
@@ -431,7 +540,8 @@ def test_a_live_scan_grows_and_is_finished(seen: Seen, house: House) -> None:
         told = client.scan(scan)["advice"]["words"]
         expect(advice.get_by_role("listitem").first).to_have_text(told[0])
         looks = seen.page.get_by_role("region", name="Looks, newest first").get_by_role("listitem")
-        expect(looks.filter(has_text="1: 44 frames").get_by_role("img", name="Central slices of look 1")).to_be_visible()
+        first = looks.filter(has_text="1: 44 frames").get_by_role("img", name="Central slices of look 1")
+        expect(first).to_be_visible()
         rest = [7, *range(45, len(curve))]
         client.add_frames(scan, rest, list(curve[rest]))
         expect(frames).to_contain_text("64 of 64")
@@ -484,6 +594,30 @@ def test_models_and_system_are_shown(seen: Seen) -> None:
     seen.open("system")
     expect(seen.page.get_by_role("main")).to_contain_text("status 401")
     expect(seen.page.get_by_role("heading", name="Workers")).to_be_visible()
+
+
+def test_a_version_is_activated_and_rolled_back(seen: Seen, house: House) -> None:
+    """After a question, for all later requests that name no version; the service says which one it is."""
+    seen.open("models")
+    panel = seen.page.get_by_role("region", name="blind")
+    for version, verb in ((1, "Roll back to version 1"), (2, "Activate version 2")):
+        expect(panel).to_contain_text(f"version {3 - version}, active")
+        panel.get_by_text(f"version {version}", exact=True).click()
+        panel.get_by_role("button", name=f"{verb} of blind").click()
+        seen.page.get_by_role("dialog").get_by_role("button", name=verb, exact=True).click()
+        expect(panel).to_contain_text(f"version {version}, active")
+        told = httpx.get(f"{house.service.url}/v1/models/blind", headers=BY_KEY).json()
+        assert told["active"] == version
+
+
+def test_who_is_no_admin_is_offered_no_activation(seen: Seen) -> None:
+    """The versions are shown all the same."""
+    seen.page.route("**/v1/login", lambda route: route.fulfill(json={"owner": "ada", "scope": "submit"}))
+    seen.open("models")
+    panel = seen.page.get_by_role("region", name="blind")
+    panel.get_by_text("version 1", exact=True).click()
+    expect(panel.get_by_text("digest").first).to_be_visible()
+    expect(panel.get_by_role("button")).to_have_count(0)
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: `make page` does, where there is npm")

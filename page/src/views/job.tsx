@@ -3,10 +3,10 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ended, type Job, json, type Login, type Progress, type Score } from "../api";
 import type { LiveJobs } from "../live";
+import { mayEnd } from "../parts/ask";
 import { CancelDialog } from "../parts/cancel";
 import { Curve } from "../parts/curve";
 import { useListened, useNow } from "../parts/hooks";
-import { mayEnd } from "../parts/reason";
 import { Slices } from "../parts/slices";
 import { Surface } from "../parts/surface";
 import { Facts, Panel, StateBadge, Trouble, TrustBadge } from "../parts/words";

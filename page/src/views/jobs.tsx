@@ -4,10 +4,10 @@ import { Component } from "preact";
 import { useCallback, useMemo, useState } from "preact/hooks";
 import { ended, type JobLine, type Level, type Login, type State, STATES } from "../api";
 import type { LiveJobs } from "../live";
+import { mayEnd } from "../parts/ask";
 import { CancelDialog } from "../parts/cancel";
 import { useListened, useNow } from "../parts/hooks";
 import { Picture } from "../parts/picture";
-import { mayEnd } from "../parts/reason";
 import { StateBadge, TrustBadge } from "../parts/words";
 import { clock, figure, lasted, nameOf, NONE, short, span } from "../words";
 

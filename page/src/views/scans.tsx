@@ -3,10 +3,10 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { abortScan, finishScan, json, type Level, type Login, type State } from "../api";
 import type { LiveJobs } from "../live";
+import { mayEnd, ReasonDialog } from "../parts/ask";
 import { Curve } from "../parts/curve";
 import { useListened, usePolled } from "../parts/hooks";
 import { Picture } from "../parts/picture";
-import { mayEnd, ReasonDialog } from "../parts/reason";
 import { Facts, Panel, StateBadge, Trouble, TrustBadge } from "../parts/words";
 import { figure, percent, short, times } from "../words";
 
@@ -178,11 +178,11 @@ export function ScanView({ id, live, login }: { id: string; live: LiveJobs; logi
         <Looks scan={scan} live={live} />
       </Panel>
       {asking === "finish" && (
-        <ReasonDialog title="Finish this scan?" name={name} id={id} label="Reason, if there is one" verb="Finish the scan" keep="Go on" danger={false}
+        <ReasonDialog title="Finish this scan?" name={name} id={id} label="Reason, if there is one" verb="Finish the scan" keep="Go on"
           ask={(reason) => finishScan(id, reason)} done={() => setAsking(null)} />
       )}
       {asking === "abort" && (
-        <ReasonDialog title="Abort this scan? No last image is made." name={name} id={id} label="Reason, which stays with the scan" verb="Abort the scan" keep="Go on"
+        <ReasonDialog title="Abort this scan? No last image is made." name={name} id={id} label="Reason, which stays with the scan" verb="Abort the scan" keep="Go on" danger
           ask={(reason) => abortScan(id, reason)} done={() => setAsking(null)} />
       )}
     </div>
