@@ -19,6 +19,7 @@ from inphase.pattern import MaskState
 
 _IN_CXI: Final = f"{cxi.DETECTOR}/mask"
 MOST_MASKED: Final = 0.9  # of the voxels: a mask of more is an inverted one
+_TOLD: Final = 200  # characters of the boxes that provenance repeats
 _SIDE: Final = re.compile(r"(\d{1,7}):(\d{1,7})|:")
 
 
@@ -54,7 +55,8 @@ def with_boxes(scan: RawScan, text: str) -> RawScan:
     if share > MOST_MASKED:
         raise DataError(f"masked={text[:80]!r} masks {share:.0%} of the voxels: leave more of the measurement")
     whole = np.broadcast_to(states, shape)
-    return masked(scan, whole, f"{int(np.count_nonzero(whole))} voxels masked by {len(boxes)} boxes")
+    told = text if len(text) <= _TOLD else f"{text[:_TOLD]}..."
+    return masked(scan, whole, f"{int(np.count_nonzero(whole))} voxels masked by {len(boxes)} boxes: {told}")
 
 
 def _box(text: str, shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -22,7 +22,7 @@ from inphase.client import Client
 from inphase.pattern import MaskState
 from service.pictures import colours
 from tests.page.browser import Seen, browser, tab
-from tests.page.screenshots import shoot
+from tests.page.screenshots import NAMES, shoot
 from tests.service.conftest import KEY
 from tests.system.serving import Service, running
 from tests.toy import counts, crystal, write_model
@@ -35,19 +35,22 @@ LOADED = "image => image.complete && image.naturalWidth > 0"
 
 @dataclass(frozen=True)
 class House:
-    """A service with a worker, one job that has succeeded with strain maps, and one that has failed."""
+    """A service with a worker, a job that has succeeded with strain maps, one that has failed, and a live scan that is
+    finished.
+    """
 
     service: Service
     data: Path
     done: str
     failed: str
+    scan: str
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Its document."""
         document: dict[str, Any] = httpx.get(f"{self.service.url}/v1/jobs/{job_id}", headers=BY_KEY).json()
         return document
 
-    def scan(self, scan_id: str) -> dict[str, Any]:
+    def document_of_scan(self, scan_id: str) -> dict[str, Any]:
         """The document of a live scan."""
         document: dict[str, Any] = httpx.get(f"{self.service.url}/v1/scans/{scan_id}", headers=BY_KEY).json()
         return document
@@ -96,7 +99,10 @@ def house(chromium: Browser, models_dir: Path, tmp_path_factory: pytest.TempPath
         assert done["state"] == "succeeded", done
         with Client(service.url, KEY) as client:
             failed = client.reconstruct(np.zeros((64, 64, 64), np.uint32), wait=0)["id"]
-        yield House(service, data, done["id"], failed)
+            scan = client.open_scan(counts()[0], frames=64, name="measured", refine="none", grid="model")["id"]
+            client.add_frames(scan, range(64), list(counts()))
+            client.finish_scan(scan)
+        yield House(service, data, done["id"], failed, scan)
 
 
 @pytest.fixture(scope="module")
@@ -475,11 +481,11 @@ def test_a_mask_is_cleared_and_drawn_by_keys(seen: Seen, house: House) -> None:
     expect(status).to_contain_text("nothing is masked here")
     for key in ("Space", "Space"):
         press(key)
-    expect(status).to_contain_text("1 pixels masked here")
+    expect(status).to_contain_text("1 pixel masked here")
     mask.get_by_role("button", name="Clear").click()
     expect(status).to_contain_text("nothing is masked here")
     mask.get_by_role("button", name="Undo").click()
-    expect(status).to_contain_text("1 pixels masked here")
+    expect(status).to_contain_text("1 pixel masked here")
 
 
 DROPPED = """octets => {
@@ -574,7 +580,7 @@ def test_a_live_scan_is_aborted_with_a_reason(seen: Seen, house: House) -> None:
     seen.page.get_by_role("button", name="Abort the scan").click()
     expect(seen.page.get_by_text("beam lost, by admin")).to_be_visible()
     expect(seen.page.get_by_role("button", name=re.compile("Finish|Abort"))).to_have_count(0)
-    assert house.scan(scan)["reason"] == "beam lost"
+    assert house.document_of_scan(scan)["reason"] == "beam lost"
 
 
 def test_data_that_cannot_be_used_are_refused_in_words(seen: Seen) -> None:
@@ -634,6 +640,8 @@ def test_axe_finds_nothing_serious(chromium: Browser, house: House, login: list[
             "jobs",
             f"jobs/{house.done}",
             f"compare/{house.done}/{house.done}",
+            "scans",
+            f"scans/{house.scan}",
             "series",
             "new",
             "models",
@@ -644,6 +652,11 @@ def test_axe_finds_nothing_serious(chromium: Browser, house: House, login: list[
             for scheme in ("light", "dark"):
                 seen.page.emulate_media(color_scheme=scheme)
                 faults[f"{view}, {scheme}"] = axe(seen)
+            if view == "new":
+                seen.page.get_by_label("path below a data root").fill("scan_12.npy")
+                seen.page.get_by_role("button", name="Look at it").click()
+                seen.page.get_by_role("application").wait_for()
+                faults["new, looked at"] = axe(seen)
     assert {view: found for view, found in faults.items() if found} == {}
 
 
@@ -674,14 +687,14 @@ def test_nothing_within_the_page_is_a_script(seen: Seen) -> None:
     seen.complaints.clear()
 
 
-@pytest.mark.parametrize(("width", "height", "views"), [(390, 844, 3), (1280, 800, 3), (3840, 2160, 1)])
+@pytest.mark.parametrize(("width", "height", "views"), [(390, 844, 4), (1280, 800, 4), (3840, 2160, 1)])
 def test_views_fit_the_screen(
     chromium: Browser, house: House, login: list[Any], width: int, height: int, views: int
 ) -> None:
     """On a phone, a laptop and a wall nothing is cut off at the side, and type grows with the wall."""
     with tab(chromium, house.service.url, width=width, height=height) as seen:
         seen.page.context.add_cookies(login)
-        for view in ("jobs", f"jobs/{house.done}", "new")[:views]:
+        for view in ("jobs", f"jobs/{house.done}", "new", f"scans/{house.scan}")[:views]:
             seen.open(view)
             seen.page.get_by_role("main").locator("h1").first.wait_for()
             assert seen.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), view
@@ -695,8 +708,5 @@ def test_screenshots_are_made(chromium: Browser) -> None:
     """Those of the documentation: a simulated rocking curve and the shipped network, in the folder of the variable."""
     with tempfile.TemporaryDirectory(prefix="inphase-") as room:
         made = shoot(chromium, Path(room), Path(os.environ["INPHASE_SCREENSHOTS"]))
-    assert {path.name for path in made} == {
-        "jobs-light.png", "jobs-dark.png", "job-light.png", "job-dark.png", "job-narrow.png", "live-light.png",
-        "new-light.png", "compare-light.png",
-    }  # fmt: skip
+    assert {path.name for path in made} == NAMES
     assert all(5_000 < path.stat().st_size < 400_000 for path in made)

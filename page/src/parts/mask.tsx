@@ -182,7 +182,7 @@ export function MaskEditor({ planes, volumes, scale, drawing, boxes }: MaskProps
       </div>
       <div class="under">
         <output class="readout">{here && `${SIDES[plane.axis]![0]} ${here[0] * plane.block[0]}, ${SIDES[plane.axis]![1]} ${here[1] * plane.block[1]}: ${figure(values[here[0] * columns + here[1]])}`}</output>
-        <span class="n" role="status">{covered ? `${covered} pixels masked here, ${percent(covered / values.length)}` : "nothing is masked here"}</span>
+        <span class="n" role="status">{covered ? `${covered} ${covered === 1 ? "pixel" : "pixels"} masked here, ${percent(covered / values.length)}` : "nothing is masked here"}</span>
         <button type="button" disabled={drawing.undone} onClick={drawing.undo}>Undo</button>
         <button type="button" disabled={boxes.length === 0} onClick={drawing.clear}>Clear</button>
       </div>
