@@ -211,7 +211,7 @@ function Frames({ scan: { frames, curve, shape, dtype } }: { scan: Scan }) {
 function Advice({ scan: { advice, refine, model } }: { scan: Scan }) {
   return (
     <>
-      <ul class="reasons calm" aria-live="polite">{advice.words.map((said) => <li key={said}>{said}</li>)}</ul>
+      <ul class="reasons calm">{advice.words.map((said) => <li key={said}>{said}</li>)}</ul>
       <Facts
         of={[
           ["brightest frame", advice.peak_place !== null && `place ${advice.peak_place}, ${advice.beyond} measured after it`],
