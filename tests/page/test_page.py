@@ -405,7 +405,7 @@ def test_a_mask_is_drawn_and_sent_along(seen: Seen, house: House, tmp_path: Path
         seen.page.get_by_label("path below a data root").fill("masked.npy")
         seen.page.get_by_role("button", name="Look at it").click()
     mask = seen.page.get_by_role("region", name="Mask", exact=True)
-    status, undo = mask.get_by_role("status"), mask.get_by_role("button", name="Undo")
+    status, undo = mask.get_by_text("masked here"), mask.get_by_role("button", name="Undo")
     drag(seen, mask, (10, 20), (14, 40))
     expect(status).to_contain_text("105 pixels masked here")
     drag(seen, mask, (0, 0), (63, 63))
@@ -468,7 +468,7 @@ def test_a_mask_is_cleared_and_drawn_by_keys(seen: Seen, house: House) -> None:
     seen.page.get_by_label("path below a data root").fill("scan_12.npy")
     seen.page.get_by_role("button", name="Look at it").click()
     mask = seen.page.get_by_role("region", name="Mask", exact=True)
-    status = mask.get_by_role("status")
+    status = mask.get_by_text("masked here")
     mask.get_by_role("application").focus()
     press = seen.page.keyboard.press
     for key in ("Space", "ArrowDown", "ArrowRight", "Escape"):
