@@ -1,6 +1,6 @@
 """The pictures of the page in docs/images, which `make screenshots` takes of simulated crystals."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +19,17 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 WIDE: Final = (1280, 860)
 PHONE: Final = (390, 844)
 TALL: Final = 1560  # all of a job
-SCAN: Final = 1180  # all of a live scan
+TALLER: Final = 1040  # all of a measurement before it is submitted
 PATIENCE_MS: Final = 120_000
 PATIENCE_S: Final = 120.0
-SEEDS: Final = (7, 8, 9, 10)
+SEEDS: Final = (7, 8, 9)
+EXPOSURES: Final = (1.0, 0.5, 0.25, 0.1)  # of the scans of a series, one crystal's
 SHARES: Final = (0.56, 0.66, 0.78)  # of a curve, after each of which there is a look
+# whatever can be seen has come
+LOADED: Final = """() => [...document.images].every(image => {
+    const {top, bottom} = image.getBoundingClientRect();
+    return bottom < 0 || top > innerHeight || (image.complete && image.naturalWidth > 0);
+})"""
 NAMES: Final = frozenset(
     f"{name}.png"
     for name in (
@@ -64,6 +70,7 @@ class Camera:
         """The visible part, when everything has come to rest."""
         path = self.folder / f"{name}.png"
         self.seen.page.mouse.move(0, 0)
+        self.seen.page.wait_for_function(LOADED)
         self.seen.page.wait_for_timeout(settle_ms)
         self.seen.page.screenshot(path=path)
         Image.open(path).convert("RGB").save(path, optimize=True)
@@ -75,12 +82,15 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
 
     room: an empty folder for the service and its data.
     """
-    from training.simulate.scan import simulate_scan, write
+    from training.simulate.scan import ScanSettings, simulate_scan, write
 
     data = room / "data"
     data.mkdir()
     for seed in SEEDS:
         write(simulate_scan(seed), data / f"scan_{seed:04d}.h5")
+    for number, share in enumerate(EXPOSURES, 21):
+        settings = ScanSettings()
+        write(simulate_scan(8, replace(settings, photons=share * settings.photons)), data / f"exposure_{number:04d}.h5")
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     with running(room / "state", MODELS, "--data-root", str(data)) as service, Client(service.url, KEY) as client:
@@ -101,7 +111,7 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
 
 def prepared(client: Client, url: str, data: Path) -> Shown:
     """Jobs that have succeeded, failed and run, a series, and a live scan with some looks."""
-    series = client.submit_series(["scan_*.h5"], refine="none", name="heating, particle 3")["id"]
+    series = client.submit_series(["exposure_*.h5"], refine="none", name="particle 2, shorter and shorter")["id"]
     until(lambda: all(scan["state"] == "succeeded" for scan in client.series(series)["scans"]), PATIENCE_S)
     scan = growing(client, data / "scan_0009.h5")
     jobs = [
@@ -148,7 +158,7 @@ def in_light(camera: Camera, shown: Shown) -> None:
     camera.shoot("live-light", settle_ms=4000)
     drawn(camera.open(f"jobs/{shown.jobs[-1]}", TALL))
     camera.shoot("job-light")
-    looked(camera.open(f"scans/{shown.scan}", SCAN))
+    looked(camera.open(f"scans/{shown.scan}"))
     camera.shoot("scan-light")
     page = camera.open(f"compare/{shown.jobs[-1]}/{shown.jobs[-2]}")
     page.locator("canvas[data-array=amplitude_difference]").wait_for()
@@ -161,7 +171,7 @@ def in_light(camera: Camera, shown: Shown) -> None:
     page = camera.open("models")
     page.locator("details").first.wait_for()
     camera.shoot("models-light")
-    page = camera.open("new", SCAN)
+    page = camera.open("new", TALLER)
     page.get_by_label("path below a data root").fill("scan_0007.h5")
     page.get_by_role("button", name="Look at it").click()
     masked(page)
@@ -177,7 +187,7 @@ def in_dark(camera: Camera, shown: Shown) -> None:
     drawn(page)
     page.get_by_role("radio", name="Phase", exact=True).first.click()
     camera.shoot("job-dark")
-    looked(camera.open(f"scans/{shown.scan}", SCAN))
+    looked(camera.open(f"scans/{shown.scan}"))
     camera.shoot("scan-dark")
 
 

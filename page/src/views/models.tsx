@@ -49,22 +49,24 @@ function ModelPanel({ model, login, activated }: { model: Model; login: Login; a
       <Facts of={[["active version", active ?? "none: the chosen one was refused"], ["versions", versions.join(", ")], ["runs on", provider ?? "not loaded yet"]]} />
       {error && <Trouble error={error} />}
       {[...(value?.cards ?? [])].reverse().map((card) => (
-        <details key={card.version} open={card.version === active}>
-          <summary>version {card.version}{card.version === active && ", active"}</summary>
-          <Facts
-            of={[
-              ["family", card.family],
-              ["grid", times(card.grid)],
-              ["object box", times(card.box)],
-              ["oversampling", card.oversampling.map((side) => figure(side)).join(" to ")],
-              ["digest", <code class="id">{card.sha256.slice(0, 16)}</code>],
-              ...flat(card.metrics ?? {}),
-            ]}
-          />
+        <div key={card.version} class="version">
+          <details open={card.version === active}>
+            <summary>version {card.version}{card.version === active && ", active"}</summary>
+            <Facts
+              of={[
+                ["family", card.family],
+                ["grid", times(card.grid)],
+                ["object box", times(card.box)],
+                ["oversampling", card.oversampling.map((side) => figure(side)).join(" to ")],
+                ["digest", <code class="id">{card.sha256.slice(0, 16)}</code>],
+                ...flat(card.metrics ?? {}),
+              ]}
+            />
+          </details>
           {login.scope === "admin" && card.version !== active && (
             <button type="button" aria-label={`${verbFor(card.version, active)} of ${name}`} onClick={() => choose(card.version)}>{verbFor(card.version, active)}</button>
           )}
-        </details>
+        </div>
       ))}
       {chosen !== null && (
         <AskDialog title={`${verbFor(chosen, active)} of ${name}?`} verb={verbFor(chosen, active)} keep="Leave it" ask={() => activate(name, chosen).then(activated)} done={() => choose(null)}>

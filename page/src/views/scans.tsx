@@ -8,7 +8,7 @@ import { Curve } from "../parts/curve";
 import { useListened, usePolled } from "../parts/hooks";
 import { Picture } from "../parts/picture";
 import { Facts, Panel, StateBadge, Trouble, TrustBadge } from "../parts/words";
-import { figure, percent, short, times } from "../words";
+import { clock, figure, percent, short, times } from "../words";
 
 type ScanState = "open" | "finishing" | "finished" | "aborted";
 
@@ -70,7 +70,7 @@ interface Scan extends Line {
 const SIGNS: Record<ScanState, string> = { open: "◉", finishing: "◕", finished: "●", aborted: "⊘" };
 const over = (state: ScanState): boolean => state === "finished" || state === "aborted";
 const titleOf = (line: Line): string => line.name || `Scan ${short(line.id)}`;
-const begun = (line: Line): string => `since ${line.created.slice(0, 19).replace("T", " ")} UTC`;
+const begun = (line: Line): string => `since ${clock(Date.parse(line.created) / 1000)}`;
 
 const ScanBadge = ({ state }: { state: ScanState }) => (
   <span class={`state ${state}`}>
@@ -154,8 +154,12 @@ export function ScanView({ id, live, login }: { id: string; live: LiveJobs; logi
         <span class="id" title={id}>{short(id)}</span>
         <small>{begun(scan)}, {scan.owner}{scan.proposal && `, ${scan.proposal}`}</small>
         <span class="grow" />
-        {mayEnd(login) && scan.state === "open" && <button type="button" class="primary" onClick={() => setAsking("finish")}>Finish</button>}
-        {mayEnd(login) && !over(scan.state) && <button type="button" onClick={() => setAsking("abort")}>Abort</button>}
+        {mayEnd(login) && (
+          <span class="line">
+            {scan.state === "open" && <button type="button" class="primary" onClick={() => setAsking("finish")}>Finish</button>}
+            {!over(scan.state) && <button type="button" onClick={() => setAsking("abort")}>Abort</button>}
+          </span>
+        )}
       </div>
       {error && <Trouble error={error} />}
       <Reason line={scan} />

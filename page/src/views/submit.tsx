@@ -94,7 +94,7 @@ export function SubmitView() {
   };
 
   return (
-    <div class="columns">
+    <div class="columns submit">
       <h1 class="wide">New job</h1>
       <Panel title="Data">
         <div
@@ -188,10 +188,12 @@ function Looked({ preview, from, domain, submit, busy }: LookedProps) {
         </div>
         <ColourBar {...scale} unit="" label="the largest value along an axis" />
       </Panel>
-      <Panel title="Mask">
-        <p class="about">What is drawn is masked all along the third axis. The counts are the largest along it.</p>
-        <MaskEditor planes={planes} volumes={volumes} scale={scale} drawing={drawing} boxes={boxes} />
-      </Panel>
+      <div class="beside">
+        <Panel title="Mask">
+          <p class="about">What is drawn is masked all along the third axis. The counts are the largest along it.</p>
+          <MaskEditor planes={planes} volumes={volumes} scale={scale} drawing={drawing} boxes={boxes} />
+        </Panel>
+      </div>
       <Options submit={(event) => submit(event, masked)} busy={busy || masked.length > LONGEST} />
     </>
   );
