@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from types import EllipsisType
 from typing import Final
 
 import numpy as np
@@ -50,7 +51,8 @@ def with_boxes(scan: RawScan, text: str) -> RawScan:
         raise DataError(f"masked={text!r} names no box: write r0:r1,c0:c1 or f0:f1,r0:r1,c0:c1")
     states = np.zeros(shape[-max(len(box) for box in boxes) :], np.uint8)
     for box in boxes:
-        states[(..., *box)] = MaskState.MASKED
+        where: tuple[EllipsisType | slice, ...] = (..., *box)
+        states[where] = MaskState.MASKED
     share = float(np.count_nonzero(states)) / states.size
     if share > MOST_MASKED:
         raise DataError(f"masked={text[:80]!r} masks {share:.0%} of the voxels: leave more of the measurement")
