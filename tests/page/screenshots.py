@@ -19,7 +19,7 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 WIDE: Final = (1280, 860)
 PHONE: Final = (390, 844)
 TALL: Final = 1560  # all of a job
-TALLER: Final = 1040  # all of a measurement before it is submitted
+TALLER: Final = 1160  # all of a measurement before it is submitted
 PATIENCE_MS: Final = 120_000
 PATIENCE_S: Final = 120.0
 SEEDS: Final = (7, 8, 9)
@@ -90,7 +90,7 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
         write(simulate_scan(seed), data / f"scan_{seed:04d}.h5")
     for number, share in enumerate(EXPOSURES, 21):
         settings = ScanSettings()
-        write(simulate_scan(8, replace(settings, photons=share * settings.photons)), data / f"exposure_{number:04d}.h5")
+        write(simulate_scan(8, replace(settings, photons=share * settings.photons)), data / f"dose_{number:04d}.h5")
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     with running(room / "state", MODELS, "--data-root", str(data)) as service, Client(service.url, KEY) as client:
@@ -111,7 +111,7 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
 
 def prepared(client: Client, url: str, data: Path) -> Shown:
     """Jobs that have succeeded, failed and run, a series, and a live scan with some looks."""
-    series = client.submit_series(["exposure_*.h5"], refine="none", name="particle 2, shorter and shorter")["id"]
+    series = client.submit_series(["dose_*.h5"], refine="none", name="particle 2, shorter and shorter")["id"]
     until(lambda: all(scan["state"] == "succeeded" for scan in client.series(series)["scans"]), PATIENCE_S)
     scan = growing(client, data / "scan_0009.h5")
     jobs = [

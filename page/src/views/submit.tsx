@@ -216,7 +216,7 @@ function Options({ submit, busy }: { submit: (event: SubmitEvent) => void; busy:
               {value?.models.flatMap(({ name, versions }) => versions.map((version) => <option key={`${name}@${version}`}>{`${name}@${version}`}</option>))}
             </select>
           </label>
-          <label>
+          <label class="wide">
             start
             <select name="start">
               <option value="">auto: the network's image, or random where it is no good</option>
