@@ -167,6 +167,21 @@ def test_jobs_come_and_change_by_themselves(seen: Seen, house: House) -> None:
     expect(rows).to_have_count(2)  # with the titles
 
 
+def test_a_long_list_is_drawn_as_one_goes_along_it(seen: Seen, house: House) -> None:
+    """A hundred rows at a time, all of which are counted, filtered and found."""
+    lines = httpx.get(f"{house.service.url}/v1/jobs?state=failed", headers=BY_KEY).json()["jobs"]
+    many = [lines[0] | {"id": f"{number:032x}", "created": float(number)} for number in range(250)]
+    seen.page.route("**/v1/jobs?limit=*", lambda route: route.fulfill(json={"jobs": many, "cursor": None}))
+    seen.open("jobs")
+    rows = seen.page.get_by_role("table", name="Jobs").get_by_role("row")
+    expect(seen.page.get_by_role("search").get_by_role("status")).to_have_text("250 of 250")
+    for drawn in (100, 200, 250):
+        expect(rows).to_have_count(1 + drawn)  # with the titles
+        seen.page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+    seen.page.get_by_label("Find").fill(f"{17:032x}")
+    expect(rows).to_have_count(2)
+
+
 def test_arrow_keys_go_from_job_to_job(seen: Seen) -> None:
     """Down and up move the focus, Enter opens."""
     seen.open("jobs")
