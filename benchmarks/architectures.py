@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from benchmarks import ROOT
 from inphase.features import KNOWN_VALID
-from training.data import HELD_OUT_SEED
+from training.data import HELD_OUT_SEED, sample
 from training.evaluate.machine import header
 from training.evaluate.tables import number, table
 from training.features import features_of
@@ -255,7 +255,7 @@ def quality(module: PhaseRetrieval) -> Quality:
     figures: list[dict[str, Tensor]] = []
     likeness: list[Tensor] = []
     for number_of in range(HELD_OUT_BATCHES):
-        batch = module.draw(HELD_OUT_SEED, number_of)
+        batch = sample(module.settings, HELD_OUT_SEED, number_of, module.settings.batch, module.device)
         figures.append(module.pursue(network, batch)[1])
         features = features_of(batch.measurement, network.inputs)
         known = (features["valid"] == KNOWN_VALID).float()

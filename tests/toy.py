@@ -98,3 +98,40 @@ def write_model(
     }
     (folder / "card.yaml").write_text(yaml.safe_dump(content | card))
     return folder
+
+
+def write_scan_model(root: Path, name: str = "scans", **card: Any) -> Path:
+    """A model of the family `scan` that draws parts of 16^2 of amplitude 0.5 and phase 0.2 for single patterns of 32^2,
+    whatever it sees; `card` changes keys of it.
+    """
+    folder = root / name / "1"
+    folder.mkdir(parents=True)
+    constants = {
+        "axes": np.array([2, 3], np.int64), "nothing": np.zeros((1, 1, 16, 16), np.float32),
+        "half": np.array(0.5, np.float32), "turn": np.array(0.2, np.float32),
+    }  # fmt: skip
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMax", ["patterns", "axes"], ["largest"], keepdims=1),
+            helper.make_node("Mul", ["largest", "nothing"], ["empty"]),
+            helper.make_node("Add", ["empty", "half"], ["amplitude"]),
+            helper.make_node("Add", ["empty", "turn"], ["phase"]),
+        ],
+        "toy",
+        [helper.make_tensor_value_info("patterns", TensorProto.FLOAT, ["b", 1, 32, 32])],
+        [helper.make_tensor_value_info(o, TensorProto.FLOAT, ["b", 1, 16, 16]) for o in ("amplitude", "phase")],
+        [numpy_helper.from_array(array, key) for key, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    onnx.save(model, folder / "model.onnx")
+    content = {
+        "name": name, "version": 1, "family": "scan", "domain": ["counts"], "dc": "N//2", "grid": [32, 32],
+        "box": [16, 16], "oversampling": [2.0, 3.0], "inputs": ["patterns"],
+        "outputs": {"amplitude": [0.0, 1.0], "phase": [-3.1416, 3.1416]}, "shown": "modulus", "offset": 0.0,
+        "scale": 100.0, "photons": 1e7, "offsets_px": [[0.0, 0.0]], "probe_sha256": None, "pixel_m": None,
+        "sha256": hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest(), "licence": "BSD-3-Clause",
+        "training": {}, "metrics": {},
+    }  # fmt: skip
+    (folder / "card.yaml").write_text(yaml.safe_dump(content | card))
+    return folder

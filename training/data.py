@@ -1,6 +1,6 @@
 """Simulated measurements by number: item i of a seed is the same crystals on every run of the same device kind."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from training.features import features_of
+from training.groups import Groups, groups, scans
 from training.settings import FitSettings
 from training.simulate.crystals import crystals, uniform
 from training.simulate.detector import Measurement, measure
@@ -24,6 +26,18 @@ class Sample:
     objects: Tensor
     measurement: Measurement
     oversampling: Tensor
+
+    def features(self, names: Collection[str]) -> dict[str, Tensor]:
+        """What a network takes of them (`training.features`)."""
+        return features_of(self.measurement, names)
+
+
+def batch_of(settings: FitSettings, seed: int, number: int, batch: int, device: torch.device) -> Sample | Groups:
+    """Batch `number` of `seed`, of whatever the network learns from: groups of scans where there is a raster."""
+    if settings.raster is None:
+        return sample(settings, seed, number, batch, device)
+    held_out = None if seed == settings.seed else seed
+    return groups(scans(settings.raster, settings.frame[0], settings.seed, held_out), seed, number, batch, device)
 
 
 def stream(seed: int, number: int) -> int:

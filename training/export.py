@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from inphase.errors import DataError
 from inphase.features import KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID
-from training.data import HELD_OUT_SEED, sample
-from training.features import features_of
+from inphase.ptycho.prediction import digest
+from training.data import HELD_OUT_SEED, batch_of, sample
+from training.groups import scans
 from training.losses import modulus_errors
 from training.module import PhaseRetrieval
 from training.networks import predict
@@ -58,13 +59,15 @@ def load(checkpoint: Path) -> PhaseRetrieval:
     return module.eval()
 
 
-def graph(network: Network, settings: FitSettings) -> onnx.ModelProto:
-    """The network as ONNX with a dynamic batch axis; only the network: features and FFTs stay outside."""
+def graph(network: Network, arguments: Mapping[str, Tensor]) -> onnx.ModelProto:
+    """The network as ONNX with a dynamic batch axis; only the network: features and FFTs stay outside.
+
+    arguments: its inputs, of any two patterns.
+    """
     batch = torch.export.Dim("batch", min=1, max=1024)
-    arguments = features_of(sample(settings, HELD_OUT_SEED, 0, 2, torch.device("cpu")).measurement, network.inputs)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     program = torch.onnx.export(
-        in_format(network, torch.contiguous_format), kwargs=arguments, dynamo=True, verbose=False,
+        in_format(network, torch.contiguous_format), kwargs=dict(arguments), dynamo=True, verbose=False,
         opset_version=18, input_names=tuple(arguments), output_names=OUTPUTS,
         dynamic_shapes={name: {0: batch} for name in arguments},
     )  # fmt: skip
@@ -122,14 +125,15 @@ def strip(graph: onnx.GraphProto) -> None:
 
 def agreement(path: Path, network: Network, settings: FitSettings, crystals: int = 8) -> Agreement:
     """Compare the ONNX file with torch on held-out simulated patterns."""
-    measured = sample(settings, HELD_OUT_SEED + 1, 0, crystals, torch.device("cpu")).measurement
-    features = features_of(measured, network.inputs)
+    features = batch_of(settings, HELD_OUT_SEED + 1, 0, crystals, torch.device("cpu")).features(network.inputs)
     with torch.no_grad():
         expected = torch.polar(*predict(network, features))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     found = torch.polar(
         *map(torch.from_numpy, session.run(OUTPUTS, {name: value.numpy() for name, value in features.items()}))
     )
+    # of a group of patterns there is an object for each
+    expected, found = (objects.reshape(-1, *settings.box) for objects in (expected, found))
     expected = subvoxel_aligned(nearest(expected, found), found)
     over = spatial(expected)
     inside = expected.abs() > SUPPORT_THRESHOLD * expected.abs().amax(over, keepdim=True)
@@ -145,32 +149,22 @@ def agreement(path: Path, network: Network, settings: FitSettings, crystals: int
 def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any]) -> dict[str, Any]:
     """What the service needs to know of the model, and what its users should (docs/reference/models.md)."""
     s = module.settings
-    volume = len(s.frame) == 3
-    drawn = s.crystals.oversampling if volume else oversampled(s)
+    kinds = {"volume": "fast simulator", "image": "particles", "scan": "scans of simulated objects"}
     return {
         "name": name,
         "version": version,
         "architecture": s.architecture,
-        "family": "volume" if volume else "image",
-        "domain": ["counts", "modulus"],
-        "features": "inphase.features.volume_features",
-        "normalisation": {
-            "modulus": "sqrt(I) / max over the known voxels",
-            "autocorrelation": "inverse transform of the known intensity over its central value",
-            "valid": {"valid": KNOWN_VALID, "padding": KNOWN_PADDING, "masked": KNOWN_MASKED},
-        },
+        "family": s.family,
+        **(of_scans(s) if s.raster else of_patterns(s)),
         "dc": "N//2",
         "grid": list(s.frame),
         "box": list(s.box),
-        "oversampling": list(drawn),
         "batch": "dynamic",
         "inputs": list(module.network.inputs),
         "outputs": {"amplitude": [0.0, 1.0], "phase": [-math.pi, math.pi]},
-        "support_threshold": SUPPORT_THRESHOLD,
         "weights": "float16",
         "training": {
-            "data": f"training.simulate ({'fast simulator' if volume else 'particles'}), objective {s.objective} "
-            "(training.objectives)",
+            "data": f"training.simulate ({kinds[s.family]}), objective {s.objective} (training.objectives)",
             **module.record,
             "earlier": module.earlier,  # the runs that its weights have been through before
             "code_version": importlib.metadata.version("inphase"),
@@ -179,6 +173,41 @@ def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metr
         "agreement_with_torch": asdict(found),
         "metrics": metrics,
         "licence": "BSD-3-Clause",
+    }
+
+
+def of_patterns(settings: FitSettings) -> dict[str, Any]:
+    """What is told of networks for single patterns alone."""
+    volume = settings.family == "volume"
+    return {
+        "domain": ["counts", "modulus"],
+        "features": "inphase.features.volume_features",
+        "normalisation": {
+            "modulus": "sqrt(I) / max over the known voxels",
+            "autocorrelation": "inverse transform of the known intensity over its central value",
+            "valid": {"valid": KNOWN_VALID, "padding": KNOWN_PADDING, "masked": KNOWN_MASKED},
+        },
+        "oversampling": list(settings.crystals.oversampling if volume else oversampled(settings)),
+        "support_threshold": SUPPORT_THRESHOLD,
+    }
+
+
+def of_scans(settings: FitSettings) -> dict[str, Any]:
+    """What is told of networks for scans alone: what a measurement must be like for them to be asked."""
+    assert settings.raster is not None
+    of = scans(settings.raster, settings.frame[0], settings.seed)
+    # the disc whose power is the probe's
+    diameter = 2 * math.sqrt(float(np.square(np.abs(of.probe)).sum()) / math.pi)
+    return {
+        "domain": ["counts"],
+        "oversampling": [round(settings.frame[0] / diameter, 2)] * 2,
+        "shown": "modulus",
+        "offset": 0.0,
+        "scale": of.scale,
+        "photons": float(of.counts.sum(dtype=np.float64)) / len(of.counts),
+        "offsets_px": of.offsets.tolist(),
+        "probe_sha256": digest(of.probe[None]),
+        "pixel_m": None,
     }
 
 
@@ -196,20 +225,38 @@ def plain(value: Any) -> Any:
 
 
 def held_out_figures(module: PhaseRetrieval) -> dict[str, Any]:
-    """chi2 of the network alone on the validation crystals, as training saw it last: median and 95th percentile."""
+    """What training saw last on its validation crystals: chi2 of the network alone, median and 95th percentile; of a
+    network of scans the means of all figures.
+    """
+    if module.settings.raster:
+        return held_out_means(module)
     size, count = module.settings.batch, module.settings.validation_crystals
     found = []
     with torch.no_grad():
         for number in range(count // size):
-            measured = sample(module.settings, HELD_OUT_SEED, number, size, torch.device("cpu")).measurement
-            amplitude, phase = predict(module.average, features_of(measured, module.network.inputs))
-            found.append(modulus_errors(torch.polar(amplitude, phase), measured)[1])
+            batch = sample(module.settings, HELD_OUT_SEED, number, size, torch.device("cpu"))
+            amplitude, phase = predict(module.average, batch.features(module.network.inputs))
+            found.append(modulus_errors(torch.polar(amplitude, phase), batch.measurement)[1])
     chi2 = torch.cat(found).numpy()
     return {
         "crystals": len(chi2),
         "chi2_median": round(float(np.median(chi2)), 5),
         "chi2_95th_percentile": round(float(np.percentile(chi2, 95)), 5),
     }
+
+
+def held_out_means(module: PhaseRetrieval) -> dict[str, Any]:
+    """Means over the groups that training is validated on, of an object that it has not seen."""
+    size, count = module.settings.batch, module.settings.validation_crystals
+    with torch.no_grad():
+        figures = [
+            module.pursue(module.average, batch_of(module.settings, HELD_OUT_SEED, number, size, torch.device("cpu")))[
+                1
+            ]
+            for number in range(count // size)
+        ]
+    means = {name: float(torch.stack([one[name] for one in figures]).mean()) for name in figures[0]}
+    return {"groups": count // size * size, **{name: round(mean, 5) for name, mean in means.items()}}
 
 
 def export(
@@ -222,14 +269,11 @@ def export(
     """
     module = load(checkpoint)
     name = name or module.settings.architecture
-    target = models / name / str(version)
-    if target.exists():
-        raise FileExistsError(
-            f"{target} exists: a published version does not change; choose another --version or delete it"
-        )
+    target = unused(models, name, version)
     network = in_format(rounded(module.average), torch.contiguous_format)
     figures = {"simulated": held_out_figures(module), "real": metrics or {}}
-    model = halve(graph(network, module.settings), exact(network))
+    arguments = batch_of(module.settings, HELD_OUT_SEED, 0, 2, torch.device("cpu")).features(network.inputs)
+    model = halve(graph(network, arguments), exact(network))
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         draft = Path(scratch) / "model.onnx"
@@ -240,7 +284,26 @@ def export(
                 f"{checkpoint} predicts nothing, an amplitude of 0 everywhere, for every pattern it was tried on: not "
                 "exported; train again from another seed or at a lower learning rate"
             )
-        content = plain(card(module, name, version, found, figures))
+    return published(model, card(module, name, version, found, figures), models)
+
+
+def unused(models: Path, name: str, version: int) -> Path:
+    """Where a version is to be written. FileExistsError where there is one."""
+    target = models / name / str(version)
+    if target.exists():
+        raise FileExistsError(
+            f"{target} exists: a published version does not change; choose another --version or delete it"
+        )
+    return target
+
+
+def published(model: onnx.ModelProto, content: dict[str, Any], models: Path) -> Path:
+    """Write a graph and its card, but for the checksum, as the version that the card says it is; the folder."""
+    content = {name: plain(value) for name, value in content.items()}
+    target = models / str(content["name"]) / str(content["version"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        draft = Path(scratch) / "model.onnx"
         helper.set_model_props(model, {"card": yaml.safe_dump(content, sort_keys=False)})
         onnx.save(model, draft)
         # the checksum is of the file with the card inside, so that only the file beside it can carry it

@@ -56,8 +56,11 @@ def finetune(
     """Train a checkpoint on augmented measurements into the folder `run`.
 
     No measurement comes with the truth: a network that has learned from labels goes on by the objective `modulus`.
+    ValueError for a network of scans.
     """
     given = PhaseRetrieval.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    if given.settings.raster:
+        raise ValueError("a network of ptychographic scans learns nothing from the patterns of Bragg peaks: fit it")
     settings = replace(given.settings, learning_rate=rate, schedule="plateau")
     if given.objective.supervised:
         settings = replace(settings, objective="modulus", objective_options={})

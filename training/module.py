@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from training import networks, objectives
-from training.data import HELD_OUT_SEED, BatchNumbers, Sample, sample
-from training.features import features_of
+from training.data import HELD_OUT_SEED, BatchNumbers, Sample, batch_of
+from training.groups import Groups
 from training.networks.network import Network, channels_last, multiplies_in_bfloat16
 from training.schedule import SCHEDULES
 from training.settings import FitSettings, from_dict
@@ -72,18 +72,18 @@ class PhaseRetrieval(lightning.LightningModule):
             "wall_time_s": round(self.elapsed),
         }
 
-    def pursue(self, network: Network, batch: Sample) -> tuple[Tensor, dict[str, Tensor]]:
+    def pursue(self, network: Network, batch: Sample | Groups) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and figures of a network on a batch."""
-        return self.objective(network, features_of(batch.measurement, network.inputs), batch)
+        return self.objective(network, batch.features(network.inputs), batch)
 
     @property
     def progress(self) -> float:
         """Share of the budget that is spent."""
         return min(max(self.seen / self.budget_crystals, self.elapsed / self.budget_s), 1.0)
 
-    def draw(self, seed: int, number: int) -> Sample:
+    def draw(self, seed: int, number: int) -> Sample | Groups:
         """Batch `number` of a seed, on the device."""
-        return sample(self.settings, seed, number, self.settings.batch, self.device)
+        return batch_of(self.settings, seed, number, self.settings.batch, self.device)
 
     def training_step(self, number: Tensor, _: int) -> Tensor:
         batch = self.draw(self.settings.seed, int(number) * self.trainer.world_size + self.global_rank)
@@ -144,7 +144,7 @@ class PhaseRetrieval(lightning.LightningModule):
             layer.reset_running_stats()
             layer.momentum = None  # the mean of all batches
         for number in range(SETTLING):
-            features = features_of(self.draw(self.settings.seed, number).measurement, self.average.inputs)
+            features = self.draw(self.settings.seed, number).features(self.average.inputs)
             networks.predict(self.average, features)
         self.average.train(was)
 

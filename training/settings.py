@@ -12,6 +12,7 @@ from training.simulate.crystals import CrystalSettings
 from training.simulate.detector import DetectorSettings
 from training.simulate.frames import FrameSettings
 from training.simulate.particles import ParticleSettings
+from training.simulate.raster import RasterSettings
 
 T = TypeVar("T")
 PRECISIONS = ("bfloat16", "single")
@@ -38,7 +39,8 @@ class FitSettings:
     """A training run, in the units and conventions of docs/architecture.md.
 
     A frame of three axes is a rocking curve of `crystals` seen by the `detector`, one of two axes a detector frame of
-    `particles`, seen as `frames` says.
+    `particles`, seen as `frames` says; with a `raster` it is a pattern of ptychographic scans, and what budgets,
+    batches and validations count as crystals are groups of patterns.
     """
 
     architecture: str = "inphase-bcdi"
@@ -70,6 +72,7 @@ class FitSettings:
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     particles: ParticleSettings = field(default_factory=ParticleSettings)
     frames: FrameSettings = field(default_factory=FrameSettings)
+    raster: RasterSettings | None = None
 
     def __post_init__(self) -> None:
         if len(self.frame) != len(self.box) or len(self.frame) not in (2, 3):
@@ -78,6 +81,15 @@ class FitSettings:
             raise ValueError(f"unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
+        if self.raster and (len(self.frame) != 2 or self.frame[0] != self.frame[1]):
+            raise ValueError(f"the patterns of a raster are squares, not {self.frame}")
+
+    @property
+    def family(self) -> str:
+        """Of the network's card."""
+        if self.raster:
+            return "scan"
+        return "volume" if len(self.frame) == 3 else "image"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints and cards."""
@@ -96,6 +108,8 @@ def from_dict(values: Mapping[str, Any]) -> FitSettings:
     flat = dict(values)
     for name, kind in GROUPS.items():
         flat[name] = _filled(kind, flat.get(name, {}), name)
+    if flat.get("raster") is not None:
+        flat["raster"] = _filled(RasterSettings, flat["raster"], "raster")
     return _filled(FitSettings, flat, "the configuration")
 
 

@@ -11,6 +11,7 @@ import inphase
 from benchmarks.wu2d.network import FRAME, Network, known_object, training_patterns
 from inphase import fourier
 from inphase.imaging.options import Start
+from inphase.models.card import of_patterns
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
 from inphase.retrieval import recipe as recipes
@@ -30,7 +31,7 @@ def four_ways(network: Network, pattern: int, repeats: int, database: int) -> di
     modulus = np.ascontiguousarray(far_modulus(batch.objects[pattern], FRAME).numpy())
     problem = Problem(modulus, np.zeros(FRAME, np.uint8), None, 0.0)
     image = embed(network.predict(batch)[pattern], FRAME).numpy()
-    guess = from_prediction(np.abs(image), np.angle(image), network.version.card.support_threshold)
+    guess = from_prediction(np.abs(image), np.angle(image), of_patterns(network.version.card).support_threshold)
     search = Neighbours(torch.from_numpy(modulus)[None])
     for known in training_patterns(network, database):
         search.add(far_modulus(known.objects, FRAME))

@@ -28,8 +28,8 @@ from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
 from inphase.imaging.signs import estimate
 from inphase.metrics import noise_chi2
-from inphase.models.card import Card
-from inphase.models.families import family
+from inphase.models.card import Card, PatternCard, of_patterns
+from inphase.models.families import single
 from inphase.models.prediction import Network
 from inphase.pattern import Domain, Pattern
 from inphase.preprocess.pipeline import Cleaned, Prepared, cleaned, grid_for
@@ -91,15 +91,16 @@ def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) ->
     """Check the scan, clean it, bring it onto the grid of the card and hide the free voxels.
     Raises DataError, RecipeError.
     """
+    known = None if card is None else of_patterns(card)
     with clock("decode"):
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
     with clock("preprocess"):
         recipe = preset(options.preprocess, options.domain, scan.saturation.level if scan.saturation else None)
         central = options.slice == "center"
-        shape = grid_for(measured, card.grid if card else None, central_slice=central)
+        shape = grid_for(measured, known.grid if known else None, central_slice=central)
         clean = cleaned(measured, recipe, scan.corrections, central_slice=central)
         found = clean.on(shape)
-        prepared = _prepared(found, options, card)
+        prepared = _prepared(found, options, known)
         ladder, grid = _ladder(clean, found, options, prepared)
         told = replace(_report(scan, measured, found, recipe.text, options, prepared), grid=grid)
     return Preparation(replace(prepared, ladder=ladder), told, found.pattern)
@@ -108,10 +109,10 @@ def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) ->
 def predict(preparation: Preparation, network: Network, clock: Clock) -> Preparation:
     """Ask a network for its image of a prepared pattern. Raises DataError where it was not made for such patterns."""
     version, prepared = network.version, preparation.prepared
-    card, kind = version.card, family(version.card)
+    card = of_patterns(version.card)
     with clock("infer"):
-        features = kind.features(card, preparation.pattern, prepared.problem.free)
-        prediction = kind.decode(card, network.infer(features))[0]
+        features = single.features(card, preparation.pattern, prepared.problem.free)
+        prediction = single.decode(card, network.infer(features))[0]
     model = report.part(report.Model, card, provider=network.provider)
     return replace(
         preparation,
@@ -253,7 +254,7 @@ def _places(geometry: Geometry | None, shape: tuple[int, ...]) -> dict[str, NDAr
     }
 
 
-def _prepared(found: Prepared, options: Options, card: Card | None) -> PreparedPattern:
+def _prepared(found: Prepared, options: Options, card: PatternCard | None) -> PreparedPattern:
     pattern = found.pattern
     counts = options.domain is Domain.COUNTS
     free = free_voxels(pattern.mask, options.seed) if counts else None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from inphase.ptycho.optics import FarField as FarField
     from inphase.ptycho.optics import NearField as NearField
     from inphase.ptycho.options import Options as Options
+    from inphase.ptycho.prediction import Predicted as Predicted
+    from inphase.ptycho.prediction import predict as predict
     from inphase.ptycho.reconstruction import Reconstruction as Reconstruction
     from inphase.ptycho.scores import compared as compared
 
@@ -30,10 +32,12 @@ _HOME = {
     "Measurement": "measurement",
     "NearField": "optics",
     "Options": "options",
+    "Predicted": "prediction",
     "Progress": "engine",
     "Reconstruction": "reconstruction",
     "compared": "scores",
     "from_arrays": "measurement",
+    "predict": "prediction",
     "read": "formats",
     "reconstruct": "engine",
     "write": "formats.written",
@@ -44,10 +48,12 @@ __all__ = [
     "Measurement",
     "NearField",
     "Options",
+    "Predicted",
     "Progress",
     "Reconstruction",
     "compared",
     "from_arrays",
+    "predict",
     "read",
     "reconstruct",
     "write",

@@ -11,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.models.prediction import Network
 from inphase.ptycho import orientation, recipe, refinement
 from inphase.ptycho import probe as probes
 from inphase.ptycho.likelihood import Likelihood, amplitude, poisson
 from inphase.ptycho.measurement import Measurement
 from inphase.ptycho.options import Options
 from inphase.ptycho.positions import canvas
+from inphase.ptycho.prediction import predict
 from inphase.ptycho.reconstruction import Reconstruction, Report
 from inphase.ptycho.scan import Cancelled, Misfit, Scan, State, misfit
 from inphase.ptycho.solvers import gradient
@@ -47,19 +49,28 @@ def reconstruct(
     measured: Measurement,
     options: Options | None = None,
     *,
-    start: NDArray[np.complexfloating] | None = None,
+    start: NDArray[np.complexfloating] | Network | None = None,
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     cancelled: Cancelled | None = None,
 ) -> Reconstruction:
-    """Runs the recipe of the options. `start`: an object (Y, X) to begin from in place of ones, as large as the result.
+    """Runs the recipe of the options. `start`: an object (Y, X) to begin from in place of ones, as large as the result;
+    or a network of the family `scan`, whose image is that object (`prediction.predict`).
 
     `progress` is called after every iteration. `cancelled` is asked before every batch of frames; CancelledError if
-    true. Raises DataError where the start does not fit, TooLargeError before an object beyond all bounds is allocated.
+    true. Raises DataError where the start does not fit or the network was not made for the scan, TooLargeError before
+    an object beyond all bounds is allocated.
     """
     chosen, stop = Options() if options is None else options, cancelled or (lambda: False)
     with kept_pages(), torch.no_grad():
         found = oriented(measured, chosen, device=device, cancelled=stop) if chosen.turn else measured
+        if start is not None and not isinstance(start, np.ndarray):
+            drawn = predict(found, start, margin=chosen.margin)
+            found = found.noted(
+                f"The object was begun from the image of {start.version.label}, which drew {drawn.frames} of "
+                f"{len(found)} frames."
+            )
+            start = drawn.object
         return _Run(found, chosen, start, torch.device(device), stop).through(progress)
 
 

@@ -21,7 +21,7 @@ from service import audit
 from service.api.access import (
     IdempotencyKey,
     Staying,
-    TheRequestId,
+    TheOrigin,
     TheServices,
     check_options,
     in_thread,
@@ -170,7 +170,7 @@ async def create(
     response: Response,
     services: TheServices,
     caller: TheCaller,
-    request_id: TheRequestId,
+    origin: TheOrigin,
     call: Annotated[ScanQuery, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> ScanDocument:
@@ -206,7 +206,7 @@ async def create(
         _bounded(curve, services)
         order = ScanOrder(**options.model_dump(), shape=curve.shape, dtype=str(curve.dtype))
         repeatable = _repeatable(idempotency_key, order)
-        record = await in_thread(lambda: live.open(curve, order, caller.origin(request_id), repeatable))
+        record = await in_thread(lambda: live.open(curve, order, origin, repeatable))
     audit.note("submit", scan=record.scan_id)
     response.headers["Location"] = f"/v1/scans/{record.scan_id}"
     return await in_thread(lambda: _document(record, services))

@@ -12,7 +12,9 @@ from service.cli.files import check
 from service.cli.terminal import out, print_json, progress, stages
 
 if TYPE_CHECKING:
+    from inphase.models.session import Session
     from inphase.ptycho import Reconstruction
+    from service.settings import Settings
 
 commands = typer.Typer()
 
@@ -24,6 +26,10 @@ def ptycho(
     refine: Annotated[
         str, typer.Option(help="The image is found by this recipe, such as '20*RAAR+40*RPIE'.")
     ] = "60*EPIE",
+    model: Annotated[
+        str | None,
+        typer.Option(help="The image is begun from that of this network of the family scan, name or name@version."),
+    ] = None,
     modes: Annotated[
         int | None, typer.Option(min=1, max=9, help="The probe has so many modes [default: those of its guess, or 1].")
     ] = None,
@@ -73,6 +79,8 @@ def ptycho(
         refine, modes=modes, probe_start=probe_start, positions_start=positions_start, search_px=search, turn=turn,
         seed=seed,
     )  # fmt: skip
+    settings = configured()
+    network = _network(model, settings) if model else None
     with progress() as bars, stages(bars) as stage:
         stage("reading")
         measured = ptycho.read(
@@ -80,10 +88,22 @@ def ptycho(
         )
         advance = stage("iterating")
         result = ptycho.reconstruct(
-            measured, options, device=configured().device, progress=lambda p: advance(p.iteration + 1, p.total)
+            measured,
+            options,
+            start=network,
+            device=settings.device,
+            progress=lambda p: advance(p.iteration + 1, p.total),
         )
     ptycho.write(result, output)
     print_json(asdict(result.report)) if json else _show(result, output)
+
+
+def _network(reference: str, settings: "Settings") -> "Session":
+    """The session of a network by name."""
+    from inphase.models.repository import Repository
+    from inphase.models.session import Session
+
+    return Session(Repository(settings.models_dir, settings.model).resolve(reference), settings.threads)
 
 
 def _show(result: "Reconstruction", output: str) -> None:

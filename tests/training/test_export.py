@@ -15,13 +15,18 @@ from inphase.formats import RawScan
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.way import begin
+from inphase.models.card import ScanCard
 from inphase.models.repository import Repository
 from inphase.models.session import Session
+from inphase.ptycho.measurement import from_arrays
+from inphase.ptycho.prediction import digest, joined
+from inphase.ptycho.prediction import predict as predict_scan
 from tests.training.small import FILTERS
 from training.data import HELD_OUT_SEED, sample
 from training.export import agreement, exact, export, load, rounded
 from training.features import features_of
 from training.fit import fit
+from training.groups import chosen, scans
 from training.networks import predict
 from training.networks.network import Network
 from training.settings import FitSettings, from_dict
@@ -151,3 +156,33 @@ def test_a_network_that_predicts_nothing_is_refused(fitted: Callable[[str], Path
     with pytest.raises(DataError, match=r"predicts nothing.*another seed"):
         export(checkpoint, tmp_path / "models", None, 1)
     assert not list(tmp_path.glob("models/cdinn/*"))
+
+
+def test_a_network_of_scans_draws_the_same_in_torch_and_in_a_repository(tmp_path: Path) -> None:
+    """Exported, accepted with what its card pins, and stitched to the object of torch's own parts."""
+    settings = from_dict({
+        "frame": [32, 32], "box": [16, 16], "architecture": "ptychopinn", "network": {"width": 4}, "batch": 2,
+        "objective": "ptychopinn", "validation_crystals": 2, "average_decay": 0.0,
+        "raster": {"objects": 1, "side": 60, "stride": 4, "phase": True, "photons": 1e6},
+    })  # fmt: skip
+    checkpoint = fit(settings, tmp_path / "run", crystals=2)
+    export(checkpoint, tmp_path / "models", "scans", 1)
+    version = Repository(tmp_path / "models").resolve("scans")
+    card = version.card
+    assert isinstance(card, ScanCard)
+    assert settings.raster is not None
+    of = scans(settings.raster, 32, settings.seed)
+    assert (card.scale, card.probe_sha256) == (of.scale, digest(of.probe[None]))
+    assert card.photons == pytest.approx(1e6, rel=1e-2)
+    assert set(card.metrics["simulated"]) == {"groups", "R", "chi2", "amplitude", "phase"}
+    assert version.content["agreement_with_torch"]["amplitude"] < 1e-5
+
+    measured = from_arrays(of.counts, of.windows[:, 1:], probe=of.probe)
+    found = predict_scan(measured, Session(version, threads=1))
+    groups = chosen(of, np.arange(len(of.groups)), torch.device("cpu"))
+    network = rounded(load(checkpoint).average)
+    with torch.no_grad():
+        parts = torch.polar(*predict(network, groups.features(network.inputs))).numpy()
+    expected = joined(measured, parts.reshape(-1, 16, 16), of.groups.reshape(-1))
+    # amplitudes are of order 1/2, and single precision is all that differs
+    np.testing.assert_allclose(found.object, expected.object, atol=1e-5)

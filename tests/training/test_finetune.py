@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.objectives.scans import WINDOW
 from tests.training.small import FILTERS, small
 from training.data import sample
 from training.experiment import Experiment
 from training.finetune import finetune
 from training.fit import fit
+from training.settings import from_dict
 
 pytestmark = FILTERS
 
@@ -46,3 +48,14 @@ def test_what_learned_from_labels_goes_on_without_them(tmp_path: Path) -> None:
     tuned = torch.load(found.checkpoint, weights_only=True)
     assert tuned["hyper_parameters"]["settings"]["objective"] == "modulus"
     assert found.after != found.before
+
+
+def test_a_network_of_scans_is_refused(tmp_path: Path) -> None:
+    """Before anything is trained."""
+    settings = from_dict({
+        "frame": [WINDOW, WINDOW], "box": [8, 8], "architecture": "ptychopinn", "network": {"width": 2}, "batch": 2,
+        "objective": "ptychopinn", "validation_crystals": 2, "raster": {"objects": 1, "side": 44},
+    })  # fmt: skip
+    given = fit(settings, tmp_path / "fit", crystals=2)
+    with pytest.raises(ValueError, match="network of ptychographic scans"):
+        finetune(given, [experiment(0)], [experiment(1)], tmp_path / "tuned", crystals=4)

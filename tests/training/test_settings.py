@@ -51,6 +51,20 @@ def test_what_cannot_be_trained_is_refused(values: dict[str, object], message: s
         from_dict(values)
 
 
+def test_a_raster_makes_a_network_of_scans() -> None:
+    """Its settings are read, kept and checked like all others; without one there is none."""
+    settings = from_dict({"frame": [64, 64], "box": [32, 32], "raster": {"photons": 1e5, "probe": "curved"}})
+    assert settings.raster is not None
+    assert (settings.raster.photons, settings.family) == (1e5, "scan")
+    assert from_dict(settings.as_dict()) == settings
+    assert (from_dict({}).raster, from_dict({}).family) == (None, "volume")
+    assert from_dict({"frame": [64, 64], "box": [32, 32]}).family == "image"
+    with pytest.raises(ValueError, match="unknown setting 'dose' in raster"):
+        from_dict({"frame": [64, 64], "box": [32, 32], "raster": {"dose": 1}})
+    with pytest.raises(ValueError, match="squares"):
+        from_dict({"frame": [64, 32], "box": [32, 32], "raster": {}})
+
+
 def test_frames_of_two_axes_are_particles_seen_as_frames_says() -> None:
     """The short run of the paper's 2D network: half of its frames have hidden pixels, and none a beam stop."""
     made = sample(read(CONFIGS / "wu2d-small.yaml"), 1, 0, 16, torch.device("cpu"))

@@ -1,6 +1,7 @@
 """Network architectures, one file each, registered by name.
 
-Their forward takes the features that `inputs` names, as keywords, and returns amplitude and phase (B, *box).
+Their forward takes the features that `inputs` names, as keywords, and returns amplitude and phase (B, *box), or
+(B, C, *box) of groups of patterns.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ from training.networks.autophasenn import AutoPhaseNN
 from training.networks.cascade import Cascade
 from training.networks.cdinn import CDINN
 from training.networks.network import Network
+from training.networks.ptychonn import PtychoNN
+from training.networks.ptychopinn import PtychoPINN
 from training.networks.wu2d import Wu2D
 
 ARCHITECTURES: dict[str, Callable[..., Network]] = {
@@ -18,6 +21,8 @@ ARCHITECTURES: dict[str, Callable[..., Network]] = {
     "autophasenn": AutoPhaseNN,
     "cdinn": CDINN,
     "wu2d": Wu2D,
+    "ptychopinn": PtychoPINN,
+    "ptychonn": PtychoNN,
 }
 
 

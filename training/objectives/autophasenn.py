@@ -21,7 +21,7 @@ def within_support(amplitude: Tensor, threshold: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MeanAbsoluteError(Objective):
+class MeanAbsoluteError(Objective[Sample]):
     """Unsupervised: mean |Fe - Fm| over the measured voxels, both moduli over their maximum;
     Fe of the object in its support.
 

@@ -36,7 +36,7 @@ LEARNING = {
 
 
 @dataclass
-class ShapePhaseFourier(Objective):
+class ShapePhaseFourier(Objective[Sample]):
     """Supervised: mean absolute errors of the amplitude, of the phase in turns,
     and of the reduced modulus over its maximum.
 

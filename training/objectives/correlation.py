@@ -23,7 +23,7 @@ class Stepwise(Protocol):
 
 
 @dataclass
-class Correlation(Objective):
+class Correlation(Objective[Sample]):
     """Supervised: 1 - |<o, t>|^2 / (|o|^2 |t|^2) and the R factor, the mean of both over the steps of a cascade (its
     `objects`).
 

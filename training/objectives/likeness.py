@@ -14,7 +14,7 @@ from training.objectives.truth import likeness
 
 
 @dataclass(frozen=True)
-class Likeness(Objective):
+class Likeness(Objective[Sample]):
     """Supervised: 1 - likeness + `modulus_weight` R, whichever twin, wherever it stands, whatever its phase offset."""
 
     supervised: ClassVar[bool] = True

@@ -12,7 +12,7 @@ from training.objectives.objective import Objective
 
 
 @dataclass(frozen=True)
-class ModulusError(Objective):
+class ModulusError(Objective[Sample]):
     """Unsupervised: R, the intensity outside the crystal's extent, the unevenness of the density; no label is seen."""
 
     outside_weight: float = 1.0

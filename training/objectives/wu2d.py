@@ -22,7 +22,7 @@ Twin = Literal["broken", "either", "drawn"]
 
 
 @dataclass(frozen=True)
-class RealAndReciprocal(Objective):
+class RealAndReciprocal(Objective[Sample]):
     """Supervised: [l1 L1(amplitude) + l2 L1(phase) + l3 L3(modulus)] / (l1 + l2 + l3).
 
     L1 is the root of the squared error over that of the target, L3 is 1 - Pearson's correlation of the moduli.

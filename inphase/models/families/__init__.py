@@ -3,37 +3,26 @@
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from inphase.models.card import Card, ImageCard, VolumeCard
-from inphase.models.families import single
-from inphase.models.prediction import Prediction, Tensors
-from inphase.pattern import Pattern
+from inphase.models.card import Card, ImageCard, ScanCard, VolumeCard
+from inphase.models.families import scan, single
 
 
 class Family(Protocol):
-    """A module of this package."""
+    """What the modules of this package have in common. Their `features` make the inputs of a network, of a pattern
+    (`single`) or of groups of them (`scan`), and `decode` reads its answer.
+    """
 
     def input_shapes(self, card: Any) -> Mapping[str, tuple[int, ...]]:
-        """Sides of each input of the network for one pattern, without the batch axis."""
+        """Sides of each input of the network for one pattern, or one group of them, without the batch axis."""
         ...
 
     def output_shapes(self, card: Any) -> Mapping[str, tuple[int, ...]]:
         """The same of what it answers."""
         ...
 
-    def features(self, card: Any, pattern: Pattern, free: NDArray[np.bool_] | None) -> Tensors:
-        """Network inputs of one pattern on the card's grid, with a batch axis of one. free: voxels to hide."""
-        ...
 
-    def decode(self, card: Any, outputs: Tensors) -> list[Prediction]:
-        """One prediction for each pattern of the batch."""
-        ...
-
-
-# the networks of both families take one pattern and answer one object: what differs is the rank, which the card tells
-_FAMILIES: Final[Mapping[type[Card], Family]] = {VolumeCard: single, ImageCard: single}
+# networks for volumes and for images take one pattern and answer one object: what differs is the rank
+_FAMILIES: Final[Mapping[type[Card], Family]] = {VolumeCard: single, ImageCard: single, ScanCard: scan}
 
 
 def family(card: Card) -> Family:

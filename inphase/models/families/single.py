@@ -5,22 +5,22 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.features import feature_shape, volume_features
-from inphase.models.card import Card
+from inphase.models.card import PatternCard
 from inphase.models.prediction import Prediction, Tensors
 from inphase.pattern import Pattern
 
 
-def input_shapes(card: Card) -> dict[str, tuple[int, ...]]:
+def input_shapes(card: PatternCard) -> dict[str, tuple[int, ...]]:
     """Sides of each input for one pattern, without the batch axis."""
     return {name: feature_shape(name, card.grid) for name in card.inputs}
 
 
-def output_shapes(card: Card) -> dict[str, tuple[int, ...]]:
+def output_shapes(card: PatternCard) -> dict[str, tuple[int, ...]]:
     """Sides of each output for one pattern, without the batch axis: the predicted box."""
     return dict.fromkeys(card.outputs, card.box)
 
 
-def features(card: Card, pattern: Pattern, free: NDArray[np.bool_] | None) -> Tensors:
+def features(card: PatternCard, pattern: Pattern, free: NDArray[np.bool_] | None) -> Tensors:
     """The card's inputs for a pattern on its grid.
     Raises DataError where the network was not made for such a pattern.
     """
@@ -32,7 +32,7 @@ def features(card: Card, pattern: Pattern, free: NDArray[np.bool_] | None) -> Te
     return volume_features(pattern.intensity, pattern.mask, free, card.inputs)
 
 
-def decode(card: Card, outputs: Tensors) -> list[Prediction]:
+def decode(card: PatternCard, outputs: Tensors) -> list[Prediction]:
     """Amplitude and phase, centre on centre in the card's grid; zero around the predicted box."""
     return [
         Prediction(_framed(amplitude, card.grid), _framed(phase, card.grid))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.models.card import Card, ScanCard
 from inphase.models.families import family
 from inphase.models.repository import ModelVersion, Repository, UnknownModelError
 from service.api.oip.wire import Asked, Declared
@@ -97,7 +98,7 @@ def contracts(repository: Repository) -> list[Contract]:
     """Of all versions of all models."""
     versions = [version for name in repository.names() for version in repository.versions(name)]
     return [_network(version) for version in versions] + [
-        _counts(version) for version in versions if _COUNTS_DOMAIN in version.card.domain
+        _counts(version) for version in versions if _from_counts(version.card)
     ]
 
 
@@ -109,9 +110,14 @@ def contract(repository: Repository, name: str, version: str | None) -> Contract
     found = repository.resolve(base if version is None else f"{base}@{version}")
     if base == name:
         return _network(found)
-    if _COUNTS_DOMAIN not in found.card.domain:
-        raise UnknownModelError(f"there is no model {name!r}: {found.label} takes no counts")
+    if not _from_counts(found.card):
+        raise UnknownModelError(f"there is no model {name!r}: {found.label} takes no counts of one pattern")
     return _counts(found)
+
+
+def _from_counts(card: Card) -> bool:
+    """Whether it goes the whole way from the counts of one pattern."""
+    return _COUNTS_DOMAIN in card.domain and not isinstance(card, ScanCard)
 
 
 def _network(version: ModelVersion) -> Contract:

@@ -100,7 +100,7 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"family": "scan"}, "family"),
+        ({"family": "movie"}, "family"),
         ({"grid": [64, 64, 63]}, "even"),
         ({"box": [96, 32, 32]}, "inside the grid"),
         ({"outputs": {"amplitude": [0, 1]}}, "phase"),

@@ -9,8 +9,9 @@ import onnxruntime
 import pytest
 import yaml
 
+from inphase.models.card import of_patterns
 from inphase.models.execution import CPU, Execution, Provider, Wanted
-from inphase.models.families import family
+from inphase.models.families import family, single
 from inphase.models.prediction import Tensors
 from inphase.models.repository import ModelError, Repository, UnknownModelError
 from inphase.models.session import Session, Sessions
@@ -28,8 +29,8 @@ def session(models_dir: Path) -> Session:
 
 def test_the_box_lies_centre_on_centre_in_the_frame(session: Session) -> None:
     """The model's 32^3 box comes back in 64^3 where the crystal is, to float32."""
-    card = session.version.card
-    (prediction,) = family(card).decode(card, session.infer(family(card).features(card, PATTERN, None)))
+    card = of_patterns(session.version.card)
+    (prediction,) = single.decode(card, session.infer(single.features(card, PATTERN, None)))
     assert prediction.amplitude.shape == GRID
     np.testing.assert_allclose(prediction.amplitude, np.abs(crystal()), atol=1e-6)
     inside = np.abs(crystal()) > 0
@@ -135,8 +136,8 @@ def test_a_session_is_loaded_once(models_dir: Path) -> None:
 
 def test_a_session_gets_its_own_inputs_only(session: Session) -> None:
     """Features that a card does not name are left out, so that sessions with different inputs share one service."""
-    card = session.version.card
-    features = family(card).features(card, PATTERN, None)
+    card = of_patterns(session.version.card)
+    features = single.features(card, PATTERN, None)
     alone = session.infer(features)
     beside = session.infer({**features, "other": np.zeros(3, np.float32)})
     np.testing.assert_array_equal(alone["amplitude"], beside["amplitude"])
@@ -144,11 +145,11 @@ def test_a_session_gets_its_own_inputs_only(session: Session) -> None:
 
 def test_a_batch_is_answered_pattern_by_pattern(session: Session) -> None:
     """Three patterns in one call: three predictions, each the one that it gets alone."""
-    card, kind = session.version.card, family(session.version.card)
-    features = kind.features(card, PATTERN, None)
+    card = of_patterns(session.version.card)
+    features = single.features(card, PATTERN, None)
     batch = {name: np.concatenate([tensor] * 3) for name, tensor in features.items()}
-    (alone,) = kind.decode(card, session.infer(features))
-    together = kind.decode(card, session.infer(batch))
+    (alone,) = single.decode(card, session.infer(features))
+    together = single.decode(card, session.infer(batch))
     assert len(together) == 3
     for one in together:
         np.testing.assert_array_equal(one.amplitude, alone.amplitude)
@@ -182,8 +183,8 @@ def test_the_new_active_version_is_loaded_before_anybody_asks(tmp_path: Path) ->
     sessions.follow(Repository(tmp_path, "a"))
     assert sessions.provider(sessions.repository.resolve("a@2")) is not None
     assert sessions.get(None).version.label == "a@2"
-    card = old.version.card
-    assert "amplitude" in old.infer(family(card).features(card, PATTERN, None))
+    card = of_patterns(old.version.card)
+    assert "amplitude" in old.infer(single.features(card, PATTERN, None))
     assert sessions.unload(idle_s=60) == []
     assert sessions.unload(idle_s=0) == ["a@1"]
     assert sessions.provider(sessions.repository.resolve("a@1")) is None

@@ -70,6 +70,7 @@ def with_images(settings: Settings, tmp_path: Path) -> Settings:
     """A service that has a network of the family image as well, which knows the flat crystal."""
     toy.write_model(tmp_path / "networks", toy.crystal())
     toy.write_model(tmp_path / "networks", crystal((64, 64), (64 / 131, 64 / 160)), name="flat")
+    toy.write_scan_model(tmp_path / "networks")
     return settings.model_copy(update={"models_dir": tmp_path / "networks"})
 
 
@@ -94,6 +95,14 @@ async def test_a_network_of_images_answers_for_frames(
     assert np.isnan(flat[~support]).all()
     difference = (flat - found[0]["phase_flat"])[support] / (2 * np.pi)
     np.testing.assert_allclose(difference, difference.round(), atol=1e-4)
+
+
+async def test_a_network_of_scans_is_refused_for_a_pattern(with_images: Settings, serving: AppContext) -> None:
+    """With what takes it, and which networks there are for patterns."""
+    async with serving(with_images) as door:
+        for query in ({"model": "scans", "refine": "none"}, {"model": "scans", "refine": "none", "slice": "center"}):
+            answer = await door.post(URL, params=query, content=npy(toy.counts()), headers=NPY)
+            check(answer, 422, "family volume or image", "inphase ptycho --model")
 
 
 async def test_the_central_slice_of_a_curve_is_a_frame(with_images: Settings, serving: AppContext) -> None:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
 from inphase.ptycho import Options, read, reconstruct
 from service import cli
 from tests.inphase.ptycho.scenes import small
+from tests.toy import write_scan_model
 
 
 def saved(tmp_path: Path) -> Path:
@@ -48,3 +50,16 @@ def test_mistyped_recipe_and_output_are_told_before_anything_is_read(tmp_path: P
         done = CliRunner().invoke(cli.app, ["ptycho", str(tmp_path / "none.cxi"), *wrong])
         assert done.exit_code != 0
         assert "none.cxi" not in str(done.exception)
+
+
+def test_a_model_gives_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, from the model repository; the notes tell, and one that does not fit is refused with the reason."""
+    write_scan_model(tmp_path / "models")
+    write_scan_model(tmp_path / "models", name="dim", photons=1e3)
+    monkeypatch.setenv("INPHASE_MODELS_DIR", str(tmp_path / "models"))
+    arguments = ["ptycho", str(saved(tmp_path)), "-o", str(tmp_path / "a.npz"), "--refine", "1*EPIE", "--no-turn"]
+    done = CliRunner().invoke(cli.app, [*arguments, "--model", "scans"])
+    assert done.exit_code == 0, done.output
+    assert "begun from the image of scans@1, which drew 24 of 24 frames" in done.stdout.replace("\n", " ")
+    refused = CliRunner().invoke(cli.app, [*arguments, "--model", "dim@1"])
+    assert "trained on 1e+03 counts a pattern" in str(refused.exception)

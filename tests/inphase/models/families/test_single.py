@@ -8,16 +8,16 @@ import pytest
 
 from inphase.errors import DataError
 from inphase.features import volume_features
-from inphase.models.card import Card
+from inphase.models.card import PatternCard
 from inphase.models.families.single import decode, features
 from inphase.pattern import Domain, Pattern
 
 RNG = np.random.default_rng(0)
 
 
-def card(**parts: Any) -> Card:
+def card(**parts: Any) -> PatternCard:
     """What this module reads of a card."""
-    return cast(Card, SimpleNamespace(**parts))
+    return cast(PatternCard, SimpleNamespace(**parts))
 
 
 @pytest.mark.parametrize(("grid", "box"), [((8, 12), (4, 6)), ((8, 8, 8), (4, 2, 8))])

@@ -30,6 +30,7 @@ def test_every_version_has_its_contracts(repository: Repository) -> None:
     """Of the network, and of the way from counts where it takes counts."""
     assert sorted(found.label for found in contracts(repository)) == [
         "echo.counts@1", "echo.counts@3", "echo@1", "echo@3", "inphase-bcdi.counts@1", "inphase-bcdi@1", "moduli@1",
+        "scans@1",
     ]  # fmt: skip
 
 
@@ -42,6 +43,8 @@ def test_shapes_are_those_of_the_card(repository: Repository) -> None:
     assert {tensor.name: tensor.shape for tensor in found.outputs} == dict.fromkeys(
         ("amplitude", "phase"), (-1, 32, 32, 32)
     )
+    (patterns,) = contract(repository, "scans", None).inputs
+    assert patterns.shape == (-1, 1, 32, 32)
     counts = contract(repository, "echo.counts", "1")
     assert counts.version.label == "echo@1"
     assert [tensor.shape for tensor in (*counts.inputs, *counts.outputs)] == [(-1, -1, -1), (64,) * 3, (64,) * 3]
@@ -55,6 +58,7 @@ def test_shapes_are_those_of_the_card(repository: Repository) -> None:
         ("echo", "2", "versions: 1, 3"),
         ("echo@1", None, "/v2/models/NAME/versions/N"),
         ("moduli.counts", None, "takes no counts"),
+        ("scans.counts", None, "takes no counts of one pattern"),
         ("echo.counts.counts", None, "known: echo"),
     ],
 )
