@@ -20,8 +20,9 @@ import typer
 
 from benchmarks import ROOT
 from benchmarks.glance import CRYSTALS, drawn
+from inphase.models.card import of_patterns
 from inphase.models.execution import CPU, WANTED, Execution, has_bfloat16, ways
-from inphase.models.families import family
+from inphase.models.families import single
 from inphase.models.precision import TOLERANCE, chi2, specimen
 from inphase.models.repository import DEFAULT, ModelError, ModelVersion, Repository
 from inphase.models.session import Session
@@ -41,8 +42,8 @@ def executions() -> list[Execution]:
 
 def milliseconds(sessions: dict[Execution, Session], repeats: int) -> dict[Execution, list[float]]:
     """Of predictions of one pattern after the other, the executions in turns."""
-    card = next(iter(sessions.values())).version.card
-    tensors = family(card).features(card, specimen(card), None)
+    card = of_patterns(next(iter(sessions.values())).version.card)
+    tensors = single.features(card, specimen(card), None)
     took: dict[Execution, list[float]] = {way: [] for way in sessions}
     for way in islice(cycle(sessions), repeats * len(sessions)):
         begun = time.perf_counter()

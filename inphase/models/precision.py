@@ -11,8 +11,8 @@ import numpy as np
 from inphase import fourier
 from inphase.errors import DataError
 from inphase.metrics import measure
-from inphase.models.card import Card
-from inphase.models.families import family
+from inphase.models.card import PatternCard, of_patterns
+from inphase.models.families import single
 from inphase.models.prediction import Network
 from inphase.pattern import Domain, Pattern
 from inphase.retrieval.starts import from_prediction
@@ -25,7 +25,7 @@ class ImpreciseError(Exception):
     """The image is another one, or none."""
 
 
-def specimen(card: Card, seed: int = 0) -> Pattern:
+def specimen(card: PatternCard, seed: int = 0) -> Pattern:
     """The pattern of a faceted, bent crystal on a model's grid: counts, 1e8 photons in all; the same for the same seed.
 
     The crystal is as large as the middle of the card's range of oversampling says.
@@ -48,10 +48,10 @@ def specimen(card: Card, seed: int = 0) -> Pattern:
 
 def chi2(network: Network, pattern: Pattern) -> float:
     """How well a network's image of a pattern fits it, before any refinement. Raises ImpreciseError for none."""
-    card = network.version.card
-    outputs = network.infer(family(card).features(card, pattern, None))
+    card = of_patterns(network.version.card)
+    outputs = network.infer(single.features(card, pattern, None))
     try:
-        (prediction,) = family(card).decode(card, outputs)
+        (prediction,) = single.decode(card, outputs)
         start = from_prediction(prediction.amplitude, prediction.phase, card.support_threshold)
         modulus = np.sqrt(pattern.intensity)
         return measure(start.objects[0], start.supports[0], modulus, pattern.mask, domain=pattern.domain).chi2
@@ -61,9 +61,13 @@ def chi2(network: Network, pattern: Pattern) -> float:
 
 def check(network: Network, reference: Network) -> None:
     """Compare the images of the same version on two executions.
-    Raises ImpreciseError where chi2 differs by more than TOLERANCE of the reference's.
+    Raises ImpreciseError where chi2 differs by more than TOLERANCE of the reference's, and for networks of scans, of
+    which nothing is known to compare with.
     """
-    pattern = specimen(reference.version.card)
+    try:
+        pattern = specimen(of_patterns(reference.version.card))
+    except DataError as error:
+        raise ImpreciseError(f"there is no test pattern for it: {error}") from error
     right, found = chi2(reference, pattern), chi2(network, pattern)
     if not abs(found - right) <= TOLERANCE * right:
         raise ImpreciseError(

@@ -284,7 +284,7 @@ end
 _SCRIPTS: Final = {
     "create": f"""
 {_TOLD}
-local id, order, slot, request, kept_s, owner, proposal, api_key, request_id = unpack(ARGV)
+local id, order, slot, request, kept_s, owner, proposal, api_key, request_id, traceparent = unpack(ARGV)
 local key = '{_KEY}:' .. id
 if redis.call('EXISTS', key) == 1 then return {{'created', id}} end
 if slot ~= '' then
@@ -297,7 +297,7 @@ if slot ~= '' then
 end
 local sequence = redis.call('INCR', '{PREFIX}sequence')
 redis.call('HSET', key, 'order', order, 'owner', owner, 'proposal', proposal, 'key', api_key, 'request_id', request_id,
-    'sequence', sequence, 'created', now(), 'touched', now(), 'state', 'open')
+    'traceparent', traceparent, 'sequence', sequence, 'created', now(), 'touched', now(), 'state', 'open')
 redis.call('ZADD', '{_KEY}s', sequence, id)
 redis.call('ZADD', '{_KEY}s:owner:' .. owner, sequence, id)
 if proposal ~= '' then redis.call('ZADD', '{_KEY}s:proposal:' .. proposal, sequence, id) end
