@@ -18,7 +18,7 @@ NPM      := $(shell command -v npm)
 PACKAGES := $(if $(NPM),page/node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint page browser prometheus openapi screenshots locks clean
+.PHONY: help setup demo serve test lint page browser prometheus bluesky openapi screenshots locks clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,12 @@ prometheus: ## install Debian's Prometheus, in which the rules and dashboards ar
 	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends prometheus; } > /dev/null 2>&1 || \
 	  echo "There is no Prometheus, and none could be installed: rules and dashboards will not be evaluated."
 
+# Tiled 0.2 wants older packages than the service, and several hundred megabytes: it has an environment of its own
+bluesky: ## make .bluesky, an environment with bluesky and Tiled, in which the callback for a RunEngine is tried
+	@test -x .bluesky/bin/python || $(PYTHON) -m venv .bluesky
+	.bluesky/bin/python -m pip install --quiet './client[bluesky]' 'bluesky>=1.15' 'bluesky-tiled-plugins>=2.0' \
+	  'tiled[server]>=0.2,<0.3' h5py
+
 openapi: $(STAMP) ## write docs/reference/openapi.json anew
 	$(BIN)/python -m service.openapi > docs/reference/openapi.json
 
@@ -87,10 +93,10 @@ locks: $(STAMP) ## pin anew what the images install (deploy/locks)
 	$(BIN)/python -m pip install --quiet uv
 	rm -f deploy/locks/*.txt
 	echo 'setuptools>=77' | $(subst pyproject.toml,-,$(LOCK)) deploy/locks/build.txt
-	$(LOCK) deploy/locks/api.txt --extra cpu
-	$(LOCK) deploy/locks/api-gpu.txt --extra gpu
-	$(LOCK) deploy/locks/worker-gpu.txt --extra worker
+	$(LOCK) deploy/locks/api.txt --extra cpu --extra tracing
+	$(LOCK) deploy/locks/api-gpu.txt --extra gpu --extra tracing
+	$(LOCK) deploy/locks/worker-gpu.txt --extra worker --extra tracing
 	grep --invert-match --extended-regexp '^(cuda|nvidia|triton)' deploy/locks/worker-gpu.txt > deploy/locks/worker.txt
 
 clean: ## remove .venv and everything generated
-	rm -rf $(VENV) demo-out build *.egg-info .pytest_cache .mypy_cache .ruff_cache page/node_modules
+	rm -rf $(VENV) .bluesky demo-out build *.egg-info .pytest_cache .mypy_cache .ruff_cache page/node_modules

@@ -13,7 +13,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.fourier import embedded
+from inphase.fourier import WORKERS, embedded
 
 UNDECIDED = 0.02  # a smaller difference between the scores of the two enantiomorphs decides nothing
 LARGE = 2**21  # voxels: of a larger grid only the part that is not empty is looked at
@@ -68,13 +68,13 @@ def align(
     norm = float(np.linalg.norm(obj) * np.linalg.norm(reference))
     if not norm > 0 or not np.isfinite(norm):
         raise DataError("cannot align an object that is empty or not finite")
-    target = np.asarray(scipy.fft.fftn(reference.astype(np.complex64), workers=-1))
-    spectra = [np.asarray(scipy.fft.fftn(o.astype(np.complex64), workers=-1)) for o in (obj, twin(obj))]
+    target = np.asarray(scipy.fft.fftn(reference.astype(np.complex64), workers=WORKERS))
+    spectra = [np.asarray(scipy.fft.fftn(o.astype(np.complex64), workers=WORKERS)) for o in (obj, twin(obj))]
     found = [_register(spectrum, target) for spectrum in spectra]
     scores = [abs(peak) / norm for _, peak in found]
     flipped = scores[1] > scores[0]
     spectrum, (shift, peak) = spectra[flipped], found[flipped]
-    aligned = scipy.fft.ifftn(_ramped(spectrum, shift), workers=-1) * np.exp(1j * np.angle(peak))
+    aligned = scipy.fft.ifftn(_ramped(spectrum, shift), workers=WORKERS) * np.exp(1j * np.angle(peak))
     alignment = Alignment(
         twin=bool(flipped),
         shift_voxels=tuple(float(s) for s in shift),
@@ -91,7 +91,7 @@ def _register(
 ) -> tuple[NDArray[np.float64], complex]:
     """Shift of the object that brings it onto the target, and the correlation sum conj(o shifted) ref there."""
     product = np.conj(spectrum) * target
-    coarse = scipy.fft.ifftn(product, workers=-1)
+    coarse = scipy.fft.ifftn(product, workers=WORKERS)
     peak = np.unravel_index(int(np.abs(coarse).argmax()), coarse.shape)
     shift = np.array([p if p < (n + 1) // 2 else p - n for p, n in zip(peak, coarse.shape, strict=True)], np.float64)
     value = complex(coarse[peak])
@@ -178,11 +178,14 @@ def _canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> 
     scale = float(np.percentile(np.abs(obj[support]), 99.9)) if support.any() else 0.0
     if not scale > 0 or not np.isfinite(scale):
         raise DataError("the object is empty or not finite within its support")
-    flipped = _handedness(_rolled(obj, to_centre(np.abs(obj)))) < 0
+    shift = to_centre(np.abs(obj))
+    rolled = _rolled(obj, shift)
+    flipped = _handedness(rolled) < 0
     if flipped:
         obj, support = twin(obj), mirrored(support)
-    shift = to_centre(np.abs(obj))
-    obj, support = _rolled(obj, shift), _rolled(support, shift)
+        shift = to_centre(np.abs(obj))
+        rolled = _rolled(obj, shift)
+    obj, support = rolled, _rolled(support, shift)
     global_phase = _minus_phase(obj)
     stored = (obj * (np.exp(1j * global_phase) / scale)).astype(np.complex64)
     flat, ramp = flattened(stored)
@@ -194,7 +197,7 @@ def _canonical(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> 
         shift=shift,
         twin=bool(flipped),
         ramp=ramp,
-        phase_flat=np.where(support, np.angle(flat), 0).astype(np.float32),
+        phase_flat=_within(support, flat),
     )
 
 
@@ -221,7 +224,7 @@ def framed(form: Canonical, reference: NDArray[np.complexfloating]) -> tuple[Can
         shift=tuple((s + d + n // 2) % n - n // 2 for s, d, n in zip(shift, step, obj.shape, strict=True)),
         twin=form.twin != alignment.twin,
         ramp=ramp,
-        phase_flat=np.where(support, np.angle(flat), 0).astype(np.float32),
+        phase_flat=_within(support, flat),
     )
     return moved, alignment
 
@@ -239,6 +242,13 @@ def carried(volume: NDArray[np.complexfloating], before: Canonical, after: Canon
 def _rolled(array: NDArray[T], shift: tuple[int, ...]) -> NDArray[T]:
     rolled: NDArray[T] = np.roll(array, shift, axis=tuple(range(array.ndim)))
     return rolled
+
+
+def _within(support: NDArray[np.bool_], flat: NDArray[np.complexfloating]) -> NDArray[np.float32]:
+    """The phase within the support, 0 outside."""
+    phase = np.zeros(support.shape, np.float32)
+    phase[support] = np.angle(flat[support])
+    return phase
 
 
 def to_centre(amplitude: NDArray[np.floating]) -> tuple[int, ...]:

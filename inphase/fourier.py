@@ -11,10 +11,12 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from inphase.machine import cores
+
 T = TypeVar("T", bound=np.generic)
 
 AXES = (-3, -2, -1)
-WORKERS = -1
+WORKERS = cores()
 
 
 def forward(obj: NDArray[np.complexfloating], axes: tuple[int, ...] | None = None) -> NDArray[np.complexfloating]:

@@ -4,8 +4,8 @@ to judge a result by what it never saw.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter
 
+from inphase import slabs
 from inphase.pattern import MaskState
 
 ISLAND = 3  # voxels across, like a speckle: its neighbours would give a single hidden voxel away
@@ -24,12 +24,24 @@ def free_voxels(mask: NDArray[np.uint8], seed: int, fraction: float = 0.05) -> N
     wanted = min(round(fraction * int((mask == MaskState.VALID).sum())), int(eligible.sum()))
     if wanted == 0:
         return np.zeros(mask.shape, bool)
-    order = np.random.default_rng(seed).permutation(mask.size).astype(np.int64).reshape(mask.shape)
+    kind = np.min_scalar_type(-mask.size - 1)  # half as wide, what is sorted below takes half as long
+    order: NDArray[np.integer] = np.random.default_rng(seed).permutation(mask.size).astype(kind).reshape(mask.shape)
     # each voxel joins the first island (in random order of centres) that covers it; take islands until there are enough
-    joined = np.where(eligible, minimum_filter(order, size=ISLAND, mode="nearest"), mask.size)
+    joined = np.where(eligible, _least_beside(order), kind.type(mask.size))
     last = np.partition(joined.ravel(), wanted - 1)[wanted - 1]
     free: NDArray[np.bool_] = joined <= last
     return free
+
+
+def _least_beside(values: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The least of each value and those beside it, over edges and corners: of an island with it in the middle."""
+    for axis in range(values.ndim):
+        lower, upper = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+        found = values.copy()
+        np.minimum(found[upper], values[lower], out=found[upper])
+        np.minimum(found[lower], values[upper], out=found[lower])
+        values = found
+    return values
 
 
 def _central(shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -47,7 +59,13 @@ def free_cells(eligible: NDArray[np.bool_], seed: int, fraction: float = 0.05) -
     eligible: bool, any dimension; returns bool of that shape.
     """
     cells = np.random.default_rng(seed).random([-(-n // ISLAND) for n in eligible.shape], np.float32) < fraction
-    for axis, n in enumerate(eligible.shape):
-        cells = np.repeat(cells, ISLAND, axis=axis).take(np.arange(n), axis=axis)
-    hidden: NDArray[np.bool_] = cells & eligible
+    hidden = np.empty_like(eligible)
+
+    def hide(slab: slice) -> None:
+        inside = cells[slab.start // ISLAND : -(-slab.stop // ISLAND)]
+        for axis in range(eligible.ndim):
+            inside = np.repeat(inside, ISLAND, axis=axis)
+        np.logical_and(eligible[slab], inside[tuple(slice(n) for n in eligible[slab].shape)], out=hidden[slab])
+
+    slabs.over_planes(hide, eligible, ISLAND)
     return hidden

@@ -2,10 +2,10 @@
 n measured counts, m = sqrt(n), F the far field.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ RATE_FLOOR = 1e-2  # counts: a calculated far field of exactly zero must not mak
 SLAB = 2**21  # voxels looked at together: a grid of 64^3 or 128^3 is one slab
 
 S = TypeVar("S")
+_Chosen = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_] | None]
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,16 @@ class _FarField:
 
         return _Rest(*np.sum(self._each(of), axis=0).tolist())
 
-    def _chosen(self, part: slice) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_] | None]:
+    def _chosen(self, part: slice) -> _Chosen:
         """f and m of the valid voxels of a slab, and which of those are hidden."""
+        return self._all if self.valid.size <= SLAB else self._taken(part)
+
+    @cached_property
+    def _all(self) -> _Chosen:
+        """Those of a volume that is one slab: it is asked for twice."""
+        return self._taken(slice(None))
+
+    def _taken(self, part: slice) -> _Chosen:
         inside = self.valid[part]
         f, m = (array[part][inside].astype(np.float64) for array in (self.calculated, self.modulus))
         return f, m, None if self.hidden is None else self.hidden[part][inside]
@@ -173,7 +182,7 @@ class _FarField:
         parts = [slice(first, first + rows) for first in range(0, len(self.valid), rows)]
         if len(parts) == 1:
             return [sums(parts[0])]
-        with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(len(parts), WORKERS)) as pool:
             return list(pool.map(sums, parts))
 
 

@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.geometry import Geometry
 
 AXES = ("frames", "rows", "columns")  # of a rocking curve; of a single frame the last two
@@ -62,13 +64,24 @@ class Pattern:
     @property
     def modulus(self) -> NDArray[np.float32]:
         """Square root of the intensity, float32."""
-        return np.sqrt(self.intensity)
+        roots = np.empty_like(self.intensity)
+        slabs.over_planes(lambda slab: np.sqrt(self.intensity[slab], out=roots[slab]), roots)
+        return roots
 
     @property
     def valid(self) -> NDArray[np.bool_]:
         """Voxels whose value is known."""
         known: NDArray[np.bool_] = self.mask == MaskState.VALID
         return known
+
+    @cached_property
+    def total(self) -> float:
+        """Sum of the intensity, added in float64."""
+        return slabs.total(self.intensity)
+
+    def number(self, state: MaskState) -> int:
+        """How many voxels are in a state."""
+        return slabs.number(lambda slab: self.mask[slab] == state, self.mask)
 
 
 def as_frames(array: NDArray[T]) -> NDArray[T]:

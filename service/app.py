@@ -94,7 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # the address to go to would be made of what the client called this host
     )
     app.state.services = services
-    app.add_middleware(TelemetryMiddleware, metrics=services.metrics)
+    app.add_middleware(TelemetryMiddleware, metrics=services.metrics, tracing=services.tracing)
     errors.install(app)
     for router in (
         reconstructions.router,

@@ -133,6 +133,7 @@ def problem(
 ) -> JSONResponse:
     """A problem document as a response. lasting: the same request will fail again."""
     detail = below_roots(detail, _roots(request))
+    request.state.problem = name  # what it is counted as
     body = Problem(
         type=f"urn:inphase:error:{name}",
         title=title,

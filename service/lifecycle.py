@@ -41,6 +41,7 @@ from service.sandbox.sandbox import Sandbox
 from service.scans.live import LiveScans
 from service.settings import Settings, new_key
 from service.telemetry import Metrics
+from service.tracing import Tracing
 from service.webhooks.allowed import Allowed
 from service.webhooks.courier import Courier
 from service.webhooks.message import message
@@ -66,7 +67,10 @@ class Services:
         self._keys_file = KeysFile(settings.keys_file, settings.data_roots) if settings.keys_file else None
         self.keyring = self._keyring(self._keys_file.read() if self._keys_file else ())
         self.rates = Rates()
-        self.sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
+        self.sessions = Sessions(
+            Repository(settings.models_dir, settings.model), settings.threads, settings.provider,
+            patterns=lambda provider: self.cap(provider).patterns, kept=settings.warm_models,
+        )  # fmt: skip
         self.catalogue = Catalogue(self.sessions, settings.model_idle_s)
         self.webhooks = Allowed.of(settings.webhook_hosts)
         self.batcher = Batcher(settings.compute_slots, self.cap)
@@ -74,6 +78,7 @@ class Services:
         self.streams = 0  # clients that follow events
         self.budget = Budget(settings.bounds.bytes_in_flight, settings.bounds.owner_bytes)
         self.metrics = Metrics()
+        self.tracing = Tracing.configured("api")
         self.sandbox = Sandbox(settings.bounds.read_s, settings.data_roots, settings.store_dir.absolute())
         self.records: Records | None = None
         self.series: SeriesRecords | None = None
@@ -115,7 +120,7 @@ class Services:
         if self.records is not None and self.series is not None and self.live is not None:
             self.reader = Reader(
                 self.settings, self.networks, self.records, self.series, self.store, self.intake, self.sandbox,
-                self.budget, self.live,
+                self.budget, self.live, self.tracing,
             )  # fmt: skip
             if self._outbox is not None and self.settings.webhook_secret is not None:
                 key = key_of(self.settings.webhook_secret.get_secret_value())
@@ -158,9 +163,11 @@ class Services:
         self.sandbox.start()
         for refusal in self.sessions.repository.refused:
             log.warning("model refused", model=refusal.folder, why=refusal.why)
-        session = self.sessions.get(None)
+        self.sessions.load_kept()
         self.batcher.start()
-        log.info("model loaded", model=session.version.label, provider=session.provider)
+        for reference in (None, *self.settings.warm_models):
+            session = self.sessions.get(reference)
+            log.info("model loaded", model=session.version.label, execution=session.execution.label)
         if self.settings.queue:
             self._start_queue()
         self.intake = Intake(self.records, self.series, self.queue, self.store, self.settings.bounds)
@@ -169,7 +176,7 @@ class Services:
                 self._scans, self.records, self.store, self.intake, self.sessions, self.settings.bounds
             )
         self.metrics.watch(self.budget, self.records, self.pulse)
-        self.metrics.registry.register(Holdings(self.store, self.sessions, self.records, self.pulse))
+        self.metrics.registry.register(Holdings(self.store, self.sessions, self.batcher, self.records, self.pulse))
         self.warm = True
 
     def _start_queue(self) -> None:
@@ -210,6 +217,7 @@ class Services:
                 client.close()
         if self._redis is not None:
             self._redis.stop()
+        self.tracing.close()
 
     async def _keep_keys(self, file: KeysFile) -> None:
         """Take the keys of the file whenever it changes; a file that cannot be used changes nothing."""

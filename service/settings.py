@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from inphase.errors import InphaseError
+from inphase.models.execution import Wanted
 from inphase.models.repository import DEFAULT, default_root
 from service.webhooks.signature import key_of
 
@@ -133,6 +134,16 @@ class Settings(BaseSettings):
         gt=0,
         description="A network that no request has asked for in so many seconds is unloaded; the default one stays.",
     )
+    warm_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="These networks are loaded beside the default one before the service is ready, and stay; their "
+        "names are separated by spaces.",
+    )
+    provider: Wanted = Field(
+        "auto",
+        description="The networks run on this: tensorrt, cuda, openvino or cpu; auto takes the best that the installed "
+        "onnxruntime has, but never TensorRT.",
+    )
     redis_url: str | None = Field(
         default_factory=lambda: os.environ.get("REDIS_URL") or None,
         description="The queue is in this Redis; the service starts its own where none is set.",
@@ -152,7 +163,8 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None,
         ge=1,
-        description="The network and the refinement each use so many threads; by default they use all cores.",
+        description="The network and the refinement each use so many threads; by default they share all cores that "
+        "affinity and control groups leave them.",
     )
     compute_slots: int = Field(2, ge=1, description="So many requests decode, preprocess and predict at the same time.")
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -169,6 +181,12 @@ class Settings(BaseSettings):
         description="Where requests wait for one network, a run of it takes at most so many patterns together; by "
         "default 8 on a GPU and 1 on processors, where two cost twice as much as one.",
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Prometheus finds the own metrics of a worker that `inphase worker` starts on this port.",
+    )
     drain_s: float = Field(
         10.0, ge=0, description="After SIGTERM requests and jobs at work may go on for so many seconds."
     )
@@ -179,7 +197,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("webhook_hosts", mode="before")
+    @field_validator("webhook_hosts", "warm_models", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value

@@ -3,6 +3,8 @@
 import re
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
 
@@ -21,10 +23,12 @@ from service.jobs.pulse import Beat, Pulse
 from service.jobs.record import Records
 from service.jobs.state import JobState
 from service.logs import log
+from service.tracing import Span, Tracing
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
+_PROBES: Final = ("/healthz", "/readyz", "/metrics")
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -45,7 +49,7 @@ class Metrics:
             registry=self.registry,
         )
         self.refused = Counter(
-            "inphase_refused_requests_total", "Requests not served", ["code"], registry=self.registry
+            "inphase_refused_requests_total", "Requests not served", ["code", "reason"], registry=self.registry
         )
         self.webhooks = Counter(
             "inphase_webhooks_total", "Attempts to send a webhook, by outcome", ["outcome"], registry=self.registry
@@ -55,12 +59,12 @@ class Metrics:
 
     def refusals(self) -> dict[str, int]:
         """How many requests were not served since the start, by status."""
-        return {
-            sample.labels["code"]: int(sample.value)
-            for metric in self.refused.collect()
-            for sample in metric.samples
-            if sample.name.endswith("_total")
-        }
+        found: dict[str, int] = {}
+        for metric in self.refused.collect():
+            for sample in (sample for sample in metric.samples if sample.name.endswith("_total")):
+                code = sample.labels["code"]
+                found[code] = found.get(code, 0) + int(sample.value)
+        return found
 
     def watch(self, bytes_in_flight: Budget, records: Records | None, pulse: Pulse | None) -> None:
         """Add the gauges that are read at scrape time."""
@@ -92,9 +96,10 @@ class _Gauges(Collector):
 class TelemetryMiddleware:
     """Gives every request an id and a clock, and every answer X-Request-ID and Server-Timing."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -125,25 +130,46 @@ class TelemetryMiddleware:
                     headers["Connection"] = "close"
             await send(message)
 
-        try:
-            if await attended(self._app, scope, receive, send_with_headers):
-                status = CLIENT_LEFT
-        finally:
-            self._note(scope, identity, status, time.perf_counter() - started, clock)
+        with self._span(scope, received) as span:
+            state["traceparent"] = span.traceparent
+            try:
+                if await attended(self._app, scope, receive, send_with_headers):
+                    status = CLIENT_LEFT
+            finally:
+                self._note(scope, status, time.perf_counter() - started, clock)
+                self._trace(span, scope, identity, status, clock)
 
     def _server_timing(self, clock: Clock, started: float) -> str:
         stages = clock.rounded() | {"total": (time.perf_counter() - started) * 1e3}
         return ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items())
 
-    def _note(self, scope: Scope, identity: str, status: int, seconds: float, clock: Clock) -> None:
+    def _span(self, scope: Scope, received: Headers) -> AbstractContextManager[Span]:
+        """Of a request; what asks for health and figures again and again is none."""
+        if scope["path"] in _PROBES:
+            return nullcontext(Span())
+        about = {"http__request__method": scope["method"], "url__path": scope["path"]}
+        return self._tracing.span(scope["method"], "server", received.get("traceparent", ""), **about)
+
+    def _trace(self, span: Span, scope: Scope, identity: str, status: int, clock: Clock) -> None:
+        route = getattr(scope.get("route"), "path", None)
+        if route is not None:
+            span.rename(f"{scope['method']} {route}")
+            span.tell(http__route=route)
+        span.tell(http__response__status_code=status, inphase__request_id=identity)
+        if status >= 500:  # what clients do wrong is no fault of the service
+            span.fail(f"{status}")
+        span.stages(clock.laps)
+
+    def _note(self, scope: Scope, status: int, seconds: float, clock: Clock) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"  # clients may invent methods, not labels
         self._metrics.requests.labels(route, method, str(status)).observe(seconds)
         if status >= 400 and status != CLIENT_LEFT:
-            self._metrics.refused.labels(str(status)).inc()
+            reason = scope["state"].get("problem") or HTTPStatus(status).phrase.lower().replace(" ", "-")
+            self._metrics.refused.labels(str(status), reason).inc()
         for stage, ms in clock.ms.items():
             self._metrics.stages.labels(stage).observe(ms / 1e3)
-        if route not in ("/healthz", "/readyz", "/metrics"):
+        if route not in _PROBES:
             log.info(
                 "request", method=scope["method"], path=scope["path"], route=route, status=status,
                 duration_ms=round(seconds * 1e3, 1), **{f"{stage}_ms": ms for stage, ms in clock.rounded().items()},

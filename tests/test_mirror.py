@@ -10,6 +10,7 @@ PACKAGES = ("inphase", "service", "training")
 
 # modules of which there is nothing to be tested by itself: types and constants
 DATA: Final = {
+    "inphase/bridges/stream.py",
     "inphase/errors.py",
     "inphase/models/prediction.py",
     "inphase/preprocess/report.py",
@@ -25,6 +26,7 @@ DATA: Final = {
 # modules whose behaviour shows in another one's tests, where it is easier to say what is right
 ELSEWHERE: Final = {
     "inphase/array.py": "tests/inphase/client/test_bodies.py",
+    "inphase/bridges/carriage.py": "tests/system/test_service.py",
     "inphase/client/asynchronous.py": "tests/inphase/client/test_blocking.py",
     "inphase/client/calls.py": "tests/inphase/client/test_blocking.py",
     "inphase/client/connection.py": "tests/inphase/client/test_blocking.py",

@@ -26,7 +26,7 @@ from benchmarks.serving.load import Ask, Measured, asking, load, timed
 from benchmarks.serving.networks import IDLE, repository
 from inphase.features import volume_features
 from inphase.models.repository import ModelVersion, Repository, default_root
-from inphase.models.session import Session
+from inphase.models.session import Session, Sessions
 from training.evaluate.machine import header
 from training.evaluate.tables import table
 
@@ -88,8 +88,7 @@ def main(
 def measured(version: ModelVersion, plan: Plan, folder: Path, peers: Path | None) -> Found:
     """A network by itself and behind every server, each with all cores."""
     threads = len(os.sched_getaffinity(0))
-    session = Session(version, threads)
-    session.warm()
+    session = Sessions(Repository(version.path.parents[2], version.card.name), threads).load(version)  # as served
     counts = crystal()
     modulus = volume_features(counts.astype(np.float32), np.zeros(counts.shape, np.uint8), None, ["modulus"])["modulus"]
     found = Found(batches=batches(session, modulus, 4 * plan.turns))

@@ -1,7 +1,9 @@
-"""A mask in a file of its own: of the detector, or of the whole scan."""
+"""A mask beside a measurement, of the detector or of the whole scan: in a file of its own, or as boxes in words."""
 
 import os
+import re
 from pathlib import Path
+from types import EllipsisType
 from typing import Final
 
 import numpy as np
@@ -14,9 +16,12 @@ from inphase.formats.maps import from_tiff
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import Limits, RawScan, masked, of_scan
 from inphase.formats.tree import opened
+from inphase.pattern import MaskState
 
 _IN_CXI: Final = f"{cxi.DETECTOR}/mask"
 MOST_MASKED: Final = 0.9  # of the voxels: a mask of more is an inverted one
+_TOLD: Final = 200  # characters of the boxes that provenance repeats
+_SIDE: Final = re.compile(r"(\d{1,7}):(\d{1,7})|:")
 
 
 def with_mask(scan: RawScan, path: Path, limits: Limits) -> RawScan:
@@ -33,6 +38,49 @@ def with_mask(scan: RawScan, path: Path, limits: Limits) -> RawScan:
         raise DataError(f"{path}: masks {share:.0%} of the voxels: what is not zero is masked here; is it inverted?")
     whole = np.broadcast_to(states, shape)
     return masked(scan, whole, f"{int(np.count_nonzero(states))} of its values mask by {path.name}")
+
+
+def with_boxes(scan: RawScan, text: str) -> RawScan:
+    """The scan, with boxes masked as well that are named as `Reading.masked` says: of every frame, or of some.
+
+    Raises DataError where one is not understood, is empty or reaches beyond the scan, or nearly everything is masked.
+    """
+    shape = scan.array.shape
+    boxes = [_box(part, shape) for part in text.split(";") if part.strip()]
+    if not boxes:
+        raise DataError(f"masked={text!r} names no box: write r0:r1,c0:c1 or f0:f1,r0:r1,c0:c1")
+    states = np.zeros(shape[-max(len(box) for box in boxes) :], np.uint8)
+    for box in boxes:
+        where: tuple[EllipsisType | slice, ...] = (..., *box)
+        states[where] = MaskState.MASKED
+    share = float(np.count_nonzero(states)) / states.size
+    if share > MOST_MASKED:
+        raise DataError(f"masked={text[:80]!r} masks {share:.0%} of the voxels: leave more of the measurement")
+    whole = np.broadcast_to(states, shape)
+    told = text if len(text) <= _TOLD else f"{text[:_TOLD]}..."
+    return masked(scan, whole, f"{int(np.count_nonzero(whole))} voxels masked by {len(boxes)} boxes: {told}")
+
+
+def _box(text: str, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Of the last axes, as many as it names. Raises DataError."""
+    parts = text.replace(" ", "").split(",")
+    found = [_SIDE.fullmatch(part) for part in parts]
+    if not 2 <= len(parts) <= len(shape) or None in found:
+        raise DataError(
+            f"the box {text[:80]!r} of masked= is not understood: write r0:r1,c0:c1"
+            + (" or f0:f1,r0:r1,c0:c1" if len(shape) == 3 else "")
+            + ", where : is all of an axis"
+        )
+    sides = []
+    for side, length in zip(found, shape[-len(parts) :], strict=True):
+        assert side is not None
+        begin, end = (0, length) if side[1] is None else (int(side[1]), int(side[2]))
+        if begin >= end:
+            raise DataError(f"the box {text[:80]!r} of masked= is empty: each end lies above its beginning")
+        if end > length:
+            raise DataError(f"the box {text[:80]!r} of masked= reaches beyond the measurement, which is {shape}")
+        sides.append(slice(begin, end))
+    return tuple(sides)
 
 
 def _read_mask(path: Path, limits: Limits) -> NDArray[np.uint8]:

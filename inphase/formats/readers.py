@@ -10,7 +10,7 @@ from inphase.errors import DataError
 from inphase.formats import cxi, described, hdf5, images, matlab, npy, npz, tiff
 from inphase.formats.boundary import as_text, boundary
 from inphase.formats.maps import corrections
-from inphase.formats.masks import with_mask
+from inphase.formats.masks import with_boxes, with_mask
 from inphase.formats.reading import Reading
 from inphase.formats.scan import FileReading, Limits, RawScan, Reader
 from inphase.pattern import Domain
@@ -46,6 +46,7 @@ def read(
     dark: str | PathLike[str] | None = None,
     flat: str | PathLike[str] | None = None,
     mask: str | PathLike[str] | None = None,
+    masked: str | None = None,
     roi: str | None = None,
     beamline: str | PathLike[str] | None = None,
     spec: str | PathLike[str] | None = None,
@@ -61,6 +62,7 @@ def read(
     dark, flat: detector maps, TIFF or npy: above 1 in the first a pixel is bad, by the second the counts are divided.
         roi: the rows and columns of them that the frames show, r0:r1,c0:c1.
     mask: what is not zero in this file (TIFF, npy, EDF, CXI) is masked, of the frames or of the scan.
+    masked: boxes that are masked too, r0:r1,c0:c1 of every frame or f0:f1,r0:r1,c0:c1, several with ; between them.
     beamline: where it was measured, a built-in name or a YAML file, which says where frames, mask and motors are.
     spec: the SPEC or FIO file with the motors, where it is not beside the frames. A folder of TIFF frames with a SPEC
         file in it, or named by `spec`, is read as one of 34-ID-C.
@@ -76,6 +78,7 @@ def read(
         dark=None if dark is None else Path(dark),
         flat=None if flat is None else Path(flat),
         mask=None if mask is None else Path(mask),
+        masked=masked,
         roi=roi,
         beamline=None if beamline is None else fspath(beamline),
         spec=None if spec is None else Path(spec),
@@ -108,6 +111,8 @@ def read_as(path: Path, reading: Reading, domain: Domain, limits: Limits = _DEFA
             scan = _plain(request)
         if reading.mask is not None:
             scan = with_mask(scan, reading.mask, limits)
+        if reading.masked is not None:
+            scan = with_boxes(scan, reading.masked)
         return _printable(scan if maps is None else replace(scan, corrections=maps))
 
 

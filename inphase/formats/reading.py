@@ -39,6 +39,15 @@ class Reading:
             "scan."
         },
     )
+    masked: str | None = field(
+        default=None,
+        metadata={
+            "description": "These boxes are masked too, rows and columns of every frame or also frames, "
+            "r0:r1,c0:c1;f0:f1,r0:r1,c0:c1, where : is all of an axis.",
+            "max_length": 20_000,
+            "examples": ["0:256,127:129; 17:18,:,:"],
+        },
+    )
     roi: str | None = field(
         default=None,
         metadata={
@@ -83,8 +92,9 @@ class Reading:
     )
 
     def __post_init__(self) -> None:
-        for name in ("dataset", "roi", "beamline", "sample", "detector"):
-            _check(name, getattr(self, name), str, "a text" + (" such as '0:256,0:256'" if name == "roi" else ""))
+        for name in ("dataset", "roi", "masked", "beamline", "sample", "detector"):
+            example = " such as '0:256,0:256'" if name in ("roi", "masked") else ""
+            _check(name, getattr(self, name), str, f"a text{example}")
         _check("scan", self.scan, Integral, "a whole number")
         for name, value in self.set.items():
             _check(f"set={{'{name}': ...}}", value, Real, "a number")

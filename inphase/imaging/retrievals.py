@@ -1,15 +1,15 @@
 """The retrievals of one refinement, in their order: what an earlier attempt has computed is not computed again."""
 
-import importlib.metadata
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import CancelledError, DataError
+from inphase.imaging.way import CODE
 from inphase.retrieval.checkpoint import Checkpoint
 from inphase.retrieval.engine import Progress, Solution, retrieve
 from inphase.retrieval.problem import Problem
@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray[Any]]
 Keep = Callable[[Callable[[], Arrays]], None]  # takes what makes a checkpoint, and makes it where one is due
-
-CODE: Final = importlib.metadata.version("inphase")
 
 
 class OutOfTimeError(Exception):

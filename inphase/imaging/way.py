@@ -7,7 +7,7 @@ The library, the service and the evaluation of networks all take it. The refinem
 import importlib.metadata
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ from inphase.preprocess.validate import pattern_from_array
 from inphase.retrieval.ensemble import Candidate, Ensemble
 from inphase.retrieval.ladder import Ladder
 from inphase.retrieval.problem import Problem
+
+CODE: Final = importlib.metadata.version("inphase")
 
 
 class CommonFrame(Protocol):
@@ -277,8 +279,7 @@ def _ladder(
         return None, report.Grid(options.grid, found.why)
     whole = clean.in_window(found.window)
     ladder = Ladder.of(whole, model, prepared.problem.free, options.seed)
-    counts = float(np.sum(whole.pattern.intensity, dtype=np.float64, where=whole.pattern.valid))
-    return ladder, report.Grid(options.grid, found.why, _placed(whole), whole.oversampling_after, counts)
+    return ladder, report.Grid(options.grid, found.why, _placed(whole), whole.oversampling_after, whole.pattern.total)
 
 
 def _placed(found: Prepared) -> report.Preprocessing:
@@ -320,6 +321,6 @@ def _report(
         metrics=report.Scores(noise_chi2=prepared.noise_chi2),
         start=report.Beginning(options.start, "network", "", options.starts, options.seed),
         timings_ms={},
-        code_version=importlib.metadata.version("inphase"),
+        code_version=CODE,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )

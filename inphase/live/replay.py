@@ -112,7 +112,7 @@ def replay(
         _sent(client, scan_id, places, scan)
         sent += places
     ended = time.monotonic()
-    final = _insisting(lambda: client.finish_scan(scan_id))["final"] or _ended(client, scan_id)["final"]
+    final = insisting(lambda: client.finish_scan(scan_id))["final"] or _ended(client, scan_id)["final"]
     moments = _Moments.of(client, final, ended)
     now = _ended(client, scan_id)
     there = tuple(sorted(set(sent)))
@@ -154,10 +154,10 @@ def _ended(client: Client, scan_id: str) -> Document:
 
 
 def _sent(client: Client, scan_id: str, places: Sequence[int], scan: RawScan) -> None:
-    _insisting(lambda: client.add_frames(scan_id, places, [scan.array[place] for place in places]))
+    insisting(lambda: client.add_frames(scan_id, places, [scan.array[place] for place in places]))
 
 
-def _insisting(call: Callable[[], Document]) -> Document:
+def insisting(call: Callable[[], Document]) -> Document:
     """A call that may be repeated, until the service answers it. Raises ServiceError after a minute."""
     end = time.monotonic() + _PATIENCE_S
     while True:

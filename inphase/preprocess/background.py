@@ -6,8 +6,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from inphase.pattern import MaskState, Pattern
-from inphase.preprocess.blocks import block_sums
+from inphase import slabs
+from inphase.pattern import Pattern
+from inphase.preprocess.blocks import block_sums, valid_sums
 from inphase.preprocess.report import Number, StepReport
 
 BLOCK = 16  # voxels: with so many in a block its mean is known well enough even at 0.01 counts per voxel
@@ -25,7 +26,7 @@ def estimate(pattern: Pattern, quantile: float = 0.1) -> float:
     """
     sides = tuple(max(1, min(BLOCK, n // BLOCKS)) for n in pattern.shape)
     counts = block_sums(pattern.intensity, sides)  # zero where not valid
-    number = block_sums(pattern.mask == MaskState.VALID, sides)
+    number = valid_sums(pattern.mask, sides)
     volume = math.prod(sides)
     enough = number >= LEAST_VALID * volume
     if not enough.any():
@@ -38,7 +39,7 @@ def estimate(pattern: Pattern, quantile: float = 0.1) -> float:
 
 def clipped(pattern: Pattern) -> Pattern:
     """Negative sums are zero: the noise that subtracting a background leaves."""
-    if not (pattern.intensity < 0).any():
+    if slabs.least(pattern.intensity) >= 0:
         return pattern
     return replace(pattern, intensity=np.maximum(pattern.intensity, np.float32(0.0)))
 
@@ -48,13 +49,16 @@ def subtract(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
 
     Done after binning: the sums fluctuate less than single voxels, so clipping adds less.
     """
-    left = np.maximum(pattern.intensity - np.float32(level), np.float32(0.0))
-    before = float(pattern.intensity.sum(dtype=np.float64))
-    numbers: dict[str, Number] = {
-        "level": level,
-        "removed_share": 1.0 - float(left.sum(dtype=np.float64)) / before if before else 0.0,
-    }
-    return replace(pattern, intensity=left), StepReport("background", numbers)
+    left = np.empty_like(pattern.intensity)
+
+    def take(slab: slice) -> None:
+        np.subtract(pattern.intensity[slab], np.float32(level), out=left[slab])
+        np.maximum(left[slab], np.float32(0.0), out=left[slab])
+
+    slabs.over_planes(take, left)
+    found = replace(pattern, intensity=left)
+    share = 1.0 - found.total / pattern.total if pattern.total else 0.0
+    return found, StepReport("background", {"level": level, "removed_share": share})
 
 
 def thresholded(pattern: Pattern, least: float) -> tuple[Pattern, StepReport]:
@@ -64,9 +68,8 @@ def thresholded(pattern: Pattern, least: float) -> tuple[Pattern, StepReport]:
     mean what they say, which is a doubt where it was more than a thousandth of the counts.
     """
     few = pattern.valid & (pattern.intensity < np.float32(least)) & (pattern.intensity != 0)
-    before = float(pattern.intensity.sum(dtype=np.float64))
-    left = np.where(few, np.float32(0.0), pattern.intensity)
-    share = 1.0 - float(left.sum(dtype=np.float64)) / before if before else 0.0
+    found = replace(pattern, intensity=np.where(few, np.float32(0.0), pattern.intensity))
+    share = 1.0 - found.total / pattern.total if pattern.total else 0.0
     numbers: dict[str, Number] = {"least": least, "voxels": int(few.sum()), "removed_share": share}
     doubts: tuple[str, ...] = ()
     if share > FAINT:
@@ -74,4 +77,4 @@ def thresholded(pattern: Pattern, least: float) -> tuple[Pattern, StepReport]:
             f"the threshold of {least:g} counts took away {share:.1%} of them: the faint light is gone, and the "
             "log-likelihoods are those of other counts; leave it out, a flat background is subtracted anyway",
         )
-    return replace(pattern, intensity=left), StepReport("threshold", numbers, doubts=doubts)
+    return found, StepReport("threshold", numbers, doubts=doubts)

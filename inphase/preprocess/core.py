@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from inphase.pattern import Domain, Pattern
+from inphase.pattern import Domain, MaskState, Pattern
 from inphase.preprocess.blocks import block_sums
 from inphase.preprocess.holes import filled
 
@@ -33,7 +33,7 @@ def core(pattern: Pattern, background: float = 0.0) -> Core:
     """The surroundings of the peak of a pattern with flat `background` counts per voxel."""
     rough = find_peak(pattern)
     box = around(rough, (BOX // 2,) * len(rough), pattern.shape)
-    valid = pattern.valid[box]
+    valid = pattern.mask[box] == MaskState.VALID
     intensity = pattern.intensity[box] - np.float32(background)
     start = tuple(part.start for part in box)
     if valid.all():
@@ -52,7 +52,7 @@ def find_peak(pattern: Pattern) -> tuple[int, ...]:
     block = np.unravel_index(int(coarse.argmax()), coarse.shape)
     middle = tuple(int(i) * BLOCK + BLOCK // 2 for i in block)
     box = around(middle, (REACH,) * len(middle), pattern.shape)
-    smooth = _smoothed(pattern.intensity[box], pattern.valid[box])
+    smooth = _smoothed(pattern.intensity[box], pattern.mask[box] == MaskState.VALID)
     spot = np.unravel_index(int(smooth.argmax()), smooth.shape)
     return tuple(int(i) + part.start for i, part in zip(spot, box, strict=True))
 

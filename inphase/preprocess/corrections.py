@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern, as_frames
 from inphase.preprocess.report import Number, StepReport
@@ -52,14 +53,20 @@ def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepRe
     if flat is not None:
         gain = np.where(bad, 1.0, flat[~bad].mean() / np.where(bad, 1.0, flat)).astype(np.float32)
     gain[bad] = 0.0
-    mask = pattern.mask.copy()
-    as_frames(mask)[:, bad] = MaskState.MASKED
+    intensity, mask = np.empty_like(pattern.intensity), np.empty_like(pattern.mask)
+    counts, states, measured, known = (as_frames(a) for a in (intensity, mask, pattern.intensity, pattern.mask))
+
+    def divide(slab: slice) -> None:
+        np.multiply(measured[slab], gain, out=counts[slab])
+        states[slab] = np.where(bad, np.uint8(MaskState.MASKED), known[slab])
+
+    slabs.over_planes(divide, counts)
     numbers: dict[str, Number] = {
         "bad_pixels": int(bad.sum()),
         "gain_lowest": float(gain[~bad].min()),
         "gain_highest": float(gain.max()),
     }
-    return replace(pattern, intensity=pattern.intensity * gain, mask=mask), StepReport("corrections", numbers)
+    return replace(pattern, intensity=intensity, mask=mask), StepReport("corrections", numbers)
 
 
 def missing(pattern: Pattern, corrections: Corrections | None) -> StepReport | None:

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.pattern import MaskState, Pattern
 from inphase.preprocess.centring import Window
 from inphase.preprocess.core import Core
-from inphase.preprocess.report import Number, StepReport
+from inphase.preprocess.report import StepReport
 
 LAYERS = 2  # next to the padding, whose modulus bounds it
 
@@ -22,15 +23,19 @@ def cut(pattern: Pattern, window: Window) -> tuple[Pattern, StepReport]:
     target = tuple(slice(part.start - s, part.stop - s) for part, s in zip(source, window.start, strict=True))
     intensity = np.zeros(size, np.float32)
     mask = np.full(size, MaskState.PADDING, np.uint8)
-    intensity[target] = pattern.intensity[source]
-    mask[target] = pattern.mask[source]
+    counts, states, measured, known = intensity[target], mask[target], pattern.intensity[source], pattern.mask[source]
+
+    def lay(slab: slice) -> None:
+        counts[slab], states[slab] = measured[slab], known[slab]
+
+    slabs.over_planes(lay, counts)
     geometry = pattern.geometry
     if geometry is not None:
         step = tuple(s + n // 2 - full // 2 for s, n, full in zip(window.start, size, pattern.shape, strict=True))
         geometry = geometry.moved(step)
-    before, inside = pattern.intensity.sum(dtype=np.float64), intensity.sum(dtype=np.float64)
-    numbers: dict[str, Number] = {"size": list(size), "counts_share": float(inside / before) if before else 0.0}
-    return replace(pattern, intensity=intensity, mask=mask, geometry=geometry), StepReport("window", numbers)
+    found = replace(pattern, intensity=intensity, mask=mask, geometry=geometry)
+    share = found.total / pattern.total if pattern.total else 0.0
+    return found, StepReport("window", {"size": list(size), "counts_share": share})
 
 
 def expected(around: Core, window: Window, background: float) -> NDArray[np.float32]:
@@ -50,11 +55,16 @@ def expected(around: Core, window: Window, background: float) -> NDArray[np.floa
 
 def counts_kept(pattern: Pattern, mask: NDArray[np.uint8], bins: tuple[int, ...], background: float) -> float:
     """Measured counts above background in a window's valid voxels whose bin is VALID in `mask` (the binned one)."""
-    kept = mask == MaskState.VALID
-    for axis, b in enumerate(bins):
-        kept = np.repeat(kept, b, axis=axis)
-    kept &= pattern.valid
-    return float(pattern.intensity[kept].sum(dtype=np.float64)) - background * int(kept.sum())
+
+    def kept(slab: slice) -> NDArray[np.float32]:
+        inside = mask[slab.start // bins[0] : slab.stop // bins[0]] == MaskState.VALID
+        for axis, b in enumerate(bins):
+            inside = inside if b == 1 else np.repeat(inside, b, axis=axis)
+        found: NDArray[np.float32] = pattern.intensity[slab][inside & (pattern.mask[slab] == MaskState.VALID)]
+        return found
+
+    counts = slabs.over_planes(kept, pattern.intensity, bins[0])
+    return slabs.total_of(counts) - background * sum(map(len, counts))
 
 
 def padding_bound(pattern: Pattern) -> float:
@@ -64,17 +74,43 @@ def padding_bound(pattern: Pattern) -> float:
     The far field falls off outwards, so what was not measured is not brighter than the last of what was. 0 where there
     is no padding. The measured part is a box.
     """
-    measured = pattern.mask != MaskState.PADDING
-    if measured.all() or not measured.any():
+    if pattern.number(MaskState.PADDING) in (0, pattern.mask.size):
         return 0.0
-    edge = np.zeros(pattern.shape, bool)
-    for axis in range(edge.ndim):
-        lines = np.flatnonzero(measured.any(axis=tuple(a for a in range(edge.ndim) if a != axis)))
-        first, last = int(lines[0]), int(lines[-1])
-        along = np.moveaxis(edge, axis, 0)
-        if first > 0:
-            along[first : first + LAYERS] = True
-        if last < pattern.shape[axis] - 1:
-            along[max(first, last - LAYERS + 1) : last + 1] = True
-    known = edge & pattern.valid
-    return float(np.sqrt(pattern.intensity[known].mean(dtype=np.float64))) if known.any() else 0.0
+    layers = [_layers(planes) for planes in _measured_planes(pattern.mask)]
+
+    def known(slab: slice) -> NDArray[np.float32]:
+        edge = np.zeros(pattern.mask[slab].shape, bool)
+        for axis, along in enumerate(layers):
+            np.moveaxis(edge, axis, 0)[along[slab] if axis == 0 else along] = True
+        found: NDArray[np.float32] = pattern.intensity[slab][edge & (pattern.mask[slab] == MaskState.VALID)]
+        return found
+
+    counts = np.concatenate(slabs.over_planes(known, pattern.mask))
+    return float(np.sqrt(counts.mean(dtype=np.float64))) if counts.size else 0.0
+
+
+def _measured_planes(mask: NDArray[np.uint8]) -> list[NDArray[np.bool_]]:
+    """Along each axis, which planes hold a measured voxel."""
+    others = tuple(range(1, mask.ndim))
+
+    def look(slab: slice) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        measured = mask[slab] != MaskState.PADDING
+        return measured.any(axis=others), measured.any(axis=0)
+
+    first, across = zip(*slabs.over_planes(look, mask), strict=True)
+    plane = np.logical_or.reduce(across)
+    return [
+        np.concatenate(first),
+        *(plane.any(axis=tuple(a for a in range(plane.ndim) if a != axis)) for axis in range(plane.ndim)),
+    ]
+
+
+def _layers(planes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The first and last measured planes of an axis where padding lies beyond them."""
+    found = np.zeros(planes.size, bool)
+    first, last = np.flatnonzero(planes)[[0, -1]]
+    if first > 0:
+        found[first : first + LAYERS] = True
+    if last < planes.size - 1:
+        found[max(first, last - LAYERS + 1) : last + 1] = True
+    return found

@@ -12,8 +12,9 @@ more: it keeps the Gaussian mean. On a simulated crystal whose central fringe is
 and within 45 % with a dome fitted to the shell around the hole.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from inphase import slabs
 from inphase.pattern import as_frames
 
 FILL = 2.0  # voxels, Gaussian
@@ -80,13 +82,36 @@ def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, ...], p
 
 def _leave_cores(known: NDArray[np.bool_], band_of: Callable[[int], _Band]) -> None:
     """Call the compact holes known that are too wide along all axes: they keep the values that bridge them."""
-    labels, _ = ndimage.label(~known, ndimage.generate_binary_structure(known.ndim, known.ndim))
-    for number, box in enumerate(ndimage.find_objects(labels), 1):
-        sides = [part.stop - part.start for part in box]
-        if min(sides) <= 2 or any(side > COMPACT * n for side, n in zip(sides, known.shape, strict=True)):
+    for box, hole in _thick(~known):
+        if any(side > COMPACT * n for side, n in zip(hole.shape, known.shape, strict=True)):
             continue
-        if min(band_of(axis).half_width * side for axis, side in enumerate(sides)) > HARDEST:
-            known[box] |= labels[box] == number
+        if min(band_of(axis).half_width * side for axis, side in enumerate(hole.shape)) > HARDEST:
+            known[box] |= hole
+
+
+def _thick(holes: NDArray[np.bool_]) -> Iterator[tuple[tuple[slice, ...], NDArray[np.bool_]]]:
+    """Each hole that is wider than two voxels along every axis, with the box that it lies in.
+
+    What hangs together throws a shadow on the detector that hangs together: most shadows are too narrow, and a volume
+    need not be searched for their holes.
+    """
+    if holes.ndim == 2:
+        yield from _pieces(holes)
+        return
+    for spot, shadow in _pieces(np.asarray(holes.any(axis=0))):
+        for (frames, *inside), hole in _pieces(holes[(slice(None), *spot)] & shadow):
+            yield (
+                (frames, *(slice(a.start + b.start, a.start + b.stop) for a, b in zip(spot, inside, strict=True))),
+                hole,
+            )
+
+
+def _pieces(holes: NDArray[np.bool_]) -> Iterator[tuple[tuple[slice, ...], NDArray[np.bool_]]]:
+    """Each of them that hangs together, over edges and corners too, and is wider than two voxels along every axis."""
+    labels, _ = ndimage.label(holes, ndimage.generate_binary_structure(holes.ndim, holes.ndim))
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        if min(part.stop - part.start for part in box) > 2:
+            yield box, labels[box] == number
 
 
 def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
@@ -102,15 +127,20 @@ def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
     frame, row, column = np.nonzero(~as_frames(valid))
     width = weight.shape[2]
     index = (frame * weight.shape[1] + row + FILL_REACH) * width + column + FILL_REACH
-    spread, share = np.zeros(index.size, np.float32), np.full(index.size, 1e-6, np.float32)
-    for down in range(-FILL_REACH, FILL_REACH + 1):
-        for right in range(-FILL_REACH, FILL_REACH + 1):
-            near = index + (down * width + right)
+    reach = range(-FILL_REACH, FILL_REACH + 1)
+
+    def mean(part: slice) -> NDArray[np.float32]:
+        holes = index[part]
+        spread, share = np.zeros(holes.size, np.float32), np.full(holes.size, 1e-6, np.float32)
+        for down, right in product(reach, reach):
+            near = holes + (down * width + right)
             factor = np.float32(np.exp(-(down**2 + right**2) / (2 * FILL**2)))
-            spread += factor * counts.reshape(-1)[near]
-            share += factor * weight.reshape(-1)[near]
+            spread += factor * counts.take(near)
+            share += factor * weight.take(near)
+        return np.asarray(spread / share, np.float32)
+
     bridged = intensity.copy()
-    as_frames(bridged)[frame, row, column] = spread / share
+    as_frames(bridged)[frame, row, column] = np.concatenate(slabs.over(mean, index.size, 2 * len(reach) ** 2))
     return bridged
 
 
@@ -189,11 +219,11 @@ def _solved(lines: Lines, known: NDArray[np.bool_], band: _Band) -> Lines:
         gap = np.flatnonzero(~known[:, members[0]])
         if gap.size == 0:
             continue
-        mine = lines[:, members]
         inner = projector[np.ix_(gap, gap)] + band.prior * np.eye(gap.size)
-        beside = mine.copy()
+        beside = lines[:, members]
+        first = beside[gap]
         beside[gap] = 0.0
-        right = band.prior * mine[gap] - projector[gap] @ beside
+        right = band.prior * first - projector[gap] @ beside
         full[np.ix_(gap, members)] = np.maximum(np.linalg.solve(inner, right), 0.0)
     return full
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
+
 SENTINEL = float(2**32 - 1)  # what 32-bit detectors write where they do not measure, also in wider types
 COUNTER_ENDS = np.unique([kind(2**n - 1) for n in range(8, 65) for kind in (float, np.float32)]).astype(float)
 LEAST_MARK = float(COUNTER_ENDS[0])
@@ -92,11 +94,11 @@ def ends(data: Array, unknown: Flags | None, marks: Marks, high: float) -> Ends:
         return Ends()
     own = counter_end(data.dtype)
     known = None if unknown is None else ~unknown
-    top = rest = high if known is None else float(data.max(initial=0, where=known))
+    top = rest = high if known is None else _largest(data, known)
     at_end: Flags | None = None
     if top >= own:
         at_end = _both(data >= own, known)
-        rest = float(data.max(initial=0, where=_both(~at_end, known)))
+        rest = _largest(data, _both(~at_end, known))
     if rest in marks.values or (rest >= LEAST_END and rest in COUNTER_ENDS and np.count_nonzero(data == rest) > 1):
         same = _both(data == rest, known)
         at_end = same if at_end is None else at_end | same
@@ -104,6 +106,11 @@ def ends(data: Array, unknown: Flags | None, marks: Marks, high: float) -> Ends:
         if end - NEAR_END <= top <= end + 1:  # float32 rounds 2^32 - 1 up
             return Ends(at_end, _wrapped(data, known, end))
     return Ends(at_end)
+
+
+def _largest(data: Array, known: Flags) -> float:
+    """The largest value of known voxels, and no less than 0."""
+    return float(max(0, *slabs.over_planes(lambda slab: np.where(known[slab], data[slab], 0).max(), data)))
 
 
 def _both(these: Flags, known: Flags | None) -> Flags:

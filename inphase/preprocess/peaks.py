@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inphase.pattern import Pattern
-from inphase.preprocess.blocks import block_sums
+from inphase.preprocess.blocks import block_sums, valid_sums
 from inphase.preprocess.centring import Window
 from inphase.preprocess.pixels import masked
 from inphase.preprocess.report import Number, StepReport
@@ -87,7 +87,7 @@ def second(pattern: Pattern, peak: Voxel, sigma: tuple[float, ...], background: 
     voxel.
     """
     sides = tuple(max(1, round(s)) for s in sigma)
-    counts, known = block_sums(pattern.intensity, sides), block_sums(pattern.valid, sides)
+    counts, known = block_sums(pattern.intensity, sides), valid_sums(pattern.mask, sides)
     blocks = _Blocks(counts - np.float32(background) * known, known, sides, sigma)
     away = blocks.distance(peak)
     envelope, unknown = blocks.envelope()

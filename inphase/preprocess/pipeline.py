@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from inphase import slabs
 from inphase.errors import DataError
 from inphase.pattern import AXES, MaskState, Pattern
 from inphase.preprocess import (
@@ -105,20 +106,21 @@ class Cleaned:
         steps.append(peaks.report(self.neighbour, self.surroundings.peak, window, self.origin))
         cut, report = grid.cut(clean, window)
         steps.append(report)
-        on_grid, report = binning.binned(cut, bins, grid.expected(self.surroundings, window, level))
+        expected = grid.expected(self.surroundings, window, level) if max(bins) > 1 else None
+        on_grid, report = binning.binned(cut, bins, expected)
         steps.append(report)
         if self.recipe.background:
             on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
             steps.append(report)
         else:
             on_grid = background.clipped(on_grid)
-        if not on_grid.intensity.any():
+        if slabs.dark(on_grid.intensity):
             raise DataError(
                 "no valid voxel holds a count on the model grid: all counts lie outside the window or are masked"
             )
         bound = grid.padding_bound(on_grid)
-        valid = int(np.count_nonzero(on_grid.mask == MaskState.VALID))
-        range_ = int(np.count_nonzero(on_grid.mask != MaskState.PADDING))
+        valid = on_grid.number(MaskState.VALID)
+        range_ = on_grid.mask.size - on_grid.number(MaskState.PADDING)
         inside = grid.counts_kept(cut, on_grid.mask, bins, level) / self.counts if self.counts > 0 else 0.0
         steps.append(StepReport("grid", {"shape": list(window.shape), "padding_bound": bound}))
         return Prepared(
@@ -166,7 +168,7 @@ def cleaned(
 ) -> Cleaned:
     """Mask what is not known, and find background, peak and oversampling. Raises DataError as `preprocess`."""
     clean, origin, steps = _cleaned(pattern, recipe, corrections)
-    if not clean.intensity.any():
+    if slabs.dark(clean.intensity):
         raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
     level = _level(clean, recipe)
     surroundings = core(clean, level)
@@ -182,7 +184,7 @@ def cleaned(
         clean, report = peaks.removed(clean, surroundings.peak, sampled.sigma, level, recipe.aliens.most, origin)
         steps.append(report)
     another = peaks.second(clean, surroundings.peak, sampled.sigma, level)
-    counts = float(clean.intensity.sum(dtype=np.float64)) - level * int(np.count_nonzero(clean.mask == MaskState.VALID))
+    counts = clean.total - level * clean.number(MaskState.VALID)
     return Cleaned(clean, shape_in, origin, level, surroundings, sampled, another, counts, recipe, tuple(steps))
 
 
@@ -225,9 +227,8 @@ def _cropped(pattern: Pattern, crop: Crop) -> tuple[Pattern, tuple[int, ...], St
                 f"crop({name}={span.start}:{span.stop}): the measurement has {n} {name}, and at least "
                 f"{validate.MIN_SIDE} are needed"
             )
-    before = float(pattern.intensity.sum(dtype=np.float64))
     part = lost.cut(pattern, spans)
-    share = float(part.pattern.intensity.sum(dtype=np.float64)) / before if before else 0.0
+    share = part.pattern.total / pattern.total if pattern.total else 0.0
     numbers: dict[str, Number] = {name: [s.start, s.stop] for name, s in zip(names, spans, strict=True)}
     return part.pattern, part.start, StepReport("crop", {**numbers, "counts_share": share})
 

@@ -1,12 +1,18 @@
 """Voxels that lie: saturated, dead (and gaps between detector modules), hot. They are masked, never repaired."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.pattern import MaskState, Pattern, as_frames
 from inphase.preprocess.report import Number, StepReport
+
+T = TypeVar("T", bound=np.generic)
 
 NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)]
 CROSS = [(0, 1), (0, -1), (1, 0), (-1, 0)]
@@ -20,8 +26,12 @@ LEAST_STUCK = 20.0  # counts over the whole scan
 
 def saturated(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
     """Mask voxels at or above `level` counts per frame, where the detector no longer counts."""
-    found = (pattern.intensity >= np.float32(level)) & pattern.valid  # the counts have been rounded to float32, too
-    return masked(pattern, found), StepReport("saturation", {"voxels": int(found.sum()), "level": level})
+    full = np.float32(level)  # the counts have been rounded to float32, too
+    voxels = 0
+    if slabs.largest(pattern.intensity) >= full:
+        found = (pattern.intensity >= full) & pattern.valid
+        pattern, voxels = masked(pattern, found), int(np.count_nonzero(found))
+    return pattern, StepReport("saturation", {"voxels": voxels, "level": level})
 
 
 def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
@@ -32,11 +42,13 @@ def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
     row or column is silent between lines that hold at least `least`. So a gap of any width is found, and an empty far
     field is not.
     """
-    measured: NDArray[np.bool_] = np.asarray(as_frames(pattern.valid).any(axis=0))
-    total = as_frames(pattern.intensity).sum(axis=0, dtype=np.float64)
+    frames, states = as_frames(pattern.intensity), as_frames(pattern.mask)
+    least_state = _over_rows(lambda rows: states[:, rows].min(axis=0), states)
+    measured = least_state == MaskState.VALID  # no state is less
+    total = _over_rows(lambda rows: frames[:, rows].sum(axis=0, dtype=np.float64), frames)
     silent = measured & (total <= 0)
-    if pattern.intensity.min() < 0:  # noise about zero may sum to nothing or less
-        silent[silent] = ~as_frames(pattern.intensity)[:, silent].any(axis=0)
+    if silent.any() and slabs.least(pattern.intensity) < 0:  # noise about zero may sum to nothing or less
+        silent[silent] = ~frames[:, silent].any(axis=0)
     found = np.zeros(total.shape, bool)
     if silent.any():
         between = np.maximum(_lower_side(total, axis=0), _lower_side(total, axis=1))
@@ -49,9 +61,12 @@ def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
                 & (_lower_side(line, axis=0) >= least)
             )
             found |= silent & (dark[:, None] if axis == 0 else dark[None, :])
+    report = StepReport("dead_pixels", {"pixels": int(found.sum())})
+    if not found.any():
+        return pattern, report
     mask = pattern.mask.copy()
     as_frames(mask)[:, found] = MaskState.MASKED
-    return replace(pattern, mask=mask), StepReport("dead_pixels", {"pixels": int(found.sum())})
+    return replace(pattern, mask=mask), report
 
 
 def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Pattern, StepReport]:
@@ -63,31 +78,58 @@ def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Patt
     direct neighbours have less than a twentieth (clusters of two and three pixels). A pixel hot in a quarter of the
     frames, or hot in the sum over frames, is masked in all of them.
     """
-    frames = as_frames(pattern.intensity.copy())
+    frames = as_frames(pattern.intensity)
     area = frames[0].size
-    found = np.union1d(_alone(frames, least, ratio), _clustered(frames, CLUSTER_LEAST * least))
+    found = _hot(frames, least, ratio)
     stuck = np.bincount(found % area, minlength=area) > STUCK * len(frames)
-    frames.reshape(-1)[found] = 0.0
-    total = frames.sum(axis=0, keepdims=True)
-    stuck[_alone(total, LEAST_STUCK, ratio)] = True
-    stuck = stuck.reshape(frames.shape[1:])
-    frames[:, stuck] = 0.0
-    mask = pattern.mask.copy()
-    known = mask.reshape(-1)
+    total = _sum_without(found, frames)
+    bright = _brighter(total[0], np.arange(total.shape[1]), LEAST_STUCK, ratio, distance=1)
+    stuck[_alone(total, bright, ratio)] = True
+    pixels = np.flatnonzero(stuck)
+    numbers: dict[str, Number] = {"voxels": int(found.size), "pixels_in_every_frame": int(pixels.size)}
+    report = StepReport("hot_pixels", numbers)
+    if not found.size and not pixels.size:
+        return pattern, report
+    intensity, mask = slabs.copied(pattern.intensity), slabs.copied(pattern.mask)
+    intensity.reshape(-1)[found] = 0.0
+    intensity.reshape(-1, area)[:, pixels] = 0.0
+    known, states = mask.reshape(-1), mask.reshape(-1, area)
     known[found[known[found] == MaskState.VALID]] = MaskState.MASKED
-    states = as_frames(mask)
-    states[:, stuck & (states == MaskState.VALID).any(axis=0)] = MaskState.MASKED
-    numbers: dict[str, Number] = {"voxels": int(found.size), "pixels_in_every_frame": int(stuck.sum())}
-    return replace(pattern, intensity=frames.reshape(pattern.shape), mask=mask), StepReport("hot_pixels", numbers)
+    states[:, pixels[(states[:, pixels] == MaskState.VALID).any(axis=0)]] = MaskState.MASKED
+    return replace(pattern, intensity=intensity, mask=mask), report
 
 
 def masked(pattern: Pattern, where: NDArray[np.bool_]) -> Pattern:
     """The pattern with valid voxels masked at `where` (same shape) and their counts set to zero."""
-    known = where & pattern.valid
-    mask, intensity = pattern.mask.copy(), pattern.intensity.copy()
-    mask[known] = MaskState.MASKED
-    intensity[known] = 0.0
+    mask, intensity = np.empty_like(pattern.mask), np.empty_like(pattern.intensity)
+    spots = np.broadcast_to(where, pattern.shape)
+
+    def cover(slab: slice) -> None:
+        known = spots[slab] & (pattern.mask[slab] == MaskState.VALID)
+        mask[slab] = np.where(known, np.uint8(MaskState.MASKED), pattern.mask[slab])
+        intensity[slab] = np.where(known, np.float32(0.0), pattern.intensity[slab])
+
+    slabs.over_planes(cover, mask)
     return replace(pattern, mask=mask, intensity=intensity)
+
+
+def _over_rows(look: Callable[[slice], NDArray[T]], frames: NDArray[Any]) -> NDArray[T]:
+    """(rows, columns): what a look at some rows of all frames (n, rows, columns) finds of their pixels."""
+    images, rows, columns = frames.shape
+    return np.concatenate(slabs.over(look, rows, images * columns))
+
+
+def _sum_without(found: NDArray[np.intp], frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(1, rows, columns): the sum of the frames, without the voxels `found` (flat indices)."""
+    total = _over_rows(lambda rows: frames[:, rows].sum(axis=0), frames)
+    lines = frames.reshape(len(frames), -1)
+    frame, pixel = np.divmod(found, lines.shape[1])
+    pixels, place = np.unique(pixel, return_inverse=True)
+    others = lines[:, pixels]
+    others[frame, place] = 0.0
+    if pixels.size:  # frame after frame, as the others were added
+        total.reshape(-1)[pixels] = np.add.accumulate(others, axis=0)[-1]
+    return total[None]
 
 
 def _lower_side(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
@@ -101,21 +143,35 @@ def _nearest_before(values: NDArray[np.float64], axis: int) -> NDArray[np.float6
     return np.where(last >= 0, np.take_along_axis(values, np.maximum(last, 0), axis=axis), 0.0)
 
 
-def _alone(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[np.intp]:
-    """Flat indices into (n, rows, columns) of voxels of at least `least`,
-    above `ratio` times every neighbour in their frame.
-    """
-    bright = _above_right(frames, least, ratio, distance=1)
+def _hot(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[np.intp]:
+    """Flat indices into (n, rows, columns) of spikes and of small clusters, each frame looked at once."""
+    cluster = CLUSTER_LEAST * least
+
+    def bright(number: int) -> tuple[NDArray[np.intp], ...]:
+        frame = frames[number]
+        top = frame.max(axis=1)
+        alone, clustered = (
+            _brighter(frame, np.flatnonzero(top >= lowest), lowest, above, distance)
+            for lowest, above, distance in ((least, ratio, 1), (cluster, RING_RATIO, 2))
+        )
+        return alone + number * frame.size, clustered + number * frame.size
+
+    def of(slab: slice) -> list[tuple[NDArray[np.intp], ...]]:
+        return [bright(number) for number in range(slab.start, slab.stop)]
+
+    alone, clustered = map(np.concatenate, zip(*chain.from_iterable(slabs.over_planes(of, frames)), strict=True))
+    return np.union1d(_alone(frames, alone, ratio), _clustered(frames, clustered))
+
+
+def _alone(frames: NDArray[np.float32], bright: NDArray[np.intp], ratio: float) -> NDArray[np.intp]:
+    """Those of some voxels, flat indices into (n, rows, columns), above `ratio` times all neighbours in their frame."""
     for step in NEIGHBOURS:  # few survive the first of them
         bright = bright[frames.reshape(-1)[bright] > ratio * _beside(frames, bright, step)]
     return bright
 
 
-def _clustered(frames: NDArray[np.float32], least: float) -> NDArray[np.intp]:
-    """Flat indices of voxels of at least `least` that stand out of the ring at distance two and drop off on two
-    sides.
-    """
-    bright = _above_right(frames, least, RING_RATIO, distance=2)
+def _clustered(frames: NDArray[np.float32], bright: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Those of some voxels, flat indices, that stand out of the ring at distance two and drop off on two sides."""
     for step in RING:
         bright = bright[frames.reshape(-1)[bright] > RING_RATIO * _beside(frames, bright, step)]
     own = frames.reshape(-1)[bright]
@@ -125,17 +181,18 @@ def _clustered(frames: NDArray[np.float32], least: float) -> NDArray[np.intp]:
     return bright[falls >= 2]
 
 
-def _above_right(frames: NDArray[np.float32], least: float, ratio: float, distance: int) -> NDArray[np.intp]:
-    """Flat indices of voxels of at least `least` and above `ratio` times the voxel `distance` columns on; a frame at a
-    time in the processor's cache, so that a bright background costs no more than a dark one.
+def _brighter(
+    frame: NDArray[np.float32], rows: NDArray[np.intp], least: float, ratio: float, distance: int
+) -> NDArray[np.intp]:
+    """Flat indices of voxels of some rows of at least `least` and above `ratio` times the voxel `distance` columns on:
+    in the processor's cache a bright background costs little more than a dark one.
     """
-    found = []
-    for number, frame in enumerate(frames):
-        bright = frame >= least
-        if bright.any():
-            bright[:, :-distance] &= frame[:, :-distance] > np.float32(ratio) * frame[:, distance:]
-            found.append(np.flatnonzero(bright) + number * frame.size)
-    return np.concatenate(found) if found else np.empty(0, np.intp)
+    counts = frame[rows]
+    bright = counts >= least
+    bright[:, :-distance] &= counts[:, :-distance] > np.float32(ratio) * counts[:, distance:]
+    row, column = np.nonzero(bright)
+    found: NDArray[np.intp] = rows[row] * frame.shape[1] + column
+    return found
 
 
 def _beside(frames: NDArray[np.float32], index: NDArray[np.intp], step: tuple[int, int]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern
 from inphase.preprocess.centring import Window
@@ -91,17 +92,31 @@ def reach(pattern: Pattern, peak: tuple[int, ...], level: float) -> tuple[int, .
 
     level: flat background in counts per voxel. A band without valid voxels, in a gap of the detector, is passed over.
     """
-    valid = pattern.mask == MaskState.VALID
     found = []
-    for axis, (n, p) in enumerate(zip(pattern.shape, peak, strict=True)):
-        others = tuple(a for a in range(len(peak)) if a != axis)
-        counts = pattern.intensity.sum(axis=others, dtype=np.float64)  # zero where not valid
-        known = np.count_nonzero(valid, axis=others).astype(np.float64)
+    for n, p, (counts, known) in zip(pattern.shape, peak, _by_plane(pattern), strict=True):
         far = max(p, n - 1 - p)
         band = np.minimum(abs(np.arange(n) - p) * BANDS // (far + 1), BANDS - 1)
         sums, voxels = (np.bincount(band, weights, BANDS).astype(np.float64) for weights in (counts, known))
         found.append(_last(sums, level * voxels, far))
     return tuple(found)
+
+
+def _by_plane(pattern: Pattern) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Along each axis, the counts and the number of valid voxels of its planes."""
+    others = tuple(range(1, pattern.mask.ndim))
+
+    def look(slab: slice) -> tuple[NDArray[np.float64], ...]:
+        counts, valid = pattern.intensity[slab], pattern.mask[slab] == MaskState.VALID  # zero where not valid
+        along = counts.sum(axis=others, dtype=np.float64), valid.sum(axis=others, dtype=np.float64)
+        return *along, counts.sum(axis=0, dtype=np.float64), valid.sum(axis=0, dtype=np.float64)
+
+    *along, counts, known = zip(*slabs.over_planes(look, pattern.mask), strict=True)
+    plane = np.sum(counts, axis=0), np.sum(known, axis=0)
+    found = [(np.concatenate(along[0]), np.concatenate(along[1]))]
+    for axis in range(plane[0].ndim):
+        rest = tuple(a for a in range(plane[0].ndim) if a != axis)
+        found.append((plane[0].sum(axis=rest), plane[1].sum(axis=rest)))
+    return found
 
 
 def _last(counts: NDArray[np.float64], background: NDArray[np.float64], far: int) -> int:

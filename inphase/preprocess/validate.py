@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.errors import DataError
 from inphase.geometry import Geometry
 from inphase.pattern import Domain, MaskState, Pattern, as_frames, digest
@@ -77,17 +78,20 @@ def _measured(
     data: NDArray[Any], domain: Domain, given: NDArray[np.uint8] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], dict[str, Number]]:
     """Intensity, mask, and what was masked here."""
-    unknown, numbers = _unknown(data, domain, given)
-    with np.errstate(over="ignore", invalid="ignore"):
-        intensity = data.astype(np.float32)
+    intensity, low, high = _converted(data)
+    unknown, numbers = _unknown(data, domain, given, low, high)
     mask = np.zeros(data.shape, np.uint8)
-    if unknown is not None:
-        mask[unknown] = MaskState.MASKED
-    if given is not None:
-        np.maximum(mask, given, out=mask)
+
+    def settle(slab: slice) -> None:
+        if unknown is not None:
+            mask[slab][unknown[slab]] = MaskState.MASKED
+        if given is not None:
+            np.maximum(mask[slab], given[slab], out=mask[slab])
+        np.copyto(intensity[slab], np.float32(0.0), where=mask[slab] != MaskState.VALID)
+
     if unknown is not None or given is not None:
-        intensity[mask != MaskState.VALID] = 0.0
-    peak = float(intensity.max())
+        slabs.over_planes(settle, mask)
+    peak = slabs.largest(intensity)
     if peak <= 0.0:
         raise DataError(f"the scan is empty: none of its {data.size} voxels has a count above zero")
     if domain is Domain.MODULUS:
@@ -97,14 +101,27 @@ def _measured(
     return intensity, mask, numbers
 
 
+def _converted(data: NDArray[Any]) -> tuple[NDArray[np.float32], np.generic, np.generic]:
+    """The data as float32, and their least and largest value as they are, NaN if any voxel is."""
+    intensity = np.empty(data.shape, np.float32)
+
+    def convert(slab: slice) -> tuple[np.generic, np.generic]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            intensity[slab] = data[slab]
+        return data[slab].min(), data[slab].max()
+
+    low, high = zip(*slabs.over_planes(convert, data), strict=True)
+    return intensity, np.array(low, data.dtype).min(), np.array(high, data.dtype).max()
+
+
 def _unknown(
-    data: NDArray[Any], domain: Domain, given: NDArray[np.uint8] | None
+    data: NDArray[Any], domain: Domain, given: NDArray[np.uint8] | None, low: Any, high: Any
 ) -> tuple[NDArray[np.bool_] | None, dict[str, Number]]:
     """Voxels to mask (same shape, bool), or None where there are none, and how many of each kind.
 
-    given: what is masked already does not count against the scan. Raises DataError where there are too many.
+    given: what is masked already does not count against the scan. low, high: of all values. Raises DataError where
+    there are too many.
     """
-    low, high = data.min(), data.max()  # NaN if any voxel is NaN
     marked = marks.find(as_frames(data), float(high))
     unknown = marked.voxels.reshape(data.shape) if marked.any else None
     numbers: dict[str, Number] = {

@@ -7,13 +7,16 @@ subtracted are fractions and scatter alike; an amplitude, counts divided by a nu
 simulation scatter less. Not told from counts with noise of readout: a modulus that was scaled up to thousands.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.errors import DataError
-from inphase.pattern import Domain, Pattern
+from inphase.pattern import Domain, MaskState, Pattern
 from inphase.preprocess.core import around
 from inphase.preprocess.report import Number, StepReport
 
@@ -51,11 +54,12 @@ class Values:
     def of(cls, pattern: Pattern, peak: tuple[int, ...]) -> "Values":
         """Look at the values as they were measured, around the peak."""
         box = around(peak, (REACH,) * len(peak), pattern.shape)
-        values = np.where(pattern.valid[box], pattern.intensity[box], np.float32(0.0)).astype(np.float64)
+        known = pattern.mask[box] == MaskState.VALID
+        values = np.where(known, pattern.intensity[box], np.float32(0.0)).astype(np.float64)
         if pattern.domain is Domain.MODULUS:
             values = np.sqrt(values)
         frame = values if values.ndim == 2 else values[peak[0] - box[0].start]
-        below = pattern.intensity[pattern.intensity < 0]
+        below = np.concatenate(slabs.over_planes(lambda slab: _below_zero(pattern.intensity[slab]), pattern.intensity))
         return cls(
             largest=float(values.max()),
             step=step(frame),
@@ -123,18 +127,29 @@ def scatter(values: NDArray[np.float64]) -> float | None:
     values: (N, ...), 0 where unknown. None where too few of them are above zero. The brightness of a place is that of
     the one beside it: sorted by its own, the dimmest part would be what fluctuates to nothing.
     """
-    found: list[float] = []
-    for axis in range(values.ndim):
-        lines = np.moveaxis(values, (axis, (axis + 1) % values.ndim), (0, 1))
-        bend, mean = lines[:-2] - 2 * lines[1:-1] + lines[2:], (lines[:-2] + lines[1:-1] + lines[2:]) / 3
-        beside = mean[:, 1:]
-        lit = beside > 0
-        bend, mean = bend[:, :-1][lit], mean[:, :-1][lit]
-        for part in np.array_split(np.argsort(beside[lit]), BRIGHTNESSES):
-            light = float(mean[part].sum())
-            if part.size >= LEAST_VOXELS and light > 0:
-                found.append(float(np.square(bend[part]).sum()) / (6 * light))
-    return min(found, default=None)
+    with ThreadPoolExecutor(values.ndim) as pool:
+        return min(
+            chain.from_iterable(pool.map(lambda axis: _scatters(values, axis), range(values.ndim))), default=None
+        )
+
+
+def _scatters(values: NDArray[np.float64], axis: int) -> list[float]:
+    """Along one axis, for each brightness that has enough voxels."""
+    lines = np.moveaxis(values, (axis, (axis + 1) % values.ndim), (0, 1))
+    bend, mean = lines[:-2] - 2 * lines[1:-1] + lines[2:], (lines[:-2] + lines[1:-1] + lines[2:]) / 3
+    beside = mean[:, 1:]
+    lit = beside > 0
+    bend, mean = bend[:, :-1][lit], mean[:, :-1][lit]
+    found = []
+    for part in np.array_split(np.argsort(beside[lit]), BRIGHTNESSES):
+        light = float(mean[part].sum())
+        if part.size >= LEAST_VOXELS and light > 0:
+            found.append(float(np.square(bend[part]).sum()) / (6 * light))
+    return found
+
+
+def _below_zero(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    return counts[counts < 0] if counts.min() < 0 else counts.reshape(-1)[:0]
 
 
 def _not_counts(values: Values) -> str:

@@ -1,4 +1,4 @@
-"""How much memory there is; and keeps freed memory within the process while a run lasts.
+"""How much memory is free; and keeps freed memory within the process while a run lasts.
 
 glibc hands every large array back to the kernel when it is freed and faults it in again, page by page, at the next
 allocation. torch's FFT allocates its result: at 128^3 the faults cost more than the FFTs themselves.
@@ -6,7 +6,6 @@ The pool serves what comes and goes: a volume that stays there leaves holes that
 """
 
 import ctypes
-import os
 import platform
 import resource
 import threading
@@ -14,23 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from inphase.machine import machine_bytes
+
 # parameters of mallopt(3), malloc.h of glibc, and the defaults that they return to
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _DEFAULTS = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
 
 _lock = threading.Lock()
 _runs = 0
-
-
-def machine_bytes() -> int:
-    """The machine's memory, or the control group's (a container's) where that is less."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for limit in {folder / "memory.max" for folder in _groups()}:
-        try:
-            found.append(int(limit.read_text()))
-        except (OSError, ValueError):  # no such group, or its limit is "max"
-            continue
-    return min(found)
 
 
 def free_bytes(device: str) -> int:
@@ -44,15 +34,6 @@ def free_bytes(device: str) -> int:
     if limit != resource.RLIM_INFINITY:
         found.append(limit - _own_bytes("VmData"))
     return max(0, min(found))
-
-
-def _groups() -> tuple[Path, Path]:
-    root = Path("/sys/fs/cgroup")
-    try:
-        own = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
-    except OSError:
-        own = ""
-    return root, root / own
 
 
 def _own_bytes(name: str) -> int:

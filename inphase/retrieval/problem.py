@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase import slabs
 from inphase.errors import DataError
 from inphase.pattern import MaskState
 
@@ -32,17 +33,25 @@ class Problem:
             raise DataError(f"modulus {shape}, mask {self.mask.shape} and free voxels must have one shape")
         if not 1 <= len(shape) <= 3 or any(n < 2 or n % 2 for n in shape):
             raise DataError(f"phase retrieval needs 1 to 3 dimensions with even sides, not {shape}")
-        known = self.modulus[self.visible]
-        if not np.isfinite(known).all() or (known < 0).any():
+        low, high = np.array(slabs.over_planes(self._ends, self.modulus)).T
+        if not (low.min() >= 0 and high.max() < np.inf):  # NaN where any is
             raise DataError("the modulus holds NaN, infinite or negative values where it is valid: mask them")
-        if not known.any():
+        if high.max() == 0:
             raise DataError("the modulus is zero wherever it is valid: nothing to reconstruct")
 
     @property
     def visible(self) -> NDArray[np.bool_]:
         """Voxels that projections may use: valid and not free."""
-        valid: NDArray[np.bool_] = self.mask == MaskState.VALID
-        return valid if self.free is None else valid & ~self.free
+        return self._visible(slice(None))
+
+    def _visible(self, slab: slice) -> NDArray[np.bool_]:
+        valid: NDArray[np.bool_] = self.mask[slab] == MaskState.VALID
+        return valid if self.free is None else valid & ~self.free[slab]
+
+    def _ends(self, slab: slice) -> tuple[np.float32, np.float32]:
+        """The least and the largest of the slab's visible voxels and zero."""
+        shown = np.where(self._visible(slab), self.modulus[slab], np.float32(0.0))
+        return shown.min(), shown.max()
 
     def constraint(self) -> NDArray[np.float32]:
         """Centred float32 array that says what P_M does to each voxel: c >= 0: |F| becomes c; c < 0: |F| is cut at -c.

@@ -52,7 +52,8 @@ def from_prediction(amplitude: NDArray[np.floating], phase: NDArray[np.floating]
     if not (np.isfinite(amplitude).all() and np.isfinite(phase).all()) or not amplitude.max() > 0:
         raise DataError("the predicted object is empty or not finite")
     support = amplitude >= threshold * amplitude.max()
-    obj = np.where(support, amplitude * np.exp(1j * phase), 0).astype(np.complex64)
+    obj = np.zeros(support.shape, np.complex64)
+    obj[support] = amplitude[support] * np.exp(1j * phase[support])
     return Starts(obj[None], support[None], "network")
 
 

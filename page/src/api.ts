@@ -97,6 +97,7 @@ export interface Job {
   strain: { d_spacing_m: number; strain_mean: number; strain_rms: number; voxels: number } | null;
   strain_reason: string | null;
   series: { id: string; scan: number } | null;
+  look: { scan: string; number: number; final: boolean } | null;
 }
 
 export interface Login {
@@ -148,5 +149,11 @@ export async function json<T>(path: string, init?: RequestInit): Promise<T> {
 export const logIn = (key: string): Promise<Login> =>
   json("v1/login", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ key }) });
 
-export const cancel = (id: string, reason: string): Promise<Job> =>
-  json(`v1/jobs/${id}?reason=${encodeURIComponent(reason)}`, { method: "DELETE" });
+export const activate = (model: string, version: number): Promise<Response> =>
+  call(`v1/models/${encodeURIComponent(model)}/active`, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ version }) });
+
+const because = (reason: string): string => `?reason=${encodeURIComponent(reason)}`;
+
+export const cancel = (id: string, reason: string): Promise<Response> => call(`v1/jobs/${id}${because(reason)}`, { method: "DELETE" });
+export const finishScan = (id: string, reason: string): Promise<Response> => call(`v1/scans/${id}/finish${because(reason)}`, { method: "POST" });
+export const abortScan = (id: string, reason: string): Promise<Response> => call(`v1/scans/${id}${because(reason)}`, { method: "DELETE" });

@@ -9,12 +9,14 @@ import { JobView } from "./views/job";
 import { JobsView } from "./views/jobs";
 import { LoginView } from "./views/login";
 import { ModelsView } from "./views/models";
+import { ScanList, ScanView } from "./views/scans";
 import { SeriesList, SeriesView } from "./views/series";
 import { SubmitView } from "./views/submit";
 import { SystemView } from "./views/system";
 
 const VIEWS = [
   { path: "jobs", label: "Jobs" },
+  { path: "scans", label: "Live scans" },
   { path: "series", label: "Series" },
   { path: "new", label: "New job" },
   { path: "models", label: "Models" },
@@ -116,12 +118,14 @@ function House({ login, left }: { login: Login; left: () => void }) {
           <JobView key={what} id={what} live={live} login={login} />
         ) : where === "compare" && what && other ? (
           <CompareView key={`${what} ${other}`} a={what} b={other} />
+        ) : where === "scans" ? (
+          what ? <ScanView key={what} id={what} live={live} login={login} /> : <ScanList live={live} />
         ) : where === "series" ? (
           what ? <SeriesView key={what} id={what} /> : <SeriesList />
         ) : where === "new" ? (
           <SubmitView />
         ) : where === "models" ? (
-          <ModelsView />
+          <ModelsView login={login} />
         ) : where === "system" ? (
           <SystemView />
         ) : (

@@ -2,6 +2,7 @@
 
 import { type JobLine, json, type Progress } from "./api";
 
+const GLANCE = 30; // about as many as a window shows
 const PAGE = 500;
 const MOST = 5000; // lines that are kept
 
@@ -35,6 +36,7 @@ export class LiveJobs {
     this.stop();
     const stream = new EventSource("v1/events");
     this.stream = stream;
+    if (!this.jobs.size) void this.glance();
     stream.addEventListener("listening", () => void this.list());
     stream.addEventListener("job", (event) => {
       const line: JobLine = JSON.parse(event.data);
@@ -68,6 +70,13 @@ export class LiveJobs {
   private progress({ id, ...progress }: Progress & { id: string }): void {
     const line = this.jobs.get(id);
     if (line) this.put({ ...line, progress });
+  }
+
+  /** The newest jobs while the stream is being opened; the list that follows has them all. */
+  private async glance(): Promise<void> {
+    const page = await json<{ jobs: JobLine[] }>(`v1/jobs?limit=${GLANCE}`).catch(() => null); // the list says what is wrong
+    for (const line of page?.jobs ?? []) if (!this.jobs.has(line.id)) this.jobs.set(line.id, line);
+    this.changed();
   }
 
   private async list(): Promise<void> {

@@ -20,7 +20,7 @@ from service.identity.keys import TheCaller
 from service.intake.options import ImagingOptions, JobOptions
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.events import unknown
-from service.jobs.record import JobRecord, Records, Revision
+from service.jobs.record import JobRecord, Origin, Records, Revision
 from service.jobs.state import JobState
 from service.lifecycle import Services
 
@@ -39,9 +39,10 @@ async def clock(request: Request) -> Clock:
     return cast(Clock, request.state.clock)
 
 
-def request_id(request: Request) -> str:
-    """The id of the request, as its answer and the log have it."""
-    return cast(str, request.state.request_id)
+async def origin(request: Request, caller: TheCaller) -> Origin:
+    """Where a job comes from that this request submits."""
+    state = request.state
+    return Origin(caller.owner, caller.proposal, caller.key, state.request_id, state.traceparent)
 
 
 def line(request: Request) -> Line:
@@ -50,7 +51,7 @@ def line(request: Request) -> Line:
 
 
 TheServices = Annotated[Services, Depends(services)]
-TheRequestId = Annotated[str, Depends(request_id)]
+TheOrigin = Annotated[Origin, Depends(origin)]
 TheClock = Annotated[Clock, Depends(clock)]
 
 

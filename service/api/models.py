@@ -13,6 +13,15 @@ from service.lifecycle import Services
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
+class PassedOver(BaseModel):
+    """What was to run a network and does not, and why."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    execution: str
+    why: str
+
+
 class ModelSummary(BaseModel):
     """One model. active: the version of requests that name none; null where the one that was chosen was refused."""
 
@@ -20,7 +29,9 @@ class ModelSummary(BaseModel):
     active: int | None
     versions: list[int]
     default: bool
-    provider: str | None
+    provider: str | None = Field(description="The active version runs on this; null where it is not loaded.")
+    arithmetic: str | None = Field(description="It computes in float32, TF32 or bfloat16.")
+    passed_over: list[PassedOver] = Field(description="This was to run it before that, and does not.")
 
 
 class RefusedModel(BaseModel):
@@ -84,10 +95,13 @@ async def activate(name: str, choice: Choice, services: TheServices) -> ModelDet
 def _summary(services: Services, name: str) -> ModelSummary:
     repository = services.sessions.repository
     active = next((found for found in repository.versions(name) if repository.is_active(found)), None)
+    session = active and services.sessions.loaded(active)
     return ModelSummary(
         name=name,
         active=active and active.card.version,
         versions=[version.card.version for version in repository.versions(name)],
         default=name == repository.default.partition("@")[0],
-        provider=active and services.sessions.provider(active),
+        provider=session and session.provider,
+        arithmetic=session and session.execution.arithmetic,
+        passed_over=[PassedOver.model_validate(found) for found in session.passed_over] if session else [],
     )

@@ -27,6 +27,7 @@ class Plane(BaseModel):
 
     axis: int
     shape: tuple[int, int]
+    block: tuple[int, int] = Field(description="One value stands for so many voxels, down and across.")
     data: str = Field(description="These are the values, float32, little endian, in base64.")
 
 
@@ -89,4 +90,4 @@ def _plane(values: NDArray[np.float32], axis: int | None) -> Plane:
     rows, columns = (side // block for side, block in zip(padded.shape, blocks, strict=True))
     small = padded.reshape(rows, blocks[0], columns, blocks[1]).max(axis=(1, 3))
     data = base64.b64encode(small.astype("<f4").tobytes()).decode()
-    return Plane(axis=axis or 0, shape=(rows, columns), data=data)
+    return Plane(axis=axis or 0, shape=(rows, columns), block=(blocks[0], blocks[1]), data=data)

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from inphase.formats import Limits, RawScan, Reading
 from inphase.formats.maps import map_arrays
+from inphase.formats.masks import with_boxes
 from inphase.formats.scan import geometry_arrays
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import NO_REFINEMENT
@@ -26,7 +27,7 @@ from service.api.access import (
     IdempotencyKey,
     Staying,
     TheClock,
-    TheRequestId,
+    TheOrigin,
     TheServices,
     check_options,
     current,
@@ -154,7 +155,7 @@ async def reconstruct(
     services: TheServices,
     clock: TheClock,
     caller: TheCaller,
-    request_id: TheRequestId,
+    origin: TheOrigin,
     call: Annotated[Call, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -167,7 +168,7 @@ async def reconstruct(
         share = held.enter_context(services.budget.share(caller.owner))
         received = await receive(request, call, services, clock, caller.roots, share)
         patience = _Patience(_seconds(request, received.submission.options, services))
-        sender = Sender(caller.origin(request_id), waiting_jobs=caller.waiting_jobs)
+        sender = Sender(origin, waiting_jobs=caller.waiting_jobs)
         if idempotency_key is not None:
             sender = replace(sender, repeatable=await _repeatable(idempotency_key, request, received, services))
         answered = await _answered(received, sender, patience, services, clock, held)
@@ -199,8 +200,9 @@ async def receive(
         raise ApiError(415, f"a body of type {kind or 'none'!r} is not taken here: {_TAKEN}")
     await check_options(call, services)
     told = call.told()
-    if told and kind not in FILES:
-        raise ApiError(422, f"{', '.join(told)}: say how a file is read, and a body of {kind} is an array alone")
+    of_files = [name for name in told if name != "masked"]
+    if of_files and kind not in FILES:
+        raise ApiError(422, f"{', '.join(of_files)}: say how a file is read, and a body of {kind} is an array alone")
     layout = octet_layout(call.dtype, call.shape, settings.bounds) if kind == OCTETS else None
     with clock("receive"):
         if kind in FILES:
@@ -208,6 +210,9 @@ async def receive(
             scan = await receive_file(request, Reading(**told), call.domain, below, services, share)
         else:
             scan = await receive_array(request, layout, settings.bounds, share)
+            if (boxes := call.masked) is not None:
+                array = scan
+                scan = await services.compute(lambda: with_boxes(array, boxes))
     submission = Submission(options=_options(call), source=Upload(), receive_ms=clock.ms["receive"])
     return Received(submission, share, line(request), scan)
 

@@ -18,7 +18,15 @@ from inphase.geometry import Geometry
 from inphase.live.batch import decode
 from inphase.live.curve import Curve
 from service import audit
-from service.api.access import IdempotencyKey, Staying, TheServices, check_options, in_thread, records
+from service.api.access import (
+    IdempotencyKey,
+    Staying,
+    TheOrigin,
+    TheServices,
+    check_options,
+    in_thread,
+    records,
+)
 from service.api.bodies import (
     FILES,
     JSON,
@@ -34,7 +42,7 @@ from service.api.bodies import (
 from service.api.events import Seat, told
 from service.door.budget import Share
 from service.errors import ApiError
-from service.identity.keys import Scope, Submits, TheCaller
+from service.identity.keys import Submits, TheCaller
 from service.intake.options import MapOptions, ReadingOptions
 from service.intake.sources import found
 from service.jobs.errors import QueueUnavailableError
@@ -125,7 +133,7 @@ def kept(services: Services) -> LiveScans:
 async def _own(scan_id: ScanId, services: TheServices, caller: TheCaller) -> ScanRecord:
     """The record; a scan of others does not exist."""
     record = await in_thread(lambda: kept(services).records.get(scan_id))
-    if not caller.sees(record.owner):
+    if not caller.sees(record.owner, record.origin.proposal):
         raise unknown_scan(scan_id)
     return record
 
@@ -162,6 +170,7 @@ async def create(
     response: Response,
     services: TheServices,
     caller: TheCaller,
+    origin: TheOrigin,
     call: Annotated[ScanQuery, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> ScanDocument:
@@ -197,7 +206,7 @@ async def create(
         _bounded(curve, services)
         order = ScanOrder(**options.model_dump(), shape=curve.shape, dtype=str(curve.dtype))
         repeatable = _repeatable(idempotency_key, order)
-        record = await in_thread(lambda: live.open(curve, order, caller.owner, repeatable))
+        record = await in_thread(lambda: live.open(curve, order, origin, repeatable))
     audit.note("submit", scan=record.scan_id)
     response.headers["Location"] = f"/v1/scans/{record.scan_id}"
     return await in_thread(lambda: _document(record, services))
@@ -210,9 +219,8 @@ async def index(
     cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> ScanList:
-    """Live scans, newest first: the caller's own, with an admin's key everybody's."""
-    owner = None if caller.scope is Scope.ADMIN else caller.owner
-    listed, more = await in_thread(lambda: kept(services).records.page(owner, cursor, limit))
+    """Live scans, newest first: those of the caller and of the key's proposal, with an admin's key everybody's."""
+    listed, more = await in_thread(lambda: kept(services).records.page(caller.party, cursor, limit))
     return ScanList(scans=[ScanSummary.of(record) for record in listed], cursor=more)
 
 
@@ -265,7 +273,7 @@ async def finish(scan_id: ScanId, services: TheServices, caller: TheCaller, reas
     """No frame follows: the image of the finished curve is made, as fine as was asked. May be repeated."""
     record = await _own(scan_id, services, caller)
     live = kept(services)
-    now = await in_thread(lambda: live.finish(record.scan_id, reason.strip()))
+    now = await in_thread(lambda: live.finish(record.scan_id, reason.strip(), caller.owner))
     if services.reader is not None:
         services.reader.wake.set()
     return await in_thread(lambda: _document(now, services))
@@ -276,7 +284,7 @@ async def abort(scan_id: ScanId, services: TheServices, caller: TheCaller, reaso
     """No frame follows, and no image is made any more: 409 where the scan had ended. Looks that were made stay."""
     record = await _own(scan_id, services, caller)
     live = kept(services)
-    now = await in_thread(lambda: live.abort(record.scan_id, reason.strip() or "on request"))
+    now = await in_thread(lambda: live.abort(record.scan_id, reason.strip() or "on request", caller.owner))
     audit.note("cancel", scan=record.scan_id, of=record.owner, reason=now.reason)
     return await in_thread(lambda: _document(now, services))
 
@@ -338,7 +346,8 @@ def _declared(asked: ScanCall, roots: tuple[Path, ...], services: Services, shar
         geometry = Geometry(np.array(asked.q_steps), *more)
     level = None if asked.saturation is None else Saturation(asked.saturation, "as declared")
     frame = RawScan(np.zeros(shape, dtype.newbyteorder("=")), geometry, "frames", "", saturation=level)
-    reading = found(Reading(dark=asked.dark, flat=asked.flat, mask=asked.mask, roi=asked.roi), roots)
+    told = Reading(**{name: getattr(asked, name) for name in MapOptions.model_fields})
+    reading = found(told, roots)
     with services.store.scratch() as folder:
         path = folder / "frame.npz"
         path.write_bytes(npz.encode(frame))

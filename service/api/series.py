@@ -14,7 +14,7 @@ from service import audit
 from service.api.access import (
     IdempotencyKey,
     Staying,
-    TheRequestId,
+    TheOrigin,
     TheServices,
     check_options,
     in_thread,
@@ -113,7 +113,7 @@ async def submit(
     response: Response,
     services: TheServices,
     caller: TheCaller,
-    request_id: TheRequestId,
+    origin: TheOrigin,
     idempotency_key: IdempotencyKey = None,
 ) -> SeriesDocument:
     """One job for each scan, of low priority unless asked otherwise; results in the frame of the first good one."""
@@ -121,7 +121,6 @@ async def submit(
         body = await read_json(request, services.settings.bounds, share)
     call = parse_body(SeriesCall, body)
     await check_options(call, services)
-    origin = caller.origin(request_id)
 
     def accept() -> SeriesDocument:
         settings = services.settings

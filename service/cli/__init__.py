@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from inphase.errors import CancelledError, InphaseError
 from service.cli import (
+    bridge,
     compare,
     completion,
     convert,
@@ -26,6 +27,7 @@ from service.cli import (
     show,
     status,
     strain,
+    watch,
     worker,
     workers,
 )
@@ -50,6 +52,7 @@ for module in (
     serve,
     worker,
     workers,
+    watch,
     status,
     completion,
 ):
@@ -76,6 +79,7 @@ app.add_typer(series.commands, name="series")
 app.add_typer(key.commands, name="key")
 app.add_typer(models.commands, name="models")
 app.add_typer(scan.commands, name="scan")
+app.add_typer(bridge.commands, name="bridge")
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def reconstructor(
     from service.series.frame import Frame
 
     read = reader(held)
-    sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads)
+    sessions = Sessions(Repository(settings.models_dir, settings.model), settings.threads, settings.provider)
     store = Store(Path(held.enter_context(tempfile.TemporaryDirectory(prefix="inphase-")))) if several else None
     series = uuid4().hex
 

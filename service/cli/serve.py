@@ -78,7 +78,8 @@ def _preflight(settings: "Settings") -> None:
     repository = Repository(settings.models_dir, settings.model)
     for refusal in repository.refused:
         err.print(f"model {refusal.folder} is refused: {refusal.why}", style="yellow", markup=False)
-    repository.resolve(None)
+    for reference in (None, *settings.warm_models):
+        repository.resolve(reference)
     settings.check_state()
     if settings.queue and settings.redis_url is None:
         find_server()

@@ -38,6 +38,10 @@ def worker(
         int | None,
         typer.Option(min=1, help="PyTorch uses so many threads in each process [default: the cores, shared out]."),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Prometheus finds the worker's own metrics on this port [default: none]."),
+    ] = None,
 ) -> None:
     """Run a refinement worker beside a service, on this machine or another that shares its store.
 
@@ -50,7 +54,10 @@ def worker(
 
     levels = _levels(queues)
 
-    given = {"redis_url": redis_url, "state_dir": state_dir, "device": device, "threads": threads}
+    given = {
+        "redis_url": redis_url, "state_dir": state_dir, "device": device, "threads": threads,
+        "metrics_port": metrics_port,
+    }  # fmt: skip
     settings = configured(**given)
     url = redis_of(settings)
     if store is None:
@@ -68,6 +75,7 @@ def worker(
             memory_bytes=settings.bounds.job_bytes,
             time_limit_s=settings.bounds.job_s,
             drain_s=settings.drain_s,
+            metrics_port=settings.metrics_port,
         )
     )
 

@@ -20,7 +20,7 @@ from service import audit
 from service.errors import ApiError
 from service.identity.logins import Logins
 from service.identity.rates import Rates
-from service.jobs.record import Origin, Party
+from service.jobs.record import Party
 
 _header = APIKeyHeader(
     name="Authorization",
@@ -76,10 +76,6 @@ class Caller:
     def sees(self, owner: str, proposal: str = "") -> bool:
         """Whether this caller may know of a job of that owner and proposal."""
         return self.party is None or self.party.has(owner, proposal)
-
-    def origin(self, request_id: str) -> Origin:
-        """Where a job comes from that this caller submits."""
-        return Origin(self.owner, self.proposal, self.key, request_id)
 
 
 class Key(BaseModel):

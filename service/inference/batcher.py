@@ -26,6 +26,12 @@ class Batcher:
             threading.Thread(target=self._run, name=f"inference-{number}", daemon=True) for number in range(runs)
         ]
 
+    @property
+    def waiting(self) -> int:
+        """How many orders wait for their turn."""
+        with self._changed:
+            return len(self._waiting)
+
     def start(self) -> None:
         """From here on orders are computed."""
         for thread in self._threads:

@@ -49,6 +49,11 @@ class Statistics:
         with self._lock:
             return self._usage.get(model, Usage())
 
+    def models(self) -> dict[str, Usage]:
+        """Of all that were computed, by name@version."""
+        with self._lock:
+            return dict(self._usage)
+
     def ran(self, orders: Sequence[Order], begun: float, *, well: bool) -> None:
         """One run of a network has ended. begun: `time.perf_counter`."""
         ended = time.perf_counter()

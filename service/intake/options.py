@@ -29,6 +29,7 @@ class MapOptions(BaseModel):
     dark: Annotated[Path | None, _told("dark")] = None
     flat: Annotated[Path | None, _told("flat")] = None
     mask: Annotated[Path | None, _told("mask")] = None
+    masked: Annotated[str | None, _told("masked")] = None
     roi: Annotated[str | None, _told("roi")] = None
 
 

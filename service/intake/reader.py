@@ -44,6 +44,7 @@ from service.scans.live import LiveScans
 from service.series.document import SeriesOrder
 from service.series.frame import Frame
 from service.settings import Settings
+from service.tracing import Tracing
 
 _AHEAD: Final = 8  # queued jobs beyond which nothing more is read ahead
 _PASSING: Final = (429, 503, 507)  # what has these statuses is no fault of the data: they are read again later
@@ -67,11 +68,12 @@ class Reader:
         sandbox: Sandbox,
         budget: Budget,
         live: LiveScans,
+        tracing: Tracing,
     ) -> None:
         self.wake = asyncio.Event()  # set when a job comes that no request reads
         self._settings, self._networks, self._store = settings, networks, store
         self._records, self._series, self._intake = records, series, intake
-        self._sandbox, self._budget, self._live = sandbox, budget, live
+        self._sandbox, self._budget, self._live, self._tracing = sandbox, budget, live, tracing
         self._active: set[str] = set()  # tokens of the jobs that are being read
         self._leaving = False
         self._rest_until = 0.0
@@ -152,6 +154,13 @@ class Reader:
         leaves the job to the caller: see `give_up`.
         """
         record = self._records.get(job_id)
+        with self._tracing.span("read job", "consumer", record.traceparent, inphase__job=job_id) as span:
+            try:
+                return self._read(record, token, clock, share, scan)
+            finally:
+                span.stages(clock.laps)
+
+    def _read(self, record: JobRecord, token: str, clock: Clock, share: Share, scan: RawScan | None) -> JobRecord:
         submission = Submission.model_validate_json(record.asked)
         clock.ms.setdefault("receive", submission.receive_ms)
         prepared, report = self._begin(record, submission, clock, share, scan)

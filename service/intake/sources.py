@@ -144,6 +144,17 @@ def scans_in(path: Path) -> list[Path]:
     )
 
 
+def files_of(scan: Path) -> list[Path]:
+    """The files of which a scan consists: itself, those of a folder, and the pieces beside an Eiger's master."""
+    if scan.is_dir():
+        return [entry for entry in scan.iterdir() if entry.is_file()]
+    stem = scan.name.removesuffix(_MASTER)
+    if stem == scan.name:
+        return [scan]
+    pieces = scan.parent.glob(f"{glob.escape(stem)}_data_*.h5")
+    return [scan, *(path for path in pieces if _PIECE.fullmatch(path.name))]
+
+
 def in_order(paths: Iterable[Path]) -> list[Path]:
     """Sorted as people number: scan_9 before scan_10."""
     return sorted(

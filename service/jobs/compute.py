@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any, Final, cast
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from structlog.contextvars import bind_contextvars
 
 from inphase.errors import CancelledError, InphaseError
+from inphase.imaging.clock import Clock, Lap
 from service.jobs.errors import StoreError, StoreFullError, StoreUnavailableError
 from service.jobs.limits import confine, give_way
 from service.jobs.settings import ComputeSettings
@@ -73,21 +74,28 @@ class Revised:
 
 
 @dataclass(frozen=True)
-class Succeeded:
+class End:
+    """From the process: what it ends an attempt with. laps: where its time went."""
+
+    laps: tuple[Lap, ...] = field(default=(), compare=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Succeeded(End):
     """From the process: the result is in the store; this is the job document."""
 
     document: bytes
 
 
 @dataclass(frozen=True)
-class Failed:
+class Failed(End):
     """From the process: no result, and why."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Unstored:
+class Unstored(End):
     """From the process: the store does not work, and why; the job is innocent. nbytes: of what was to be written."""
 
     reason: str
@@ -95,11 +103,12 @@ class Unstored:
 
 
 @dataclass(frozen=True)
-class Halted:
+class Halted(End):
     """From the process: stopped because it was told to."""
 
 
-Message = Ready | Told | Revised | Succeeded | Failed | Unstored | Halted
+Ended = Succeeded | Failed | Unstored | Halted
+Message = Ready | Told | Revised | Ended
 
 
 class Every:
@@ -132,20 +141,25 @@ class Attempt:
         halted: threading.Event,
     ) -> None:
         self._assignment, self._settings, self._halted = assignment, settings, halted
+        self._clock = Clock()
         self._told, self._revised = tell, revise
         self._store = Store(settings.store)
         self._telling = Every(_PROGRESS_S)
         self._keeping = Every(settings.checkpoint_s, _CHECKPOINT_COST)
         self._keeping.rest()
 
-    def run(self, refiner: Refiner) -> Succeeded | Failed | Unstored | Halted:
+    def run(self, refiner: Refiner) -> Ended:
         """Refine and write the result; what goes wrong becomes a reason that a person can act on."""
+        return replace(self._ended(refiner), laps=tuple(self._clock.laps))
+
+    def _ended(self, refiner: Refiner) -> Ended:
         assignment = self._assignment
         try:
             outcome = refiner.perform(self._task())
             if self._halted.is_set():
                 return Halted()
-            self._store.write(assignment.job_id, result_name(assignment.attempt), outcome.arrays)
+            with self._clock("store"):
+                self._store.write(assignment.job_id, result_name(assignment.attempt), outcome.arrays)
             return Succeeded(outcome.document)
         except CancelledError:
             return Halted()
@@ -169,7 +183,7 @@ class Attempt:
             assignment.job_id, assignment.attempt, assignment.document, self._store, self._settings.device,
             progress=self._tell, cancelled=self._halted.is_set, checkpoint=self._keep,
             resume=newest_checkpoint(self._store, assignment.job_id, assignment.attempt),
-            revise=self._revise, time_limit_s=self._settings.time_limit_s,
+            revise=self._revise, time_limit_s=self._settings.time_limit_s, clock=self._clock,
         )  # fmt: skip
 
     def _tell(self, progress: RecordedProgress, preview: Callable[[], Planes] | None = None) -> None:
@@ -235,7 +249,7 @@ class Voice:
         self._news = news
         self._fresh.set()
 
-    def send(self, message: Ready | Revised | Succeeded | Failed | Unstored | Halted) -> None:
+    def send(self, message: Ready | Revised | Ended) -> None:
         """Returns when the message is on its way; progress that was not told yet is not told after it."""
         self._news = None
         with self._sending:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from inphase.retrieval.memory import machine_bytes
+from inphase.machine import machine_bytes
 
 _PART: Final = 0.8  # of the machine's memory, for all compute processes together
 _NICE: Final = 10  # a tenth of the weight of others; on a processor that nobody else wants it is no slower

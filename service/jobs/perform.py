@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 import torch
 
-from inphase.imaging.clock import Clock
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.refine import refine
@@ -32,7 +31,7 @@ def perform(task: Task) -> Outcome:
     """One attempt at a job, for service.jobs.compute. Raises MemoryError where torch has no room either."""
     document = JobDocument.from_json(task.document)
     report = document.reported
-    clock = Clock()
+    clock = task.clock
     clock.ms |= report.timings_ms
     waited = datetime.now(UTC) - datetime.fromisoformat(document.created)
     clock.add("queue", max(0.0, waited.total_seconds() * 1e3))

@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from service.jobs.compute import Assignment, Halt, Message, Ready
 from service.jobs.errors import WorkerError
-from service.jobs.settings import ComputeSettings, without_secrets
+from service.jobs.settings import ComputeSettings, for_compute
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class ComputeProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "service.jobs.compute", self._perform, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
-                env=without_secrets(os.environ),
+                env=for_compute(os.environ),
                 pass_fds=(theirs.fileno(),),
             )
         self._pipe = ours

@@ -66,7 +66,7 @@ class JobRecord:
     reader: who has read it last, empty where nobody has; see `Records.take`.
     result: name of the group of arrays in the store, empty until the job has succeeded.
     fingerprint: digest of everything that decides the result; a later job with the same one need not be computed.
-    key, request_id: see `Origin`. cancelled_by: the owner of the key that asked for it first.
+    key, request_id, traceparent: see `Origin`. cancelled_by: the owner of the key that asked for it first.
     """
 
     job_id: str
@@ -92,6 +92,7 @@ class JobRecord:
     proposal: str = ""
     key: str = ""
     request_id: str = ""
+    traceparent: str = ""
     cancelled_by: str = ""
 
 
@@ -100,12 +101,14 @@ class Origin:
     """Where a job or a series comes from. proposal: its people share it; empty where the key names none.
 
     key: id of the API key (`service.identity.keys`). request_id: of the HTTP request, as the log has it.
+    traceparent: of that request's span (W3C Trace Context), empty where nothing is traced.
     """
 
     owner: str = ""
     proposal: str = ""
     key: str = ""
     request_id: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)
@@ -673,6 +676,7 @@ def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
         proposal=text.get("proposal", ""),
         key=text.get("key", ""),
         request_id=text.get("request_id", ""),
+        traceparent=text.get("traceparent", ""),
         cancelled_by=text.get("cancelled_by", ""),
     )
 
@@ -704,4 +708,5 @@ def _new(
     return (
         job_id, document, priority.value, asked, slot, digest, REMEMBERED_S, series, number, reader,
         "" if most is None else most, webhook, origin.owner, origin.proposal, origin.key, origin.request_id,
+        origin.traceparent,
     )  # fmt: skip

@@ -1,10 +1,12 @@
 """A live scan in Redis: which frames have come, and which looks at them became which jobs.
 
 A frame is recorded when it lies on the disk, and acknowledged when it is recorded. Keys, all below `inphase:`:
-    scans, scans:owner:<owner>  sorted sets of ids by `sequence`
+    scans, scans:owner:<owner>, scans:proposal:<proposal>
+                                sorted sets of ids by `sequence`
     scans:open                  set of ids that frames may still come to, or whose last look has not ended
-    scan:<id>                   hash: owner, created, sequence, order (JSON of what was asked), state, reason, touched,
-                                duplicate, outside, why_outside, ended, and what was told last
+    scan:<id>                   hash: owner, proposal, key, request_id, created, sequence, order (JSON of what was
+                                asked), state, reason, ended_by, touched, duplicate, outside, why_outside, ended, and
+                                what was told last
     scan:<id>:frames            hash: place -> StoredFrame as JSON
     scan:<id>:looks             hash: number, or "final" -> LookJob as JSON
     scan:<id>:events            stream, as that of a job
@@ -12,19 +14,20 @@ A frame is recorded when it lies on the disk, and acknowledged when it is record
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any, Final, cast
 
 from inphase.live.advice import FrameSummary
 from service.jobs.connection import connect, connect_async, translated
 from service.jobs.errors import KeyReusedError, ScanClosedError, UnknownScanError
 from service.jobs.events import Event, stream
-from service.jobs.record import REMEMBERED_S, Repeatable
+from service.jobs.record import REMEMBERED_S, Origin, Party, Repeatable, newest, party_indexes
 from service.jobs.scripts import COMMON, PREFIX
 from service.jobs.state import ScanState
 
 FINAL: Final = "final"  # the field of the last look
 _KEY: Final = f"{PREFIX}scan"
+_ORIGIN: Final = tuple(part.name for part in fields(Origin))
 _EVENTS_KEPT: Final = 1024
 
 
@@ -62,11 +65,12 @@ class Counted:
 class ScanRecord:
     """One live scan as Redis knows it. created, touched, ended: seconds since the epoch; touched: when the last frame
     came. order: JSON of what was asked. looks: by number; last: the final one, None before the scan is finished.
+    ended_by: the owner of the key that finished or aborted it; empty where nobody did.
     """
 
     scan_id: str
     sequence: int
-    owner: str
+    origin: Origin
     created: float
     touched: float
     ended: float | None
@@ -76,6 +80,17 @@ class ScanRecord:
     counted: Counted
     looks: Mapping[int, LookJob]
     last: LookJob | None
+    ended_by: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Whose scan it is."""
+        return self.origin.owner
+
+    @property
+    def newest(self) -> LookJob | None:
+        """The look that was asked for last."""
+        return self.last or (self.looks[max(self.looks)] if self.looks else None)
 
 
 class FrameConflictError(Exception):
@@ -96,10 +111,11 @@ class ScanRecords:
         self._client = connect(url)
         self._scripts = {name: self._client.register_script(COMMON + body) for name, body in _SCRIPTS.items()}
 
-    def create(self, scan_id: str, order: bytes, owner: str, repeatable: Repeatable | None = None) -> ScanRecord:
+    def create(self, scan_id: str, order: bytes, origin: Origin, repeatable: Repeatable | None = None) -> ScanRecord:
         """Open a scan. The same request again gives the first one back; KeyReusedError for another with its key."""
-        slot, digest = (repeatable.slot(owner), repeatable.digest) if repeatable else ("", "")
-        what, found = cast(list[bytes], self._run("create", scan_id, order, owner, slot, digest, REMEMBERED_S))
+        slot, digest = (repeatable.slot(origin.owner), repeatable.digest) if repeatable else ("", "")
+        told = [scan_id, order, slot, digest, REMEMBERED_S, *astuple(origin)]
+        what, found = cast(list[bytes], self._run("create", *told))
         if what == b"conflict":
             raise KeyReusedError(
                 f"this Idempotency-Key came before with another request, which became scan {found.decode()}: use a "
@@ -123,7 +139,7 @@ class ScanRecords:
         return ScanRecord(
             scan_id=scan_id,
             sequence=int(text["sequence"]),
-            owner=text["owner"],
+            origin=Origin(**{part: text.get(part, "") for part in _ORIGIN}),
             created=float(text["created"]),
             touched=float(text["touched"]),
             ended=float(text["ended"]) if "ended" in text else None,
@@ -135,6 +151,7 @@ class ScanRecords:
             ),
             looks={int(number): job for number, job in sorted(jobs.items(), key=lambda item: int(item[0]))},
             last=last,
+            ended_by=text.get("ended_by", ""),
         )
 
     def frames(self, scan_id: str) -> dict[int, StoredFrame]:
@@ -172,9 +189,12 @@ class ScanRecords:
                 raise FrameConflictError(int(answer[1]))
         return [int(place) for place in answer[1:]]
 
-    def move(self, scan_id: str, state: ScanState, reason: str = "") -> bool:
-        """Finish or abort. False where the scan does not go from its state to this one: nothing is changed then."""
-        return bool(self._run("move", scan_id, state.value, reason))
+    def move(self, scan_id: str, state: ScanState, reason: str = "", by: str = "") -> bool:
+        """Finish or abort. False where the scan does not go from its state to this one: nothing is changed then.
+
+        by: who asks.
+        """
+        return bool(self._run("move", scan_id, state.value, reason, by))
 
     def looked(self, scan_id: str, number: str, job: LookJob) -> None:
         """A look has become a job. number: or FINAL."""
@@ -185,14 +205,12 @@ class ScanRecords:
         """Tell those who follow a scan; once for each value of a mark. False where it was told before."""
         return bool(self._run("tell", scan_id, mark, value, kind, json.dumps(data)))
 
-    def page(self, owner: str | None, cursor: str | None, limit: int) -> tuple[list[ScanRecord], str | None]:
-        """Scans, newest first, of one owner or of all; and the cursor of the next page."""
-        index = f"{_KEY}s:owner:{owner}" if owner is not None else f"{_KEY}s"
-        below = f"({int(cursor)}" if cursor else "+inf"
-        with translated(self._client):
-            ids = cast(Sequence[bytes], self._client.zrevrangebyscore(index, below, "-inf", start=0, num=limit))
+    def page(self, party: Party | None, cursor: str | None, limit: int) -> tuple[list[ScanRecord], str | None]:
+        """Scans, newest first, of one party or of all; and the cursor of the next page."""
+        indexes = (f"{_KEY}s",) if party is None else party_indexes(f"{_KEY}s", party)
+        ids = newest(self._client, indexes, f"({int(cursor)}" if cursor else "+inf", limit)
         found = []
-        for name in ids:
+        for name, _ in ids:
             try:
                 found.append(self.get(name.decode()))
             except UnknownScanError:
@@ -266,7 +284,7 @@ end
 _SCRIPTS: Final = {
     "create": f"""
 {_TOLD}
-local id, order, owner, slot, request, kept_s = unpack(ARGV)
+local id, order, slot, request, kept_s, owner, proposal, api_key, request_id, traceparent = unpack(ARGV)
 local key = '{_KEY}:' .. id
 if redis.call('EXISTS', key) == 1 then return {{'created', id}} end
 if slot ~= '' then
@@ -278,10 +296,11 @@ if slot ~= '' then
     redis.call('EXPIRE', slot, kept_s)
 end
 local sequence = redis.call('INCR', '{PREFIX}sequence')
-redis.call('HSET', key, 'order', order, 'owner', owner, 'sequence', sequence, 'created', now(), 'touched', now(),
-    'state', 'open')
+redis.call('HSET', key, 'order', order, 'owner', owner, 'proposal', proposal, 'key', api_key, 'request_id', request_id,
+    'traceparent', traceparent, 'sequence', sequence, 'created', now(), 'touched', now(), 'state', 'open')
 redis.call('ZADD', '{_KEY}s', sequence, id)
 redis.call('ZADD', '{_KEY}s:owner:' .. owner, sequence, id)
+if proposal ~= '' then redis.call('ZADD', '{_KEY}s:proposal:' .. proposal, sequence, id) end
 redis.call('SADD', '{_KEY}s:open', id)
 told(id, 'state', 'open', '')
 return {{'created', id}}
@@ -314,12 +333,13 @@ return answer
 """,
     "move": f"""
 {_TOLD}
-local id, to, reason = unpack(ARGV)
+local id, to, reason, by = unpack(ARGV)
 local key = '{_KEY}:' .. id
 local state = redis.call('HGET', key, 'state')
 if state ~= 'open' and not (state == 'finishing' and to ~= 'finishing') then return 0 end
 redis.call('HSET', key, 'state', to)
 if reason ~= '' then redis.call('HSET', key, 'reason', reason) end
+if by ~= '' then redis.call('HSET', key, 'ended_by', by) end
 if to ~= 'finishing' then
     redis.call('HSET', key, 'ended', now())
     redis.call('SREM', '{_KEY}s:open', id)
@@ -338,10 +358,11 @@ return 1
 """,
     "remove": f"""
 local key = '{_KEY}:' .. ARGV[1]
-local owner = redis.call('HGET', key, 'owner')
+local held = redis.call('HMGET', key, 'owner', 'proposal')
 redis.call('DEL', key, key .. ':frames', key .. ':looks', key .. ':events')
 redis.call('ZREM', '{_KEY}s', ARGV[1])
-if owner then redis.call('ZREM', '{_KEY}s:owner:' .. owner, ARGV[1]) end
+if held[1] then redis.call('ZREM', '{_KEY}s:owner:' .. held[1], ARGV[1]) end
+if held[2] and held[2] ~= '' then redis.call('ZREM', '{_KEY}s:proposal:' .. held[2], ARGV[1]) end
 redis.call('SREM', '{_KEY}s:open', ARGV[1])
 """,
 }

@@ -114,7 +114,7 @@ end
 # create and finish answer as before when they are sent again: redis-py repeats a call whose answer was lost.
 SCRIPTS: Final = {
     "create": f"""
-local id, document, priority, asked, slot, request, kept_s, series, scan, reader, most, webhook, owner, proposal, key, request_id = unpack(ARGV)
+local id, document, priority, asked, slot, request, kept_s, series, scan, reader, most, webhook, owner, proposal, key, request_id, traceparent = unpack(ARGV)
 local held = redis.call('HMGET', job(id), 'document', 'attempt')
 if held[1] then
     if held[1] == document and held[2] == '0' then return {{'created', id}} else return {{'exists', id}} end
@@ -145,7 +145,7 @@ end
 local sequence = redis.call('INCR', '{PREFIX}sequence')
 redis.call('HSET', job(id), 'document', document, 'priority', priority, 'owner', owner, 'sequence', sequence,
     'attempt', 0, 'deliveries', 0, 'created', now(), 'message', id, 'series', series,
-    'slot', slot, 'proposal', proposal, 'key', key, 'webhook', webhook, 'request_id', request_id)
+    'slot', slot, 'proposal', proposal, 'key', key, 'webhook', webhook, 'request_id', request_id, 'traceparent', traceparent)
 redis.call('ZADD', '{PREFIX}jobs', sequence, id)
 redis.call('ZADD', '{PREFIX}jobs:owner:' .. owner, sequence, id)
 if proposal ~= '' then redis.call('ZADD', '{PREFIX}jobs:proposal:' .. proposal, sequence, id) end

@@ -4,7 +4,7 @@ Keys, all below `inphase:`:
     series, series:owner:<owner>, series:proposal:<proposal>
                                   sorted sets of ids by `sequence`
     series:open                   set of ids whose scans have not all become jobs yet
-    series:<id>                   hash: owner, proposal, key, request_id, created, sequence, total,
+    series:<id>                   hash: owner, proposal, key, request_id, traceparent, created, sequence, total,
                                   order (JSON of what was asked), cancelled, cancelled_by
     series:<id>:jobs              hash: scan -> its job, written by the script that creates the job
 """
@@ -161,7 +161,7 @@ class SeriesRecords:
 
 _SCRIPTS: Final = {
     "create": f"""
-local id, order, total, slot, request, kept_s, owner, proposal, api_key, request_id = unpack(ARGV)
+local id, order, total, slot, request, kept_s, owner, proposal, api_key, request_id, traceparent = unpack(ARGV)
 local key = '{_KEY}:' .. id
 if redis.call('EXISTS', key) == 1 then return {{'created', id}} end
 if slot ~= '' then
@@ -174,7 +174,7 @@ if slot ~= '' then
 end
 local sequence = redis.call('INCR', '{PREFIX}sequence')
 redis.call('HSET', key, 'order', order, 'total', total, 'owner', owner, 'proposal', proposal, 'key', api_key,
-    'request_id', request_id, 'sequence', sequence, 'created', now())
+    'request_id', request_id, 'traceparent', traceparent, 'sequence', sequence, 'created', now())
 redis.call('ZADD', '{_KEY}', sequence, id)
 redis.call('ZADD', '{_KEY}:owner:' .. owner, sequence, id)
 if proposal ~= '' then redis.call('ZADD', '{_KEY}:proposal:' .. proposal, sequence, id) end

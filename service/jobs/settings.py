@@ -1,21 +1,30 @@
 """How a worker runs: what the service tells its worker process, and that one its compute processes."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from inphase import machine
 from service.jobs.limits import share
 from service.jobs.state import Priority
 
-_SECRETS = ("INPHASE_API_KEY",)  # what opens the service; a worker needs none of it
+_OF_THE_SERVICE: Final = ("INPHASE_API_KEY", "INPHASE_WEBHOOK_SECRET")  # a worker needs neither
+_OF_A_WORKER: Final = (
+    "INPHASE_REDIS_PASSWORD", "INPHASE_REDIS_URL", "REDIS_URL",
+    "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+)  # fmt: skip
 
 
-def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment for processes that do not serve: they compute on what strangers have sent."""
-    return {name: value for name, value in environment.items() if name.upper() not in _SECRETS}
+def for_worker(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that does not serve, without what opens the service."""
+    return {name: value for name, value in environment.items() if name.upper() not in _OF_THE_SERVICE}
+
+
+def for_compute(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that computes on what strangers have sent: it speaks to its worker alone."""
+    return {name: value for name, value in for_worker(environment).items() if name.upper() not in _OF_A_WORKER}
 
 
 @dataclass(frozen=True)
@@ -36,10 +45,11 @@ class WorkerSettings:
 
     store: folder shared with the service.
     concurrency: compute processes, and so jobs at a time.
-    threads: of torch in each of them; None shares the cores out.
+    threads: of torch in each of them; None shares the cores out (`inphase.machine`).
     memory_bytes: what each may allocate on the host; None: an equal share of most of the machine's, on a CPU.
     drain_s: how long a job may go on after SIGTERM before it is given back to the queue.
     checkpoint_s: how often a job keeps what it has; another attempt goes on from there.
+    metrics_port: where Prometheus asks the worker itself; None for nowhere.
     """
 
     redis_url: str
@@ -52,15 +62,15 @@ class WorkerSettings:
     time_limit_s: float = 600.0
     drain_s: float = 20.0
     checkpoint_s: float = 3.0
+    metrics_port: int | None = None
 
     @property
     def compute(self) -> ComputeSettings:
         """The part of one compute process, every default resolved."""
-        memory, threads = self.memory_bytes, self.threads
+        memory = self.memory_bytes
         if memory is None and self.device == "cpu":  # CUDA maps a multiple of what it uses
             memory = share(self.concurrency)
-        if threads is None and self.concurrency > 1:
-            threads = max(1, len(os.sched_getaffinity(0)) // self.concurrency)
+        threads = self.threads or machine.threads(self.concurrency)
         return ComputeSettings(self.store, self.device, threads, memory, self.checkpoint_s, self.time_limit_s)
 
     def to_json(self) -> str:

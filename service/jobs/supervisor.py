@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from service.jobs.settings import WorkerSettings, without_secrets
+from service.jobs.settings import WorkerSettings, for_worker
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class _Seat:
         self.process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
-            env=without_secrets(os.environ),
+            env=for_worker(os.environ),
             start_new_session=True,  # Ctrl-C in the terminal is for the service, which then stops us in order
         )
         assert self.process.stdin is not None

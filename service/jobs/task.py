@@ -1,12 +1,13 @@
 """What a worker hands to the code that refines, and what it gets back. service.jobs.perform has that code."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase.imaging.clock import Clock
 from service.jobs.state import RecordedProgress
 from service.jobs.store import Arrays, Store
 
@@ -50,7 +51,8 @@ class Task:
     resume: what an earlier attempt gave to `checkpoint`, or None; whoever reads it decides whether it still fits.
     progress, checkpoint: call them as often as you like. cancelled: ask it before every iteration and raise
         inphase.errors.CancelledError when it says so; the worker knows why.
-    revise: give it every result before the last. time_limit_s: after which the attempt is stopped.
+    revise: give it every result before the last. time_limit_s: after which the attempt is stopped. clock: of all that
+        is done for it.
     """
 
     job_id: str
@@ -64,6 +66,7 @@ class Task:
     resume: Arrays | None = None
     revise: Revise = _unrevised
     time_limit_s: float = 600.0
+    clock: Clock = field(default_factory=Clock)
 
 
 @dataclass(frozen=True)

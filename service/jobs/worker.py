@@ -20,6 +20,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ import dramatiq.worker
 from structlog.contextvars import bound_contextvars
 
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
-from service.jobs.compute import Assignment, Failed, Halted, Revised, Succeeded, Told, Unstored
+from service.jobs.compute import Assignment, Ended, Failed, Halted, Revised, Succeeded, Told, Unstored
 from service.jobs.errors import (
     QueueUnavailableError,
     StoreError,
@@ -38,6 +39,7 @@ from service.jobs.errors import (
     UnknownJobError,
     WorkerError,
 )
+from service.jobs.figures import Figures, Outcome
 from service.jobs.housekeeping import make_room
 from service.jobs.process import ComputeProcess, ProcessDiedError
 from service.jobs.record import JobRecord, Records
@@ -48,6 +50,7 @@ from service.jobs.store import Store
 from service.jobs.task import Planes, checkpoint_name, result_name
 from service.logs import configure_logging
 from service.pictures import png
+from service.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +95,7 @@ class Watch:
         self._time_limit_s = time_limit_s
         self._deadline = time.monotonic() + time_limit_s
 
-    def over(self, compute: ComputeProcess) -> Succeeded | Failed | Unstored | Halted:
+    def over(self, compute: ComputeProcess) -> Ended:
         """Wait for the end of the computation. Raises ProcessDiedError."""
         halted_at: float | None = None
         while True:
@@ -155,9 +158,15 @@ class Seat:
     def __init__(self, name: str, settings: WorkerSettings, perform: str) -> None:
         self.name = name
         self.compute = ComputeProcess(settings.compute, perform)
+        self.busy = False
 
-    def keep(self, leaving: threading.Event) -> None:
-        """Have a warm compute process: replace one that died."""
+    @property
+    def state(self) -> str:
+        """Whether it can compute, and does."""
+        return "away" if not self.compute.alive else "busy" if self.busy else "idle"
+
+    def keep(self, leaving: threading.Event) -> int:
+        """Have a warm compute process: replace one that died. How many were started for that."""
         tries = 0
         while not self.compute.alive and not leaving.is_set():
             leaving.wait(_RESTART_S[min(tries, len(_RESTART_S) - 1)])
@@ -168,6 +177,7 @@ class Seat:
                 self.compute.await_ready(leaving)
             except (WorkerError, OSError) as error:
                 logger.error("%s: %s", self.name, error)
+        return tries
 
 
 class Refiner:
@@ -186,6 +196,12 @@ class Refiner:
         self._free: queue.SimpleQueue[Seat] = queue.SimpleQueue()
         for seat in self.seats:
             self._free.put(seat)
+        self.figures = Figures(self._states)
+        self._tracing = Tracing.configured("worker")
+
+    def _states(self) -> dict[str, int]:
+        states = Counter(seat.state for seat in self.seats)
+        return {state: states[state] for state in ("idle", "busy", "away")}
 
     def warm(self) -> None:
         """Start the compute processes, all at a time. Raises WorkerError where one does not come up."""
@@ -239,72 +255,93 @@ class Refiner:
             lambda: self._records.finish(job_id, attempt, state, reason=reason, document=document, result=result)
         )
 
-    def _give_back(self, record: JobRecord, attempt: int, blame: str = "") -> None:
+    def _give_back(self, record: JobRecord, attempt: int, blame: str = "") -> Outcome:
         """Put the job at the head of the queue again, unless another attempt runs."""
         if self._insist(lambda: self._records.release(record.job_id, attempt, blame=blame)):
             self._insist(lambda: self._queue.enqueue_again(record.job_id, record.priority))
+        return "given back"
 
     @contextmanager
     def _seated(self) -> Iterator[Seat]:
         """A seat whose compute process is warm, and is again afterwards."""
         seat = self._free.get()
+        seat.busy = True
         try:
-            seat.keep(self._leave.now)
+            self.figures.restarted(seat.keep(self._leave.now))
             yield seat
-            seat.keep(self._leave.asked)
+            self.figures.restarted(seat.keep(self._leave.asked))
         finally:
+            seat.busy = False
             self._free.put(seat)
 
     def _attempt(self, record: JobRecord, attempt: int, seat: Seat) -> None:
         watch = Watch(self._hasty, self._store, record.job_id, attempt, self._settings.time_limit_s, self._leave.now)
-        try:
-            seat.compute.assign(Assignment(record.job_id, attempt, record.document, record.owner, record.request_id))
-            end = watch.over(seat.compute)
-        except ProcessDiedError as died:
-            self._died(record, attempt, died)
-            return
+        about: dict[str, str | int] = {"inphase__job": record.job_id, "inphase__attempt": attempt}
+        with self._tracing.span("refine job", "consumer", record.traceparent, **about) as span:
+            begun, end = time.monotonic(), None
+            try:
+                seat.compute.assign(
+                    Assignment(record.job_id, attempt, record.document, record.owner, record.request_id)
+                )
+                end = watch.over(seat.compute)
+            except ProcessDiedError as died:
+                outcome = self._died(record, attempt, died)
+            else:
+                outcome = self._ended(record, attempt, end, watch)
+            laps = () if end is None else end.laps
+            span.stages(laps)
+            span.tell(inphase__outcome=outcome)
+            if outcome in ("failed", "died"):
+                span.fail(outcome)
+            self.figures.ended(outcome, time.monotonic() - begun, laps)
+        if isinstance(end, Unstored):
+            self._rest(end.nbytes)
+
+    def _ended(self, record: JobRecord, attempt: int, end: Ended, watch: Watch) -> Outcome:
+        """Tell the record how an attempt ended."""
         match end:
             case Succeeded(document):
-                self._publish(record.job_id, attempt, document)
+                return self._publish(record.job_id, attempt, document)
             case Failed(reason):
-                self._fail(record.job_id, attempt, reason)
-            case Unstored(reason, nbytes):
-                self._unstored(record, attempt, reason, nbytes)
+                return self._fail(record.job_id, attempt, reason)
+            case Unstored(reason):
+                logger.error("job %s: given back: %s", record.job_id, reason)
+                return self._give_back(record, attempt)
             case Halted():
-                self._stopped(record, attempt, watch)
+                return self._stopped(record, attempt, watch)
 
-    def _publish(self, job_id: str, attempt: int, document: bytes) -> None:
+    def _publish(self, job_id: str, attempt: int, document: bytes) -> Outcome:
         """The result lies beside those of other attempts: let the record say which one counts."""
         name = result_name(attempt)
-        if self._end(job_id, attempt, JobState.SUCCEEDED, document=document, result=name):
-            self._tidy(job_id, name)
-        else:
-            self._drop(job_id, attempt)
+        if not self._end(job_id, attempt, JobState.SUCCEEDED, document=document, result=name):
+            return self._drop(job_id, attempt)
+        self._tidy(job_id, name)
+        return "succeeded"
 
-    def _stopped(self, record: JobRecord, attempt: int, watch: Watch) -> None:
+    def _stopped(self, record: JobRecord, attempt: int, watch: Watch) -> Outcome:
         job_id = record.job_id
         match watch.stop_reason:
             case "cancelled":
                 if self._end(job_id, attempt, JobState.CANCELLED, "cancelled on request"):
                     self._tidy(job_id, "")
+                return "cancelled"
             case "time limit":
-                self._fail(job_id, attempt, watch.limit_text)
+                return self._fail(job_id, attempt, watch.limit_text)
             case "leaving":
-                self._give_back(record, attempt)
+                return self._give_back(record, attempt)
             case _:
-                self._drop(job_id, attempt)
+                return self._drop(job_id, attempt)
 
-    def _died(self, record: JobRecord, attempt: int, died: ProcessDiedError) -> None:
+    def _died(self, record: JobRecord, attempt: int, died: ProcessDiedError) -> Outcome:
         logger.error("job %s: attempt %d: %s", record.job_id, attempt, died.account)
         if not died.killed:
             self._fail(record.job_id, attempt, f"crash: {died.account} while it worked on this job")
         else:
             self._give_back(record, attempt, died.account)
+        return "died"
 
-    def _unstored(self, record: JobRecord, attempt: int, reason: str, nbytes: int) -> None:
-        """No fault of the job: it goes back into the queue, and this seat takes none until the store works again."""
-        logger.error("job %s: given back: %s", record.job_id, reason)
-        self._give_back(record, attempt)
+    def _rest(self, nbytes: int) -> None:
+        """The store was no fault of the job, which was given back: this seat takes none until the store works again."""
         while not self._leave.asked.wait(_STORE_LOOK_S):
             try:
                 make_room(self._hasty, self._series, self._store, nbytes)
@@ -315,9 +352,10 @@ class Refiner:
             except (StoreError, QueueUnavailableError) as error:
                 logger.warning("no job is taken: %s", error)
 
-    def _fail(self, job_id: str, attempt: int, reason: str) -> None:
+    def _fail(self, job_id: str, attempt: int, reason: str) -> Outcome:
         if self._end(job_id, attempt, JobState.FAILED, reason):
             self._tidy(job_id, "")
+        return "failed"
 
     def _tidy(self, job_id: str, result: str) -> None:
         """The job has ended: forget the checkpoints, and what other attempts have left."""
@@ -326,11 +364,12 @@ class Refiner:
                 if name.startswith(("checkpoint-", "result-")) and name != result:
                     self._store.delete(job_id, name)
 
-    def _drop(self, job_id: str, attempt: int) -> None:
+    def _drop(self, job_id: str, attempt: int) -> Outcome:
         logger.warning("job %s: attempt %d came too late, dropped", job_id, attempt)
         with suppress(StoreError):
             self._store.delete(job_id, result_name(attempt))
             self._store.delete(job_id, checkpoint_name(attempt))
+        return "stale"
 
     def announce(self) -> None:
         """Say which seats can compute, as long as the process lives."""
@@ -346,9 +385,10 @@ class Refiner:
             time.sleep(_ANNOUNCE_S)
 
     def depart(self) -> None:
-        """Say that this worker is gone, and end its compute processes."""
+        """Say that this worker is gone, send what was traced, and end its compute processes."""
         for seat in self.seats:
             seat.compute.close()
+        self._tracing.close()
         try:
             for seat in self.seats:
                 self._hasty.depart(seat.name)
@@ -365,6 +405,8 @@ def main(settings: WorkerSettings, leave: Leave | None = None, perform: str = PE
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: leave.asked.set())
     refiner = Refiner(settings, leave, perform)
+    if settings.metrics_port is not None:
+        refiner.figures.serve(settings.metrics_port)
     try:
         refiner.warm()
         if not leave.asked.is_set():

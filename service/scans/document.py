@@ -1,9 +1,10 @@
 """A live scan as a document: what was asked, what has come, what it says, and the looks at it."""
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +15,7 @@ from service.jobs.scans import LookJob, ScanRecord, StoredFrame
 from service.jobs.state import JobState, Priority, ScanState
 
 Name = Annotated[str, Field(max_length=200, description="People know the scan by this name.")]
+_POINTS: Final = 1000  # of a curve in a document
 
 
 class ScanOptions(JobOptions):
@@ -81,16 +83,19 @@ class LookPart(BaseModel):
 
 
 class ScanSummary(BaseModel):
-    """One line of the list."""
+    """One line of the list. ended_by: who finished or aborted it. look: the job of the newest look."""
 
     id: str
     kind: Literal["rocking"]
     name: str
     owner: str
+    proposal: str
     created: str
     state: ScanState
     reason: str
+    ended_by: str
     received: int
+    look: str | None
     link: str
 
     @classmethod
@@ -102,18 +107,24 @@ class ScanSummary(BaseModel):
             kind=order.kind,
             name=order.name,
             owner=record.owner,
+            proposal=record.origin.proposal,
             created=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             state=record.state,
             reason=record.reason,
+            ended_by=record.ended_by,
             received=record.counted.received,
+            look=None if record.newest is None else record.newest.job_id,
             link=f"/v1/scans/{record.scan_id}",
         )
 
 
 class ScanDocument(ScanSummary):
-    """A live scan as it stands. looks: newest first. final: the job of the finished curve."""
+    """A live scan as it stands. looks: newest first. final: the job of the finished curve.
+    curve: place and counts of the frames that have come, in order; of many, the brightest of neighbours.
+    """
 
     frames: FrameCounts
+    curve: list[tuple[int, float]]
     advice: Advice
     shape: tuple[int, int]
     dtype: str
@@ -141,6 +152,7 @@ class ScanDocument(ScanSummary):
                 missing_places=ranges(advice.missing),
                 out_of_range=OutsidePart(count=counted.outside, reason=counted.why_outside),
             ),
+            curve=_thinned(sorted((frame.summary.place, frame.summary.counts) for frame in frames.values())),
             advice=advice,
             shape=order.shape,
             dtype=order.dtype,
@@ -150,6 +162,12 @@ class ScanDocument(ScanSummary):
             looks=looks[::-1],
             links={"self": address, "frames": f"{address}/frames", "events": f"{address}/events"},
         )
+
+
+def _thinned(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most _POINTS of these."""
+    every = math.ceil(len(curve) / _POINTS) or 1
+    return [max(curve[at : at + every], key=lambda point: point[1]) for at in range(0, len(curve), every)]
 
 
 def advice_on(order: ScanOrder, frames: Mapping[int, StoredFrame], looks: list[LookPart]) -> Advice:

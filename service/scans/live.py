@@ -64,8 +64,9 @@ class LiveScans:
         self._curves: dict[str, Curve] = {}
         self._frames: dict[str, dict[int, StoredFrame]] = {}  # of open scans, as they were read last: none ever changes
 
-    def open(self, curve: Curve, order: ScanOrder, owner: str, repeatable: Repeatable | None = None) -> ScanRecord:
+    def open(self, curve: Curve, order: ScanOrder, origin: Origin, repeatable: Repeatable | None = None) -> ScanRecord:
         """Accept a scan: its template is on the disk when this returns. Raises ApiError 429, StoreFullError."""
+        owner = origin.owner
         opened = [name for name in self.records.open() if self._owned(name, owner)]
         if len(opened) >= self._bounds.open_scans:
             raise ApiError(
@@ -77,7 +78,7 @@ class LiveScans:
         scan_id = uuid4().hex
         self.archive.open(scan_id, curve)
         try:
-            record = self.records.create(scan_id, order.model_dump_json(by_alias=True).encode(), owner, repeatable)
+            record = self.records.create(scan_id, order.model_dump_json(by_alias=True).encode(), origin, repeatable)
         except BaseException:
             self.archive.forget(scan_id)
             raise
@@ -85,8 +86,8 @@ class LiveScans:
             self.archive.forget(scan_id)
         return record
 
-    def finish(self, scan_id: str, reason: str = "") -> ScanRecord:
-        """No frame follows: the last look is made of what is there. May be repeated.
+    def finish(self, scan_id: str, reason: str = "", by: str = "") -> ScanRecord:
+        """No frame follows: the last look is made of what is there. May be repeated. by: who asks.
 
         Raises ApiError 409 where the scan was aborted, or no frame has come.
         """
@@ -95,15 +96,18 @@ class LiveScans:
             raise ApiError(409, f"scan {scan_id} was aborted: there is nothing to finish")
         if not record.counted.received:
             raise ApiError(409, f"no frame of scan {scan_id} has come: there is nothing to look at; abort it instead")
-        self.records.move(scan_id, ScanState.FINISHING, reason)
+        self.records.move(scan_id, ScanState.FINISHING, reason, by)
         with suppress(ApiError):  # too many jobs wait: the last look is asked for when there is room
             self.attend(scan_id)
         return self.records.get(scan_id)
 
-    def abort(self, scan_id: str, reason: str) -> ScanRecord:
-        """Nothing more is made of the scan; looks that have ended stay. Raises ApiError 409 where it has ended."""
+    def abort(self, scan_id: str, reason: str, by: str = "") -> ScanRecord:
+        """Nothing more is made of the scan; looks that have ended stay. by: who asks.
+
+        Raises ApiError 409 where it has ended.
+        """
         before = self.records.get(scan_id)
-        if not self.records.move(scan_id, ScanState.ABORTED, reason) and before.state is not ScanState.ABORTED:
+        if not self.records.move(scan_id, ScanState.ABORTED, reason, by) and before.state is not ScanState.ABORTED:
             raise ApiError(409, f"scan {scan_id} is {before.state} already: there is nothing to abort")
         self._cancel(looks_of(self.records.get(scan_id), self._jobs), f"the scan was aborted: {reason}")
         self.archive.forget(scan_id)
@@ -232,7 +236,7 @@ class LiveScans:
         submission = Submission(options=options, source=LiveFrames(scan=record.scan_id, look=number, final=final))
         key = f"look\n{record.scan_id}\n{name}"  # no header holds a line break: no caller's key is like it
         repeatable = Repeatable(key, hashlib.sha256(key.encode()).hexdigest())
-        job = self._intake.accept(submission, Sender(Origin(record.owner), repeatable))
+        job = self._intake.accept(submission, Sender(record.origin, repeatable))
         self.records.looked(record.scan_id, name, LookJob(job.job_id, record.counted.received))
 
     def _passing(self, options: JobOptions, number: int) -> Options:

@@ -89,7 +89,8 @@ def prometheus(target: str, key: str, folder: Path) -> Iterator[Prometheus]:
         )
     configuration = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
     configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    (scraped,) = configuration["scrape_configs"]
+    scraped, _ = configuration["scrape_configs"]  # workers have names in deployments alone
+    configuration["scrape_configs"] = [scraped]
     (folder / "key").write_text(key)
     scraped["authorization"]["credentials_file"] = str(folder / "key")
     del scraped["dns_sd_configs"]

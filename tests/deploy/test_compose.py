@@ -97,7 +97,10 @@ def test_monitoring_is_asked_for(compose: dict[str, Any]) -> None:
     home = found["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (ROOT / "deploy/grafana/dashboards" / home.rpartition("/")[2]).is_file()
     configuration = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
-    (scraped,) = configuration["scrape_configs"]
+    scraped, workers = configuration["scrape_configs"]
+    for target in workers["dns_sd_configs"][0]["names"]:
+        told = compose["services"][target]["environment"]["INPHASE_METRICS_PORT"]
+        assert int(told) == workers["dns_sd_configs"][0]["port"]
     assert scraped["authorization"]["credentials_file"] == f"/run/secrets/{found['prometheus']['secrets'][0]}"
     assert set(scraped["dns_sd_configs"][0]["names"]) <= set(compose["services"])
     assert scraped["dns_sd_configs"][0]["port"] == int(environment("api")["INPHASE_PORT"])

@@ -18,10 +18,11 @@ from service.jobs.state import JobState, Priority
 from service.settings import Settings
 from tests.deploy.dockerfile import environment
 from tests.deploy.known import DEPLOY, ROOT, SECRETS, drain_s, in_bytes, needed_bytes, unknown
+from tests.deploy.monitoring import metrics_in, recorded
 
 K8S = DEPLOY / "k8s"
 MONITORING = (DEPLOY / "prometheus", DEPLOY / "grafana")  # components beside the configuration that they mount
-RENDERED = ("base", "overlays/autoscaled", "overlays/gpu", "overlays/monitored")
+RENDERED = ("base", "overlays/autoscaled", "overlays/autoscaled-api", "overlays/gpu", "overlays/monitored")
 OLDEST = "1.30"  # the oldest release that the manifests are checked against
 # definitions that a cluster gets with KEDA: no schema is at hand, so what KEDA reads from them is tested below
 CUSTOM = {"ScaledObject", "TriggerAuthentication"}
@@ -74,7 +75,7 @@ def test_what_is_applied(folder: str) -> None:
     resources = rendered(folder)
     check(resources)
     names = {(resource["kind"], resource["metadata"]["name"]) for resource in resources}
-    assert {r["metadata"].get("namespace", "inphase") for r in resources} == {"inphase"}
+    assert {r["metadata"].get("namespace") for r in resources if r["kind"] != "Namespace"} == {"inphase"}
     for pod in pods(resources).values():
         for volume in pod["volumes"]:
             if claim := volume.get("persistentVolumeClaim"):
@@ -177,6 +178,14 @@ def test_monitoring_is_wired() -> None:
     services = {r["metadata"]["name"]: r["spec"] for r in resources if r["kind"] == "Service"}
     assert services["api"]["clusterIP"] == "None"  # every replica answers for itself
     assert "api" in configuration["scrape_configs"][0]["dns_sd_configs"][0]["names"]
+    assert services["worker"]["clusterIP"] == "None"
+    workers = configuration["scrape_configs"][1]["dns_sd_configs"][0]
+    (port,) = services["worker"]["ports"]
+    container = pods(files())["inphase-worker"]["containers"][0]
+    told = next(variable["value"] for variable in container["env"] if variable["name"] == "INPHASE_METRICS_PORT")
+    assert "worker" in workers["names"]
+    assert workers["port"] == port["port"] == int(told) == container["ports"][0]["containerPort"]
+    assert port["targetPort"] == container["ports"][0]["name"]
     assert services["prometheus"]["ports"][0]["port"] == 9090
     labels = {label["app.kubernetes.io/name"] for label in _labels(files()).values()}
     selected = [r["spec"]["podSelector"]["matchLabels"] for r in resources if r["kind"] == "NetworkPolicy"]
@@ -257,3 +266,17 @@ def test_what_requests_may_hold_fits_the_container() -> None:
     (made,) = yaml.safe_load((K8S / "base" / "kustomization.yaml").read_text())["configMapGenerator"]
     settings = dict(literal.split("=", 1) for literal in made["literals"])
     assert needed_bytes(settings) <= in_bytes(container["resources"]["limits"]["memory"])
+
+
+def test_apis_are_scaled_on_the_wait_before_the_networks() -> None:
+    """The query asks for what is recorded, of a Prometheus that the overlay brings along."""
+    scaler = next(r for r in files() if r["metadata"]["name"] == "inphase-api" and r["kind"] == "ScaledObject")["spec"]
+    (trigger,) = scaler["triggers"]
+    assert metrics_in(trigger["metadata"]["query"]) <= recorded()
+    assert trigger["metricType"] == "Value"
+    services = {r["metadata"]["name"]: r["spec"] for r in files() if r["kind"] == "Service"}
+    host, _, port = trigger["metadata"]["serverAddress"].removeprefix("http://").partition(":")
+    assert int(port) == services[host.partition(".")[0]]["ports"][0]["port"]
+    overlay = yaml.safe_load((K8S / "overlays/autoscaled-api/kustomization.yaml").read_text())
+    assert overlay["resources"] == ["../monitored"]
+    assert {path.rpartition("/")[2] for path in overlay["components"]} == {"autoscaling", "latency"}

@@ -32,7 +32,8 @@ def pins(name: str) -> dict[str, Version]:
 def test_a_lock_is_what_the_project_asks_for(name: str) -> None:
     """Every dependency is pinned to a version that pyproject.toml allows; where not: `make locks`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [Requirement(r) for r in project["dependencies"] + project["optional-dependencies"][LOCKS[name]]]
+    extras = project["optional-dependencies"]
+    asked = [Requirement(r) for r in project["dependencies"] + extras[LOCKS[name]] + extras["tracing"]]
     locked = pins(name)
     wrong = [
         str(r)

@@ -42,8 +42,9 @@ SPEC = """#F run.spec
 def environment(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
     """The toy network for everything that is started here, and none of the machine's own settings."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("INPHASE_") or name == "REDIS_URL"]:
-            patch.delenv(name)
+        ours = [name for name in os.environ if name.startswith("INPHASE_") and name != "INPHASE_REAL_DATA"]
+        for name in (*ours, "REDIS_URL"):
+            patch.delenv(name, raising=False)
         patch.setenv("INPHASE_MODELS_DIR", str(models_dir))
         patch.setenv("INPHASE_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         patch.setenv("INPHASE_THREADS", "1")

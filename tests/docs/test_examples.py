@@ -29,6 +29,8 @@ from training import cli as training
 
 # pages whose calls of `inphase reconstruct` are carried out; elsewhere they name files of real beamlines
 CARRIED_OUT = ("README.md", "docs/tutorial.md", "docs/reference/ensembles.md", "docs/how-to/reconstruct-a-series.md")
+# the page's Python needs bluesky and Tiled: tests/system/test_bluesky.py runs it where they are
+APART = ("docs/how-to/reconstruct-bluesky-runs.md",)
 WRITTEN = re.compile(r"(?:write|save)\([^\n]*?\"([\w.-]+)\"\)|-o ([\w.-]+\.\w+)")
 ALL = [command for page in PAGES for command in commands(page)]
 APPS = {"inphase": typer.main.get_command(cli.app), "inphase-train": typer.main.get_command(training.app)}
@@ -39,7 +41,7 @@ def written(example: str) -> list[str]:
     return [python or shell for python, shell in WRITTEN.findall(example)]
 
 
-@pytest.mark.parametrize("page", with_blocks("python"))
+@pytest.mark.parametrize("page", [page for page in with_blocks("python") if page not in APART])
 def test_python_runs(
     page: str,
     workplace: Path,
@@ -57,6 +59,54 @@ def test_python_runs(
         Path(name).unlink(missing_ok=True)
     exec(compile(source, page, "exec"), names)
     assert [name for name in written(source) if not Path(name).exists()] == []
+
+
+NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_kept_without_outputs(path: Path) -> None:
+    """Outputs are large, and old from the next change on."""
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert cells
+    assert [(cell["outputs"], cell["execution_count"]) for cell in cells] == [([], None)] * len(cells)
+
+
+def run_notebook(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **instead: str) -> dict[str, Any]:
+    """The names that a notebook leaves, its code carried out in a folder. instead: texts in the place of others."""
+    cells = json.loads((ROOT / f"docs/notebooks/{name}.ipynb").read_text())["cells"]
+    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    for what, other in instead.items():
+        assert f'{what} = "' in source
+        source = re.sub(rf'^{what} = ".*"$', f'{what} = "{other}"', source, flags=re.MULTILINE)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
+    names: dict[str, Any] = {}
+    exec(compile(source, name, "exec"), names)
+    names["plt"].close("all")
+    return names
+
+
+def test_the_notebook_of_scan_54_runs(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the measured crystal, with the network alone: about the size that it has, and planes of gold."""
+    monkeypatch.setenv("SCAN_54", str(real_data / "aps34idc_scan54"))
+    names = run_notebook("scan54", tmp_path, monkeypatch, refine="none", grid="model")
+    assert names["scan"].array.shape == (201, 256, 256)
+    assert names["diameter_m"] == pytest.approx(315e-9, rel=0.15)
+    assert names["spacing_m"] == pytest.approx(2.335e-10, rel=2e-3)
+    assert (tmp_path / "scan54.vts").stat().st_size > 100_000
+
+
+def test_the_notebook_of_a_series_runs(
+    service: Service, workplace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two scans of one crystal: both are alike."""
+    monkeypatch.setenv("INPHASE_API_KEY", service.key)
+    monkeypatch.setattr("inphase.client.Client", lambda url, key: Client(service.url, key))
+    names = run_notebook("series", tmp_path, monkeypatch, refine="2*ER")
+    assert names["likeness"] == pytest.approx([1, 1], abs=1e-3)
+    written = ["heating.csv", "heating.html", "heating_001.vti", "heating_002.vti"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == written
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.ndimage import binary_dilation, label
+from scipy.ndimage import binary_dilation, label, minimum_filter
 
-from inphase.free import free_cells, free_voxels
+from inphase.free import _least_beside, free_cells, free_voxels
 from inphase.pattern import MaskState
 
 
@@ -80,3 +80,10 @@ def test_cells_hide_so_many_of_the_eligible_voxels_and_no_others() -> None:
     assert set(np.unique(cells)) == {0, 27}
     np.testing.assert_array_equal(free_cells(eligible, 3), hidden)
     assert (free_cells(eligible, 4) != hidden).any()
+
+
+def test_an_island_is_what_the_first_of_its_centres_covers() -> None:
+    """Beside scipy's minimum filter over 3^3 voxels, along one, two and three axes."""
+    for shape in ((50,), (20, 31), (12, 9, 14)):
+        order = np.random.default_rng(5).permutation(int(np.prod(shape))).reshape(shape)
+        np.testing.assert_array_equal(_least_beside(order), minimum_filter(order, size=3, mode="nearest"))

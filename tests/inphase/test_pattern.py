@@ -38,3 +38,12 @@ def test_digest_tells_type_and_shape_apart(other: np.ndarray) -> None:
     data = np.arange(6, dtype="<i4").reshape(2, 3)
     assert digest(data) != digest(other)
     assert digest(data) == digest(np.asfortranarray(data))
+
+
+def test_a_pattern_knows_its_counts_and_how_many_voxels_are_in_a_state() -> None:
+    """Beside numpy's own sum and count."""
+    intensity = np.random.default_rng(0).poisson(3.0, (9, 40, 30)).astype(np.float32)
+    mask = np.random.default_rng(1).integers(0, 3, intensity.shape).astype(np.uint8)
+    made = Pattern(intensity, mask)
+    assert made.total == intensity.sum()
+    assert [made.number(state) for state in MaskState] == np.bincount(mask.ravel()).tolist()

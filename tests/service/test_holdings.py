@@ -12,9 +12,14 @@ import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from inphase.models.families import family
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
+from inphase.pattern import Pattern
 from service.holdings import Holdings
+from service.inference.batcher import Batcher
+from service.inference.order import Order
+from service.inference.waiting import Cap
 from service.jobs.errors import StoreUnavailableError
 from service.jobs.scripts import SECONDS
 from service.jobs.state import JobState
@@ -25,6 +30,11 @@ from tests.service.api.queued import client, predicted, records, services
 
 __all__ = ["client"]  # a fixture
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def idle() -> Batcher:
+    """Nothing is asked of it."""
+    return Batcher(1, lambda _: Cap(1, 1))
 
 
 def value(client: httpx.AsyncClient, sample: str, **labels: str) -> float | None:
@@ -69,7 +79,31 @@ async def test_store_build_and_networks_are_told(client: httpx.AsyncClient) -> N
     active = {"name": "inphase-bcdi", "version": "1", "active": "true", "provider": "CPUExecutionProvider"}
     assert value(client, "inphase_model_info", **active) == 1
     assert value(client, "inphase_model_info", **{**active, "name": "blind", "provider": ""}) == 1
+    loaded = {"name": "inphase-bcdi", "version": "1", "wanted": active["provider"], "provider": active["provider"]}
+    assert value(client, "inphase_model_fallback", **loaded) == 0
     assert value(client, "inphase_store_limit_bytes") == services(client).settings.bounds.store_bytes
+
+
+async def test_what_the_networks_compute_is_counted(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
+    """Patterns by outcome, the time in the line and in the network, and how many each run had."""
+    await predicted(client, pattern)
+    model = {"name": "inphase-bcdi", "version": "1"}
+    assert value(client, "inphase_inferences_total", **model, outcome="success") == 1
+    assert value(client, "inphase_inferences_total", **model, outcome="failure") == 0
+    running = value(client, "inphase_inference_seconds_total", **model, part="running")
+    assert running is not None
+    assert running > 0
+    assert value(client, "inphase_waiting_inferences") == 0
+    batcher = services(client).batcher
+    network = services(client).sessions.get(None)
+    tensors = family(network.version.card).features(
+        network.version.card, Pattern(pattern.astype(np.float32), np.zeros(pattern.shape, np.uint8)), None
+    )
+    orders = [Order(network, tensors, "ada") for _ in range(3)]
+    batcher._compute(orders)  # as when three wait together
+    sizes = [value(client, "inphase_batch_patterns_bucket", **model, le=le) for le in ("1", "2", "4", "+Inf")]
+    assert sizes == [1, 1, 2, 2]
+    assert value(client, "inphase_batch_patterns_sum", **model) == 4
 
 
 def test_the_bytes_of_the_store_are_looked_up_now_and_then(
@@ -78,7 +112,7 @@ def test_the_bytes_of_the_store_are_looked_up_now_and_then(
     """And are left out while it fails."""
     store, registry = Store(tmp_path / "store", 10**6), CollectorRegistry()
     store.write("a" * 32, "input", {"x": np.zeros(1000)})
-    registry.register(Holdings(store, Sessions(Repository(models_dir)), None, None))
+    registry.register(Holdings(store, Sessions(Repository(models_dir)), idle(), None, None))
     first = registry.get_sample_value("inphase_store_bytes")
     assert first == store.total_bytes() > 8000
 
@@ -101,7 +135,7 @@ async def test_every_metric_stands_on_its_page(client: httpx.AsyncClient, patter
     for metric in services(client).metrics.registry.collect():
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
         told[name] = {label for sample in metric.samples for label in sample.labels} - {"le"}
-    table = (ROOT / "docs/reference/monitoring.md").read_text().partition("## Log")[0]
+    table = (ROOT / "docs/reference/monitoring.md").read_text().partition("## Metrics of a worker")[0]
     lines = [line.split("|") for line in table.splitlines() if line.startswith("| `inphase_")]
     listed = {name: set(re.findall(r"`(\w+)`", line[2])) for line in lines for name in re.findall(r"`(\w+)`", line[1])}
     told["inphase_webhooks_total"] = {"outcome"}  # none was sent

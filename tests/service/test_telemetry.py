@@ -24,7 +24,7 @@ async def test_metrics(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -
     )
     assert 'route="/v1/jobs/{job_id}"' in text
     assert 'inphase_stage_duration_seconds_count{stage="infer"} 1.0' in text
-    assert 'inphase_refused_requests_total{code="503"} 1.0' in text
+    assert 'inphase_refused_requests_total{code="503",reason="queue"} 1.0' in text
     assert "0" * 32 not in text
 
 

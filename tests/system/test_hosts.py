@@ -1,4 +1,4 @@
-"""Many hosts: API, Redis and two workers, each with an address of its own, and a folder that they share."""
+"""Many hosts: two APIs, Redis and two workers, each with an address of its own, and a folder that they share."""
 
 import asyncio
 import os
@@ -36,10 +36,12 @@ T = TypeVar("T")
 
 @dataclass
 class Hosts:
-    """The running house; `here` calls a function on the API's host."""
+    """The running house; `here` calls a function on the first API's host. client, other: of the two APIs."""
 
     network: Network
     client: Client
+    other: Client
+    apis: dict[str, subprocess.Popen[str]]
     records: Records
     store: Store
     logs: Path
@@ -60,7 +62,7 @@ class Hosts:
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    """Four hosts: redis, api, w1, w2."""
+    """Five hosts: redis, api, api2, w1, w2."""
     try:
         server = find_server()
     except NoRedisError as error:
@@ -71,7 +73,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     write_model(folder / "models", crystal())
     with ExitStack() as stack:
         try:
-            lan = stack.enter_context(network("redis", "api", "w1", "w2"))
+            lan = stack.enter_context(network("redis", "api", "api2", "w1", "w2"))
         except NoNetworkError as error:
             pytest.skip(str(error))
         here = stack.enter_context(lan.on("api"))
@@ -87,20 +89,23 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         commands = {
             "redis": [server, *redis, "--appendonly", "yes", "--appendfsync", "always", "--save", ""],
             "api": [*INPHASE, "serve", "--host", lan.addresses["api"], "--workers", "0"],
+            "api2": [*INPHASE, "serve", "--host", lan.addresses["api2"], "--workers", "0"],
             "w1": [*INPHASE, "worker"],
             "w2": [*INPHASE, "worker"],
         }
-        processes: list[subprocess.Popen[str]] = []
-        stack.callback(end, processes)
+        processes: dict[str, subprocess.Popen[str]] = {}
+        stack.callback(lambda: end(list(processes.values())))
         for host, command in commands.items():
             log = stack.enter_context((folder / "logs" / host).open("w"))
-            processes.append(lan.start(host, command, log, clean | settings))
-        client = Client(f"http://{lan.addresses['api']}:8000", KEY)
-        stack.callback(client.close)
+            processes[host] = lan.start(host, command, log, clean | settings)
+        client, other = (Client(f"http://{lan.addresses[name]}:8000", KEY) for name in ("api", "api2"))
+        for made in (client, other):
+            stack.callback(made.close)
         records = Records(Settings(redis_url=url, redis_password=SecretStr(PASSWORD)).redis_address or "")
         stack.callback(records.close)
-        found = Hosts(lan, client, records, Store(folder / "shared" / "store"), folder / "logs", here)
-        found.until(lambda: answers(client), START_S)
+        apis = {name: processes[name] for name in ("api", "api2")}
+        found = Hosts(lan, client, other, apis, records, Store(folder / "shared" / "store"), folder / "logs", here)
+        found.until(lambda: answers(client) and answers(other), START_S)
         found.until(lambda: len(records.workers()) == 2, START_S)
         yield found
 
@@ -166,6 +171,50 @@ def test_a_cut_cable_costs_no_job(hosts: Hosts) -> None:
         assert host_of(here(lambda: records.get(again["id"])).worker) == first
     finally:
         hosts.network.join(other)
+
+
+def test_two_apis_are_one_service(hosts: Hosts) -> None:
+    """What one has accepted the other follows, cancels and hands out; the same call at both is one job."""
+    here, client, other = hosts.here, hosts.client, hosts.other
+    pattern = counts(seed=2)  # an earlier one would be answered with its result
+    job_id = here(lambda: other.submit(pattern, refine=RECIPE, start="network", key="scan-1"))["id"]
+    assert here(lambda: client.submit(pattern, refine=RECIPE, start="network", key="scan-1"))["id"] == job_id
+    told = here(lambda: _until_progress(client, job_id))
+    assert told[-2:] == ["state", "progress"]
+    here(lambda: client.cancel(job_id, "ice on the sample"))
+    ended = hosts.until(lambda: (found := other.job(job_id))["state"] == "cancelled" and found, 30)
+    assert ended["reason"].endswith("ice on the sample")
+
+
+def test_an_api_that_dies_takes_nothing_with_it(hosts: Hosts) -> None:
+    """Killed over jobs that it has accepted and others that it reads: all end, and the other one has the results."""
+    here, client, other = hosts.here, hosts.client, hosts.other
+    at_work = here(lambda: other.submit(counts(seed=3), refine="300*ER", start="network"))["id"]
+    hosts.until(lambda: hosts.records.get(at_work).progress, 30)
+    stream = here(lambda: _until_progress(client, at_work))
+    assert stream[-1] == "progress"
+    unread = [
+        here(lambda seed=seed: other.submit(counts(seed=seed), refine="2*ER", start="network"))["id"] for seed in (4, 5)
+    ]
+    hosts.apis["api2"].kill()
+    for job_id in (at_work, *unread):
+        document = hosts.until(
+            lambda job_id=job_id: (found := client.job(job_id))["state"] == "succeeded" and found, 120
+        )
+        assert document["recorded"]
+        assert here(lambda job_id=job_id: client.array(job_id, "support")).any()
+
+
+def _until_progress(client: Client, job_id: str) -> list[str]:
+    """Kinds of the events of a job up to the first progress."""
+    kinds = []
+    events = client.follow(job_id)
+    for event in events:
+        kinds.append(event.kind)
+        if event.kind == "progress":
+            break
+    events.close()  # type: ignore[attr-defined]  # a generator
+    return kinds
 
 
 def host_of(worker: str) -> str:

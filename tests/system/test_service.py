@@ -10,20 +10,23 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import zmq
 from numpy.typing import NDArray
 
 from inphase.client import Client, ServiceError
 from inphase.formats.npz import read_result
 from tests.deploy.monitoring import expressions, metrics_in, prometheus, recorded, rules
+from tests.inphase.bridges.encoded import legacy, second
 from tests.service.conftest import KEY
 from tests.system.alone import ROOT, SCRIPT, interpreter_in
+from tests.system.command import Command, runs_on
 from tests.system.serving import INPHASE, Service, running, until
 from tests.toy import counts, crystal
 
@@ -131,8 +134,8 @@ def test_the_small_client_has_the_version_of_inphase(client_alone: Path) -> None
     assert (httpx, numpy) == ("httpx>=0.28", "numpy>=2.1")
     modules = {name for name in files if name.endswith(".py")}
     assert {Path(name).parts[:2] for name in modules} == {
-        ("inphase", "array.py"), ("inphase", "client"), ("inphase", "errors.py"), ("inphase", "formats"),
-        ("inphase", "summary.py"),
+        ("inphase", "array.py"), ("inphase", "bridges"), ("inphase", "client"), ("inphase", "errors.py"),
+        ("inphase", "formats"), ("inphase", "summary.py"),
     }  # fmt: skip
 
 
@@ -309,6 +312,79 @@ def test_many_clients_get_their_own(service: Service, pattern: NDArray[np.uint32
     for thread in threads:
         thread.join()
     assert found == {shift: 32 - 4 + shift for shift in range(8)}
+
+
+# ---- bridges: the network alone is asked, for what it is shown tells whether every frame is in its place
+
+
+@contextmanager
+def publisher(kind: int) -> Iterator[tuple[zmq.Socket[bytes], str]]:
+    """A socket of ZeroMQ that others connect to, and its address."""
+    with zmq.Context() as context, context.socket(kind) as made:
+        yield made, f"tcp://127.0.0.1:{made.bind_to_random_port('tcp://127.0.0.1')}"
+
+
+def assert_series(
+    client: Client, bridge: Command, series: int, counts: NDArray[np.uint32], mask: NDArray[np.bool_]
+) -> None:
+    """The last look at the scan of a series is at the pattern that a file of these counts gives."""
+    scan_id = bridge.says(f"series {series}: scan ").split("scan ")[1].split(",")[0]
+    assert f"{len(counts)} frames sent" in bridge.says(f"series {series}: ended")
+    assert [event.data["state"] for event in client.follow_scan(scan_id) if event.kind == "state"][-1] == "finished"
+    masked = np.ma.masked_array(counts, np.broadcast_to(mask, counts.shape))
+    done = client.reconstruct(masked, wait=60, refine="none", reuse=False)
+    for name in ("modulus", "mask"):
+        found = client.array(client.scan(scan_id)["final"], name)
+        np.testing.assert_array_equal(found, client.array(done["id"], name))
+
+
+def test_a_detectors_stream_becomes_live_scans(service: Service, pattern: NDArray[np.uint32]) -> None:
+    """Over one bridge, with real sockets: a series of V1, then one of V2 for which the axis runs backwards, each frame
+    in the place that the encoder tells; and what cannot be understood harms nothing.
+    """
+    frames, mask = len(pattern), np.zeros(pattern.shape[1:], np.uint32)
+    mask[20, 41] = 1
+    angles = 1.0 + 0.5 * np.arange(frames)
+    both = (
+        (3, legacy(list(pattern), mask, series=3), angles),
+        (4, second(list(pattern[::-1]), mask, series=4), angles[::-1]),
+    )
+    with publisher(zmq.PUSH) as (detector, address), publisher(zmq.XPUB) as (box, other), service.client() as client:
+        axis = ("--panda", other, "--motor", "th", "--first", "1.0", "--step", "0.5")
+        options = ("--refine", "none", "--grid", "model", *axis)
+        with runs_on("bridge", "dectris", address, *options, url=service.url) as bridge:
+            bridge.says(f"connected to {address}, no data yet")
+            assert box.recv() == b"\x01"  # the subscription
+            detector.send(b'{"htype": "dnonsense-1.0"}')
+            bridge.says("'dnonsense-1.0' is none of a Dectris stream")
+            for series, (start, *images, end), readings in both:
+                detector.send_multipart(start)
+                bridge.says(f"series {series}: begins, {frames} frames to come")
+                box.send(json.dumps({"message_type": "series-start", "version": 1, "message_id": 1}).encode())
+                for first in range(0, frames, 16):
+                    for parts in images[first : first + 16]:
+                        detector.send_multipart(parts)
+                    told = {"message_type": "data", "frame_number": first, "th": readings[first : first + 16].tolist()}
+                    box.send(json.dumps(told).encode())
+                box.send(json.dumps({"message_type": "series-end", "version": 1}).encode())
+                detector.send_multipart(end)
+                assert_series(client, bridge, series, pattern, mask != 0)
+
+
+def test_a_watched_folder_is_reconstructed(service: Service, pattern: NDArray[np.uint32], tmp_path: Path) -> None:
+    """A measurement that was there, one that comes, and a file that is none; images and the list lie beside."""
+    np.save(tmp_path / "a.npy", pattern)
+    (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY")
+    options = ("--rest", "0.5", "--refine", "none", "--ending", ".cxi")
+    with runs_on("watch", tmp_path, *options, url=service.url) as watching:
+        watching.says(f"watching {tmp_path}: 2 measurements are there")
+        watching.says("a.npy: chi2")
+        watching.says("bad.npy: ")
+        np.save(tmp_path / "b.npy", np.roll(pattern, 2, axis=1))
+        watching.says("b.npy: chi2")
+    assert len([line for line in watching.lines if "bad.npy" in line]) == 1
+    written = ["a.cxi", "b.cxi"]
+    assert sorted(path.name for path in (tmp_path / "inphase").iterdir()) == [".inphase-watch.jsonl", *written]
 
 
 # ---- the life of processes

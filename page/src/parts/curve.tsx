@@ -15,17 +15,19 @@ export interface CurveProps {
 }
 
 const HEIGHT = 200;
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000]; // between marks of what is counted
 
 export function Curve({ label, x, y, points, log = false, level = null }: CurveProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
+  const whole = points[0].every(Number.isInteger);
   const data = (): uPlot.AlignedData => [points[0], points[1], ...(level ? [points[0].map(() => level.value)] : [])];
 
   useEffect(() => {
     const dark = matchMedia("(prefers-color-scheme: dark)");
     const make = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(box.current!.clientWidth, x, y, log, level?.label), data(), box.current!);
+      plot.current = new uPlot(options(box.current!.clientWidth, x, y, log, whole, level?.label), data(), box.current!);
     };
     const resized = new ResizeObserver(([entry]) => plot.current?.setSize({ width: Math.floor(entry!.contentRect.width), height: HEIGHT }));
     make();
@@ -36,7 +38,7 @@ export function Curve({ label, x, y, points, log = false, level = null }: CurveP
       resized.disconnect();
       plot.current?.destroy();
     };
-  }, [x, y, log, level?.label]);
+  }, [x, y, log, whole, level?.label]);
 
   useEffect(() => plot.current?.setData(data()), [points, level?.value]);
 
@@ -44,7 +46,7 @@ export function Curve({ label, x, y, points, log = false, level = null }: CurveP
   return <div ref={box} class="curve" role="img" aria-label={`${label}: ${points[0].length} points, the last is ${figure(last)}`} />;
 }
 
-function options(width: number, x: string, y: string, log: boolean, level?: string): uPlot.Options {
+function options(width: number, x: string, y: string, log: boolean, whole: boolean, level?: string): uPlot.Options {
   const [ink, faint, line, other] = ["--ink-2", "--rule", "--accent", "--warm"].map(colourOf) as [string, string, string, string];
   const axis = { stroke: ink, grid: { stroke: faint, width: 1 }, ticks: { stroke: faint, width: 1 }, font: "12px system-ui" };
   return {
@@ -54,8 +56,8 @@ function options(width: number, x: string, y: string, log: boolean, level?: stri
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
     scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
     axes: [
-      { ...axis, label: x, labelSize: 18, labelFont: axis.font, size: 32 },
-      { ...axis, label: y, labelSize: 18, labelFont: axis.font, size: 64, values: (_, marks) => marks.map((mark) => (mark === null ? "" : figure(mark, 2))) },
+      { ...axis, label: x, labelSize: 18, labelFont: axis.font, size: 32, ...(whole && { incrs: WHOLE }) },
+      { ...axis, label: y, labelSize: 18, labelFont: axis.font, size: 64, values: (_, marks) => marks.map((mark) => (mark === null ? "" : figure(mark, 2).replace(/^1\.0 × /, ""))) },
     ],
     series: [
       {},

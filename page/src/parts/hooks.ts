@@ -8,8 +8,9 @@ export function useListened(live: LiveJobs): void {
   useEffect(() => live.listen(() => draw((count) => count + 1)), [live]);
 }
 
-/** What an address answers, asked for again every `seconds`; an error in its place. */
-export function usePolled<T>(path: string, seconds: number): { value: T | null; error: Error | null } {
+/** What an address answers, asked for again every `seconds` and by `again`; an error in its place. */
+export function usePolled<T>(path: string, seconds: number): { value: T | null; error: Error | null; again: () => void } {
+  const [turn, setTurn] = useState(0);
   const [found, setFound] = useState<{ value: T | null; error: Error | null }>({ value: null, error: null });
   useEffect(() => {
     let gone = false;
@@ -24,8 +25,8 @@ export function usePolled<T>(path: string, seconds: number): { value: T | null; 
       gone = true;
       clearInterval(timer);
     };
-  }, [path, seconds]);
-  return found;
+  }, [path, seconds, turn]);
+  return { ...found, again: () => setTurn((before) => before + 1) };
 }
 
 /** The time in seconds since the epoch, every second while somebody needs it. */

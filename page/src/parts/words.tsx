@@ -1,6 +1,7 @@
 // Small parts that many views have.
 
 import type { ComponentChildren } from "preact";
+import { useId } from "preact/hooks";
 import { type Level, Refusal, type State } from "../api";
 
 const SIGNS: Record<State, string> = {
@@ -39,7 +40,7 @@ export function Trouble({ error }: { error: Error }) {
 }
 
 export const Panel = ({ title, children, aside, wide }: { title: string; children: ComponentChildren; aside?: ComponentChildren; wide?: boolean }) => {
-  const id = `panel-${title.toLowerCase().replace(/\W+/g, "-")}`;
+  const id = useId();
   return (
     <section class={wide ? "panel wide" : "panel"} aria-labelledby={id}>
       <div class="panel-head">

@@ -3,7 +3,8 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ended, type Job, json, type Login, type Progress, type Score } from "../api";
 import type { LiveJobs } from "../live";
-import { CancelDialog, mayCancel } from "../parts/cancel";
+import { mayEnd } from "../parts/ask";
+import { CancelDialog } from "../parts/cancel";
 import { Curve } from "../parts/curve";
 import { useListened, useNow } from "../parts/hooks";
 import { Slices } from "../parts/slices";
@@ -105,7 +106,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
           </div>
         )}
         {job.state === "succeeded" && <CompareWith id={id} live={live} />}
-        {!ended(job.state) && mayCancel(login) && <button type="button" onClick={() => setAsking(true)}>Cancel</button>}
+        {!ended(job.state) && mayEnd(login) && <button type="button" onClick={() => setAsking(true)}>Cancel</button>}
       </div>
       {error && <Trouble error={error} />}
       {job.reason && <p class={`reason wide ${job.state}`}>{job.reason}</p>}
@@ -317,6 +318,7 @@ const Provenance = ({ job }: { job: Job }) => (
         ["attempt", job.attempt || NONE],
         ["taken from", job.reused_from && <a href={`#/jobs/${job.reused_from}`}>{short(job.reused_from)}</a>],
         ["series", job.series && <a href={`#/series/${job.series.id}`}>{short(job.series.id)}, scan {job.series.scan}</a>],
+        ["live scan", job.look && <a href={`#/scans/${job.look.scan}`}>{short(job.look.scan)}, look {job.look.number}{job.look.final && ", final"}</a>],
         ["created", job.created],
         ["finished", job.finished],
       ]}

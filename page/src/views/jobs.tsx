@@ -1,13 +1,17 @@
 // All jobs that one may see, newest first, as they change.
 
 import { Component } from "preact";
-import { useCallback, useMemo, useState } from "preact/hooks";
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ended, type JobLine, type Level, type Login, type State, STATES } from "../api";
 import type { LiveJobs } from "../live";
-import { CancelDialog, mayCancel } from "../parts/cancel";
+import { mayEnd } from "../parts/ask";
+import { CancelDialog } from "../parts/cancel";
 import { useListened, useNow } from "../parts/hooks";
+import { Picture } from "../parts/picture";
 import { StateBadge, TrustBadge } from "../parts/words";
 import { clock, figure, lasted, nameOf, NONE, short, span } from "../words";
+
+const STEP = 100; // rows that are drawn at a time: the next ones when the last ones are near
 
 interface Wanted {
   state: State | "";
@@ -33,8 +37,18 @@ export function JobsView({ live, login }: { live: LiveJobs; login: Login }) {
     for (const line of lines) found.set(line.state, (found.get(line.state) ?? 0) + 1);
     return found;
   }, [lines]);
+  const end = useRef<HTMLDivElement>(null);
+  const [most, setMost] = useState(STEP);
+  const more = shown.length > most;
+  useEffect(() => setMost(STEP), [wanted]);
+  useEffect(() => {
+    if (!end.current) return;
+    const near = new IntersectionObserver(([entry]) => entry!.isIntersecting && setMost(most + STEP), { rootMargin: "1500px" });
+    near.observe(end.current);
+    return () => near.disconnect();
+  }, [most, more]);
   const now = useNow(lines.some((line) => !ended(line.state)));
-  const cancelling = mayCancel(login) ? setCancelled : null;
+  const cancelling = mayEnd(login) ? setCancelled : null;
 
   return (
     <div class="jobs">
@@ -79,11 +93,12 @@ export function JobsView({ live, login }: { live: LiveJobs; login: Login }) {
               <span key={title} role="columnheader" class={title === "Image" || title === "Action" ? "hidden-text" : undefined}>{title}</span>
             ))}
           </div>
-          {shown.map((line) => (
+          {shown.slice(0, most).map((line) => (
             <Row key={line.id} line={line} now={ended(line.state) ? 0 : now} cancelling={cancelling} ticked={ticked.includes(line.id)} tick={tick} />
           ))}
         </div>
       )}
+      {more && <div ref={end} />}
       {cancelled && <CancelDialog id={cancelled.id} name={nameOf(cancelled.source)} done={() => setCancelled(null)} />}
     </div>
   );
@@ -124,15 +139,10 @@ class Row extends Component<RowProps> {
 
   render({ line, now, cancelling, ticked, tick }: RowProps) {
     const name = nameOf(line.source);
-    const pictured = line.state === "succeeded" || (line.revisions > 0 && !ended(line.state)) || line.progress?.preview;
     return (
       <div class={`row ${line.state}`} role="row">
         <span class="thumb" role="cell">
-          {pictured ? (
-            <img src={`v1/jobs/${line.id}/preview?of=${line.state}-${line.revisions}`} alt={`Central slices of ${name}`} loading="lazy" decoding="async" />
-          ) : (
-            <span class="no-image" role="img" aria-label="no image yet" />
-          )}
+          <Picture line={line} name={name} />
         </span>
         <span role="cell"><StateBadge state={line.state} /></span>
         <span role="cell" class="source">

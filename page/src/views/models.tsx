@@ -1,10 +1,16 @@
+import { useState } from "preact/hooks";
+import { activate, type Login } from "../api";
+import { AskDialog } from "../parts/ask";
 import { usePolled } from "../parts/hooks";
 import { Facts, Panel, Trouble } from "../parts/words";
 import { figure, times } from "../words";
 
-interface Models {
-  models: { name: string; active: number; versions: number[]; default: boolean; provider: string | null }[];
-  refused: { folder: string; why: string }[];
+interface Model {
+  name: string;
+  active: number | null;
+  versions: number[];
+  default: boolean;
+  provider: string | null;
 }
 
 interface Card {
@@ -18,13 +24,13 @@ interface Card {
   [more: string]: unknown;
 }
 
-export function ModelsView() {
-  const { value, error } = usePolled<Models>("v1/models", 30);
+export function ModelsView({ login }: { login: Login }) {
+  const { value, error, again } = usePolled<{ models: Model[]; refused: { folder: string; why: string }[] }>("v1/models", 30);
   return (
     <div class="columns">
       <h1 class="wide">Models</h1>
       {error && <Trouble error={error} />}
-      {value?.models.map((model) => <ModelPanel key={model.name} {...model} />)}
+      {value?.models.map((model) => <ModelPanel key={model.name} model={model} login={login} activated={again} />)}
       {value && value.refused.length > 0 && (
         <Panel title="Refused" wide>
           <Facts of={value.refused.map(({ folder, why }) => [folder, why])} />
@@ -34,30 +40,47 @@ export function ModelsView() {
   );
 }
 
-function ModelPanel({ name, active, versions, default: chosen, provider }: Models["models"][number]) {
+function ModelPanel({ model, login, activated }: { model: Model; login: Login; activated: () => void }) {
+  const { name, active, versions, provider } = model;
   const { value, error } = usePolled<{ cards: Card[] }>(`v1/models/${encodeURIComponent(name)}`, 300);
+  const [chosen, choose] = useState<number | null>(null);
   return (
-    <Panel title={name} aside={chosen ? <span class="tag">default</span> : undefined}>
-      <Facts of={[["active version", active], ["versions", versions.join(", ")], ["runs on", provider ?? "not loaded yet"]]} />
+    <Panel title={name} aside={model.default ? <span class="tag">default</span> : undefined}>
+      <Facts of={[["active version", active ?? "none: the chosen one was refused"], ["versions", versions.join(", ")], ["runs on", provider ?? "not loaded yet"]]} />
       {error && <Trouble error={error} />}
       {[...(value?.cards ?? [])].reverse().map((card) => (
-        <details key={card.version} open={card.version === active}>
-          <summary>version {card.version}{card.version === active && ", active"}</summary>
-          <Facts
-            of={[
-              ["family", card.family],
-              ["grid", times(card.grid)],
-              ["object box", times(card.box)],
-              ["oversampling", card.oversampling.map((side) => figure(side)).join(" to ")],
-              ["digest", <code class="id">{card.sha256.slice(0, 16)}</code>],
-              ...flat(card.metrics ?? {}),
-            ]}
-          />
-        </details>
+        <div key={card.version} class="version">
+          <details open={card.version === active}>
+            <summary>version {card.version}{card.version === active && ", active"}</summary>
+            <Facts
+              of={[
+                ["family", card.family],
+                ["grid", times(card.grid)],
+                ["object box", times(card.box)],
+                ["oversampling", card.oversampling.map((side) => figure(side)).join(" to ")],
+                ["digest", <code class="id">{card.sha256.slice(0, 16)}</code>],
+                ...flat(card.metrics ?? {}),
+              ]}
+            />
+          </details>
+          {login.scope === "admin" && card.version !== active && (
+            <button type="button" aria-label={`${verbFor(card.version, active)} of ${name}`} onClick={() => choose(card.version)}>{verbFor(card.version, active)}</button>
+          )}
+        </div>
       ))}
+      {chosen !== null && (
+        <AskDialog title={`${verbFor(chosen, active)} of ${name}?`} verb={verbFor(chosen, active)} keep="Leave it" ask={() => activate(name, chosen).then(activated)} done={() => choose(null)}>
+          <p>
+            Later requests that name no version get version {chosen}{active !== null && ` in place of ${active}`}. It is loaded before, and what is being computed goes on with what
+            it has begun with.
+          </p>
+        </AskDialog>
+      )}
     </Panel>
   );
 }
+
+const verbFor = (version: number, active: number | null): string => (active !== null && version < active ? `Roll back to version ${version}` : `Activate version ${version}`);
 
 /** The numbers of a card's metrics, whatever they are called. */
 function flat(metrics: Record<string, unknown>, before = ""): [string, string][] {

@@ -1,18 +1,14 @@
 // A new job: data from this computer or a file that the service reads, looked at before anything is computed.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 import { type Job, json } from "../api";
+import { boxesOf, LONGEST, type Plane, useDrawing } from "../drawing";
 import { ColourBar } from "../parts/colourbar";
 import { usePolled } from "../parts/hooks";
+import { MaskedPlane, MaskEditor } from "../parts/mask";
 import { Facts, Panel, Trouble } from "../parts/words";
-import { asVolume, paint, type Scale, type Volume, wholeOf } from "../volume";
+import { asVolume, type Scale, type Volume } from "../volume";
 import { figure, percent, times } from "../words";
-
-interface Plane {
-  axis: number;
-  shape: [number, number];
-  data: string;
-}
 
 interface Preview {
   shape: number[];
@@ -31,13 +27,15 @@ type Data = { file: File } | { path: string };
 const MEDIA: Record<string, string> = { npy: "application/x-npy", npz: "application/x-npz" };
 const suffix = (name: string): string => name.toLowerCase().split(".").at(-1) ?? "";
 
-/** A request with these data; options go into its query. */
-function sent<T>(data: Data, options: URLSearchParams, address: string): Promise<T> {
-  const query = options.size ? `?${options}` : "";
-  if ("file" in data)
-    return json(`${address}${query}`, { method: "POST", headers: { "Content-Type": MEDIA[suffix(data.file.name)]! }, body: data.file });
-  const body = JSON.stringify({ source: { kind: "file", path: data.path } });
-  return json(`${address}${query}`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+/** A request with these data; options go into its query. masked: boxes of them, as `masked=` takes them. */
+function sent<T>(data: Data, options: URLSearchParams, address: string, masked = ""): Promise<T> {
+  if ("path" in data) {
+    const body = JSON.stringify({ source: { kind: "file", path: data.path, ...(masked && { masked }) } });
+    return json(`${address}?${options}`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  }
+  // as they are: percent signs would make them three times as long
+  const query = masked ? `${options}&masked=${masked}` : options;
+  return json(`${address}?${query}`, { method: "POST", headers: { "Content-Type": MEDIA[suffix(data.file.name)]! }, body: data.file });
 }
 
 export function SubmitView() {
@@ -77,14 +75,14 @@ export function SubmitView() {
     }
   };
 
-  const submit = (event: SubmitEvent) => {
+  const submit = (event: SubmitEvent, masked: string) => {
     event.preventDefault();
     if (!data) return;
     const options = new URLSearchParams({ wait: "0", domain });
     for (const [name, value] of new FormData(event.target as HTMLFormElement)) if (value) options.set(name, String(value).trim());
     setBusy("submitting");
     setError(null);
-    sent<Job>(data, options, "v1/reconstructions").then(
+    sent<Job>(data, options, "v1/reconstructions", masked).then(
       (job) => {
         location.hash = `#/jobs/${job.id}`;
       },
@@ -96,7 +94,7 @@ export function SubmitView() {
   };
 
   return (
-    <div class="columns">
+    <div class="columns submit">
       <h1 class="wide">New job</h1>
       <Panel title="Data">
         <div
@@ -145,26 +143,64 @@ export function SubmitView() {
         {error && <Trouble error={error} />}
       </Panel>
       {preview && data && (
-        <>
-          <Panel title="What the service reads">
-            <Facts
-              of={[
-                ["from", "file" in data ? data.file.name : data.path],
-                ["array", `${times(preview.shape)} of ${preview.dtype}`],
-                ["taken", preview.chosen],
-                [domain === "counts" ? "counts" : "sum", figure(preview.total)],
-                ["largest", figure(preview.largest)],
-                ["masked", percent(preview.masked)],
-                ["geometry", preview.geometry ? "known" : "unknown: there will be no strain"],
-              ]}
-            />
-            <Projections preview={preview} />
-          </Panel>
-          <Options submit={submit} busy={busy === "submitting"} />
-        </>
+        <Looked key={asked.current} preview={preview} from={"file" in data ? data.file.name : data.path} domain={domain} submit={submit} busy={busy === "submitting"} />
       )}
     </div>
   );
+}
+
+interface LookedProps {
+  preview: Preview;
+  from: string;
+  domain: string;
+  submit: (event: SubmitEvent, masked: string) => void;
+  busy: boolean;
+}
+
+/** What the service reads, what of it is masked by hand, and what is to be made of it. */
+function Looked({ preview, from, domain, submit, busy }: LookedProps) {
+  const { planes } = preview;
+  const drawing = useDrawing(planes);
+  const boxes = useMemo(() => boxesOf(drawing.masks, planes, preview.shape), [drawing.masks]);
+  const volumes = useMemo(() => planes.map(volumeOf), [planes]);
+  const scale: Scale = { map: "sequential", low: Math.min(0.5, preview.largest / 10 || 0.5), high: Math.max(1, preview.largest), log: true };
+  const masked = boxes.join(";");
+  return (
+    <>
+      <Panel title="What the service reads">
+        <Facts
+          of={[
+            ["from", from],
+            ["array", `${times(preview.shape)} of ${preview.dtype}`],
+            ["taken", preview.chosen],
+            [domain === "counts" ? "counts" : "sum", figure(preview.total)],
+            ["largest", figure(preview.largest)],
+            ["masked", percent(preview.masked)],
+            ["geometry", preview.geometry ? "known" : "unknown: there will be no strain"],
+          ]}
+        />
+        <div class="previews">
+          {planes.map((plane, at) => (
+            <div key={plane.axis} class="masked-plane">
+              <MaskedPlane plane={plane} volume={volumes[at]!} scale={scale} mask={drawing.masks[at]!} />
+            </div>
+          ))}
+        </div>
+        <ColourBar {...scale} unit="" label="the largest value along an axis" />
+      </Panel>
+      <div class="beside">
+        <Panel title="Mask">
+          <p class="about">What is drawn is masked all along the third axis. The counts are the largest along it.</p>
+          <MaskEditor planes={planes} volumes={volumes} scale={scale} drawing={drawing} boxes={boxes} />
+        </Panel>
+      </div>
+      <Options submit={(event) => submit(event, masked)} busy={busy || masked.length > LONGEST} />
+    </>
+  );
+}
+
+function volumeOf({ shape, data }: Plane): Volume {
+  return { data: new Float32Array(Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0)).buffer), shape: asVolume(shape) };
 }
 
 function Options({ submit, busy }: { submit: (event: SubmitEvent) => void; busy: boolean }) {
@@ -180,7 +216,7 @@ function Options({ submit, busy }: { submit: (event: SubmitEvent) => void; busy:
               {value?.models.flatMap(({ name, versions }) => versions.map((version) => <option key={`${name}@${version}`}>{`${name}@${version}`}</option>))}
             </select>
           </label>
-          <label>
+          <label class="wide">
             start
             <select name="start">
               <option value="">auto: the network's image, or random where it is no good</option>
@@ -215,25 +251,4 @@ function Options({ submit, busy }: { submit: (event: SubmitEvent) => void; busy:
       </form>
     </Panel>
   );
-}
-
-/** The largest counts along each axis, in the colours of the measured pattern. */
-function Projections({ preview }: { preview: Preview }) {
-  const scale: Scale = { map: "sequential", low: Math.min(0.5, preview.largest / 10 || 0.5), high: Math.max(1, preview.largest), log: true };
-  return (
-    <>
-      <div class="previews">{preview.planes.map((plane) => <Projection key={plane.axis} plane={plane} scale={scale} />)}</div>
-      <ColourBar {...scale} unit="" label="the largest value along an axis" />
-    </>
-  );
-}
-
-function Projection({ plane, scale }: { plane: Plane; scale: Scale }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
-  useEffect(() => {
-    const data = new Float32Array(Uint8Array.from(atob(plane.data), (sign) => sign.charCodeAt(0)).buffer);
-    const volume: Volume = { data, shape: asVolume(plane.shape) };
-    paint(canvas.current!, volume, 0, 0, wholeOf(volume), scale);
-  }, [plane]);
-  return <canvas ref={canvas} role="img" aria-label={`Largest values along axis ${plane.axis}`} />;
 }

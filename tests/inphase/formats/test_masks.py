@@ -1,5 +1,6 @@
-"""Masks in files of their own, in every format, at every door."""
+"""Masks in files of their own, in every format, at every door, and boxes."""
 
+import re
 from pathlib import Path
 
 import h5py
@@ -53,6 +54,45 @@ def test_a_mask_joins_that_of_the_file(tmp_path: Path) -> None:
     mask = inphase.read(tmp_path / "scan.npz", mask=tmp_path / "m.npy").mask
     assert mask is not None
     assert np.array_equal(mask != 0, FRAME | (own != 0))
+
+
+def test_boxes_mask_what_they_name(scan: Path, tmp_path: Path) -> None:
+    """Rows and columns of every frame, or frames as well; what a file masks stays masked, and the count is told."""
+    expected = np.zeros(SCAN.shape, bool)
+    expected[:, 2:4, 5:9] = expected[7] = expected[1:3, :, 0] = True
+    found = inphase.read(scan, masked="2:4,5:9; 7:8,:,:;1:3,:,0:1")
+    assert found.mask is not None
+    assert np.array_equal(found.mask != 0, expected)
+    assert f"{expected.sum()} voxels masked by 3 boxes" in found.chosen
+    np.save(tmp_path / "m.npy", FRAME)
+    both = inphase.read(scan, mask=tmp_path / "m.npy", masked="0:1,0:1").mask
+    assert both is not None
+    corner = np.zeros(FRAME.shape, bool)
+    corner[0, 0] = True
+    assert np.array_equal(both != 0, np.broadcast_to(FRAME | corner, SCAN.shape))
+    np.save(tmp_path / "frame.npy", SCAN[0])
+    alone = inphase.read(tmp_path / "frame.npy", masked="2:4,5:9").mask
+    assert alone is not None
+    assert np.array_equal(alone != 0, expected[0])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "words"),
+    [
+        ("", "names no box"),
+        ("3:4", "is not understood: write r0:r1,c0:c1 or f0:f1"),
+        ("1:2,3:4,5:6,7:8", "is not understood"),
+        ("-3:4,0:1", "is not understood"),
+        ("0:1,0:1;4,0:1", "the box '4,0:1' of masked= is not understood"),
+        ("4:4,0:1", "is empty"),
+        ("0:13,0:1", "reaches beyond the measurement, which is (9, 12, 10)"),
+        (":,:", "masks 100% of the voxels"),
+    ],
+)
+def test_boxes_that_mask_nothing_sensible_are_refused(scan: Path, boxes: str, words: str) -> None:
+    """No box, another number of axes, a sign, an empty one, one beyond the scan, and all of it."""
+    with pytest.raises(DataError, match=re.escape(words)):
+        inphase.read(scan, masked=boxes)
 
 
 def test_what_is_no_mask_is_refused(scan: Path, tmp_path: Path) -> None:

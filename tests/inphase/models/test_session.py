@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from inphase.models.card import of_patterns
-from inphase.models.families import single
-from inphase.models.repository import ModelError, Repository
+from inphase.models.execution import CPU, Execution, Provider, Wanted
+from inphase.models.families import family, single
+from inphase.models.prediction import Tensors
+from inphase.models.repository import ModelError, Repository, UnknownModelError
 from inphase.models.session import Session, Sessions
 from inphase.pattern import Pattern
 from tests.toy import GRID, counts, crystal, write_model
@@ -38,6 +40,68 @@ def test_the_box_lies_centre_on_centre_in_the_frame(session: Session) -> None:
 def test_the_provider_is_the_one_in_use(session: Session) -> None:
     """Without an accelerator's wheel it is one of those that onnxruntime has, and not a wish."""
     assert session.provider in onnxruntime.get_available_providers()
+
+
+def test_a_provider_that_the_wheel_lacks_is_told(models_dir: Path) -> None:
+    """The network runs on the CPU, and the session says what it was to run on and why it does not."""
+    lacking = next(p for p in (Provider.OPENVINO, Provider.CUDA) if p not in onnxruntime.get_available_providers())
+    wanted: Wanted = "cuda" if lacking is Provider.CUDA else "openvino"
+    sessions = Sessions(Repository(models_dir, "inphase-bcdi"), threads=1, wanted=wanted)
+    session = sessions.get(None)
+    assert (session.provider, sessions.first) == (Provider.CPU, lacking)
+    assert session.passed_over[-1].execution == Execution(lacking, "TF32" if wanted == "cuda" else "float32").label
+    assert f"onnxruntime has no {lacking}: " in session.passed_over[-1].why
+    assert Sessions(Repository(models_dir, "inphase-bcdi"), threads=1, wanted="cpu").get(None).passed_over == ()
+
+
+def test_openvino_serves_what_the_cpu_does(models_dir: Path) -> None:
+    """In the arithmetic that passes, with the image of the CPU."""
+    if Provider.OPENVINO not in onnxruntime.get_available_providers():
+        pytest.skip("the installed onnxruntime was not built with OpenVINO: the extra `openvino` has one that was")
+    sessions = Sessions(Repository(models_dir, "inphase-bcdi"), threads=1, wanted="openvino")
+    found = sessions.get(None)
+    assert (found.provider, sessions.first) == (Provider.OPENVINO, Provider.OPENVINO)
+    card = found.version.card
+    (prediction,) = family(card).decode(card, found.infer(family(card).features(card, PATTERN, None)))
+    np.testing.assert_allclose(prediction.amplitude, np.abs(crystal()), atol=2**-8)  # half a step of bfloat16
+
+
+def test_what_computes_another_image_is_passed_over(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And whoever asks gets the right one. The CPU stands in for something that loses half of every image."""
+    losing, infer = Execution(Provider.CPU, "bfloat16"), Session.infer
+
+    def halved(session: Session, tensors: Tensors) -> Tensors:
+        outputs = dict(infer(session, tensors))
+        if session.execution == losing:
+            outputs["amplitude"] = outputs["amplitude"] * (np.arange(32) < 16)
+        return outputs
+
+    monkeypatch.setattr(Session, "infer", halved)
+    monkeypatch.setattr("inphase.models.session.ways", lambda *_: (losing, CPU))
+    session = Sessions(Repository(models_dir, "inphase-bcdi"), threads=1).get(None)
+    assert session.execution == CPU
+    (passed,) = session.passed_over
+    assert passed.execution == "CPU in bfloat16"
+    assert passed.why.startswith("chi2 of its image of the test pattern is")
+
+
+def test_what_is_kept_is_there_before_anybody_asks(models_dir: Path) -> None:
+    """With the default one; neither is unloaded, and a new state of the repository has both again."""
+    sessions = Sessions(Repository(models_dir, "inphase-bcdi"), threads=1, kept=("blind",))
+    sessions.load_kept()
+    assert sessions.unload(idle_s=0) == []
+    sessions.follow(Repository(models_dir, "inphase-bcdi"))
+    assert [sessions.loaded(sessions.repository.resolve(n)) is not None for n in ("inphase-bcdi", "blind")] == [1, 1]
+    with pytest.raises(UnknownModelError, match="nonesuch"):
+        Sessions(Repository(models_dir, "inphase-bcdi"), threads=1, kept=("nonesuch",)).load_kept()
+
+
+def test_every_number_of_patterns_is_warm(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels are chosen for each size: the first batch of three is not to wait for that."""
+    sizes = []
+    monkeypatch.setattr(session, "infer", lambda tensors: sizes.append({len(tensor) for tensor in tensors.values()}))
+    session.warm(3)
+    assert sizes == [{1}, {2}, {3}]
 
 
 def test_a_model_that_is_no_onnx_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from inphase.errors import DataError
 from inphase.geometry import Geometry
 from inphase.pattern import MaskState, Pattern
 from inphase.preprocess.binning import binned
-from inphase.preprocess.blocks import block_sums
+from inphase.preprocess.blocks import block_sums, valid_sums
 from tests.inphase.preprocess.simulated import pattern
 
 BINS = (2, 3, 4)
@@ -100,3 +100,13 @@ def test_bins_of_noise_about_zero_stay_valid_and_sum_with_their_sign() -> None:
     wanted[0, 0, 0] *= 24 / 23
     assert (wanted < 0).any()
     np.testing.assert_allclose(done.intensity, wanted, atol=1e-5)
+
+
+def test_valid_sums_count_the_valid_voxels_of_each_block() -> None:
+    """Beside a sum by brute force, in blocks of more voxels than a byte counts, and cut off at the ends."""
+    mask = np.random.default_rng(1).integers(0, 3, (9, 7, 600)).astype(np.uint8)
+    for sides in ((2, 3, 4), (4, 7, 300)):
+        done = valid_sums(mask, sides)
+        for index in np.ndindex(done.shape):
+            block = tuple(slice(i * s, (i + 1) * s) for i, s in zip(index, sides, strict=True))
+            assert done[index] == (mask[block] == 0).sum()

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.ndimage import find_objects, label
 
 from inphase.pattern import MaskState
 from inphase.preprocess import oversampling
 from inphase.preprocess.core import core
-from inphase.preprocess.holes import filled
+from inphase.preprocess.holes import _thick, filled
 from inphase.preprocess.pipeline import preprocess
 from inphase.preprocess.recipe import PRESETS
 from inphase.preprocess.validate import pattern_from_array
@@ -118,3 +119,28 @@ def test_a_saturated_core_does_not_move_the_peak(fringes: float, voxels: tuple[f
     assert (np.abs(np.subtract(found.peak, expected.peak)) <= voxels).all()
     ratio = np.divide(oversampling.measure(found).sigma, oversampling.measure(expected).sigma)
     assert np.abs(ratio - 1).max() < share
+
+
+@pytest.mark.parametrize("shape", [(24, 30, 28), (30, 40)])
+def test_thick_holes_are_those_that_a_search_of_the_whole_volume_finds(shape: tuple[int, ...]) -> None:
+    """Balls, pixels dead in every frame, and single voxels, which meet over corners: the same holes, each whole."""
+    draw = np.random.default_rng(6)
+    holes = draw.random(shape) < 0.01
+    holes[..., draw.integers(0, shape[-2], 4), draw.integers(0, shape[-1], 4)] = True
+    for _ in range(4):
+        middle = [draw.integers(3, n - 3) for n in shape]
+        holes |= sum((x - m) ** 2 for x, m in zip(np.indices(shape), middle, strict=True)) <= 5
+    labels, number = label(holes, np.ones((3,) * len(shape)))
+    boxes = find_objects(labels)
+    expected = {
+        tuple(np.flatnonzero(labels == k + 1).tolist())
+        for k in range(number)
+        if min(part.stop - part.start for part in boxes[k]) > 2
+    }
+    found = set()
+    for box, hole in _thick(holes):
+        where = np.zeros(shape, bool)
+        where[box] = hole
+        found.add(tuple(np.flatnonzero(where).tolist()))
+    assert found == expected
+    assert len(found) >= 2

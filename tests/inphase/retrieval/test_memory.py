@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from inphase.machine import machine_bytes
 from inphase.retrieval import memory
 
 FAULTS = """
@@ -62,7 +63,7 @@ def test_pages_of_a_training_are_kept_for_good() -> None:
 
 def test_free_memory_is_what_limit_and_machine_leave() -> None:
     """Below the machine's, and less by what is allocated under a limit of the process's data."""
-    assert 0 < memory.free_bytes("cpu") <= memory.machine_bytes()
+    assert 0 < memory.free_bytes("cpu") <= machine_bytes()
     code = """
 import resource, numpy as np
 from inphase.retrieval.memory import free_bytes

@@ -19,7 +19,7 @@ from service.settings import Settings
 from tests.service.api.calls import URL, check
 from tests.service.api.conftest import NPY, npy
 from tests.service.api.queued import client
-from tests.service.conftest import KEY, AppContext
+from tests.service.conftest import AppContext
 
 __all__ = ["client"]  # a fixture
 
@@ -157,11 +157,3 @@ async def test_what_is_answered_is_documented(client: httpx.AsyncClient) -> None
         for method, operation in paths[path].items():
             assert "401" in operation["responses"], (path, method)
     assert "409" in paths[URL]["post"]["responses"]
-
-
-def test_workers_do_not_know_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What computes on the data of strangers has no use for it."""
-    from service.jobs.settings import without_secrets
-
-    kept = without_secrets({"INPHASE_API_KEY": KEY, "inphase_api_key": KEY, "PATH": "/bin", "INPHASE_DEVICE": "cpu"})
-    assert kept == {"PATH": "/bin", "INPHASE_DEVICE": "cpu"}

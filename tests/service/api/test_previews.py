@@ -39,7 +39,7 @@ async def test_a_file_is_looked_at_in_the_same_way(
     assert seen["largest"] == pattern.max()
     np.testing.assert_allclose(seen["masked"], (mask == 1).mean())
     plane = seen["planes"][0]
-    assert plane["shape"] == [64, 222]  # 664 in blocks of 3
+    assert (plane["shape"], plane["block"]) == ([64, 222], [1, 3])  # 664 in blocks of 3
     values = np.frombuffer(base64.b64decode(plane["data"]), "<f4").reshape(plane["shape"])
     assert values[32, 0] == pattern[:, 32, :3].max()
 

@@ -13,6 +13,7 @@ import pytest
 from fastapi.sse import ServerSentEvent
 from numpy.typing import NDArray
 
+from inphase.client.bodies import encode_frames
 from service.api.events import told
 from service.identity.file import add
 from service.identity.keys import Caller, Key, Keyring, Scope
@@ -127,6 +128,33 @@ async def test_a_series_belongs_to_the_proposal_with_all_its_jobs(
     assert {scan["reason"] for scan in ended["scans"]} == {"cancelled on request: wrong sample"}
     assert len(await seen(client, "bob", series=made["id"])) == 2
     assert await seen(client, "carla", series=made["id"]) == []
+
+
+async def test_a_live_scan_belongs_to_the_proposal_with_its_looks(
+    client: httpx.AsyncClient, pattern: NDArray[np.uint32]
+) -> None:
+    """Others of it list it, add to it, see its looks and end it; who ended it stays with it."""
+    body = {"shape": [64, 64], "dtype": "uint32", "frames": 64, "refine": "none"}
+    made = (await client.post("/v1/scans", json=body, headers=by("ada"))).json()
+    link = made["link"]
+    assert (made["owner"], made["proposal"], made["look"]) == ("ada", "hc5001", None)
+    listed = (await client.get("/v1/scans", headers=by("bob"))).json()["scans"]
+    assert [line["id"] for line in listed] == [made["id"]]
+    assert (await client.get("/v1/scans", headers=by("carla"))).json()["scans"] == []
+    for call in ("", "/events"):
+        check(await client.get(f"{link}{call}", headers=by("carla")), 404)
+    batch = encode_frames(range(64), list(pattern))
+    octets = {"Content-Type": "application/octet-stream"}
+    check(await client.post(f"{link}/frames", content=batch, headers=by("dora") | octets), 403)
+    check(await client.post(f"{link}/frames", content=batch, headers=by("carla") | octets), 404)
+    assert (await client.post(f"{link}/frames", content=batch, headers=by("bob") | octets)).json()["total"] == 64
+    check(await client.post(f"{link}/finish", headers=by("carla")), 404)
+    ended = (await client.post(f"{link}/finish?reason=enough", headers=by("bob"))).json()
+    assert (ended["reason"], ended["ended_by"], ended["look"]) == ("enough", "bob", ended["final"])
+    assert [place for place, _ in ended["curve"]] == list(range(64))
+    assert ended["curve"][32][1] == pattern[32].sum()
+    assert ended["final"] in await seen(client, "bob")
+    assert await seen(client, "carla") == []
 
 
 async def test_no_more_jobs_of_a_key_wait_than_it_may_have(

@@ -13,8 +13,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from inphase import fourier
-from inphase.pattern import digest
-from tests.service.api.calls import URL, load, post_file, write_folder, write_hdf5
+from inphase.pattern import MaskState, digest
+from tests.service.api.calls import URL, check, load, post_file, write_folder, write_hdf5
 from tests.service.api.conftest import NPY, OCTETS, npy
 from tests.toy import crystal
 
@@ -220,6 +220,33 @@ async def test_a_mask_and_steered_steps(
     assert "no preprocessing step 'bining'" in answer.text
     answer = await post_file(client, "scan.npy", mask="../mask.npy")
     assert answer.status_code in (403, 404)
+
+
+async def test_boxes_are_masked_however_the_data_come(
+    client: httpx.AsyncClient, data_root: Path, pattern: NDArray[np.uint32]
+) -> None:
+    """Named with a path, and in the query of an npy, an npz and octets: the result's mask has them; nonsense is 422."""
+    np.save(data_root / "scan.npy", pattern)
+    expected = np.zeros(pattern.shape, bool)
+    expected[:, 3:5, 6:60] = expected[7] = True
+    boxes = "3:5,6:60;7:8,:,:"
+    query = {"masked": boxes, "refine": "none", "format": "npz", "wait": 10}
+    stream = io.BytesIO()
+    np.savez(stream, data=pattern)
+    octets = {"dtype": "uint32", "shape": "64,64,64"}
+    answers = [
+        await client.post(URL, params=query, json={"source": {"kind": "file", "path": "scan.npy"}}),
+        await client.post(URL, params=query, content=npy(pattern), headers=NPY),
+        await client.post(URL, params=query, content=stream.getvalue(), headers={"Content-Type": "application/x-npz"}),
+        await client.post(URL, params=query | octets, content=pattern.astype("<u4").tobytes(), headers=OCTETS),
+    ]
+    for answer in answers:
+        assert answer.status_code == 200, answer.text
+        assert np.array_equal(load(answer)["mask"] == MaskState.MASKED, expected)
+    refused = await client.post(URL, params=query | {"masked": "0:65,0:1"}, content=npy(pattern), headers=NPY)
+    check(refused, 422, "reaches beyond the measurement")
+    refused = await client.post(URL, params={"roi": "0:1,0:1"}, content=npy(pattern), headers=NPY)
+    check(refused, 422, "roi", "an array alone")
 
 
 async def test_the_query_goes_before_the_json(

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from service import cli
-from service.cli import jobs, key, models, scan, series
+from service.cli import bridge, jobs, key, models, scan, series
 from service.jobs.embedded import EmbeddedRedis
 from service.jobs.errors import NoRedisError
 from tests.sentences import fragments
@@ -24,9 +24,10 @@ COMMANDS = {
         (("scan",), scan.commands),
         (("key",), key.commands),
         (("models",), models.commands),
+        (("bridge",), bridge.commands),
     )
     for name, command in typer.main.get_group(group).commands.items()
-    if name not in ("jobs", "series", "scan", "key")
+    if name not in ("jobs", "series", "scan", "key", "bridge")
 }
 
 

@@ -15,6 +15,11 @@ def test_serve_says_at_once_what_is_missing(inphase, tmp_path: Path, monkeypatch
     code, _, err = inphase("serve", "--models-dir", tmp_path / "none", "--no-queue", "--port", "0")
     assert code == 1
     assert "no model" in err
+    monkeypatch.setenv("INPHASE_WARM_MODELS", "blind nonesuch")
+    code, _, err = inphase("serve", "--no-queue", "--port", "0")
+    assert code == 1
+    assert "no model 'nonesuch'; known: blind, inphase-bcdi" in " ".join(err.split())
+    monkeypatch.delenv("INPHASE_WARM_MODELS")
     code, _, err = inphase("serve", "--data-root", tmp_path / "nowhere")
     assert code == 2
     assert "nowhere" in err

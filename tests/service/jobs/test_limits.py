@@ -1,21 +1,19 @@
 """Shares of the machine."""
 
-import os
 from pathlib import Path
 
-from inphase.retrieval.memory import machine_bytes
+from inphase.machine import cores, machine_bytes, threads
 from service.jobs.limits import share
 from service.jobs.settings import WorkerSettings
 
 
 def test_processes_share_memory_and_cores() -> None:
     """Together they stay below the machine's memory; what is set is taken as it is; CUDA is not bounded by default."""
-    cores = len(os.sched_getaffinity(0))
     four = WorkerSettings("", Path(), concurrency=4).compute
     assert four.memory_bytes == share(4)
     assert 0.7 * machine_bytes() < 4 * share(4) <= 0.8 * machine_bytes()
-    assert four.threads == max(1, cores // 4)
-    assert WorkerSettings("", Path()).compute.threads is None
+    assert four.threads == max(1, cores() // 4)
+    assert WorkerSettings("", Path()).compute.threads == threads()
     assert WorkerSettings("", Path(), memory_bytes=5, threads=7, concurrency=2).compute.memory_bytes == 5
     assert WorkerSettings("", Path(), "cuda:0").compute.memory_bytes is None
 

@@ -6,7 +6,7 @@ import pytest
 
 from inphase.live.advice import FrameSummary
 from service.jobs.errors import KeyReusedError, ScanClosedError, UnknownScanError
-from service.jobs.record import Records, Repeatable
+from service.jobs.record import Origin, Party, Records, Repeatable
 from service.jobs.scans import FINAL, FrameConflictError, LookJob, ScanRecords, StoredFrame
 from service.jobs.state import ScanState
 
@@ -18,7 +18,7 @@ def stored(place: int, digest: str = "a", batch: str = "b") -> StoredFrame:
 
 def test_frames_are_added_once(scans: ScanRecords) -> None:
     """By their place; the same content again is a duplicate, another one refuses all of the batch."""
-    scan = scans.create(uuid4().hex, b"order", "ada").scan_id
+    scan = scans.create(uuid4().hex, b"order", Origin("ada")).scan_id
     assert scans.add(scan, [stored(7), stored(2), stored(7)], 0, "") == [7, 2]
     assert scans.add(scan, [stored(2, batch="c"), stored(3)], 1, "too far") == [3]
     with pytest.raises(FrameConflictError) as caught:
@@ -32,7 +32,7 @@ def test_frames_are_added_once(scans: ScanRecords) -> None:
 
 def test_a_scan_goes_one_way(scans: ScanRecords) -> None:
     """open, finishing, finished: frames come only to an open one, and an end is an end."""
-    scan = scans.create(uuid4().hex, b"", "").scan_id
+    scan = scans.create(uuid4().hex, b"", Origin()).scan_id
     assert scans.open() == [scan]
     assert scans.move(scan, ScanState.FINISHING, "enough")
     assert not scans.move(scan, ScanState.FINISHING)
@@ -52,20 +52,37 @@ def test_a_scan_goes_one_way(scans: ScanRecords) -> None:
         scans.add(scan, [stored(1)], 0, "")
 
 
+def test_a_scan_belongs_to_the_people_of_its_proposal(scans: ScanRecords) -> None:
+    """They list it, newest first among their own, until it is forgotten; who ended it is kept."""
+    ids = [
+        scans.create(uuid4().hex, b"", origin).scan_id
+        for origin in (Origin("ada", "hc5001", "key", "request"), Origin("bob"), Origin("carla", "hc5002"))
+    ]
+    listed, cursor = scans.page(Party("bob", "hc5001"), None, 10)
+    assert [scan.scan_id for scan in listed] == [ids[1], ids[0]]
+    assert cursor is None
+    assert scans.get(ids[0]).origin == Origin("ada", "hc5001", "key", "request")
+    assert scans.move(ids[0], ScanState.ABORTED, "beam lost", "bob")
+    assert scans.get(ids[0]).ended_by == "bob"
+    scans.remove(ids[0])
+    assert [scan.scan_id for scan in scans.page(Party("bob", "hc5001"), None, 10)[0]] == [ids[1]]
+
+
 def test_looks_are_kept_in_order_and_the_last_apart(scans: ScanRecords) -> None:
     """Numbers are no texts: the tenth comes after the ninth."""
-    scan = scans.create(uuid4().hex, b"", "").scan_id
+    scan = scans.create(uuid4().hex, b"", Origin()).scan_id
     for number in (10, 9, 1):
         scans.looked(scan, str(number), LookJob(f"job {number}", number))
     assert list(scans.get(scan).looks) == [1, 9, 10]
     assert scans.get(scan).last is None
+    assert scans.get(scan).newest == LookJob("job 10", 10)
     scans.looked(scan, FINAL, LookJob("last", 11))
-    assert scans.get(scan).last == LookJob("last", 11)
+    assert scans.get(scan).last == scans.get(scan).newest == LookJob("last", 11)
 
 
 async def test_followers_hear_everything_once(scans: ScanRecords) -> None:
     """What several services tell at the same moment is told once, and the end ends the stream."""
-    scan = scans.create(uuid4().hex, b"", "").scan_id
+    scan = scans.create(uuid4().hex, b"", Origin()).scan_id
     assert scans.tell(scan, "frames", "3", "frames", {"received": 3})
     assert not scans.tell(scan, "frames", "3", "frames", {"received": 3})
     assert scans.tell(scan, "frames", "4", "frames", {"received": 4})
@@ -81,16 +98,16 @@ async def test_followers_hear_everything_once(scans: ScanRecords) -> None:
 
 def test_listing_and_repeating(scans: ScanRecords, records: Records) -> None:
     """Newest first in pages, one owner's or all; the same request again is the same scan; its frames are no rubbish."""
-    ids = [scans.create(uuid4().hex, b"", "ada" if n % 2 else "bob").scan_id for n in range(5)]
+    ids = [scans.create(uuid4().hex, b"", Origin("ada" if n % 2 else "bob")).scan_id for n in range(5)]
     page, cursor = scans.page(None, None, 2)
     rest, end = scans.page(None, cursor, 10)
     assert [scan.scan_id for scan in (*page, *rest)] == ids[::-1]
     assert end is None
-    assert [scan.scan_id for scan in scans.page("ada", None, 10)[0]] == [ids[3], ids[1]]
+    assert [scan.scan_id for scan in scans.page(Party("ada"), None, 10)[0]] == [ids[3], ids[1]]
     once = Repeatable("key", "digest")
-    first = scans.create(uuid4().hex, b"", "ada", once).scan_id
-    assert scans.create(uuid4().hex, b"", "ada", once).scan_id == first
+    first = scans.create(uuid4().hex, b"", Origin("ada"), once).scan_id
+    assert scans.create(uuid4().hex, b"", Origin("ada"), once).scan_id == first
     with pytest.raises(KeyReusedError):
-        scans.create(uuid4().hex, b"", "ada", Repeatable("key", "other"))
+        scans.create(uuid4().hex, b"", Origin("ada"), Repeatable("key", "other"))
     stranger = uuid4().hex
     assert records.without_record([first, stranger]) == [stranger]

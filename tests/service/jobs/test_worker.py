@@ -13,10 +13,11 @@ from service.jobs import worker
 from service.jobs.compute import Halted, Succeeded
 from service.jobs.process import ComputeProcess
 from service.jobs.record import Records
+from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, RecordedProgress
 from service.jobs.store import Store
-from service.jobs.worker import Watch
-from tests.service.jobs.stand_in import assignment
+from service.jobs.worker import Leave, Refiner, Watch
+from tests.service.jobs.stand_in import STAND_IN, assignment
 
 
 def running(records: Records, job_id: str) -> None:
@@ -91,3 +92,22 @@ def test_a_computation_that_hangs_is_ended(
     assert made.limit_text.startswith("time limit: the job ran longer than 0.1 s")
     assert not compute.alive
     assert records.get(wanted.job_id).state is JobState.RUNNING  # the refiner ends it
+
+
+def test_an_attempt_is_told_to_prometheus(records: Records, redis_url: str, tmp_path: Path) -> None:
+    """Its outcome, its stages as its compute process had them, and the seat before and after."""
+    refiner = Refiner(WorkerSettings(redis_url, tmp_path, threads=1), Leave(), STAND_IN)
+    sample = refiner.figures.registry.get_sample_value
+    assert sample("inphase_worker_seats", {"state": "away"}) == 1
+    refiner.warm()
+    try:
+        for outcome, order in (("succeeded", {"steps": 0}), ("failed", {"raise": "no"}), ("died", {"end": "segfault"})):
+            wanted = assignment(tmp_path, **order)
+            records.create(wanted.job_id, wanted.document)
+            refiner.refine(wanted.job_id, wanted.job_id)
+            assert sample("inphase_worker_attempt_duration_seconds_count", {"outcome": outcome}) == 1
+        assert sample("inphase_worker_stage_duration_seconds_count", {"stage": "store"}) == 1
+        assert sample("inphase_worker_restarts_total") == 1  # after the crash
+        assert sample("inphase_worker_seats", {"state": "idle"}) == 1
+    finally:
+        refiner.depart()

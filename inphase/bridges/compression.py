@@ -1,0 +1,73 @@
+"""LZ4 and bitshuffle with LZ4, framed as the filters of HDF5 do, and bare LZ4.
+
+The lengths inside are checked, because what comes over a network may be cut off.
+"""
+
+import struct
+from typing import Any, Final
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.bridges.stream import StreamError
+
+_HEAD: Final = struct.Struct(">QI")  # bytes of all, bytes of a block
+_LENGTH: Final = struct.Struct(">I")  # bytes of a block as it is sent
+_MULTIPLE: Final = 8  # elements: bits are shuffled in such groups, and what is left over is sent as it is
+_BLOCK: Final = 8192  # bytes, where the header leaves it open
+_LARGEST: Final = 2**26
+
+
+def told_size(data: bytes) -> int:
+    """Bytes that framed data tell to hold. Raises StreamError where they are cut off."""
+    if len(data) < _HEAD.size:
+        raise StreamError(
+            f"{len(data)} bytes are cut off: compressed data begin with {_HEAD.size} that tell their size"
+        )
+    return int(_HEAD.unpack_from(data)[0])
+
+
+def decompressed(algorithm: str, data: bytes, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    """An array of `count` numbers, one axis. algorithm: "bslz4", "lz4" (both framed), "bare lz4" or "".
+
+    Raises StreamError where the data do not hold so many.
+    """
+    size = count * dtype.itemsize
+    try:
+        if algorithm == "bslz4":
+            found = _bslz4(data, dtype.itemsize, size)
+        elif algorithm == "lz4":
+            found = bytes(imagecodecs.lz4h5_decode(data))
+        elif algorithm == "bare lz4":
+            found = bytes(imagecodecs.lz4_decode(data, out=size))
+        elif algorithm == "":
+            found = data
+        else:
+            raise StreamError(f"compression {algorithm!r} is not known: set the detector to bslz4, lz4 or none")
+    except (RuntimeError, ValueError, struct.error) as error:
+        raise StreamError(f"{len(data)} bytes of {algorithm} are damaged or cut off: {error}") from error
+    if len(found) != size:
+        raise StreamError(f"the data hold {len(found)} bytes, and {count} numbers of {dtype} take {size}")
+    return np.frombuffer(found, dtype)
+
+
+def _bslz4(data: bytes, itemsize: int, size: int) -> bytes:
+    told, block = _HEAD.unpack_from(data)
+    if told != size:
+        raise StreamError(f"the data tell of {told} bytes, and the image takes {size}")
+    block = block or _BLOCK
+    if block % (_MULTIPLE * itemsize) or block > _LARGEST:
+        raise StreamError(f"blocks of {block} bytes: they hold {_MULTIPLE} elements of {itemsize} bytes or a multiple")
+    shuffled = size - size % (_MULTIPLE * itemsize)
+    blocks, at = [], _HEAD.size
+    for first in range(0, shuffled, block):
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        whole = min(block, shuffled - first)
+        blocks.append(bytes(imagecodecs.lz4_decode(data[at : at + length], out=whole)))
+        if len(blocks[-1]) != whole:
+            raise StreamError(f"block {len(blocks)} holds {len(blocks[-1])} bytes instead of {whole}")
+        at += length
+    numbers = imagecodecs.bitshuffle_decode(b"".join(blocks), itemsize=itemsize, blocksize=block // itemsize)
+    return bytes(numbers) + data[at:]

@@ -1,0 +1,114 @@
+"""`inphase bridge`: streams of detectors become live scans on a running service."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inphase.client import Client
+from inphase.errors import InphaseError
+from service.cli.configuration import LOCAL, ApiKey, Url
+from service.cli.files import check
+from service.cli.reconstruct import Grid, Model, Refine
+from service.cli.terminal import err, out
+
+if TYPE_CHECKING:
+    from inphase.bridges.feed import Axis, Feed
+
+commands = typer.Typer(
+    help="These commands carry what detectors stream into live scans on a running service.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Roi = Annotated[
+    str | None, typer.Option(help="Only these rows and columns of the chip are sent, written as 0:256,0:256.")
+]
+Dark = Annotated[Path | None, typer.Option(help="This TIFF or npy file of the whole chip marks bad pixels.")]
+Flat = Annotated[Path | None, typer.Option(help="This TIFF or npy file of the whole chip is the flat field.")]
+
+
+@commands.command(
+    epilog="Example: inphase bridge dectris tcp://eiger:31001 --panda tcp://panda:5556 --motor INENC1.VAL.Mean "
+    "--first 0.04 --step 0.005"
+)
+def dectris(
+    address: Annotated[str, typer.Argument(help="The detector streams here: port 9999 (V1) or 31001 (V2).")],
+    channel: Annotated[
+        str, typer.Option(help="Of a detector with several thresholds this one is meant, such as threshold_1.")
+    ] = "",
+    roi: Roi = None,
+    dark: Dark = None,
+    flat: Flat = None,
+    panda: Annotated[
+        str | None, typer.Option(help="A PandA box tells here where on the rocking axis each frame was taken.")
+    ] = None,
+    motor: Annotated[str | None, typer.Option(help="This field of the PandA box is the rocking axis.")] = None,
+    first: Annotated[float | None, typer.Option(help="The axis reads so much at the first frame of a curve.")] = None,
+    step: Annotated[float | None, typer.Option(help="The axis moves by so much from frame to frame.")] = None,
+    refine: Refine = None,
+    model: Model = None,
+    grid: Grid = "auto",
+    url: Url = LOCAL,
+    api_key: ApiKey = "",
+) -> None:
+    """Carry the stream of a Dectris detector, one live scan for each series. Ctrl-C ends it.
+
+    Messages of both versions are understood. Without a PandA box the number of a frame is its place on the rocking
+    axis.
+    """
+    check(dark, flat)
+    with _spoken():
+        from inphase.bridges import dectris as detector
+        from inphase.bridges import panda as encoder
+        from inphase.bridges.carriage import Line, carry
+        from inphase.bridges.zeromq import Source
+
+    axis = _axis(panda, motor, first, step)
+    with ExitStack() as held:
+        client = held.enter_context(Client(url, api_key))
+        feed = _feed(client, f"stream of {address}", roi=roi, dark=dark, flat=flat, axis=axis, refine=refine,
+                     model=model, grid=grid)  # fmt: skip
+        lines = [
+            Line(held.enter_context(Source(address, "PULL", _tell)), lambda parts: detector.decode(parts, channel))
+        ]
+        if panda is not None:
+            lines.append(Line(held.enter_context(Source(panda, "SUB", _tell)), encoder.decode))
+        carry(lines, feed, lambda line: err.print(line, style="red", markup=False), threading.Event())
+
+
+def _tell(line: str) -> None:
+    out.print(f"{time.strftime('%H:%M:%S')} {line}", markup=False)
+
+
+def _feed(client: Client, source: str, **options: Any) -> "Feed":
+    """A feed of a service that answers. Raises ServiceError, DataError for its maps."""
+    from inphase.bridges.feed import Feed
+
+    version = client.status()["version"]
+    _tell(f"connected to inphase {version}")
+    return Feed(client, _tell, source, **options)
+
+
+def _axis(panda: str | None, motor: str | None, first: float | None, step: float | None) -> "Axis | None":
+    from inphase.bridges.feed import Axis
+
+    given = (panda, motor, first, step)
+    if all(part is None for part in given):
+        return None
+    if panda is None or motor is None or first is None or not step:
+        raise InphaseError("--panda, --motor, --first and --step belong together, and a step is not 0")
+    return Axis(motor, first, step)
+
+
+@contextmanager
+def _spoken() -> Iterator[None]:
+    """Says which extra brings what a bridge needs."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InphaseError(f"a bridge needs {error.name}: pip install 'inphase[bridges]'") from error

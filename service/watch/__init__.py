@@ -1,0 +1,1 @@
+"""Folders into which measurements are written, and what was done with each."""

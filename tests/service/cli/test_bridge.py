@@ -1,0 +1,40 @@
+"""`inphase bridge`, as far as it comes without a detector; tests/system/test_service.py has the streams."""
+
+import sys
+
+import pytest
+
+NOBODY = "http://127.0.0.1:9"
+
+
+def test_a_service_that_is_not_there_is_told(inphase) -> None:  # type: ignore[no-untyped-def]
+    """At once, with the exit code of every command: the detector is not to blame."""
+    code, _, err = inphase("bridge", "dectris", "tcp://127.0.0.1:9", "--url", NOBODY)
+    assert code == 3
+    assert "the service at http://127.0.0.1:9 cannot be reached" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--panda", "tcp://127.0.0.1:9"), "--panda, --motor, --first and --step belong together"),
+        (("--step", "0.1"), "--panda, --motor, --first and --step belong together"),
+        (("--panda", "tcp://x:9", "--motor", "th", "--first", "0", "--step", "0"), "a step is not 0"),
+        (("--dark", "nowhere.tif"), "nowhere.tif: no such file"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(inphase, options: tuple[str, ...], reason: str) -> None:  # type: ignore[no-untyped-def]
+    """Before anybody is asked."""
+    code, _, err = inphase("bridge", "dectris", "tcp://127.0.0.1:9", "--url", NOBODY, *options)
+    assert code == 1
+    assert reason in err
+
+
+def test_what_is_missing_for_bridges_is_named(inphase, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, "zmq", None)
+    monkeypatch.delitem(sys.modules, "inphase.bridges.zeromq", raising=False)
+    monkeypatch.delitem(sys.modules, "inphase.bridges.carriage", raising=False)
+    code, _, err = inphase("bridge", "dectris", "tcp://127.0.0.1:9", "--url", NOBODY)
+    assert code == 1
+    assert "pip install 'inphase[bridges]'" in err
