@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from inphase.models.families import family
+from inphase.models.families import single
 from inphase.models.repository import Repository
 from inphase.models.session import Sessions
 from inphase.pattern import Pattern
@@ -96,7 +96,7 @@ async def test_what_the_networks_compute_is_counted(client: httpx.AsyncClient, p
     assert value(client, "inphase_waiting_inferences") == 0
     batcher = services(client).batcher
     network = services(client).sessions.get(None)
-    tensors = family(network.version.card).features(
+    tensors = single.features(
         network.version.card, Pattern(pattern.astype(np.float32), np.zeros(pattern.shape, np.uint8)), None
     )
     orders = [Order(network, tensors, "ada") for _ in range(3)]

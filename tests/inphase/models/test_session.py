@@ -11,7 +11,7 @@ import yaml
 
 from inphase.models.card import of_patterns
 from inphase.models.execution import CPU, Execution, Provider, Wanted
-from inphase.models.families import family, single
+from inphase.models.families import single
 from inphase.models.prediction import Tensors
 from inphase.models.repository import ModelError, Repository, UnknownModelError
 from inphase.models.session import Session, Sessions
@@ -62,7 +62,7 @@ def test_openvino_serves_what_the_cpu_does(models_dir: Path) -> None:
     found = sessions.get(None)
     assert (found.provider, sessions.first) == (Provider.OPENVINO, Provider.OPENVINO)
     card = found.version.card
-    (prediction,) = family(card).decode(card, found.infer(family(card).features(card, PATTERN, None)))
+    (prediction,) = single.decode(card, found.infer(single.features(card, PATTERN, None)))
     np.testing.assert_allclose(prediction.amplitude, np.abs(crystal()), atol=2**-8)  # half a step of bfloat16
 
 

@@ -139,7 +139,7 @@ async def test_the_repository(client: httpx.AsyncClient) -> None:
     refused(await client.get("/v2/models/echo/ready"), 503, "the first request loads it")
     ready = (await client.post("/v2/repository/index", json={"ready": True})).json()
     assert {entry["name"] for entry in ready} == {"inphase-bcdi", "inphase-bcdi.counts"}
-    assert len((await client.post("/v2/repository/index")).json()) == 7
+    assert len((await client.post("/v2/repository/index")).json()) == 8
     assert (await client.post("/v2/repository/models/echo/load", json={})).json()["state"] == "READY"
     assert (await client.get("/v2/models/echo/versions/3/ready")).status_code == 200
     refused(await client.get("/v2/models/echo/versions/1/ready"), 503)
