@@ -68,9 +68,9 @@ def rows(sessions: dict[Execution, Session], repeats: int, crystals: int) -> lis
     """Of one network."""
     version = sessions[CPU].version
     took = milliseconds(sessions, repeats)
-    pattern = specimen(version.card)
+    pattern = specimen(of_patterns(version.card))
     right = chi2(sessions[CPU], pattern)
-    others = [chi2(sessions[CPU], specimen(version.card, seed)) for seed in SEEDS]
+    others = [chi2(sessions[CPU], specimen(of_patterns(version.card), seed)) for seed in SEEDS]
     found = [
         ["another counting of the photons, float32 on the CPU", "", "", number(statistics.median(others)),
          f"{max(abs(other / right - 1) for other in others):.2%}", "", ""]
