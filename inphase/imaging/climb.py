@@ -25,6 +25,7 @@ from inphase.imaging.signs import estimate
 from inphase.imaging.way import CommonFrame, judge
 from inphase.metrics import noise_chi2
 from inphase.pattern import Domain, MaskState
+from inphase.preprocess.reach import GAIN
 from inphase.retrieval import ladder as ladders
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.ensemble import Candidate, Ensemble
@@ -76,7 +77,10 @@ def climb(
     refined = image.report.recipe.refine != NO_REFINEMENT
     estimated = estimate(bottom, image.best, image.report.preprocess.counts_inside, ensemble, refined=refined)
     coherent = ladders.width(image.best.kernel, ladder.way.bins) is None
-    ladder, stopped = _that_fits(ladder, grid, retrievals.device, coherent)
+    ladder, stopped = _determined(ladder, grid, image.report.detail)
+    if ladder is not None:
+        ladder, less = _that_fits(ladder, grid, retrievals.device, coherent)
+        stopped = "; ".join(each for each in (stopped, less) if each)
     levels: list[report.Level] = []
     for number, shape in enumerate(ladder.shapes if ladder else (), 1):
         if revised is not None:
@@ -181,6 +185,25 @@ def _described(bottom: PreparedPattern, found: Report, problem: Problem) -> tupl
         oversampling=replace(found.oversampling, after=grid.oversampling),
         metrics=replace(found.metrics, noise_chi2=noise),
     )
+
+
+def _determined(ladder: Ladder, grid: report.Grid, detail: report.Detail | None) -> tuple[Ladder | None, str]:
+    """With grid=auto the part of the ladder that the counts determine, and what was left out; None where it is nothing.
+
+    Along an axis on which the images of two halves of the photons part within the model's window, there are too few
+    photons beyond it for the detail of a larger one, although there are some (docs/decisions/0034).
+    """
+    if grid.requested != "auto" or detail is None:
+        return ladder, ""
+    own, whole = ladder.first, ladder.problem.modulus.shape
+    part = tuple(a if along.crossed else z for a, z, along in zip(own, whole, detail.along, strict=True))
+    if part == whole:
+        return ladder, ""
+    axes = ", ".join(str(axis) for axis, along in enumerate(detail.along) if along.crossed)
+    told = f"two halves of the photons agree to less than the window of the model grid holds along axis {axes}"
+    if all(side < GAIN * a for side, a in zip(part, own, strict=True)):
+        return None, f"{told}: the measurement determines no more"
+    return ladder.reduced(part), f"{told}: refined on the central {_text(part)}"
 
 
 def _that_fits(ladder: Ladder, grid: report.Grid, device: str, coherent: bool) -> tuple[Ladder | None, str]:

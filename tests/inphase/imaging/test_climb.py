@@ -18,6 +18,7 @@ from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.refine import refine
+from inphase.imaging.report import Detail, Resolution
 from inphase.imaging.retrievals import Retrievals
 from inphase.imaging.way import begin
 from inphase.models.session import Sessions
@@ -104,6 +105,33 @@ def test_the_finer_image_is_nearer_to_the_crystal(
     fine = truth.to_measured(crystal(SHAPE))
     coarse = Placement(shape, tuple((n - 64) // 2 for n in shape), (1, 1, 1), (64, 64, 64)).to_measured(first.object)
     assert align(found.last.object, fine)[1].score > align(coarse, fine)[1].score
+
+
+@pytest.mark.parametrize(
+    ("grid", "apart", "shape", "stopped"),
+    [
+        ("auto", (True, False, False), (64, 64, 72), "along axis 0: refined on the central 64 x 64 x 72"),
+        ("auto", (True, True, True), (64, 64, 64), "along axis 0, 1, 2: the measurement determines no more"),
+        ("measured", (True, True, True), SHAPE, ""),
+    ],
+)
+def test_a_window_grows_where_the_photons_determine_more(
+    sessions: Sessions,
+    curve: NDArray[np.uint32],
+    monkeypatch: pytest.MonkeyPatch,
+    grid: str,
+    apart: tuple[bool, ...],
+    shape: tuple[int, ...],
+    stopped: str,
+) -> None:
+    """apart: whether the halves of the photons part within the model's window, along each axis."""
+    overall, *along = (Resolution("half-bit", crossed, 1.0, None, None) for crossed in (False, *apart))
+    detail = Detail("half-photon FSC", overall, tuple(along))
+    monkeypatch.setattr("inphase.imaging.refine._detail", lambda halves: detail)
+    last = climbed(sessions, curve, grid).last
+    assert last.object.shape == shape
+    assert last.report.grid is not None
+    assert last.report.grid.stopped.endswith(stopped)
 
 
 def test_a_measurement_of_the_models_size_is_answered_as_before(
