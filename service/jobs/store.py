@@ -260,7 +260,8 @@ class Store:
     def _jobs(self, ids: Iterable[str]) -> Iterator[StoredJob]:
         for job_id in ids:
             try:
-                stats = [item.stat() for item in os.scandir(self.root / job_id)]
+                with os.scandir(self.root / job_id) as entries:
+                    stats = [item.stat() for item in entries]
             except FileNotFoundError:
                 continue  # deleted while we looked
             nbytes = sum(stat.st_size // stat.st_nlink for stat in stats)  # names of one file share its bytes

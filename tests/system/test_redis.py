@@ -103,10 +103,9 @@ def test_redis_away_and_back(tmp_path: Path, models: Path, pattern: NDArray[np.u
                     done = until_ended_again(client, [computing, waiting])
                     thread.join(30)
                     assert not thread.is_alive()
-                    headers = {"Authorization": f"Apikey {KEY}"}
-                    status = httpx.get(f"{service.url}/v1/status", headers=headers).json()["queue"]
-                    assert status["up"]
-                    assert len(status["workers"]) == 1
+                    assert client.status()["queue"]["up"]
+                    until(lambda: client.status()["queue"]["workers"])  # as soon as it has announced itself again
+                    assert len(client.status()["queue"]["workers"]) == 1
                     assert client.reconstruct(pattern, refine="3*ER", wait=30)["state"] == "succeeded"
                     service.process.terminate()
                     service.nobody_left(30)
