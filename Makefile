@@ -45,7 +45,7 @@ serve: $(STAMP) ## run the service on this machine (ARGS='--port 9000')
 # each; `--dist worksteal` keeps the tests of a file, and what they share,
 # together until a process runs out of work
 test: $(STAMP) $(PACKAGES) ## run all tests (ARGS='-k formats' for some, ARGS='-n 0' in one process)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $$($(PYTHON) -c 'import os; print(min(8, len(os.sched_getaffinity(0)) + 1))') --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $$($(PYTHON) -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))') --dist worksteal $(ARGS)
 
 lint: $(STAMP) $(PACKAGES) ## ruff and mypy; the types of the page where there is npm
 	$(BIN)/ruff check .
