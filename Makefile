@@ -41,11 +41,10 @@ demo: $(STAMP) ## simulate a rocking curve, serve, reconstruct over HTTP, show i
 serve: $(STAMP) ## run the service on this machine (ARGS='--port 9000')
 	@$(BIN)/inphase serve $(ARGS)
 
-# a process more than there are cores, since a fifth of the time tests wait for processes and clocks, and one thread in
-# each; `--dist worksteal` keeps the tests of a file, and what they share,
+# a process for each core, and one thread in each; `--dist worksteal` keeps the tests of a file, and what they share,
 # together until a process runs out of work
 test: $(STAMP) $(PACKAGES) ## run all tests (ARGS='-k formats' for some, ARGS='-n 0' in one process)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $$($(PYTHON) -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))') --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: $(STAMP) $(PACKAGES) ## ruff and mypy; the types of the page where there is npm
 	$(BIN)/ruff check .

@@ -134,7 +134,10 @@ class Template:
 
     def _take(self) -> bool:
         """Hand the next order on; False where there will be none."""
-        message, descriptors, _, _ = socket.recv_fds(self._control, _ORDER_MOST, 2)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self._control, _ORDER_MOST, 2)
+        except ConnectionResetError:  # the service has left without reading what it was told
+            return False
         if not message:
             return False
         answer, channel = descriptors
