@@ -512,6 +512,7 @@ def test_real_refinement(house: House) -> None:
     old = accept(json.dumps({"id": "x", "state": "queued", "recipe": "50*ER"}).encode())
     with house.workers(1, COMMAND, threads=1, checkpoint_s=0.1):
         until(lambda: (progress := house.records.get(whole).progress) and progress.iteration >= 100, 60)
+        until(lambda: house.store.read(whole, "checkpoint-1")["now.iteration"] > 1, 60)
         pid = chaos.compute_pid(house.records.get(whole).worker)
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
