@@ -142,12 +142,12 @@ async def test_a_series_goes_on_after_a_refusal(
 
 
 async def test_readyz_does_not_wait_for_a_redis_that_hangs(client: httpx.AsyncClient) -> None:
-    """A busy Redis costs the probe tens of milliseconds, not the seconds that it takes."""
+    """The probe is answered while a Redis is still busy: tens of milliseconds, on a busy machine a second."""
     with redis.Redis.from_url(url_of(client)) as admin:
-        admin.client_pause(1500)
+        admin.client_pause(4000)
         begun = time.monotonic()
         assert (await client.get("/readyz")).status_code == 200
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < 3
 
 
 async def test_another_policy_is_noticed_while_running(client: httpx.AsyncClient) -> None:
