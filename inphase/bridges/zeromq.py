@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -27,7 +26,7 @@ class Source:
     """One connection to a publisher. tell: hears in a line whenever it stands otherwise.
 
     pattern: PULL for a detector, which gives each message to one receiver alone; SUB for a publisher, which gives it to
-    all. Use as a context.
+    all. Whoever opens it closes it.
     """
 
     def __init__(self, address: str, pattern: Pattern, tell: Callable[[str], object]) -> None:
@@ -51,14 +50,6 @@ class Source:
         except zmq.ZMQError as error:
             self.close()
             raise SocketError(f"{address!r} is no address, as in tcp://detector:31001: {error}") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the connection."""

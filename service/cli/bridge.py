@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,10 +74,13 @@ def dectris(
         feed = _feed(client, f"stream of {address}", roi=roi, dark=dark, flat=flat, axis=axis, refine=refine,
                      model=model, grid=grid)  # fmt: skip
         lines = [
-            Line(held.enter_context(Source(address, "PULL", _tell)), lambda parts: detector.decode(parts, channel))
+            Line(
+                held.enter_context(closing(Source(address, "PULL", _tell))),
+                lambda parts: detector.decode(parts, channel),
+            )
         ]
         if panda is not None:
-            lines.append(Line(held.enter_context(Source(panda, "SUB", _tell)), encoder.decode))
+            lines.append(Line(held.enter_context(closing(Source(panda, "SUB", _tell))), encoder.decode))
         carry(lines, feed, lambda line: err.print(line, style="red", markup=False), threading.Event())
 
 

@@ -27,6 +27,9 @@ commands = typer.Typer()
 Model = Annotated[
     str | None, typer.Option(help="This network predicts the start; it is given as name or name@version.")
 ]
+Domain = Annotated[
+    str, typer.Option(help="The numbers of a measurement are photon counts (counts) or their square root (modulus).")
+]
 Preprocess = Annotated[
     str,
     typer.Option(
@@ -87,9 +90,7 @@ def reconstruct(
         bool, typer.Option(help="With --url, the service computes again even what it has a result of.")
     ] = False,
     model: Model = None,
-    domain: Annotated[
-        str, typer.Option(help="The numbers of the file are photon counts (counts) or their square root (modulus).")
-    ] = "counts",
+    domain: Domain = "counts",
     preprocess: Preprocess = "auto",
     refine: Refine = None,
     start: Annotated[

@@ -14,7 +14,7 @@ from service.cli import remote
 from service.cli.configuration import LOCAL, ApiKey, Url
 from service.cli.files import check, check_reading
 from service.cli.reading import reads
-from service.cli.reconstruct import Grid, Model, Preprocess, Refine
+from service.cli.reconstruct import Domain, Grid, Model, Preprocess, Refine
 from service.cli.terminal import err, out
 
 commands = typer.Typer()
@@ -46,9 +46,7 @@ def watch(
         int, typer.Option(min=1, max=64, help="The service is given so many measurements at a time.")
     ] = 4,
     model: Model = None,
-    domain: Annotated[
-        str, typer.Option(help="The numbers of the files are photon counts (counts) or their square root (modulus).")
-    ] = "counts",
+    domain: Domain = "counts",
     preprocess: Preprocess = "auto",
     refine: Refine = None,
     grid: Grid = "auto",

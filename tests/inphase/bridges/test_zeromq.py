@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 import zmq
@@ -33,7 +34,7 @@ def test_nobody_there_and_nothing_said_are_told_apart() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{held.getsockname()[1]}"
-    with Source(address, "PULL", told.append) as source:
+    with closing(Source(address, "PULL", told.append)) as source:
         until(lambda: source.state == "cannot connect", source)
         assert told == [f"cannot connect to {address}: {told[0].split(': ', 1)[1]}"]
         assert "nothing answers there" in told[0]
@@ -63,7 +64,7 @@ def test_another_server_is_not_taken_for_a_detector() -> None:
     told: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(10)
-        with Source(f"tcp://127.0.0.1:{server.getsockname()[1]}", "SUB", told.append) as source:
+        with closing(Source(f"tcp://127.0.0.1:{server.getsockname()[1]}", "SUB", told.append)) as source:
             connection, _ = server.accept()
             with connection:
                 connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
