@@ -40,7 +40,7 @@ def replay(
     seed: Annotated[int, typer.Option(help="The same seed chooses the same frames.")] = 0,
     name: Annotated[str, typer.Option(help="People know the scan by this name.")] = "",
     refine: Annotated[
-        str | None, typer.Option(help="The images are refined by this recipe or preset; none leaves the network's.")
+        str | None, typer.Option(help="The last image is refined by this recipe or preset; none leaves the network's.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="This network predicts the starts; it is given as name or name@version.")
