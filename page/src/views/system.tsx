@@ -1,4 +1,6 @@
-import { STATES, type State } from "../api";
+import type { ComponentChildren } from "preact";
+import { type ModelList, STATES, type State } from "../api";
+import { ExecutionWords } from "../parts/execution";
 import { usePolled } from "../parts/hooks";
 import { Facts, Panel, Trouble } from "../parts/words";
 import { bytes, span } from "../words";
@@ -9,7 +11,7 @@ interface Status {
   draining: boolean;
   queue: { up: boolean; why: string | null; jobs: Partial<Record<State, number>>; workers: string[] } | null;
   sandbox: { landlock: number; seccomp: boolean; network_namespace: boolean } | null;
-  models: { models: { name: string; active: number; default: boolean; provider: string | null }[]; refused: { folder: string; why: string }[] };
+  models: ModelList;
   store_bytes: number;
   store_limit_bytes: number;
   bytes_in_flight: number;
@@ -20,7 +22,7 @@ interface Status {
 export function SystemView() {
   const { value: status, error } = usePolled<Status>("v1/status", 3);
   if (!status) return <div class="columns">{error && <Trouble error={error} />}</div>;
-  const { queue, sandbox } = status;
+  const { queue, sandbox, models } = status;
   const refused = Object.entries(status.refused_requests);
   return (
     <div class="columns">
@@ -32,7 +34,14 @@ export function SystemView() {
             ["version", status.version],
             ["up for", span(status.uptime_s)],
             ["takes jobs", status.draining ? "no, it shuts down" : "yes"],
-            ["runs on", status.models.models.map((model) => `${model.name}@${model.active}: ${model.provider ?? "not loaded yet"}`).join("; ")],
+          ]}
+        />
+      </Panel>
+      <Panel title="Networks" aside={models.refused.length > 0 && <span class="tag bad">{models.refused.length} refused</span>}>
+        <Facts
+          of={[
+            ...models.models.map((model): [string, ComponentChildren] => [model.active === null ? model.name : `${model.name}@${model.active}`, <ExecutionWords of={model} />]),
+            ...models.refused.map(({ folder, why }): [string, ComponentChildren] => [folder, <span class="wrong">{why}</span>]),
           ]}
         />
       </Panel>
