@@ -67,8 +67,8 @@ def main(
         "# The notebook of scan 54\n",
         f"{header()}\n",
         f"What [the notebook](../../docs/notebooks/scan54.ipynb) shows as it stands, with the recipe "
-        f"`{names['refine']}`; other programs kept {os.getloadavg()[1]:.0f} processes busy meanwhile. One command makes "
-        "this page: `python -m benchmarks.notebook`.\n",
+        f"`{names['refine']}`; other programs kept {os.getloadavg()[1]:.0f} processes busy meanwhile. One command "
+        "makes this page: `python -m benchmarks.notebook`.\n",
         *table(["", ""], rows),
         "What it prints:\n",
         *(f"    {line}" for line in printed.splitlines()),
