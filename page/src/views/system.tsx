@@ -28,59 +28,61 @@ export function SystemView() {
     <div class="columns">
       <h1 class="wide">System</h1>
       {error && <Trouble error={error} />}
-      <Panel title="Service">
-        <Facts
-          of={[
-            ["version", status.version],
-            ["up for", span(status.uptime_s)],
-            ["takes jobs", status.draining ? "no, it shuts down" : "yes"],
-          ]}
-        />
-      </Panel>
-      <Panel title="Networks" aside={models.refused.length > 0 && <span class="tag bad">{models.refused.length} refused</span>}>
-        <Facts
-          of={[
-            ...models.models.map((model): [string, ComponentChildren] => [model.active === null ? model.name : `${model.name}@${model.active}`, <ExecutionWords of={model} />]),
-            ...models.refused.map(({ folder, why }): [string, ComponentChildren] => [folder, <span class="wrong">{why}</span>]),
-          ]}
-        />
-      </Panel>
-      <Panel title="Queue" aside={<span class={`tag ${queue?.up ? "good" : "bad"}`}>{queue?.up ? "up" : "away"}</span>}>
-        {queue?.why && <p class="wrong">{queue.why}</p>}
-        {!queue && <p>This service runs without a queue: it only predicts.</p>}
-        <Facts of={STATES.filter((state) => queue?.jobs[state] !== undefined).map((state) => [state, queue?.jobs[state]])} />
-      </Panel>
-      <Panel title="Workers" aside={<span class={`tag ${queue?.workers.length ? "good" : "bad"}`}>{queue?.workers.length ?? 0}</span>}>
-        {queue?.workers.length ? (
-          <ul class="plain">{queue.workers.map((worker) => <li key={worker}><code class="id">{worker}</code></li>)}</ul>
-        ) : (
-          <p>No worker is running: jobs that are to be refined wait for one.</p>
-        )}
-      </Panel>
-      <Panel title="Room">
-        <Meter label="Store" used={status.store_bytes} limit={status.store_limit_bytes} />
-        <Meter label="Memory of requests and readings" used={status.bytes_in_flight} limit={status.bytes_in_flight_limit} />
-      </Panel>
-      <Panel title="Refused requests">
-        {refused.length ? (
-          <Facts of={refused.map(([code, count]) => [`status ${code}`, count])} />
-        ) : (
-          <p>None since the service started.</p>
-        )}
-      </Panel>
-      <Panel title="Reading of files">
-        {sandbox ? (
+      <div class="flow wide">
+        <Panel title="Service">
           <Facts
             of={[
-              ["only the data roots can be read", sandbox.landlock ? `yes (Landlock ${sandbox.landlock})` : "not enforced by this kernel"],
-              ["no sockets, processes or programs", sandbox.seccomp ? "yes" : "not enforced by this kernel"],
-              ["no network", sandbox.network_namespace ? "yes" : "not enforced by this kernel"],
+              ["version", status.version],
+              ["up for", span(status.uptime_s)],
+              ["takes jobs", status.draining ? "no, it shuts down" : "yes"],
             ]}
           />
-        ) : (
-          <p class="wrong">The process that reads files has not started. Where this stays so, the log of the service says why.</p>
-        )}
-      </Panel>
+        </Panel>
+        <Panel title="Networks" aside={models.refused.length > 0 && <span class="tag bad">{models.refused.length} refused</span>}>
+          <Facts
+            of={[
+              ...models.models.map((model): [string, ComponentChildren] => [model.active === null ? model.name : `${model.name}@${model.active}`, <ExecutionWords of={model} />]),
+              ...models.refused.map(({ folder, why }): [string, ComponentChildren] => [folder, <span class="wrong">{why}</span>]),
+            ]}
+          />
+        </Panel>
+        <Panel title="Queue" aside={<span class={`tag ${queue?.up ? "good" : "bad"}`}>{queue?.up ? "up" : "away"}</span>}>
+          {queue?.why && <p class="wrong">{queue.why}</p>}
+          {!queue && <p>This service runs without a queue: it only predicts.</p>}
+          <Facts of={STATES.filter((state) => queue?.jobs[state] !== undefined).map((state) => [state, queue?.jobs[state]])} />
+        </Panel>
+        <Panel title="Workers" aside={<span class={`tag ${queue?.workers.length ? "good" : "bad"}`}>{queue?.workers.length ?? 0}</span>}>
+          {queue?.workers.length ? (
+            <ul class="plain">{queue.workers.map((worker) => <li key={worker}><code class="id">{worker}</code></li>)}</ul>
+          ) : (
+            <p>No worker is running: jobs that are to be refined wait for one.</p>
+          )}
+        </Panel>
+        <Panel title="Room">
+          <Meter label="Store" used={status.store_bytes} limit={status.store_limit_bytes} />
+          <Meter label="Memory of requests and readings" used={status.bytes_in_flight} limit={status.bytes_in_flight_limit} />
+        </Panel>
+        <Panel title="Refused requests">
+          {refused.length ? (
+            <Facts of={refused.map(([code, count]) => [`status ${code}`, count])} />
+          ) : (
+            <p>None since the service started.</p>
+          )}
+        </Panel>
+        <Panel title="Reading of files">
+          {sandbox ? (
+            <Facts
+              of={[
+                ["only the data roots can be read", sandbox.landlock ? `yes (Landlock ${sandbox.landlock})` : "not enforced by this kernel"],
+                ["no sockets, processes or programs", sandbox.seccomp ? "yes" : "not enforced by this kernel"],
+                ["no network", sandbox.network_namespace ? "yes" : "not enforced by this kernel"],
+              ]}
+            />
+          ) : (
+            <p class="wrong">The process that reads files has not started. Where this stays so, the log of the service says why.</p>
+          )}
+        </Panel>
+      </div>
     </div>
   );
 }
