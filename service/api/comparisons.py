@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
@@ -18,6 +18,7 @@ from service.api import results
 from service.api.access import JobId, TheClock, TheServices, own_job
 from service.api.results import Cut, Form, accepted_array, answered, encoded, known, tag
 from service.api.revisions import materialised, revision_of
+from service.api.routing import Router
 from service.errors import ApiError
 from service.identity.keys import TheCaller
 from service.jobs.errors import StoreError
@@ -25,7 +26,7 @@ from service.jobs.housekeeping import make_room
 from service.jobs.record import JobRecord, Revision
 from service.lifecycle import Services
 
-router = APIRouter(prefix="/v1/jobs", tags=["results"])
+router = Router(prefix="/v1/jobs", tags=["results"])
 
 Other = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="The job with this id is compared with the first.")]
 _FIGURES = "figures"

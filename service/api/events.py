@@ -11,12 +11,13 @@ from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 import anyio
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api.access import JobId, TheServices, end, in_thread, records
 from service.api.results import known, read_array, tag
 from service.api.revisions import materialised
+from service.api.routing import Router
 from service.errors import ApiError
 from service.identity.keys import Caller, TheCaller
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
@@ -26,7 +27,7 @@ from service.lifecycle import Services
 from service.pictures import png
 
 T = TypeVar("T")
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = Router(prefix="/v1/jobs", tags=["jobs"])
 
 _RETRY_MS: Final = 2000  # when a client whose stream ended before the job did should ask again
 

@@ -3,18 +3,19 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api.access import TheServices, records
 from service.api.events import Seat, told
 from service.api.jobs import JobSummary
+from service.api.routing import Router
 from service.identity.keys import Caller, TheCaller
 from service.jobs.errors import UnknownJobError
 from service.jobs.events import JobEvent
 from service.lifecycle import Services
 
-router = APIRouter(prefix="/v1/events", tags=["jobs"])
+router = Router(prefix="/v1/events", tags=["jobs"])
 
 
 @router.get("", operation_id="watch_jobs", summary="Watch all jobs", response_class=EventSourceResponse)

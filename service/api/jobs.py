@@ -4,11 +4,12 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel
 
 from service import audit
 from service.api.access import JobId, TheServices, cancelled_by, current, in_thread, progress_of, records
+from service.api.routing import Router
 from service.api.schema import JOB
 from service.document import JobDocument, JobProgress
 from service.errors import ApiError
@@ -16,8 +17,8 @@ from service.identity.keys import Submits, TheCaller
 from service.jobs.record import Filter, JobRecord
 from service.jobs.state import JobState, Priority
 
-listing = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+listing = Router(prefix="/v1/jobs", tags=["jobs"])
+router = Router(prefix="/v1/jobs", tags=["jobs"])
 
 Why = Annotated[
     str,

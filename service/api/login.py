@@ -1,16 +1,17 @@
 """/v1/login: a browser shows its key once and gets a cookie, so that pictures and streams load by their address."""
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service import audit
 from service.api.access import TheServices, in_thread
+from service.api.routing import Router
 from service.identity.keys import Caller, Scope, TheCaller, admit, confirm_page, cookie, digest
 from service.identity.logins import LIFE_S, Logins
 from service.jobs.errors import QueueUnavailableError
 from service.lifecycle import Services
 
-router = APIRouter(prefix="/v1/login", tags=["login"])
+router = Router(prefix="/v1/login", tags=["login"])
 
 
 class Credentials(BaseModel):

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from service import audit
 from service.api.access import TheServices
+from service.api.routing import Router
 from service.identity.keys import Administers
 from service.lifecycle import Services
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = Router(prefix="/v1/models", tags=["models"])
 
 
 class PassedOver(BaseModel):

@@ -4,7 +4,7 @@ import base64
 from typing import Annotated, Final
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
@@ -15,9 +15,10 @@ from inphase.preprocess.validate import pattern_from_array
 from service.api.access import Staying, TheClock, TheServices
 from service.api.bodies import Uncoded
 from service.api.reconstructions import BODY, Call, data_of, receive
+from service.api.routing import Router
 from service.identity.keys import Submits, TheCaller
 
-router = APIRouter(prefix="/v1/previews", tags=["reconstructions"])
+router = Router(prefix="/v1/previews", tags=["reconstructions"])
 
 _SIDE: Final = 256  # voxels of a plane: the largest of a block stands for it
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import anyio
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import Field
 
 from inphase.formats import Limits, RawScan, Reading
@@ -50,6 +50,7 @@ from service.api.bodies import (
 )
 from service.api.download import MEDIA, ResultFormat, accepted, stored, unstored
 from service.api.presence import Line
+from service.api.routing import Router
 from service.api.schema import JOB
 from service.document import JobDocument
 from service.door.budget import Share
@@ -65,7 +66,7 @@ from service.jobs.record import JobRecord, Origin, Repeatable
 from service.jobs.state import JobState
 from service.lifecycle import Services
 
-router = APIRouter(prefix="/v1/reconstructions", tags=["reconstructions"])
+router = Router(prefix="/v1/reconstructions", tags=["reconstructions"])
 
 
 class Call(JobOptions, ReadingOptions):

@@ -1,14 +1,15 @@
 """DELETE /v1/jobs/{id}/record: a job that has ended is forgotten before it is old."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from service import audit
 from service.api.access import JobId, TheServices, in_thread, records
+from service.api.routing import Router
 from service.errors import ApiError
 from service.identity.keys import Submits
 from service.jobs.housekeeping import forget
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = Router(prefix="/v1/jobs", tags=["jobs"])
 
 
 @router.delete(

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import FileResponse
 from numpy.typing import NDArray
 
@@ -16,6 +16,7 @@ from inphase.imaging.arrays import ARRAYS, BY_NAME
 from service.api.access import JobId, TheClock, TheServices
 from service.api.download import MEDIA, ResultFormat, accepted, stored
 from service.api.revisions import RevisionNumber, materialised, revision_of, told
+from service.api.routing import Router
 from service.document import JobDocument
 from service.errors import ApiError
 from service.jobs.errors import StoreCorruptError, StoreError
@@ -23,7 +24,7 @@ from service.jobs.record import JobRecord, Revision
 from service.lifecycle import Services
 from service.pictures import png
 
-router = APIRouter(prefix="/v1/jobs", tags=["results"])
+router = Router(prefix="/v1/jobs", tags=["results"])
 
 ArrayName = StrEnum("ArrayName", [(array.name, array.name) for array in ARRAYS if array.served])  # type: ignore[misc]  # made from the table
 ArrayFormat = Literal["npy", "octet-stream", "png"]

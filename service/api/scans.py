@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
@@ -40,6 +40,7 @@ from service.api.bodies import (
     receive_file,
 )
 from service.api.events import Seat, told
+from service.api.routing import Router
 from service.door.budget import Share
 from service.errors import ApiError
 from service.identity.keys import Submits, TheCaller
@@ -54,7 +55,7 @@ from service.sandbox.order import BodyOrder
 from service.scans.document import ScanDocument, ScanOptions, ScanOrder, ScanSummary
 from service.scans.live import LiveScans
 
-router = APIRouter(prefix="/v1/scans", tags=["scans"])
+router = Router(prefix="/v1/scans", tags=["scans"])
 
 ScanId = Annotated[str, InPath(pattern=r"^[0-9a-f]{32}$", description="The id of a scan has 32 hexadecimal digits.")]
 Reason = Annotated[

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from uuid import uuid4
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, Field
 
 from service import audit
@@ -23,6 +23,7 @@ from service.api.access import (
 from service.api.bodies import Uncoded, parse_body, read_json
 from service.api.events import preview_of
 from service.api.jobs import Why
+from service.api.routing import Router
 from service.errors import ApiError
 from service.identity.keys import Caller, Submits, TheCaller
 from service.intake.options import JobOptions
@@ -36,7 +37,7 @@ from service.lifecycle import Services
 from service.series.document import SeriesDocument, SeriesOrder, SeriesSummary, Title
 from service.series.page import series_page
 
-router = APIRouter(prefix="/v1/series", tags=["series"])
+router = Router(prefix="/v1/series", tags=["series"])
 
 SeriesId = Annotated[
     str, InPath(pattern=r"^[0-9a-f]{32}$", description="The id of a series has 32 hexadecimal digits.")

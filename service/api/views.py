@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from numpy.typing import NDArray
 
 from inphase.metrics import fitted_modulus
@@ -24,11 +24,12 @@ from service.api.results import (
     tag,
 )
 from service.api.revisions import RevisionNumber, materialised, revision_of, told
+from service.api.routing import Router
 from service.document import JobDocument
 from service.errors import ApiError
 from service.pictures import colours, glb
 
-router = APIRouter(prefix="/v1/jobs", tags=["results"])
+router = Router(prefix="/v1/jobs", tags=["results"])
 
 
 class Painted(StrEnum):

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
@@ -31,14 +31,15 @@ from service.api.oip.documents import (
     statistics,
 )
 from service.api.oip.wire import HEADER_LENGTH, Asked, encoded
+from service.api.routing import Router
 from service.door.budget import Share, working_bytes
 from service.errors import ApiError
 from service.identity.keys import Caller, Submits, TheCaller
 from service.inference.networks import QueuedNetwork, WhenLeft
 from service.lifecycle import Services
 
-health = APIRouter(prefix="/v2/health", tags=["open inference protocol"])
-router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+health = Router(prefix="/v2/health", tags=["open inference protocol"])
+router = Router(prefix="/v2", tags=["open inference protocol"])
 _MODEL: Final = "/models/{model}"
 _VERSION: Final = "/models/{model}/versions/{version}"
 
