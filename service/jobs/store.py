@@ -112,27 +112,36 @@ class Store:
         return path
 
     def _write(self, path: Path, arrays: Mapping[str, NDArray[Any]], *, durable: bool, replace: bool) -> None:
-        new_folder = not path.parent.exists()
+        new_folder, new = not path.parent.exists(), not path.exists()
         temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
+        named = False
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             with temporary.open("wb") as file:
                 save(file, arrays)
-                if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
-            if replace:
-                temporary.replace(path)
-            else:
-                os.link(temporary, path)  # in one step, and only where nothing is
-                temporary.unlink()
-            if durable:
-                _sync_folder(path.parent)
-                if new_folder:
-                    _sync_folder(self.root)
+                file.flush()
+                if durable and not (
+                    new and replace
+                ):  # an earlier group lasts until then, and nobody goes by a lost one
+                    os.fdatasync(file.fileno())
+                if replace:
+                    temporary.replace(path)
+                else:
+                    os.link(temporary, path)  # in one step, and only where nothing is
+                    temporary.unlink()
+                named = True
+                if (
+                    durable
+                ):  # the journal of a file system takes a file and its new name at once: the first of these waits
+                    os.fdatasync(file.fileno())
+                    _sync_folder(path.parent)
+                    if new_folder:
+                        _sync_folder(self.root)
         except BaseException as error:
             with suppress(OSError):  # of the disk that has failed
                 temporary.unlink(missing_ok=True)
+                if named and new:
+                    path.unlink(missing_ok=True)
                 if new_folder and path.parent.is_dir() and not any(path.parent.iterdir()):
                     path.parent.rmdir()
             if isinstance(error, FileExistsError):
@@ -144,7 +153,7 @@ class Store:
         path = self.path(job_id, name)
         with self._explained(f"{name!r} of job {job_id}"), suppress(FileNotFoundError):
             with path.open("rb") as file:
-                os.fsync(file.fileno())
+                os.fdatasync(file.fileno())
             _sync_folder(path.parent)
             _sync_folder(self.root)
 

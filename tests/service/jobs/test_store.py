@@ -3,7 +3,8 @@
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from service.jobs.store import Store
 from tests import disk
 
 JOB = "0123456789abcdef0123456789abcdef"
+OTHER = "f" * 32
 
 
 @pytest.fixture
@@ -117,15 +119,16 @@ def test_missing_is_not_damage(store: Store) -> None:
     assert not isinstance(caught.value, StoreCorruptError)
 
 
+@pytest.mark.parametrize("call", ["fdatasync", "fsync"])  # of the file, and of its folder
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_no_room_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_no_room_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, code: int, call: str) -> None:
     """When the disk is full at the last moment, the error says so and neither file nor folder is left."""
 
     def refuse(_: int) -> None:
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", refuse)
+        patch.setattr(os, call, refuse)
         with pytest.raises(StoreFullError, match="no room"):
             store.write(JOB, "input", {"a": volume()})
     assert files(store) == []
@@ -139,11 +142,57 @@ def test_no_room_keeps_the_old(store: Store, monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(errno.ENOSPC, "full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", refuse)
+        patch.setattr(os, "fdatasync", refuse)
         with pytest.raises(StoreFullError):
             store.write(JOB, "input", {"a": volume(2)})
     np.testing.assert_array_equal(store.read(JOB, "input")["a"], volume(1))
     assert files(store) == [JOB, f"{JOB}/input.npz"]
+
+
+def test_what_is_written_outlives_the_power(tmp_path: Path) -> None:
+    """On a disk that loses all that it was not made to write: a durable group is whole in the moment in which the call
+    returns, whether it is new, replaces one or may not replace any; what was not waited for is gone.
+    """
+    with disk.journalled(tmp_path / "disk", 16) as medium:
+        store = Store(medium.folder / "store")
+        store.write(JOB, "input", {"a": volume(1)})
+        store.write(JOB, "result-1", {"a": volume(2)}, replace=False)
+        store.write(JOB, "input", {"a": volume(3)})
+        store.write(JOB, "checkpoint-1", {"a": volume(4)}, durable=False)
+        store.write(OTHER, "upload", {"a": volume(5)}, durable=False)
+        with medium.after_a_power_cut(tmp_path / "first") as found:
+            kept = Store(found / "store")
+            np.testing.assert_array_equal(kept.read(JOB, "input")["a"], volume(3))
+            np.testing.assert_array_equal(kept.read(JOB, "result-1")["a"], volume(2))
+            assert kept.names(JOB) == ["input", "result-1"]
+            assert not kept.has(OTHER, "upload")
+        store.sync(OTHER, "upload")
+        with medium.after_a_power_cut(tmp_path / "second") as found:
+            np.testing.assert_array_equal(Store(found / "store").read(OTHER, "upload")["a"], volume(5))
+
+
+def test_a_power_cut_while_a_group_is_replaced_leaves_the_earlier_one_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every call that waits for the disk."""
+    with disk.journalled(tmp_path / "disk", 16) as medium:
+        store = Store(medium.folder / "store")
+        store.write(JOB, "input", {"a": volume(1)})
+        found: list[int] = []
+
+        def cut(call: Callable[[int], None], descriptor: int) -> None:
+            for moment in ("before", "after"):
+                with medium.after_a_power_cut(tmp_path / f"{len(found)} {moment}") as folder:
+                    kept = Store(folder / "store").read(JOB, "input")["a"]
+                    found.append(next(seed for seed in (1, 2) if np.array_equal(kept, volume(seed))))
+                if moment == "before":
+                    call(descriptor)
+
+        for name in ("fsync", "fdatasync"):
+            monkeypatch.setattr(os, name, partial(cut, getattr(os, name)))
+        store.write(JOB, "input", {"a": volume(2)})
+        assert found[0] == 1
+        assert found[-1] == 2
 
 
 @pytest.fixture
@@ -196,7 +245,7 @@ def test_a_store_whose_files_may_not_be_so_large(store: Store, monkeypatch: pyte
     def refuse(_: int) -> None:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
-    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(os, "fdatasync", refuse)
     with pytest.raises(StoreTooSmallError, match="as large as 'input'"):
         store.write(JOB, "input", {"a": volume()})
     assert files(store) == []
@@ -296,7 +345,7 @@ def test_a_disk_that_fails_is_no_damage(store: Store, monkeypatch: pytest.Monkey
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fail)
+        patch.setattr(os, "fdatasync", fail)
         with pytest.raises(StoreUnavailableError):
             store.write(JOB, "input", {"a": volume(1)})
         patch.setattr(Path, "open", fail)
