@@ -177,9 +177,8 @@ class Intake:
         stored = document.to_json()
         self._write(record.job_id, INPUT, prepared.to_arrays() | {"document": np.array(stored.decode())})
         first = FIRST if prepared.prediction is not None else ""
-        if records.queue(record.job_id, reader, stored, fingerprint=identity, first=first):
-            with suppress(QueueUnavailableError):  # recorded, so housekeeping hands it out when Redis is back
-                queue.enqueue(record.job_id, record.priority)
+        message = queue.message(record.job_id, record.priority)
+        records.queue(record.job_id, reader, stored, message, fingerprint=identity, first=first)
         return self._left(record.job_id)
 
     def keep(self, record: JobRecord, reader: str, result: Reconstruction) -> JobRecord:

@@ -35,7 +35,7 @@ from dramatiq.errors import ConnectionClosed
 
 from service.jobs.connection import connect, translated
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
-from service.jobs.record import Records
+from service.jobs.record import QueuedMessage, Records
 from service.jobs.state import Priority
 
 QUEUE: Final = "refine"
@@ -69,14 +69,15 @@ class JobBroker(RedisBroker):
         self._put_first = self.client.register_script(_PUT_FIRST)
         self._reclaim = self.client.register_script(_RECLAIM)
 
-    def submit(self, message: Message[Any], priority: Priority, *, first: bool = False) -> None:
-        """Put a message at the end (or the head) of a level's queue and wake the idle workers."""
-        message = message.copy(options={"redis_message_id": message.message_id, "level": priority.value})
-        if first:
-            self._put_first(keys=[self.namespace], args=[_queue(priority), message.message_id, message.encode()])
-        else:
-            self.do_enqueue(_queue(priority), message.message_id, message.encode())
-        self.client.publish(self.channel, priority.value)
+    def message(self, job_id: str, priority: Priority) -> QueuedMessage:
+        """The first message of a job, for `Records.queue`, which puts it at the end of its level's queue."""
+        queue = f"{self.namespace}:{_queue(priority)}"
+        return QueuedMessage(queue, _encoded(job_id, job_id, priority), self.channel, priority.value)
+
+    def put_first(self, job_id: str, message_id: str, priority: Priority) -> None:
+        """Put another message of a job at the head of a level's queue and wake the idle workers."""
+        args: tuple[str | bytes, ...] = (_queue(priority), message_id, _encoded(job_id, message_id, priority))
+        self._put_first(keys=[self.namespace], args=(*args, self.channel, priority.value))
 
     def reclaim(self) -> int:
         """Put what dead workers held, and what this one holds unknowingly, back to the head of its queue; how many."""
@@ -232,9 +233,9 @@ class Queue:
         self._broker = JobBroker(url)
         self._records = records
 
-    def enqueue(self, job_id: str, priority: Priority = Priority.NORMAL) -> None:
-        """Hand out a job just recorded. Raises QueueUnavailableError where Redis does not answer."""
-        self._send(job_id, job_id, priority)
+    def message(self, job_id: str, priority: Priority) -> QueuedMessage:
+        """What hands out a job when its record says that it is queued: `Records.queue` writes both at once."""
+        return self._broker.message(job_id, priority)
 
     def enqueue_again(self, job_id: str, priority: Priority) -> None:
         """Hand out a job by a new message, before all others of its priority: it has waited its turn.
@@ -243,12 +244,13 @@ class Queue:
         """
         message_id = uuid4().hex
         self._records.assign(job_id, message_id)
-        self._send(job_id, message_id, priority, first=True)
+        with translated(self._broker.client):
+            self._broker.put_first(job_id, message_id, priority)
 
     def recover(self, older_than_s: float = 10.0) -> list[str]:
         """Hand out again the unfinished jobs that no message stands for; their ids.
 
-        A job gets there when its process died between recording and handing out, or when Redis was away as it ended.
+        A job gets there when Redis was away as its worker ended, or has lost its last writes.
         """
         handed = []
         now = self._records.now()
@@ -266,18 +268,6 @@ class Queue:
         """Close the connections."""
         self._broker.client.close()
 
-    def _send(self, job_id: str, message_id: str, priority: Priority, *, first: bool = False) -> None:
-        message: Message[Any] = Message(
-            queue_name=QUEUE,
-            actor_name=ACTOR,
-            args=(job_id, message_id),
-            kwargs={},
-            options={},
-            message_id=message_id,
-        )
-        with translated(self._broker.client):
-            self._broker.submit(message, priority, first=first)
-
     def _holds(self, message_id: str) -> bool:
         with translated(self._broker.client):
             return self._broker.holds(message_id)
@@ -287,11 +277,18 @@ def _queue(priority: Priority) -> str:
     return f"{QUEUE}.{priority}"
 
 
+def _encoded(job_id: str, message_id: str, priority: Priority) -> bytes:
+    options = {"redis_message_id": message_id, "level": priority.value}
+    message: Message[Any] = Message(QUEUE, ACTOR, (job_id, message_id), {}, options, message_id)
+    return message.encode()
+
+
 # Both as Dramatiq's dispatch.lua does it (the keys are described there), but with LPUSH: it takes from the left.
 _PUT_FIRST: Final = """
 local queue = KEYS[1] .. ':' .. ARGV[1]
 redis.call('HSET', queue .. '.msgs', ARGV[2], ARGV[3])
 redis.call('LPUSH', queue, ARGV[2])
+redis.call('PUBLISH', ARGV[4], ARGV[5])
 """
 
 _RECLAIM: Final = """

@@ -17,6 +17,7 @@ from service.jobs.errors import NoRedisError, QueueRefusedError, QueueUnavailabl
 _SILENT_S: Final = 5.0  # a socket silent for so long is taken for dead
 _SOCKET_PATH_MAX: Final = 107  # bytes that sun_path holds
 _POLICY: Final = "noeviction"
+_DRIVER: Final = redis.DriverInfo()  # else every client looks through the files of redis-py for its version
 
 # The errors with which a Redis that answers refuses for now, by their first word: none of them is the request's fault,
 # and all of them pass when somebody has seen to Redis.
@@ -46,7 +47,7 @@ def connect(url: str, *, retries: int = 2) -> redis.Redis:
         within a tenth of a second when the connection is refused, 40 ride over a restart of half a minute.
     """
     _check(url)
-    return redis.Redis.from_url(url, retry=Retry(_backoff(), retries), socket_timeout=_SILENT_S)
+    return redis.Redis.from_url(url, retry=Retry(_backoff(), retries), socket_timeout=_SILENT_S, driver_info=_DRIVER)
 
 
 def _backoff() -> ExponentialWithJitterBackoff:
@@ -59,7 +60,7 @@ def connect_async(url: str, *, retries: int = 2) -> redis.asyncio.Redis:
     """
     _check(url)
     retry = AsyncRetry(_backoff(), retries)
-    return redis.asyncio.Redis.from_url(url, retry=retry, socket_timeout=_SILENT_S)
+    return redis.asyncio.Redis.from_url(url, retry=retry, socket_timeout=_SILENT_S, driver_info=_DRIVER)
 
 
 def _check(url: str) -> None:

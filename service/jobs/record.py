@@ -157,6 +157,18 @@ class NewScan:
 
 
 @dataclass(frozen=True)
+class QueuedMessage:
+    """The first message of a job, as it lies in the queue. queue: its list in Redis. channel: where idle workers listen
+    for a word.
+    """
+
+    queue: str
+    body: bytes
+    channel: str
+    word: str
+
+
+@dataclass(frozen=True)
 class Filter:
     """Which jobs to list. since, until: of their creation, seconds since the epoch. accepts: anything else.
 
@@ -234,7 +246,7 @@ class Records:
         """Record a job; on disk when this returns (appendfsync always).
 
         asked: what its data are, for `take`: it is ACCEPTED. Without it there is nothing to be read and it is QUEUED;
-        `broker.enqueue` then hands it out. reader: who reads it at once, as by `take`: it is READING.
+        `broker.Queue.enqueue_again` then hands it out. reader: who reads it at once, as by `take`: it is READING.
         most: so many jobs of this key may wait to be read or refined. webhook: the address that is told of the end.
 
         Where the request came before, or the scan has its job, that job is returned instead and nothing is changed:
@@ -329,12 +341,23 @@ class Records:
         """Let what dead readers were reading be read again; how many."""
         return int(self._run("reclaim", _PRESENT_S))
 
-    def queue(self, job_id: str, reader: str, document: bytes, *, fingerprint: str = "", first: str = "") -> bool:
-        """The data are read and the job is QUEUED. False where it was cancelled or is not this reader's any more.
+    def queue(
+        self,
+        job_id: str,
+        reader: str,
+        document: bytes,
+        message: QueuedMessage,
+        *,
+        fingerprint: str = "",
+        first: str = "",
+    ) -> bool:
+        """The data are read; the job is QUEUED and handed out by its message, in one write. False where it was
+        cancelled or is not this reader's any more.
 
-        first: name in the store of the network's image, its first revision.
+        message: of `broker.Queue.message`. first: name in the store of the network's image, its first revision.
         """
-        return bool(self._run("queue", job_id, reader, document, fingerprint, first))
+        handed_out = message.queue, message.body, message.channel, message.word
+        return bool(self._run("queue", job_id, reader, document, fingerprint, first, *handed_out))
 
     def conclude(
         self,

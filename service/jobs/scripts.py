@@ -197,7 +197,7 @@ redis.call('ZREMRANGEBYSCORE', '{PREFIX}readers', '-inf', '(' .. oldest)
 return found
 """,
     "queue": """
-local id, reader, document, fingerprint, first = unpack(ARGV)
+local id, reader, document, fingerprint, first, queue, message, channel, word = unpack(ARGV)
 if not is_read_by(id, reader) then
     return redis.call('HGET', job(id), 'document') == document and 1 or 0
 end
@@ -208,6 +208,10 @@ if redis.call('HGET', job(id), 'cancel') then
 end
 if first ~= '' then revise(id, 'network', first, false) end
 move(id, 'queued', '')
+-- as Dramatiq's dispatch.lua puts a message into its queue; the first one of a job bears its id
+redis.call('HSET', queue .. '.msgs', id, message)
+redis.call('RPUSH', queue, id)
+redis.call('PUBLISH', channel, word)
 return 1
 """,
     "conclude": """

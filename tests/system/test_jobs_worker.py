@@ -68,9 +68,13 @@ class House:
         """A job for the stand-in: what its document orders."""
         job_id = uuid4().hex
         (store or self.store).write(job_id, "input", {"data": np.arange(8.0)})
-        self.records.create(job_id, json.dumps(order).encode(), priority=priority)
-        self.queue.enqueue(job_id, priority)
+        self.hand_out(job_id, json.dumps(order).encode(), priority)
         return job_id
+
+    def hand_out(self, job_id: str, document: bytes, priority: Priority = Priority.NORMAL) -> None:
+        """Record a job whose input is stored, and queue it, as the service does."""
+        self.records.create(job_id, b"{}", asked="{}", reader=job_id, priority=priority)
+        assert self.records.queue(job_id, job_id, document, self.queue.message(job_id, priority))
 
     def end_of(self, job_id: str, seconds: float = 15) -> JobRecord:
         """The record of an ended job."""
@@ -140,8 +144,7 @@ def test_damaged_arrays_fail_the_job(house: House) -> None:
     damaged, gone = uuid4().hex, uuid4().hex
     house.store.write(damaged, "input", {"data": np.arange(8.0)}).write_bytes(b"PK\x03\x04 half a file")
     for job_id in (damaged, gone):
-        house.records.create(job_id, b"{}")
-        house.queue.enqueue(job_id)
+        house.hand_out(job_id, b"{}")
     with house.workers():
         assert "is damaged" in house.end_of(damaged).reason
         assert "has no stored 'input'" in house.end_of(gone).reason
@@ -502,8 +505,7 @@ def test_real_refinement(house: House) -> None:
     def accept(stored: bytes, **changes: NDArray[np.float32]) -> str:
         job_id = uuid4().hex
         house.store.write(job_id, "input", arrays | changes)
-        house.records.create(job_id, stored)
-        house.queue.enqueue(job_id)
+        house.hand_out(job_id, stored)
         return job_id
 
     whole = accept(document.to_json())

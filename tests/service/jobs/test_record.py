@@ -9,8 +9,10 @@ import pytest
 import redis
 
 from service.jobs.errors import KeyReusedError, QueueUnavailableError, UnknownJobError
-from service.jobs.record import MAX_DELIVERIES, Filter, Origin, Records, Repeatable
+from service.jobs.record import MAX_DELIVERIES, Filter, Origin, QueuedMessage, Records, Repeatable
 from service.jobs.state import JobState, Priority, RecordedProgress
+
+MESSAGE = QueuedMessage("queue", b"message", "channel", "word")
 
 
 def new(records: Records, **options: object) -> str:
@@ -24,7 +26,7 @@ def read(records: Records, fingerprint: str) -> str:
     """A job that is queued when its data have been read."""
     job_id = new(records, asked="this")
     assert records.take(job_id, job_id)
-    assert records.queue(job_id, job_id, b"{}", fingerprint=fingerprint)
+    assert records.queue(job_id, job_id, b"{}", MESSAGE, fingerprint=fingerprint)
     return job_id
 
 
@@ -76,11 +78,11 @@ def test_only_its_reader_gets_a_job_on(records: Records) -> None:
     assert records.take(job_id, "a")
     assert not records.take(job_id, "b")
     assert records.unread() is None
-    assert not records.queue(job_id, "b", b"{}")
+    assert not records.queue(job_id, "b", b"{}", MESSAGE)
     assert not records.conclude(job_id, "b", JobState.FAILED, reason="no")
     assert records.get(job_id).state is JobState.READING
-    assert records.queue(job_id, "a", b"{}", fingerprint="f", first="revision-1")
-    assert records.queue(job_id, "a", b"{}", fingerprint="f", first="revision-1")
+    assert records.queue(job_id, "a", b"{}", MESSAGE, fingerprint="f", first="revision-1")
+    assert records.queue(job_id, "a", b"{}", MESSAGE, fingerprint="f", first="revision-1")
     record = records.get(job_id)
     assert (record.state, record.document, record.fingerprint) == (JobState.QUEUED, b"{}", "f")
     assert [(r.kind, r.final) for r in record.revisions] == [("network", False)]
@@ -116,7 +118,7 @@ def test_a_job_cancelled_while_it_is_read_is_not_queued(records: Records) -> Non
     reading, accepted = new(records, asked="this"), new(records, asked="that")
     assert records.take(reading, "a")
     assert records.request_cancel(reading) is JobState.READING
-    assert not records.queue(reading, "a", b"{}")
+    assert not records.queue(reading, "a", b"{}", MESSAGE)
     assert records.get(reading).state is JobState.CANCELLED
     assert records.request_cancel(accepted) is JobState.CANCELLED
     assert not records.take(accepted, "a")
@@ -157,7 +159,7 @@ def test_a_job_may_be_read_from_its_first_moment(records: Records) -> None:
         assert (record.state, record.reader) == (JobState.READING, "a")
     assert not records.take(job_id, "b")
     assert records.unread() is None
-    assert records.queue(job_id, "a", b"{}")
+    assert records.queue(job_id, "a", b"{}", MESSAGE)
 
 
 def test_a_job_cancelled_while_it_is_read_does_not_succeed(records: Records) -> None:
