@@ -34,6 +34,8 @@ CALLERS: Final = (1, 4, 16)
 RUNS: Final = 2  # of the network at a time, in every server
 BATCHES: Final = (1, 2, 4)
 BARE: Final = "the bare session"
+RARE: Final = 5  # of so many lone requests one is large
+LARGE: Final = 256  # voxels along a side
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,10 @@ def measured(version: ModelVersion, plan: Plan, folder: Path, peers: Path | None
         state = folder / f"state-{version.card.name}"
         server = stack.enter_context(doors.inphase(port, state, folder / "models", version.label, threads))
         servers = doors.of_inphase(server, port, version.card.name, counts, modulus)
-        servers = servers[:1] if version.card.name == IDLE else servers
+        if version.card.name == IDLE:
+            servers = servers[:1]
+        else:
+            servers += doors.of_large(server, port, version.card.name, crystal(LARGE))
         if peers is not None:
             port = doors.free_port()
             server = stack.enter_context(doors.litserve(port, peers, version.path, threads, RUNS))
@@ -109,9 +114,9 @@ def measured(version: ModelVersion, plan: Plan, folder: Path, peers: Path | None
     return found
 
 
-def crystal() -> NDArray[np.uint16]:
-    """Counts of a box with a ramp, 1e4 at the peak."""
-    box = np.zeros((64, 64, 64), np.complex64)
+def crystal(side: int = 64) -> NDArray[np.uint16]:
+    """Counts of a box with a ramp, 1e4 at the peak. side: voxels; more of them sample the same crystal finer."""
+    box = np.zeros((side, side, side), np.complex64)
     box[21:43, 22:41, 23:42] = 1
     box[21:30, 22:30, 23:30] = np.exp(0.4j)
     fringes = np.abs(np.fft.fftshift(np.fft.fftn(box))) ** 2
@@ -144,17 +149,21 @@ def bare(session: Session, modulus: NDArray[np.float32]) -> Ask:
 def loads(found: Found, session: Session, modulus: NDArray[np.float32], servers: list[doors.Door], plan: Plan) -> None:
     """Lone requests in turns, then loads in turns."""
     callers = {BARE: lambda: bare(session, modulus), **{door.name: asking(door) for door in servers}}
+    large = {door.name for door in servers if door.large}
     processors = {BARE: time.process_time, **{door.name: door.processor_s for door in servers}}
     for name, caller in callers.items():
         timed(caller())  # what is made once
-        for several in CALLERS:
+        for several in CALLERS[:-1] if name in large else CALLERS:
             found.loads[name, several] = Measured()
     for _ in range(plan.turns):
-        for _ in range(plan.singles):
+        for number in range(plan.singles):
             for name, caller in callers.items():  # on a new connection: no server keeps an idle one for long
-                found.loads[name, 1].add(lone(caller(), processors[name]))
+                if name not in large or number % RARE == 0:
+                    found.loads[name, 1].add(lone(caller(), processors[name]))
         for several in CALLERS[1:]:
             for name, caller in callers.items():
+                if (name, several) not in found.loads:
+                    continue
                 count = min(several, RUNS) if name == BARE else several
                 found.loads[name, several].add(load(caller, count, plan.seconds))
                 typer.echo(f"{session.version.label} {several} {name}: {found.loads[name, several].throughput:.2f}/s")
@@ -178,8 +187,9 @@ def page(model: str, idle: Found, real: Found, busy: float, minutes: float) -> l
     return [
         "# One network behind several doors\n",
         f"{header()}\n",
-        f"A pattern of 64^3; the same ONNX file, {len(os.sched_getaffinity(0))} threads and at most {RUNS} runs of the "
-        "network at a time for every server; one client for all of them, which shares the cores. The load of the "
+        f"A pattern of 64^3, and one of {LARGE}^3 where a row says so; the same ONNX file, "
+        f"{len(os.sched_getaffinity(0))} threads and at most {RUNS} runs of the network at a time for every server; "
+        "one client for all of them, which shares the cores. The load of the "
         f"machine was {busy:.1f} before this began: {others}. Everything was measured in turns, within {minutes:.0f} "
         "minutes: lone requests one of each server after the other, so that all of them meet the same moments. With "
         "few requests, p99 is the slowest one. The processor's time of the server, of all its processes, depends least "
@@ -188,7 +198,9 @@ def page(model: str, idle: Found, real: Found, busy: float, minutes: float) -> l
         "The bare session has no server: its tensors are in the client's process, and its callers are as many as its "
         "runs at a time. `/v1` cleans the counts, scores the prediction, and keeps a job with its result on the "
         "disk; `.counts` under `/v2` does the same without a job; all others take the network's tensor and answer its "
-        "outputs.\n",
+        f"outputs. Counts of {LARGE}^3 are brought onto the network's grid by the service: whoever takes the network's "
+        f"tensor has no such row. {CALLERS[-1]} of them at a time would take more memory than one owner may, and "
+        "some would be refused (429).\n",
         "## The door alone\n",
         "A network that takes every second voxel: what a request costs beside its inference.\n",
         *tables(idle),
@@ -209,7 +221,7 @@ def tables(found: Found) -> list[str]:
         lines += [f"{several} caller{'s' if several > 1 else ''}:\n"]
         columns = ["", "requests", "p50 / ms", "p95 / ms", "p99 / ms", "patterns/s", beside]
         columns += ["processor / ms a request"] if several == 1 else []
-        lines += table(columns, [row(found, name, several) for name in found.names])
+        lines += table(columns, [row(found, name, several) for name in found.names if (name, several) in found.loads])
     lines += ["Where the time of a lone request goes, as the service tells it, medians in ms:\n"]
     shown = [name for name in found.names if found.loads[name, 1].stages]
     stages = list(dict.fromkeys(stage for name in shown for stage in found.loads[name, 1].stages))

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,10 @@ _START_S: Final = 120.0
 
 @dataclass(frozen=True)
 class Door:
-    """A way to have the network asked. server: the process that answers. body, headers: of one request, made once."""
+    """A way to have the network asked. server: the process that answers. body, headers: of one request, made once.
+
+    large: its requests are few, and never 16 at a time, which the service's bound on memory would refuse.
+    """
 
     name: str
     server: psutil.Process
@@ -35,6 +38,7 @@ class Door:
     path: str
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
+    large: bool = False
 
     def processor_s(self) -> float:
         """Seconds of processor time that the server and all that it started have taken."""
@@ -67,6 +71,13 @@ def of_inphase(
         Door("inphase /v1, counts uint16", server, port, f"{v1}uint16", counts.tobytes(), octets),
         Door("inphase /v1, counts float32", server, port, f"{v1}float32", counts.astype(np.float32).tobytes(), octets),
     ]
+
+
+def of_large(server: psutil.Process, port: int, model: str, counts: NDArray[np.uint16]) -> list[Door]:
+    """/v2 and /v1 with the counts of a large measurement, which the service brings onto the network's grid."""
+    _, counted, v1, _ = of_inphase(server, port, model, counts, np.zeros(0, np.float32))
+    side = counts.shape[0]
+    return [replace(door, name=f"{door.name}, {side}^3", large=True) for door in (counted, v1)]
 
 
 def of_peer(name: str, server: psutil.Process, port: int, modulus: NDArray[np.float32]) -> Door:
