@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
@@ -23,6 +23,9 @@ from benchmarks import ROOT
 KEY: Final = "0123456789abcdefghij"
 _HERE: Final = Path(__file__).parent
 _START_S: Final = 120.0
+BENTO: Final = "BentoML"
+RAY: Final = "Ray Serve"
+PACKAGES: Final = {"LitServe": "litserve", BENTO: "bentoml", RAY: "ray"}  # peer_<package>.py starts it
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def of_large(server: psutil.Process, port: int, model: str, counts: NDArray[np.u
 
 
 def of_peer(name: str, server: psutil.Process, port: int, modulus: NDArray[np.float32]) -> Door:
-    """The same tensor as a file of a form."""
+    """The same tensor as octets to Ray Serve, and as a file of a form to the others, which their interface asks for."""
+    if name == RAY:
+        return Door(name, server, port, "/predict", modulus.tobytes(), {"Content-Type": "application/octet-stream"})
     head = b'--x\r\nContent-Disposition: form-data; name="modulus"; filename="modulus"\r\n\r\n'
     body = head + modulus.tobytes() + b"\r\n--x--\r\n"
     return Door(name, server, port, "/predict", body, {"Content-Type": "multipart/form-data; boundary=x"})
@@ -113,26 +118,35 @@ def inphase(port: int, state: Path, models: Path, model: str, threads: int) -> I
         yield server
 
 
-@contextmanager
-def litserve(port: int, python: Path, model: Path, threads: int, workers: int) -> Iterator[psutil.Process]:
-    """LitServe with so many workers."""
-    with _running(
-        [str(python), str(_HERE / "peer_litserve.py"), str(port)], port, _peer(model, threads, workers)
-    ) as server:
-        yield server
+@dataclass(frozen=True)
+class Peer:
+    """A server of others. python: an interpreter that has it installed."""
+
+    name: str
+    python: Path
+
+    @contextmanager
+    def started(self, port: int, folder: Path, model: Path, threads: int, workers: int) -> Iterator[psutil.Process]:
+        """With so many processes, or threads of BentoML's, that ask the network. folder: for what it keeps."""
+        environment = {"PEER_MODEL": str(model), "PEER_THREADS": str(threads), "PEER_WORKERS": str(workers)}
+        if self.name == BENTO:
+            command = [str(self.python), "-m", "bentoml", "serve", "peer_bentoml:Network", "--port", str(port)]
+            environment |= {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(folder)}
+        else:
+            command = [str(self.python), str(_HERE / f"peer_{PACKAGES[self.name]}.py"), str(port)]
+            environment |= {"RAY_USAGE_STATS_ENABLED": "0"}
+        with _running(command, port, environment) as server:
+            yield server
 
 
-@contextmanager
-def bentoml(port: int, python: Path, state: Path, model: Path, threads: int, workers: int) -> Iterator[psutil.Process]:
-    """BentoML with so many threads that ask the network."""
-    command = [str(python), "-m", "bentoml", "serve", "peer_bentoml:Network", "--port", str(port)]
-    environment = _peer(model, threads, workers) | {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(state)}
-    with _running(command, port, environment) as server:
-        yield server
-
-
-def _peer(model: Path, threads: int, workers: int) -> dict[str, str]:
-    return {"PEER_MODEL": str(model), "PEER_THREADS": str(threads), "PEER_WORKERS": str(workers)}
+def peers(pythons: Sequence[Path]) -> list[Peer]:
+    """Those that these interpreters have, each of the first that has it."""
+    found = []
+    for name, package in PACKAGES.items():
+        look = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+        having = [python for python in pythons if subprocess.call([str(python), "-c", look]) == 0]
+        found += [Peer(name, python) for python in having[:1]]
+    return found
 
 
 @contextmanager
