@@ -2,8 +2,8 @@
 
 python -m benchmarks.serving --peers ~/peers/bin/python     # about eight minutes on two quiet cores
 
-The peers' interpreter has `pip install litserve bentoml "ray[serve]" onnxruntime`, or there is one for each, and
---peers for each; what none of them has is left out.
+The peers' interpreter has `pip install litserve bentoml "ray[serve]" nvidia-pytriton onnxruntime`, or there is one for
+each, and --peers for each; what none of them has is left out.
 """
 
 import os
@@ -72,7 +72,9 @@ def main(
     singles: Annotated[int, typer.Option(help="So many lone requests of each server in each turn.")] = 10,
     peers: Annotated[
         list[Path] | None,
-        typer.Option(help="This Python has onnxruntime and some of litserve, bentoml and ray; repeat it for others."),
+        typer.Option(
+            help="This Python has onnxruntime and some of litserve, bentoml, ray and pytriton; repeat it for others."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The tables are written to this Markdown file.")] = ROOT
     / "benchmarks/results/serving.md",
@@ -209,7 +211,8 @@ def page(model: str, idle: Found, real: Found, busy: float, minutes: float) -> l
         "minutes: lone requests one of each server after the other, so that all of them meet the same moments. With "
         "few requests, p99 is the slowest one. The processor's time of the server, of all its processes, depends least "
         "on what others do. Where others are at work, whoever has more threads may get more of the machine: "
-        "LitServe's workers are processes with a session each, all others share one.\n",
+        "LitServe's and Ray Serve's workers are processes with a session each; inphase and BentoML have one session "
+        "for all runs, Triton one run at a time, of up to 4 patterns that wait together.\n",
         "The bare session has no server: its tensors are in the client's process, and its callers are as many as its "
         "runs at a time. `/v1` cleans the counts, scores the prediction, and keeps a job with its result on the "
         "disk; `.counts` under `/v2` does the same without a job; all others take the network's tensor and answer its "

@@ -25,7 +25,13 @@ _HERE: Final = Path(__file__).parent
 _START_S: Final = 120.0
 BENTO: Final = "BentoML"
 RAY: Final = "Ray Serve"
-PACKAGES: Final = {"LitServe": "litserve", BENTO: "bentoml", RAY: "ray"}  # peer_<package>.py starts it
+TRITON: Final = "Triton"
+PACKAGES: Final = {
+    "LitServe": "litserve",
+    BENTO: "bentoml",
+    RAY: "ray",
+    TRITON: "pytriton",
+}  # peer_<package>.py starts it
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,11 @@ def of_large(server: psutil.Process, port: int, model: str, counts: NDArray[np.u
 
 
 def of_peer(name: str, server: psutil.Process, port: int, modulus: NDArray[np.float32]) -> Door:
-    """The same tensor as octets to Ray Serve, and as a file of a form to the others, which their interface asks for."""
+    """The same tensor: to Triton as to /v2, as octets to Ray Serve, as a file of a form to the others, whose interface
+    asks for it.
+    """
+    if name == TRITON:
+        return Door(name, server, port, "/v2/models/network/infer", *_binary("modulus", "FP32", modulus))
     if name == RAY:
         return Door(name, server, port, "/predict", modulus.tobytes(), {"Content-Type": "application/octet-stream"})
     head = b'--x\r\nContent-Disposition: form-data; name="modulus"; filename="modulus"\r\n\r\n'
