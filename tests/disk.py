@@ -31,6 +31,13 @@ class Journalled:
     folder: Path
     medium: Path
 
+    @property
+    def commits(self) -> int:
+        """Of the journal, so far."""
+        device = subprocess.check_output(["findmnt", "-no", "SOURCE", str(self.folder)], text=True).strip()
+        (info,) = Path("/proc/fs/jbd2").glob(f"{Path(device).name}-*/info")
+        return int(info.read_text().split()[0])
+
     @contextmanager
     def after_a_power_cut(self, elsewhere: Path) -> Iterator[Path]:
         """What a machine would find on the disk if it lost its power now: what has not reached the medium is gone."""

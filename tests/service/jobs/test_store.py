@@ -171,6 +171,17 @@ def test_what_is_written_outlives_the_power(tmp_path: Path) -> None:
             np.testing.assert_array_equal(Store(found / "store").read(OTHER, "upload")["a"], volume(5))
 
 
+def test_what_is_new_waits_for_one_commit_of_the_journal(tmp_path: Path) -> None:
+    """The bytes, the name and the folder of a job's input in one, those of its result in another."""
+    with disk.journalled(tmp_path / "disk", 16) as medium:
+        store = Store(medium.folder / "store")
+        store.write(OTHER, "input", {"a": volume()})  # and what the disk itself had to note
+        before = medium.commits
+        store.write(JOB, "input", {"a": volume()})
+        store.write(JOB, "result-1", {"a": volume()})
+        assert medium.commits - before == 2
+
+
 def test_a_power_cut_while_a_group_is_replaced_leaves_the_earlier_one_or_the_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
