@@ -36,6 +36,7 @@ OUTSIDE = 1e-4  # of the energy: what tips and a cut-off pattern leave outside t
 PRIOR = 1e-4  # least weight of the first value; more where noise would be amplified
 NEAR = 8  # voxels around the peak: the lines that decide the band
 WHOLE = 0.5  # of their light in lines without a hole is enough; dim lines alone would make the band too narrow
+RUN = 16  # frames that are bridged together
 PASSES = 3  # what was filled along one axis helps along another
 
 Volume = NDArray[np.float32]
@@ -65,7 +66,7 @@ def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, ...], p
         holes = np.flatnonzero(~known)
         hardness = np.full((known.ndim, holes.size), np.inf)
         for axis, n in enumerate(known.shape):
-            width = _widths(holes, known.shape, axis)
+            width = _widths(known, axis)
             narrow = width <= WIDEST * n
             if narrow.any():
                 hardness[axis, narrow] = band_of(axis).half_width * width[narrow]
@@ -115,53 +116,65 @@ def _pieces(holes: NDArray[np.bool_]) -> Iterator[tuple[tuple[slice, ...], NDArr
 
 
 def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
-    """Holes filled with the Gaussian mean of the valid voxels of their frame;
-    computed for the holes alone, which are few.
-    """
-    frames, rows, columns = as_frames(intensity).shape
-    weight = np.zeros((frames, rows + 2 * FILL_REACH, columns + 2 * FILL_REACH), np.float32)
-    counts = np.zeros_like(weight)
-    inner = (slice(None), slice(FILL_REACH, -FILL_REACH), slice(FILL_REACH, -FILL_REACH))
-    weight[inner] = as_frames(valid)
-    counts[inner] = np.where(weight[inner] > 0, as_frames(intensity), np.float32(0.0))
-    frame, row, column = np.nonzero(~as_frames(valid))
-    width = weight.shape[2]
-    index = (frame * weight.shape[1] + row + FILL_REACH) * width + column + FILL_REACH
-    reach = range(-FILL_REACH, FILL_REACH + 1)
-
-    def mean(part: slice) -> NDArray[np.float32]:
-        holes = index[part]
-        spread, share = np.zeros(holes.size, np.float32), np.full(holes.size, 1e-6, np.float32)
-        for down, right in product(reach, reach):
-            near = holes + (down * width + right)
-            factor = np.float32(np.exp(-(down**2 + right**2) / (2 * FILL**2)))
-            spread += factor * counts.take(near)
-            share += factor * weight.take(near)
-        return np.asarray(spread / share, np.float32)
-
+    """Holes filled with the Gaussian mean of the valid voxels of their frame; computed for the pixels that are holes."""
     bridged = intensity.copy()
-    as_frames(bridged)[frame, row, column] = np.concatenate(slabs.over(mean, index.size, 2 * len(reach) ** 2))
+    frames, known = as_frames(bridged), as_frames(valid)
+    slabs.over_planes(lambda slab: _bridge(frames[slab], known[slab]), frames, RUN)
     return bridged
 
 
-def _widths(holes: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArray[np.intp]:
-    """Voxels along `axis` of the run of holes that each hole (flat index) lies in;
+def _bridge(frames: Volume, known: NDArray[np.bool_]) -> None:
+    """The same in place. What a pixel holds in several frames lies side by side: a gap goes through all of them."""
+    hole = ~known.all(axis=0)
+    row, column = np.nonzero(hole)
+    if not row.size:
+        return
+    width, reach = hole.shape[1] + 2 * FILL_REACH, range(-FILL_REACH, FILL_REACH + 1)
+    counts, weight = (_beside(volume) for volume in (np.where(known, frames, np.float32(0.0)), known))
+    for first in range(0, row.size, max(1, slabs.SLAB // (4 * len(frames)))):
+        part = slice(first, first + max(1, slabs.SLAB // (4 * len(frames))))
+        index = (row[part] + FILL_REACH) * width + column[part] + FILL_REACH
+        spread, share, near = (np.full((index.size, len(frames)), start, np.float32) for start in (0.0, 1e-6, 0.0))
+        for down, right in product(reach, reach):
+            at, factor = index + (down * width + right), np.float32(np.exp(-(down**2 + right**2) / (2 * FILL**2)))
+            for volume, total in ((counts, spread), (weight, share)):
+                volume.take(at, axis=0, out=near, mode="clip")
+                np.multiply(near, factor, out=near)
+                total += near
+        spread /= share
+        pixels = frames[:, row[part], column[part]]
+        frames[:, row[part], column[part]] = np.where(known[:, row[part], column[part]], pixels, spread.T)
+
+
+def _beside(frames: NDArray[Any]) -> NDArray[np.float32]:
+    """(pixels, frames) float32, C-ordered, with FILL_REACH rows and columns of zeros around the frames."""
+    images, rows, columns = frames.shape
+    pixels = np.zeros((rows + 2 * FILL_REACH, columns + 2 * FILL_REACH, images), np.float32)
+    pixels[FILL_REACH:-FILL_REACH, FILL_REACH:-FILL_REACH] = np.moveaxis(frames, 0, -1)
+    return pixels.reshape(-1, images)
+
+
+def _widths(known: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
+    """Voxels along `axis` of the run of holes that each hole lies in, in the order of their flat indices;
     of one that ends at the border, the axis.
     """
-    n = shape[axis]
-    line, position = _on_lines(holes, shape, axis)
-    key = line * n + position
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    start = np.flatnonzero(np.diff(key, prepend=-2) != 1)
-    start = np.union1d(start, np.flatnonzero(key % n == 0))
-    length = np.diff(np.append(start, key.size))
-    begin = key[start] % n
-    run = np.repeat(np.arange(start.size), length)
-    width = np.where((begin == 0) | (begin + length == n), n, length)
-    widths = np.empty(holes.size, np.intp)
-    widths[order] = width[run]
-    return widths
+    n = known.shape[axis]
+    holes = np.ascontiguousarray(np.moveaxis(~known, axis, 0))
+    width = _runs(holes)
+    width += _runs(holes[::-1])[::-1]
+    along: NDArray[np.intp] = np.moveaxis(width, 0, axis)[~known].astype(np.intp)
+    return np.minimum(along - 1, n)
+
+
+def _runs(holes: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """How many holes end at each voxel, counted along the first axis; a run that begins at the border is as long as the
+    axis already.
+    """
+    runs = np.empty(holes.shape, np.int32)
+    run = np.full(holes.shape[1:], len(holes), np.int32)
+    for plane, hole in zip(runs, holes, strict=True):
+        run = np.multiply(run + 1, hole, out=plane)
+    return runs
 
 
 def _band(full: Volume, known: NDArray[np.bool_], axis: int, peak: tuple[int, ...], poisson: bool) -> _Band:
@@ -190,8 +203,10 @@ def _along(
 ) -> NDArray[np.float32]:
     """Values of `holes` (flat indices) from the lines along `axis` that cross them."""
     across, position = _on_lines(holes, full.shape, axis)
-    crossing, line = np.unique(across, return_inverse=True)
-    values, measured = (_lines(volume, axis)[:, crossing] for volume in (full, known))
+    crossed = np.zeros(full.size // full.shape[axis], bool)
+    crossed[across] = True
+    line = (np.cumsum(crossed) - 1)[across]
+    values, measured = (_lines(volume, axis)[:, crossed] for volume in (full, known))
     solved = _solved(values.astype(np.float64), measured, band)
     return solved[position, line].astype(np.float32)
 
@@ -213,9 +228,7 @@ def _solved(lines: Lines, known: NDArray[np.bool_], band: _Band) -> Lines:
     """Lines whose unknown voxels have the values, not below zero, that leave the least energy outside the band."""
     full = lines.copy()
     projector = _outside(len(lines), band.half_width)
-    patterns, which = np.unique(np.packbits(known, axis=0), axis=1, return_inverse=True)
-    order = np.argsort(which.reshape(-1), kind="stable")
-    for members in np.split(order, np.cumsum(np.bincount(which.reshape(-1), minlength=patterns.shape[1]))[:-1]):
+    for members in _alike(known):
         gap = np.flatnonzero(~known[:, members[0]])
         if gap.size == 0:
             continue
@@ -226,6 +239,14 @@ def _solved(lines: Lines, known: NDArray[np.bool_], band: _Band) -> Lines:
         right = band.prior * first - projector[gap] @ beside
         full[np.ix_(gap, members)] = np.maximum(np.linalg.solve(inner, right), 0.0)
     return full
+
+
+def _alike(known: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """The columns of (n, lines) in groups of those that are the same."""
+    packed = np.ascontiguousarray(np.packbits(known, axis=0).T)
+    _, which = np.unique(packed.view(np.dtype((np.void, packed.shape[1]))), return_inverse=True)
+    order = np.argsort(which.reshape(-1), kind="stable")
+    return np.split(order, np.cumsum(np.bincount(which.reshape(-1)))[:-1])
 
 
 def _energy_outside(lines: Lines, band: float) -> float:
