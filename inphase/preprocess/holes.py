@@ -99,8 +99,13 @@ def _thick(holes: NDArray[np.bool_]) -> Iterator[tuple[tuple[slice, ...], NDArra
     if holes.ndim == 2:
         yield from _pieces(holes)
         return
+    through = holes.all(axis=0)
     for spot, shadow in _pieces(np.asarray(holes.any(axis=0))):
-        for (frames, *inside), hole in _pieces(holes[(slice(None), *spot)] & shadow):
+        below = holes[(slice(None), *spot)] & shadow
+        if through[spot][shadow].all():  # one that goes through all frames need not be searched for
+            yield (slice(0, len(holes)), *spot), below
+            continue
+        for (frames, *inside), hole in _pieces(below):
             yield (
                 (frames, *(slice(a.start + b.start, a.start + b.stop) for a, b in zip(spot, inside, strict=True))),
                 hole,
@@ -166,14 +171,15 @@ def _widths(known: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
     return np.minimum(along - 1, n)
 
 
-def _runs(holes: NDArray[np.bool_]) -> NDArray[np.int32]:
+def _runs(holes: NDArray[np.bool_]) -> NDArray[np.unsignedinteger]:
     """How many holes end at each voxel, counted along the first axis; a run that begins at the border is as long as the
     axis already.
     """
-    runs = np.empty(holes.shape, np.int32)
-    run = np.full(holes.shape[1:], len(holes), np.int32)
+    kind = np.min_scalar_type(4 * len(holes))  # two such runs are added
+    runs = np.empty(holes.shape, kind)
+    run = np.full(holes.shape[1:], len(holes), kind)
     for plane, hole in zip(runs, holes, strict=True):
-        run = np.multiply(run + 1, hole, out=plane)
+        run = np.multiply(run + kind.type(1), hole, out=plane)
     return runs
 
 
@@ -206,9 +212,18 @@ def _along(
     crossed = np.zeros(full.size // full.shape[axis], bool)
     crossed[across] = True
     line = (np.cumsum(crossed) - 1)[across]
-    values, measured = (_lines(volume, axis)[:, crossed] for volume in (full, known))
-    solved = _solved(values.astype(np.float64), measured, band)
-    return solved[position, line].astype(np.float32)
+    values, measured = (_crossed(volume, crossed, axis) for volume in (full, known))
+    found = np.zeros(values.shape, np.float32)
+    for gap, members, solution in _solutions(values, measured, band):
+        found[np.ix_(gap, members)] = solution
+    return found[position, line]
+
+
+def _crossed(volume: NDArray[Any], crossed: NDArray[np.bool_], axis: int) -> NDArray[Any]:
+    """(n, lines): those of `_lines` that are `crossed`."""
+    last = np.moveaxis(volume, axis, -1)
+    lines: NDArray[Any] = last[crossed.reshape(last.shape[:-1])].T
+    return lines
 
 
 def _on_lines(voxels: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -227,18 +242,26 @@ def _lines(volume: NDArray[Any], axis: int) -> NDArray[Any]:
 def _solved(lines: Lines, known: NDArray[np.bool_], band: _Band) -> Lines:
     """Lines whose unknown voxels have the values, not below zero, that leave the least energy outside the band."""
     full = lines.copy()
+    for gap, members, solution in _solutions(lines, known, band):
+        full[np.ix_(gap, members)] = solution
+    return full
+
+
+def _solutions(
+    lines: NDArray[np.floating], known: NDArray[np.bool_], band: _Band
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], Lines]]:
+    """Unknown voxels (gap,), the lines (members,) that all have them, and their values (gap, members)."""
     projector = _outside(len(lines), band.half_width)
     for members in _alike(known):
         gap = np.flatnonzero(~known[:, members[0]])
         if gap.size == 0:
             continue
         inner = projector[np.ix_(gap, gap)] + band.prior * np.eye(gap.size)
-        beside = lines[:, members]
+        beside = lines[:, members].astype(np.float64)
         first = beside[gap]
         beside[gap] = 0.0
         right = band.prior * first - projector[gap] @ beside
-        full[np.ix_(gap, members)] = np.maximum(np.linalg.solve(inner, right), 0.0)
-    return full
+        yield gap, members, np.maximum(np.linalg.solve(inner, right), 0.0)
 
 
 def _alike(known: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
