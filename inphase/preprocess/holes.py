@@ -12,6 +12,7 @@ more: it keeps the Gaussian mean. On a simulated crystal whose central fringe is
 and within 45 % with a dome fitted to the shell around the hole.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -49,6 +50,20 @@ class _Band:
 
     half_width: float
     prior: float
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """Values (groups, voxels, lines) of the unknown voxels `gaps` (groups, voxels) of `members` (groups, lines)."""
+
+    gaps: NDArray[np.intp]
+    members: NDArray[np.intp]
+    values: Lines
+
+    @property
+    def where(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Where they lie in (n, lines)."""
+        return self.gaps[:, :, None], self.members[:, None, :]
 
 
 def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, ...], poisson: bool) -> Volume:
@@ -214,8 +229,8 @@ def _along(
     line = (np.cumsum(crossed) - 1)[across]
     values, measured = (_crossed(volume, crossed, axis) for volume in (full, known))
     found = np.zeros(values.shape, np.float32)
-    for gap, members, solution in _solutions(values, measured, band):
-        found[np.ix_(gap, members)] = solution
+    for solved in _solutions(values, measured, band):
+        found[solved.where] = solved.values
     return found[position, line]
 
 
@@ -242,26 +257,35 @@ def _lines(volume: NDArray[Any], axis: int) -> NDArray[Any]:
 def _solved(lines: Lines, known: NDArray[np.bool_], band: _Band) -> Lines:
     """Lines whose unknown voxels have the values, not below zero, that leave the least energy outside the band."""
     full = lines.copy()
-    for gap, members, solution in _solutions(lines, known, band):
-        full[np.ix_(gap, members)] = solution
+    for solved in _solutions(lines, known, band):
+        full[solved.where] = solved.values
     return full
 
 
-def _solutions(
-    lines: NDArray[np.floating], known: NDArray[np.bool_], band: _Band
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], Lines]]:
-    """Unknown voxels (gap,), the lines (members,) that all have them, and their values (gap, members)."""
+def _solutions(lines: NDArray[np.floating], known: NDArray[np.bool_], band: _Band) -> Iterator[_Solution]:
+    """Of all unknown voxels of (n, lines): lines with the same ones share a matrix, matrices of one size are solved
+    together.
+    """
     projector = _outside(len(lines), band.half_width)
-    for members in _alike(known):
-        gap = np.flatnonzero(~known[:, members[0]])
-        if gap.size == 0:
-            continue
-        inner = projector[np.ix_(gap, gap)] + band.prior * np.eye(gap.size)
-        beside = lines[:, members].astype(np.float64)
-        first = beside[gap]
-        beside[gap] = 0.0
-        right = band.prior * first - projector[gap] @ beside
-        yield gap, members, np.maximum(np.linalg.solve(inner, right), 0.0)
+    groups = defaultdict(list)
+    number = np.count_nonzero(~known, axis=0)
+    for alike in _alike(known):
+        groups[int(number[alike[0]]), alike.size].append(alike)
+
+    def solve(members: NDArray[np.intp], size: int) -> _Solution:
+        gaps = np.nonzero(~known[:, members[:, 0]].T)[1].reshape(-1, size)
+        inner = projector[gaps[:, :, None], gaps[:, None, :]] + band.prior * np.eye(size)
+        beside = lines.T[members].astype(np.float64)
+        unknown = np.arange(len(members))[:, None], slice(None), gaps
+        first = beside[unknown]
+        beside[unknown] = 0.0
+        right = band.prior * first - projector[gaps] @ beside.swapaxes(1, 2)
+        return _Solution(gaps, members, np.maximum(np.linalg.solve(inner, right), 0.0))
+
+    for (size, _), alike in groups.items():
+        members = np.stack(alike)
+        if size:
+            yield from slabs.over(lambda part: solve(members[part], size), len(members), size * len(lines))
 
 
 def _alike(known: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
