@@ -81,7 +81,7 @@ def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, ...], p
         holes = np.flatnonzero(~known)
         hardness = np.full((known.ndim, holes.size), np.inf)
         for axis, n in enumerate(known.shape):
-            width = _widths(known, axis)
+            width = _widths(holes, known.shape, axis)
             narrow = width <= WIDEST * n
             if narrow.any():
                 hardness[axis, narrow] = band_of(axis).half_width * width[narrow]
@@ -174,28 +174,23 @@ def _beside(frames: NDArray[Any]) -> NDArray[np.float32]:
     return pixels.reshape(-1, images)
 
 
-def _widths(known: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
-    """Voxels along `axis` of the run of holes that each hole lies in, in the order of their flat indices;
+def _widths(holes: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArray[np.intp]:
+    """Voxels along `axis` of the run of holes that each hole (flat index) lies in;
     of one that ends at the border, the axis.
     """
-    n = known.shape[axis]
-    holes = np.ascontiguousarray(np.moveaxis(~known, axis, 0))
-    width = _runs(holes)
-    width += _runs(holes[::-1])[::-1]
-    along: NDArray[np.intp] = np.moveaxis(width, 0, axis)[~known].astype(np.intp)
-    return np.minimum(along - 1, n)
-
-
-def _runs(holes: NDArray[np.bool_]) -> NDArray[np.unsignedinteger]:
-    """How many holes end at each voxel, counted along the first axis; a run that begins at the border is as long as the
-    axis already.
-    """
-    kind = np.min_scalar_type(4 * len(holes))  # two such runs are added
-    runs = np.empty(holes.shape, kind)
-    run = np.full(holes.shape[1:], len(holes), kind)
-    for plane, hole in zip(runs, holes, strict=True):
-        run = np.multiply(run + kind.type(1), hole, out=plane)
-    return runs
+    n = shape[axis]
+    line, position = _on_lines(holes, shape, axis)
+    key = line * n + position
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    start = np.flatnonzero((np.diff(key, prepend=-2) != 1) | (key % n == 0))
+    length = np.diff(np.append(start, key.size))
+    begin = key[start] % n
+    run = np.repeat(np.arange(start.size), length)
+    width = np.where((begin == 0) | (begin + length == n), n, length)
+    widths = np.empty(holes.size, np.intp)
+    widths[order] = width[run]
+    return widths
 
 
 def _band(full: Volume, known: NDArray[np.bool_], axis: int, peak: tuple[int, ...], poisson: bool) -> _Band:
