@@ -37,7 +37,7 @@ def free_voxels(mask: NDArray[np.uint8], seed: int, fraction: float = 0.05) -> N
 
 @lru_cache(maxsize=2)  # the grids of the networks in use: measurement after measurement has the same
 def _islands(shape: tuple[int, ...], seed: int) -> NDArray[np.integer]:
-    """The first island that covers each voxel, as its place in the random order of the centres; not to be written to."""
+    """The first island that covers each voxel, as its place in the random order of centres; not to be written to."""
     voxels = math.prod(shape)
     kind = np.min_scalar_type(-voxels - 1)  # half as wide, what is sorted of it takes half as long
     order: NDArray[np.integer] = np.random.default_rng(seed).permutation(voxels).astype(kind).reshape(shape)

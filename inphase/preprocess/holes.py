@@ -136,7 +136,7 @@ def _pieces(holes: NDArray[np.bool_]) -> Iterator[tuple[tuple[slice, ...], NDArr
 
 
 def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
-    """Holes filled with the Gaussian mean of the valid voxels of their frame; computed for the pixels that are holes."""
+    """Holes filled with the Gaussian mean of the valid voxels of their frame; computed for pixels that are holes."""
     bridged = intensity.copy()
     frames, known = as_frames(bridged), as_frames(valid)
     slabs.over_planes(lambda slab: _bridge(frames[slab], known[slab]), frames, RUN)
@@ -262,14 +262,14 @@ def _solutions(lines: NDArray[np.floating], known: NDArray[np.bool_], band: _Ban
     together.
     """
     projector = _outside(len(lines), band.half_width)
-    groups = defaultdict(list)
     number = np.count_nonzero(~known, axis=0)
+    sizes = defaultdict(list)
     for alike in _alike(known):
-        groups[int(number[alike[0]]), alike.size].append(alike)
+        sizes[int(number[alike[0]]), alike.size].append(alike)
 
-    def solve(members: NDArray[np.intp], size: int) -> _Solution:
-        gaps = np.nonzero(~known[:, members[:, 0]].T)[1].reshape(-1, size)
-        inner = projector[gaps[:, :, None], gaps[:, None, :]] + band.prior * np.eye(size)
+    def solve(members: NDArray[np.intp]) -> _Solution:
+        gaps = np.nonzero(~known[:, members[:, 0]].T)[1].reshape(len(members), -1)
+        inner = projector[gaps[:, :, None], gaps[:, None, :]] + band.prior * np.eye(gaps.shape[1])
         beside = lines.T[members].astype(np.float64)
         unknown = np.arange(len(members))[:, None], slice(None), gaps
         first = beside[unknown]
@@ -277,10 +277,12 @@ def _solutions(lines: NDArray[np.floating], known: NDArray[np.bool_], band: _Ban
         right = band.prior * first - projector[gaps] @ beside.swapaxes(1, 2)
         return _Solution(gaps, members, np.maximum(np.linalg.solve(inner, right), 0.0))
 
-    for (size, _), alike in groups.items():
-        members = np.stack(alike)
+    def solve_all(groups: NDArray[np.intp], size: int) -> list[_Solution]:
+        return slabs.over(lambda part: solve(groups[part]), len(groups), size * len(lines))
+
+    for (size, _), groups in sizes.items():
         if size:
-            yield from slabs.over(lambda part: solve(members[part], size), len(members), size * len(lines))
+            yield from solve_all(np.stack(groups), size)
 
 
 def _alike(known: NDArray[np.bool_]) -> list[NDArray[np.intp]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -95,9 +94,7 @@ def _dead(pattern: Pattern, total: NDArray[np.float32], least: float) -> NDArray
     for axis in (0, 1):
         line = total.sum(axis=1 - axis, dtype=np.float64)
         dark = (
-            (silent | ~measured).all(axis=1 - axis)
-            & measured.any(axis=1 - axis)
-            & (_lower_side(line, axis=0) >= least)
+            (silent | ~measured).all(axis=1 - axis) & measured.any(axis=1 - axis) & (_lower_side(line, axis=0) >= least)
         )
         found |= silent & (dark[:, None] if axis == 0 else dark[None, :])
     return found
@@ -165,20 +162,17 @@ def _nearest_before(values: NDArray[np.floating], axis: int) -> NDArray[np.float
 def _spikes(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[np.intp]:
     """Flat indices into (n, rows, columns) of spikes and of small clusters, each frame looked at once."""
     cluster = CLUSTER_LEAST * least
+    _, rows, columns = frames.shape
 
-    def bright(number: int) -> tuple[NDArray[np.intp], ...]:
-        frame = frames[number]
-        top = frame.max(axis=1)
-        alone, clustered = (
-            _brighter(frame, np.flatnonzero(top >= lowest), lowest, above, distance)
+    def bright(slab: slice) -> tuple[NDArray[np.intp], ...]:
+        lines = frames[slab].reshape(-1, columns)
+        top = lines.max(axis=1)
+        return tuple(
+            _brighter(lines, np.flatnonzero(top >= lowest), lowest, above, distance) + slab.start * rows * columns
             for lowest, above, distance in ((least, ratio, 1), (cluster, RING_RATIO, 2))
         )
-        return alone + number * frame.size, clustered + number * frame.size
 
-    def of(slab: slice) -> list[tuple[NDArray[np.intp], ...]]:
-        return [bright(number) for number in range(slab.start, slab.stop)]
-
-    alone, clustered = map(np.concatenate, zip(*chain.from_iterable(slabs.over_planes(of, frames)), strict=True))
+    alone, clustered = map(np.concatenate, zip(*slabs.over_planes(bright, frames), strict=True))
     return np.union1d(_alone(frames, alone, ratio), _clustered(frames, clustered))
 
 
@@ -201,16 +195,16 @@ def _clustered(frames: NDArray[np.float32], bright: NDArray[np.intp]) -> NDArray
 
 
 def _brighter(
-    frame: NDArray[np.float32], rows: NDArray[np.intp], least: float, ratio: float, distance: int
+    lines: NDArray[np.float32], some: NDArray[np.intp], least: float, ratio: float, distance: int
 ) -> NDArray[np.intp]:
-    """Flat indices of voxels of some rows of at least `least` and above `ratio` times the voxel `distance` columns on:
+    """Flat indices of voxels of some lines of at least `least` and above `ratio` times the voxel `distance` columns on:
     in the processor's cache a bright background costs little more than a dark one.
     """
-    counts = frame[rows]
+    counts = lines[some]
     bright = counts >= least
     bright[:, :-distance] &= counts[:, :-distance] > np.float32(ratio) * counts[:, distance:]
     row, column = np.nonzero(bright)
-    found: NDArray[np.intp] = rows[row] * frame.shape[1] + column
+    found: NDArray[np.intp] = some[row] * lines.shape[1] + column
     return found
 
 
