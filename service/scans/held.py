@@ -10,8 +10,8 @@ MOST: Final = 256 * 2**20  # bytes: five curves of 201 frames of 256 x 256 pixel
 
 
 class Held:
-    """Groups of frames that were written or read lately. The oldest make room for new ones; all are on the disk, so that
-    nothing is lost with them.
+    """Groups of frames that were written or read lately. The oldest make room for new ones; all are on the disk, so
+    that nothing is lost with them.
 
     most: bytes of all groups.
     """
@@ -27,7 +27,7 @@ class Held:
             return self._groups.get((scan_id, group))
 
     def keep(self, scan_id: str, group: str, frames: NDArray[np.generic]) -> None:
-        """Hold the frames of a group, which nobody may change from now on; not where they need more than all the room."""
+        """Hold the frames of a group, which nobody may change from now on; not those that need more than all room."""
         if frames.nbytes > self._most:
             return
         frames.flags.writeable = False
