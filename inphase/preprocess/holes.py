@@ -150,9 +150,10 @@ def _bridge(frames: Volume, known: NDArray[np.bool_]) -> None:
     if not row.size:
         return
     width, reach = hole.shape[1] + 2 * FILL_REACH, range(-FILL_REACH, FILL_REACH + 1)
-    counts, weight = (_beside(volume) for volume in (np.where(known, frames, np.float32(0.0)), known))
-    for first in range(0, row.size, max(1, slabs.SLAB // (4 * len(frames)))):
-        part = slice(first, first + max(1, slabs.SLAB // (4 * len(frames))))
+    counts, weight = (_by_pixel(volume) for volume in (np.where(known, frames, np.float32(0.0)), known))
+    some = max(1, slabs.SLAB // (4 * len(frames)))  # pixels that stay in the cache
+    for first in range(0, row.size, some):
+        part = slice(first, first + some)
         index = (row[part] + FILL_REACH) * width + column[part] + FILL_REACH
         spread, share, near = (np.full((index.size, len(frames)), start, np.float32) for start in (0.0, 1e-6, 0.0))
         for down, right in product(reach, reach):
@@ -166,7 +167,7 @@ def _bridge(frames: Volume, known: NDArray[np.bool_]) -> None:
         frames[:, row[part], column[part]] = np.where(known[:, row[part], column[part]], pixels, spread.T)
 
 
-def _beside(frames: NDArray[Any]) -> NDArray[np.float32]:
+def _by_pixel(frames: NDArray[Any]) -> NDArray[np.float32]:
     """(pixels, frames) float32, C-ordered, with FILL_REACH rows and columns of zeros around the frames."""
     images, rows, columns = frames.shape
     pixels = np.zeros((rows + 2 * FILL_REACH, columns + 2 * FILL_REACH, images), np.float32)

@@ -55,28 +55,30 @@ def faulty(
     """
     frames = as_frames(pattern.intensity)
     total = _over_rows(lambda rows: frames[:, rows].sum(axis=0), frames)
-    spikes, pixels, reports = np.empty(0, np.intp), np.zeros(total.shape, bool), []
+    reports = []
+    silent = stuck = np.zeros(total.shape, bool)
+    spikes = np.empty(0, np.intp)
     if dead is not None:
-        pixels = _dead(pattern, total, dead.least)
-        reports.append(StepReport("dead_pixels", {"pixels": int(pixels.sum())}))
+        silent = _dead(pattern, total, dead.least)
+        reports.append(StepReport("dead_pixels", {"pixels": int(silent.sum())}))
     if hot is not None:
         spikes, stuck = _hot(frames, total, hot)
         numbers: dict[str, Number] = {"voxels": int(spikes.size), "pixels_in_every_frame": int(stuck.sum())}
         reports.append(StepReport("hot_pixels", numbers))
-        pixels |= stuck
-    if not spikes.size and not pixels.any():
-        return pattern, reports
-    intensity, mask = pattern.intensity, pattern.mask
-    if not own:
-        intensity, mask = slabs.copied(intensity), slabs.copied(mask)
-    counts, known = intensity.reshape(len(frames), -1), mask.reshape(len(frames), -1)
-    lying = np.flatnonzero(pixels)
-    counts.reshape(-1)[spikes] = 0.0
-    counts[:, lying] = 0.0
-    valid = spikes[known.reshape(-1)[spikes] == MaskState.VALID]
-    known.reshape(-1)[valid] = MaskState.MASKED
-    known[:, lying[(known[:, lying] == MaskState.VALID).any(axis=0)]] = MaskState.MASKED
-    return replace(pattern, intensity=intensity, mask=mask), reports
+    if spikes.size or stuck.any():  # silent ones hold nothing
+        intensity = pattern.intensity if own else slabs.copied(pattern.intensity)
+        intensity.reshape(-1)[spikes] = 0.0
+        as_frames(intensity)[:, stuck] = 0.0
+        pattern = replace(pattern, intensity=intensity)
+    lying = silent | stuck
+    if spikes.size or lying.any():
+        mask = pattern.mask if own else slabs.copied(pattern.mask)
+        known, states = mask.reshape(-1), mask.reshape(len(frames), -1)
+        known[spikes[known[spikes] == MaskState.VALID]] = MaskState.MASKED
+        pixels = np.flatnonzero(lying)
+        states[:, pixels[(states[:, pixels] == MaskState.VALID).any(axis=0)]] = MaskState.MASKED
+        pattern = replace(pattern, mask=mask)
+    return pattern, reports
 
 
 def _dead(pattern: Pattern, total: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
