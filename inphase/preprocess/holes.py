@@ -114,7 +114,7 @@ def _thick(holes: NDArray[np.bool_]) -> Iterator[tuple[tuple[slice, ...], NDArra
     if holes.ndim == 2:
         yield from _pieces(holes)
         return
-    through = holes.all(axis=0)
+    through = np.asarray(holes.all(axis=0))
     for spot, shadow in _pieces(np.asarray(holes.any(axis=0))):
         below = holes[(slice(None), *spot)] & shadow
         if through[spot][shadow].all():  # one that goes through all frames need not be searched for
@@ -224,10 +224,11 @@ def _along(
     crossed[across] = True
     line = (np.cumsum(crossed) - 1)[across]
     values, measured = (_crossed(volume, crossed, axis) for volume in (full, known))
-    found = np.zeros(values.shape, np.float32)
+    full_lines = np.zeros(values.shape, np.float32)
     for solved in _solutions(values, measured, band):
-        found[solved.where] = solved.values
-    return found[position, line]
+        full_lines[solved.where] = solved.values
+    found: NDArray[np.float32] = full_lines[position, line]
+    return found
 
 
 def _crossed(volume: NDArray[Any], crossed: NDArray[np.bool_], axis: int) -> NDArray[Any]:

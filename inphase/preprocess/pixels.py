@@ -86,7 +86,7 @@ def _dead(pattern: Pattern, total: NDArray[np.float32], least: float) -> NDArray
     frames, states = as_frames(pattern.intensity), as_frames(pattern.mask)
     least_state = _over_rows(lambda rows: states[:, rows].min(axis=0), states)
     measured = least_state == MaskState.VALID  # no state is less
-    silent = measured & (total <= 0)
+    silent: NDArray[np.bool_] = measured & (total <= 0)
     if pattern.signed and silent.any():  # noise about zero may sum to nothing or less
         silent[silent] = ~frames[:, silent].any(axis=0)
     if not silent.any():

@@ -101,7 +101,7 @@ def _measured(
     return intensity, mask, not low >= 0, numbers
 
 
-def _converted(data: NDArray[Any]) -> tuple[NDArray[np.float32], np.generic, np.generic]:
+def _converted(data: NDArray[Any]) -> tuple[NDArray[np.float32], Any, Any]:
     """The data as float32, and their least and largest value as they are, NaN if any voxel is."""
     intensity = np.empty(data.shape, np.float32)
 
