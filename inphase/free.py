@@ -2,6 +2,9 @@
 to judge a result by what it never saw.
 """
 
+import math
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,13 +27,21 @@ def free_voxels(mask: NDArray[np.uint8], seed: int, fraction: float = 0.05) -> N
     wanted = min(round(fraction * int((mask == MaskState.VALID).sum())), int(eligible.sum()))
     if wanted == 0:
         return np.zeros(mask.shape, bool)
-    kind = np.min_scalar_type(-mask.size - 1)  # half as wide, what is sorted below takes half as long
-    order: NDArray[np.integer] = np.random.default_rng(seed).permutation(mask.size).astype(kind).reshape(mask.shape)
     # each voxel joins the first island (in random order of centres) that covers it; take islands until there are enough
-    joined = np.where(eligible, _least_beside(order), kind.type(mask.size))
+    first = _islands(mask.shape, seed)
+    joined = np.where(eligible, first, first.dtype.type(mask.size))
     last = np.partition(joined.ravel(), wanted - 1)[wanted - 1]
     free: NDArray[np.bool_] = joined <= last
     return free
+
+
+@lru_cache(maxsize=2)  # the grids of the networks in use: measurement after measurement has the same
+def _islands(shape: tuple[int, ...], seed: int) -> NDArray[np.integer]:
+    """The first island that covers each voxel, as its place in the random order of centres; not to be written to."""
+    voxels = math.prod(shape)
+    kind = np.min_scalar_type(-voxels - 1)  # half as wide, what is sorted of it takes half as long
+    order: NDArray[np.integer] = np.random.default_rng(seed).permutation(voxels).astype(kind).reshape(shape)
+    return _least_beside(order)
 
 
 def _least_beside(values: NDArray[np.integer]) -> NDArray[np.integer]:

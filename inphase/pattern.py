@@ -44,6 +44,7 @@ class Pattern:
     mask: uint8 of MaskState, of the same shape.
     geometry: None where nothing is known of the beam and the detector: results then have no voxel size.
     digest: sha256 of the input bytes, for provenance.
+    signed: whether some count may lie below zero.
     unknown: what was masked when the array was checked, by kind: numbers of voxels, pixels, frames; empty where nothing
     was.
     """
@@ -54,6 +55,7 @@ class Pattern:
     geometry: Geometry | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
+    signed: bool = True
     unknown: Mapping[str, int | float | str | Sequence[int | float]] = field(default_factory=dict)
 
     @property

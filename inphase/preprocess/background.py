@@ -39,9 +39,9 @@ def estimate(pattern: Pattern, quantile: float = 0.1) -> float:
 
 def clipped(pattern: Pattern) -> Pattern:
     """Negative sums are zero: the noise that subtracting a background leaves."""
-    if slabs.least(pattern.intensity) >= 0:
+    if not pattern.signed or slabs.least(pattern.intensity) >= 0:
         return pattern
-    return replace(pattern, intensity=np.maximum(pattern.intensity, np.float32(0.0)))
+    return replace(pattern, intensity=np.maximum(pattern.intensity, np.float32(0.0)), signed=False)
 
 
 def subtract(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
@@ -56,7 +56,7 @@ def subtract(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
         np.maximum(left[slab], np.float32(0.0), out=left[slab])
 
     slabs.over_planes(take, left)
-    found = replace(pattern, intensity=left)
+    found = replace(pattern, intensity=left, signed=False)
     share = 1.0 - found.total / pattern.total if pattern.total else 0.0
     return found, StepReport("background", {"level": level, "removed_share": share})
 

@@ -34,7 +34,9 @@ def _by_slab(
 def _summed(total: NDArray[Any], sides: tuple[int, ...]) -> NDArray[np.float32]:
     for axis, side in enumerate(sides):
         before = (slice(None),) * axis
-        kind: type[np.uint8 | np.float32] = np.uint8 if total.dtype == bool and side <= MOST_IN_BYTE else np.float32
+        kind: type[np.uint8 | np.float32] = np.float32
+        if total.dtype == bool and side <= MOST_IN_BYTE:
+            kind, total = np.uint8, total.view(np.uint8)
         summed: NDArray[Any] = total[(*before, slice(None, None, side))].astype(kind)
         for k in range(1, side):
             part = total[(*before, slice(k, None, side))]

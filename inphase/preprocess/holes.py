@@ -12,6 +12,7 @@ more: it keeps the Gaussian mean. On a simulated crystal whose central fringe is
 and within 45 % with a dome fitted to the shell around the hole.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -36,6 +37,7 @@ OUTSIDE = 1e-4  # of the energy: what tips and a cut-off pattern leave outside t
 PRIOR = 1e-4  # least weight of the first value; more where noise would be amplified
 NEAR = 8  # voxels around the peak: the lines that decide the band
 WHOLE = 0.5  # of their light in lines without a hole is enough; dim lines alone would make the band too narrow
+RUN = 16  # frames that are bridged together
 PASSES = 3  # what was filled along one axis helps along another
 
 Volume = NDArray[np.float32]
@@ -48,6 +50,20 @@ class _Band:
 
     half_width: float
     prior: float
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """Values (groups, voxels, lines) of the unknown voxels `gaps` (groups, voxels) of `members` (groups, lines)."""
+
+    gaps: NDArray[np.intp]
+    members: NDArray[np.intp]
+    values: Lines
+
+    @property
+    def where(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Where they lie in (n, lines)."""
+        return self.gaps[:, :, None], self.members[:, None, :]
 
 
 def filled(intensity: Volume, valid: NDArray[np.bool_], peak: tuple[int, ...], poisson: bool) -> Volume:
@@ -98,8 +114,13 @@ def _thick(holes: NDArray[np.bool_]) -> Iterator[tuple[tuple[slice, ...], NDArra
     if holes.ndim == 2:
         yield from _pieces(holes)
         return
+    through = np.asarray(holes.all(axis=0))
     for spot, shadow in _pieces(np.asarray(holes.any(axis=0))):
-        for (frames, *inside), hole in _pieces(holes[(slice(None), *spot)] & shadow):
+        below = holes[(slice(None), *spot)] & shadow
+        if through[spot][shadow].all():  # one that goes through all frames need not be searched for
+            yield (slice(0, len(holes)), *spot), below
+            continue
+        for (frames, *inside), hole in _pieces(below):
             yield (
                 (frames, *(slice(a.start + b.start, a.start + b.stop) for a, b in zip(spot, inside, strict=True))),
                 hole,
@@ -115,33 +136,43 @@ def _pieces(holes: NDArray[np.bool_]) -> Iterator[tuple[tuple[slice, ...], NDArr
 
 
 def _bridged(intensity: Volume, valid: NDArray[np.bool_]) -> Volume:
-    """Holes filled with the Gaussian mean of the valid voxels of their frame;
-    computed for the holes alone, which are few.
-    """
-    frames, rows, columns = as_frames(intensity).shape
-    weight = np.zeros((frames, rows + 2 * FILL_REACH, columns + 2 * FILL_REACH), np.float32)
-    counts = np.zeros_like(weight)
-    inner = (slice(None), slice(FILL_REACH, -FILL_REACH), slice(FILL_REACH, -FILL_REACH))
-    weight[inner] = as_frames(valid)
-    counts[inner] = np.where(weight[inner] > 0, as_frames(intensity), np.float32(0.0))
-    frame, row, column = np.nonzero(~as_frames(valid))
-    width = weight.shape[2]
-    index = (frame * weight.shape[1] + row + FILL_REACH) * width + column + FILL_REACH
-    reach = range(-FILL_REACH, FILL_REACH + 1)
-
-    def mean(part: slice) -> NDArray[np.float32]:
-        holes = index[part]
-        spread, share = np.zeros(holes.size, np.float32), np.full(holes.size, 1e-6, np.float32)
-        for down, right in product(reach, reach):
-            near = holes + (down * width + right)
-            factor = np.float32(np.exp(-(down**2 + right**2) / (2 * FILL**2)))
-            spread += factor * counts.take(near)
-            share += factor * weight.take(near)
-        return np.asarray(spread / share, np.float32)
-
+    """Holes filled with the Gaussian mean of the valid voxels of their frame; computed for pixels that are holes."""
     bridged = intensity.copy()
-    as_frames(bridged)[frame, row, column] = np.concatenate(slabs.over(mean, index.size, 2 * len(reach) ** 2))
+    frames, known = as_frames(bridged), as_frames(valid)
+    slabs.over_planes(lambda slab: _bridge(frames[slab], known[slab]), frames, RUN)
     return bridged
+
+
+def _bridge(frames: Volume, known: NDArray[np.bool_]) -> None:
+    """The same in place. What a pixel holds in several frames lies side by side: a gap goes through all of them."""
+    hole = ~known.all(axis=0)
+    row, column = np.nonzero(hole)
+    if not row.size:
+        return
+    width, reach = hole.shape[1] + 2 * FILL_REACH, range(-FILL_REACH, FILL_REACH + 1)
+    counts, weight = (_by_pixel(volume) for volume in (np.where(known, frames, np.float32(0.0)), known))
+    some = max(1, slabs.SLAB // (4 * len(frames)))  # pixels that stay in the cache
+    for first in range(0, row.size, some):
+        part = slice(first, first + some)
+        index = (row[part] + FILL_REACH) * width + column[part] + FILL_REACH
+        spread, share, near = (np.full((index.size, len(frames)), start, np.float32) for start in (0.0, 1e-6, 0.0))
+        for down, right in product(reach, reach):
+            at, factor = index + (down * width + right), np.float32(np.exp(-(down**2 + right**2) / (2 * FILL**2)))
+            for volume, total in ((counts, spread), (weight, share)):
+                volume.take(at, axis=0, out=near, mode="clip")
+                np.multiply(near, factor, out=near)
+                total += near
+        spread /= share
+        pixels = frames[:, row[part], column[part]]
+        frames[:, row[part], column[part]] = np.where(known[:, row[part], column[part]], pixels, spread.T)
+
+
+def _by_pixel(frames: NDArray[Any]) -> NDArray[np.float32]:
+    """(pixels, frames) float32, C-ordered, with FILL_REACH rows and columns of zeros around the frames."""
+    images, rows, columns = frames.shape
+    pixels = np.zeros((rows + 2 * FILL_REACH, columns + 2 * FILL_REACH, images), np.float32)
+    pixels[FILL_REACH:-FILL_REACH, FILL_REACH:-FILL_REACH] = np.moveaxis(frames, 0, -1)
+    return pixels.reshape(-1, images)
 
 
 def _widths(holes: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArray[np.intp]:
@@ -153,8 +184,7 @@ def _widths(holes: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> NDArr
     key = line * n + position
     order = np.argsort(key, kind="stable")
     key = key[order]
-    start = np.flatnonzero(np.diff(key, prepend=-2) != 1)
-    start = np.union1d(start, np.flatnonzero(key % n == 0))
+    start = np.flatnonzero((np.diff(key, prepend=-2) != 1) | (key % n == 0))
     length = np.diff(np.append(start, key.size))
     begin = key[start] % n
     run = np.repeat(np.arange(start.size), length)
@@ -190,10 +220,22 @@ def _along(
 ) -> NDArray[np.float32]:
     """Values of `holes` (flat indices) from the lines along `axis` that cross them."""
     across, position = _on_lines(holes, full.shape, axis)
-    crossing, line = np.unique(across, return_inverse=True)
-    values, measured = (_lines(volume, axis)[:, crossing] for volume in (full, known))
-    solved = _solved(values.astype(np.float64), measured, band)
-    return solved[position, line].astype(np.float32)
+    crossed = np.zeros(full.size // full.shape[axis], bool)
+    crossed[across] = True
+    line = (np.cumsum(crossed) - 1)[across]
+    values, measured = (_crossed(volume, crossed, axis) for volume in (full, known))
+    full_lines = np.zeros(values.shape, np.float32)
+    for solved in _solutions(values, measured, band):
+        full_lines[solved.where] = solved.values
+    found: NDArray[np.float32] = full_lines[position, line]
+    return found
+
+
+def _crossed(volume: NDArray[Any], crossed: NDArray[np.bool_], axis: int) -> NDArray[Any]:
+    """(n, lines): those of `_lines` that are `crossed`."""
+    last = np.moveaxis(volume, axis, -1)
+    lines: NDArray[Any] = last[crossed.reshape(last.shape[:-1])].T
+    return lines
 
 
 def _on_lines(voxels: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -212,20 +254,45 @@ def _lines(volume: NDArray[Any], axis: int) -> NDArray[Any]:
 def _solved(lines: Lines, known: NDArray[np.bool_], band: _Band) -> Lines:
     """Lines whose unknown voxels have the values, not below zero, that leave the least energy outside the band."""
     full = lines.copy()
-    projector = _outside(len(lines), band.half_width)
-    patterns, which = np.unique(np.packbits(known, axis=0), axis=1, return_inverse=True)
-    order = np.argsort(which.reshape(-1), kind="stable")
-    for members in np.split(order, np.cumsum(np.bincount(which.reshape(-1), minlength=patterns.shape[1]))[:-1]):
-        gap = np.flatnonzero(~known[:, members[0]])
-        if gap.size == 0:
-            continue
-        inner = projector[np.ix_(gap, gap)] + band.prior * np.eye(gap.size)
-        beside = lines[:, members]
-        first = beside[gap]
-        beside[gap] = 0.0
-        right = band.prior * first - projector[gap] @ beside
-        full[np.ix_(gap, members)] = np.maximum(np.linalg.solve(inner, right), 0.0)
+    for solved in _solutions(lines, known, band):
+        full[solved.where] = solved.values
     return full
+
+
+def _solutions(lines: NDArray[np.floating], known: NDArray[np.bool_], band: _Band) -> Iterator[_Solution]:
+    """Of all unknown voxels of (n, lines): lines with the same ones share a matrix, matrices of one size are solved
+    together.
+    """
+    projector = _outside(len(lines), band.half_width)
+    number = np.count_nonzero(~known, axis=0)
+    sizes = defaultdict(list)
+    for alike in _alike(known):
+        sizes[int(number[alike[0]]), alike.size].append(alike)
+
+    def solve(members: NDArray[np.intp]) -> _Solution:
+        gaps = np.nonzero(~known[:, members[:, 0]].T)[1].reshape(len(members), -1)
+        inner = projector[gaps[:, :, None], gaps[:, None, :]] + band.prior * np.eye(gaps.shape[1])
+        beside = lines.T[members].astype(np.float64)
+        unknown = np.arange(len(members))[:, None], slice(None), gaps
+        first = beside[unknown]
+        beside[unknown] = 0.0
+        right = band.prior * first - projector[gaps] @ beside.swapaxes(1, 2)
+        return _Solution(gaps, members, np.maximum(np.linalg.solve(inner, right), 0.0))
+
+    def solve_all(groups: NDArray[np.intp], size: int) -> list[_Solution]:
+        return slabs.over(lambda part: solve(groups[part]), len(groups), size * len(lines))
+
+    for (size, _), groups in sizes.items():
+        if size:
+            yield from solve_all(np.stack(groups), size)
+
+
+def _alike(known: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """The columns of (n, lines) in groups of those that are the same."""
+    packed = np.ascontiguousarray(np.packbits(known, axis=0).T)
+    _, which = np.unique(packed.view(np.dtype((np.void, packed.shape[1]))), return_inverse=True)
+    order = np.argsort(which.reshape(-1), kind="stable")
+    return np.split(order, np.cumsum(np.bincount(which.reshape(-1)))[:-1])
 
 
 def _energy_outside(lines: Lines, band: float) -> float:

@@ -44,7 +44,7 @@ def measured(pattern: Pattern, least: float = 20.0) -> tuple[Measured, StepRepor
     At an end lie planes that hold no valid voxel, and silent planes where the lit ones end abruptly. Lost is a frame
     that holds no valid voxel, or no count though its neighbours do. Evidence is the number of lit voxels, which no hot
     pixel can raise: at least `least` of them were to be expected, and a measured plane misses those with a chance of
-    exp(-least). (Silent rows and columns between lit ones: `pixels.dead`.)
+    exp(-least). (Silent rows and columns between lit ones: `pixels.faulty`.)
 
     Raises DataError where less than 8 planes are left along an axis.
     """

@@ -237,6 +237,7 @@ def _cleaned(
     pattern: Pattern, recipe: PreprocessRecipe, corrections: Corrections | None
 ) -> tuple[Pattern, tuple[int, ...], list[StepReport]]:
     """The steps that mask what is not known, the first voxel of the measured part that is left, and their reports."""
+    given = pattern
     steps = [validate.report(pattern)] if pattern.unknown else []
     origin = (0,) * len(pattern.shape)
     if recipe.saturation is not None:
@@ -255,12 +256,13 @@ def _cleaned(
         pattern = measured.pattern
         origin = tuple(a + b for a, b in zip(origin, measured.start, strict=True))
         steps.append(report)
-    if recipe.dead_pixels is not None:
-        pattern, report = pixels.dead(pattern, recipe.dead_pixels.least)
-        steps.append(report)
-    if recipe.hot_pixels is not None:
-        pattern, report = pixels.hot(pattern, recipe.hot_pixels.ratio, recipe.hot_pixels.least)
-        steps.append(report)
+    if recipe.dead_pixels or recipe.hot_pixels:
+        own = not any(
+            np.may_share_memory(*arrays)
+            for arrays in ((pattern.intensity, given.intensity), (pattern.mask, given.mask))
+        )
+        pattern, reports = pixels.faulty(pattern, recipe.dead_pixels, recipe.hot_pixels, own=own)
+        steps += reports
     if recipe.threshold is not None:
         pattern, report = background.thresholded(pattern, recipe.threshold.least)
         steps.append(report)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from inphase import slabs
 from inphase.pattern import MaskState, Pattern, as_frames
+from inphase.preprocess.recipe import DeadPixels, HotPixels
 from inphase.preprocess.report import Number, StepReport
 
 T = TypeVar("T", bound=np.generic)
@@ -34,69 +34,84 @@ def saturated(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
     return pattern, StepReport("saturation", {"voxels": voxels, "level": level})
 
 
-def dead(pattern: Pattern, least: float = 20.0) -> tuple[Pattern, StepReport]:
-    """Mask detector pixels that are zero in every frame although light fell on them.
+def faulty(
+    pattern: Pattern, dead: DeadPixels | None, hot: HotPixels | None, *, own: bool = False
+) -> tuple[Pattern, list[StepReport]]:
+    """Mask dead and hot pixels, where asked, and spikes with the latter; their counts become zero.
 
-    Two signs, both on the sum over frames: the nearest counting pixels on both sides (in the row or in the column) hold
-    at least `least` counts each, which a working pixel between them would miss with a chance of exp(-least); or a whole
-    row or column is silent between lines that hold at least `least`. So a gap of any width is found, and an empty far
-    field is not.
-    """
-    frames, states = as_frames(pattern.intensity), as_frames(pattern.mask)
-    least_state = _over_rows(lambda rows: states[:, rows].min(axis=0), states)
-    measured = least_state == MaskState.VALID  # no state is less
-    total = _over_rows(lambda rows: frames[:, rows].sum(axis=0, dtype=np.float64), frames)
-    silent = measured & (total <= 0)
-    if silent.any() and slabs.least(pattern.intensity) < 0:  # noise about zero may sum to nothing or less
-        silent[silent] = ~frames[:, silent].any(axis=0)
-    found = np.zeros(total.shape, bool)
-    if silent.any():
-        between = np.maximum(_lower_side(total, axis=0), _lower_side(total, axis=1))
-        found = silent & (between >= least)
-        for axis in (0, 1):
-            line = total.sum(axis=1 - axis)
-            dark = (
-                (silent | ~measured).all(axis=1 - axis)
-                & measured.any(axis=1 - axis)
-                & (_lower_side(line, axis=0) >= least)
-            )
-            found |= silent & (dark[:, None] if axis == 0 else dark[None, :])
-    report = StepReport("dead_pixels", {"pixels": int(found.sum())})
-    if not found.any():
-        return pattern, report
-    mask = pattern.mask.copy()
-    as_frames(mask)[:, found] = MaskState.MASKED
-    return replace(pattern, mask=mask), report
+    own: the arrays of the pattern are nobody else's, and are written to.
 
+    Dead are pixels that are zero in every frame although light fell on them. Two signs, both on the sum over frames:
+    the nearest counting pixels on both sides (in the row or in the column) hold at least `dead.least` counts each,
+    which a working pixel between them would miss with a chance of exp(-least); or a whole row or column is silent
+    between lines that hold at least `least`. So a gap of any width is found, and an empty far field is not.
 
-def hot(pattern: Pattern, ratio: float = 6.0, least: float = 12.0) -> tuple[Pattern, StepReport]:
-    """Mask single voxels (spikes), small clusters and detector pixels that are brighter than a crystal can make them.
-
-    A fringe is at least `oversampling` > 2 voxels wide, so next to a voxel of a crystal another one has at least 0.4 of
-    its counts. Hot is a voxel of at least `least` counts with more than `ratio` times the counts of all eight
+    Hot are single voxels (spikes), small clusters and pixels that are brighter than a crystal can make them. A fringe
+    is at least `oversampling` > 2 voxels wide, so next to a voxel of a crystal another one has at least 0.4 of its
+    counts. Hot is a voxel of at least `hot.least` counts with more than `hot.ratio` times the counts of all eight
     neighbours in its frame; or one with 50 times the counts of the whole ring at distance two while two of its four
     direct neighbours have less than a twentieth (clusters of two and three pixels). A pixel hot in a quarter of the
     frames, or hot in the sum over frames, is masked in all of them.
     """
     frames = as_frames(pattern.intensity)
-    area = frames[0].size
-    found = _hot(frames, least, ratio)
-    stuck = np.bincount(found % area, minlength=area) > STUCK * len(frames)
-    total = _sum_without(found, frames)
-    bright = _brighter(total[0], np.arange(total.shape[1]), LEAST_STUCK, ratio, distance=1)
-    stuck[_alone(total, bright, ratio)] = True
-    pixels = np.flatnonzero(stuck)
-    numbers: dict[str, Number] = {"voxels": int(found.size), "pixels_in_every_frame": int(pixels.size)}
-    report = StepReport("hot_pixels", numbers)
-    if not found.size and not pixels.size:
-        return pattern, report
-    intensity, mask = slabs.copied(pattern.intensity), slabs.copied(pattern.mask)
-    intensity.reshape(-1)[found] = 0.0
-    intensity.reshape(-1, area)[:, pixels] = 0.0
-    known, states = mask.reshape(-1), mask.reshape(-1, area)
-    known[found[known[found] == MaskState.VALID]] = MaskState.MASKED
-    states[:, pixels[(states[:, pixels] == MaskState.VALID).any(axis=0)]] = MaskState.MASKED
-    return replace(pattern, intensity=intensity, mask=mask), report
+    total = _over_rows(lambda rows: frames[:, rows].sum(axis=0), frames)
+    reports = []
+    silent = stuck = np.zeros(total.shape, bool)
+    spikes = np.empty(0, np.intp)
+    if dead is not None:
+        silent = _dead(pattern, total, dead.least)
+        reports.append(StepReport("dead_pixels", {"pixels": int(silent.sum())}))
+    if hot is not None:
+        spikes, stuck = _hot(frames, total, hot)
+        numbers: dict[str, Number] = {"voxels": int(spikes.size), "pixels_in_every_frame": int(stuck.sum())}
+        reports.append(StepReport("hot_pixels", numbers))
+    if spikes.size or stuck.any():  # silent ones hold nothing
+        intensity = pattern.intensity if own else slabs.copied(pattern.intensity)
+        intensity.reshape(-1)[spikes] = 0.0
+        as_frames(intensity)[:, stuck] = 0.0
+        pattern = replace(pattern, intensity=intensity)
+    lying = silent | stuck
+    if spikes.size or lying.any():
+        mask = pattern.mask if own else slabs.copied(pattern.mask)
+        known, states = mask.reshape(-1), mask.reshape(len(frames), -1)
+        known[spikes[known[spikes] == MaskState.VALID]] = MaskState.MASKED
+        pixels = np.flatnonzero(lying)
+        states[:, pixels[(states[:, pixels] == MaskState.VALID).any(axis=0)]] = MaskState.MASKED
+        pattern = replace(pattern, mask=mask)
+    return pattern, reports
+
+
+def _dead(pattern: Pattern, total: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
+    """(rows, columns). total: sum of the frames."""
+    frames, states = as_frames(pattern.intensity), as_frames(pattern.mask)
+    least_state = _over_rows(lambda rows: states[:, rows].min(axis=0), states)
+    measured = least_state == MaskState.VALID  # no state is less
+    silent: NDArray[np.bool_] = measured & (total <= 0)
+    if pattern.signed and silent.any():  # noise about zero may sum to nothing or less
+        silent[silent] = ~frames[:, silent].any(axis=0)
+    if not silent.any():
+        return silent
+    between = np.maximum(_lower_side(total, axis=0), _lower_side(total, axis=1))
+    found = silent & (between >= least)
+    for axis in (0, 1):
+        line = total.sum(axis=1 - axis, dtype=np.float64)
+        dark = (
+            (silent | ~measured).all(axis=1 - axis) & measured.any(axis=1 - axis) & (_lower_side(line, axis=0) >= least)
+        )
+        found |= silent & (dark[:, None] if axis == 0 else dark[None, :])
+    return found
+
+
+def _hot(
+    frames: NDArray[np.float32], total: NDArray[np.float32], rule: HotPixels
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Spikes, flat indices, and pixels that are hot in every frame, (rows, columns). total: sum of the frames."""
+    spikes = _spikes(frames, rule.least, rule.ratio)
+    stuck = np.bincount(spikes % total.size, minlength=total.size) > STUCK * len(frames)
+    without = _sum_without(spikes, frames, total)
+    bright = _brighter(without[0], np.arange(len(total)), LEAST_STUCK, rule.ratio, distance=1)
+    stuck[_alone(without, bright, rule.ratio)] = True
+    return spikes, stuck.reshape(total.shape)
 
 
 def masked(pattern: Pattern, where: NDArray[np.bool_]) -> Pattern:
@@ -119,47 +134,47 @@ def _over_rows(look: Callable[[slice], NDArray[T]], frames: NDArray[Any]) -> NDA
     return np.concatenate(slabs.over(look, rows, images * columns))
 
 
-def _sum_without(found: NDArray[np.intp], frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(1, rows, columns): the sum of the frames, without the voxels `found` (flat indices)."""
-    total = _over_rows(lambda rows: frames[:, rows].sum(axis=0), frames)
+def _sum_without(
+    found: NDArray[np.intp], frames: NDArray[np.float32], total: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(1, rows, columns): the sum of the frames, which is known, without the voxels `found` (flat indices)."""
     lines = frames.reshape(len(frames), -1)
     frame, pixel = np.divmod(found, lines.shape[1])
     pixels, place = np.unique(pixel, return_inverse=True)
+    if not pixels.size:
+        return total[None]
     others = lines[:, pixels]
     others[frame, place] = 0.0
-    if pixels.size:  # frame after frame, as the others were added
-        total.reshape(-1)[pixels] = np.add.accumulate(others, axis=0)[-1]
-    return total[None]
+    left = total.copy()  # frame after frame, as the others were added
+    left.reshape(-1)[pixels] = np.add.accumulate(others, axis=0)[-1]
+    return left[None]
 
 
-def _lower_side(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+def _lower_side(values: NDArray[np.floating], axis: int) -> NDArray[np.float64]:
     """The smaller of the nearest non-zero values on both sides along `axis`; 0 where one side has none."""
     return np.minimum(_nearest_before(values, axis), np.flip(_nearest_before(np.flip(values, axis), axis), axis))
 
 
-def _nearest_before(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+def _nearest_before(values: NDArray[np.floating], axis: int) -> NDArray[np.float64]:
     index = np.arange(values.shape[axis]).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
     last = np.maximum.accumulate(np.where(values > 0, index, -1), axis=axis)
     return np.where(last >= 0, np.take_along_axis(values, np.maximum(last, 0), axis=axis), 0.0)
 
 
-def _hot(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[np.intp]:
+def _spikes(frames: NDArray[np.float32], least: float, ratio: float) -> NDArray[np.intp]:
     """Flat indices into (n, rows, columns) of spikes and of small clusters, each frame looked at once."""
     cluster = CLUSTER_LEAST * least
+    _, rows, columns = frames.shape
 
-    def bright(number: int) -> tuple[NDArray[np.intp], ...]:
-        frame = frames[number]
-        top = frame.max(axis=1)
-        alone, clustered = (
-            _brighter(frame, np.flatnonzero(top >= lowest), lowest, above, distance)
+    def bright(slab: slice) -> tuple[NDArray[np.intp], ...]:
+        lines = frames[slab].reshape(-1, columns)
+        top = lines.max(axis=1)
+        return tuple(
+            _brighter(lines, np.flatnonzero(top >= lowest), lowest, above, distance) + slab.start * rows * columns
             for lowest, above, distance in ((least, ratio, 1), (cluster, RING_RATIO, 2))
         )
-        return alone + number * frame.size, clustered + number * frame.size
 
-    def of(slab: slice) -> list[tuple[NDArray[np.intp], ...]]:
-        return [bright(number) for number in range(slab.start, slab.stop)]
-
-    alone, clustered = map(np.concatenate, zip(*chain.from_iterable(slabs.over_planes(of, frames)), strict=True))
+    alone, clustered = map(np.concatenate, zip(*slabs.over_planes(bright, frames), strict=True))
     return np.union1d(_alone(frames, alone, ratio), _clustered(frames, clustered))
 
 
@@ -182,16 +197,16 @@ def _clustered(frames: NDArray[np.float32], bright: NDArray[np.intp]) -> NDArray
 
 
 def _brighter(
-    frame: NDArray[np.float32], rows: NDArray[np.intp], least: float, ratio: float, distance: int
+    lines: NDArray[np.float32], some: NDArray[np.intp], least: float, ratio: float, distance: int
 ) -> NDArray[np.intp]:
-    """Flat indices of voxels of some rows of at least `least` and above `ratio` times the voxel `distance` columns on:
+    """Flat indices of voxels of some lines of at least `least` and above `ratio` times the voxel `distance` columns on:
     in the processor's cache a bright background costs little more than a dark one.
     """
-    counts = frame[rows]
+    counts = lines[some]
     bright = counts >= least
     bright[:, :-distance] &= counts[:, :-distance] > np.float32(ratio) * counts[:, distance:]
     row, column = np.nonzero(bright)
-    found: NDArray[np.intp] = rows[row] * frame.shape[1] + column
+    found: NDArray[np.intp] = some[row] * lines.shape[1] + column
     return found
 
 

@@ -22,14 +22,14 @@ class LostFrames:
 
 @dataclass(frozen=True)
 class DeadPixels:
-    """Detector pixels silent in every frame; see pixels.dead."""
+    """Detector pixels silent in every frame; see pixels.faulty."""
 
     least: float = 20.0
 
 
 @dataclass(frozen=True)
 class HotPixels:
-    """Spikes and stuck pixels; see pixels.hot."""
+    """Spikes and stuck pixels; see pixels.faulty."""
 
     ratio: float = 6.0
     least: float = 12.0

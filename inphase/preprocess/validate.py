@@ -56,8 +56,8 @@ def pattern_from_array(
         raise DataError(f"the array is {data.shape}; each axis needs at least {MIN_SIDE} voxels")
     with ThreadPoolExecutor(max_workers=1) as hashing:  # hashing releases the interpreter and takes as long as the rest
         identity = hashing.submit(digest, data)
-        intensity, states, unknown = _measured(data, domain, mask)
-    return Pattern(intensity, states, domain, geometry, dict(metadata or {}), identity.result(), unknown)
+        intensity, states, signed, unknown = _measured(data, domain, mask)
+    return Pattern(intensity, states, domain, geometry, dict(metadata or {}), identity.result(), signed, unknown)
 
 
 def report(pattern: Pattern) -> StepReport:
@@ -76,8 +76,8 @@ def report(pattern: Pattern) -> StepReport:
 
 def _measured(
     data: NDArray[Any], domain: Domain, given: NDArray[np.uint8] | None
-) -> tuple[NDArray[np.float32], NDArray[np.uint8], dict[str, Number]]:
-    """Intensity, mask, and what was masked here."""
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], bool, dict[str, Number]]:
+    """Intensity, mask, whether some count may be below zero, and what was masked here."""
     intensity, low, high = _converted(data)
     unknown, numbers = _unknown(data, domain, given, low, high)
     mask = np.zeros(data.shape, np.uint8)
@@ -98,10 +98,10 @@ def _measured(
         if peak > MAX_MODULUS:
             raise DataError(f"the largest modulus is {peak:.3g}; rescale the array below {MAX_MODULUS:g}")
         intensity *= intensity
-    return intensity, mask, numbers
+    return intensity, mask, not low >= 0, numbers
 
 
-def _converted(data: NDArray[Any]) -> tuple[NDArray[np.float32], np.generic, np.generic]:
+def _converted(data: NDArray[Any]) -> tuple[NDArray[np.float32], Any, Any]:
     """The data as float32, and their least and largest value as they are, NaN if any voxel is."""
     intensity = np.empty(data.shape, np.float32)
 

@@ -59,7 +59,10 @@ class Values:
         if pattern.domain is Domain.MODULUS:
             values = np.sqrt(values)
         frame = values if values.ndim == 2 else values[peak[0] - box[0].start]
-        below = np.concatenate(slabs.over_planes(lambda slab: _below_zero(pattern.intensity[slab]), pattern.intensity))
+        below = np.empty(0, np.float32)
+        if pattern.signed:
+            looks = slabs.over_planes(lambda slab: _below_zero(pattern.intensity[slab]), pattern.intensity)
+            below = np.concatenate(looks)
         return cls(
             largest=float(values.max()),
             step=step(frame),

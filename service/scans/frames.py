@@ -16,6 +16,7 @@ from service.intake.acceptance import Intake
 from service.intake.submission import upload_arrays, uploaded
 from service.jobs.scans import FrameConflictError, ScanRecords, StoredFrame
 from service.jobs.store import Store
+from service.scans.held import Held
 from service.settings import Bounds
 
 _TEMPLATE: Final = "template"
@@ -43,6 +44,7 @@ class Archive:
 
     def __init__(self, store: Store, scans: ScanRecords, intake: Intake, bounds: Bounds) -> None:
         self._store, self._scans, self._intake, self._bounds = store, scans, intake, bounds
+        self._held = Held()
 
     def open(self, scan_id: str, curve: Curve) -> None:
         """Keep what is known before the frames come. Raises StoreFullError, also where they would find no room now."""
@@ -93,6 +95,8 @@ class Archive:
         except BaseException:
             self._store.delete(scan_id, group)
             raise
+        if new:
+            self._held.keep(scan_id, group, frames)
         places = [place for place, _, _ in inside]
         repeated = list(places)
         for place in added:
@@ -107,14 +111,23 @@ class Archive:
         """Everything that was acknowledged, by place."""
         found: dict[int, NDArray[np.generic]] = {}
         stored = self._scans.frames(scan_id)
-        groups = {frame.batch: self._store.read(scan_id, frame.batch)["frames"] for frame in stored.values()}
+        groups = {batch: self._group(scan_id, batch) for batch in {frame.batch for frame in stored.values()}}
         for place, frame in stored.items():
             found[place] = groups[frame.batch][frame.index]
         return found
 
     def forget(self, scan_id: str) -> None:
         """Delete all frames."""
+        self._held.forget(scan_id)
         self._store.delete(scan_id)
+
+    def _group(self, scan_id: str, name: str) -> NDArray[np.generic]:
+        """The frames of a batch, from memory where they are there. Raises StoreError where they are gone."""
+        frames = self._held.get(scan_id, name)
+        if frames is None:
+            frames = self._store.read(scan_id, name)["frames"]
+            self._held.keep(scan_id, name, frames)
+        return frames
 
 
 def _conflict(place: int) -> ApiError:

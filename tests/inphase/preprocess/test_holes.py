@@ -9,7 +9,7 @@ from scipy.ndimage import find_objects, label
 from inphase.pattern import MaskState
 from inphase.preprocess import oversampling
 from inphase.preprocess.core import core
-from inphase.preprocess.holes import _thick, filled
+from inphase.preprocess.holes import FILL, FILL_REACH, _Band, _bridged, _outside, _solved, _thick, filled
 from inphase.preprocess.pipeline import preprocess
 from inphase.preprocess.recipe import PRESETS
 from inphase.preprocess.validate import pattern_from_array
@@ -144,3 +144,55 @@ def test_thick_holes_are_those_that_a_search_of_the_whole_volume_finds(shape: tu
         found.add(tuple(np.flatnonzero(where).tolist()))
     assert found == expected
     assert len(found) >= 2
+
+
+def test_a_gap_through_all_frames_is_one_thick_hole() -> None:
+    """Beside a ball, a search of the whole volume finds the same two."""
+    holes = np.zeros((12, 30, 28), bool)
+    holes[:, 4:8] = True
+    holes[3:8, 15:20, 10:15] = True
+    holes[5, 13, 12] = True  # hangs together with nothing
+    labels, number = label(holes, np.ones((3, 3, 3)))
+    assert number == 3
+    found = list(_thick(holes))
+    assert [spot for spot, _ in found] == [spot for spot in find_objects(labels) if spot[0].stop - spot[0].start > 2]
+    assert all(hole.all() for _, hole in found)
+
+
+def test_holes_are_bridged_by_the_gaussian_mean_of_their_frame() -> None:
+    """Against sums over every pair of voxels; where nothing is known within reach it is zero."""
+    draw = np.random.default_rng(4)
+    counts = draw.poisson(5, (20, 24, 30)).astype(np.float32)
+    valid = draw.random(counts.shape) > 0.2
+    valid[:, 9:12] = valid[3] = False
+    valid[7, 2, 4:20] = True
+    counts[~valid] = 0
+    row, column = np.indices(counts.shape[1:])
+    expected = counts.astype(np.float64)
+    for frame, r, c in np.argwhere(~valid):
+        near = (abs(row - r) <= FILL_REACH) & (abs(column - c) <= FILL_REACH) & valid[frame]
+        weight = np.exp(-((row - r) ** 2 + (column - c) ** 2) / (2 * FILL**2)) * near
+        expected[frame, r, c] = (weight * counts[frame]).sum() / max(weight.sum(), 1e-6)
+    np.testing.assert_allclose(_bridged(counts, valid), expected, rtol=1e-5, atol=1e-4)  # sums of 169 float32
+
+
+def test_lines_that_are_solved_together_are_solved_as_each_alone() -> None:
+    """The energy outside of the band and the distance from the first values, minimised line by line by least squares
+    over the unknown voxels; values below zero are zero.
+    """
+    draw = np.random.default_rng(5)
+    lines = draw.random((24, 40)) * 10
+    known = draw.random(lines.shape) > 0.2
+    known[:, :15] = known[:, [15]]  # the same holes in many lines
+    known[:, 20] = True
+    band = _Band(0.2, 0.01)
+    found = _solved(lines, known, band)
+    projector = _outside(24, band.half_width)
+    for line in range(40):
+        gap = ~known[:, line]
+        kept = np.where(gap, 0.0, lines[:, line])
+        rows = np.concatenate([projector[:, gap], np.sqrt(band.prior) * np.eye(gap.sum())])
+        aim = np.concatenate([-projector @ kept, np.sqrt(band.prior) * lines[gap, line]])
+        expected = np.maximum(np.linalg.lstsq(rows, aim)[0], 0)
+        np.testing.assert_allclose(found[gap, line], expected, atol=1e-9)
+        np.testing.assert_array_equal(found[~gap, line], lines[~gap, line])

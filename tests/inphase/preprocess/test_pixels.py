@@ -5,7 +5,10 @@ import pytest
 
 from inphase.pattern import MaskState, Pattern
 from inphase.preprocess import pixels
+from inphase.preprocess.recipe import DeadPixels, HotPixels
 from tests.inphase.preprocess.simulated import counts, crystal, pattern
+
+DEAD, HOT = DeadPixels(), HotPixels()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def test_dead_pixels_and_gaps_are_found(clean: np.ndarray) -> None:
     raw[:, 36, 30] = 0
     raw[:, :, 20:26] = 0
     raw[:, 33:36, :] = 0
-    done, _ = pixels.dead(pattern(raw))
+    done, _ = pixels.faulty(pattern(raw), DEAD, None)
     dead = np.zeros((64, 64), bool)
     dead[36, 30] = dead[:, 20:26] = dead[33:36] = True
     np.testing.assert_array_equal((done.mask == MaskState.MASKED).all(axis=0), dead)
@@ -44,7 +47,7 @@ def test_an_empty_far_field_is_not_dead() -> None:
     """At 1e4 photons without background most pixels are zero in all frames, and all of them are valid zeros."""
     raw = counts(crystal(3, (48, 64, 64), (5.0, 4.0, 3.0)).intensity, 1e4)
     assert (raw.sum(axis=0) == 0).mean() > 0.5
-    done, report = pixels.dead(pattern(raw))
+    done, (report,) = pixels.faulty(pattern(raw), DEAD, None)
     assert report.numbers["pixels"] == 0
     assert done.valid.all()
 
@@ -53,7 +56,7 @@ def test_a_whole_silent_column_is_a_gap_even_where_little_light_falls() -> None:
     """The line test: a silent column through a sparse far field is masked from end to end."""
     raw = counts(crystal(3, (48, 64, 64), (5.0, 4.0, 3.0)).intensity, 1e4, background=0.01)
     raw[:, :, 50:52] = 0
-    done, _ = pixels.dead(pattern(raw))
+    done, _ = pixels.faulty(pattern(raw), DEAD, None)
     np.testing.assert_array_equal(np.unique(np.argwhere(done.mask)[:, 2]), [50, 51])
     assert (done.mask[:, :, 50:52] == MaskState.MASKED).all()
 
@@ -67,7 +70,7 @@ def test_spikes_clusters_and_stuck_pixels_are_hot(clean: np.ndarray) -> None:
     raw[12, 9, 50:52] += 700
     raw[:, 60, 3] += 50
     raw[:, 60, 60] += 2  # 96 counts over the scan where neighbours have 1
-    done, report = pixels.hot(pattern(raw))
+    done, (report,) = pixels.faulty(pattern(raw), None, HOT)
     assert (done.mask[10, 5, 5], done.mask[11, 50, 8], done.mask[11, 50, 9]) == (1, 1, 1)
     assert (done.mask[12, 8, 50], done.mask[12, 9, 50], done.mask[12, 9, 51]) == (1, 1, 1)
     assert masked_pixels(done) == {(60, 3), (60, 60)}
@@ -83,7 +86,7 @@ def test_a_crystal_alone_is_never_hot(oversampling: tuple[float, float, float], 
     fewer than 1e-5 of the voxels are masked.
     """
     raw = counts(crystal(11, (64, 64, 64), oversampling, peak=(0.3, -0.4, 0.2)).intensity, photons)
-    done, _ = pixels.hot(pattern(raw))
+    done, _ = pixels.faulty(pattern(raw), None, HOT)
     assert (done.mask != 0).sum() <= 2
     assert done.mask[np.unravel_index(int(raw.argmax()), raw.shape)] == MaskState.VALID
 
@@ -94,7 +97,7 @@ def test_already_masked_and_padded_voxels_keep_their_state() -> None:
     raw[4, 8, 8] = 100
     mask = np.zeros(raw.shape, np.uint8)
     mask[:, :, :2] = MaskState.PADDING
-    done, _ = pixels.hot(Pattern(raw, mask))
+    done, _ = pixels.faulty(Pattern(raw, mask), None, HOT)
     assert (done.mask[:, :, :2] == MaskState.PADDING).all()
     assert done.mask[4, 8, 8] == MaskState.MASKED
 
@@ -106,7 +109,7 @@ def test_noise_that_sums_to_less_than_nothing_is_not_dead(clean: np.ndarray) -> 
     raw = clean + np.random.default_rng(6).normal(-0.2, 0.4, clean.shape)
     raw[:, 36, 30] = 0
     assert (raw.sum(axis=0) <= 0).mean() > 0.2
-    done, report = pixels.dead(pattern(raw))
+    done, (report,) = pixels.faulty(pattern(raw), DEAD, None)
     assert masked_pixels(done) == {(36, 30)}
     assert report.numbers["pixels"] == 1
 
@@ -129,9 +132,30 @@ def test_a_pixel_that_is_hot_in_the_sum_is_found_without_the_spikes_of_others(cl
     raw[9, 10, 10] = 900.0
     given = pattern(raw)
     before = given.intensity.copy()
-    done, report = pixels.hot(given)
+    done, (report,) = pixels.faulty(given, None, HOT)
     assert masked_pixels(done) == {(10, 10)}
     assert report.numbers == {"voxels": 2, "pixels_in_every_frame": 1}
     assert done.mask[7, 10, 11] == MaskState.MASKED
     assert not done.intensity.any()
     np.testing.assert_array_equal(given.intensity, before)
+
+
+def test_dead_and_hot_are_masked_at_once_and_where_the_arrays_are_owned_in_place(clean: np.ndarray) -> None:
+    """The same as one after the other; of a pattern that is not owned nothing changes."""
+    raw = clean.copy()
+    raw[:, 36, 30] = 0
+    raw[10, 5, 5] += 400
+    raw[:, 60, 3] += 50
+    given = pattern(raw)
+    once, reports = pixels.faulty(given, DEAD, HOT)
+    assert not np.may_share_memory(once.intensity, given.intensity)
+    assert given.valid.all()
+    first, before = pixels.faulty(given, DEAD, None)
+    twice, after = pixels.faulty(first, None, HOT)
+    assert reports == [*before, *after]
+    np.testing.assert_array_equal(once.mask, twice.mask)
+    np.testing.assert_array_equal(once.intensity, twice.intensity)
+    own, _ = pixels.faulty(given, DEAD, HOT, own=True)
+    assert own.intensity is given.intensity
+    np.testing.assert_array_equal(own.mask, once.mask)
+    np.testing.assert_array_equal(own.intensity, once.intensity)

@@ -142,6 +142,8 @@ def test_the_noise_of_a_subtracted_background_keeps_its_sign() -> None:
     assert (raw < 0).mean() > 0.5
     made = pattern_from_array(raw)
     assert made.valid.all()
+    assert made.signed
+    assert not pattern_from_array(np.maximum(raw, 0)).signed
     np.testing.assert_array_equal(made.intensity, raw)
 
 
