@@ -27,7 +27,7 @@ from tests.inphase.bridges.encoded import legacy, second
 from tests.service.conftest import KEY
 from tests.system.alone import ROOT, SCRIPT, interpreter_in
 from tests.system.command import Command, runs_on
-from tests.system.serving import INPHASE, Service, running, until
+from tests.system.serving import INPHASE, Service, plain, running, until
 from tests.toy import counts, crystal
 
 pytestmark = pytest.mark.system
@@ -172,7 +172,7 @@ def test_dashboards_and_rules_are_answered(service: Service, pattern: NDArray[np
     """
 
     def exported() -> str:
-        return httpx.get(f"{service.url}/metrics", headers={"Authorization": f"Apikey {KEY}"}).text
+        return service.http.get("/metrics").text
 
     wanted, url = expressions(), service.url.removeprefix("http://")
     with service.client() as client, prometheus(url, KEY, tmp_path) as started, ExitStack() as held:
@@ -282,7 +282,7 @@ def test_the_event_loop_is_free(service: Service) -> None:
     for thread in threads:
         thread.start()
     delays = []
-    with httpx.Client(base_url=service.url, timeout=30) as http:
+    with plain(service.url, timeout=30) as http:
         while not ended.is_set():
             started = time.perf_counter()
             assert http.get("/readyz").status_code == 200
