@@ -521,7 +521,7 @@ def test_loading_it_is_cheap() -> None:
     ("url", "checked"), [("http://beamline", False), ("https://beamline", True), ("HTTPS://beamline", True)]
 )
 def test_certificates_are_checked_wherever_there_are_some(url: str, checked: bool) -> None:
-    """Those of the authorities are loaded for https alone; http leads nowhere else, since no redirection is followed."""
+    """Those of the authorities are loaded for https alone; http leads nowhere else: no redirection is followed."""
     with Client(url) as client:
         context = client._http._transport._pool._ssl_context  # type: ignore[attr-defined]  # of httpx and of httpcore
         assert (context.verify_mode is ssl.CERT_REQUIRED, context.check_hostname) == (checked, checked)
