@@ -127,6 +127,8 @@ class Curves:
         """What an update means. Raises StreamError where it cannot be read, or is left out, for a reason it tells."""
         if isinstance(message, Pause):
             self._next = None
+            if self._last is not None and not self._last[1]:
+                self._last = None  # without times the same id is another image after a pause
             yield from self._end()
             return
         image = decode(message.value)
