@@ -66,10 +66,14 @@ class Ioc:
         """Serve it from now on."""
         self._pv.post(value)
 
+    def stop(self) -> None:
+        """It ends, and its connections with it."""
+        self._server.stop()
+
     def __enter__(self) -> "Ioc":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.stop()
+        self.stop()

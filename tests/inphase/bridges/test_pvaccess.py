@@ -80,7 +80,7 @@ def test_images_come_in_order_and_an_ioc_that_is_started_again_is_found(ioc: Ioc
             assert found is not None
             np.testing.assert_array_equal(found.array, FRAME + number)
         heard.clear()
-        ioc.__exit__(None, None, None)
+        ioc.stop()
         heard.until(lambda: f"the connection to {NAME} is lost; trying again" in told)
         with Ioc(ioc.conf) as second:
             heard.until(lambda: source.state == "no data")
