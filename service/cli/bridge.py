@@ -171,4 +171,5 @@ def _spoken() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise InphaseError(f"a bridge needs {error.name}: pip install 'inphase[bridges]'") from error
+        package, _, _ = str(error.name).partition(".")
+        raise InphaseError(f"a bridge needs {package}: pip install 'inphase[bridges]'") from error
