@@ -654,7 +654,7 @@ def test_models_and_system_are_shown(seen: Seen) -> None:
 def test_what_runs_a_network_and_what_was_passed_over_is_shown(seen: Seen, house: House) -> None:
     """With the arithmetic and the reason, in the view of the models and in that of the system."""
     over = [{"execution": "CUDAExecutionProvider", "why": "chi2 is 0.4, not 0.1"}]
-    status = httpx.get(f"{house.service.url}/v1/status", headers=BY_KEY).json()
+    status = house.service.http.get("/v1/status").json()
     models = status["models"]
     models["models"][0] |= {"provider": "CPUExecutionProvider", "arithmetic": "float32", "passed_over": over}
     models["refused"] = [{"folder": "broken/3", "why": "its digest is another one"}]
