@@ -42,9 +42,10 @@ serve: $(STAMP) ## run the service on this machine (ARGS='--port 9000')
 	@$(BIN)/inphase serve $(ARGS)
 
 # a process for each core, and one thread in each; `--dist worksteal` keeps the tests of a file, and what they share,
-# together until a process runs out of work
+# together until a process runs out of work; what is compiled is kept, also where the environment says otherwise, as in a
+# container: more than a hundred of our processes start, and each would compile all of it anew
 test: $(STAMP) $(PACKAGES) ## run all tests (ARGS='-k formats' for some, ARGS='-n 0' in one process)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist worksteal $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: $(STAMP) $(PACKAGES) ## ruff and mypy; the types of the page where there is npm
 	$(BIN)/ruff check .

@@ -14,6 +14,11 @@ from tests.toy import counts, crystal, write_model
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests come first: one that came last would run while the other processes have nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of third-party measurements (INPHASE_REAL_DATA, default ../shared/data); skips where it is absent."""

@@ -27,6 +27,7 @@ DATA: Final = {
 ELSEWHERE: Final = {
     "inphase/array.py": "tests/inphase/client/test_bodies.py",
     "inphase/bridges/carriage.py": "tests/system/test_service.py",
+    "inphase/bridges/standing.py": "tests/inphase/bridges/test_zeromq.py",
     "inphase/client/asynchronous.py": "tests/inphase/client/test_blocking.py",
     "inphase/client/calls.py": "tests/inphase/client/test_blocking.py",
     "inphase/client/connection.py": "tests/inphase/client/test_blocking.py",

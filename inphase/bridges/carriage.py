@@ -1,29 +1,48 @@
-"""Carries what sockets receive into a feed, until it is stopped."""
+"""Carries what comes from detectors and encoders into a feed, until it is stopped."""
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 from inphase.bridges.feed import Feed
 from inphase.bridges.stream import Message, StreamError
-from inphase.bridges.zeromq import Source, wait
 
 _TICK_S: Final = 0.05
 _AGAIN_S: Final = 10.0  # for which further messages that are not understood are counted only
 
 
+class Source(Protocol):
+    """A connection."""
+
+    @property
+    def address(self) -> str:
+        """Where to."""
+
+    def messages(self) -> Iterator[Any]:
+        """Those that have come, without waiting."""
+
+
 @dataclass(frozen=True)
 class Line:
-    """A socket and what its messages are understood by, which raises StreamError."""
+    """A connection and what its messages are understood by, which raises StreamError."""
 
     source: Source
-    decode: Callable[[list[bytes]], Message]
+    decode: Callable[[Any], Iterable[Message]]
 
 
-def carry(lines: Sequence[Line], feed: Feed, complain: Callable[[str], object], stop: threading.Event) -> None:
-    """Carry messages until `stop` or Ctrl-C. complain: hears of messages that are not understood; they are left out.
+def carry(
+    lines: Sequence[Line],
+    wait: Callable[[float], object],
+    feed: Feed,
+    complain: Callable[[str], object],
+    stop: threading.Event,
+) -> None:
+    """Carry messages until `stop` or Ctrl-C.
+
+    wait: returns when one of the lines has a message, at the latest after so many seconds. complain: hears of messages
+    that are not understood; they are left out.
 
     The order of `lines` is that in which what has come at the same time is taken: the detector's first. Raises as
     `Feed.take`.
@@ -31,11 +50,12 @@ def carry(lines: Sequence[Line], feed: Feed, complain: Callable[[str], object], 
     strange = _Strange(complain)
     try:
         while not stop.is_set():
-            wait([line.source for line in lines], _TICK_S)
+            wait(_TICK_S)
             for line in lines:
-                for parts in line.source.messages():
+                for received in line.source.messages():
                     try:
-                        feed.take(line.decode(parts))
+                        for message in line.decode(received):
+                            feed.take(message)
                     except StreamError as error:
                         strange.came(f"{line.source.address}: {error}")
             feed.tick()

@@ -1,4 +1,4 @@
-"""LZ4 and bitshuffle with LZ4, framed as the filters of HDF5 do, and bare LZ4.
+"""LZ4 and bitshuffle with LZ4, framed as the filters of HDF5 do and bare, and Blosc.
 
 The lengths inside are checked, because what comes over a network may be cut off.
 """
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inphase.bridges.stream import StreamError
 
 _HEAD: Final = struct.Struct(">QI")  # bytes of all, bytes of a block
+_BLOSC: Final = struct.Struct("<4xI")  # four bytes of kinds, bytes of all
 _LENGTH: Final = struct.Struct(">I")  # bytes of a block as it is sent
 _MULTIPLE: Final = 8  # elements: bits are shuffled in such groups, and what is left over is sent as it is
 _BLOCK: Final = 8192  # bytes, where the header leaves it open
@@ -29,18 +30,24 @@ def told_size(data: bytes) -> int:
 
 
 def decompressed(algorithm: str, data: bytes, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    """An array of `count` numbers, one axis. algorithm: "bslz4", "lz4" (both framed), "bare lz4" or "".
+    """An array of `count` numbers, one axis.
+
+    algorithm: "bslz4", "lz4" (both framed), "bare bslz4" (in blocks of 8192 bytes), "bare lz4", "blosc" or "".
 
     Raises StreamError where the data do not hold so many.
     """
     size = count * dtype.itemsize
     try:
         if algorithm == "bslz4":
-            found = _bslz4(data, dtype.itemsize, size)
+            found = _framed_bslz4(data, dtype.itemsize, size)
+        elif algorithm == "bare bslz4":
+            found = _bslz4(data, 0, _BLOCK, dtype.itemsize, size)
         elif algorithm == "lz4":
             found = bytes(imagecodecs.lz4h5_decode(data))
         elif algorithm == "bare lz4":
             found = bytes(imagecodecs.lz4_decode(data, out=size))
+        elif algorithm == "blosc":
+            found = _blosc(data, size)
         elif algorithm == "":
             found = data
         else:
@@ -52,15 +59,27 @@ def decompressed(algorithm: str, data: bytes, dtype: np.dtype[Any], count: int) 
     return np.frombuffer(found, dtype)
 
 
-def _bslz4(data: bytes, itemsize: int, size: int) -> bytes:
+def _blosc(data: bytes, size: int) -> bytes:
+    (told,) = _BLOSC.unpack_from(data)
+    if told != size:  # before so much is allocated
+        raise StreamError(f"the data tell of {told} bytes, and the image takes {size}")
+    return bytes(imagecodecs.blosc_decode(data))
+
+
+def _framed_bslz4(data: bytes, itemsize: int, size: int) -> bytes:
     told, block = _HEAD.unpack_from(data)
     if told != size:
         raise StreamError(f"the data tell of {told} bytes, and the image takes {size}")
     block = block or _BLOCK
     if block % (_MULTIPLE * itemsize) or block > _LARGEST:
         raise StreamError(f"blocks of {block} bytes: they hold {_MULTIPLE} elements of {itemsize} bytes or a multiple")
+    return _bslz4(data, _HEAD.size, block, itemsize, size)
+
+
+def _bslz4(data: bytes, at: int, block: int, itemsize: int, size: int) -> bytes:
+    """What stands from `at` on, in blocks of so many bytes."""
     shuffled = size - size % (_MULTIPLE * itemsize)
-    blocks, at = [], _HEAD.size
+    blocks = []
     for first in range(0, shuffled, block):
         (length,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size

@@ -102,6 +102,8 @@ class Feed:
                 self._frame(message)
             case End() if self._series is not None:
                 self._series.ended_at = time.monotonic()
+                if message.remark:
+                    self._tell(f"series {message.series}: {message.remark}")
             case Begun():
                 joined = self._series is not None and bool(self._series.sent or self._series.frames)
                 self._told = [*(self._told if joined else ()), _Told()]

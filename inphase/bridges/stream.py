@@ -42,9 +42,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class End:
-    """No frame follows in a series."""
+    """No frame follows in a series. remark: what was missing in it, for people."""
 
     series: str
+    remark: str = ""
 
 
 @dataclass(frozen=True)

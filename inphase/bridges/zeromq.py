@@ -1,19 +1,16 @@
 """A ZeroMQ socket that knows how it stands: ZeroMQ itself never says that it cannot connect."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from inphase.bridges.standing import Standing, State
 from inphase.errors import InphaseError
 
 Pattern = Literal["PULL", "SUB"]
-State = Literal["connecting", "cannot connect", "no data", "data"]
 
-REFUSED_S: Final = 3.0  # after which a connection that has not come about is told
-SILENT_S: Final = 10.0  # after which a connection without a message is told
 _LARGEST: Final = 2**30  # bytes of a message
 _QUEUED: Final = 10_000  # messages that wait here while a batch is being sent
 
@@ -30,7 +27,8 @@ class Source:
     """
 
     def __init__(self, address: str, pattern: Pattern, tell: Callable[[str], object]) -> None:
-        self.address, self._tell = address, tell
+        self.address = address
+        self._standing = Standing(address, tell, self._why_not, self._why_silent)
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.PULL if pattern == "PULL" else zmq.SUB)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -41,15 +39,17 @@ class Source:
         self.monitor = self.socket.get_monitor_socket(
             zmq.EVENT_CONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         )
-        self.state: State = "connecting"
-        self._since = time.monotonic()
         self._stranger = False
-        self._told_silent = False
         try:
             self.socket.connect(address)
         except zmq.ZMQError as error:
             self.close()
             raise SocketError(f"{address!r} is no address, as in tcp://detector:31001: {error}") from error
+
+    @property
+    def state(self) -> State:
+        """How the connection stands."""
+        return self._standing.state
 
     def close(self) -> None:
         """End the connection."""
@@ -64,8 +64,7 @@ class Source:
                 parts = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            self._stand("data", "")
-            self._since, self._told_silent = time.monotonic(), False
+            self._standing.heard()
             yield parts
 
     def look(self) -> None:
@@ -78,22 +77,10 @@ class Source:
                 self._stranger = False
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._stranger = False
-                self._stand("no data", f"connected to {self.address}, no data yet")
-            elif self.state in ("no data", "data"):
-                self._stand("connecting", f"the connection to {self.address} is lost; trying again")
-        quiet = time.monotonic() - self._since
-        if self.state == "connecting" and quiet > REFUSED_S:
-            self._stand("cannot connect", f"cannot connect to {self.address}: {self._why_not()}")
-        elif self.state in ("no data", "data") and quiet > SILENT_S and not self._told_silent:
-            self._told_silent = True
-            self._tell(f"connected to {self.address}, no data for {SILENT_S:g} s: {self._why_silent()}")
-
-    def _stand(self, state: State, line: str) -> None:
-        if state != self.state:
-            self._since = time.monotonic()
-            if line:
-                self._tell(line)
-        self.state, self._told_silent = state, self._told_silent and state == self.state
+                self._standing.connected()
+            else:
+                self._standing.lost()
+        self._standing.look()
 
     def _why_not(self) -> str:
         if self._stranger:
@@ -109,7 +96,7 @@ class Source:
         return "has the acquisition begun?"
 
 
-def wait(sources: list[Source], seconds: float) -> None:
+def wait(sources: Sequence[Source], seconds: float) -> None:
     """Return when one of them has a message or stands otherwise, at the latest after so many seconds."""
     poller = zmq.Poller()
     for source in sources:

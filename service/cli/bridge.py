@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +29,8 @@ Roi = Annotated[
     str | None, typer.Option(help="Only these rows and columns of the chip are sent, written as 0:256,0:256.")
 ]
 Dark = Annotated[Path | None, typer.Option(help="This TIFF or npy file of the whole chip marks bad pixels.")]
+First = Annotated[float | None, typer.Option(help="The axis reads so much at the first frame of a curve.")]
+Step = Annotated[float | None, typer.Option(help="The axis moves by so much from frame to frame.")]
 Flat = Annotated[Path | None, typer.Option(help="This TIFF or npy file of the whole chip is the flat field.")]
 
 
@@ -48,8 +50,8 @@ def dectris(
         str | None, typer.Option(help="A PandA box tells here where on the rocking axis each frame was taken.")
     ] = None,
     motor: Annotated[str | None, typer.Option(help="This field of the PandA box is the rocking axis.")] = None,
-    first: Annotated[float | None, typer.Option(help="The axis reads so much at the first frame of a curve.")] = None,
-    step: Annotated[float | None, typer.Option(help="The axis moves by so much from frame to frame.")] = None,
+    first: First = None,
+    step: Step = None,
     refine: Refine = None,
     model: Model = None,
     grid: Grid = "auto",
@@ -66,22 +68,76 @@ def dectris(
         from inphase.bridges import dectris as detector
         from inphase.bridges import panda as encoder
         from inphase.bridges.carriage import Line, carry
-        from inphase.bridges.zeromq import Source
+        from inphase.bridges.zeromq import Source, wait
 
-    axis = _axis(panda, motor, first, step)
+    axis = _axis({"--panda": panda, "--motor": motor, "--first": first, "--step": step}, motor, first, step)
     with ExitStack() as held:
         client = held.enter_context(Client(url, api_key))
         feed = _feed(client, f"stream of {address}", roi=roi, dark=dark, flat=flat, axis=axis, refine=refine,
                      model=model, grid=grid)  # fmt: skip
-        lines = [
-            Line(
-                held.enter_context(closing(Source(address, "PULL", _tell))),
-                lambda parts: detector.decode(parts, channel),
-            )
-        ]
+        images = held.enter_context(closing(Source(address, "PULL", _tell)))
+        lines, sources = [Line(images, lambda parts: [detector.decode(parts, channel)])], [images]
         if panda is not None:
-            lines.append(Line(held.enter_context(closing(Source(panda, "SUB", _tell))), encoder.decode))
-        carry(lines, feed, lambda line: err.print(line, style="red", markup=False), threading.Event())
+            readings = held.enter_context(closing(Source(panda, "SUB", _tell)))
+            lines.append(Line(readings, lambda parts: [encoder.decode(parts)]))
+            sources.append(readings)
+        carry(lines, lambda seconds: wait(sources, seconds), feed, _complain, threading.Event())
+
+
+@commands.command(
+    epilog="Example: inphase bridge pva 13SIM1:Pva1:Image --frames 201 --motor Theta --first 0.04 --step 0.005"
+)
+def pva(
+    name: Annotated[
+        str, typer.Argument(help="The PVA plugin of the IOC serves its images by this name, as in 13SIM1:Pva1:Image.")
+    ],
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="A curve has so many frames. Without it a curve ends by a pause.")
+    ] = None,
+    first_id: Annotated[
+        int | None,
+        typer.Option(
+            help="The first frame of each curve has this uniqueId. Without it that is the first one which comes."
+        ),
+    ] = None,
+    pause: Annotated[
+        float, typer.Option(min=0.1, help="A curve has ended when no frame has come for so many seconds.")
+    ] = 10.0,
+    roi: Roi = None,
+    dark: Dark = None,
+    flat: Flat = None,
+    motor: Annotated[str | None, typer.Option(help="This attribute of the images is the rocking axis.")] = None,
+    first: First = None,
+    step: Step = None,
+    refine: Refine = None,
+    model: Model = None,
+    grid: Grid = "auto",
+    url: Url = LOCAL,
+    api_key: ApiKey = "",
+) -> None:
+    """Carry the images of an areaDetector over EPICS PVAccess, one live scan for each curve. Ctrl-C ends it.
+
+    The uniqueId of an image says its number in its curve; where there is a motor among its attributes, that says its
+    place on the rocking axis.
+    """
+    check(dark, flat)
+    with _spoken():
+        from inphase.bridges.carriage import Line, carry
+        from inphase.bridges.pva import Curves
+        from inphase.bridges.pvaccess import Source
+
+    axis = _axis({"--motor": motor, "--first": first, "--step": step}, motor, first, step)
+    curves = Curves(frames, first_id, motor)
+    with ExitStack() as held:
+        client = held.enter_context(Client(url, api_key))
+        feed = _feed(client, f"images of {name}", roi=roi, dark=dark, flat=flat, axis=axis, refine=refine,
+                     model=model, grid=grid)  # fmt: skip
+        source = held.enter_context(closing(Source(name, _tell, pause)))
+        carry([Line(source, curves.take)], source.wait, feed, _complain, threading.Event())
+
+
+def _complain(line: str) -> None:
+    err.print(line, style="red", markup=False)
 
 
 def _tell(line: str) -> None:
@@ -97,14 +153,15 @@ def _feed(client: Client, source: str, **options: Any) -> "Feed":
     return Feed(client, _tell, source, **options)
 
 
-def _axis(panda: str | None, motor: str | None, first: float | None, step: float | None) -> "Axis | None":
+def _axis(together: Mapping[str, object], motor: str | None, first: float | None, step: float | None) -> "Axis | None":
+    """together: the options that say where the axis is, by their names."""
     from inphase.bridges.feed import Axis
 
-    given = (panda, motor, first, step)
-    if all(part is None for part in given):
+    if all(part is None for part in together.values()):
         return None
-    if panda is None or motor is None or first is None or not step:
-        raise InphaseError("--panda, --motor, --first and --step belong together, and a step is not 0")
+    if None in together.values() or motor is None or first is None or not step:
+        *names, last = together
+        raise InphaseError(f"{', '.join(names)} and {last} belong together, and a step is not 0")
     return Axis(motor, first, step)
 
 
@@ -114,4 +171,5 @@ def _spoken() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise InphaseError(f"a bridge needs {error.name}: pip install 'inphase[bridges]'") from error
+        package, _, _ = str(error.name).partition(".")
+        raise InphaseError(f"a bridge needs {package}: pip install 'inphase[bridges]'") from error

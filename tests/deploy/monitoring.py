@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.deploy.known import DEPLOY
-from tests.system.serving import free_port, until
+from tests.system.serving import free_port, plain, until
 
 RULES = ("recorded.yml", "alerts.yml")
 DASHBOARDS = tuple(sorted((DEPLOY / "grafana/dashboards").glob("*.json")))
@@ -60,19 +60,19 @@ def matchers_in(expression: str) -> list[tuple[str, str, str]]:
 class Prometheus:
     """A running Prometheus."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """What an expression gives now. AssertionError where it cannot be evaluated."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=30).json()
+        answer = self._http.get("/api/v1/query", params={"query": expression}).json()
         assert answer["status"] == "success", (expression, answer)
         found = answer["data"]["result"]
         return found if answer["data"]["resultType"] == "vector" else [{"value": found}]
 
     def rules(self) -> list[dict[str, Any]]:
         """The rules as they were evaluated."""
-        groups = httpx.get(f"{self.url}/api/v1/rules", timeout=30).json()["data"]["groups"]
+        groups = self._http.get("/api/v1/rules").json()["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
 
@@ -88,7 +88,7 @@ def prometheus(target: str, key: str, folder: Path) -> Iterator[Prometheus]:
             "no Prometheus on this machine: `make prometheus` installs Debian's, and then expressions are evaluated"
         )
     configuration = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
-    configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    configuration["global"] = {"scrape_interval": "250ms", "evaluation_interval": "250ms"}
     scraped, _ = configuration["scrape_configs"]  # workers have names in deployments alone
     configuration["scrape_configs"] = [scraped]
     (folder / "key").write_text(key)
@@ -105,18 +105,19 @@ def prometheus(target: str, key: str, folder: Path) -> Iterator[Prometheus]:
     ]  # fmt: skip
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-    started = Prometheus(f"http://127.0.0.1:{port}")
+    http = plain(f"http://127.0.0.1:{port}", timeout=30)
 
     def ready() -> bool:
         assert process.poll() is None, (folder / "log").read_text()
         try:
-            return httpx.get(f"{started.url}/-/ready").status_code == 200
+            return http.get("/-/ready").status_code == 200
         except httpx.TransportError:
             return False
 
     try:
         until(ready)
-        yield started
+        yield Prometheus(http)
     finally:
+        http.close()
         process.terminate()
         process.wait(30)

@@ -48,18 +48,18 @@ class House:
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Its document."""
-        document: dict[str, Any] = httpx.get(f"{self.service.url}/v1/jobs/{job_id}", headers=BY_KEY).json()
+        document: dict[str, Any] = self.service.http.get(f"/v1/jobs/{job_id}").json()
         return document
 
     def document_of_scan(self, scan_id: str) -> dict[str, Any]:
         """The document of a live scan."""
-        document: dict[str, Any] = httpx.get(f"{self.service.url}/v1/scans/{scan_id}", headers=BY_KEY).json()
+        document: dict[str, Any] = self.service.http.get(f"/v1/scans/{scan_id}").json()
         return document
 
     def array(self, name: str) -> NDArray[Any]:
         """An array of the job that has succeeded, as anybody downloads it."""
         path = name if name == "calculated" else f"result/{name}"
-        answer = httpx.get(f"{self.service.url}/v1/jobs/{self.done}/{path}", headers=BY_KEY)
+        answer = self.service.http.get(f"/v1/jobs/{self.done}/{path}")
         found: NDArray[Any] = np.load(io.BytesIO(answer.raise_for_status().content))
         return found
 
@@ -170,7 +170,7 @@ def test_jobs_come_and_change_by_themselves(seen: Seen, house: House) -> None:
 
 def test_a_long_list_is_drawn_as_one_goes_along_it(seen: Seen, house: House) -> None:
     """A hundred rows at a time, all of which are counted, filtered and found."""
-    lines = httpx.get(f"{house.service.url}/v1/jobs?state=failed", headers=BY_KEY).json()["jobs"]
+    lines = house.service.http.get("/v1/jobs?state=failed").json()["jobs"]
     many = [lines[0] | {"id": f"{number:032x}", "created": float(number)} for number in range(250)]
     seen.page.route("**/v1/jobs?limit=*", lambda route: route.fulfill(json={"jobs": many, "cursor": None}))
     seen.open("jobs")
@@ -350,7 +350,7 @@ def test_the_surface_turns(seen: Seen, house: House) -> None:
     seen.open(f"jobs/{house.done}")
     canvas = seen.page.get_by_role("application")
     expect(canvas).to_have_attribute("data-of", "phase")
-    mesh = httpx.get(f"{house.service.url}/v1/jobs/{house.done}/surface?level=0.3", headers=BY_KEY).content
+    mesh = house.service.http.get(f"/v1/jobs/{house.done}/surface?level=0.3").content
     corners = re.search(rb'"count": (\d+)', mesh)
     assert corners is not None
     expect(canvas).to_have_attribute("data-corners", corners[1].decode())
@@ -488,7 +488,7 @@ def test_a_mask_is_drawn_and_sent_along(seen: Seen, house: House, tmp_path: Path
     expected = np.zeros(measured.shape, bool)
     expected[:, HOT[1], HOT[2]] = expected[BOX] = expected[FRAMES] = expected[STAMP] = True
     assert f"{expected.sum()} voxels masked by 4 boxes" in job["input"]["chosen"]
-    answer = httpx.get(f"{house.service.url}/v1/jobs/{job['id']}/result/mask", headers=BY_KEY).raise_for_status()
+    answer = house.service.http.get(f"/v1/jobs/{job['id']}/result/mask").raise_for_status()
     found = np.load(io.BytesIO(answer.content)) == MaskState.MASKED
     assert job["preprocess"]["offset"] == [0, 0, 0]
     assert np.array_equal(found, expected)
@@ -563,7 +563,7 @@ def test_a_file_is_dropped(seen: Seen) -> None:
 def test_a_series_is_a_strip_of_images(seen: Seen, house: House) -> None:
     """Each scan with its number, its picture and how it fits; a picture leads to its job."""
     order = {"scans": ["scan_12.npy", "scan_13.npy"], "refine": "none", "name": "heating"}
-    made = httpx.post(f"{house.service.url}/v1/series", json=order, headers=BY_KEY).json()
+    made = house.service.http.post("/v1/series", json=order, headers=BY_KEY).json()
     seen.open("series")
     panel = seen.page.get_by_role("region", name="heating")
     panel.get_by_role("link", name="2 scans").click()
@@ -654,7 +654,7 @@ def test_models_and_system_are_shown(seen: Seen) -> None:
 def test_what_runs_a_network_and_what_was_passed_over_is_shown(seen: Seen, house: House) -> None:
     """With the arithmetic and the reason, in the view of the models and in that of the system."""
     over = [{"execution": "CUDAExecutionProvider", "why": "chi2 is 0.4, not 0.1"}]
-    status = httpx.get(f"{house.service.url}/v1/status", headers=BY_KEY).json()
+    status = house.service.http.get("/v1/status").json()
     models = status["models"]
     models["models"][0] |= {"provider": "CPUExecutionProvider", "arithmetic": "float32", "passed_over": over}
     models["refused"] = [{"folder": "broken/3", "why": "its digest is another one"}]
@@ -678,7 +678,7 @@ def test_a_version_is_activated_and_rolled_back(seen: Seen, house: House) -> Non
         panel.get_by_role("button", name=f"{verb} of blind").click()
         seen.page.get_by_role("dialog").get_by_role("button", name=verb, exact=True).click()
         expect(panel).to_contain_text(f"version {version}, active")
-        told = httpx.get(f"{house.service.url}/v1/models/blind", headers=BY_KEY).json()
+        told = house.service.http.get("/v1/models/blind").json()
         assert told["active"] == version
 
 

@@ -11,11 +11,20 @@ from fastapi import FastAPI
 
 from service import cli
 from service.app import create_app
+from service.sandbox.sandbox import Sandbox
 from service.settings import Settings
 
 KEY = "0123456789abcdefghij"
 Run = tuple[int, str, str]
 AppContext = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture(autouse=True)
+def readers_when_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application starts the process that reads files with the first file: it takes a second of a processor, and
+    most tests read none. A service that is a process of its own starts it at once (tests/system).
+    """
+    monkeypatch.setattr(Sandbox, "start", lambda self: setattr(self, "_stopped", False))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 import schemathesis
@@ -48,7 +47,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, models: Path, pattern: NDA
 @pytest.fixture(scope="module")
 def schema(service: Service) -> BaseSchema:
     """As the service tells it."""
-    return schemathesis.openapi.from_dict(httpx.get(f"{service.url}/openapi.json").json())
+    return schemathesis.openapi.from_dict(service.http.get("/openapi.json").json())
 
 
 @pytest.mark.parametrize(("operation", "mode"), ASKED)

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import psutil
 import pytest
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from inphase.client import FINAL, Client, Event, ServiceError
 from service.jobs.embedded import find_server
 from tests.service.conftest import KEY
-from tests.system.serving import Service, free_port, running, until
+from tests.system.serving import Service, free_port, plain, running, until
 
 pytestmark = pytest.mark.system
 
@@ -139,7 +138,7 @@ def check_away(service: Service, client: Client, pattern: NDArray[np.uint32]) ->
         answer = client.reconstruct(pattern, refine=refine, wait=5)
         assert (answer["state"], answer["recorded"]) == ("succeeded", False)
         assert "Redis" in answer["reason"]
-    with httpx.Client(base_url=service.url, headers={"Authorization": f"Apikey {KEY}"}, timeout=30) as http:
+    with plain(service.url, headers={"Authorization": f"Apikey {KEY}"}, timeout=30) as http:
         refused = [http.get("/v1/jobs"), http.delete(f"/v1/jobs/{'0' * 32}"), http.get("/v1/series")]
         assert [answer.status_code for answer in refused] == [503] * 3
         with pytest.raises(ServiceError, match="503"):

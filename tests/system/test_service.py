@@ -24,10 +24,11 @@ from inphase.client import Client, ServiceError
 from inphase.formats.npz import read_result
 from tests.deploy.monitoring import expressions, metrics_in, prometheus, recorded, rules
 from tests.inphase.bridges.encoded import legacy, second
+from tests.inphase.bridges.ioc import NAME, Ioc, image
 from tests.service.conftest import KEY
 from tests.system.alone import ROOT, SCRIPT, interpreter_in
 from tests.system.command import Command, runs_on
-from tests.system.serving import INPHASE, Service, running, until
+from tests.system.serving import INPHASE, Service, plain, running, until
 from tests.toy import counts, crystal
 
 pytestmark = pytest.mark.system
@@ -172,7 +173,7 @@ def test_dashboards_and_rules_are_answered(service: Service, pattern: NDArray[np
     """
 
     def exported() -> str:
-        return httpx.get(f"{service.url}/metrics", headers={"Authorization": f"Apikey {KEY}"}).text
+        return service.http.get("/metrics").text
 
     wanted, url = expressions(), service.url.removeprefix("http://")
     with service.client() as client, prometheus(url, KEY, tmp_path) as started, ExitStack() as held:
@@ -282,7 +283,7 @@ def test_the_event_loop_is_free(service: Service) -> None:
     for thread in threads:
         thread.start()
     delays = []
-    with httpx.Client(base_url=service.url, timeout=30) as http:
+    with plain(service.url, timeout=30) as http:
         while not ended.is_set():
             started = time.perf_counter()
             assert http.get("/readyz").status_code == 200
@@ -369,6 +370,39 @@ def test_a_detectors_stream_becomes_live_scans(service: Service, pattern: NDArra
                 box.send(json.dumps({"message_type": "series-end", "version": 1}).encode())
                 detector.send_multipart(end)
                 assert_series(client, bridge, series, pattern, mask != 0)
+
+
+def test_the_images_of_an_ioc_become_live_scans(
+    service: Service, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over one bridge, with a real server: a curve whose images are out of order, one of them twice; and when the IOC
+    was started again, one for which the axis runs backwards, each image in the place that its attribute tells.
+    """
+    frames, options = len(pattern), ("--refine", "none", "--grid", "model", "--motor", "th")
+    order = np.arange(frames)
+    order[8:12] = (11, 9, 8, 10)
+
+    def sent(curve: Ioc, begun: float, places: NDArray[np.intp], *numbers: int) -> None:
+        for number in numbers:
+            place = places[number]
+            curve.post(image(pattern[place], number + 1, begun + number, "bslz4", {"th": 1.0 + 0.5 * place}))
+
+    with Ioc() as ioc, service.client() as client:
+        for name, value in ioc.conf.items():
+            monkeypatch.setenv(name, value)
+        curves = ("--frames", str(frames), "--first-id", "1", "--first", "1.0", "--step", "0.5")
+        with runs_on("bridge", "pva", NAME, *curves, *options, url=service.url) as bridge:
+            bridge.says(f"connected to {NAME}, no data yet")
+            places = np.arange(frames)
+            sent(ioc, 100.0, places, *order[:20], 7, *order[20:])
+            bridge.says("image 8 came again, and is taken once")
+            assert_series(client, bridge, 1, pattern, np.zeros(pattern.shape[1:], bool))
+            ioc.stop()
+            bridge.says(f"the connection to {NAME} is lost")
+            with Ioc(ioc.conf) as again:
+                until(lambda: sum(f"connected to {NAME}, no data yet" in line for line in bridge.lines) == 2)
+                sent(again, 300.0, places[::-1], *range(frames))
+                assert_series(client, bridge, 2, pattern, np.zeros(pattern.shape[1:], bool))
 
 
 def test_a_watched_folder_is_reconstructed(service: Service, pattern: NDArray[np.uint32], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 import zmq
 
-from inphase.bridges import zeromq
+from inphase.bridges import standing
 from inphase.bridges.zeromq import SocketError, Source, wait
 
 
@@ -24,8 +24,8 @@ def until(condition: Callable[[], object], source: Source, seconds: float = 20) 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patience of tenths of a second."""
-    monkeypatch.setattr(zeromq, "REFUSED_S", 0.2)
-    monkeypatch.setattr(zeromq, "SILENT_S", 0.2)
+    monkeypatch.setattr(standing, "REFUSED_S", 0.2)
+    monkeypatch.setattr(standing, "SILENT_S", 0.2)
 
 
 def test_nobody_there_and_nothing_said_are_told_apart() -> None:

@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -514,3 +515,15 @@ def test_loading_it_is_cheap() -> None:
         assert not {"numpy", "h5py", "scipy", "msgspec", "matplotlib", "asyncio"} & set(loaded)
         seconds.append(float(took))
     assert min(seconds) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("url", "checked"), [("http://beamline", False), ("https://beamline", True), ("HTTPS://beamline", True)]
+)
+def test_certificates_are_checked_wherever_there_are_some(url: str, checked: bool) -> None:
+    """Those of the authorities are loaded for https alone; http leads nowhere else: no redirection is followed."""
+    with Client(url) as client:
+        context = client._http._transport._pool._ssl_context  # type: ignore[attr-defined]  # of httpx and of httpcore
+        assert (context.verify_mode is ssl.CERT_REQUIRED, context.check_hostname) == (checked, checked)
+        assert bool(context.get_ca_certs()) == checked
+        assert not client._http.follow_redirects

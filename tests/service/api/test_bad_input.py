@@ -20,13 +20,16 @@ from service.settings import Bounds, Settings
 from tests.service.api.calls import URL, check, post_file, write_folder, write_hdf5
 from tests.service.api.conftest import NPY, OCTETS, npy, npy_header
 from tests.service.conftest import AppContext
+from tests.toy import counts
+
+GOOD = npy(counts(shape=(32, 32, 32)))
 
 
 @pytest.fixture(autouse=True)
-async def stays_well(client: httpx.AsyncClient, settings: Settings, pattern: NDArray[np.uint32]) -> AsyncIterator[None]:
-    """After every bad request: a good one works, no bytes are held, and the store is empty."""
+async def stays_well(client: httpx.AsyncClient, settings: Settings) -> AsyncIterator[None]:
+    """After every bad request: a good one, of a small pattern, works, no bytes are held, and the store is empty."""
     yield
-    answer = await client.post(URL, params={"refine": "none"}, content=npy(pattern), headers=NPY)
+    answer = await client.post(URL, params={"refine": "none"}, content=GOOD, headers=NPY)
     assert answer.status_code == 200, answer.text
     assert client.app.state.services.budget.used == 0  # type: ignore[attr-defined]
     assert list(settings.store_dir.iterdir()) == []

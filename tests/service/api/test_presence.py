@@ -88,7 +88,9 @@ async def listening(settings: Settings) -> AsyncIterator[Site]:
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         with structlog.testing.capture_logs() as lines:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=HEADERS, timeout=60) as http:
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", headers=HEADERS, timeout=60, verify=False
+            ) as http:
                 yield Site(port, app.state.services, lines, http)
     finally:
         server.should_exit = True

@@ -7,9 +7,10 @@ import pytest
 NOBODY = "http://127.0.0.1:9"
 
 
-def test_a_service_that_is_not_there_is_told(inphase) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("source", [("dectris", "tcp://127.0.0.1:9"), ("pva", "13SIM1:Pva1:Image")])
+def test_a_service_that_is_not_there_is_told(inphase, source: tuple[str, str]) -> None:  # type: ignore[no-untyped-def]
     """At once, with the exit code of every command: the detector is not to blame."""
-    code, _, err = inphase("bridge", "dectris", "tcp://127.0.0.1:9", "--url", NOBODY)
+    code, _, err = inphase("bridge", *source, "--url", NOBODY)
     assert code == 3
     assert "the service at http://127.0.0.1:9 cannot be reached" in err
 
@@ -30,11 +31,26 @@ def test_options_that_do_not_go_together_are_told(inphase, options: tuple[str, .
     assert reason in err
 
 
-def test_what_is_missing_for_bridges_is_named(inphase, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    """With the command that installs it."""
-    monkeypatch.setitem(sys.modules, "zmq", None)
-    monkeypatch.delitem(sys.modules, "inphase.bridges.zeromq", raising=False)
-    monkeypatch.delitem(sys.modules, "inphase.bridges.carriage", raising=False)
-    code, _, err = inphase("bridge", "dectris", "tcp://127.0.0.1:9", "--url", NOBODY)
+def test_the_axis_of_an_ioc_is_an_attribute(inphase) -> None:  # type: ignore[no-untyped-def]
+    """Which the images have, with no box beside."""
+    code, _, err = inphase("bridge", "pva", "13SIM1:Pva1:Image", "--motor", "th", "--step", "1", "--url", NOBODY)
     assert code == 1
-    assert "pip install 'inphase[bridges]'" in err
+    assert "--motor, --first and --step belong together" in err
+
+
+@pytest.mark.parametrize(
+    ("package", "source"), [("zmq", ("dectris", "tcp://127.0.0.1:9")), ("p4p", ("pva", "13SIM1:Pva1:Image"))]
+)
+def test_what_is_missing_for_bridges_is_named(
+    inphase,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    source: tuple[str, str],
+) -> None:
+    """With the command that installs it."""
+    for name in [name for name in sys.modules if name.startswith(("inphase.bridges.", f"{package}."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    code, _, err = inphase("bridge", *source, "--url", NOBODY)
+    assert code == 1
+    assert f"a bridge needs {package}: pip install 'inphase[bridges]'" in err

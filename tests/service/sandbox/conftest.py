@@ -8,6 +8,11 @@ import pytest
 from service.sandbox.sandbox import Sandbox
 
 
+@pytest.fixture(autouse=True)
+def readers_when_needed() -> None:
+    """Here the process that reads is started as it always is."""
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that may be read."""
