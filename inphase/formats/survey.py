@@ -1,0 +1,332 @@
+"""Where the Bragg peak of a large measurement lies, and how far its light reaches, from one look at every frame.
+
+The frames are never together in memory. They are summed over the rocking curve, and in groups over blocks of pixels, in
+which the peak is looked for as in a measurement that is read whole (`inphase.preprocess.core`). Pixels that do not
+measure are left out of both: those that the file names, those with a detector's mark in each of some frames, and hot
+ones, which the sums show.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.errors import DataError, TooLargeError
+from inphase.formats.frames import READERS, Frames, shared
+from inphase.formats.region import WHOLE, Region, Span, Surveyed, parsed
+from inphase.formats.scan import FileReading, Limits
+from inphase.formats.scan import admit as admit_array
+from inphase.pattern import Domain, MaskState, Pattern
+from inphase.preprocess import background, lost, oversampling, peaks, pixels
+from inphase.preprocess.blocks import block_sums
+from inphase.preprocess.core import BLOCK, around, core
+from inphase.preprocess.marks import COUNTER_ENDS, LEAST_FRAMES, LEAST_MARK
+from inphase.preprocess.reach import reach
+from inphase.sizes import in_words
+
+MOST_VOXELS: Final = 2**25  # of a region that nobody asked for: its image on the finest grid takes 2 GiB
+SAMPLES: Final = 16  # frames that tell which pixels do not measure
+SIDE: Final = 8  # pixels of a block; as many frames as BLOCK are a group
+MARGIN: Final = 1.25  # times the reach, which is one of the planes of all frames: of the region's own it is longer
+EDGE: Final = 16  # pixels on either side beyond that
+LEAST_HALF: Final = 64  # pixels on either side of the peak
+MOST_TIMES: Final = 16  # the bound on an array, that a measurement may hold of which a region is found
+SUMS_BYTES: Final = 40  # a pixel, beside what each reader holds: sums, and what is made of them
+BLOCK_BYTES: Final = 10  # a block of a group
+GRID: Final = 64  # voxels along each axis of the first grid, which is binned to `LEAST_SAMPLED` voxels a fringe
+LEAST_SAMPLED: Final = 2.3
+NEAR: Final = 128  # pixels around the peak in which its fringes are measured
+SIGNIFICANT: Final = 5.0  # standard deviations of a block's counts
+PEAKS: Final = 4  # that are looked at, until one lies outside of the region
+
+Flags = NDArray[np.bool_]
+
+
+def asked(request: FileReading, shape: tuple[int, ...]) -> Region | None:
+    """The region that somebody asked for, of a measurement of that shape. Raises DataError."""
+    text = request.reading.region
+    return None if text is None or text == WHOLE else parsed(text, shape[-2:])
+
+
+def wanted(request: FileReading, shape: tuple[int, ...]) -> bool:
+    """Whether the region is to be found: of a rocking curve that is large, and of which nobody asked for another."""
+    curve = len(shape) == 3 and shape[0] > 1 and request.domain is Domain.COUNTS
+    return curve and request.reading.region is None and math.prod(shape) > request.limits.whole_voxels
+
+
+def kept(request: FileReading, shape: tuple[int, ...]) -> int:
+    """How many voxels of a measurement of that shape are worked on."""
+    if (region := asked(request, shape)) is not None:
+        return math.prod(region.shape_of(shape))
+    return min(MOST_VOXELS, math.prod(shape)) if wanted(request, shape) else math.prod(shape)
+
+
+def admit(shape: tuple[int, ...], dtype: np.dtype[Any], where: str, limits: Limits) -> None:
+    """Checks a measurement that is looked at frame by frame, and declares what that takes. Raises as `scan.admit`."""
+    frames, rows, columns = admit_array(shape, dtype, where, replace(limits, max_bytes=2**63, declared=None))
+    whole = math.prod(shape) * dtype.itemsize
+    if whole > MOST_TIMES * limits.max_bytes:
+        raise TooLargeError(
+            f"{where}: declares {shape} of {dtype}, {in_words(whole)}: to look at so much for a region around its peak "
+            f"takes too long; name the rows and columns (region=), or raise the limit of {in_words(limits.max_bytes)}"
+        )
+    if limits.declared is not None:
+        blocks = -(-frames // BLOCK) * -(-rows // SIDE) * -(-columns // SIDE)
+        per_pixel = READERS * (2 * dtype.itemsize + 8) + SUMS_BYTES
+        looking = rows * columns * per_pixel + BLOCK_BYTES * blocks
+        limits.declared(MOST_VOXELS, looking + MOST_VOXELS * dtype.itemsize)
+
+
+def found(frames: Frames, bad: Flags | None = None) -> Region:
+    """The region around the brightest peak. bad: (rows, columns) pixels that do not measure, as far as they are known.
+
+    Raises DataError where no frame holds a count.
+    """
+    good = _measuring(frames, bad)
+    sums = _Sums.of(frames, good)
+    image, late = _image(sums.total, good)
+    blocks = sums.blocks
+    _take_away(blocks, np.where(late, sums.total, 0.0))
+    if not blocks.any():
+        raise DataError(f"none of the {frames.shape[0]} frames of {frames.shape[1:]} pixels holds a count")
+    peak = _middle(np.unravel_index(int(blocks.argmax()), blocks.shape), frames.shape)
+    level = background.estimate(image)
+    spans, reaches = _spans(image, peak, level, frames.shape[0])
+    region = Region(*spans, (frames.shape[1], frames.shape[2]))
+    second = _second(blocks, image, peak, region)
+    light, counts = _shares(image, level, region)
+    surveyed = Surveyed(peak, light, counts, reaches=reaches)
+    if second is not None:
+        place = _middle(second.voxel, frames.shape, (BLOCK, 2 * SIDE, 2 * SIDE))
+        surveyed = Surveyed(peak, light, counts, place, second.share, reaches)
+    return Region(*spans, region.frame, surveyed)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """total: (rows, columns) float64, over all frames. blocks: (groups, rows, columns) float32, of SIDE x SIDE pixels
+    over BLOCK frames. Both without pixels that do not measure.
+    """
+
+    total: NDArray[np.float64]
+    blocks: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, frames: Frames, good: Flags) -> "_Sums":
+        count, *sides = frames.shape
+        padded = [-(-side // SIDE) * SIDE for side in sides]
+        groups = -(-count // BLOCK)
+        blocks = np.zeros((groups, *(side // SIDE for side in padded)), np.float32)
+        keep = good.astype(_summing(frames.dtype))
+
+        def work(mine: range) -> NDArray[np.float64]:
+            counts, gathered = _Counts(frames, keep), _Gathered(padded, keep.dtype)
+            for group in mine:
+                for frame, largest in counts.of(range(group * BLOCK, min((group + 1) * BLOCK, count))):
+                    gathered.add(frame, largest, blocks[group])
+                gathered.hand_over(blocks[group])
+            return gathered.total[: sides[0], : sides[1]]
+
+        return cls(sum(shared(work, groups)), blocks)  # type: ignore[arg-type]
+
+
+class _Gathered:
+    """Frames are added up in their own type for as long as it holds their sum: a quarter of the time of a wider one."""
+
+    def __init__(self, sides: list[int], dtype: np.dtype[Any]) -> None:
+        self.total = np.zeros(sides)
+        self._sum = np.zeros(sides, dtype)
+        self._top = float(np.iinfo(dtype).max) if dtype.kind == "u" else math.inf
+        self._largest = 0.0
+
+    def add(self, frame: NDArray[Any], largest: float, blocks: NDArray[np.float32]) -> None:
+        if self._largest + largest > self._top:
+            self.hand_over(blocks)
+        part = self._sum[: frame.shape[0], : frame.shape[1]]
+        np.add(part, frame, out=part)
+        self._largest += largest
+
+    def hand_over(self, blocks: NDArray[np.float32]) -> None:
+        """What was gathered goes into the sums of its blocks, and of all."""
+        if not self._largest:
+            return
+        rows, columns = self._sum.shape
+        bands = self._sum.reshape(rows // SIDE, SIDE, columns).sum(axis=1, dtype=np.float32)
+        blocks += bands.reshape(rows // SIDE, columns // SIDE, SIDE).sum(axis=2)
+        self.total += self._sum
+        self._sum[...] = 0
+        self._largest = 0.0
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """The frames as counts, without what does not measure. keep: (rows, columns) 1 or 0, of their unsigned type."""
+
+    frames: Frames
+    keep: NDArray[Any]
+
+    def of(self, numbers: range) -> Iterator[tuple[NDArray[Any], float]]:
+        """Each that was written, in a buffer that the next one takes, and its largest count."""
+        sides = self.frames.shape[1:]
+        frame = np.empty(sides, self.frames.dtype)
+        for number in numbers:
+            if not self.frames.fill(frame, number, 0, sides[0]):
+                continue
+            counts = _unsigned(frame)
+            np.multiply(counts, self.keep, out=counts)
+            largest = float(counts.max())
+            if largest >= _top(self.frames.dtype):  # full for a moment
+                counts[counts >= _top(self.frames.dtype)] = 0
+                largest = float(counts.max())
+            yield counts, largest
+
+
+def _top(dtype: np.dtype[Any]) -> float:
+    """What a counter of this type holds where it is full, or does not measure."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "ui" else math.inf
+
+
+def _summing(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.kind in "uf" else np.dtype(f"u{dtype.itemsize}")
+
+
+def _unsigned(frame: NDArray[Any]) -> NDArray[Any]:
+    """The same memory, in which what is negative or no number has become 0."""
+    if frame.dtype.kind == "u":
+        return frame
+    (np.fmax if frame.dtype.kind == "f" else np.maximum)(frame, 0, out=frame)
+    return frame if frame.dtype.kind == "f" else frame.view(_summing(frame.dtype))
+
+
+def _measuring(frames: Frames, bad: Flags | None) -> Flags:
+    """(rows, columns): pixels that are not `bad`, nor marked in each of some frames, nor hot in their sum."""
+    count, *sides = frames.shape
+    good = np.ones(sides, bool) if bad is None else ~bad
+    first, same, seen = np.zeros(sides, frames.dtype), np.ones(sides, bool), 0
+    frame = np.empty_like(first)
+    total = np.zeros(sides)
+    for number in np.unique(np.linspace(0, count - 1, SAMPLES).astype(int)):
+        if not frames.fill(frame, int(number), 0, sides[0]):
+            continue
+        if not seen:
+            first[...] = frame
+        same &= frame == first
+        total += _unsigned(frame)
+        seen += 1
+    if seen >= LEAST_FRAMES:
+        marked = np.flatnonzero(same & (first >= LEAST_MARK))
+        good.reshape(-1)[marked[np.isin(first.reshape(-1)[marked], COUNTER_ENDS)]] = False
+    return good & ~_hot(total, good)
+
+
+def _hot(total: NDArray[np.float64], good: Flags) -> Flags:
+    """Pixels of a sum of frames that are brighter than their neighbours allow."""
+    cleaned, _ = pixels.hot(_pattern(total, good))
+    hot: Flags = good & (cleaned.mask != MaskState.VALID)
+    return hot
+
+
+def _pattern(total: NDArray[np.float64], good: Flags) -> Pattern:
+    mask = np.where(good, np.uint8(MaskState.VALID), np.uint8(MaskState.MASKED))
+    return Pattern(np.where(good, total, 0.0).astype(np.float32), mask)
+
+
+def _image(total: NDArray[np.float64], good: Flags) -> tuple[Pattern, Flags]:
+    """The sum of all frames, and the pixels that only it shows to be hot: they were so in a few frames."""
+    late = _hot(total, good)
+    return _pattern(total, good & ~late), late
+
+
+def _take_away(blocks: NDArray[np.float32], counts: NDArray[np.float64]) -> None:
+    """The counts of some pixels (rows, columns), from their blocks of every group: nobody knows which one had them."""
+    if counts.any():
+        np.maximum(blocks - block_sums(counts, (SIDE, SIDE)), 0.0, out=blocks)
+
+
+def _middle(
+    block: tuple[Any, ...], shape: tuple[int, ...], sides: tuple[int, ...] = (BLOCK, SIDE, SIDE)
+) -> tuple[int, int, int]:
+    """The voxel in the middle of a block."""
+    frame, row, column = (
+        min(int(index) * side + side // 2, most - 1) for index, side, most in zip(block, sides, shape, strict=True)
+    )
+    return frame, row, column
+
+
+def _spans(image: Pattern, peak: tuple[int, int, int], level: float, frames: int) -> tuple[tuple[Span, Span], bool]:
+    """Rows and columns around the peak, as far as its light reaches and the first grid needs, and whether it reaches
+    farther than memory allows.
+    """
+    spot = peak[1:]
+    near = lost.cut(image, list(around(spot, (NEAR, NEAR), image.shape))).pattern
+    sampled = oversampling.measure(core(near, level)).sigma
+    halves = [
+        max(LEAST_HALF, math.ceil(MARGIN * far) + EDGE, GRID // 2 * math.ceil(sigma / LEAST_SAMPLED) + EDGE)
+        for far, sigma in zip(reach(image, spot, level), sampled, strict=True)
+    ]
+    halves = [min(half, max(at, side - at)) for half, at, side in zip(halves, spot, image.shape, strict=True)]
+    most = MOST_VOXELS / frames
+    shrunk = min(1.0, math.sqrt(most / math.prod(_end - first for first, _end in _around(spot, halves, image.shape))))
+    bounded = [max(LEAST_HALF, math.floor(shrunk * half) - SIDE) for half in halves] if shrunk < 1 else halves
+    rows, columns = _around(spot, bounded, image.shape)
+    return (rows, columns), shrunk < 1
+
+
+def _around(spot: tuple[int, ...], halves: list[int], sides: tuple[int, ...]) -> list[Span]:
+    """Spans about a pixel, inside the frame, that begin and end with a block."""
+    return [
+        (max(0, at - half) // SIDE * SIDE, min(side, -(-(at + half) // SIDE) * SIDE))
+        for at, half, side in zip(spot, halves, sides, strict=True)
+    ]
+
+
+def _second(
+    blocks: NDArray[np.float32], image: Pattern, peak: tuple[int, int, int], region: Region
+) -> peaks.SecondPeak | None:
+    """The brightest other peak outside of the region, its voxel one of the blocks, four of which are one here."""
+    coarse = block_sums(blocks, (1, 2, 2))
+    known = block_sums(image.valid.astype(np.float32), (2 * SIDE, 2 * SIDE)) > (2 * SIDE) ** 2 / 2
+    mask = np.where(known, np.uint8(MaskState.VALID), np.uint8(MaskState.MASKED))
+    pattern = Pattern(np.where(known, coarse, np.float32(0.0)), np.broadcast_to(mask, coarse.shape).copy())
+    if not known.any():
+        return None
+    spot = tuple(at // side for at, side in zip(peak, (BLOCK, 2 * SIDE, 2 * SIDE), strict=True))
+    level = float(np.median(coarse[:, known]))
+    sigma = (1.0, 1.0, 1.0)
+    for _ in range(PEAKS):
+        second = peaks.second(pattern, spot, sigma, level)
+        if second is None:
+            return None
+        _, row, column = (at * 2 * SIDE + SIDE for at in second.voxel)
+        inside = region.rows[0] <= row < region.rows[1] and region.columns[0] <= column < region.columns[1]
+        if not inside:
+            return second
+        away = sum(
+            (axis - at) ** 2 for axis, at in zip(np.ogrid[tuple(map(slice, coarse.shape))], second.voxel, strict=True)
+        )
+        pattern = pixels.masked(pattern, np.asarray(away <= peaks.ALIEN**2))
+    return None
+
+
+def _shares(image: Pattern, level: float, region: Region) -> tuple[float, float]:
+    """Of the light above the background, and of all counts, that lie in the region.
+
+    Outside only blocks count whose light is certain: of a wide detector the uncertain background outweighs it.
+    """
+    counts, known = (block_sums(part, (SIDE, SIDE)) for part in (image.intensity, image.valid.astype(np.float32)))
+    rows, columns = (slice(first // SIDE, -(-end // SIDE)) for first, end in (region.rows, region.columns))
+    outside = np.ones(counts.shape, bool)
+    outside[rows, columns] = False
+    measured = outside & (known > 0)
+    around_ = float(np.median(counts[measured] / known[measured])) if measured.any() else level
+    excess = counts - np.float32(around_) * known
+    certain = outside & (excess > SIGNIFICANT * np.sqrt(np.maximum(counts, 1.0)))
+    inner = max(float((counts - np.float32(level) * known)[~outside].sum(dtype=np.float64)), 0.0)
+    outer = float(excess[certain].sum(dtype=np.float64))
+    total = image.total
+    return inner / (inner + outer) if inner + outer > 0 else 0.0, float(
+        region.of(image.intensity).sum(dtype=np.float64)
+    ) / total
