@@ -71,6 +71,6 @@ def write(
 
 def store(path: Path, frames: NDArray[np.generic], **options: object) -> None:
     """One chunk a frame, bitshuffle and LZ4, unless the options say otherwise."""
-    given = options or {"chunks": (1, *frames.shape[1:]), **hdf5plugin.Bitshuffle(cname="lz4")}
+    given = options or {"chunks": (1, *frames.shape[1:]), "compression": hdf5plugin.Bitshuffle(cname="lz4")}
     with h5py.File(path, "w") as file:
         file.create_dataset("entry/data/data", data=frames, **given)
