@@ -44,7 +44,12 @@ def add(frames: NDArray[np.uint16], counts: NDArray[np.uint16], peak: tuple[int,
 
 
 def write(
-    folder: Path, frames: NDArray[np.uint16], *, pieces: int = 2, virtual: bool = False, mask: NDArray[np.uint8] | None = None
+    folder: Path,
+    frames: NDArray[np.uint16],
+    *,
+    pieces: int = 2,
+    virtual: bool = False,
+    mask: NDArray[np.uint8] | None = None,
 ) -> Path:
     """The master file, with its data in files beside it, linked or put together in a virtual dataset."""
     each = -(-len(frames) // pieces)

@@ -88,7 +88,10 @@ class Found:
         if dtype is None:
             raise DataError(f"{label}: has an element type that is not known here")
         region = self._region(tree, request, bad, dtype)
-        shape = admit(self.shape if region is None else region.shape_of(self.shape), dtype, label, request.limits)
+        if region is None:
+            shape = admit(self.shape, dtype, label, request.limits)
+        else:
+            shape = admit(region.shape_of(self.shape), dtype, label, replace(request.limits, kept=None))
         array = np.empty(shape, dtype.newbyteorder("="))
         blank: NDArray[np.bool_] | None = None
         row = 0

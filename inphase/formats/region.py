@@ -109,7 +109,9 @@ class Region:
             return f"{text}, as requested"
         return (
             f"{text}, found around the Bragg peak at voxel {found.peak}: they hold {found.light:.2%} of the light "
-            f"above background and {found.counts:.2%} of all counts (region={WHOLE} reads whole frames)"
+            f"above background and {found.counts:.2%} of all counts"
+            + ("; the light reaches farther, and memory bounds the region" if found.reaches else "")
+            + f" (region={WHOLE} reads whole frames)"
         )
 
     def report(self) -> StepReport:

@@ -103,7 +103,15 @@ def test_a_chunk_that_is_cut_off(tmp_path: Path, length: int) -> None:
 
 @pytest.mark.parametrize(
     ("at", "form", "value"),
-    [(0, ">Q", 2**40), (0, ">Q", 8), (8, ">I", 0), (8, ">I", 2**31), (8, ">I", 8200), (12, ">I", 2**32 - 1), (12, ">I", 3)],
+    [
+        (0, ">Q", 2**40),
+        (0, ">Q", 8),
+        (8, ">I", 0),
+        (8, ">I", 2**31),
+        (8, ">I", 8200),
+        (12, ">I", 2**32 - 1),
+        (12, ">I", 3),
+    ],
 )
 def test_a_chunk_with_wrong_lengths(tmp_path: Path, at: int, form: str, value: int) -> None:
     """Of all, of a block, and of a block as it is stored."""
