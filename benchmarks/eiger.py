@@ -4,8 +4,8 @@ python -m benchmarks.eiger                 # ten minutes on two cores; 1 GB of d
 python -m benchmarks.eiger --turns 5       # on a machine that others use too
 
 Each measurement is simulated: 300 frames of an Eiger 4M (uint16) or 9M (uint32), one chunk a frame, bitshuffle-LZ4, in
-three files linked from a master, with the gaps between the modules, dead and hot pixels, faint background, and the light
-of a crystal that is known. The floor is the time in which the same threads decompress all chunks and do nothing else.
+three files linked from a master, with the gaps between the modules, dead and hot pixels, faint background, and the
+light of a crystal that is known. The floor is the time in which the same threads decompress all chunks and do nothing else.
 """
 
 import json
@@ -250,12 +250,15 @@ def over_http(path: Path) -> tuple[float, Family, Any]:
             "INPHASE_API_KEY": KEY, "INPHASE_STATE_DIR": state, "INPHASE_MODELS_DIR": str(ROOT / "models"),
             "INPHASE_DATA_ROOTS": str(path.parent),
         }  # fmt: skip
-        with started(["-m", "service.cli", "serve", "--port", str(port)], port, **own) as process:
-            with Client(f"http://127.0.0.1:{port}", KEY) as client, family.watched(process):
-                begun = time.perf_counter()
-                job = client.reconstruct_file(path, wait=0)
-                document = client.wait(job["id"], timeout=600)
-                return time.perf_counter() - begun, family, document
+        with (
+            started(["-m", "service.cli", "serve", "--port", str(port)], port, **own) as process,
+            Client(f"http://127.0.0.1:{port}", KEY) as client,
+            family.watched(process),
+        ):
+            begun = time.perf_counter()
+            job = client.reconstruct_file(path, wait=0)
+            document = client.wait(job["id"], timeout=600)
+            return time.perf_counter() - begun, family, document
 
 
 def measured(detector: Detector, turns: int) -> tuple[list[str], list[list[str]]]:
@@ -315,8 +318,8 @@ def main(
         f"{FRAMES} simulated frames in {FRAMES // PIECE} files that are linked from a master, one chunk a frame, "
         "bitshuffle-LZ4, with gaps, dead and hot pixels; the files lie in the system's memory. Times are medians of "
         f"{turns}, each in a process of its own, taken in turns; memory is that of the process at its peak. The floor is "
-        "the time in which the same threads read and decompress all chunks and do nothing else. One command makes this "
-        "page: `python -m benchmarks.eiger`.\n"
+        "the time in which the same threads read and decompress all chunks and do nothing else. One command makes "
+        "this page: `python -m benchmarks.eiger`.\n"
     )
     lines += table(
         [
@@ -326,8 +329,8 @@ def main(
         [row for row, _ in found],
     )  # fmt: skip
     lines.append(
-        "The whole way with its defaults, from the path to the last image. Memory of the process that takes most, and of "
-        "all together, without what they map of files.\n"
+        "The whole way with its defaults, from the path to the last image. Memory of the process that takes most, and "
+        "of all together, without what they map of files.\n"
     )
     lines += table(
         ["detector", "", "s", "one process / GiB", "all / GiB", "last grid", "trust"],

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, Protocol, TypeVar
 
 import h5py
@@ -170,26 +171,32 @@ def _frames_of(part: Part, dataset: h5py.Dataset) -> tuple[NDArray[np.intp], NDA
     return place[0][:most], origin[0][:most]
 
 
-def copied(frames: Frames, array: NDArray[np.generic], rows: slice, columns: slice) -> None:
-    """Fills `array` (n, rows, columns) with a part of every frame, 0 where nothing was written."""
+def copied(frames: Frames, array: NDArray[np.generic], rows: slice, columns: slice) -> list[int]:
+    """Fills `array` (n, rows, columns) with a part of every frame, 0 where nothing was written; their numbers."""
     count, *sides = frames.shape
     whole = list(array.shape[1:]) == sides
 
-    def copy(numbers: range) -> None:
+    def copy(numbers: range) -> list[int]:
+        blank = []
         frame = np.empty(() if whole else sides, frames.dtype)
         for number in numbers:
             if not frames.fill(array[number] if whole else frame, number, rows.start, rows.stop):
                 array[number] = 0
+                blank.append(number)
             elif not whole:
                 array[number] = frame[rows, columns]
+        return blank
 
-    shared(copy, count)
+    return sorted(chain.from_iterable(shared(copy, count)))
 
 
 def shared(work: Callable[[range], T], count: int) -> list[T]:
-    """What `work` returns of every so many of `count` numbers, a thread for each."""
+    """What `work` returns of every part of `count` numbers, in their order, a thread for each; of several errors the
+    first.
+    """
     threads = min(READERS, count)
     if threads < 2:
         return [work(range(count))]
+    ends = [count * number // threads for number in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, (range(first, count, threads) for first in range(threads))))
+        return list(pool.map(work, map(range, ends, ends[1:])))

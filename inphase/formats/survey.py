@@ -7,7 +7,7 @@ ones, which the sums show.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats.frames import READERS, Frames, shared
+from inphase.formats.frames import READERS, Frames, copied, shared
 from inphase.formats.region import WHOLE, Region, Span, Surveyed, parsed
 from inphase.formats.scan import FileReading, Limits
 from inphase.formats.scan import admit as admit_array
@@ -43,6 +43,36 @@ SIGNIFICANT: Final = 5.0  # standard deviations of a block's counts
 PEAKS: Final = 4  # that are looked at, until one lies outside of the region
 
 Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was read. array: (n, rows, columns). region: None where that is all of every frame. blank: the frames that
+    were never written.
+    """
+
+    array: NDArray[np.generic]
+    region: Region | None
+    blank: list[int]
+
+
+def read(frames: Frames, request: FileReading, bad: Callable[[], Flags | None] = lambda: None) -> Taken:
+    """The frames in one array; of a large measurement, or where it is asked for, a region of every one.
+
+    bad: asked for the pixels that do not measure. Raises DataError, TooLargeError before allocating.
+    """
+    where, shape, limits = str(request.path), frames.shape, request.limits
+    if wanted(request, shape):
+        admit(shape, frames.dtype, where, limits)
+        region: Region | None = found(frames, bad())
+    else:
+        region = asked(request, shape)
+    if region is None:
+        array = np.empty(admit_array(shape, frames.dtype, where, limits), frames.dtype)
+        return Taken(array, None, copied(frames, array, slice(0, shape[1]), slice(0, shape[2])))
+    part = admit_array(region.shape_of(shape), frames.dtype, where, replace(limits, kept=None))
+    array = np.empty(part, frames.dtype)
+    return Taken(array, region, copied(frames, array, slice(*region.rows), slice(*region.columns)))
 
 
 def asked(request: FileReading, shape: tuple[int, ...]) -> Region | None:

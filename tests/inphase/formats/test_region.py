@@ -239,7 +239,7 @@ def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
     path = eiger.write(tmp_path, eiger.measurement())
     piece = tmp_path / "scan_data_000002.h5"
     piece.write_bytes(piece.read_bytes()[:-5000])
-    with pytest.raises(DataError, match="truncated|damaged"):
+    with pytest.raises(DataError, match=r"truncated|damaged"):
         read(path, limits=SMALL)
 
 
