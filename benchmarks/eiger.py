@@ -5,7 +5,8 @@ python -m benchmarks.eiger --turns 5       # on a machine that others use too
 
 Each measurement is simulated: 300 frames of an Eiger 4M (uint16) or 9M (uint32), one chunk a frame, bitshuffle-LZ4, in
 three files linked from a master, with the gaps between the modules, dead and hot pixels, faint background, and the
-light of a crystal that is known. The floor is the time in which the same threads decompress all chunks and do nothing else.
+light of a crystal that is known. The floor is the time in which the same threads decompress all chunks and do nothing
+else.
 """
 
 import json
@@ -135,9 +136,11 @@ def floor(path: Path) -> float:
 
     def unpack(frames: Hdf5Frames) -> None:
         def through(numbers: range) -> None:
-            frame = np.empty(frames.sides, frames.dtype)
+            scratch = np.empty(frames.sides[0] * frames.sides[1], frames.dtype)
             for number in numbers:
-                frames.fill(frame, number, 0, frames.sides[0])
+                frame = frames.open(number)
+                assert frame is not None
+                frame.rows(0, frames.sides[0], scratch)
 
         shared(through, FRAMES)
 
@@ -317,8 +320,8 @@ def main(
     lines.append(
         f"{FRAMES} simulated frames in {FRAMES // PIECE} files that are linked from a master, one chunk a frame, "
         "bitshuffle-LZ4, with gaps, dead and hot pixels; the files lie in the system's memory. Times are medians of "
-        f"{turns}, each in a process of its own, taken in turns; memory is that of the process at its peak. The floor is "
-        "the time in which the same threads read and decompress all chunks and do nothing else. One command makes "
+        f"{turns}, each in a process of its own, taken in turns; memory is that of the process at its peak. The floor "
+        "is the time in which the same threads read and decompress all chunks and do nothing else. One command makes "
         "this page: `python -m benchmarks.eiger`.\n"
     )
     lines += table(

@@ -56,48 +56,72 @@ class Chunks:
         decode = _function(_DECODERS.get(options[4], ""))
         return None if decode is None else cls(dataset, decode)
 
-    def fill(self, frame: NDArray[np.generic], index: tuple[int, ...], first: int, end: int) -> bool:
-        """Fills rows `first` to `end` of `frame` (rows, columns), C order and of the dataset's type, and may write
-        beside them; False where this chunk was stored without the filter. Raises DataError, OSError.
+    def open(self, index: tuple[int, ...]) -> "Stored | None":
+        """The chunk of a frame, by all but the last two of its indices; None where it was stored without the filter.
+        Raises DataError, OSError.
         """
         skipped, stored = self.dataset.id.read_direct_chunk((*index, 0, 0))
         if skipped:
-            return False
+            return None
+        where = f"{Path(self.dataset.file.filename).name}, dataset '{name_of(self.dataset)}'"
+        frame = f"{where}: truncated or damaged: the chunk of frame {index[-1]}"
         try:
-            self._decode(frame.reshape(-1), stored, first * frame.shape[1], end * frame.shape[1])
+            return Stored.of(stored, self.dataset.dtype, self.dataset.shape[-2:], self.decode, frame)
         except _BrokenError as error:
-            where = f"{Path(self.dataset.file.filename).name}, dataset '{name_of(self.dataset)}'"
-            raise DataError(f"{where}: truncated or damaged: the chunk of frame {index[-1]}: {error}") from None
-        return True
+            raise DataError(f"{frame}: {error}") from None
 
-    def _decode(self, numbers: NDArray[np.generic], stored: bytes, first: int, end: int) -> None:
-        """The blocks that hold elements `first` to `end`, each into its place among all of the frame's."""
+
+@dataclass(frozen=True)
+class Stored:
+    """A frame as its chunk holds it. sides: rows, columns. blocks: where each begins, and where the last one ends.
+    per: elements of a block. where: for messages.
+    """
+
+    stored: bytes
+    dtype: np.dtype[Any]
+    sides: tuple[int, int]
+    decode: Any
+    where: str
+    blocks: list[int]
+    per: int
+
+    @classmethod
+    def of(cls, stored: bytes, dtype: np.dtype[Any], sides: tuple[int, int], decode: Any, where: str) -> "Stored":
+        """Follows the lengths from block to block. Raises _BrokenError where they lead out of the chunk."""
         if len(stored) < _HEAD.size:
             raise _BrokenError(f"it has {len(stored)} bytes")
         size, width = _HEAD.unpack_from(stored)
-        step = numbers.itemsize
-        if size != numbers.nbytes or not width or width % (_MULTIPLE * step):
-            raise _BrokenError(f"it tells of {size} bytes in blocks of {width}, and the frame takes {numbers.nbytes}")
-        per = width // step
-        shuffled = numbers.size - numbers.size % _MULTIPLE
-        low, high = first // per * per, min(-(-end // per) * per, shuffled)
-        begin, at = 0, _HEAD.size
-        for element in range(0, high if end <= shuffled else shuffled, per):
-            if element == low:
-                begin = at
-            at += _LENGTH.size
-            if at > len(stored):
+        count = sides[0] * sides[1]
+        if size != count * dtype.itemsize or not width or width % (_MULTIPLE * dtype.itemsize):
+            raise _BrokenError(f"it tells of {size} bytes in blocks of {width}, and takes {count * dtype.itemsize}")
+        per = width // dtype.itemsize
+        rest = count % _MULTIPLE
+        blocks, at, last = [_HEAD.size], _HEAD.size, len(stored) - _LENGTH.size
+        for _ in range(0, count - rest, per):
+            if at > last:
                 raise _BrokenError("it is cut off")
-            at += _LENGTH.unpack_from(stored, at - _LENGTH.size)[0]
-        if at + (end > shuffled) * (numbers.size - shuffled) * step > len(stored):
+            at += _LENGTH.size + _LENGTH.unpack_from(stored, at)[0]
+            blocks.append(at)
+        if at + rest * dtype.itemsize > len(stored):
             raise _BrokenError("it is cut off")
-        if high > low:
-            source = np.frombuffer(stored, np.uint8).ctypes.data + begin
-            used = self.decode(source, numbers.ctypes.data + low * step, high - low, step, per)
-            if used < 0 or begin + used > len(stored):
-                raise _BrokenError(f"its decoder says {used}")
-        if end > shuffled:
-            numbers[shuffled:] = np.frombuffer(stored, numbers.dtype, numbers.size - shuffled, at)
+        return cls(stored, dtype, sides, decode, where, blocks, per)
+
+    def rows(self, first: int, end: int, scratch: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Some rows, in `scratch`, which has room for a frame. Raises DataError."""
+        columns, count = self.sides[1], self.sides[0] * self.sides[1]
+        shuffled = count - count % _MULTIPLE
+        low, high = first * columns // self.per, -(-min(end * columns, shuffled) // self.per)
+        begin, got = low * self.per, max(0, min(high * self.per, shuffled) - low * self.per)
+        if got:
+            source = np.frombuffer(self.stored, np.uint8).ctypes.data + self.blocks[low]
+            used = self.decode(source, scratch.ctypes.data, got, self.dtype.itemsize, self.per)
+            if used != self.blocks[high] - self.blocks[low]:
+                raise DataError(f"{self.where}: its decoder says {used}")
+        if end * columns > shuffled:  # what is left over is stored as it is
+            rest = np.frombuffer(self.stored, self.dtype, count - shuffled, self.blocks[-1])
+            begin = min(begin, shuffled)
+            scratch[got : got + rest.size] = rest
+        return scratch[first * columns - begin : end * columns - begin].reshape(end - first, columns)
 
 
 class _BrokenError(Exception):

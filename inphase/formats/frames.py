@@ -21,8 +21,18 @@ T = TypeVar("T")
 READERS: Final = min(4, THREADS)  # threads: each holds frames of its own, and more of them wait for the memory
 
 
+class Frame(Protocol):
+    """One frame, which may be taken in parts."""
+
+    def rows(self, first: int, end: int, scratch: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Some of its rows, not to be written to. They may lie in `scratch`, which has room for a frame (n,) and may be
+        written to beside them.
+        """
+        ...
+
+
 class Frames(Protocol):
-    """shape: frames, rows, columns. `fill` may be called by several threads."""
+    """shape: frames, rows, columns. Several threads may use them."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -30,11 +40,19 @@ class Frames(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...
 
-    def fill(self, frame: NDArray[np.generic], number: int, first: int, end: int) -> bool:
-        """Fills rows `first` to `end` of `frame` (rows, columns), and may write beside them; False for a frame that
-        was never written.
-        """
+    def open(self, number: int) -> Frame | None:
+        """One of them; None where it was never written."""
         ...
+
+
+@dataclass(frozen=True)
+class ArrayFrame:
+    """One that is in memory."""
+
+    array: NDArray[np.generic]
+
+    def rows(self, first: int, end: int, scratch: NDArray[np.generic]) -> NDArray[np.generic]:
+        return self.array[first:end]
 
 
 @dataclass(frozen=True)
@@ -51,9 +69,8 @@ class ArrayFrames:
     def dtype(self) -> np.dtype[Any]:
         return self.array.dtype
 
-    def fill(self, frame: NDArray[np.generic], number: int, first: int, end: int) -> bool:
-        frame[first:end] = self.array[number, first:end]
-        return True
+    def open(self, number: int) -> Frame | None:
+        return ArrayFrame(self.array[number])
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,12 @@ class _Place:
     dataset: h5py.Dataset
     chunks: Chunks | None
     index: tuple[int, ...]
+
+    def rows(self, first: int, end: int, scratch: NDArray[np.generic]) -> NDArray[np.generic]:
+        columns = self.dataset.shape[-1]
+        part = scratch[: (end - first) * columns].reshape(end - first, columns)
+        self.dataset.read_direct(part, source_sel=(*self.index, slice(first, end), slice(0, columns)))
+        return part
 
 
 @dataclass(frozen=True)
@@ -98,14 +121,11 @@ class Hdf5Frames:
         """Whether no frame needs HDF5's own decompression, which one thread at a time may use."""
         return all(place is None or place.chunks is not None for place in self.places)
 
-    def fill(self, frame: NDArray[np.generic], number: int, first: int, end: int) -> bool:
+    def open(self, number: int) -> Frame | None:
         place = self.places[number]
-        if place is None:
-            return False
-        if place.chunks is None or not place.chunks.fill(frame, place.index, first, end):
-            rows = np.s_[first:end, :]
-            place.dataset.read_direct(frame, source_sel=(*place.index, *rows), dest_sel=rows)
-        return True
+        if place is None or place.chunks is None:
+            return place
+        return place.chunks.open(place.index) or place
 
 
 def _places(tree: Tree, dataset: h5py.Dataset) -> list[_Place | None] | None:
@@ -178,13 +198,17 @@ def copied(frames: Frames, array: NDArray[np.generic], rows: slice, columns: sli
 
     def copy(numbers: range) -> list[int]:
         blank = []
-        frame = np.empty(() if whole else sides, frames.dtype)
+        scratch = np.empty(() if whole else math.prod(sides), frames.dtype)
         for number in numbers:
-            if not frames.fill(array[number] if whole else frame, number, rows.start, rows.stop):
+            frame = frames.open(number)
+            if frame is None:
                 array[number] = 0
                 blank.append(number)
-            elif not whole:
-                array[number] = frame[rows, columns]
+                continue
+            target = array[number]
+            part = frame.rows(rows.start, rows.stop, target.reshape(-1) if whole else scratch)[:, columns]
+            if not np.may_share_memory(part, target):
+                target[...] = part
         return blank
 
     return sorted(chain.from_iterable(shared(copy, count)))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.formats import detector, hdf5, sequence, survey
+from inphase.formats.frames import ArrayFrame, Frame
 from inphase.formats.pieces import sides
 from inphase.formats.scan import FileReading, RawScan
 from inphase.formats.tree import Tree, is_hdf5, opened
@@ -64,9 +65,10 @@ class _Frames:
         found: np.dtype[Any] = self.item.dtype.newbyteorder("=")
         return found
 
-    def fill(self, frame: NDArray[np.generic], number: int, first: int, end: int) -> bool:
+    def open(self, number: int) -> Frame | None:
+        frame = np.empty(self.shape[1:], self.dtype)
         with opened(self.files[number]) as tree:
-            return _fill(frame, tree, self.path, self.item)
+            return ArrayFrame(frame) if _fill(frame, tree, self.path, self.item) else None
 
 
 def _fill(frame: NDArray[np.generic], tree: Tree, path: str, first: h5py.Dataset) -> bool:

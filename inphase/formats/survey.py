@@ -7,7 +7,7 @@ ones, which the sums show.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -15,27 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats.frames import READERS, Frames, copied, shared
+from inphase.formats.frames import READERS, Frame, Frames, copied, shared
 from inphase.formats.region import WHOLE, Region, Span, Surveyed, parsed
 from inphase.formats.scan import FileReading, Limits
 from inphase.formats.scan import admit as admit_array
 from inphase.pattern import Domain, MaskState, Pattern
 from inphase.preprocess import background, lost, oversampling, peaks, pixels
 from inphase.preprocess.blocks import block_sums
-from inphase.preprocess.core import BLOCK, around, core
+from inphase.preprocess.core import around, core
 from inphase.preprocess.marks import COUNTER_ENDS, LEAST_FRAMES, LEAST_MARK
 from inphase.preprocess.reach import reach
 from inphase.sizes import in_words
 
 MOST_VOXELS: Final = 2**25  # of a region that nobody asked for: its image on the finest grid takes 2 GiB
-SAMPLES: Final = 16  # frames that tell which pixels do not measure
-SIDE: Final = 8  # pixels of a block; as many frames as BLOCK are a group
+SAMPLES: Final = 12  # frames that tell which pixels do not measure
+SIDE: Final = 8  # pixels of a block
+GROUP: Final = 8  # frames that are summed in blocks
+BAND: Final = 16 * SIDE  # rows that are worked on together: with their sums they fit into a core's cache
 MARGIN: Final = 1.25  # times the reach, which is one of the planes of all frames: of the region's own it is longer
 EDGE: Final = 16  # pixels on either side beyond that
 LEAST_HALF: Final = 64  # pixels on either side of the peak
 MOST_TIMES: Final = 16  # the bound on an array, that a measurement may hold of which a region is found
 SUMS_BYTES: Final = 40  # a pixel, beside what each reader holds: sums, and what is made of them
-BLOCK_BYTES: Final = 10  # a block of a group
+PER_BLOCK: Final = 10  # a block of a group
 GRID: Final = 64  # voxels along each axis of the first grid, which is binned to `LEAST_SAMPLED` voxels a fringe
 LEAST_SAMPLED: Final = 2.3
 NEAR: Final = 128  # pixels around the peak in which its fringes are measured
@@ -104,9 +106,9 @@ def admit(shape: tuple[int, ...], dtype: np.dtype[Any], where: str, limits: Limi
             f"takes too long; name the rows and columns (region=), or raise the limit of {in_words(limits.max_bytes)}"
         )
     if limits.declared is not None:
-        blocks = -(-frames // BLOCK) * -(-rows // SIDE) * -(-columns // SIDE)
+        blocks = -(-frames // GROUP) * -(-rows // SIDE) * -(-columns // SIDE)
         per_pixel = READERS * (2 * dtype.itemsize + 8) + SUMS_BYTES
-        looking = rows * columns * per_pixel + BLOCK_BYTES * blocks
+        looking = rows * columns * per_pixel + PER_BLOCK * blocks
         limits.declared(MOST_VOXELS, looking + MOST_VOXELS * dtype.itemsize)
 
 
@@ -130,7 +132,7 @@ def found(frames: Frames, bad: Flags | None = None) -> Region:
     light, counts = _shares(image, level, region)
     surveyed = Surveyed(peak, light, counts, reaches=reaches)
     if second is not None:
-        place = _middle(second.voxel, frames.shape, (BLOCK, 2 * SIDE, 2 * SIDE))
+        place = _middle(second.voxel, frames.shape, (GROUP, 2 * SIDE, 2 * SIDE))
         surveyed = Surveyed(peak, light, counts, place, second.share, reaches)
     return Region(*spans, region.frame, surveyed)
 
@@ -138,7 +140,7 @@ def found(frames: Frames, bad: Flags | None = None) -> Region:
 @dataclass(frozen=True)
 class _Sums:
     """total: (rows, columns) float64, over all frames. blocks: (groups, rows, columns) float32, of SIDE x SIDE pixels
-    over BLOCK frames. Both without pixels that do not measure.
+    over GROUP frames. Both without pixels that do not measure.
     """
 
     total: NDArray[np.float64]
@@ -146,72 +148,64 @@ class _Sums:
 
     @classmethod
     def of(cls, frames: Frames, good: Flags) -> "_Sums":
-        count, *sides = frames.shape
-        padded = [-(-side // SIDE) * SIDE for side in sides]
-        groups = -(-count // BLOCK)
-        blocks = np.zeros((groups, *(side // SIDE for side in padded)), np.float32)
+        count, rows, columns = frames.shape
+        blocks = np.zeros((-(-count // GROUP), -(-rows // SIDE), -(-columns // SIDE)), np.float32)
         keep = good.astype(_summing(frames.dtype))
 
-        def work(mine: range) -> NDArray[np.float64]:
-            counts, gathered = _Counts(frames, keep), _Gathered(padded, keep.dtype)
-            for group in mine:
-                for frame, largest in counts.of(range(group * BLOCK, min((group + 1) * BLOCK, count))):
-                    gathered.add(frame, largest, blocks[group])
-                gathered.hand_over(blocks[group])
-            return gathered.total[: sides[0], : sides[1]]
+        def work(groups: range) -> NDArray[np.float64]:
+            total = np.zeros((rows, columns))
+            band = _Band(keep, total, frames.dtype)
+            for group in groups:
+                numbers = range(group * GROUP, min((group + 1) * GROUP, count))
+                opened = [frame for frame in map(frames.open, numbers) if frame is not None]
+                for first in range(0, rows, BAND):
+                    end = min(first + BAND, rows)
+                    place = blocks[group, first // SIDE : -(-end // SIDE)]
+                    band.add(opened, first, end, place)
+            return total
 
-        return cls(sum(shared(work, groups)), blocks)  # type: ignore[arg-type]
-
-
-class _Gathered:
-    """Frames are added up in their own type for as long as it holds their sum: a quarter of the time of a wider one."""
-
-    def __init__(self, sides: list[int], dtype: np.dtype[Any]) -> None:
-        self.total = np.zeros(sides)
-        self._sum = np.zeros(sides, dtype)
-        self._top = float(np.iinfo(dtype).max) if dtype.kind == "u" else math.inf
-        self._largest = 0.0
-
-    def add(self, frame: NDArray[Any], largest: float, blocks: NDArray[np.float32]) -> None:
-        if self._largest + largest > self._top:
-            self.hand_over(blocks)
-        part = self._sum[: frame.shape[0], : frame.shape[1]]
-        np.add(part, frame, out=part)
-        self._largest += largest
-
-    def hand_over(self, blocks: NDArray[np.float32]) -> None:
-        """What was gathered goes into the sums of its blocks, and of all."""
-        if not self._largest:
-            return
-        rows, columns = self._sum.shape
-        bands = self._sum.reshape(rows // SIDE, SIDE, columns).sum(axis=1, dtype=np.float32)
-        blocks += bands.reshape(rows // SIDE, columns // SIDE, SIDE).sum(axis=2)
-        self.total += self._sum
-        self._sum[...] = 0
-        self._largest = 0.0
+        totals = shared(work, len(blocks))
+        return cls(sum(totals[1:], totals[0]), blocks)
 
 
-@dataclass(frozen=True)
-class _Counts:
-    """The frames as counts, without what does not measure. keep: (rows, columns) 1 or 0, of their unsigned type."""
+class _Band:
+    """The same few rows of the frames of a group, which stay in the processor's cache until they are summed.
 
-    frames: Frames
-    keep: NDArray[Any]
+    They are added up in their own type for as long as it holds their sum: a quarter of the time of a wider one.
+    """
 
-    def of(self, numbers: range) -> Iterator[tuple[NDArray[Any], float]]:
-        """Each that was written, in a buffer that the next one takes, and its largest count."""
-        sides = self.frames.shape[1:]
-        frame = np.empty(sides, self.frames.dtype)
-        for number in numbers:
-            if not self.frames.fill(frame, number, 0, sides[0]):
-                continue
-            counts = _unsigned(frame)
-            np.multiply(counts, self.keep, out=counts)
+    def __init__(self, keep: NDArray[Any], total: NDArray[np.float64], dtype: np.dtype[Any]) -> None:
+        rows, columns = keep.shape
+        self._keep, self._total, self._end = keep, total, _top(dtype)
+        self._scratch = np.empty(rows * columns, dtype)
+        self._counts = np.empty((BAND, columns), keep.dtype)
+        self._sum = np.zeros((BAND, -(-columns // SIDE) * SIDE), keep.dtype)
+        self._most = _top(keep.dtype)
+
+    def add(self, frames: list[Frame], first: int, end: int, blocks: NDArray[np.float32]) -> None:
+        """Rows `first` to `end` of some frames, into the sums over their blocks and over all frames."""
+        counts, held = self._counts[: end - first], 0.0
+        summed = self._sum[: end - first, : counts.shape[1]]
+        for frame in frames:
+            np.multiply(_unsigned(frame.rows(first, end, self._scratch)), self._keep[first:end], out=counts)
             largest = float(counts.max())
-            if largest >= _top(self.frames.dtype):  # full for a moment
-                counts[counts >= _top(self.frames.dtype)] = 0
+            if largest >= self._end:  # full for a moment
+                counts[counts >= self._end] = 0
                 largest = float(counts.max())
-            yield counts, largest
+            if held + largest > self._most:
+                self._hand_over(first, end, blocks)
+                held = 0.0
+            np.add(summed, counts, out=summed)
+            held += largest
+        if held:
+            self._hand_over(first, end, blocks)
+
+    def _hand_over(self, first: int, end: int, blocks: NDArray[np.float32]) -> None:
+        rows = self._sum[: len(blocks) * SIDE]
+        bands = rows.reshape(len(blocks), SIDE, -1).sum(axis=1, dtype=np.float32)
+        blocks += bands.reshape(len(blocks), -1, SIDE).sum(axis=2)
+        self._total[first:end] += self._sum[: end - first, : self._total.shape[1]]
+        rows[...] = 0
 
 
 def _top(dtype: np.dtype[Any]) -> float:
@@ -223,12 +217,12 @@ def _summing(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if dtype.kind in "uf" else np.dtype(f"u{dtype.itemsize}")
 
 
-def _unsigned(frame: NDArray[Any]) -> NDArray[Any]:
-    """The same memory, in which what is negative or no number has become 0."""
-    if frame.dtype.kind == "u":
-        return frame
-    (np.fmax if frame.dtype.kind == "f" else np.maximum)(frame, 0, out=frame)
-    return frame if frame.dtype.kind == "f" else frame.view(_summing(frame.dtype))
+def _unsigned(rows: NDArray[Any]) -> NDArray[Any]:
+    """As counts, in which what is negative or no number has become 0."""
+    if rows.dtype.kind == "u":
+        return rows
+    positive: NDArray[Any] = (np.fmax if rows.dtype.kind == "f" else np.maximum)(rows, rows.dtype.type(0))
+    return positive.view(_summing(rows.dtype))
 
 
 def _measuring(frames: Frames, bad: Flags | None) -> Flags:
@@ -236,15 +230,19 @@ def _measuring(frames: Frames, bad: Flags | None) -> Flags:
     count, *sides = frames.shape
     good = np.ones(sides, bool) if bad is None else ~bad
     first, same, seen = np.zeros(sides, frames.dtype), np.ones(sides, bool), 0
-    frame = np.empty_like(first)
+    scratch = np.empty(math.prod(sides), frames.dtype)
     total = np.zeros(sides)
     for number in np.unique(np.linspace(0, count - 1, SAMPLES).astype(int)):
-        if not frames.fill(frame, int(number), 0, sides[0]):
+        opened = frames.open(int(number))
+        if opened is None:
             continue
-        if not seen:
-            first[...] = frame
-        same &= frame == first
-        total += _unsigned(frame)
+        for begin in range(0, sides[0], BAND):
+            band = slice(begin, min(begin + BAND, sides[0]))
+            rows = opened.rows(band.start, band.stop, scratch)
+            if not seen:
+                first[band] = rows
+            same[band] &= rows == first[band]
+            total[band] += _unsigned(rows)
         seen += 1
     if seen >= LEAST_FRAMES:
         marked = np.flatnonzero(same & (first >= LEAST_MARK))
@@ -277,7 +275,7 @@ def _take_away(blocks: NDArray[np.float32], counts: NDArray[np.float64]) -> None
 
 
 def _middle(
-    block: tuple[Any, ...], shape: tuple[int, ...], sides: tuple[int, ...] = (BLOCK, SIDE, SIDE)
+    block: tuple[Any, ...], shape: tuple[int, ...], sides: tuple[int, ...] = (GROUP, SIDE, SIDE)
 ) -> tuple[int, int, int]:
     """The voxel in the middle of a block."""
     frame, row, column = (
@@ -323,7 +321,7 @@ def _second(
     pattern = Pattern(np.where(known, coarse, np.float32(0.0)), np.broadcast_to(mask, coarse.shape).copy())
     if not known.any():
         return None
-    spot = tuple(at // side for at, side in zip(peak, (BLOCK, 2 * SIDE, 2 * SIDE), strict=True))
+    spot = tuple(at // side for at, side in zip(peak, (GROUP, 2 * SIDE, 2 * SIDE), strict=True))
     level = float(np.median(coarse[:, known]))
     sigma = (1.0, 1.0, 1.0)
     for _ in range(PEAKS):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import sequence, survey
 from inphase.formats.boundary import damaged
+from inphase.formats.frames import ArrayFrame, Frame
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import FileReading, RawScan, Saturation, admit, native, three_axes, with_saturation
 
@@ -96,9 +97,8 @@ class _Frames:
     def dtype(self) -> np.dtype[Any]:
         return self.stored.newbyteorder("=")
 
-    def fill(self, frame: NDArray[np.generic], number: int, first: int, end: int) -> bool:
-        frame[first:end] = _frame(self.files[number], self.sides, self.stored, self.files[0].name)[first:end]
-        return True
+    def open(self, number: int) -> Frame | None:
+        return ArrayFrame(_frame(self.files[number], self.sides, self.stored, self.files[0].name))
 
 
 def _frame(path: Path, shape: tuple[int, int], dtype: np.dtype[np.generic], first: str) -> NDArray[np.generic]:
