@@ -115,7 +115,7 @@ class Found:
         if not survey.wanted(request, self.shape):
             return survey.asked(request, self.shape)
         frames = Hdf5Frames.of(tree, self.pieces)
-        if frames is None:
+        if frames is None or not any(frames.places):
             return None
         survey.admit(self.shape, dtype, f"{tree.path}, dataset '{self.path}'", request.limits)
         return survey.found(frames, bad())
@@ -164,7 +164,9 @@ def _fill(
     box = tuple(slice(0, side) for side in piece.shape) if box is None else box
     view = part.reshape([span.stop - span.start for span in box])
     if frames is not None and frames.direct:
-        copied(frames, part, *box[-2:])
+        blank = copied(frames, part, *box[-2:])
+        if blank and (absent is None or not absent.reshape(len(part), -1)[blank].all()):
+            raise DataError(f"{tree.path}: frame {blank[0]} of '{name_of(piece)}' went away while it was read")
         return
     if absent is None and whole:
         tree.fill(view, piece)

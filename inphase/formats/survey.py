@@ -35,7 +35,7 @@ BAND: Final = 16 * SIDE  # rows that are worked on together: with their sums the
 MARGIN: Final = 1.25  # times the reach, which is one of the planes of all frames: of the region's own it is longer
 EDGE: Final = 16  # pixels on either side beyond that
 LEAST_HALF: Final = 64  # pixels on either side of the peak
-MOST_TIMES: Final = 16  # the bound on an array, that a measurement may hold of which a region is found
+MOST_TIMES: Final = 4  # the bound on an array, that a measurement may hold of which a region is found
 SUMS_BYTES: Final = 40  # a pixel, beside what each reader holds: sums, and what is made of them
 PER_BLOCK: Final = 10  # a block of a group
 GRID: Final = 64  # voxels along each axis of the first grid, which is binned to `LEAST_SAMPLED` voxels a fringe
@@ -102,8 +102,9 @@ def admit(shape: tuple[int, ...], dtype: np.dtype[Any], where: str, limits: Limi
     whole = math.prod(shape) * dtype.itemsize
     if whole > MOST_TIMES * limits.max_bytes:
         raise TooLargeError(
-            f"{where}: declares {shape} of {dtype}, {in_words(whole)}: to look at so much for a region around its peak "
-            f"takes too long; name the rows and columns (region=), or raise the limit of {in_words(limits.max_bytes)}"
+            f"{where}: declares {shape} of {dtype}, {in_words(whole)}, above the limit of {in_words(limits.max_bytes)},"
+            f" and {MOST_TIMES} times as much would take too long to look for the peak in: name the rows and columns "
+            "around it (region=), or raise the limit"
         )
     if limits.declared is not None:
         blocks = -(-frames // GROUP) * -(-rows // SIDE) * -(-columns // SIDE)

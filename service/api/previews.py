@@ -36,8 +36,8 @@ class Preview(BaseModel):
 
     shape: tuple[int, ...]
     start: tuple[int, ...] = Field(
-        description="This voxel of whole frames is the first one, where a region of them was read; boxes of `masked` count "
-        "from theirs."
+        description="This voxel of whole frames is the first one, where a region of them was read; boxes of `masked` "
+        "count from theirs."
     )
     dtype: str
     source: str
