@@ -1,7 +1,7 @@
 """What it costs to read and to reconstruct the rocking curves of large detectors, of which most is dark.
 
 python -m benchmarks.eiger                 # ten minutes on two cores; 1 GB of disk for a while
-python -m benchmarks.eiger --turns 5       # on a machine that others use too
+python -m benchmarks.eiger --reading-only  # of these three
 
 Each measurement is simulated: 300 frames of an Eiger 4M (uint16) or 9M (uint32), one chunk a frame, bitshuffle-LZ4, in
 three files linked from a master, with the gaps between the modules, dead and hot pixels, faint background, and the
@@ -50,6 +50,7 @@ BACKGROUND: Final = 0.004  # counts per pixel and frame
 MODULE: Final = ((514, 37), (1030, 10))  # pixels of a module, and of the gap behind it
 KEY: Final = "0123456789abcdef0123456789abcdef"
 EVERY_S: Final = 0.05
+MASTER: Final = "scan_master.h5"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def write(folder: Path, detector: Detector) -> Path:
     lit = faulty == 0
     hot, dead = (rng.integers(0, sides, (200, 2)) for sides in (detector.sides, detector.sides))
     top, left = (at - side // 2 for at, side in zip(detector.peak, WINDOW[1:], strict=True))
-    master = folder / "scan_master.h5"
+    master = folder / MASTER
     with h5py.File(master, "w") as file:
         file["entry/instrument/detector/pixel_mask"] = faulty
         for first in range(0, FRAMES, PIECE):
@@ -120,19 +121,26 @@ def write(folder: Path, detector: Detector) -> Path:
     return master
 
 
-def _frames(path: Path, work: Callable[[Hdf5Frames], Any]) -> float:
-    """Seconds of work on the frames of a file."""
-    with opened(path) as tree:
-        names = sorted(f"entry/data/{name}" for name in tree.root["entry/data"])
-        frames = Hdf5Frames.of(tree, [tree.dataset(name) for name in names])
-        assert frames is not None
-        begun = time.perf_counter()
-        work(frames)
-        return time.perf_counter() - begun
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of the clock, and of the processor, which others disturb less."""
+
+    wall: float
+    processor: float
+
+    @classmethod
+    def on(cls, work: Callable[[], object]) -> "Spent":
+        """What work takes."""
+        wall, processor = time.perf_counter(), time.process_time()
+        work()
+        return cls(time.perf_counter() - wall, time.process_time() - processor)
+
+    def __str__(self) -> str:
+        return f"{self.wall:.2f} ({self.processor:.2f})"
 
 
-def floor(path: Path) -> float:
-    """Seconds in which all chunks are read and decompressed, each into the same memory."""
+def floor(path: Path) -> Spent:
+    """All chunks are read and decompressed, each into the same memory."""
 
     def unpack(frames: Hdf5Frames) -> None:
         def through(numbers: range) -> None:
@@ -144,26 +152,36 @@ def floor(path: Path) -> float:
 
         shared(through, FRAMES)
 
-    return _frames(path, unpack)
+    with opened(path) as tree:
+        names = sorted(f"entry/data/{name}" for name in tree.root["entry/data"])
+        frames = Hdf5Frames.of(tree, [tree.dataset(name) for name in names])
+        assert frames is not None
+        return Spent.on(lambda: unpack(frames))
 
 
-def reading(path: Path, region: str | None) -> tuple[float, str]:
-    """Seconds to read, and what was read."""
-    begun = time.perf_counter()
-    scan = inphase.read(path, region=region)
-    assert scan.region is not None
-    (top, bottom), (left, right) = scan.region.rows, scan.region.columns
-    return time.perf_counter() - begun, f"{top}:{bottom},{left}:{right}"
+def region_of(path: Path) -> str:
+    """The region that is found, in words."""
+    region = inphase.read(path).region
+    assert region is not None
+    (top, bottom), (left, right) = region.rows, region.columns
+    return f"{top}:{bottom},{left}:{right}"
 
 
-def hdf5(path: Path, region: str) -> float:
-    """Seconds in which HDF5 alone reads a region, as its own lock allows."""
+def reading(path: Path, region: str | None) -> Spent:
+    """A region is read; None: it is found."""
+    return Spent.on(lambda: inphase.read(path, region=region))
+
+
+def hdf5(path: Path, region: str) -> Spent:
+    """HDF5 alone reads a region, as its own lock allows."""
     (top, bottom), (left, right) = (map(int, span.split(":")) for span in region.split(","))
-    begun = time.perf_counter()
-    with h5py.File(path) as file:
-        for name in sorted(file["entry/data"]):
-            file["entry/data"][name][:, top:bottom, left:right]
-    return time.perf_counter() - begun
+
+    def read() -> None:
+        with h5py.File(path) as file:
+            for name in sorted(file["entry/data"]):
+                file["entry/data"][name][:, top:bottom, left:right]
+
+    return Spent.on(read)
 
 
 def apart(work: Callable[..., Any], *given: Any) -> tuple[Any, float]:
@@ -230,9 +248,9 @@ def _own_bytes(process: psutil.Process) -> int:
     return int(held.rss - held.shared)
 
 
-def command_line(path: Path, folder: Path) -> tuple[float, Family, dict[str, Any]]:
+def command_line(path: Path) -> tuple[float, Family, Any]:
     """`inphase reconstruct` of the whole way, with its defaults: seconds, memory, and the job document."""
-    out, family = folder / "out.npz", Family()
+    out, family = path.parent / "out.npz", Family()
     begun = time.perf_counter()
     command = [sys.executable, "-m", "service.cli", "reconstruct", str(path), "-o", str(out)]
     environment = os.environ | {"INPHASE_MODELS_DIR": str(ROOT / "models")}
@@ -264,50 +282,93 @@ def over_http(path: Path) -> tuple[float, Family, Any]:
             return time.perf_counter() - begun, family, document
 
 
-def measured(detector: Detector, turns: int) -> tuple[list[str], list[list[str]]]:
-    """Of one detector: a row of times and memory of reading, and rows of the whole way."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        path = write(folder, detector)
-        stored = sum(entry.stat().st_size for entry in folder.iterdir()) / 1e6
-        apart(floor, path)  # so that the first turn finds the files in memory, as the others do
-        (_, region), _ = apart(reading, path, None)
-        times: dict[str, list[float]] = {"floor": [], "found": [], "asked": [], "hdf5": []}
-        peaks = {"found": 0.0, "asked": 0.0}
-        for _ in range(turns):
-            times["floor"].append(apart(floor, path)[0])
-            for kind, asked in (("found", None), ("asked", region)):
-                (seconds, _), peak = apart(reading, path, asked)
-                times[kind].append(seconds)
-                peaks[kind] = max(peaks[kind], peak)
-            times["hdf5"].append(apart(hdf5, path, region)[0])
-        middle = {kind: statistics.median(found) for kind, found in times.items()}
-        typer.echo(f"{detector.name}: {middle}, {peaks}, {region}")
-        row = [
-            detector.name, f"{detector.gigabytes:.1f}", f"{stored:.0f}", region, f"{middle['floor']:.2f}",
-            f"{middle['found']:.2f}", f"{peaks['found']:.2f}", f"{middle['asked']:.2f}", f"{peaks['asked']:.2f}",
-            f"{middle['hdf5']:.2f}",
-        ]  # fmt: skip
-        ways = []
-        for title, (seconds, family, document) in (
-            ("`inphase reconstruct`", command_line(path, folder)),
-            ("service, told the path", over_http(path)),
-        ):
-            grid = " x ".join(str(side) for side in _finest(document))
-            trust = document["trust"]["level"]
-            ways.append(
-                [detector.name, title, f"{seconds:.0f}", f"{family.largest:.2f}", f"{family.together:.2f}", grid, trust]
-            )
-            typer.echo(" | ".join(ways[-1]))
-        return row, ways
+@dataclass(frozen=True)
+class Measured:
+    """Rows of the two tables."""
+
+    reading: list[str]
+    ways: list[list[str]]
+
+
+def measured(detector: Detector, turns: int, folder: Path, *, reading_only: bool) -> Measured:
+    """Of one detector: times and memory of reading, and of the whole way."""
+    master = folder / MASTER
+    path = master if master.exists() else write(folder, detector)
+    stored = sum(entry.stat().st_size for entry in folder.glob("scan_*.h5")) / 1e6
+    region, _ = apart(region_of, path)  # the first turn finds the files in memory, as the others do
+    spent: dict[str, list[Spent]] = {"floor": [], "found": [], "asked": [], "hdf5": []}
+    peaks = {"found": 0.0, "asked": 0.0}
+    for _ in range(turns):
+        spent["floor"].append(apart(floor, path)[0])
+        for kind, asked in (("found", None), ("asked", region)):
+            took, peak = apart(reading, path, asked)
+            spent[kind].append(took)
+            peaks[kind] = max(peaks[kind], peak)
+        spent["hdf5"].append(apart(hdf5, path, region)[0])
+    middle = {
+        kind: Spent(statistics.median(s.wall for s in each), statistics.median(s.processor for s in each))
+        for kind, each in spent.items()
+    }
+    row = [
+        detector.name, f"{detector.gigabytes:.1f}", f"{stored:.0f}", region, str(middle["floor"]), str(middle["found"]),
+        f"{peaks['found']:.2f}", str(middle["asked"]), f"{peaks['asked']:.2f}", str(middle["hdf5"]),
+    ]  # fmt: skip
+    typer.echo(" | ".join(row))
+    ways = []
+    for title, way in (("`inphase reconstruct`", command_line), ("service, told the path", over_http)):
+        if reading_only:
+            break
+        seconds, family, document = way(path)
+        grid, trust = " x ".join(str(side) for side in _finest(document)), document["trust"]["level"]
+        ways.append(
+            [detector.name, title, f"{seconds:.0f}", f"{family.largest:.2f}", f"{family.together:.2f}", grid, trust]
+        )
+        typer.echo(" | ".join(ways[-1]))
+    return Measured(row, ways)
 
 
 def _finest(document: Any) -> list[int]:
-    return list(document["preprocess"]["shape"])
+    """Voxels of the last image."""
+    levels = document["grid"]["levels"]
+    return list(levels[-1]["shape"] if levels else document["preprocess"]["shape"])
+
+
+def page(found: list[Measured], turns: int) -> str:
+    """What was measured, in Markdown."""
+    lines = ["# Rocking curves of large detectors\n", f"{header()}\n"]
+    lines.append(
+        f"{FRAMES} simulated frames in {FRAMES // PIECE} files that are linked from a master, one chunk a frame, "
+        "bitshuffle-LZ4, with gaps, dead and hot pixels; the files lie in the system's memory. Seconds of the clock, "
+        f"and in brackets of the processor; {f'medians of {turns}' if turns > 1 else 'one reading'}, each in a process "
+        "of its own, in turns. Memory is that of the process at its peak, GiB. The floor is the time in which the same "
+        "threads read and decompress all chunks and do nothing else. One command makes this page: "
+        "`python -m benchmarks.eiger`.\n"
+    )
+    lines += table(
+        [
+            "detector", "all frames / GB", "files / MB", "region", "floor / s", "region found / s", "GiB",
+            "region asked for / s", "GiB", "HDF5 alone, region / s",
+        ],
+        [each.reading for each in found],
+    )  # fmt: skip
+    ways = [row for each in found for row in each.ways]
+    if not ways:
+        lines.append("\nThe whole way was not measured in this run (`--reading-only`).")
+        return "\n".join(lines) + "\n"
+    lines.append(
+        "\nThe whole way with its defaults, from the path to the last image. Memory of the process that takes most, "
+        "and of all together, without what they map of files.\n"
+    )
+    lines += table(["detector", "", "s", "one process / GiB", "all / GiB", "last grid", "trust"], ways)
+    return "\n".join(lines) + "\n"
 
 
 def main(
     turns: Annotated[int, typer.Option(help="Each reading is timed so many times, in turns.")] = 3,
+    reading_only: Annotated[bool, typer.Option(help="Nothing is reconstructed.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="The measurements are written here and kept; those that are there are taken.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The page is written to this Markdown file.")] = ROOT
     / "benchmarks/results/eiger.md",
 ) -> None:
@@ -315,31 +376,13 @@ def main(
 
     Example: python -m benchmarks.eiger --out /tmp/eiger.md
     """
-    found = [measured(detector, turns) for detector in DETECTORS]
-    lines = ["# Rocking curves of large detectors\n", f"{header()}\n"]
-    lines.append(
-        f"{FRAMES} simulated frames in {FRAMES // PIECE} files that are linked from a master, one chunk a frame, "
-        "bitshuffle-LZ4, with gaps, dead and hot pixels; the files lie in the system's memory. Times are medians of "
-        f"{turns}, each in a process of its own, taken in turns; memory is that of the process at its peak. The floor "
-        "is the time in which the same threads read and decompress all chunks and do nothing else. One command makes "
-        "this page: `python -m benchmarks.eiger`.\n"
-    )
-    lines += table(
-        [
-            "detector", "all frames / GB", "files / MB", "region", "floor / s", "region found / s", "GiB",
-            "region asked for / s", "GiB", "HDF5 alone, region / s",
-        ],
-        [row for row, _ in found],
-    )  # fmt: skip
-    lines.append(
-        "The whole way with its defaults, from the path to the last image. Memory of the process that takes most, and "
-        "of all together, without what they map of files.\n"
-    )
-    lines += table(
-        ["detector", "", "s", "one process / GiB", "all / GiB", "last grid", "trust"],
-        [row for _, ways in found for row in ways],
-    )
-    out.write_text("\n".join(lines) + "\n")
+    found = []
+    for detector in DETECTORS:
+        with tempfile.TemporaryDirectory() as name:
+            own = (folder or Path(name)).resolve() / detector.name.replace(" ", "_")
+            own.mkdir(parents=True, exist_ok=True)
+            found.append(measured(detector, turns, own, reading_only=reading_only))
+        out.write_text(page(found, turns))
     typer.echo(f"wrote {out}")
 
 
