@@ -7,7 +7,7 @@
 #   docker build --target api --tag inphase-api .
 #
 # What pip installs is pinned in deploy/locks (`make locks` renews the pins). PIP_* build arguments reach pip: behind a mirror
-# --build-arg PIP_INDEX_URL=..., and for a worker without CUDA (3 GB less) --build-arg PIP_EXTRA_INDEX_URL=<torch's CPU wheels>.
+# --build-arg PIP_INDEX_URL=..., and for a worker without CUDA (2.5 GB less to fetch) --build-arg PIP_EXTRA_INDEX_URL=<torch's CPU wheels>.
 
 # Pinned by tag; to pin the very bytes, append @sha256:<digest> (docker buildx imagetools inspect tells it).
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm

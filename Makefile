@@ -18,7 +18,7 @@ NPM      := $(shell command -v npm)
 PACKAGES := $(if $(NPM),page/node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint page browser prometheus bluesky openapi screenshots locks clean
+.PHONY: help setup demo serve test lint page browser prometheus bluesky openapi screenshots locks images clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,10 @@ locks: $(STAMP) ## pin anew what the images install (deploy/locks)
 	$(LOCK) deploy/locks/api-gpu.txt --extra gpu --extra tracing
 	$(LOCK) deploy/locks/worker-gpu.txt --extra worker --extra tracing
 	grep --invert-match --extended-regexp '^(cuda|nvidia|triton)' deploy/locks/worker-gpu.txt > deploy/locks/worker.txt
+
+images: $(STAMP) ## estimate how large the images are, from the wheels that are pinned
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m benchmarks.images
 
 clean: ## remove .venv and everything generated
 	rm -rf $(VENV) .bluesky demo-out build *.egg-info .pytest_cache .mypy_cache .ruff_cache page/node_modules

@@ -134,6 +134,16 @@ def smoothness(browser: Browser, url: str, key: str, job: str) -> float:
     return frames
 
 
+def importing() -> tuple[float, float]:
+    """Seconds of the processor that a fresh interpreter needs to load the client: median and least."""
+    code = "import time; begun = time.process_time(); import inphase.client; print(time.process_time() - begun)"
+    runs = [
+        float(subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+        for _ in range(_REPEATS)
+    ]
+    return statistics.median(runs), min(runs)
+
+
 def main(
     out: Annotated[Path, typer.Option(help="The table is written to this Markdown file.")] = ROOT
     / "benchmarks/results/page.md",
@@ -161,6 +171,7 @@ def main(
         ["a filter answered, ms after the click", *(f"{ms:.0f}" for ms in filtered)],
         ["frames a second of the turning surface, drawn by the processor alone", f"{frames:.0f}", ""],
         ["code that the browser loads, kB packed", f"{packed / 1000:.0f}", ""],
+        ["loading inphase.client, ms of the processor", *(f"{1000 * seconds:.0f}" for seconds in importing())],
     ]
     lines = ["# The page\n", f"{header()} Chromium {version}.\n"]
     lines.append(

@@ -59,6 +59,17 @@ export interface Step {
   doubts: string[];
 }
 
+/** A step of a refinement from the model's grid to that of the measurement. kept: its image took the place of the one before. */
+export interface Rung {
+  shape: number[];
+  recipe: string;
+  chi2: number;
+  start_free_llk: number | null;
+  free_llk: number | null;
+  support_voxels: number;
+  kept: boolean;
+}
+
 /** The job document; the parts of the report are null until the data have been read. */
 export interface Job {
   id: string;
@@ -98,6 +109,27 @@ export interface Job {
   strain_reason: string | null;
   series: { id: string; scan: number } | null;
   look: { scan: string; number: number; final: boolean } | null;
+  proposal: string;
+  grid: { requested: string; why: string; levels: Rung[]; stopped: string | null } | null;
+}
+
+/** What runs a network. passed_over: what was tried before and does not. */
+export interface Execution {
+  provider: string | null;
+  arithmetic: string | null;
+  passed_over: { execution: string; why: string }[];
+}
+
+export interface ModelLine extends Execution {
+  name: string;
+  active: number | null;
+  versions: number[];
+  default: boolean;
+}
+
+export interface ModelList {
+  models: ModelLine[];
+  refused: { folder: string; why: string }[];
 }
 
 export interface Login {

@@ -15,6 +15,13 @@ export function figure(value: number | null | undefined, digits = 3): string {
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }
 
+/** A mark of a logarithmic axis. */
+export function mark(value: number): string {
+  const power = Math.round(Math.log10(value));
+  const whole = Math.abs(value / 10 ** power - 1) < 1e-9;
+  return whole && Math.abs(power) > 3 ? `10${superscript(power)}` : figure(value, 2);
+}
+
 function superscript(power: number): string {
   return String(power).replace(/./g, (sign) => (sign === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(sign)] ?? ""));
 }
@@ -39,11 +46,18 @@ export function span(seconds: number): string {
   return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
 }
 
+const timeOf = (found: Date): string => found.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+/** Day and time, where the reader is, of a moment in ISO 8601 or in seconds since the epoch. */
+export function moment(when: string | number): string {
+  const found = new Date(typeof when === "number" ? 1000 * when : when);
+  return `${found.toLocaleDateString("sv-SE")} ${timeOf(found)}`; // as ISO 8601 writes a day
+}
+
 /** The time of the day, with the date where it is another day. */
 export function clock(seconds: number): string {
-  const moment = new Date(1000 * seconds);
-  const time = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-  return moment.toDateString() === new Date().toDateString() ? time : `${moment.toISOString().slice(0, 10)} ${time}`;
+  const found = new Date(1000 * seconds);
+  return found.toDateString() === new Date().toDateString() ? timeOf(found) : moment(seconds);
 }
 
 /** The last part of a path, or what else a source is called. */

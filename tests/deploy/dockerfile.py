@@ -1,5 +1,6 @@
 """The Dockerfile's stages, and what they do carried out in a folder instead of an image."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -12,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dockerfile_parse import DockerfileParser
+from packaging.version import Version
 
 from tests.deploy.known import ROOT
+from tests.deploy.pins import pins
 
 # places in the image that stand below a folder here
 _PLACES = re.compile(r"(?<![\w.])/(opt/inphase|opt/models|src|build|locks|wheels|var/lib/inphase|tmp/numba)\b")
@@ -68,8 +71,9 @@ def environment(target: str) -> dict[str, str]:
 class Build:
     """An image built below a folder: its COPY and its pip and python lines, with the image's paths moved there.
 
-    Left out is what only an image needs: users, folders of the system, compiled modules. Downloads come from pip's
-    cache where it has them.
+    Left out is what only an image needs: users, folders of the system, compiled modules. What this environment has in
+    the version of the lock is there before pip installs the lock, as layers of an engine's cache are: pip finds it and
+    fetches the rest alone.
     """
 
     def __init__(self, target: str, folder: Path) -> None:
@@ -131,6 +135,8 @@ class Build:
                 shutil.copy(ROOT / source, into)
 
     def _run(self, value: str, root: Path) -> None:
+        if f"-r /locks/{self.target}.txt" in value:
+            self._provide()
         mounted = "--mount=" in value
         script = re.sub(r"--mount=\S+ ", "", value).replace("--no-cache-dir ", "")
         script = re.sub(r"\binstall\b", "install --no-compile", script)
@@ -143,6 +149,27 @@ class Build:
             env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {"PATH": paths},
         )  # fmt: skip
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+
+    def _provide(self) -> None:
+        (site,) = (self.image / "opt/inphase/lib").glob("python*/site-packages")
+        for name, version in pins(self.target).items():
+            try:
+                there = importlib.metadata.distribution(name)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            if Version(there.version).public != str(
+                version
+            ):  # a local version, such as +cpu, is that of the lock as well
+                continue
+            for file in there.files or []:
+                source, target = Path(str(file.locate())), site / file
+                if ".." in file.parts or not source.is_file():  # programs name the interpreter of this environment
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    target.hardlink_to(source)
+                except OSError:  # another file system
+                    shutil.copy2(source, target)
 
     def _placed(self, text: str, root: Path) -> str:
         return _PLACES.sub(rf"{root}/\1", text)

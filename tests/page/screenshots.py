@@ -18,6 +18,7 @@ from tests.system.serving import running, until
 MODELS = Path(__file__).resolve().parents[2] / "models"
 WIDE: Final = (1280, 860)
 PHONE: Final = (390, 844)
+WALL: Final = (3840, 2160)
 TALL: Final = 1560  # all of a job
 TALLER: Final = 1160  # all of a measurement before it is submitted
 PATIENCE_MS: Final = 120_000
@@ -34,7 +35,8 @@ NAMES: Final = frozenset(
     f"{name}.png"
     for name in (
         "jobs-light", "jobs-dark", "jobs-narrow", "job-light", "job-dark", "job-narrow", "live-light", "scan-light",
-        "scan-dark", "scan-narrow", "new-light", "compare-light", "series-light", "models-light",
+        "scan-dark", "scan-narrow", "new-light", "compare-light", "series-light", "models-light", "system-light",
+        "jobs-wall", "job-wall", "scan-wall",
     )
 )  # fmt: skip
 
@@ -52,7 +54,7 @@ class Shown:
 
 @dataclass
 class Camera:
-    """Takes pictures of a tab. made: those that were taken."""
+    """Takes pictures of a tab. made: those that were taken; those of a wall are kept at half their size."""
 
     seen: Seen
     folder: Path
@@ -73,7 +75,8 @@ class Camera:
         self.seen.page.wait_for_function(LOADED)
         self.seen.page.wait_for_timeout(settle_ms)
         self.seen.page.screenshot(path=path)
-        Image.open(path).convert("RGB").save(path, optimize=True)
+        picture = Image.open(path).convert("RGB")
+        (picture.reduce(2) if self.size == WALL else picture).save(path, optimize=True)
         self.made.append(path)
 
 
@@ -96,7 +99,7 @@ def shoot(started: Browser, room: Path, folder: Path) -> list[Path]:
     with running(room / "state", MODELS, "--data-root", str(data)) as service, Client(service.url, KEY) as client:
         service.until_workers()
         shown = prepared(client, service.url, data)
-        for size, dark, take in ((WIDE, False, in_light), (WIDE, True, in_dark), (PHONE, False, on_a_phone)):
+        for size, dark, take in TABS:
             with tab(started, service.url, width=size[0], height=size[1], dark=dark) as seen:
                 seen.page.set_default_timeout(PATIENCE_MS)
                 seen.page.goto(f"{service.url}/#key={KEY}")
@@ -121,7 +124,7 @@ def prepared(client: Client, url: str, data: Path) -> Shown:
     jobs.append(client.reconstruct_file("scan_0007.h5", refine="fast", wait=2 * PATIENCE_S)["id"])
     outside = {"source": {"kind": "file", "path": "scan_0007.h5", "dataset": "no/such"}}
     httpx.post(f"{url}/v1/reconstructions?wait=0", json=outside, headers={"Authorization": f"Apikey {KEY}"})
-    live = client.reconstruct_file("scan_0007.h5", refine="3000*ER", wait=0)["id"]
+    live = client.reconstruct_file("scan_0007.h5", refine="6000*ER", wait=0)["id"]
     return Shown(url, tuple(jobs), series, scan, live)
 
 
@@ -171,6 +174,8 @@ def in_light(camera: Camera, shown: Shown) -> None:
     page = camera.open("models")
     page.locator("details").first.wait_for()
     camera.shoot("models-light")
+    camera.open("system").get_by_role("region", name="Networks").wait_for()
+    camera.shoot("system-light")
     page = camera.open("new", TALLER)
     page.get_by_label("path below a data root").fill("scan_0007.h5")
     page.get_by_role("button", name="Look at it").click()
@@ -200,6 +205,24 @@ def on_a_phone(camera: Camera, shown: Shown) -> None:
     camera.shoot("job-narrow")
     looked(camera.open(f"scans/{shown.scan}"))
     camera.shoot("scan-narrow")
+
+
+def on_a_wall(camera: Camera, shown: Shown) -> None:
+    """The same, all of it at once."""
+    camera.open("jobs").locator(".row progress").first.wait_for()
+    camera.shoot("jobs-wall")
+    drawn(camera.open(f"jobs/{shown.jobs[-1]}"))
+    camera.shoot("job-wall")
+    looked(camera.open(f"scans/{shown.scan}"))
+    camera.shoot("scan-wall")
+
+
+TABS: Final = (
+    (WIDE, False, in_light),
+    (WIDE, True, in_dark),
+    (PHONE, False, on_a_phone),
+    (WALL, False, on_a_wall),
+)
 
 
 def drawn(page: Page) -> None:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +333,18 @@ def test_planes_are_linked_and_play(seen: Seen, house: House) -> None:
     expect(first).not_to_have_attribute("data-index", str(before + 1))
 
 
+def test_planes_keep_their_proportions(chromium: Browser, house: House, login: list[Any]) -> None:
+    """In a low window as well, in which they become small: these voxels are cubes (to two pixels of the screen)."""
+    with tab(chromium, house.service.url, width=1280, height=400) as seen:
+        seen.page.context.add_cookies(login)
+        seen.open(f"jobs/{house.done}")
+        for axis in range(3):
+            box = plane(seen, axis).bounding_box()
+            assert box is not None
+            rows, columns = pixels(plane(seen, axis)).shape[:2]
+            assert box["width"] == pytest.approx(box["height"] * columns / rows, abs=2)
+
+
 def test_the_surface_turns(seen: Seen, house: House) -> None:
     """It is the mesh that is downloaded, looks different from another side, and can be coloured by strain."""
     seen.open(f"jobs/{house.done}")
@@ -377,6 +390,27 @@ def test_a_job_is_told_whole(seen: Seen, house: House) -> None:
     seen.page.get_by_role("radio", name="1: network").click()
     expect(seen.page.get_by_role("radio", name="1: network")).to_be_checked()
     expect(plane(seen, 0)).to_be_visible()
+
+
+def test_finer_grids_and_the_limits_of_a_probability_are_told(seen: Seen, house: House) -> None:
+    """Each grid with its figures and why the last one is the last; times are those of where the reader is."""
+    document = house.job(house.done)
+    level = {"shape": [128, 216, 64], "recipe": "10*ER", "chi2": 0.00799, "start_free_llk": 0.429, "free_llk": 0.239,
+             "support_voxels": 9602, "kept": True, "seconds": 3.8}  # fmt: skip
+    document["grid"] = {"requested": "auto", "why": "counts reach far", "levels": [level], "stopped": "halves disagree"}
+    document["trust"] |= {"probability": 0.98, "probability_reason": "no finer images were calibrated"}
+    seen.page.route(f"**/v1/jobs/{house.done}", lambda route: route.fulfill(json=document))
+    seen.open(f"jobs/{house.done}")
+    grids = seen.page.get_by_role("region", name="Finer grids")
+    for text in ("Counts reach far.", "128 × 216 × 64", "0.429", "0.239", "yes", "Halves disagree."):
+        expect(grids).to_contain_text(text)
+    trust = seen.page.get_by_role("region", name="Trust")
+    expect(trust).to_contain_text("With a probability of 98 % the image is right")
+    expect(trust).to_contain_text("But no finer images were calibrated.")
+    expect(trust).to_contain_text("the two columns cannot be compared")
+    created = datetime.fromisoformat(document["created"]).astimezone()
+    provenance = seen.page.get_by_role("region", name="Provenance")
+    expect(provenance).to_contain_text(f"{created:%Y-%m-%d %H:%M:%S}")
 
 
 def test_a_file_is_looked_at_and_submitted(seen: Seen, house: House, tmp_path: Path) -> None:
@@ -617,6 +651,23 @@ def test_models_and_system_are_shown(seen: Seen) -> None:
     expect(seen.page.get_by_role("heading", name="Workers")).to_be_visible()
 
 
+def test_what_runs_a_network_and_what_was_passed_over_is_shown(seen: Seen, house: House) -> None:
+    """With the arithmetic and the reason, in the view of the models and in that of the system."""
+    over = [{"execution": "CUDAExecutionProvider", "why": "chi2 is 0.4, not 0.1"}]
+    status = httpx.get(f"{house.service.url}/v1/status", headers=BY_KEY).json()
+    models = status["models"]
+    models["models"][0] |= {"provider": "CPUExecutionProvider", "arithmetic": "float32", "passed_over": over}
+    models["refused"] = [{"folder": "broken/3", "why": "its digest is another one"}]
+    seen.page.route("**/v1/status", lambda route: route.fulfill(json=status))
+    seen.page.route("**/v1/models", lambda route: route.fulfill(json=models))
+    for view, name in (("models", models["models"][0]["name"]), ("system", "Networks")):
+        seen.open(view)
+        panel = seen.page.get_by_role("region", name=name, exact=True)
+        expect(panel).to_contain_text("CPUExecutionProvider, float32")
+        expect(panel).to_contain_text("not CUDAExecutionProvider: chi2 is 0.4, not 0.1")
+        expect(seen.page.get_by_role("main")).to_contain_text("its digest is another one")
+
+
 def test_a_version_is_activated_and_rolled_back(seen: Seen, house: House) -> None:
     """After a question, for all later requests that name no version; the service says which one it is."""
     seen.open("models")
@@ -702,19 +753,30 @@ def test_nothing_within_the_page_is_a_script(seen: Seen) -> None:
     seen.complaints.clear()
 
 
-@pytest.mark.parametrize(("width", "height", "views"), [(390, 844, 4), (1280, 800, 4), (3840, 2160, 1)])
-def test_views_fit_the_screen(
-    chromium: Browser, house: House, login: list[Any], width: int, height: int, views: int
-) -> None:
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (3840, 2160)])
+def test_views_fit_the_screen(chromium: Browser, house: House, login: list[Any], width: int, height: int) -> None:
     """On a phone, a laptop and a wall nothing is cut off at the side, and type grows with the wall."""
     with tab(chromium, house.service.url, width=width, height=height) as seen:
         seen.page.context.add_cookies(login)
-        for view in ("jobs", f"jobs/{house.done}", "new", f"scans/{house.scan}")[:views]:
+        for view in ("jobs", f"jobs/{house.done}", "new", f"scans/{house.scan}"):
             seen.open(view)
             seen.page.get_by_role("main").locator("h1").first.wait_for()
             assert seen.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), view
         size = float(seen.page.evaluate("() => parseFloat(getComputedStyle(document.documentElement).fontSize)"))
-        assert (size > 20) == (width == 3840)
+        assert (size > 25) == (width == 3840)
+
+
+def test_a_wall_shows_slices_and_surface_at_once(chromium: Browser, house: House, login: list[Any]) -> None:
+    """Beside each other, whole, without scrolling: nobody scrolls a wall."""
+    with tab(chromium, house.service.url, width=3840, height=2160) as seen:
+        seen.page.context.add_cookies(login)
+        seen.open(f"jobs/{house.done}")
+        expect(seen.page.get_by_role("application")).to_have_attribute("data-of", "phase")
+        boxes = [seen.page.get_by_role("region", name=name).bounding_box() for name in ("Slices", "Surface")]
+        slices, surface = (box for box in boxes if box is not None)
+        assert slices["x"] + slices["width"] <= surface["x"]
+        for box in (slices, surface):
+            assert box["y"] + box["height"] < 0.75 * 2160
 
 
 @pytest.mark.skipif("INPHASE_SCREENSHOTS" not in os.environ, reason="`make screenshots` takes them")

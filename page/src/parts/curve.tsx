@@ -2,8 +2,8 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { figure } from "../words";
-import { colourOf } from "./hooks";
+import { figure, mark } from "../words";
+import { colourOf, sizeOfType } from "./hooks";
 
 export interface CurveProps {
   label: string;
@@ -14,7 +14,8 @@ export interface CurveProps {
   level?: { value: number; label: string } | null;
 }
 
-const HEIGHT = 200;
+const HEIGHT = 14.5; // as a multiple of the size of the type, which grows with the screen
+const FEW = 30; // points that are drawn each by itself
 const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000]; // between marks of what is counted
 
 export function Curve({ label, x, y, points, log = false, level = null }: CurveProps) {
@@ -27,9 +28,13 @@ export function Curve({ label, x, y, points, log = false, level = null }: CurveP
     const dark = matchMedia("(prefers-color-scheme: dark)");
     const make = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(box.current!.clientWidth, x, y, log, whole, level?.label), data(), box.current!);
+      type = sizeOfType();
+      plot.current = new uPlot(options(box.current!.clientWidth, type, x, y, log, whole, level?.label), data(), box.current!);
     };
-    const resized = new ResizeObserver(([entry]) => plot.current?.setSize({ width: Math.floor(entry!.contentRect.width), height: HEIGHT }));
+    const resized = new ResizeObserver(([entry]) =>
+      type === sizeOfType() ? plot.current?.setSize({ width: Math.floor(entry!.contentRect.width), height: HEIGHT * type }) : make(),
+    );
+    let type = 0;
     make();
     resized.observe(box.current!);
     dark.addEventListener("change", make);
@@ -46,22 +51,25 @@ export function Curve({ label, x, y, points, log = false, level = null }: CurveP
   return <div ref={box} class="curve" role="img" aria-label={`${label}: ${points[0].length} points, the last is ${figure(last)}`} />;
 }
 
-function options(width: number, x: string, y: string, log: boolean, whole: boolean, level?: string): uPlot.Options {
+function options(width: number, type: number, x: string, y: string, log: boolean, whole: boolean, level?: string): uPlot.Options {
   const [ink, faint, line, other] = ["--ink-2", "--rule", "--accent", "--warm"].map(colourOf) as [string, string, string, string];
-  const axis = { stroke: ink, grid: { stroke: faint, width: 1 }, ticks: { stroke: faint, width: 1 }, font: "12px system-ui" };
+  const axis = { stroke: ink, grid: { stroke: faint, width: 1 }, ticks: { stroke: faint, width: 1 }, font: `${0.86 * type}px system-ui` };
   return {
     width,
-    height: HEIGHT,
+    height: HEIGHT * type,
     legend: { show: false },
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
     scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
     axes: [
-      { ...axis, label: x, labelSize: 18, labelFont: axis.font, size: 32, ...(whole && { incrs: WHOLE }) },
-      { ...axis, label: y, labelSize: 18, labelFont: axis.font, size: 64, values: (_, marks) => marks.map((mark) => (mark === null ? "" : figure(mark, 2).replace(/^1\.0 × /, ""))) },
+      { ...axis, label: x, labelSize: 1.35 * type, labelFont: axis.font, size: 2.3 * type, space: 4 * type, ...(whole && { incrs: WHOLE }) },
+      {
+        ...axis, label: y, labelSize: 1.35 * type, labelFont: axis.font, size: 4.6 * type, space: 2 * type,
+        values: (_, marks) => marks.map((value) => (value === null ? "" : log ? mark(value) : figure(value, 2))),
+      },
     ],
     series: [
       {},
-      { stroke: line, width: 2, points: { show: false } },
+      { stroke: line, width: 2, points: { show: ({ data }) => data[0].length <= FEW, size: 0.4 * type, fill: line } },
       ...(level ? [{ stroke: other, width: 1, dash: [4, 4], points: { show: false } }] : []),
     ],
   };

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { json } from "../api";
 import type { LiveJobs } from "../live";
 
@@ -42,3 +42,18 @@ export function useNow(running: boolean): number {
 
 /** A colour of the style sheet, in the scheme that is shown now: for what is drawn by hand. */
 export const colourOf = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** The size of the type in pixels: what is drawn by hand grows with it. */
+export const sizeOfType = (): number => parseFloat(getComputedStyle(document.documentElement).fontSize);
+
+/** Whether the screen is as a media query says. */
+export function useScreen(query: string): boolean {
+  const asked = useMemo(() => matchMedia(query), [query]);
+  const [fits, setFits] = useState(asked.matches);
+  useEffect(() => {
+    const changed = () => setFits(asked.matches);
+    asked.addEventListener("change", changed);
+    return () => asked.removeEventListener("change", changed);
+  }, [asked]);
+  return fits;
+}

@@ -63,7 +63,7 @@ export function Plane({ axis, names, drawn, box, here, sizes, label, array, play
   const name = names[axis]!;
   const aspect = (width * sizes[right]!) / (height * sizes[down]!);
   return (
-    <figure style={{ flexGrow: aspect }}>
+    <figure style={{ flexGrow: aspect, maxWidth: `calc(${aspect} * var(--plane-height))` }}>
       <div
         class="plane"
         style={{ aspectRatio: String(aspect) }}

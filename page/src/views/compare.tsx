@@ -147,9 +147,11 @@ function Aligned({ found, address }: { found: Comparison; address: string }) {
                 <h3>{label}</h3>
                 <Plane axis={axis} names={OBJECT_AXES} drawn={drawn.of[at]!} box={box} here={here} sizes={sizes} go={go} label={`${quantity.label} ${label}`}
                   array={`${drawn.id}_${id}`} pointed={setPointed} playing={playing === axis} play={() => play(axis)} />
-                <ColourBar {...scale} low={unitTimes * scale.low} high={unitTimes * scale.high} unit={unit} label={`${quantity.label} ${label}`} />
-                <output class="readout">{looked && `${figure(unitTimes * of.data[place(of, looked)]!)} ${unit}`}</output>
-                <a href={arrays.address(`${drawn.id}_${id}`, "npy")} download={`${drawn.id}_${id}.npy`}>Download (npy)</a>
+                <div class="under">
+                  <ColourBar {...scale} low={unitTimes * scale.low} high={unitTimes * scale.high} unit={unit} label={`${quantity.label} ${label}`} />
+                  <output class="readout">{looked && `${figure(unitTimes * of.data[place(of, looked)]!)} ${unit}`}</output>
+                  <a href={arrays.address(`${drawn.id}_${id}`, "npy")} download={`${drawn.id}_${id}.npy`}>Download (npy)</a>
+                </div>
               </section>
             );
           })}

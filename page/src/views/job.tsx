@@ -6,13 +6,14 @@ import type { LiveJobs } from "../live";
 import { mayEnd } from "../parts/ask";
 import { CancelDialog } from "../parts/cancel";
 import { Curve } from "../parts/curve";
-import { useListened, useNow } from "../parts/hooks";
+import { useListened, useNow, useScreen } from "../parts/hooks";
 import { Slices } from "../parts/slices";
 import { Surface } from "../parts/surface";
 import { Facts, Panel, StateBadge, Trouble, TrustBadge } from "../parts/words";
 import { type Arrays, ofRevision } from "../volume";
-import { figure, nameOf, NONE, percent, short, span, times } from "../words";
+import { figure, moment, nameOf, NONE, percent, short, span, times } from "../words";
 
+const WIDE = "(min-width: 1700px)"; // the surface stands beside the slices: style.css has the same width
 const FORMATS = [
   ["npz", "every array and this document"],
   ["cxi", "CXI 1.6"],
@@ -78,6 +79,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
   const revision = job?.revisions.find(({ number }) => number === chosen) ?? newest;
   const arrays = useMemo(() => (revision ? ofRevision(id, revision.number) : null), [id, revision?.number]);
   const now = useNow(job !== null && !ended(job.state));
+  const wide = useScreen(WIDE);
 
   if (!job) return <div class="columns">{error && <Trouble error={error} />}</div>;
   const name = nameOf(job.input?.source ?? live.jobs.get(id)?.source ?? null);
@@ -85,6 +87,11 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
   const progress = course.at(-1);
   const begun = Date.parse(job.created) / 1000;
   const over = job.finished ? Date.parse(job.finished) / 1000 : now;
+  const surface = revision && job.preprocess?.shape.length === 3 && (
+    <Panel title="Surface">
+      <Surface key={revision.number} job={id} revision={revision.number} has={(array) => revision.final && array in job.links} />
+    </Panel>
+  );
   return (
     <div class="columns job">
       <div class="title wide">
@@ -94,7 +101,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
         {job.trust && <TrustBadge level={job.trust.level} />}
         <span class="id" title={job.id}>{short(job.id)}</span>
         <span class="n">{span(Math.max(0, over - begun))}</span>
-        {job.queue_position !== null && <span>{job.queue_position} jobs before it</span>}
+        {job.queue_position !== null && <span>{job.queue_position} {job.queue_position === 1 ? "job" : "jobs"} before it</span>}
         <span class="grow" />
         {job.revisions.length > 0 && (
           <div class="tabs" role="radiogroup" aria-label="Revision">
@@ -111,22 +118,19 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
       {error && <Trouble error={error} />}
       {job.reason && <p class={`reason wide ${job.state}`}>{job.reason}</p>}
       {arrays && revision ? (
-        <>
-          <Panel title="Slices" wide>
+        <div class="wide beside">
+          <Panel title="Slices">
             <Slices key={revision.number} job={job} arrays={arrays} />
           </Panel>
-        </>
+          {wide && surface}
+        </div>
       ) : (
         <Panel title="Image" wide>
           <p class="empty">{ended(job.state) ? "This job has no image." : "There is no image yet: the data have not been read."}</p>
         </Panel>
       )}
       <div class="flow wide">
-      {revision && job.preprocess?.shape.length === 3 && (
-        <Panel title="Surface">
-          <Surface key={revision.number} job={id} revision={revision.number} has={(array) => revision.final && array in job.links} />
-        </Panel>
-      )}
+      {!wide && surface}
       <Panel title="Trust" aside={job.trust && <TrustBadge level={job.trust.level} />}>
         <Trust job={job} />
       </Panel>
@@ -145,6 +149,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
         </Panel>
       )}
       {"prtf" in job.links && arrays && revision?.final && <Shells arrays={arrays} known={job.preprocess?.voxel_size_m != null} />}
+      {job.grid && job.grid.levels.length > 0 && <Grids of={job.grid} />}
       {job.preprocess && <Preprocessing job={job} />}
       {job.timings_ms && Object.keys(job.timings_ms).length > 0 && <Timings of={job.timings_ms} />}
       <Provenance job={job} />
@@ -206,7 +211,7 @@ function Trust({ job }: { job: Job }) {
       {job.trust && (
         <p>
           {job.trust.probability != null
-            ? `With a probability of ${percent(Number(job.trust.probability.toPrecision(2)))} the image is right: its correlation with the true object is 0.95 or more.`
+            ? `With a probability of ${percent(Number(job.trust.probability.toPrecision(2)))} the image is right: its correlation with the true object is 0.95 or more.${job.trust.probability_reason ? ` But ${job.trust.probability_reason}.` : ""}`
             : job.trust.probability_reason && `How probable it is that the image is right is not known: ${job.trust.probability_reason}.`}
         </p>
       )}
@@ -223,11 +228,40 @@ function Trust({ job }: { job: Job }) {
           </tbody>
         </table>
       )}
+      {scores?.network && job.grid?.levels.some(({ kept }) => kept) && (
+        <small>The network's figures are on the grid of the model, the result's on a finer one: the two columns cannot be compared.</small>
+      )}
       {scores?.noise_chi2 != null && <small>Poisson noise alone leaves χ² {figure(scores.noise_chi2)}.</small>}
       {job.start && <p><small>Start: {job.start.kind}, {job.start.why}.</small></p>}
     </>
   );
 }
+
+/** The grids on which the image was refined, one after the other. */
+const Grids = ({ of: { why, levels, stopped } }: { of: NonNullable<Job["grid"]> }) => (
+  <Panel title="Finer grids">
+    <p>{sentence(why)}</p>
+    <table>
+      <thead>
+        <tr><th scope="col">voxels</th><th scope="col">χ²</th><th scope="col" title="free log-likelihood of the coarser image on this grid">free llk before</th><th scope="col">after</th><th scope="col">kept</th></tr>
+      </thead>
+      <tbody>
+        {levels.map((level) => (
+          <tr key={times(level.shape)}>
+            <th scope="row" class="n" title={level.recipe}>{times(level.shape)}</th>
+            <td>{figure(level.chi2)}</td>
+            <td>{figure(level.start_free_llk)}</td>
+            <td>{figure(level.free_llk)}</td>
+            <td>{level.kept ? "yes" : "no"}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+    {stopped && <p class="doubt">{sentence(stopped)}</p>}
+  </Panel>
+);
+
+const sentence = (words: string): string => `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
 
 function Shells({ arrays, known }: { arrays: Arrays; known: boolean }) {
   const [points, setPoints] = useState<[number[], number[]] | null>(null);
@@ -319,8 +353,9 @@ const Provenance = ({ job }: { job: Job }) => (
         ["taken from", job.reused_from && <a href={`#/jobs/${job.reused_from}`}>{short(job.reused_from)}</a>],
         ["series", job.series && <a href={`#/series/${job.series.id}`}>{short(job.series.id)}, scan {job.series.scan}</a>],
         ["live scan", job.look && <a href={`#/scans/${job.look.scan}`}>{short(job.look.scan)}, look {job.look.number}{job.look.final && ", final"}</a>],
-        ["created", job.created],
-        ["finished", job.finished],
+        ["proposal", job.proposal],
+        ["created", moment(job.created)],
+        ["finished", job.finished && moment(job.finished)],
       ]}
     />
   </Panel>

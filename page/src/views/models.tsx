@@ -1,17 +1,10 @@
 import { useState } from "preact/hooks";
-import { activate, type Login } from "../api";
+import { activate, type Login, type ModelLine, type ModelList } from "../api";
 import { AskDialog } from "../parts/ask";
+import { ExecutionWords } from "../parts/execution";
 import { usePolled } from "../parts/hooks";
 import { Facts, Panel, Trouble } from "../parts/words";
 import { figure, times } from "../words";
-
-interface Model {
-  name: string;
-  active: number | null;
-  versions: number[];
-  default: boolean;
-  provider: string | null;
-}
 
 interface Card {
   version: number;
@@ -25,7 +18,7 @@ interface Card {
 }
 
 export function ModelsView({ login }: { login: Login }) {
-  const { value, error, again } = usePolled<{ models: Model[]; refused: { folder: string; why: string }[] }>("v1/models", 30);
+  const { value, error, again } = usePolled<ModelList>("v1/models", 30);
   return (
     <div class="columns">
       <h1 class="wide">Models</h1>
@@ -40,13 +33,13 @@ export function ModelsView({ login }: { login: Login }) {
   );
 }
 
-function ModelPanel({ model, login, activated }: { model: Model; login: Login; activated: () => void }) {
-  const { name, active, versions, provider } = model;
+function ModelPanel({ model, login, activated }: { model: ModelLine; login: Login; activated: () => void }) {
+  const { name, active, versions } = model;
   const { value, error } = usePolled<{ cards: Card[] }>(`v1/models/${encodeURIComponent(name)}`, 300);
   const [chosen, choose] = useState<number | null>(null);
   return (
     <Panel title={name} aside={model.default ? <span class="tag">default</span> : undefined}>
-      <Facts of={[["active version", active ?? "none: the chosen one was refused"], ["versions", versions.join(", ")], ["runs on", provider ?? "not loaded yet"]]} />
+      <Facts of={[["active version", active ?? "none: the chosen one was refused"], ["versions", versions.join(", ")], ["runs on", <ExecutionWords of={model} />]]} />
       {error && <Trouble error={error} />}
       {[...(value?.cards ?? [])].reverse().map((card) => (
         <div key={card.version} class="version">

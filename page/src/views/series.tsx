@@ -5,7 +5,7 @@ import type { Level, State } from "../api";
 import { Curve } from "../parts/curve";
 import { usePolled } from "../parts/hooks";
 import { Panel, StateBadge, Trouble, TrustBadge } from "../parts/words";
-import { figure, nameOf, short } from "../words";
+import { figure, moment, nameOf, short } from "../words";
 
 interface Line {
   id: string;
@@ -46,7 +46,7 @@ export function SeriesList() {
         <Panel key={line.id} title={line.name || `Series ${short(line.id)}`}>
           <p>
             <a href={`#/series/${line.id}`}>{line.total} scans</a>
-            {line.cancelled && ", cancelled"} <small>{line.created.slice(0, 19).replace("T", " ")} UTC, {line.owner}</small>
+            {line.cancelled && ", cancelled"} <small>{moment(line.created)}, {line.owner}</small>
           </p>
         </Panel>
       ))}
