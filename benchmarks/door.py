@@ -80,7 +80,8 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -205,7 +206,7 @@ def main(
 
     Example: python -m benchmarks.door --seconds 10 --requests 1000 --out /tmp/door.md
     """
-    port, other = _free_port(), _free_port()
+    port, other = free_port(), free_port()
     spawn = multiprocessing.get_context("spawn")
     idle = spawn.Process(target=empty, args=(other,), daemon=True)
     idle.start()

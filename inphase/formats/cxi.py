@@ -68,14 +68,15 @@ def read(request: FileReading) -> RawScan:
                 raise DataError(f"{request.path}: holds a reconstruction and no raw scan ({DETECTOR}/data)")
             return hdf5.read(request)
         where = str(request.path)
-        loaded = Found(f"{DETECTOR}/data", (data,)).load(tree, request.limits)
+        loaded = Found(f"{DETECTOR}/data", (data,)).load(tree, request, lambda: _bad_pixels(tree, request.limits))
         scan = RawScan(
             loaded.array,
-            geometry_of(tree.small, where),
+            loaded.geometry(geometry_of(tree.small, where)),
             where,
             f"dataset '{DETECTOR}/data' {loaded.where}",
             _metadata(tree),
             loaded.mask,
+            region=loaded.region,
         )
         mask = _mask(tree, loaded, request.limits)
         if mask is not None:
@@ -102,6 +103,15 @@ def bits_of(states: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return bits
 
 
+def _bad_pixels(tree: Tree, limits: Limits) -> NDArray[np.bool_] | None:
+    """(rows, columns): what a mask of one frame takes out, None where there is none."""
+    item = tree.get(f"{DETECTOR}/mask")
+    dtype = type_of(item)
+    if not isinstance(item, h5py.Dataset) or item.ndim != 2 or dtype is None or dtype.kind not in "uib":
+        return None
+    return np.asarray(states_of(tree.array(item, limits)) != MaskState.VALID)
+
+
 def _mask(tree: Tree, loaded: Loaded, limits: Limits) -> NDArray[np.uint8] | None:
     item = tree.get(f"{DETECTOR}/mask")
     if not isinstance(item, h5py.Dataset):
@@ -114,7 +124,9 @@ def _mask(tree: Tree, loaded: Loaded, limits: Limits) -> NDArray[np.uint8] | Non
             f"{dtype or 'of a type that is not known here'}"
         )
     shape = loaded.array.shape
-    states = of_scan(states_of(tree.array(item, limits)), (loaded.planned, *shape[1:]), where)
+    sides = shape[1:] if loaded.region is None else loaded.region.frame
+    states = of_scan(states_of(tree.array(item, limits)), (loaded.planned, *sides), where)
+    states = states if loaded.region is None else loaded.region.of(states)
     return three_state(states[: shape[0]] if states.ndim == 3 else states, shape, where)
 
 

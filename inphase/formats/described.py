@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase.diffractometer import Diffractometer, RockingScan, bragg_peak
+from inphase.diffractometer import Diffractometer, RockingScan, Vector, bragg_peak
 from inphase.errors import DataError
 from inphase.formats import detector, entries, hdf5, spec, template, tiff
 from inphase.formats.beamline import UNITS, Beamline, Detector, Quantity, find, paths
@@ -107,10 +107,11 @@ def _from_tree(request: FileReading, beamline: Beamline, tree: Tree) -> _Read:
         known = next((each for each in bound if each is not None), known)
     else:
         found, note, known = _found(tree, beamline, known)
-    loaded = found.load(tree, request.limits)
+    groups = detector.groups(tree, found.path, found.pieces[0])
+    loaded = found.load(tree, request, lambda: detector.bad_pixels(tree, groups, request.limits))
     chosen = f"{beamline.name}: dataset '{found.path}' {loaded.where}{note}"
-    scan = RawScan(loaded.array, None, str(request.path), chosen, mask=loaded.mask)
-    scan = detector.applied(scan, tree, detector.groups(tree, found.path, found.pieces[0]), request.limits)
+    scan = RawScan(loaded.array, None, str(request.path), chosen, mask=loaded.mask, region=loaded.region)
+    scan = detector.applied(scan, tree, groups, request.limits)
     read_ = _Read(request, beamline, scan, known, stopped=loaded.stopped)
     return replace(read_, scan=_masked(read_, tree))
 
@@ -174,7 +175,7 @@ def _only_curve(tree: Tree, volumes: _Volumes) -> tuple[_Volumes, str]:
 def _masked(read_: _Read, tree: Tree | None) -> RawScan:
     """The scan with what file and description say of its pixels."""
     scan, kind = read_.scan, read_.detector
-    shape = scan.array.shape
+    shape = scan.whole
     frame = np.zeros(shape[1:], bool)
     for text in read_.beamline.masks if tree is not None else ():
         assert tree is not None
@@ -183,9 +184,9 @@ def _masked(read_: _Read, tree: Tree | None) -> RawScan:
                 bad = of_scan(tree.array(item, read_.request.limits) != 0, shape, f"{tree.path}, '{path}'")
                 frame |= bad if bad.ndim == 2 else bad.all(axis=0)
                 if bad.ndim == 3:
-                    scan = masked(
-                        scan, three_state(bad, shape, scan.source), f"{np.count_nonzero(bad)} voxels masked by '{path}'"
-                    )
+                    part = scan.part(bad)
+                    states = three_state(part, part.shape, scan.source)
+                    scan = masked(scan, states, f"{np.count_nonzero(part)} voxels masked by '{path}'")
     if kind.shape is not None and tuple(kind.shape) == shape[1:]:
         for first, end in kind.gap_rows:
             frame[first:end] = True
@@ -193,9 +194,10 @@ def _masked(read_: _Read, tree: Tree | None) -> RawScan:
             frame[:, first:end] = True
     if kind.saturation is not None and (scan.saturation is None or kind.saturation < scan.saturation.level):
         scan = with_saturation(scan, [Saturation(kind.saturation, f"the description of {read_.beamline.name}")])
+    frame = scan.part(frame)
     if not frame.any():
         return scan
-    mask = three_state(frame, shape, scan.source)
+    mask = three_state(frame, scan.array.shape, scan.source)
     return masked(scan, mask, f"{int(np.count_nonzero(frame))} pixels masked by the description")
 
 
@@ -212,7 +214,7 @@ def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) ->
         companion = _companion(read_)
         remarks = companion.remarks if companion is not None else ()
         moved, rocking = _rocking(read_, circles, _Numbers(read_, tree, companion), companion)
-        geometry = rocking.geometry(bragg_peak(scan.array, scan.mask))
+        geometry = rocking.geometry(_in_whole(scan, bragg_peak(scan.array, scan.mask)))
     except excused as error:
         return replace(scan, chosen="; ".join((scan.chosen, *remarks, f"no geometry: {error}")))
     metadata = {
@@ -231,7 +233,19 @@ def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) ->
         named = [quantity.motor for quantity in read_.beamline.quantities() if quantity.motor is not None]
         remarks += tuple(f"{motor} moved as well, which is no circle here" for motor in companion.others(named))
     told = replace(scan, chosen="; ".join((scan.chosen, *remarks, *moved.remarks)))
-    return replace(_without_positions(told, moved.points), geometry=geometry, metadata={**scan.metadata, **metadata})
+    of_part = geometry if scan.region is None else scan.region.geometry(geometry)
+    return replace(_without_positions(told, moved.points), geometry=of_part, metadata={**scan.metadata, **metadata})
+
+
+def _in_whole(scan: RawScan, place: Vector) -> Vector:
+    """A voxel counted from N // 2 of the array, counted from that of whole frames."""
+    corner = scan.voxel((0,) * scan.array.ndim)
+    moved = (
+        at + n // 2 + c - whole // 2
+        for at, n, c, whole in zip(place, scan.array.shape, corner, scan.whole, strict=True)
+    )
+    frame, row, column = moved
+    return frame, row, column
 
 
 def _companion(read_: _Read) -> spec.SpecScan | FioScan | None:
@@ -339,7 +353,7 @@ class _Numbers:
 def _rocking(
     read_: _Read, circles: Diffractometer, numbers: _Numbers, companion: spec.SpecScan | FioScan | None
 ) -> tuple[Motion, RockingScan]:
-    shape = read_.scan.array.shape
+    shape = read_.scan.whole
     in_text = companion if isinstance(companion, spec.SpecScan) else None
     recorded = _recorded(read_, circles, numbers, in_text)
     values = _values(read_, numbers, in_text)

@@ -81,6 +81,16 @@ def applied(scan: RawScan, tree: Tree, where: Sequence[str], limits: Limits) -> 
     return _with_saturation(scan, tree, where)
 
 
+def bad_pixels(tree: Tree, where: Sequence[str], limits: Limits) -> NDArray[np.bool_] | None:
+    """(rows, columns): what is not 0 in the detector's pixel mask, None where there is none of one frame."""
+    for name in _MASKS:
+        for path in _paths(where, name):
+            item = tree.get(path)
+            if isinstance(item, h5py.Dataset) and item.ndim == 2:
+                return np.asarray(tree.array(item, limits) != 0)
+    return None
+
+
 def _with_pixel_mask(scan: RawScan, tree: Tree, where: Sequence[str], limits: Limits) -> RawScan:
     """0 is a good pixel, every other value a reason why it is none, in any type of number."""
     for name in _MASKS:
@@ -89,15 +99,15 @@ def _with_pixel_mask(scan: RawScan, tree: Tree, where: Sequence[str], limits: Li
             if not isinstance(item, h5py.Dataset) or not item.shape:
                 continue
             bad = np.asarray(tree.array(item, limits) != 0)
-            shape = scan.array.shape
+            shape = scan.whole
             if bad.ndim >= 3 and bad.shape[-3:] != shape and bad.shape[-2:] == shape[1:] and len(bad) > len(scan.array):
                 bad = bad[: len(scan.array)]  # the frames after the last one that was written were cut off
             try:
-                bad = of_scan(bad, shape, path)
+                bad = scan.part(of_scan(bad, shape, path))
             except DataError:
                 told = f"'{path}' {item.shape} does not fit the frames and is not applied"
                 return replace(scan, chosen=f"{scan.chosen}; {told}")
-            mask = three_state(bad, shape, path)
+            mask = three_state(bad, scan.array.shape, path)
             what = f"{np.count_nonzero(bad)} {'pixels' if bad.ndim == 2 else 'voxels'}"
             return masked(scan, mask, f"{what} masked by '{path}'")
     return scan

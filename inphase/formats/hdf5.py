@@ -33,15 +33,17 @@ def read(request: FileReading) -> RawScan:
             if request.reading.dataset is not None
             else chosen(tree, request.reading)
         )
-        loaded = found.load(tree, request.limits)
+        groups = detector.groups(tree, found.path, found.pieces[0])
+        loaded = found.load(tree, request, lambda: detector.bad_pixels(tree, groups, request.limits))
         scan = RawScan(
             loaded.array,
-            geometry_of(tree.small, where),
+            loaded.geometry(geometry_of(tree.small, where)),
             where,
             f"dataset '{found.path}' {loaded.where}{note}",
             mask=loaded.mask,
+            region=loaded.region,
         )
-        return detector.applied(scan, tree, detector.groups(tree, found.path, found.pieces[0]), request.limits)
+        return detector.applied(scan, tree, groups, request.limits)
 
 
 def named(tree: Tree, path: str) -> tuple[Found, str]:

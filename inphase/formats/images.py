@@ -1,15 +1,18 @@
 """A folder of HDF5 files with one image each."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.formats import detector, hdf5, sequence
+from inphase.formats import detector, hdf5, sequence, survey
+from inphase.formats.frames import ArrayFrame, Frame
 from inphase.formats.pieces import sides
-from inphase.formats.scan import FileReading, RawScan, admit, native
+from inphase.formats.scan import FileReading, RawScan
 from inphase.formats.tree import Tree, is_hdf5, opened
 from inphase.formats.written import unwritten
 from inphase.pattern import MaskState
@@ -26,24 +29,46 @@ def read_folder(request: FileReading) -> RawScan:
     first = frames.files[0]
     with opened(first) as tree:
         path, item = hdf5.image(tree)
-        dtype = item.dtype
-        shape = admit((len(frames.files), *sides(item)[1:]), dtype, str(request.path), request.limits)
-        array = np.empty(shape, dtype.newbyteorder("="))
-        blank: list[int] = []
-        for index, file in enumerate(frames.files):
-            with opened(file) as other:
-                if not _fill(array[index], other, path, item):
-                    blank.append(index)
+        groups = detector.groups(tree, path, item)
+        taken = survey.read(
+            _Frames(tuple(frames.files), path, item),
+            request,
+            lambda: detector.bad_pixels(tree, groups, request.limits),
+        )
+        array, blank = taken.array, taken.blank
         if len(blank) == len(array):
             raise DataError(f"{request.path}: no image has been written to any of its {len(array)} files")
-        note = f", dataset '{path}' {shape} {dtype}"
+        note = f", dataset '{path}' {array.shape} {item.dtype}"
         mask = None
         if blank:
-            mask = np.zeros(shape, np.uint8)
+            mask = np.zeros(array.shape, np.uint8)
             mask[blank] = MaskState.MASKED
             note += f"; {len(blank)} images were never written and are masked, the first is frame {blank[0]}"
-        scan = RawScan(native(array), None, str(request.path), f"{frames.chosen}{note}", mask=mask)
-        return detector.applied(scan, tree, detector.groups(tree, path, item), request.limits)
+        scan = RawScan(array, None, str(request.path), f"{frames.chosen}{note}", mask=mask, region=taken.region)
+        return detector.applied(scan, tree, groups, request.limits)
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """One in each file, under the path of that of the first."""
+
+    files: tuple[Path, ...]
+    path: str
+    item: h5py.Dataset
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.files), *sides(self.item)[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        found: np.dtype[Any] = self.item.dtype.newbyteorder("=")
+        return found
+
+    def open(self, number: int) -> Frame | None:
+        frame = np.empty(self.shape[1:], self.dtype)
+        with opened(self.files[number]) as tree:
+            return ArrayFrame(frame) if _fill(frame, tree, self.path, self.item) else None
 
 
 def _fill(frame: NDArray[np.generic], tree: Tree, path: str, first: h5py.Dataset) -> bool:

@@ -29,14 +29,13 @@ def with_mask(scan: RawScan, path: Path, limits: Limits) -> RawScan:
 
     TIFF, npy, EDF, or CXI with its bits. Raises DataError where it does not fit, or masks nearly everything.
     """
-    shape = scan.array.shape
     with boundary(path):
         found = _read_mask(path, limits)
-        states = of_scan(found, shape, str(path))
+        states = scan.part(of_scan(found, scan.whole, str(path)))
     share = float(np.count_nonzero(states)) / states.size
     if share > MOST_MASKED:
         raise DataError(f"{path}: masks {share:.0%} of the voxels: what is not zero is masked here; is it inverted?")
-    whole = np.broadcast_to(states, shape)
+    whole = np.broadcast_to(states, scan.array.shape)
     return masked(scan, whole, f"{int(np.count_nonzero(states))} of its values mask by {path.name}")
 
 
@@ -46,12 +45,12 @@ def with_boxes(scan: RawScan, text: str) -> RawScan:
     Raises DataError where one is not understood, is empty or reaches beyond the scan, or nearly everything is masked.
     """
     shape = scan.array.shape
-    boxes = [_box(part, shape) for part in text.split(";") if part.strip()]
+    boxes = [_box(part, scan.whole) for part in text.split(";") if part.strip()]
     if not boxes:
         raise DataError(f"masked={text!r} names no box: write r0:r1,c0:c1 or f0:f1,r0:r1,c0:c1")
     states = np.zeros(shape[-max(len(box) for box in boxes) :], np.uint8)
     for box in boxes:
-        where: tuple[EllipsisType | slice, ...] = (..., *box)
+        where: tuple[EllipsisType | slice, ...] = (..., *(box if scan.region is None else scan.region.clipped(box)))
         states[where] = MaskState.MASKED
     share = float(np.count_nonzero(states)) / states.size
     if share > MOST_MASKED:

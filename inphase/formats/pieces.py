@@ -3,8 +3,8 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.formats.scan import Limits, admit, native, three_axes
+from inphase.formats import survey
+from inphase.formats.frames import Hdf5Frames, copied
+from inphase.formats.region import Region
+from inphase.formats.scan import FileReading, admit, native, three_axes
 from inphase.formats.tree import NUMBERED, Tree, name_of, names_in, type_of
 from inphase.formats.written import unwritten
+from inphase.geometry import Geometry
 from inphase.pattern import MaskState
 
 _DIGITS = re.compile(r"(\d+)")
@@ -28,7 +32,8 @@ class Loaded:
 
     array: (rocking, row, column). mask: MASKED where nothing was ever written, None where all was. planned: frames that
     the file was laid out for, of which `array` has those up to the last one that was written. stopped: the last frames
-    are missing, for whatever reason. note: what to say of it.
+    are missing, for whatever reason. note: what to say of it. region: the rows and columns that were read, None where
+    that is all of them.
     """
 
     array: NDArray[np.generic]
@@ -36,6 +41,11 @@ class Loaded:
     planned: int
     stopped: bool
     note: str
+    region: Region | None = None
+
+    def geometry(self, whole: Geometry | None) -> Geometry | None:
+        """Of the array, by that of whole frames."""
+        return whole if self.region is None else self.region.geometry(whole)
 
     @property
     def where(self) -> str:
@@ -67,25 +77,48 @@ class Found:
         """Voxels."""
         return math.prod(self.shape)
 
-    def load(self, tree: Tree, limits: Limits) -> Loaded:
-        """The pieces in one array. Raises DataError, TooLargeError before allocating."""
+    def load(self, tree: Tree, request: FileReading, bad: Callable[[], NDArray[np.bool_] | None]) -> Loaded:
+        """The pieces in one array; of a large measurement, or where it is asked for, a region of every frame.
+
+        bad: asked for the pixels (rows, columns) that the file says do not measure. A region of frames that HDF5 cannot
+        give one by one is left to the caller. Raises DataError, TooLargeError before allocating.
+        """
         label = f"{tree.path}, dataset '{self.path}'"
         dtype = type_of(self.pieces[0])
         if dtype is None:
             raise DataError(f"{label}: has an element type that is not known here")
-        shape = admit(self.shape, dtype, label, limits)
+        region = self._region(tree, request, bad, dtype)
+        if region is None:
+            shape = admit(self.shape, dtype, label, request.limits)
+        else:
+            shape = admit(region.shape_of(self.shape), dtype, label, replace(request.limits, kept=None))
         array = np.empty(shape, dtype.newbyteorder("="))
         blank: NDArray[np.bool_] | None = None
         row = 0
         for piece in self.pieces:
             part = array[row : row + (sides(piece)[0] if len(self.pieces) > 1 else len(array))]
-            absent = unwritten(tree, piece)
-            _fill(part, tree, piece, absent)
+            box = None if region is None else region.box_in(piece.shape)
+            absent = unwritten(tree, piece, box)
+            _fill(part, tree, piece, absent, box)
             if absent is not None:
                 blank = np.zeros(shape, bool) if blank is None else blank
                 blank[row : row + len(part)] = absent.reshape(part.shape)
             row += len(part)
-        return self._without_blanks(tree, native(array), blank, label)
+        return replace(self._without_blanks(tree, native(array), blank, label), region=region)
+
+    def _region(
+        self, tree: Tree, request: FileReading, bad: Callable[[], NDArray[np.bool_] | None], dtype: np.dtype[Any]
+    ) -> Region | None:
+        """What is read of every frame; None for all of it, and where it is cut out later."""
+        if len(self.shape) != 3 or any(piece.shape[-2:] != self.shape[1:] for piece in self.pieces):
+            return None
+        if not survey.wanted(request, self.shape):
+            return survey.asked(request, self.shape)
+        frames = Hdf5Frames.of(tree, self.pieces)
+        if frames is None or not any(frames.places):
+            return None
+        survey.admit(self.shape, dtype, f"{tree.path}, dataset '{self.path}'", request.limits)
+        return survey.found(frames, bad())
 
     def _without_blanks(
         self, tree: Tree, array: NDArray[np.generic], blank: NDArray[np.bool_] | None, label: str
@@ -115,20 +148,35 @@ class Found:
         return Loaded(array, mask, planned, len(array) < planned or bool(self.lost), note)
 
 
-def _fill(part: NDArray[np.generic], tree: Tree, piece: h5py.Dataset, absent: NDArray[np.bool_] | None) -> None:
-    """Reads a dataset into an array of the same shape but for axes of length 1;
+def _fill(
+    part: NDArray[np.generic],
+    tree: Tree,
+    piece: h5py.Dataset,
+    absent: NDArray[np.bool_] | None,
+    box: tuple[slice, ...] | None,
+) -> None:
+    """Reads a dataset, or a box of it, into an array of the same shape but for axes of length 1;
     frames that are absent as a whole stay 0.
     """
-    view = part.reshape(piece.shape)
-    if absent is None:
+    whole = box is None
+    one_by_one = part.ndim == 3 and (not whole or piece.shape[-2:] == part.shape[-2:])
+    frames = Hdf5Frames.of(tree, [piece]) if one_by_one else None
+    box = tuple(slice(0, side) for side in piece.shape) if box is None else box
+    view = part.reshape([span.stop - span.start for span in box])
+    if frames is not None and frames.direct:
+        blank = copied(frames, part, *box[-2:])
+        if blank and (absent is None or not absent.reshape(len(part), -1)[blank].all()):
+            raise DataError(f"{tree.path}: frame {blank[0]} of '{name_of(piece)}' went away while it was read")
+        return
+    if absent is None and whole:
         tree.fill(view, piece)
         return
     part[...] = 0
-    if piece.ndim != 3:
-        piece.read_direct(view)
+    if piece.ndim != 3 or absent is None:
+        piece.read_direct(view, source_sel=box)
     else:  # frame by frame: HDF5 refuses to read a virtual dataset as one that is longer than its sources
         for frame in np.flatnonzero(~absent.all(axis=(1, 2))):
-            piece.read_direct(view, source_sel=np.s_[frame], dest_sel=np.s_[frame])
+            piece.read_direct(view, source_sel=(frame, *box[1:]), dest_sel=np.s_[frame])
     tree.check_read(piece)
 
 

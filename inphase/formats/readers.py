@@ -7,13 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from inphase.errors import DataError
-from inphase.formats import cxi, described, hdf5, images, matlab, npy, npz, tiff
+from inphase.formats import cxi, described, hdf5, images, matlab, npy, npz, survey, tiff
 from inphase.formats.boundary import as_text, boundary
+from inphase.formats.frames import ArrayFrames
 from inphase.formats.maps import corrections
 from inphase.formats.masks import with_boxes, with_mask
 from inphase.formats.reading import Reading
-from inphase.formats.scan import FileReading, Limits, RawScan, Reader
-from inphase.pattern import Domain
+from inphase.formats.scan import FileReading, Limits, RawScan, Reader, native
+from inphase.pattern import Domain, MaskState
 
 _DEFAULT_LIMITS = Limits()
 _NOTHING: Mapping[str, float] = MappingProxyType({})
@@ -48,6 +49,7 @@ def read(
     mask: str | PathLike[str] | None = None,
     masked: str | None = None,
     roi: str | None = None,
+    region: str | None = None,
     beamline: str | PathLike[str] | None = None,
     spec: str | PathLike[str] | None = None,
     scan: int | None = None,
@@ -63,6 +65,8 @@ def read(
         roi: the rows and columns of them that the frames show, r0:r1,c0:c1.
     mask: what is not zero in this file (TIFF, npy, EDF, CXI) is masked, of the frames or of the scan.
     masked: boxes that are masked too, r0:r1,c0:c1 of every frame or f0:f1,r0:r1,c0:c1, several with ; between them.
+    region: only these rows and columns of every frame are read, r0:r1,c0:c1; "whole": all of them. By default all, and
+        of a measurement of more than 134 million voxels the region around the Bragg peak (docs/reference/formats.md).
     beamline: where it was measured, a built-in name or a YAML file, which says where frames, mask and motors are.
     spec: the SPEC or FIO file with the motors, where it is not beside the frames. A folder of TIFF frames with a SPEC
         file in it, or named by `spec`, is read as one of 34-ID-C.
@@ -80,6 +84,7 @@ def read(
         mask=None if mask is None else Path(mask),
         masked=masked,
         roi=roi,
+        region=region,
         beamline=None if beamline is None else fspath(beamline),
         spec=None if spec is None else Path(spec),
         scan=scan,
@@ -105,15 +110,42 @@ def read_as(path: Path, reading: Reading, domain: Domain, limits: Limits = _DEFA
         if reading.beamline is None and (path.is_dir() or (path.is_file() and path.suffix.lower() in READERS)):
             _check_choices(path, reading)
         request = FileReading(path, reading, domain, limits)
+        request = replace(request, limits=replace(limits, kept=lambda shape: survey.kept(request, shape)))
         if reading.beamline is not None and (path.is_dir() or path.is_file()):
             scan = described.read(request, _plain, guessed=guessed and reading.spec is None)
         else:
             scan = _plain(request)
+        scan = _in_region(scan, request)
         if reading.mask is not None:
             scan = with_mask(scan, reading.mask, limits)
         if reading.masked is not None:
             scan = with_boxes(scan, reading.masked)
-        return _printable(scan if maps is None else replace(scan, corrections=maps))
+        if maps is not None:
+            scan = replace(scan, corrections=maps if scan.region is None else scan.region.corrections(maps))
+        return _printable(scan)
+
+
+def _in_region(scan: RawScan, request: FileReading) -> RawScan:
+    """The scan cut to its region, unless its reader has read no more; `chosen` says which it is."""
+    region = scan.region
+    if region is None:
+        shape = scan.array.shape
+        if survey.wanted(request, shape):
+            bad = None if scan.mask is None else (scan.mask != MaskState.VALID).all(axis=0)
+            region = survey.found(ArrayFrames(scan.array), bad)
+        else:
+            region = survey.asked(request, shape)
+        if region is None:
+            return scan
+        scan = replace(
+            scan,
+            array=native(region.of(scan.array)),
+            mask=None if scan.mask is None else region.of(scan.mask).copy(),
+            geometry=region.geometry(scan.geometry),
+            corrections=region.corrections(scan.corrections),
+            region=region,
+        )
+    return replace(scan, chosen=f"{scan.chosen}; {region.told}")
 
 
 def holds_frames(folder: Path) -> bool:

@@ -56,6 +56,15 @@ class Reading:
             "examples": ["0:256,0:256"],
         },
     )
+    region: str | None = field(
+        default=None,
+        metadata={
+            "description": "Only these rows and columns of every frame are read, r0:r1,c0:c1; whole reads all of them. "
+            "Of a measurement of more than 134 million voxels it is by default the region around the Bragg peak.",
+            "max_length": 100,
+            "examples": ["900:1200,800:1100"],
+        },
+    )
     beamline: str | None = field(
         default=None,
         metadata={
@@ -92,8 +101,8 @@ class Reading:
     )
 
     def __post_init__(self) -> None:
-        for name in ("dataset", "roi", "masked", "beamline", "sample", "detector"):
-            example = " such as '0:256,0:256'" if name in ("roi", "masked") else ""
+        for name in ("dataset", "roi", "region", "masked", "beamline", "sample", "detector"):
+            example = " such as '0:256,0:256'" if name in ("roi", "region", "masked") else ""
             _check(name, getattr(self, name), str, f"a text{example}")
         _check("scan", self.scan, Integral, "a whole number")
         for name, value in self.set.items():

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from inphase.array import array_of
 from inphase.errors import DataError, TooLargeError
 from inphase.formats.reading import Reading
+from inphase.formats.region import Region
 from inphase.geometry import Geometry
 from inphase.pattern import Domain, MaskState
 from inphase.preprocess.corrections import Corrections
@@ -19,6 +20,7 @@ from inphase.sizes import in_words
 
 GEOMETRY: Final = ("q_steps", "q_centre", "sample_rotation")  # names of its arrays in a container file
 
+T = TypeVar("T", bound=np.generic)
 _SHORTEST, _LONGEST = 1e-3, 1e15  # 1/m: a voxel's step in q, and q itself
 
 
@@ -28,12 +30,18 @@ class Limits:
 
     max_bytes: size of the decoded array. The default holds a rocking curve of 400 frames of a 4-megapixel detector.
     roots: text files beside the frames are read only below these folders; empty: anywhere.
-    declared: told the voxels and the bytes of a measurement before it is allocated; what it raises ends the reading.
+    declared: told the voxels that are worked on, and the bytes of a measurement, before it is allocated; what it raises
+    ends the reading.
+    whole_voxels: of a larger measurement only the region around the Bragg peak is read, unless another one is asked
+    for.
+    kept: how many voxels of a measurement of a shape are worked on; None: all.
     """
 
     max_bytes: int = 8 * 2**30
     roots: tuple[Path, ...] = ()
     declared: Callable[[int, int], None] | None = None
+    whole_voxels: int = 2**27
+    kept: Callable[[tuple[int, ...]], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class RawScan:
     mask: uint8 of MaskState, the array's shape (it may be one frame seen many times); None where the file has none.
     saturation: None where the file tells of none.
     corrections: the maps of the detector that belong to it, not applied yet; None where there are none.
+    region: the rows and columns that the array is of whole frames; None where the frames are whole.
     """
 
     array: NDArray[np.generic]
@@ -71,6 +80,22 @@ class RawScan:
     mask: NDArray[np.uint8] | None = None
     saturation: Saturation | None = None
     corrections: Corrections | None = None
+    region: Region | None = None
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """The shape of the array with whole frames."""
+        return self.array.shape if self.region is None else (*self.array.shape[:-2], *self.region.frame)
+
+    def part(self, whole: NDArray[T]) -> NDArray[T]:
+        """Of an array over whole frames (..., rows, columns) what lies in the region."""
+        return whole if self.region is None else self.region.of(whole)
+
+    def voxel(self, place: tuple[int, ...]) -> tuple[int, ...]:
+        """The voxel of whole frames that is `place` in the array."""
+        if self.region is None:
+            return place
+        return (*place[:-2], place[-2] + self.region.rows[0], place[-1] + self.region.columns[0])
 
 
 @dataclass(frozen=True)
@@ -117,16 +142,16 @@ def admit(shape: Sequence[int], dtype: np.dtype[Any], where: str, limits: Limits
         )
     if any(side <= 0 for side in shape):
         raise DataError(f"{where}: shape {tuple(shape)} holds no data")
-    voxels = math.prod(shape)
-    nbytes = voxels * dtype.itemsize
+    found = tuple(int(side) for side in sides)
+    nbytes = math.prod(found) * dtype.itemsize
     if nbytes > limits.max_bytes:
         raise TooLargeError(
             f"{where}: declares {tuple(shape)} of {dtype}, {in_words(nbytes)}, above the limit of "
             f"{in_words(limits.max_bytes)}; crop the detector to the region around the peak, or raise the limit"
         )
     if limits.declared is not None:
-        limits.declared(voxels, nbytes)
-    return tuple(int(side) for side in sides)
+        limits.declared(math.prod(found) if limits.kept is None else limits.kept(found), nbytes)
+    return found
 
 
 def most_axes(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:

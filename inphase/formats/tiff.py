@@ -5,18 +5,19 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from inphase.errors import DataError, TooLargeError
-from inphase.formats import sequence
+from inphase.formats import sequence, survey
 from inphase.formats.boundary import damaged
+from inphase.formats.frames import ArrayFrame, Frame
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import FileReading, RawScan, Saturation, admit, native, three_axes, with_saturation
 
@@ -37,7 +38,6 @@ _FORMS = {
     for number, first, count, entry, link in ((42, 4, "H", 12, "I"), (43, 8, "Q", 20, "Q"))
     for signature in (sign + struct.pack(order + "H", number),)
 }
-_THREADS = 4  # reading overlaps with decoding; more buys nothing because tifffile holds the interpreter lock
 
 
 def read_stack(request: FileReading) -> RawScan:
@@ -77,16 +77,28 @@ def read_folder(request: FileReading) -> RawScan:
         height, width = _frame_shape(tif, frames[0])
         dtype = np.dtype(page.dtype)
         levels = _saturation(page)
-    shape = admit((len(frames), height, width), dtype, str(request.path), request.limits)
-    array = np.empty(shape, dtype.newbyteorder("="))
+    taken = survey.read(_Frames(tuple(frames), (height, width), dtype), request)
+    return with_saturation(RawScan(taken.array, None, str(request.path), found.chosen, region=taken.region), levels)
 
-    def load(index: int) -> None:
-        array[index] = _frame(frames[index], (height, width), dtype, frames[0].name)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(load, range(len(frames))):
-            pass
-    return with_saturation(RawScan(array, None, str(request.path), found.chosen), levels)
+@dataclass(frozen=True)
+class _Frames:
+    """One in each file, of so many rows and columns and that type in its file."""
+
+    files: tuple[Path, ...]
+    sides: tuple[int, int]
+    stored: np.dtype[np.generic]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.files), *self.sides)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.stored.newbyteorder("=")
+
+    def open(self, number: int) -> Frame | None:
+        return ArrayFrame(_frame(self.files[number], self.sides, self.stored, self.files[0].name))
 
 
 def _frame(path: Path, shape: tuple[int, int], dtype: np.dtype[np.generic], first: str) -> NDArray[np.generic]:

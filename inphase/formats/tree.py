@@ -141,6 +141,7 @@ class Tree:
         self.missing: dict[str, Missing] = {}
         self.writing: list[str] = []
         self.files: dict[Path, h5py.File] = {}
+        self._parts: dict[tuple[str, int], list[Part]] = {}
         self._steps = 0
         self.root = self._open(path)
 
@@ -270,8 +271,8 @@ class Tree:
             self.check_sources(part.source, depth + 1)
 
     def parts(self, dataset: h5py.Dataset, depth: int = 0) -> list[Part]:
-        """What a virtual dataset is put together from; nothing of any other.
-        Raises DataError for what may not be read.
+        """What a virtual dataset is put together from; nothing of any other. What was found once stays so, whatever
+        becomes of its files meanwhile. Raises DataError for what may not be read.
         """
         _check_storage(dataset, str(self.path))
         if depth > _MAX_DEPTH:
@@ -279,7 +280,11 @@ class Tree:
         if not dataset.is_virtual:
             return []
         self.count_step(_NESTED if depth else 1)
-        home, found = Path(dataset.file.filename), []
+        identity = (dataset.file.filename, h5py.h5o.get_info(dataset.id).addr)
+        if identity in self._parts:
+            self.count_step(len(self._parts[identity]) if depth else 0)
+            return self._parts[identity]
+        home, found = Path(dataset.file.filename), list[Part]()
         for source in dataset.virtual_sources():
             self.count_step()
             target = home if source.file_name == "." else self._inside(home.parent, source.file_name)
@@ -298,6 +303,7 @@ class Tree:
                     source.vspace, source.src_space, item if isinstance(item, h5py.Dataset) else None, target.name, why
                 )
             )
+        self._parts[identity] = found
         return found
 
     def _instead(self, dataset: h5py.Dataset, wanted: str) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from inphase import ambiguity, trust
 from inphase.errors import DataError
 from inphase.formats import RawScan
+from inphase.formats.region import Region
 from inphase.formats.scan import native
 from inphase.free import free_voxels
 from inphase.geometry import Geometry
@@ -40,6 +41,7 @@ from inphase.retrieval.ensemble import Candidate, Ensemble
 from inphase.retrieval.ladder import Ladder
 from inphase.retrieval.problem import Problem
 
+LEAST_LIGHT: Final = 1e-3  # share: a region that holds less would make the light of the others infinite
 CODE: Final = importlib.metadata.version("inphase")
 
 
@@ -99,6 +101,8 @@ def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) ->
         central = options.slice == "center"
         shape = grid_for(measured, known.grid if known else None, central_slice=central)
         clean = cleaned(measured, recipe, scan.corrections, central_slice=central)
+        if scan.region is not None:
+            clean = _of_region(clean, scan.region)
         found = clean.on(shape)
         prepared = _prepared(found, options, known)
         ladder, grid = _ladder(clean, found, options, prepared)
@@ -268,6 +272,12 @@ def _prepared(found: Prepared, options: Options, card: PatternCard | None) -> Pr
         noise_chi2=noise_chi2(pattern.intensity, pattern.mask) if counts else None,
         geometry=pattern.geometry,
     )
+
+
+def _of_region(clean: Cleaned, region: Region) -> Cleaned:
+    """With what is known of the rest of the frames: the share of the light in a grid is one of all of it."""
+    share = 1.0 if region.surveyed is None else region.surveyed.light
+    return replace(clean, counts=clean.counts / max(share, LEAST_LIGHT), steps=(region.report(), *clean.steps))
 
 
 def _ladder(

@@ -38,8 +38,8 @@ def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepRe
     bad = np.zeros(frame, bool)
     gain = np.ones(frame, np.float32)
     if corrections.dark is not None:
-        bad |= ~(_on_frame(corrections.dark, frame, corrections.roi, "dark") <= DARK_LIMIT)
-    flat = None if corrections.flat is None else _on_frame(corrections.flat, frame, corrections.roi, "flat")
+        bad |= ~(on_frame(corrections.dark, frame, corrections.roi, "dark") <= DARK_LIMIT)
+    flat = None if corrections.flat is None else on_frame(corrections.flat, frame, corrections.roi, "flat")
     if flat is not None:
         lit = flat[np.isfinite(flat) & (flat > 0)]
         if lit.size == 0:
@@ -87,7 +87,7 @@ def missing(pattern: Pattern, corrections: Corrections | None) -> StepReport | N
     return StepReport("missing_maps", {"missing": maps}, doubts=(doubt,))
 
 
-def _on_frame(
+def on_frame(
     chip: NDArray[np.generic], frame: tuple[int, ...], roi: tuple[tuple[int, int], tuple[int, int]] | None, name: str
 ) -> NDArray[np.float64]:
     """The part of a map (rows, columns) under the frames."""

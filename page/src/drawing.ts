@@ -95,14 +95,18 @@ export function rectangles(mask: Uint8Array, [rows, columns]: [number, number]):
   return found;
 }
 
-/** The boxes of voxels that are masked, as `masked=` takes them: all along the axis of the plane on which they were drawn. */
-export function boxesOf(masks: Uint8Array[], planes: Plane[], sides: number[]): string[] {
+/**
+ * The boxes of voxels that are masked, as `masked=` takes them: all along the axis of the plane on which they were drawn.
+ * sides: of the array; start: its first voxel in whole frames, from which the boxes count.
+ */
+export function boxesOf(masks: Uint8Array[], planes: Plane[], sides: number[], start: number[]): string[] {
   const lengths = asVolume(sides);
+  const origin = [...Array(3 - start.length).fill(0), ...start];
   return planes.flatMap(({ axis, shape, block }, at) => {
     const [down, right] = across(axis);
     const range = (along: number, begin: number, end: number, of: number): string => {
       const last = Math.min(end * of, lengths[along]!);
-      return begin === 0 && last === lengths[along] ? ":" : `${begin * of}:${last}`;
+      return begin === 0 && last === lengths[along] ? ":" : `${origin[along]! + begin * of}:${origin[along]! + last}`;
     };
     return rectangles(masks[at]!, shape).map((found) => {
       const parts = [":", ":", ":"];

@@ -36,6 +36,10 @@ class Preview(BaseModel):
     """A measurement as the service understands it."""
 
     shape: tuple[int, ...]
+    start: tuple[int, ...] = Field(
+        description="This voxel of whole frames is the first one, where a region of them was read; boxes of `masked` "
+        "count from theirs."
+    )
     dtype: str
     source: str
     chosen: str = Field(description="This says what was taken out of a container, and what was passed over.")
@@ -72,6 +76,7 @@ def _seen(scan: RawScan, domain: Domain) -> Preview:
     planes = tuple(_plane(values, axis) for axis in range(values.ndim)) if values.ndim == 3 else (_plane(values, None),)
     return Preview(
         shape=scan.array.shape,
+        start=scan.voxel((0,) * scan.array.ndim),
         dtype=scan.array.dtype.name,
         source=scan.source,
         chosen=scan.chosen,

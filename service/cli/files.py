@@ -5,6 +5,7 @@ import platform
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,11 +43,14 @@ class Scans:
 
     def frames(self, order: "FileOrder") -> "list[RawScan]":
         """All frames of a file, each a measurement of its own."""
+        from inphase.formats.region import WHOLE
         from inphase.imaging.stack import frames_of
 
         with self._turn:
             if self._stack is None or self._stack[0] != order:
-                self._stack = (order, frames_of(self._read(order)))
+                # no peak is common to frames that are patterns of their own
+                whole = replace(order, reading=replace(order.reading, region=order.reading.region or WHOLE))
+                self._stack = (order, frames_of(self._read(whole)))
             return self._stack[1]
 
 

@@ -37,6 +37,7 @@ class ReadingOptions(MapOptions):
     """How a file that is sent is read: `inphase.formats.Reading` as a query."""
 
     dataset: Annotated[str | None, _told("dataset")] = None
+    region: Annotated[str | None, _told("region")] = None
     beamline: Annotated[str | None, _told("beamline")] = None
     spec: Annotated[Path | None, _told("spec")] = None
     scan: Annotated[int | None, _told("scan")] = None

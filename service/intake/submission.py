@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.formats import RawScan
 from inphase.formats.maps import corrections_of, map_arrays
+from inphase.formats.region import Region
 from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays, geometry_of
 from service.intake.options import JobOptions
 from service.intake.sources import FileSource
@@ -79,11 +80,12 @@ class Told:
     chosen: str
     metadata: dict[str, str]
     saturation: Saturation | None = None
+    region: Region | None = None
 
 
 def upload_arrays(scan: RawScan) -> dict[str, NDArray[Any]]:
     """A scan that was sent, for the store."""
-    told = Told(scan.source, scan.chosen, dict(scan.metadata), scan.saturation)
+    told = Told(scan.source, scan.chosen, dict(scan.metadata), scan.saturation, scan.region)
     arrays = {"data": scan.array, "told": np.array(msgspec.json.encode(told).decode())}
     arrays |= geometry_arrays(scan.geometry) | map_arrays(scan.corrections)
     return arrays if scan.mask is None else arrays | {"mask": scan.mask}
@@ -101,4 +103,5 @@ def uploaded(arrays: dict[str, NDArray[Any]]) -> RawScan:
         arrays.get("mask"),
         told.saturation,
         corrections_of(arrays, told.source),
+        told.region,
     )

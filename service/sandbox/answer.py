@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, InphaseError, TooLargeError
 from inphase.formats import RawScan
 from inphase.formats.maps import ROI, map_arrays
+from inphase.formats.region import Region
 from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays
 from inphase.geometry import Geometry
 from inphase.pattern import MaskState
@@ -62,6 +63,7 @@ class Answer:
     metadata: dict[str, str] = field(default_factory=dict)
     saturation: Saturation | None = None
     corrected: bool = False
+    region: Region | None = None
     arrays: dict[str, Held] = field(default_factory=dict)
 
 
@@ -81,7 +83,7 @@ class Writer:
         self._record(
             Answer(
                 source=scan.source, chosen=scan.chosen, metadata=dict(scan.metadata), saturation=scan.saturation,
-                corrected=scan.corrections is not None, arrays=held,
+                corrected=scan.corrections is not None, region=scan.region, arrays=held,
             )
         )  # fmt: skip
 
@@ -141,6 +143,7 @@ class Contents:
         if mask is not None:
             _require(mask.shape == array.shape and mask.dtype == np.uint8, "mask")
             _require((mask[:1] if mask.strides[0] == 0 else mask).max() <= max(MaskState), "mask")
+        _require(answer.region is None or answer.region.fits(array.shape), "region")
         corrections = _corrections(arrays) if answer.corrected else None
         return RawScan(
             array,
@@ -151,6 +154,7 @@ class Contents:
             mask,
             answer.saturation,
             corrections,
+            answer.region,
         )
 
     def _array(self, name: str, held: Held) -> NDArray[Any]:

@@ -12,6 +12,7 @@ import { figure, percent, times } from "../words";
 
 interface Preview {
   shape: number[];
+  start: number[];
   dtype: string;
   source: string;
   chosen: string;
@@ -161,7 +162,7 @@ interface LookedProps {
 function Looked({ preview, from, domain, submit, busy }: LookedProps) {
   const { planes } = preview;
   const drawing = useDrawing(planes);
-  const boxes = useMemo(() => boxesOf(drawing.masks, planes, preview.shape), [drawing.masks]);
+  const boxes = useMemo(() => boxesOf(drawing.masks, planes, preview.shape, preview.start), [drawing.masks]);
   const volumes = useMemo(() => planes.map(volumeOf), [planes]);
   const scale: Scale = { map: "sequential", low: Math.min(0.5, preview.largest / 10 || 0.5), high: Math.max(1, preview.largest), log: true };
   const masked = boxes.join(";");

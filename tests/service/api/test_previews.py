@@ -44,6 +44,19 @@ async def test_a_file_is_looked_at_in_the_same_way(
     assert values[32, 0] == pattern[:, 32, :3].max()
 
 
+async def test_a_region_says_where_it_begins(client: httpx.AsyncClient, data_root: Path) -> None:
+    """Boxes that are drawn on it are those of whole frames."""
+    counts = np.random.default_rng(0).poisson(4, (9, 40, 50)).astype(np.uint16)
+    np.save(data_root / "scan.npy", counts)
+    source = {"kind": "file", "path": "scan.npy", "region": "5:25,8:30"}
+    seen = (await client.post(URL, json={"source": source})).json()
+    assert (seen["shape"], seen["start"]) == ([9, 20, 22], [0, 5, 8])
+    boxed = (await client.post(URL, json={"source": source | {"masked": "5:25,8:19"}})).json()
+    np.testing.assert_allclose(boxed["masked"], 0.5)
+    check(await client.post(URL, json={"source": source | {"region": "5:45,8:30"}}), 422, "rows 5:45 of frames of 40")
+    check(await client.post(f"{URL}?region=0:8,0:8", content=npy(counts), headers=NPY), 422, "an array alone")
+
+
 async def test_what_cannot_be_read_is_refused_as_a_reconstruction_would(client: httpx.AsyncClient) -> None:
     """A path outside, a body that is no array, a type that is not taken."""
     check(await client.post(URL, json={"source": {"kind": "file", "path": "/etc/passwd"}}), 403, "data roots")

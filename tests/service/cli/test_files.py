@@ -11,7 +11,8 @@ import numpy as np
 import psutil
 import pytest
 
-from service.cli.files import reader
+from inphase.formats import RawScan, Reading
+from service.cli.files import Scans, reader
 from service.sandbox.order import FileOrder
 from tests.service.cli.processes import ROOT
 
@@ -27,6 +28,21 @@ def test_both_read_the_same(system: str, processes: int, tmp_path: Path, monkeyp
         read = reader(held)
         assert np.array_equal(read(FileOrder(tmp_path / "scan.npy")).array, counts)
         assert len(psutil.Process().children()) - before == processes
+
+
+def test_a_stack_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its frames have no peak in common, whatever region a curve would have; one that is asked for is read."""
+    asked: list[str | None] = []
+
+    def read(order: FileOrder) -> RawScan:
+        asked.append(order.reading.region)
+        return RawScan(np.ones((3, 8, 8), np.uint16), None, "", "")
+
+    scans = Scans(read)
+    assert len(scans.frames(FileOrder(Path("a.h5")))) == 3
+    scans.frames(FileOrder(Path("a.h5"), Reading(region="0:8,0:8")))
+    scans(FileOrder(Path("a.h5")))
+    assert asked == ["whole", "0:8,0:8", None]
 
 
 COMMANDS = [

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from inphase.formats import RawScan
+from inphase.formats.region import Region, Surveyed
 from inphase.formats.scan import Saturation
 from inphase.geometry import Geometry
 from inphase.preprocess.corrections import Corrections
@@ -33,6 +34,7 @@ MASK = np.broadcast_to(np.eye(4, 5, dtype=np.uint8), COUNTS.shape)
             MASK,
             LEVEL,
             MAPS,
+            Region((2, 6), (3, 8), (20, 30), Surveyed((1, 3, 4), 0.9, 0.5, (2, 15, 20), 0.1)),
         ),
     ],
 )
@@ -40,6 +42,7 @@ def test_what_was_sent_comes_back_from_the_store(scan: RawScan, tmp_path: Path) 
     """Counts with their number type, geometry, mask, saturation, and what was told of it: every part of a scan."""
     assert {part.name for part in fields(RawScan)} == {
         "array", "geometry", "source", "chosen", "metadata", "mask", "saturation", "corrections",
+        "region",
     }  # fmt: skip
     store = Store(tmp_path)
     store.write("a" * 32, "upload", upload_arrays(scan))
@@ -48,6 +51,7 @@ def test_what_was_sent_comes_back_from_the_store(scan: RawScan, tmp_path: Path) 
     np.testing.assert_array_equal(back.array, scan.array)
     assert (back.source, back.chosen, dict(back.metadata)) == (scan.source, scan.chosen, dict(scan.metadata))
     assert back.saturation == scan.saturation
+    assert back.region == scan.region
     assert (back.mask is None) == (scan.mask is None)
     if scan.mask is not None:
         np.testing.assert_array_equal(back.mask, scan.mask)

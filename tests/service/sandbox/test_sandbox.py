@@ -31,6 +31,7 @@ from inphase.preprocess.corrections import Corrections
 from service.sandbox.errors import SandboxError, SandboxUnavailableError
 from service.sandbox.order import BodyOrder, FileOrder
 from service.sandbox.sandbox import Sandbox
+from tests import eiger
 from tests.hostile import crafted
 
 RNG = np.random.default_rng(5)
@@ -104,6 +105,11 @@ def hdf5_in_the_way_of_a_result(root: Path) -> FileOrder:
     return FileOrder(root / "scan.cxi")
 
 
+def large(root: Path) -> FileOrder:
+    """Of which a region is found, frame by frame and with threads."""
+    return FileOrder(eiger.write(root, eiger.measurement()), limits=Limits(whole_voxels=10**6))
+
+
 def same(one: Any, other: Any) -> bool:
     """Bit by bit."""
     if one is None or other is None:
@@ -114,7 +120,7 @@ def same(one: Any, other: Any) -> bool:
 
 @pytest.mark.parametrize(
     "made",
-    [npy, archive, masked_by_a_frame, hdf5, matlab, stack, frames, single_frame, hdf5_in_the_way_of_a_result],
+    [npy, archive, masked_by_a_frame, hdf5, matlab, stack, frames, single_frame, hdf5_in_the_way_of_a_result, large],
 )
 def test_a_scan_is_the_one_that_is_read_in_process(
     sandbox: Sandbox, root: Path, made: Callable[[Path], FileOrder]
@@ -128,6 +134,7 @@ def test_a_scan_is_the_one_that_is_read_in_process(
     assert same(found.mask, expected.mask)
     assert (found.source, found.chosen, found.metadata) == (expected.source, expected.chosen, expected.metadata)
     assert found.saturation == expected.saturation
+    assert found.region == expected.region
     assert (found.geometry is None) == (expected.geometry is None)
     if found.geometry is not None and expected.geometry is not None:
         for name in ("q_steps", "q_centre", "sample_rotation"):
