@@ -25,6 +25,7 @@ from inphase.preprocess.blocks import block_sums
 from inphase.preprocess.core import around, core
 from inphase.preprocess.marks import COUNTER_ENDS, LEAST_FRAMES, LEAST_MARK
 from inphase.preprocess.reach import reach
+from inphase.preprocess.recipe import HotPixels
 from inphase.sizes import in_words
 
 MOST_VOXELS: Final = 2**25  # of a region that nobody asked for: its image on the finest grid takes 2 GiB
@@ -253,7 +254,7 @@ def _measuring(frames: Frames, bad: Flags | None) -> Flags:
 
 def _hot(total: NDArray[np.float64], good: Flags) -> Flags:
     """Pixels of a sum of frames that are brighter than their neighbours allow."""
-    cleaned, _ = pixels.hot(_pattern(total, good))
+    cleaned, _ = pixels.faulty(_pattern(total, good), None, HotPixels(), own=True)
     hot: Flags = good & (cleaned.mask != MaskState.VALID)
     return hot
 
