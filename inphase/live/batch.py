@@ -1,8 +1,8 @@
 """How frames and positions travel: one after the other, each with its place before it.
 
 The place is an unsigned integer of 8 bytes, little endian; the frame follows row by row, little endian, in the type and
-shape of its scan. The position of a ptychographic frame is two floating point numbers of 8 bytes, row and column, behind
-its place. So a detector's program needs no library to send them, and nothing is unpacked to read them.
+shape of its scan. The position of a ptychographic frame is two floating point numbers of 8 bytes, row and column,
+behind its place. So a detector's program needs no library to send them, and nothing is unpacked to read them.
 """
 
 from typing import Final
@@ -41,7 +41,7 @@ def decode(body: bytes, awaited: Awaited) -> list[tuple[int, NDArray[np.generic]
 
 
 def decode_positions(body: bytes) -> list[tuple[int, Position]]:
-    """Places and positions (row, column), finite or not. Raises DataError where the bytes are no whole number of them."""
+    """Places and positions (row, column), finite or not. Raises DataError where the bytes are not a whole number."""
     if not body or len(body) % POSITION.itemsize:
         raise DataError(
             f"{len(body)} bytes are no whole number of positions: each takes {POSITION.itemsize}, 8 for its place and "

@@ -40,7 +40,7 @@ class Light:
         if frame.dtype.kind == "u":
             return cls(float(np.where(valid, frame, 0).sum(dtype=np.float64)), 0.0)
         known = valid & np.isfinite(frame) & (frame >= 0)  # type: ignore[operator]
-        share = 1 - np.count_nonzero(known) / max(1, np.count_nonzero(valid))
+        share = 1 - np.count_nonzero(known) / np.count_nonzero(valid)
         return cls(float(np.where(known, frame, 0).sum(dtype=np.float64)), share)
 
 

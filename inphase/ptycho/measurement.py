@@ -92,8 +92,8 @@ def from_arrays(
 
     patterns: (n, y, x) counts, DC pixel at (y // 2, x // 2). positions: (n, 2), (row, column); unit: "pixel" of the
     object, or "m", which needs the optics. mask: (y, x) or (n, y, x), true or non-zero where a pixel is unknown. probe:
-    (y, x) or (modes, y, x). ids: (n,), by default 0, 1, 2, ... part: the frames are some of a field whose positions were
-    found to lie together as a whole: they need not do so without the others.
+    (y, x) or (modes, y, x). ids: (n,), by default 0, 1, 2, ... part: the frames are some of a field that
+    lies together as a whole: they need not do so without the others.
 
     Left out are frames that hold no counts or mostly NaN, and frames whose position is not finite or so far from the
     others that their windows do not touch (`positions.field`). Pixels that are NaN, infinite or negative

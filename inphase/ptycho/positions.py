@@ -105,9 +105,11 @@ def _within(positions: NDArray[np.float64], reach: float, parts: NDArray[np.intp
     From the largest nobody looks: it is seen by the others.
     """
     others = np.flatnonzero(parts != np.bincount(parts).argmax())
-    near = cKDTree(positions).query_ball_point(positions[others], reach, p=np.inf)
-    links = [np.column_stack([np.full(len(found), parts[i]), parts[found]]) for i, found in zip(others, near, strict=True)]
-    return _components(int(parts.max()) + 1, np.unique(np.concatenate(links), axis=0))[parts]
+    near = cKDTree(positions).sparse_distance_matrix(
+        cKDTree(positions[others]), reach, p=np.inf, output_type="coo_matrix"
+    )
+    links = np.column_stack([parts[near.row], parts[others[near.col]]])
+    return _components(int(parts.max()) + 1, np.unique(links, axis=0))[parts]
 
 
 def _components(count: int, pairs: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -163,9 +163,13 @@ class ScanRecords:
             state=ScanState(text["state"]),
             reason=text.get("reason", ""),
             counted=Counted(
-                received, int(text.get("duplicate", 0)), int(text.get("outside", 0)), text.get("why_outside", ""),
-                placed, int(text.get("placed_again", 0)),
-            ),  # fmt: skip
+                received,
+                int(text.get("duplicate", 0)),
+                int(text.get("outside", 0)),
+                text.get("why_outside", ""),
+                placed,
+                int(text.get("placed_again", 0)),
+            ),
             looks={int(number): job for number, job in sorted(jobs.items(), key=lambda item: int(item[0]))},
             last=last,
             ended_by=text.get("ended_by", ""),
@@ -208,9 +212,7 @@ class ScanRecords:
 
         outside: further ones that are none of the scan. Raises FrameConflictError, ScanClosedError, UnknownScanError.
         """
-        args = [
-            text for frame in frames for text in (str(frame.place), frame.digest, json.dumps(asdict(frame)))
-        ]
+        args = [text for frame in frames for text in (str(frame.place), frame.digest, json.dumps(asdict(frame)))]
         return self._added(scan_id, self._run("add", scan_id, outside, why_outside, *args), FrameConflictError)
 
     def place(
