@@ -61,9 +61,9 @@ class Plan:
 @dataclass(frozen=True)
 class Replayed:
     """What came of it. scan: the document at the end. sent: numbers of the frames that were sent, each once.
-    sending_s: how long that took. network_s, model_s, whole_s: from the last frame's acknowledgement to the network's image, the refined one on
-    the network's grid, and the last one; None where there was none. lost: frames that were acknowledged and are not
-    there.
+    sending_s: how long that took. network_s, model_s, whole_s: from the last frame's acknowledgement to the network's
+    image, the refined one on the network's grid, and the last one; None where there was none. lost: frames that were
+    acknowledged and are not there.
     """
 
     scan: Document

@@ -59,7 +59,7 @@ def test_what_single_frames_lack_is_sent_as_no_number() -> None:
     np.testing.assert_array_equal(again.mask, measured.mask)
     frames = np.zeros((3, 4, 4), np.uint8)
     frames[0, 1, 1] = 1
-    whole = from_arrays(counts.astype(np.uint16), [[0, 0], [0, 2], [2, 0]], mask=frames)
+    whole = from_arrays(np.nan_to_num(counts).astype(np.uint16), [[0, 0], [0, 2], [2, 0]], mask=frames)
     with pytest.raises(DataError, match="hold no number"):
         _marked(whole, whole.mask.min(axis=0))
 
