@@ -18,7 +18,8 @@ from inphase.ptycho.reconstruction import Reconstruction
 
 FIRST: Final = "20*EPIE"
 NEXT: Final = "3*EPIE"
-MOST: Final = 512  # new frames of one look: what is beyond them is of the next one
+BEGIN: Final = 64  # frames of the first look, which is to be there soon
+MOST: Final = 256  # new frames of a later one: what is beyond them is of the next one
 BESIDE: Final = (32, 64)  # earlier frames, at least and at most, that hold object and probe where they are
 
 
@@ -41,7 +42,7 @@ def passing(options: Options, *, first: bool) -> Options:
 
 def chosen(places: NDArray[np.int64], seen: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Which frames a look fits, of all that can be imaged. seen: those that the look before knows."""
-    new = np.setdiff1d(places, seen)[:MOST]
+    new = np.setdiff1d(places, seen)[: MOST if len(seen) else BEGIN]
     old = np.intersect1d(places, seen)
     count = min(len(old), int(np.clip(len(new), *BESIDE)))
     return np.union1d(new, np.random.default_rng(seed).choice(old, count, replace=False))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inphase.live.growth import BESIDE, MOST, chosen, look, passing
+from inphase.live.growth import BEGIN, BESIDE, MOST, chosen, look, passing
 from inphase.ptycho.measurement import from_arrays
 from inphase.ptycho.options import Options
 from inphase.ptycho.reconstruction import Reconstruction
@@ -36,7 +36,7 @@ def test_an_object_that_grows_is_the_object(order: np.ndarray) -> None:
 def test_a_look_is_bounded_whatever_has_come() -> None:
     """New frames first, as many as one look may have; some of those that are known hold it where it is."""
     everything = np.arange(10_000)
-    assert len(chosen(everything, np.empty(0, int), 1)) == MOST
+    assert len(chosen(everything, np.empty(0, int), 1)) == BEGIN
     some = chosen(everything, everything[:9000], 1)
     assert np.count_nonzero(some >= 9000) == MOST
     assert np.count_nonzero(some < 9000) == BESIDE[1]
