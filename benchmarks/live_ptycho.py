@@ -157,11 +157,11 @@ def _page(runs: Sequence[Run], note: str) -> list[str]:
         "# Live ptychographic scans\n",
         f"{header()}{' ' + note if note else ''}\n",
         "One command makes this page: `python -m benchmarks.live_ptycho`. Frames of 128 x 128 numbers of 16 bits and "
-        "their positions are sent in batches by one client to a service with one worker, all on this machine. A simulated "
-        f"tile of {ACROSS} x {ACROSS} frames in steps of {STEP:g} pixels is scanned side by side, so the object grows. Lost "
-        "are frames that were acknowledged and are not there. Latency is from the acknowledgement of a frame to the "
-        "moment at which a follower hears of the first image that shows it, of those frames that an image showed "
-        f"{SETTLING_S:g} s after the last one at the latest.\n",
+        "their positions are sent in batches by one client to a service with one worker, all on this machine. A "
+        f"simulated tile of {ACROSS} x {ACROSS} frames in steps of {STEP:g} pixels is scanned side by side, so the "
+        "object grows. Lost are frames that were acknowledged and are not there. Latency is from the acknowledgement "
+        "of a frame to the moment at which a follower hears of the first image that shows it, of those frames that an "
+        f"image showed {SETTLING_S:g} s after the last one at the latest.\n",
         *table(heads, [row(run) for run in runs]),
         f"Zero loss up to {most:.0f} frames/s. "
         + (
