@@ -177,7 +177,9 @@ class ScanRecords:
 
     def frames(self, scan_id: str, known: int = 0) -> dict[int, StoredFrame]:
         """All frames that were acknowledged, by place; known: but for so many that came first."""
-        return {place: _frame(held) for place, held in self._arrived(scan_id, "frames", "arrived", known).items()}
+        return {
+            place: _frame(place, held) for place, held in self._arrived(scan_id, "frames", "arrived", known).items()
+        }
 
     def positions(self, scan_id: str, known: int = 0) -> dict[int, Position]:
         """All positions that were acknowledged, by place; known: but for so many that came first."""
@@ -205,7 +207,7 @@ class ScanRecords:
                 Sequence[bytes | None],
                 self._client.hmget(f"{_KEY}:{scan_id}:frames", [str(place) for place in places]),
             )
-        return {place: _frame(held).digest for place, held in zip(places, found, strict=True) if held is not None}
+        return {place: _frame(place, held).digest for place, held in zip(places, found, strict=True) if held}
 
     def add(self, scan_id: str, frames: Sequence[StoredFrame], outside: int, why_outside: str) -> list[int]:
         """Record frames that lie in the store; the places of those that are new. All or none.
@@ -314,8 +316,8 @@ def closed_scan(scan_id: str, state: str) -> ScanClosedError:
     return ScanClosedError(f"scan {scan_id} is {state}: no frame is added to it any more")
 
 
-def _frame(held: bytes) -> StoredFrame:
-    return StoredFrame(**json.loads(held))
+def _frame(place: int, held: bytes) -> StoredFrame:
+    return StoredFrame(**{**json.loads(held), "place": place})
 
 
 def _position(held: bytes) -> Position:
