@@ -165,8 +165,8 @@ def _page(runs: Sequence[Run], note: str) -> list[str]:
         *table(heads, [row(run) for run in runs]),
         f"Zero loss up to {most:.0f} frames/s. "
         + (
-            f"Looks kept up with {max(len(run.acknowledged) / run.seconds for run in kept):.0f} frames/s; beyond, they fall behind, and the last "
-            "image has all frames."
+            f"Looks kept up with {max(len(run.acknowledged) / run.seconds for run in kept):.0f} frames/s; beyond, they "
+            "fall behind, and the last image has all frames."
             if kept
             else "Looks kept up with none of these rates; the last image has all frames."
         ),
