@@ -228,15 +228,15 @@ def sent(curve: Measured, runs: Sequence[Run]) -> list[str]:
 
 
 @contextmanager
-def service() -> Iterator[Client]:
-    """A service of its own with one worker."""
+def service(**settings: str) -> Iterator[Client]:
+    """A service of its own with one worker. settings: further variables of its environment."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = int(found.getsockname()[1])
     with tempfile.TemporaryDirectory() as folder:
         own = {"INPHASE_API_KEY": KEY, "INPHASE_STATE_DIR": folder, "INPHASE_MODELS_DIR": str(ROOT / "models")}
         process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "serve", "--port", str(port)], env=os.environ | own,
+            [sys.executable, "-m", "service.cli", "serve", "--port", str(port)], env=os.environ | own | settings,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:

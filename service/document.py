@@ -9,7 +9,9 @@ from typing import Any, Final, Literal, Self
 
 import msgspec
 
-from inphase.imaging.report import Report
+from inphase.imaging.report import Look, Report
+from inphase.ptycho.options import Options
+from inphase.ptycho.reconstruction import Report as Found
 from service.jobs.errors import DocumentError
 from service.jobs.state import JobState, Priority, RecordedProgress
 
@@ -48,13 +50,30 @@ class JobRevision:
 
 
 @dataclass(frozen=True)
+class Ptychography:
+    """A job that reconstructs a ptychographic scan. options: how. source: of the data, for people.
+
+    look: which one of a live scan it is. pending: frames that could be imaged and are left to the next look. size: rows
+    and columns of the object, and report: what was found; None until the job has succeeded.
+    """
+
+    options: Options
+    source: str = ""
+    look: Look | None = None
+    pending: int = 0
+    size: tuple[int, int] | None = None
+    report: Found | None = None
+
+
+@dataclass(frozen=True)
 class JobDocument:
     """Everything about one job but its arrays.
 
     reason: why it failed, or what a reader should know. reused_from: the job that computed this result, where an
     earlier one was taken. recorded: False where Redis was away: the job cannot be asked for again.
     proposal: its people see the job and may cancel it. cancelled_by: the owner of the key that asked for it.
-    created, started, finished: UTC, ISO 8601. report: None until the pattern has been read.
+    created, started, finished: UTC, ISO 8601. ptychography: None of a job that reconstructs a pattern. report: None
+    until the pattern has been read, and of other jobs.
     """
 
     id: str
@@ -74,6 +93,7 @@ class JobDocument:
     revisions: tuple[JobRevision, ...] = ()
     proposal: str = ""
     cancelled_by: str = ""
+    ptychography: Ptychography | None = None
     report: Report | None = None
 
     @property
@@ -85,6 +105,10 @@ class JobDocument:
     def succeeded(self, report: Report) -> Self:
         """The document of the job when its result is there."""
         return replace(self, state=JobState.SUCCEEDED, report=report)
+
+    def imaged(self, found: Ptychography) -> Self:
+        """The document of a ptychographic job when its result is there."""
+        return replace(self, state=JobState.SUCCEEDED, ptychography=found)
 
     @classmethod
     def from_json(cls, stored: bytes) -> Self:

@@ -232,22 +232,51 @@ class AsyncClient:
         return await self._ask(calls.cancel_series(series_id, reason))
 
     async def open_scan(
-        self, template: "ArrayLike | RawScan", frames: int | None = None, *, key: str | None = None, **options: Any
+        self,
+        template: "ArrayLike | RawScan",
+        frames: int | None = None,
+        *,
+        probe: "ArrayLike | None" = None,
+        key: str | None = None,
+        **options: Any,
     ) -> Document:
-        """Open a live scan, a rocking curve whose frames follow; its document.
+        """Open a live scan, a rocking curve or with kind="ptycho" a ptychographic scan; its document. Frames follow.
 
         template: one frame (rows, columns) that stands for all: an array of their type, or a scan with the geometry,
-        mask and detector maps of the whole curve; its values are not looked at. frames: of the finished curve, None for
-        an open end. options: name, and those of `reconstruct`. key: as in `reconstruct`.
+        mask and detector maps of the whole scan; its values are not looked at. frames: of the finished scan, None for
+        an open end. probe: (rows, columns) or (modes, rows, columns) complex, what is known of the beam of a
+        ptychographic scan. options: name, and those of `reconstruct`; of a ptychographic scan unit, energy_kev,
+        distance_m, detector_pixel_m, focus_m, and those of `inphase.ptycho.Options`, whose recipe is `refine` here.
+        key: as in `reconstruct`.
         """
-        return await self._ask(calls.open_scan(bodies.of_template(template), frames, key, options))
+        opened = await self._ask(calls.open_scan(bodies.of_template(template), frames, key, options))
+        if probe is not None:
+            await self._ask(calls.give_probe(opened["id"], bodies.of_probe(probe)))
+        return opened
 
-    async def add_frames(self, scan_id: str, places: Sequence[int], frames: "Sequence[NDArray[Any]]") -> Document:
+    async def add_frames(
+        self,
+        scan_id: str,
+        places: Sequence[int],
+        frames: "Sequence[NDArray[Any]]",
+        positions: "ArrayLike | None" = None,
+    ) -> Document:
         """Send frames (rows, columns) of the template's type, in any order; what became of each.
 
-        places: steps on the rocking axis from the first one, 0. When this returns, they are on the disk of the service.
+        places: steps on the rocking axis from the first one, 0; of a ptychographic scan any numbers, which join frames
+        and positions. positions: of the latter, as in `add_positions`, where they are known with the frames. When this
+        returns, they are on the disk of the service.
         """
+        if positions is not None:
+            await self.add_positions(scan_id, places, positions)
         return await self._ask(calls.add_frames(scan_id, bodies.of_frames(places, frames)))
+
+    async def add_positions(self, scan_id: str, places: Sequence[int], positions: "ArrayLike") -> Document:
+        """Send positions (n, 2), (row, column) in the unit of the ptychographic scan; what became of each.
+
+        places: of the frames, which may come before them or after.
+        """
+        return await self._ask(calls.add_positions(scan_id, bodies.of_positions(places, positions)))
 
     async def finish_scan(self, scan_id: str, reason: str = "") -> Document:
         """No frame follows: the image of the finished curve is made, as a job that `final` names."""

@@ -120,6 +120,24 @@ def encode_frames(places: Sequence[int], frames: "Sequence[NDArray[Any]]") -> by
     return b"".join(parts)
 
 
+def of_positions(places: Sequence[int], positions: "ArrayLike") -> Body:
+    """Positions (row, column) of frames of a live scan, behind their places (`inphase.live.batch`)."""
+    import numpy as np
+
+    rows, columns = np.asarray(positions, np.float64).reshape(-1, 2).T
+    kind = np.dtype([("place", "<u8"), ("row", "<f8"), ("column", "<f8")])
+    sent = np.empty(len(rows), kind)
+    sent["place"], sent["row"], sent["column"] = np.asarray(places, np.uint64), rows, columns
+    return _whole("application/octet-stream", sent.tobytes())
+
+
+def of_probe(probe: "ArrayLike") -> Body:
+    """The modes of a probe (rows, columns) or (modes, rows, columns)."""
+    import numpy as np
+
+    return _whole("application/octet-stream", np.ascontiguousarray(probe, "<c8").tobytes())
+
+
 def of_json(content: Mapping[str, Any]) -> Body:
     """JSON, whose content may hold paths and numbers of numpy."""
     return _whole("application/json", json.dumps(content, default=_plain).encode())

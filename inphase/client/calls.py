@@ -142,6 +142,16 @@ def add_frames(scan_id: str, body: Body) -> Call[Document]:
     return Call("POST", f"{_SCANS}/{scan_id}/frames", _json, body=body, same=True)
 
 
+def add_positions(scan_id: str, body: Body) -> Call[Document]:
+    """Positions of frames of a live scan."""
+    return Call("POST", f"{_SCANS}/{scan_id}/positions", _json, body=body, same=True)
+
+
+def give_probe(scan_id: str, body: Body) -> Call[None]:
+    """What is known of the beam of a live scan."""
+    return Call("PUT", f"{_SCANS}/{scan_id}/probe", lambda _: None, body=body)
+
+
 def finish_scan(scan_id: str, reason: str) -> Call[Document]:
     """The last look at a live scan."""
     return Call("POST", f"{_SCANS}/{scan_id}/finish", _json, {"reason": reason}, same=True)

@@ -35,6 +35,9 @@ class Result:
         return cls(arrays, json.loads(str(arrays.pop("document"))))
 
     def __repr__(self) -> str:
+        scan = self.document.get("ptychography")
+        if scan is not None:
+            return f"<Result of {scan['source']}: {self.object.shape} pixels, R {scan['report']['r_factor']:.3f}>"
         return f"<Result of {self.document['input']['source']}: {summary(self.object.shape, self.document)}>"
 
     @property

@@ -7,79 +7,32 @@ Frames that are missing between them are masked.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.formats.scan import RawScan
+from inphase.live.awaited import Awaited
 from inphase.pattern import MaskState
 
 OFF_GRID = 0.2  # of a step: how far from its place a frame may lie; a fringe is more than two steps wide
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Awaited):
     """What is known of a rocking curve before its frames come.
 
-    template: one frame (rows, columns) that stands for all: its shape, its type, and the mask, geometry, saturation and
-        detector maps that hold for the whole curve; its values are not looked at. The geometry is that of the finished
-        curve, whose DC voxel is `frames // 2`; of an open end it is the one at place 0.
-    frames: how many there will be; None for an open end.
+    The geometry of the template is that of the finished curve, whose DC voxel is `frames // 2`; of an open end it is
+    the one at place 0.
     """
 
-    template: RawScan
-    frames: int | None = None
-
-    @classmethod
-    def of(cls, scan: RawScan, frames: int | None = None) -> "Curve":
-        """The curve of which `scan` is a frame, (rows, columns) or (1, rows, columns).
-
-        Raises DataError for a stack of several frames, and for frames that hold no real numbers.
-        """
-        array, mask = scan.array, scan.mask
-        if array.ndim == 3 and len(array) == 1:
-            array, mask = array[0], None if mask is None else mask[0]
-        if array.ndim != 2 or array.dtype.kind not in "uif":
-            raise DataError(
-                f"the template of a curve is one frame (rows, columns) of real numbers, this is {scan.array.shape} of "
-                f"{scan.array.dtype}: the frames themselves follow one by one"
-            )
-        return cls(replace(scan, array=array, mask=mask), frames)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of a frame."""
-        rows, columns = self.template.array.shape
-        return rows, columns
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        """Type of a frame's numbers."""
-        return self.template.array.dtype
-
-    @property
-    def valid(self) -> NDArray[np.bool_]:
-        """(rows, columns): the pixels that the mask of the template leaves."""
-        if self.template.mask is None:
-            return np.ones(self.shape, bool)
-        return np.asarray(self.template.mask == MaskState.VALID)
-
-    def refusal(self, place: int, most: int) -> str:
-        """Why a place is outside of this curve, "" where it is inside. most: frames of a curve with an open end."""
-        end = most if self.frames is None else self.frames
-        if 0 <= place < end:
-            return ""
-        what = "the curve has an open end" if self.frames is None else f"the curve has {self.frames} frames"
-        return f"place {place}: {what}, and its places are 0 to {end - 1}"
+    what: ClassVar[str] = "curve"
 
     def check(self, place: int, frame: NDArray[np.generic]) -> None:
         """Raises DataError for a frame that is none of this curve."""
-        if frame.shape != self.shape or frame.dtype != self.dtype:
-            raise DataError(
-                f"frame {place} is {frame.shape} of {frame.dtype}, the frames of this curve are {self.shape} of "
-                f"{self.dtype}"
-            )
+        super().check(place, frame)
         if frame.dtype.kind == "f" and not np.isfinite(frame).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(frame))[0])
             raise DataError(

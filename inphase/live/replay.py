@@ -1,18 +1,24 @@
-"""A finished curve sent to a service as if it were being measured: for rehearsals, demonstrations and tests."""
+"""A finished scan sent to a service as if it were being measured: for rehearsals, demonstrations and tests."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from functools import partial
+from typing import Any, Final, Protocol, Self, TypeVar
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inphase.client import Client, Document, ServiceError
 from inphase.client.events import SCAN_FINAL
 from inphase.errors import DataError
 from inphase.formats import RawScan
+from inphase.ptycho.formats.contents import energy_of
+from inphase.ptycho.measurement import Measurement
+from inphase.ptycho.optics import NearField, Optics
 
+T = TypeVar("T")
 BATCHES: Final = 20.0  # a second
 _AWAY: Final = (0, 502, 503, 504)  # of these, a batch is sent again until the service is there
 _PATIENCE_S: Final = 60.0
@@ -54,10 +60,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of it. scan: the document at the end. sent: places that were sent, each once. sending_s: how long that
-    took. network_s, model_s, whole_s: from the last frame's acknowledgement to the network's image, the refined one on
-    the network's grid, and the last one; None where there was none. lost: frames that were acknowledged and are not
-    there.
+    """What came of it. scan: the document at the end. sent: numbers of the frames that were sent, each once.
+    sending_s: how long that took. network_s, model_s, whole_s: from the last frame's acknowledgement to the network's
+    image, the refined one on the network's grid, and the last one; None where there was none. lost: frames that were
+    acknowledged and are not there.
     """
 
     scan: Document
@@ -89,28 +95,117 @@ def template_of(scan: RawScan) -> RawScan:
     return replace(scan, array=scan.array[:1], mask=mask)
 
 
+class Rehearsed(Protocol):
+    """A finished scan that is sent frame by frame; frames are known by their number in it."""
+
+    def __len__(self) -> int:
+        """Frames."""
+        ...
+
+    def open(self, client: Client, key: str, options: Mapping[str, Any]) -> Document:
+        """Open the live scan."""
+        ...
+
+    def send(self, client: Client, scan_id: str, frames: Sequence[int]) -> None:
+        """Add frames. May be repeated."""
+        ...
+
+
+@dataclass(frozen=True)
+class RehearsedCurve:
+    """A rocking curve."""
+
+    scan: RawScan
+
+    def __len__(self) -> int:
+        return len(self.scan.array)
+
+    def open(self, client: Client, key: str, options: Mapping[str, Any]) -> Document:
+        """With its geometry, mask and detector maps."""
+        return client.open_scan(template_of(self.scan), len(self), key=key, **options)
+
+    def send(self, client: Client, scan_id: str, frames: Sequence[int]) -> None:
+        """A frame's number is its place."""
+        client.add_frames(scan_id, frames, [self.scan.array[frame] for frame in frames])
+
+
+class RehearsedPtychogram:
+    """A ptychographic scan: what was left out when it was read is not sent."""
+
+    def __init__(self, measured: Measurement) -> None:
+        self._measured = measured
+        self._mask = measured.mask.min(axis=0)  # of all frames
+        self._patterns = _marked(measured, self._mask)
+
+    def __len__(self) -> int:
+        return len(self._measured)
+
+    def open(self, client: Client, key: str, options: Mapping[str, Any]) -> Document:
+        """With its mask and probe, and what is known of its optics."""
+        measured = self._measured
+        template = RawScan(self._patterns[:1], None, measured.source, "", mask=self._mask[None])
+        told = {"kind": "ptycho", "unit": "pixel", **given_of(measured.optics), **options}
+        return client.open_scan(template, int(measured.ids.max()) + 1, probe=measured.probe, key=key, **told)
+
+    def send(self, client: Client, scan_id: str, frames: Sequence[int]) -> None:
+        """Positions and frames, by the ids of the measurement."""
+        some = list(frames)
+        client.add_frames(
+            scan_id,
+            self._measured.ids[some].tolist(),
+            list(self._patterns[some]),
+            self._measured.positions_px[some],
+        )
+
+
+def given_of(beam: Optics | None) -> dict[str, float]:
+    """What an operator is told of the optics, in keV and metres. Raises DataError for pixels that are not square."""
+    if beam is None:
+        return {}
+    rows, columns = beam.detector_pixel_m
+    if not np.isclose(rows, columns):
+        raise DataError(f"the pixels of a live scan's detector are square, these have {rows} x {columns} m")
+    told = {"energy_kev": energy_of(beam.wavelength_m), "distance_m": beam.distance_m, "detector_pixel_m": rows}
+    return told | ({"focus_m": beam.focus_m} if isinstance(beam, NearField) else {})
+
+
+def _marked(measured: Measurement, mask: NDArray[np.uint8]) -> NDArray[Any]:
+    """The patterns as they can be sent: what is masked in some frames only is no number there. Raises DataError."""
+    some = measured.mask > mask
+    if not some.any():
+        return measured.patterns
+    kind = measured.patterns.dtype.kind
+    if kind == "u":
+        raise DataError(
+            f"{measured.source}: its mask differs from frame to frame, and frames of {measured.patterns.dtype} hold no "
+            "number that says so: store them as floating point numbers"
+        )
+    return np.where(some, measured.patterns.dtype.type(np.nan if kind == "f" else -1), measured.patterns)
+
+
 def replay(
     client: Client,
-    scan: RawScan,
+    source: RawScan | Measurement,
     plan: Plan,
     *,
     opened: Callable[[Document], None] = lambda document: None,
     **options: Any,
 ) -> Replayed:
-    """Send a finished curve frame by frame, finish the scan, and wait for the last image.
+    """Send a finished curve or ptychographic scan frame by frame, finish it, and wait for the last image.
 
     opened: told the scan's document before the first frame. options: of `Client.open_scan`. Raises as the client does;
     a batch that gets no answer is sent again.
     """
-    document = client.open_scan(template_of(scan), len(scan.array), key=uuid4().hex, **options)
+    scan: Rehearsed = RehearsedCurve(source) if isinstance(source, RawScan) else RehearsedPtychogram(source)
+    document = scan.open(client, uuid4().hex, options)
     opened(document)
     scan_id = document["id"]
     sent: list[int] = []
     begun = time.monotonic()
-    for places in plan.batches(len(scan.array)):
-        time.sleep(max(0.0, begun + (len(sent) + len(places)) / plan.rate - time.monotonic()))  # when they are measured
-        _sent(client, scan_id, places, scan)
-        sent += places
+    for frames in plan.batches(len(scan)):
+        time.sleep(max(0.0, begun + (len(sent) + len(frames)) / plan.rate - time.monotonic()))  # when they are measured
+        insisting(partial(scan.send, client, scan_id, frames))
+        sent += frames
     ended = time.monotonic()
     final = insisting(lambda: client.finish_scan(scan_id))["final"] or _ended(client, scan_id)["final"]
     moments = _Moments.of(client, final, ended)
@@ -153,11 +248,7 @@ def _ended(client: Client, scan_id: str) -> Document:
     return client.scan(scan_id)
 
 
-def _sent(client: Client, scan_id: str, places: Sequence[int], scan: RawScan) -> None:
-    insisting(lambda: client.add_frames(scan_id, places, [scan.array[place] for place in places]))
-
-
-def insisting(call: Callable[[], Document]) -> Document:
+def insisting(call: Callable[[], T]) -> T:
     """A call that may be repeated, until the service answers it. Raises ServiceError after a minute."""
     end = time.monotonic() + _PATIENCE_S
     while True:

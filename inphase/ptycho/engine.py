@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.models.prediction import Network
-from inphase.ptycho import orientation, recipe, refinement
+from inphase.ptycho import continuation, orientation, recipe, refinement
 from inphase.ptycho import probe as probes
 from inphase.ptycho.likelihood import Likelihood, amplitude, poisson
 from inphase.ptycho.measurement import Measurement
@@ -49,13 +49,15 @@ def reconstruct(
     measured: Measurement,
     options: Options | None = None,
     *,
-    start: NDArray[np.complexfloating] | Network | None = None,
+    start: NDArray[np.complexfloating] | Network | Reconstruction | None = None,
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     cancelled: Cancelled | None = None,
 ) -> Reconstruction:
     """Runs the recipe of the options. `start`: an object (Y, X) to begin from in place of ones, as large as the result;
-    or a network of the family `scan`, whose image is that object (`prediction.predict`).
+    a network of the family `scan`, whose image is that object (`prediction.predict`); or a reconstruction of other
+    frames of the same scan, whose object is continued on a field that holds the windows of both, with its probe, and
+    its positions turned as they are there.
 
     `progress` is called after every iteration. `cancelled` is asked before every batch of frames; CancelledError if
     true. Raises DataError where the start does not fit or the network was not made for the scan, TooLargeError before
@@ -63,6 +65,11 @@ def reconstruct(
     """
     chosen, stop = Options() if options is None else options, cancelled or (lambda: False)
     with kept_pages(), torch.no_grad():
+        if isinstance(start, Reconstruction):
+            begun = continuation.continued(measured, start, chosen.margin)
+            return _Run(begun.measured, chosen, begun.object, torch.device(device), stop, begun.origin_px).through(
+                progress
+            )
         found = oriented(measured, chosen, device=device, cancelled=stop) if chosen.turn else measured
         if start is not None and not isinstance(start, np.ndarray):
             drawn = predict(found, start, margin=chosen.margin)
@@ -105,13 +112,17 @@ class _Run:
         start: NDArray[np.complexfloating] | None,
         device: torch.device,
         cancelled: Cancelled,
+        origin: NDArray[np.float64] | None = None,
     ) -> None:
         self._begun = time.perf_counter()
         self._measured, self._options = measured, options
         self._generator = np.random.default_rng(options.seed)
         self._margin = options.margin
-        size = canvas(measured.positions_px, measured.shape, self._margin)
-        self._origin = measured.positions_px.min(axis=0) - self._margin
+        if origin is None or start is None:
+            size = canvas(measured.positions_px, measured.shape, self._margin)
+            self._origin = measured.positions_px.min(axis=0) - self._margin
+        else:
+            size, self._origin = (start.shape[0], start.shape[1]), origin
         held_out = options.held_out(len(measured), self._generator)
         self._scan = Scan.of(measured, held_out, options.batch, device, cancelled)
         begin = probes.start(measured, self._scan, options.modes)

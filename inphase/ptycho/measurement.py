@@ -11,7 +11,7 @@ from inphase.errors import DataError
 from inphase.pattern import MaskState
 from inphase.ptycho.frames import usable
 from inphase.ptycho.optics import Optics, Pair
-from inphase.ptycho.positions import field
+from inphase.ptycho.positions import Kept, field
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,14 @@ def from_arrays(
     ids: ArrayLike | None = None,
     source: str = "arrays",
     notes: Sequence[str] = (),
+    part: bool = False,
 ) -> Measurement:
     """Arrays as a measurement, checked; what cannot be used is left out and told in its notes.
 
     patterns: (n, y, x) counts, DC pixel at (y // 2, x // 2). positions: (n, 2), (row, column); unit: "pixel" of the
     object, or "m", which needs the optics. mask: (y, x) or (n, y, x), true or non-zero where a pixel is unknown. probe:
-    (y, x) or (modes, y, x). ids: (n,), by default 0, 1, 2, ...
+    (y, x) or (modes, y, x). ids: (n,), by default 0, 1, 2, ... part: the frames are some of a field that
+    lies together as a whole: they need not do so without the others.
 
     Left out are frames that hold no counts or mostly NaN, and frames whose position is not finite or so far from the
     others that their windows do not touch (`positions.field`). Pixels that are NaN, infinite or negative
@@ -119,7 +121,7 @@ def from_arrays(
             f"{source}: {n} patterns need {n} different ids, found {len(np.unique(names))} in {names.shape}"
         )
     # positions first: they are small, and a wrong one must not cost the memory of its object
-    placed = field(where, (shape[0], shape[1]), names, source)
+    placed = Kept(np.ones(n, bool), ()) if part else field(where, (shape[0], shape[1]), names, source)
     checked = usable(frames, _mask(mask, frames.shape, source), names, source)
     keep = placed.keep & checked.keep
     found = Measurement(

@@ -59,6 +59,13 @@ def turned(measured: Measurement, orientation: Orientation) -> Measurement:
     return replace(measured, positions_px=orientation.positions(measured.positions_px * pixel) / pixel)
 
 
+def between(given: NDArray[np.float64], found: NDArray[np.float64]) -> Orientation:
+    """The orientation by which positions (n, 2) became those that were found, which a refinement may have moved a
+    little. Both have one length as the unit of both axes.
+    """
+    return min(ALL, key=lambda orientation: float(np.square(orientation.positions(given) - found).sum()))
+
+
 def decided(measured: Measurement, scores: dict[Orientation, float]) -> Measurement:
     """The measurement as the R factors of the eight say, with a note where that is not as given, or not clear."""
     given = Orientation()

@@ -31,7 +31,7 @@ def field(positions: NDArray[np.float64], shape: tuple[int, int], ids: NDArray[n
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(positions).all(axis=1))
     keep = finite.copy()
     if finite.any():
-        keep[finite] = _largest(positions[finite], min(shape))
+        keep[finite] = linked(positions[finite], min(shape))
     notes = []
     if not finite.all():
         notes.append(f"{_frames(ids[~finite])} left out: the position is not finite.")
@@ -81,14 +81,42 @@ def spread_order(positions: NDArray[np.float64], reach: float) -> NDArray[np.int
     return np.lexsort((along, tiles[:, 0]))
 
 
-def _largest(positions: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
-    """The largest set of positions that are linked by steps of at most `reach` along each axis."""
-    pairs = cKDTree(positions).query_pairs(reach, p=np.inf, output_type="ndarray")
-    n = len(positions)
-    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    _, label = connected_components(links, directed=False)
-    largest: NDArray[np.bool_] = label == np.bincount(label).argmax()
+def linked(positions: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
+    """(n,) bool: the largest set of positions (n, 2) that are linked by steps of at most `reach` along each axis."""
+    parts = _in_cells(positions, reach)
+    if parts.any():
+        parts = _within(positions, reach, parts)
+    largest: NDArray[np.bool_] = parts == np.bincount(parts).argmax()
     return largest
+
+
+def _in_cells(positions: NDArray[np.float64], reach: float) -> NDArray[np.intp]:
+    """Which part each position is of. Cells of half the reach are linked where they are the same or touch: a dense scan
+    has thousands of neighbours within the reach, and is one part without any of them being looked at.
+    """
+    cells, cell = np.unique(np.floor(positions / (reach / 2)), axis=0, return_inverse=True)
+    parts: NDArray[np.intp] = _components(len(cells), cKDTree(cells).query_pairs(1.5, p=np.inf, output_type="ndarray"))
+    return parts[cell.reshape(-1)]
+
+
+def _within(positions: NDArray[np.float64], reach: float, parts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The parts when those are one of which two positions lie within the reach.
+
+    From the largest nobody looks: it is seen by the others.
+    """
+    others = np.flatnonzero(parts != np.bincount(parts).argmax())
+    near = cKDTree(positions).sparse_distance_matrix(
+        cKDTree(positions[others]), reach, p=np.inf, output_type="coo_matrix"
+    )
+    links = np.column_stack([parts[near.row], parts[others[near.col]]])
+    return _components(int(parts.max()) + 1, np.unique(links, axis=0))[parts]
+
+
+def _components(count: int, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(count,) the number of the component of each."""
+    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    _, label = connected_components(links, directed=False)
+    return np.asarray(label, np.intp)
 
 
 def _typical_step(positions: NDArray[np.float64]) -> float:

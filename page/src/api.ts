@@ -109,6 +109,7 @@ export interface Job {
   strain_reason: string | null;
   series: { id: string; scan: number } | null;
   look: { scan: string; number: number; final: boolean } | null;
+  ptychography: { source: string; report: { r_factor: number; r_held_out: number | null; notes: string[] } | null } | null;
   proposal: string;
   grid: { requested: string; why: string; levels: Rung[]; stopped: string | null } | null;
 }

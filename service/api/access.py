@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 
 from inphase.imaging.arrays import Present, names
 from inphase.imaging.clock import Clock
-from inphase.imaging.report import Report
+from inphase.ptycho.arrays import NAMES as PTYCHO
 from service.api.presence import Line
 from service.document import JobDocument, JobProgress, JobRevision
 from service.errors import ApiError
@@ -138,7 +138,7 @@ def current(record: JobRecord, position: int | None = None) -> JobDocument:
         finished=_time(record.finished),
         progress=progress_of(record),
         queue_position=position,
-        links=links(record.job_id, record.state, document.report),
+        links=links(record.job_id, record.state, document),
         revisions=tuple(_revision(record.job_id, revision) for revision in record.revisions),
     )
 
@@ -165,12 +165,15 @@ def _time(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def links(job_id: str, state: JobState, report: Report | None) -> dict[str, str]:
+def links(job_id: str, state: JobState, document: JobDocument) -> dict[str, str]:
     """Where the job and its parts are: every array that its result has."""
     job = f"/v1/jobs/{job_id}"
     always = {"self": job, "events": f"{job}/events", "preview": f"{job}/preview"}
     if state is not JobState.SUCCEEDED:
         return always
+    if document.ptychography is not None:
+        return {**always, "result": f"{job}/result", **{name: f"{job}/result/{name}" for name in PTYCHO}}
+    report = document.report
     present: list[Present] = ["always"]
     if report is not None and report.strain is not None:
         present.append("strain")

@@ -17,7 +17,7 @@ from inphase.results.comparison import Comparison, compare
 from service.api import results
 from service.api.access import JobId, TheClock, TheServices, own_job
 from service.api.results import Cut, Form, accepted_array, answered, encoded, known, tag
-from service.api.revisions import materialised, revision_of
+from service.api.revisions import materialised, pattern_of
 from service.api.routing import Router
 from service.errors import ApiError
 from service.identity.keys import TheCaller
@@ -172,7 +172,7 @@ async def one(
 async def _compared(job_id: str, other: str, services: Services, caller: TheCaller, clock: TheClock) -> _Pair:
     """Both results, their comparison in the store of the first: it is looked at array by array, and computed once."""
     await own_job(other, services, caller)
-    a, b = await revision_of(services, job_id, None), await revision_of(services, other, None)
+    a, b = await pattern_of(services, job_id, None), await pattern_of(services, other, None)
     pair = _Pair(a, b)
     if not services.store.has(job_id, pair.group):
         with clock("encode"):

@@ -12,7 +12,11 @@ from fastapi.responses import FileResponse, StreamingResponse
 from inphase.formats.npz import read_arrays
 from inphase.formats.result import Arrays
 from inphase.formats.writers import write_result
+from inphase.ptycho.formats.written import reconstruction_of, write_cxi
 from service.api.bodies import NPZ
+from service.document import JobDocument
+from service.errors import ApiError
+from service.jobs.errors import StoreCorruptError
 from service.lifecycle import Services
 
 ResultFormat = Literal["npz", "cxi", "vti", "vts", "mat"]
@@ -64,7 +68,7 @@ async def _made(
         services.store.admit(sum(array.nbytes for array in arrays.values()))
         with services.store.scratch() as folder:
             path = folder / f"result.{form}"
-            write_result(path, arrays)
+            (_write_scan if "coverage" in arrays else write_result)(path, arrays)
             return path.open("rb")
 
     file = await services.compute(write)
@@ -73,6 +77,17 @@ async def _made(
         "Content-Disposition": f'attachment; filename="{name}.{form}"',
     }
     return StreamingResponse(_chunks(file), headers=headers, media_type=MEDIA[form])
+
+
+def _write_scan(path: Path, arrays: Arrays) -> None:
+    """The image of a ptychographic scan, as the library writes it. Raises ApiError for what holds none."""
+    told = str(arrays["document"])
+    found = JobDocument.from_json(told.encode()).ptychography
+    if found is None or found.report is None:
+        raise StoreCorruptError("the stored result is damaged: its document is of no ptychographic scan")
+    if path.suffix != ".cxi":
+        raise ApiError(422, f"the image of a ptychographic scan is written as npz or cxi, not as {path.suffix[1:]}")
+    write_cxi(path, reconstruction_of(arrays, found.report), told)
 
 
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:

@@ -11,11 +11,13 @@ from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 import anyio
+import numpy as np
 from fastapi import Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from inphase.ptycho.continuation import LIT
 from service.api.access import JobId, TheServices, end, in_thread, records
-from service.api.results import known, read_array, tag
+from service.api.results import known, read_array, read_arrays, tag
 from service.api.revisions import materialised
 from service.api.routing import Router
 from service.errors import ApiError
@@ -175,7 +177,10 @@ async def preview(job_id: JobId, request: Request, services: TheServices) -> Res
 
 
 def preview_of(services: Services, job_id: str, result: str) -> bytes:
-    """The slices of a result."""
+    """The slices of a result; of a ptychographic one the object where light fell on it."""
     obj = read_array(services, job_id, result, "object")
+    coverage = read_arrays(services, job_id, result, "coverage").get("coverage")
+    if coverage is not None:
+        obj = np.where(coverage > LIT, obj, 0)
     planes = [obj.take(n // 2, axis) for axis, n in enumerate(obj.shape)] if obj.ndim == 3 else [obj]
     return png.preview(planes)

@@ -67,8 +67,10 @@ class JobSummary(BaseModel):
             priority=record.priority,
             series=record.series or None,
             model=_model(document),
-            recipe=_part(document, "recipe").get("refine"),
-            source=_part(document, "input").get("source") or _named(record),
+            recipe=_part(document, "recipe").get("refine") or _recipe_of_scan(document),
+            source=_part(document, "input").get("source")
+            or _part(document, "ptychography").get("source")
+            or _named(record),
             chi2=final.get("chi2"),
             support_voxels=final.get("support_voxels"),
             trust=_part(document, "trust").get("level"),
@@ -106,6 +108,11 @@ def _named(record: JobRecord) -> str | None:
 def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
     found = document.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def _recipe_of_scan(document: dict[str, Any]) -> str | None:
+    found: str | None = _part(_part(document, "ptychography"), "options").get("recipe")
+    return found
 
 
 def _model(document: dict[str, Any]) -> str | None:

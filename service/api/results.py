@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse
 from numpy.typing import NDArray
 
 from inphase.imaging.arrays import ARRAYS, BY_NAME
+from inphase.ptycho.arrays import NAMES as PTYCHO
 from service.api.access import JobId, TheClock, TheServices
 from service.api.download import MEDIA, ResultFormat, accepted, stored
 from service.api.revisions import RevisionNumber, materialised, revision_of, told
@@ -26,7 +27,8 @@ from service.pictures import png
 
 router = Router(prefix="/v1/jobs", tags=["results"])
 
-ArrayName = StrEnum("ArrayName", [(array.name, array.name) for array in ARRAYS if array.served])  # type: ignore[misc]  # made from the table
+_NAMES: Final = dict.fromkeys([*(array.name for array in ARRAYS if array.served), *PTYCHO])
+ArrayName = StrEnum("ArrayName", [(name, name) for name in _NAMES])  # type: ignore[misc]  # made from the tables
 ArrayFormat = Literal["npy", "octet-stream", "png"]
 _MEDIA: Final = {"npy": "application/x-npy", "octet-stream": "application/octet-stream", "png": "image/png"}
 Cut = Annotated[
@@ -131,7 +133,7 @@ async def one(
     def encode() -> tuple[bytes, NDArray[np.generic]]:
         if why := missing(services, name, record, found):
             raise ApiError(404, f"job {job_id} has no {name}: {why}")
-        shaded = form == "png" and BY_NAME[name].shown == "phase"
+        shaded = form == "png" and name in BY_NAME and BY_NAME[name].shown == "phase"
         support = read_array(services, job_id, found.result, "support") if shaded else None
         return encoded(name, read_array(services, job_id, found.result, name), cut, form, support)
 
@@ -227,6 +229,10 @@ def cut_out(array: NDArray[Any], text: str) -> NDArray[Any]:
 
 def missing(services: Services, name: str, record: JobRecord, revision: Revision) -> str | None:
     """Why a result has no such array; None where it has."""
+    if JobDocument.from_json(record.document).ptychography is not None:
+        return None if name in PTYCHO else f"it is the image of a ptychographic scan, and has {', '.join(PTYCHO)}"
+    if name not in BY_NAME:
+        return "it is the image of a pattern, not of a ptychographic scan"
     present = BY_NAME[name].present
     if present == "always":
         return None

@@ -44,6 +44,16 @@ async def revision_of(services: Services, job_id: str, number: int | None) -> tu
     raise ApiError(409, f"job {job_id} has no result, it is {record.state}{why}{hint}")
 
 
+async def pattern_of(services: Services, job_id: str, number: int | None) -> tuple[JobRecord, Revision]:
+    """The same of a job that reconstructs a pattern. Raises ApiError 422 for one of a ptychographic scan."""
+    record, revision = await revision_of(services, job_id, number)
+    if JobDocument.from_json(record.document).ptychography is not None:
+        raise ApiError(
+            422, f"job {job_id} is the image of a ptychographic scan: this is made of the images of patterns alone"
+        )
+    return record, revision
+
+
 async def materialised(services: Services, record: JobRecord, revision: Revision) -> None:
     """Put the network's image of a job that a worker refines into the store, where nobody has asked for it before.
 

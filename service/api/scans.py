@@ -2,21 +2,25 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, Field
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError
 
 from inphase.formats import Limits, RawScan, Reading, npz
 from inphase.formats.scan import Saturation, admit
 from inphase.geometry import Geometry
-from inphase.live.batch import decode
-from inphase.live.curve import Curve
+from inphase.live.awaited import Awaited
+from inphase.live.batch import decode, decode_positions
+from inphase.live.ptychogram import Ptychogram
+from inphase.pattern import Domain
 from service import audit
 from service.api.access import (
     IdempotencyKey,
@@ -25,7 +29,6 @@ from service.api.access import (
     TheServices,
     check_options,
     in_thread,
-    records,
 )
 from service.api.bodies import (
     FILES,
@@ -43,7 +46,7 @@ from service.api.events import Seat, told
 from service.api.routing import Router
 from service.door.budget import Share
 from service.errors import ApiError
-from service.identity.keys import Submits, TheCaller
+from service.identity.keys import Caller, Submits, TheCaller
 from service.intake.options import MapOptions, ReadingOptions
 from service.intake.sources import found
 from service.jobs.errors import QueueUnavailableError
@@ -52,8 +55,21 @@ from service.jobs.scans import ScanRecord, closed_scan, unknown_scan
 from service.jobs.state import ScanState
 from service.lifecycle import Services
 from service.sandbox.order import BodyOrder
-from service.scans.document import ScanDocument, ScanOptions, ScanOrder, ScanSummary
+from service.scans.document import ScanDocument, ScanSummary
+from service.scans.frames import Added
 from service.scans.live import LiveScans
+from service.scans.order import (
+    KindName,
+    PtychoOrder,
+    PtychoScanOptions,
+    RockingFields,
+    RockingOptions,
+    RockingOrder,
+    ScanOrder,
+    order_of,
+)
+from service.scans.ptycho import PtychoDocument
+from service.scans.rocking import RockingDocument
 
 router = Router(prefix="/v1/scans", tags=["scans"])
 
@@ -66,8 +82,8 @@ _COPIES: Final = 4  # of a batch: the body, its frames in this machine's order, 
 Row = tuple[float, float, float]
 
 
-class ScanCall(ScanOptions, MapOptions):
-    """The JSON body: what the frames are, what is known of the detector, and how to reconstruct."""
+class Declared(MapOptions):
+    """What the frames of a scan are."""
 
     shape: Annotated[
         tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]],
@@ -80,6 +96,11 @@ class ScanCall(ScanOptions, MapOptions):
             description="The numbers of a frame have this type, little endian: uint16, uint32, float32, ...",
         ),
     ]
+
+
+class RockingCall(RockingOptions, Declared):
+    """The JSON body of a rocking curve: what its frames are, what is known of the detector, and how to reconstruct."""
+
     q_steps: Annotated[
         tuple[Row, Row, Row] | None,
         Field(description="The change of Q from voxel to voxel along frames, rows and columns, in 1/m."),
@@ -94,8 +115,34 @@ class ScanCall(ScanOptions, MapOptions):
     ] = None
 
 
-class ScanQuery(ScanOptions, ReadingOptions):
-    """The query of a body that is a file: options, and how the file is read."""
+class PtychoCall(PtychoScanOptions, Declared):
+    """The JSON body of a ptychographic scan; its probe follows by a call of its own."""
+
+
+class ScanQuery(RockingFields, ReadingOptions):
+    """The query: options, and how a file is read. Those of the other kind are refused."""
+
+    kind: Annotated[
+        KindName, Field(description="The frames are those of a rocking curve, or of a ptychographic scan.")
+    ] = "rocking"
+    modes: Annotated[int | None, Field(description="As in the JSON body of a ptychographic scan.")] = None
+    probe_start: int | None = None
+    positions_start: int | None = None
+    search_px: float | None = None
+    hold_out: float | None = None
+    turn: bool | None = None
+    energy_kev: float | None = None
+    distance_m: float | None = None
+    detector_pixel_m: float | None = None
+    focus_m: float | None = None
+    unit: str | None = None
+
+
+_CALLS: Final[Mapping[KindName, type[RockingCall | PtychoCall]]] = {"rocking": RockingCall, "ptycho": PtychoCall}
+_OPTIONS: Final[Mapping[KindName, type[RockingOptions | PtychoScanOptions]]] = {
+    "rocking": RockingOptions, "ptycho": PtychoScanOptions,
+}  # fmt: skip
+AnyScan = RockingDocument | PtychoDocument
 
 
 class OutsideFrame(BaseModel):
@@ -108,7 +155,7 @@ class OutsideFrame(BaseModel):
 class FramesAnswer(BaseModel):
     """What became of a batch: the places that are new, those that had come before, and those that are none of the scan.
 
-    All frames of `received` and `duplicate` are on the disk of the service. total: frames that have come.
+    All of `received` and `duplicate` are on the disk of the service. total: frames, or positions, that have come.
     """
 
     received: list[int]
@@ -139,19 +186,24 @@ async def _own(scan_id: ScanId, services: TheServices, caller: TheCaller) -> Sca
     return record
 
 
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema
+
+
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
             JSON: {
-                "schema": ScanCall.model_json_schema(ref_template="#/components/schemas/{model}"),
+                "schema": {"anyOf": [_schema(RockingCall), _schema(PtychoCall)]},
                 "example": {"shape": [256, 256], "dtype": "uint16", "frames": 201, "name": "particle 3"},
             },
             **{media: {"schema": {"type": "string", "format": "binary"}} for media in FILES},
         },
     }
 }
-_BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
 _FRAMES: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -164,7 +216,7 @@ _FRAMES: Final[dict[str, Any]] = {
     summary="Open a live scan",
     dependencies=[Submits, Staying, Uncoded],
     openapi_extra=_BODY,
-    responses={201: {"model": ScanDocument}},
+    response_model=AnyScan,
 )
 async def create(
     request: Request,
@@ -175,8 +227,9 @@ async def create(
     call: Annotated[ScanQuery, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> ScanDocument:
-    """A rocking curve whose frames will follow. Send JSON with the shape and type of the frames; or one frame as a file
-    (npz, HDF5, ...) that stands for all, with its geometry, mask and detector maps, and the options in the query.
+    """A rocking curve or a ptychographic scan whose frames will follow. Send JSON with the shape and type of the
+    frames; or one frame as a file (npz, HDF5, ...) that stands for all, with its geometry, mask and detector maps, and
+    the options in the query.
     """
     bounds = services.settings.bounds
     roots = services.settings.data_roots if caller.roots is None else caller.roots
@@ -185,32 +238,28 @@ async def create(
         kind = media_type(request)
         if kind == JSON:
             asked = _parsed(await read_json(request, bounds, share), call)
-            await check_options(asked, services)
+            options = _options(asked.kind, asked.model_dump(include=set(_OPTIONS[asked.kind].model_fields)))
+            await _checked(options, services)
             template = await services.compute(lambda: _declared(asked, roots, services, share))
-            options = ScanOptions(**{name: getattr(asked, name) for name in ScanOptions.model_fields})
         elif kind in FILES:
-            await check_options(call, services)
-            template = await receive_file(request, Reading(**call.told()), call.domain, roots, services, share)
-            options = ScanOptions(**{name: getattr(call, name) for name in ScanOptions.model_fields})
+            reading = ReadingOptions(**{name: getattr(call, name) for name in ReadingOptions.model_fields}).told()
+            given = call.model_dump(include=call.model_fields_set - set(ReadingOptions.model_fields))
+            options = _options(call.kind, given)
+            await _checked(options, services)
+            template = await receive_file(request, Reading(**reading), call.domain, roots, services, share)
         else:
             raise ApiError(
                 415,
                 f"a body of type {kind or 'none'!r} is not taken here: send {JSON}, or a frame as {', '.join(FILES)}",
             )
-        if options.start == "random" or options.slice != "none":
-            raise ApiError(
-                422,
-                "the looks at a live scan begin from the image of a network for rocking curves: leave start=random and "
-                "slice=center out",
-            )
-        curve = Curve.of(template, options.frames)
-        _bounded(curve, services)
-        order = ScanOrder(**options.model_dump(), shape=curve.shape, dtype=str(curve.dtype))
+        order = _order(options, template)
+        awaited = live.kind(order).awaited(order, template)
+        _bounded(awaited, services)
         repeatable = _repeatable(idempotency_key, order)
-        record = await in_thread(lambda: live.open(curve, order, origin, repeatable))
+        record = await in_thread(lambda: live.open(awaited, order, origin, repeatable))
     audit.note("submit", scan=record.scan_id)
     response.headers["Location"] = f"/v1/scans/{record.scan_id}"
-    return await in_thread(lambda: _document(record, services))
+    return await in_thread(lambda: live.document(record))
 
 
 @router.get("", operation_id="list_scans", summary="List live scans")
@@ -225,11 +274,11 @@ async def index(
     return ScanList(scans=[ScanSummary.of(record) for record in listed], cursor=more)
 
 
-@router.get("/{scan_id}", operation_id="get_scan", summary="One live scan")
+@router.get("/{scan_id}", operation_id="get_scan", summary="One live scan", response_model=AnyScan)
 async def one(scan_id: ScanId, services: TheServices, caller: TheCaller) -> ScanDocument:
     """What has come, what it says, and the looks at it, newest first."""
     record = await _own(scan_id, services, caller)
-    return await in_thread(lambda: _document(record, services))
+    return await in_thread(lambda: kept(services).document(record))
 
 
 @router.post(
@@ -246,29 +295,74 @@ async def add(scan_id: ScanId, request: Request, services: TheServices, caller: 
     What is answered with 200 is on the disk: frames that came again with the same content are told as duplicates, and
     places that are none of the scan are counted and left out. With 4xx nothing of the batch was taken.
     """
-    record = await _own(scan_id, services, caller)
-    if media_type(request) != OCTETS:
-        raise ApiError(415, f"frames come as {OCTETS}: the place of each, and its numbers")
+    record, body = await _batch(scan_id, request, services, caller, "frames: the place of each, and its numbers")
     live = kept(services)
-    if record.state is not ScanState.OPEN:
-        raise closed_scan(record.scan_id, record.state)
-    with services.budget.share(caller.owner) as share:
-        body = await read_frames(request, services.settings.bounds, _COPIES, share)
 
-        def take() -> FramesAnswer:
-            curve = live.curve(record)
-            added = live.archive.add(record.scan_id, curve, decode(body, curve))
-            total = live.records.get(record.scan_id).counted.received
-            outside = [OutsideFrame(place=frame.place, reason=frame.reason) for frame in added.outside]
-            return FramesAnswer(
-                received=list(added.received), duplicate=list(added.duplicate), out_of_range=outside, total=total
-            )
+    def take() -> FramesAnswer:
+        awaited = live.awaited(record)
+        summary = live.kind(order_of(record.order)).summary(awaited)
+        added = live.archive.add(record.scan_id, awaited, summary, decode(body, awaited))
+        return _answer(added, live.records.get(record.scan_id).counted.received)
 
-        return await in_thread(take)
+    return await in_thread(take)
 
 
 @router.post(
-    "/{scan_id}/finish", operation_id="finish_scan", summary="Finish a live scan", dependencies=[Submits, Staying]
+    "/{scan_id}/positions",
+    operation_id="add_positions",
+    summary="Add positions",
+    dependencies=[Submits, Staying, Uncoded],
+    openapi_extra=_FRAMES,
+    responses={409: {"description": "A place came before with another position, or the scan takes none any more."}},
+)
+async def place(scan_id: ScanId, request: Request, services: TheServices, caller: TheCaller) -> FramesAnswer:
+    """A batch of positions of a ptychographic scan, in any order: each is the place of its frame (8 bytes, unsigned),
+    and row and column (8 bytes each, floating point), all little endian.
+
+    What is answered with 200 is kept, as frames are. A position that is not finite or beyond all bounds is counted and
+    left out.
+    """
+    record, body = await _batch(scan_id, request, services, caller, "positions: place, row and column of each")
+    live = kept(services)
+
+    def take() -> FramesAnswer:
+        added = live.archive.place(record.scan_id, _ptychogram(live, record), decode_positions(body))
+        return _answer(added, live.records.get(record.scan_id).counted.placed)
+
+    return await in_thread(take)
+
+
+@router.put(
+    "/{scan_id}/probe",
+    operation_id="give_probe",
+    summary="Give the guess of the probe",
+    status_code=204,
+    dependencies=[Submits, Staying, Uncoded],
+    openapi_extra=_FRAMES,
+    responses={409: {"description": "Frames have come: they are imaged with the probe as it was given before them."}},
+)
+async def probe(scan_id: ScanId, request: Request, services: TheServices, caller: TheCaller) -> None:
+    """The wave of the beam as it is known before a ptychographic scan: modes x rows x columns numbers of complex64,
+    little endian, centred at (rows // 2, columns // 2). Without it a probe is made from the patterns.
+    """
+    record, body = await _batch(scan_id, request, services, caller, "the modes of a probe, complex64")
+    live = kept(services)
+
+    def keep() -> None:
+        guess = _probe(body, _ptychogram(live, record))
+        if record.counted.received:
+            raise ApiError(409, "frames of this scan have come: its probe is given before the first of them")
+        live.archive.give_probe(record.scan_id, guess)
+
+    await in_thread(keep)
+
+
+@router.post(
+    "/{scan_id}/finish",
+    operation_id="finish_scan",
+    summary="Finish a live scan",
+    dependencies=[Submits, Staying],
+    response_model=AnyScan,
 )
 async def finish(scan_id: ScanId, services: TheServices, caller: TheCaller, reason: Reason = "") -> ScanDocument:
     """No frame follows: the image of the finished curve is made, as fine as was asked. May be repeated."""
@@ -277,17 +371,23 @@ async def finish(scan_id: ScanId, services: TheServices, caller: TheCaller, reas
     now = await in_thread(lambda: live.finish(record.scan_id, reason.strip(), caller.owner))
     if services.reader is not None:
         services.reader.wake.set()
-    return await in_thread(lambda: _document(now, services))
+    return await in_thread(lambda: live.document(now))
 
 
-@router.delete("/{scan_id}", operation_id="abort_scan", summary="Abort a live scan", dependencies=[Submits])
+@router.delete(
+    "/{scan_id}",
+    operation_id="abort_scan",
+    summary="Abort a live scan",
+    dependencies=[Submits],
+    response_model=AnyScan,
+)
 async def abort(scan_id: ScanId, services: TheServices, caller: TheCaller, reason: Reason = "") -> ScanDocument:
     """No frame follows, and no image is made any more: 409 where the scan had ended. Looks that were made stay."""
     record = await _own(scan_id, services, caller)
     live = kept(services)
     now = await in_thread(lambda: live.abort(record.scan_id, reason.strip() or "on request", caller.owner))
     audit.note("cancel", scan=record.scan_id, of=record.owner, reason=now.reason)
-    return await in_thread(lambda: _document(now, services))
+    return await in_thread(lambda: live.document(now))
 
 
 @router.get(
@@ -318,19 +418,106 @@ async def follow(
         yield sent
 
 
-def _document(record: ScanRecord, services: Services) -> ScanDocument:
-    return ScanDocument.read(record, kept(services).frames(record), records(services))
+async def _batch(
+    scan_id: str, request: Request, services: Services, caller: Caller, what: str
+) -> tuple[ScanRecord, bytes]:
+    """The scan and the octets that are sent for it. Raises ApiError 408, 413, 415, ScanClosedError."""
+    record = await _own(scan_id, services, caller)
+    if media_type(request) != OCTETS:
+        raise ApiError(415, f"{OCTETS} is taken here, {what}")
+    if record.state is not ScanState.OPEN:
+        raise closed_scan(record.scan_id, record.state)
+    with services.budget.share(caller.owner) as share:
+        return record, await read_frames(request, services.settings.bounds, _COPIES, share)
 
 
-def _parsed(body: bytes, call: ScanQuery) -> ScanCall:
+def _answer(added: Added, total: int) -> FramesAnswer:
+    return FramesAnswer(
+        received=list(added.received),
+        duplicate=list(added.duplicate),
+        out_of_range=[OutsideFrame(place=frame.place, reason=frame.reason) for frame in added.outside],
+        total=total,
+    )
+
+
+def _ptychogram(live: LiveScans, record: ScanRecord) -> Ptychogram:
+    awaited = live.awaited(record)
+    if not isinstance(awaited, Ptychogram):
+        raise ApiError(422, f"scan {record.scan_id} is a rocking curve: it has neither positions nor a probe")
+    return awaited
+
+
+def _probe(body: bytes, scan: Ptychogram) -> NDArray[np.complex64]:
+    """Modes from octets. Raises ApiError 422."""
+    rows, columns = scan.shape
+    if not body or len(body) % (8 * rows * columns):
+        raise ApiError(
+            422,
+            f"{len(body)} bytes are no probe: each mode takes {8 * rows * columns}, {rows} x {columns} numbers of "
+            "complex64",
+        )
+    modes = np.frombuffer(body, "<c8").astype(np.complex64).reshape(-1, rows, columns)
+    if not np.isfinite(modes).all() or not modes.any():
+        raise ApiError(422, "the probe is empty or not finite: leave it out, and one is made from the patterns")
+    return modes
+
+
+def _parsed(body: bytes, call: ScanQuery) -> RockingCall | PtychoCall:
     """The JSON body with the query's options over it. Raises RequestValidationError, ApiError 422."""
     over = call.model_dump(exclude_unset=True)
-    if strange := [name for name in over if name not in ScanCall.model_fields]:
+    if strange := [
+        name for name in over if name in ReadingOptions.model_fields and name not in MapOptions.model_fields
+    ]:
         raise ApiError(422, f"{', '.join(strange)}: say how a file is read, and a body of {JSON} is none")
-    return parse_body(ScanCall, body).model_copy(update=over)
+    model = _CALLS[over.get("kind") or _kind_of(body)]
+    _known(over, model, str(over.get("kind") or _kind_of(body)))
+    return parse_body(model, body).model_copy(update=over)
 
 
-def _declared(asked: ScanCall, roots: tuple[Path, ...], services: Services, share: Share) -> RawScan:
+def _kind_of(body: bytes) -> KindName:
+    """What a JSON body says; what is no kind, or no JSON, is refused as a rocking curve's."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return "rocking"
+    return "ptycho" if isinstance(found, dict) and found.get("kind") == "ptycho" else "rocking"
+
+
+def _options(kind: KindName, given: Mapping[str, Any]) -> RockingOptions | PtychoScanOptions:
+    """What is asked of the scan. Raises ApiError 422 for the options of another kind, RequestValidationError."""
+    model = _OPTIONS[kind]
+    _known(given, model, kind)
+    try:
+        return model.model_validate({**given, "kind": kind})
+    except ValidationError as error:
+        raise RequestValidationError([{**wrong, "loc": ("query", *wrong["loc"])} for wrong in error.errors()]) from None
+
+
+def _known(given: Mapping[str, Any], model: type[BaseModel], kind: str) -> None:
+    if strange := [name for name in given if name not in model.model_fields]:
+        raise ApiError(422, f"{', '.join(strange)}: no option of a live scan of the kind {kind}")
+
+
+async def _checked(options: RockingOptions | PtychoScanOptions, services: Services) -> None:
+    """Refuse what can be refused before anything is read. Raises as `check_options`."""
+    if isinstance(options, RockingOptions):
+        await check_options(options, services)
+        return
+    if options.webhook is not None:
+        services.webhooks.check(options.webhook)
+    options.ptycho()
+
+
+def _order(options: RockingOptions | PtychoScanOptions, template: RawScan) -> ScanOrder:
+    """What was asked, with what a frame is."""
+    rows, columns = template.array.shape[-2:]
+    told = {"shape": (rows, columns), "dtype": str(template.array.dtype)}
+    if isinstance(options, RockingOptions):
+        return RockingOrder(**options.model_dump(), **told)
+    return PtychoOrder(**options.model_dump(), **told)
+
+
+def _declared(asked: RockingCall | PtychoCall, roots: tuple[Path, ...], services: Services, share: Share) -> RawScan:
     """The template of frames that were declared, with maps from files. Read as a body that holds all of it would be.
 
     Raises DataError, and ApiError as `found`.
@@ -339,32 +526,39 @@ def _declared(asked: ScanCall, roots: tuple[Path, ...], services: Services, shar
     dtype = known_dtype(asked.dtype)
     limits = Limits(max_bytes=bounds.array_bytes, roots=roots)
     shape = admit((1, *asked.shape), dtype, "a frame", limits)
-    if asked.q_steps is None and (asked.q_centre is not None or asked.sample_rotation is not None):
-        raise ApiError(422, "q_centre and sample_rotation belong to q_steps, which are not given")
-    geometry = None
-    if asked.q_steps is not None:
-        more = (None if given is None else np.array(given) for given in (asked.q_centre, asked.sample_rotation))
-        geometry = Geometry(np.array(asked.q_steps), *more)
-    level = None if asked.saturation is None else Saturation(asked.saturation, "as declared")
-    frame = RawScan(np.zeros(shape, dtype.newbyteorder("=")), geometry, "frames", "", saturation=level)
+    geometry, saturation, domain = None, None, Domain.COUNTS
+    if isinstance(asked, RockingCall):
+        geometry, domain = _geometry(asked), asked.domain
+        saturation = None if asked.saturation is None else Saturation(asked.saturation, "as declared")
+    frame = RawScan(np.zeros(shape, dtype.newbyteorder("=")), geometry, "frames", "", saturation=saturation)
     told = Reading(**{name: getattr(asked, name) for name in MapOptions.model_fields})
     reading = found(told, roots)
     with services.store.scratch() as folder:
         path = folder / "frame.npz"
         path.write_bytes(npz.encode(frame))
-        order = BodyOrder(path, reading, asked.domain, limits)
+        order = BodyOrder(path, reading, domain, limits)
         return services.sandbox.read_body(order, lambda voxels, nbytes: share.grow_to(nbytes))
 
 
-def _bounded(curve: Curve, services: Services) -> None:
-    """Refuse a curve that could never be held. Raises TooLargeError, ApiError."""
+def _geometry(asked: RockingCall) -> Geometry | None:
+    """As it was declared. Raises ApiError, DataError."""
+    if asked.q_steps is None:
+        if asked.q_centre is not None or asked.sample_rotation is not None:
+            raise ApiError(422, "q_centre and sample_rotation belong to q_steps, which are not given")
+        return None
+    more = (None if given is None else np.array(given) for given in (asked.q_centre, asked.sample_rotation))
+    return Geometry(np.array(asked.q_steps), *more)
+
+
+def _bounded(awaited: Awaited, services: Services) -> None:
+    """Refuse a scan that could never be held. Raises TooLargeError, ApiError."""
     bounds = services.settings.bounds
-    if curve.frames is not None and curve.frames > bounds.scan_frames:
+    if awaited.frames is not None and awaited.frames > bounds.scan_frames:
         raise ApiError(
-            422, f"a live scan has at most {bounds.scan_frames} frames, and this one declares {curve.frames}"
+            422, f"a live scan has at most {bounds.scan_frames} frames, and this one declares {awaited.frames}"
         )
     limits = Limits(max_bytes=bounds.array_bytes)
-    admit((curve.frames or 1, *curve.shape), curve.dtype, "the curve", limits)
+    admit((awaited.frames or 1, *awaited.shape), awaited.dtype, f"the {awaited.what}", limits)
 
 
 def _repeatable(key: str | None, order: ScanOrder) -> Repeatable | None:

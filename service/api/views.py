@@ -23,7 +23,7 @@ from service.api.results import (
     read_arrays,
     tag,
 )
-from service.api.revisions import RevisionNumber, materialised, revision_of, told
+from service.api.revisions import RevisionNumber, materialised, pattern_of, told
 from service.api.routing import Router
 from service.document import JobDocument
 from service.errors import ApiError
@@ -71,7 +71,7 @@ async def calculated(
     Beside the array `modulus` of the result it shows what the image explains, and what it does not.
     """
     form = form or accepted_array(request)
-    record, found = await revision_of(services, job_id, revision)
+    record, found = await pattern_of(services, job_id, revision)
     etag = tag(job_id, found.result, "calculated", cut or "", form)
     if known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
@@ -116,7 +116,7 @@ async def surface(
     Its units are nanometres of the laboratory frame, or voxels where no geometry is known; `extras` of the mesh has the
     quantity, the unit and the range of the colours.
     """
-    record, found = await revision_of(services, job_id, revision)
+    record, found = await pattern_of(services, job_id, revision)
     etag = tag(job_id, found.result, "surface", painted, repr(level))
     if known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})

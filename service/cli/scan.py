@@ -3,19 +3,23 @@
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
 from inphase.client import Client
+from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json
 
 if TYPE_CHECKING:
+    from inphase.formats import RawScan
     from inphase.live.replay import Replayed
+    from inphase.ptycho import Measurement
+    from inphase.ptycho.formats.contents import Given
 
 commands = typer.Typer(
     help="These commands replay, show, finish and abort live scans on a running service.",
@@ -32,7 +36,11 @@ Reason = Annotated[str, typer.Option(help="Why: it becomes the scan's reason.")]
 )
 @reads
 def replay(
-    path: Annotated[Path, typer.Argument(help="This file or folder holds the finished rocking curve.")],
+    path: Annotated[Path, typer.Argument(help="This file or folder holds the finished scan.")],
+    kind: Annotated[
+        Literal["rocking", "ptycho"],
+        typer.Option(help="The file holds a rocking curve, or a ptychographic scan as `inphase ptycho` reads it."),
+    ] = "rocking",
     rate: Annotated[float, typer.Option(help="So many frames are sent per second.")] = 200.0,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="The frames are sent in any order.")] = False,
     drop: Annotated[float, typer.Option(help="This share of the frames is never sent.")] = 0.0,
@@ -52,36 +60,83 @@ def replay(
             "as the whole measurement (measured), or as a grid of at most so many voxels along an axis."
         ),
     ] = "auto",
+    energy: Annotated[
+        float | None, typer.Option(help="Of a ptychographic scan: the photons have this energy in keV.")
+    ] = None,
+    distance: Annotated[
+        float | None,
+        typer.Option(help="Of a ptychographic scan: the detector stands so many metres behind the sample."),
+    ] = None,
+    pixel: Annotated[
+        float | None,
+        typer.Option(help="Of a ptychographic scan: the detector's pixels have sides of so many metres."),
+    ] = None,
+    focus: Annotated[
+        float | None,
+        typer.Option(
+            help="Of a ptychographic scan: the sample stands so many metres behind the focus, and the detector in the "
+            "near field; inf is a parallel beam."
+        ),
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Of a ptychographic scan: its positions are in this unit, pixel or m.")
+    ] = None,
     *,
     reading: Reading,
     url: Url = LOCAL,
     api_key: ApiKey = "",
     json: Json = False,
 ) -> None:
-    """Send a finished rocking curve to a service frame by frame, as if it were being measured.
+    """Send a finished scan to a service frame by frame, as if it were being measured.
 
     The command prints what comes meanwhile: frames, advice, and looks with their likeness to the look before. The
-    figures come last.
+    figures come last. A file of a ptychographic scan is read in the command's own process, not in the sandbox.
     """
-    from inphase.formats import Limits
     from inphase.live.replay import Plan
     from inphase.live.replay import replay as replayed
-    from service.cli.files import reader
-    from service.sandbox.order import FileOrder
+    from inphase.ptycho.formats.contents import Given
 
     plan = Plan(rate, shuffle, drop, duplicate, seed)
+    given = Given(energy, distance, pixel, focus, unit)
+    options: dict[str, Any] = {"name": name, "refine": refine}
     with ExitStack() as held:
-        scan = reader(held)(FileOrder(path, reading, limits=Limits()))
+        scan: RawScan | Measurement
+        if kind == "ptycho":
+            _refuse(reading, Reading(), "a ptychographic scan")
+            scan = _ptychogram(path, given)
+        else:
+            _refuse(given, Given(), "a rocking curve")
+            scan = _curve(path, reading, held)
+            options |= {"model": model, "grid": grid}
         client = held.enter_context(Client(url, api_key))
         told = None if json else held.enter_context(_Teller(url, api_key))
         done = replayed(
-            client, scan, plan, name=name, refine=refine, model=model, grid=grid,
-            opened=lambda document: None if told is None else told.follow(document["id"]),
-        )  # fmt: skip
+            client, scan, plan, opened=lambda document: None if told is None else told.follow(document["id"]), **options
+        )
     if json:
         print_json({**{key: value for key, value in vars(done).items() if key != "sent"}, "sent": len(done.sent)})
     else:
         _show(done)
+
+
+def _curve(path: Path, reading: Reading, held: ExitStack) -> "RawScan":
+    from inphase.formats import Limits
+    from service.cli.files import reader
+    from service.sandbox.order import FileOrder
+
+    return reader(held)(FileOrder(path, reading, limits=Limits()))
+
+
+def _ptychogram(path: Path, given: "Given") -> "Measurement":
+    from inphase import ptycho
+
+    return ptycho.read(path, **vars(given))
+
+
+def _refuse(given: object, nothing: object, what: str) -> None:
+    """Options that would be of no effect. Raises InphaseError, which names them."""
+    if strange := [name for name, value in vars(given).items() if value != getattr(nothing, name)]:
+        raise InphaseError(f"{', '.join(strange)}: no option of {what}; --kind says what the file holds")
 
 
 @commands.command("show", epilog="Example: inphase scan show 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")
@@ -92,7 +147,7 @@ def show_scan(scan_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: Json
     if as_json:
         print_json(found)
         return
-    table = Table("look", "state", "frames", "likeness", "start", "chi2", "trust", "job")
+    table = Table("look", "state", "frames", "likeness", "start", "chi2", "R", "trust", "job")
     for look in found["looks"]:
         table.add_row(
             f"{look['number']}{' (final)' if look['final'] else ''}",
@@ -101,12 +156,13 @@ def show_scan(scan_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: Json
             "" if look["similarity"] is None else f"{look['similarity']:.3f}",
             look["start"] or "",
             "" if look["chi2"] is None else f"{look['chi2']:.3g}",
+            "" if look["r_factor"] is None else f"{look['r_factor']:.3g}",
             look["trust"] or "",
             look["job"],
         )
     out.print(table)
     out.print(f"{found['state']}{': ' + found['reason'] if found['reason'] else ''}", markup=False)
-    for words in found["advice"]["words"]:
+    for words in found["words"]:
         out.print(words, markup=False)
 
 
@@ -167,6 +223,8 @@ def _looked(look: dict[str, Any]) -> str:
     if look["state"] != "succeeded":
         return f"{what}: {look['reason']}"
     like = "" if look["similarity"] is None else f", likeness to the one before {look['similarity']:.3f}"
+    if look["r_factor"] is not None:
+        return f"{what}, R {look['r_factor']:.3g}{like} (job {look['job']})"
     return f"{what}, chi2 {look['chi2']:.3g}, trust {look['trust']}{like} (job {look['job']})"
 
 

@@ -21,7 +21,7 @@ from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
 from service import audit
-from service.document import JobDocument
+from service.document import JobDocument, Ptychography
 from service.errors import ApiError
 from service.intake.submission import UPLOAD, Sender, Submission, Upload, upload_arrays
 from service.jobs.broker import Queue
@@ -64,9 +64,10 @@ def new_document(submission: Submission, origin: Origin, job_id: str | None = No
     """The document of a job whose data nobody has looked at."""
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     priority = submission.options.priority
+    asked = submission.ptychography
     return JobDocument(
         job_id or uuid4().hex, JobState.ACCEPTED, created, owner=origin.owner, proposal=origin.proposal,
-        priority=priority,
+        priority=priority, ptychography=None if asked is None else Ptychography(asked.ptycho()),
     )  # fmt: skip
 
 
@@ -91,7 +92,7 @@ class Intake:
         QuotaError: nothing was accepted.
         """
         records, _ = self._kept()
-        if submission.options.imaging().recipe() is not None or not reader:  # else it waits for nobody
+        if submission.refined or not reader:  # else it waits for nobody
             self.check_room(submission.options.priority)
         document = new_document(submission, sender.origin)
         if isinstance(submission.source, Upload):
@@ -168,17 +169,34 @@ class Intake:
         self, record: JobRecord, reader: str, prepared: PreparedPattern, report: Report, *, reuse: bool
     ) -> JobRecord:
         """Queue a job whose data are read, or give it the result of an earlier one. Raises as `accept`."""
-        records, queue = self._kept()
         document = self._document(record, report)
         alone = not record.series and report.look is None
         identity = "" if not alone else fingerprint(prepared, report, record.owner)
         if identity and reuse and self._reused(identity, document, reader):
             return self._left(record.job_id)
-        stored = document.to_json()
-        self._write(record.job_id, INPUT, prepared.to_arrays() | {"document": np.array(stored.decode())})
         first = FIRST if prepared.prediction is not None else ""
+        return self._queue_up(record, reader, document, prepared.to_arrays(), fingerprint=identity, first=first)
+
+    def hand_out_scan(self, record: JobRecord, reader: str, arrays: Arrays, told: Ptychography) -> JobRecord:
+        """Queue a ptychographic job. arrays: what its worker reads. Raises as `accept`."""
+        document = replace(JobDocument.from_json(record.document), state=JobState.QUEUED, ptychography=told)
+        return self._queue_up(record, reader, document, arrays)
+
+    def _queue_up(
+        self,
+        record: JobRecord,
+        reader: str,
+        document: JobDocument,
+        arrays: Arrays,
+        *,
+        fingerprint: str = "",
+        first: str = "",
+    ) -> JobRecord:
+        records, queue = self._kept()
+        stored = document.to_json()
+        self._write(record.job_id, INPUT, arrays | {"document": np.array(stored.decode())})
         message = queue.message(record.job_id, record.priority)
-        records.queue(record.job_id, reader, stored, message, fingerprint=identity, first=first)
+        records.queue(record.job_id, reader, stored, message, fingerprint=fingerprint, first=first)
         return self._left(record.job_id)
 
     def keep(self, record: JobRecord, reader: str, result: Reconstruction) -> JobRecord:

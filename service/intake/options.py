@@ -11,6 +11,8 @@ from inphase.formats.reading import Reading, parse_numbers
 from inphase.imaging.options import CONVENTIONAL, FAST, Options, Slice, Start
 from inphase.pattern import Domain
 from inphase.preprocess.reach import RANGE
+from inphase.ptycho import options as ptycho
+from inphase.ptycho.recipe import DEFAULT
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
 from service.jobs.state import Priority
@@ -165,3 +167,41 @@ class JobOptions(ImagingOptions):
             description="This address is told when the job has ended; its host is one that the operator has named.",
         ),
     ] = None
+
+
+class PtychoOptions(BaseModel):
+    """How to reconstruct a ptychographic scan (`inphase.ptycho.Options`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    refine: Annotated[
+        str, Field(max_length=2000, description="The image is found by this recipe, such as 20*RAAR+40*RPIE.")
+    ] = DEFAULT
+    modes: Annotated[
+        int | None,
+        Field(ge=1, le=9, description="The probe has so many modes; by default those of its guess, or one."),
+    ] = None
+    probe_start: Annotated[int, Field(ge=0, description="The probe is refined from this iteration on.")] = 2
+    positions_start: Annotated[
+        int | None,
+        Field(ge=0, description="The positions are refined from this iteration on; by default they stay as sent."),
+    ] = None
+    search_px: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=100,
+            description="Positions are searched within so many pixels of those that were sent before they are refined.",
+        ),
+    ] = 0.0
+    hold_out: Annotated[float, Field(ge=0, le=0.5, description="This share of the frames is seen by no solver.")] = 0.05
+    turn: Annotated[
+        bool, Field(description="The eight ways in which positions can lie on the patterns are tried first.")
+    ] = True
+    seed: Annotated[int, Field(ge=0, lt=2**32, description="The same seed gives the same result.")] = 0
+
+    def ptycho(self) -> ptycho.Options:
+        """The same for inphase.ptycho. Raises RecipeError for what cannot be meant."""
+        return ptycho.Options(
+            recipe=self.refine, **{name: getattr(self, name) for name in PtychoOptions.model_fields if name != "refine"}
+        )

@@ -163,6 +163,11 @@ class Reader:
     def _read(self, record: JobRecord, token: str, clock: Clock, share: Share, scan: RawScan | None) -> JobRecord:
         submission = Submission.model_validate_json(record.asked)
         clock.ms.setdefault("receive", submission.receive_ms)
+        if submission.ptychography is not None:
+            assert isinstance(submission.source, LiveFrames)
+            with clock("decode"):
+                arrays, told = self._live.ptychogram(submission.source, submission.ptychography.ptycho())
+            return self._intake.hand_out_scan(record, token, arrays, told)
         prepared, report = self._begin(record, submission, clock, share, scan)
         if report.recipe.refine == NO_REFINEMENT:
             frame = Frame(self._store, record.series, record.job_id) if record.series else None

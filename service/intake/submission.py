@@ -13,7 +13,7 @@ from inphase.formats import RawScan
 from inphase.formats.maps import corrections_of, map_arrays
 from inphase.formats.region import Region
 from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays, geometry_of
-from service.intake.options import JobOptions
+from service.intake.options import JobOptions, PtychoOptions
 from service.intake.sources import FileSource
 from service.jobs.record import Origin, Repeatable
 
@@ -40,8 +40,9 @@ class LiveFrames(BaseModel):
 
 
 class Submission(BaseModel):
-    """One pattern to be reconstructed.
+    """One pattern, or one ptychographic scan, to be reconstructed.
 
+    ptychography: how the latter is; then `options` count as far as they say how its sender is answered.
     receive_ms: how long the body took to come. roots: the folders whose files its sender's key may name; None: all data
     roots.
     """
@@ -52,6 +53,12 @@ class Submission(BaseModel):
     source: Annotated[FileSource | Upload | LiveFrames, Field(discriminator="kind")]
     receive_ms: float = 0.0
     roots: tuple[Path, ...] | None = None
+    ptychography: PtychoOptions | None = None
+
+    @property
+    def refined(self) -> bool:
+        """Whether a worker has a part in it."""
+        return self.ptychography is not None or self.options.imaging().recipe() is not None
 
     def readable(self, data_roots: tuple[Path, ...]) -> tuple[Path, ...]:
         """The folders whose files may be read for it: those of the key, as far as they are below the data roots now."""

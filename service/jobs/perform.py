@@ -20,6 +20,7 @@ from inphase.retrieval.engine import Progress, retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import random
 from service.document import JobDocument
+from service.jobs import ptychography
 from service.jobs.state import RecordedProgress
 from service.jobs.task import Outcome, Task
 from service.series.frame import Frame
@@ -30,6 +31,9 @@ _FOR_LEVELS: Final = 0.75  # of a job's time: the rest is for the model grid, an
 def perform(task: Task) -> Outcome:
     """One attempt at a job, for service.jobs.compute. Raises MemoryError where torch has no room either."""
     document = JobDocument.from_json(task.document)
+    if document.ptychography is not None:
+        with _memory_errors():
+            return ptychography.perform(task, document, document.ptychography)
     report = document.reported
     clock = task.clock
     clock.ms |= report.timings_ms

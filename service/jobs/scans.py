@@ -8,6 +8,9 @@ A frame is recorded when it lies on the disk, and acknowledged when it is record
                                 asked), state, reason, ended_by, touched, duplicate, outside, why_outside, ended, and
                                 what was told last
     scan:<id>:frames            hash: place -> StoredFrame as JSON
+    scan:<id>:positions         hash: place -> [row, column] as JSON, of a ptychographic scan
+    scan:<id>:arrived, scan:<id>:placed
+                                lists of the places of both, as they came
     scan:<id>:looks             hash: number, or "final" -> LookJob as JSON
     scan:<id>:events            stream, as that of a job
 """
@@ -17,7 +20,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any, Final, cast
 
-from inphase.live.advice import FrameSummary
+from inphase.live.batch import Position
 from service.jobs.connection import connect, connect_async, translated
 from service.jobs.errors import KeyReusedError, ScanClosedError, UnknownScanError
 from service.jobs.events import Event, stream
@@ -33,12 +36,16 @@ _EVENTS_KEPT: Final = 1024
 
 @dataclass(frozen=True)
 class StoredFrame:
-    """Where a frame lies. digest: of its content. batch, index: name of a group in the store, and place in it."""
+    """Where a frame lies. digest: of its content. batch, index: name of a group in the store, and place in it.
 
+    summary: numbers of it, as its kind of scan wants them.
+    """
+
+    place: int
     digest: str
     batch: str
     index: int
-    summary: FrameSummary
+    summary: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -51,14 +58,16 @@ class LookJob:
 
 @dataclass(frozen=True)
 class Counted:
-    """What a scan has received. duplicate: frames that came again with the same content. outside: places that are none
-    of the scan; why_outside: of the last of them.
+    """What a scan has received. duplicate: frames that came again with the same content. outside: frames and positions
+    that are none of the scan; why_outside: of the last of them. placed, placed_again: the same of positions.
     """
 
     received: int
     duplicate: int
     outside: int
     why_outside: str
+    placed: int = 0
+    placed_again: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,10 @@ class FrameConflictError(Exception):
         self.place = place
 
 
+class PositionConflictError(FrameConflictError):
+    """A place came again with another position."""
+
+
 class ScanRecords:
     """The records of all live scans. Blocks and raises as `service.jobs.record.Records`; UnknownScanError for an
     unknown id.
@@ -130,7 +143,10 @@ class ScanRecords:
             pipe.hgetall(f"{_KEY}:{scan_id}")
             pipe.hgetall(f"{_KEY}:{scan_id}:looks")
             pipe.hlen(f"{_KEY}:{scan_id}:frames")
-            fields, looks, received = cast(tuple[dict[bytes, bytes], dict[bytes, bytes], int], pipe.execute())
+            pipe.hlen(f"{_KEY}:{scan_id}:positions")
+            fields, looks, received, placed = cast(
+                tuple[dict[bytes, bytes], dict[bytes, bytes], int, int], pipe.execute()
+            )
         if not fields:
             raise unknown_scan(scan_id)
         text = {key.decode(): value.decode() for key, value in fields.items() if key != b"order"}
@@ -147,18 +163,40 @@ class ScanRecords:
             state=ScanState(text["state"]),
             reason=text.get("reason", ""),
             counted=Counted(
-                received, int(text.get("duplicate", 0)), int(text.get("outside", 0)), text.get("why_outside", "")
+                received,
+                int(text.get("duplicate", 0)),
+                int(text.get("outside", 0)),
+                text.get("why_outside", ""),
+                placed,
+                int(text.get("placed_again", 0)),
             ),
             looks={int(number): job for number, job in sorted(jobs.items(), key=lambda item: int(item[0]))},
             last=last,
             ended_by=text.get("ended_by", ""),
         )
 
-    def frames(self, scan_id: str) -> dict[int, StoredFrame]:
-        """All frames that were acknowledged, by place."""
+    def frames(self, scan_id: str, known: int = 0) -> dict[int, StoredFrame]:
+        """All frames that were acknowledged, by place; known: but for so many that came first."""
+        return {
+            place: _frame(place, held) for place, held in self._arrived(scan_id, "frames", "arrived", known).items()
+        }
+
+    def positions(self, scan_id: str, known: int = 0) -> dict[int, Position]:
+        """All positions that were acknowledged, by place; known: but for so many that came first."""
+        found = self._arrived(scan_id, "positions", "placed", known)
+        return {place: _position(held) for place, held in found.items()}
+
+    def _arrived(self, scan_id: str, what: str, order: str, known: int) -> dict[int, bytes]:
+        key = f"{_KEY}:{scan_id}"
         with translated(self._client):
-            found = cast(dict[bytes, bytes], self._client.hgetall(f"{_KEY}:{scan_id}:frames"))
-        return {int(place): _frame(frame) for place, frame in found.items()}
+            if not known:
+                every = cast(dict[bytes, bytes], self._client.hgetall(f"{key}:{what}"))
+                return {int(place): held for place, held in every.items()}
+            places = cast(list[bytes], self._client.lrange(f"{key}:{order}", known, -1))
+            if not places:
+                return {}
+            found = cast(list[bytes], self._client.hmget(f"{key}:{what}", places))
+        return {int(place): held for place, held in zip(places, found, strict=True)}
 
     def digests(self, scan_id: str, places: Sequence[int]) -> dict[int, str]:
         """Of the content of those of these places that have come."""
@@ -169,24 +207,33 @@ class ScanRecords:
                 Sequence[bytes | None],
                 self._client.hmget(f"{_KEY}:{scan_id}:frames", [str(place) for place in places]),
             )
-        return {place: _frame(held).digest for place, held in zip(places, found, strict=True) if held is not None}
+        return {place: _frame(place, held).digest for place, held in zip(places, found, strict=True) if held}
 
     def add(self, scan_id: str, frames: Sequence[StoredFrame], outside: int, why_outside: str) -> list[int]:
         """Record frames that lie in the store; the places of those that are new. All or none.
 
         outside: further ones that are none of the scan. Raises FrameConflictError, ScanClosedError, UnknownScanError.
         """
-        args = [
-            text for frame in frames for text in (str(frame.summary.place), frame.digest, json.dumps(asdict(frame)))
-        ]
-        answer = cast(list[bytes], self._run("add", scan_id, outside, why_outside, *args))
+        args = [text for frame in frames for text in (str(frame.place), frame.digest, json.dumps(asdict(frame)))]
+        return self._added(scan_id, self._run("add", scan_id, outside, why_outside, *args), FrameConflictError)
+
+    def place(
+        self, scan_id: str, positions: Sequence[tuple[int, Position]], outside: int, why_outside: str
+    ) -> list[int]:
+        """Record positions; the places of those that are new. All or none, and raises, as `add`; PositionConflictError
+        where a place has another one.
+        """
+        args = [text for place, position in positions for text in (str(place), json.dumps(position))]
+        return self._added(scan_id, self._run("place", scan_id, outside, why_outside, *args), PositionConflictError)
+
+    def _added(self, scan_id: str, answer: list[bytes], conflict: type[FrameConflictError]) -> list[int]:
         match answer[0]:
             case b"unknown":
                 raise unknown_scan(scan_id)
             case b"closed":
                 raise closed_scan(scan_id, answer[1].decode())
             case b"conflict":
-                raise FrameConflictError(int(answer[1]))
+                raise conflict(int(answer[1]))
         return [int(place) for place in answer[1:]]
 
     def move(self, scan_id: str, state: ScanState, reason: str = "", by: str = "") -> bool:
@@ -269,15 +316,29 @@ def closed_scan(scan_id: str, state: str) -> ScanClosedError:
     return ScanClosedError(f"scan {scan_id} is {state}: no frame is added to it any more")
 
 
-def _frame(held: bytes) -> StoredFrame:
-    parts = json.loads(held)
-    return StoredFrame(**{**parts, "summary": FrameSummary(**parts["summary"])})
+def _frame(place: int, held: bytes) -> StoredFrame:
+    return StoredFrame(**{**json.loads(held), "place": place})
+
+
+def _position(held: bytes) -> Position:
+    row, column = json.loads(held)
+    return float(row), float(column)
 
 
 _TOLD: Final = f"""
 local function told(id, kind, data, reason)
     redis.call('XADD', '{_KEY}:' .. id .. ':events', 'MAXLEN', '~', {_EVENTS_KEPT}, '*',
         'kind', kind, 'data', data, 'reason', reason)
+end
+"""
+
+_CAME: Final = """
+local function came(key, outside, why)
+    if outside > 0 then
+        redis.call('HINCRBY', key, 'outside', outside)
+        redis.call('HSET', key, 'why_outside', why)
+    end
+    redis.call('HSET', key, 'touched', now())
 end
 """
 
@@ -306,6 +367,7 @@ told(id, 'state', 'open', '')
 return {{'created', id}}
 """,
     "add": f"""
+{_CAME}
 local id, outside, why = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local key = '{_KEY}:' .. id
 local frames = key .. ':frames'
@@ -320,15 +382,38 @@ local answer = {{'added'}}
 for i = 4, #ARGV, 3 do
     if redis.call('HSETNX', frames, ARGV[i], ARGV[i + 2]) == 1 then
         answer[#answer + 1] = ARGV[i]
+        redis.call('RPUSH', key .. ':arrived', ARGV[i])
     else
         redis.call('HINCRBY', key, 'duplicate', 1)
     end
 end
-if outside > 0 then
-    redis.call('HINCRBY', key, 'outside', outside)
-    redis.call('HSET', key, 'why_outside', why)
+came(key, outside, why)
+return answer
+""",
+    "place": f"""
+{_CAME}
+local id, outside, why = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local key = '{_KEY}:' .. id
+local positions = key .. ':positions'
+local state = redis.call('HGET', key, 'state')
+if not state then return {{'unknown'}} end
+if state ~= 'open' then return {{'closed', state}} end
+local within = {{}}
+for i = 4, #ARGV, 2 do
+    local there = redis.call('HGET', positions, ARGV[i]) or within[ARGV[i]]
+    if there and there ~= ARGV[i + 1] then return {{'conflict', ARGV[i]}} end
+    within[ARGV[i]] = ARGV[i + 1]
 end
-redis.call('HSET', key, 'touched', now())
+local answer = {{'added'}}
+for i = 4, #ARGV, 2 do
+    if redis.call('HSETNX', positions, ARGV[i], ARGV[i + 1]) == 1 then
+        answer[#answer + 1] = ARGV[i]
+        redis.call('RPUSH', key .. ':placed', ARGV[i])
+    else
+        redis.call('HINCRBY', key, 'placed_again', 1)
+    end
+end
+came(key, outside, why)
 return answer
 """,
     "move": f"""
@@ -359,7 +444,8 @@ return 1
     "remove": f"""
 local key = '{_KEY}:' .. ARGV[1]
 local held = redis.call('HMGET', key, 'owner', 'proposal')
-redis.call('DEL', key, key .. ':frames', key .. ':looks', key .. ':events')
+redis.call('DEL', key, key .. ':frames', key .. ':positions', key .. ':arrived', key .. ':placed', key .. ':looks',
+    key .. ':events')
 redis.call('ZREM', '{_KEY}s', ARGV[1])
 if held[1] then redis.call('ZREM', '{_KEY}s:owner:' .. held[1], ARGV[1]) end
 if held[2] and held[2] ~= '' then redis.call('ZREM', '{_KEY}s:proposal:' .. held[2], ARGV[1]) end

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inphase.imaging.arrays import BY_NAME
+from inphase.ptycho.arrays import BY_NAME as PTYCHO
 from service.pictures import colours
 
 _PERCENTILE = 99.9
@@ -23,7 +24,7 @@ def encode(name: str, plane: NDArray[np.generic], inside: NDArray[np.bool_] | No
     Maps of a strained crystal go from blue through white at their median to red, black where there is none. A complex
     plane has its phase as hue and its amplitude as brightness.
     """
-    match BY_NAME[name].shown:
+    match (BY_NAME.get(name) or PTYCHO[name]).shown:
         case "complex":
             image = _coloured(np.angle(plane.astype(np.complex64)), _unit(np.abs(plane)))
         case "phase":

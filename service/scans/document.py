@@ -1,47 +1,21 @@
-"""A live scan as a document: what was asked, what has come, what it says, and the looks at it."""
+"""A live scan as a document: what was asked, what has come, and the looks at it; each kind adds what is its own."""
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from inphase.live.advice import Advice, Seen, advise, ranges
-from service.intake.options import JobOptions
+from inphase.live.advice import ranges
 from service.jobs.record import JobRecord, Records
-from service.jobs.scans import LookJob, ScanRecord, StoredFrame
-from service.jobs.state import JobState, Priority, ScanState
-
-Name = Annotated[str, Field(max_length=200, description="People know the scan by this name.")]
-_POINTS: Final = 1000  # of a curve in a document
-
-
-class ScanOptions(JobOptions):
-    """What is asked of a live scan. `wait` does not count here."""
-
-    kind: Annotated[
-        Literal["rocking"],
-        Field(description="Frames are those of a rocking curve, and a frame's place is its step on the rocking axis."),
-    ] = "rocking"
-    frames: Annotated[
-        int | None,
-        Field(ge=1, le=1_000_000, description="The finished curve has so many frames; without it the end is open."),
-    ] = None
-    name: Name = ""
-    priority: Priority = Priority.HIGH
-
-
-class ScanOrder(ScanOptions):
-    """What was asked, as it is stored. shape: rows and columns. dtype: of the frames."""
-
-    shape: tuple[int, int]
-    dtype: str
+from service.jobs.scans import LookJob, ScanRecord
+from service.jobs.state import JobState, ScanState
+from service.scans.order import KindName, ScanOrder, order_of
 
 
 class OutsidePart(BaseModel):
-    """Frames whose place is none of the scan. reason: of the last of them."""
+    """What is none of the scan, or cannot be used. reason: of the last of it."""
 
     count: int
     reason: str
@@ -49,7 +23,7 @@ class OutsidePart(BaseModel):
 
 class FrameCounts(BaseModel):
     """What has come. expected: null for an open end. missing: of the places between the first and the last that came;
-    missing_places names them for people.
+    missing_places names them for people. out_of_range: frames and positions that are none of the scan.
     """
 
     expected: int | None
@@ -59,10 +33,24 @@ class FrameCounts(BaseModel):
     missing_places: str
     out_of_range: OutsidePart
 
+    @classmethod
+    def of(cls, record: ScanRecord, order: ScanOrder, missing: tuple[int, ...]) -> Self:
+        """Of a scan."""
+        counted = record.counted
+        return cls(
+            expected=order.frames,
+            received=counted.received,
+            duplicate=counted.duplicate,
+            missing=len(missing),
+            missing_places=ranges(missing),
+            out_of_range=OutsidePart(count=counted.outside, reason=counted.why_outside),
+        )
+
 
 class LookPart(BaseModel):
-    """One look, a job of its own. similarity: amplitude correlation with the look before.
-    oversampling: voxels per fringe, as measured so far.
+    """One look, a job of its own. similarity: to the look before. oversampling: voxels per fringe, as measured so far;
+    r_factor, r_held_out, size: of a ptychographic image. pending: frames that are left to the next look. asked: frames
+    that could be imaged when it was asked for; frames: that it shows.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -73,12 +61,17 @@ class LookPart(BaseModel):
     reason: str = ""
     final: bool = False
     frames: int
+    asked: int
     similarity: float | None = None
     oversampling: tuple[float, ...] | None = None
     start: str | None = None
     chi2: float | None = None
     free_llk: float | None = None
     trust: Literal["high", "medium", "low"] | None = None
+    r_factor: float | None = None
+    r_held_out: float | None = None
+    size: tuple[int, int] | None = None
+    pending: int = 0
     links: dict[str, str] = Field(default_factory=dict)
 
 
@@ -86,7 +79,7 @@ class ScanSummary(BaseModel):
     """One line of the list. ended_by: who finished or aborted it. look: the job of the newest look."""
 
     id: str
-    kind: Literal["rocking"]
+    kind: KindName
     name: str
     owner: str
     proposal: str
@@ -101,7 +94,7 @@ class ScanSummary(BaseModel):
     @classmethod
     def of(cls, record: ScanRecord) -> "ScanSummary":
         """The line of a record."""
-        order = ScanOrder.model_validate_json(record.order)
+        order = order_of(record.order)
         return cls(
             id=record.scan_id,
             kind=order.kind,
@@ -119,65 +112,42 @@ class ScanSummary(BaseModel):
 
 
 class ScanDocument(ScanSummary):
-    """A live scan as it stands. looks: newest first. final: the job of the finished curve.
-    curve: place and counts of the frames that have come, in order; of many, the brightest of neighbours.
+    """A live scan as it stands. looks: newest first. final: the job of the finished scan. words: what it says, for
+    people.
     """
 
     frames: FrameCounts
-    curve: list[tuple[int, float]]
-    advice: Advice
+    words: tuple[str, ...]
     shape: tuple[int, int]
     dtype: str
     refine: str | None
-    model: str | None
     final: str | None
     looks: list[LookPart]
     links: dict[str, str]
 
-    @classmethod
-    def read(cls, record: ScanRecord, frames: Mapping[int, StoredFrame], records: Records) -> "ScanDocument":
-        """A scan as it stands."""
-        order = ScanOrder.model_validate_json(record.order)
-        looks = looks_of(record, records)
-        advice = advice_on(order, frames, looks)
+    @staticmethod
+    def common(
+        record: ScanRecord, order: ScanOrder, looks: list[LookPart], missing: tuple[int, ...], words: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """What the documents of all kinds have. looks: in order."""
         address = f"/v1/scans/{record.scan_id}"
-        counted = record.counted
-        return cls(
+        return {
             **ScanSummary.of(record).model_dump(),
-            frames=FrameCounts(
-                expected=order.frames,
-                received=counted.received,
-                duplicate=counted.duplicate,
-                missing=len(advice.missing),
-                missing_places=ranges(advice.missing),
-                out_of_range=OutsidePart(count=counted.outside, reason=counted.why_outside),
-            ),
-            curve=_thinned(sorted((frame.summary.place, frame.summary.counts) for frame in frames.values())),
-            advice=advice,
-            shape=order.shape,
-            dtype=order.dtype,
-            refine=order.refine,
-            model=order.model,
-            final=None if record.last is None else record.last.job_id,
-            looks=looks[::-1],
-            links={"self": address, "frames": f"{address}/frames", "events": f"{address}/events"},
-        )
+            "frames": FrameCounts.of(record, order, missing),
+            "words": words,
+            "shape": order.shape,
+            "dtype": order.dtype,
+            "refine": order.refine,
+            "final": None if record.last is None else record.last.job_id,
+            "looks": looks[::-1],
+            "links": {"self": address, "frames": f"{address}/frames", "events": f"{address}/events"},
+        }
 
 
-def _thinned(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most _POINTS of these."""
-    every = math.ceil(len(curve) / _POINTS) or 1
-    return [max(curve[at : at + every], key=lambda point: point[1]) for at in range(0, len(curve), every)]
-
-
-def advice_on(order: ScanOrder, frames: Mapping[int, StoredFrame], looks: list[LookPart]) -> Advice:
-    """Advice from what has come, and from the looks that have succeeded (in order)."""
-    seen = [
-        Seen(look.frames, look.similarity, look.oversampling)
-        for look in looks
-        if look.state is JobState.SUCCEEDED and look.oversampling is not None and not look.final
-    ]
-    return advise((frame.summary for frame in frames.values()), order.frames, order.shape, seen)
+def between(places: Iterable[int]) -> tuple[int, ...]:
+    """The places between the first and the last of these that are none of them."""
+    there = set(places)
+    return tuple(sorted(set(range(min(there), max(there))) - there)) if there else ()
 
 
 def looks_of(record: ScanRecord, records: Records) -> list[LookPart]:
@@ -190,7 +160,9 @@ def looks_of(record: ScanRecord, records: Records) -> list[LookPart]:
 
 
 def _look(number: int, look: LookJob, final: bool, job: JobRecord | None) -> LookPart:
-    part = LookPart(number=number, job=look.job_id, state=JobState.FAILED, final=final, frames=look.frames)
+    part = LookPart(
+        number=number, job=look.job_id, state=JobState.FAILED, final=final, frames=look.frames, asked=look.frames
+    )
     if job is None:
         return part.model_copy(update={"reason": "its job has expired"})
     address = f"/v1/jobs/{look.job_id}"
@@ -205,7 +177,9 @@ def _found(job: JobRecord, frames: int) -> dict[str, Any]:
         document = json.loads(job.document)
     except ValueError:
         return {}
-    told = document.get("look") or {}
+    ptychography = document.get("ptychography") or {}
+    told = document.get("look") or ptychography.get("look") or {}
+    found = ptychography.get("report") or {}
     metrics = document.get("metrics") or {}
     final = metrics.get("final") or {}
     return {
@@ -215,5 +189,9 @@ def _found(job: JobRecord, frames: int) -> dict[str, Any]:
         "chi2": final.get("chi2"),
         "free_llk": final.get("free_llk"),
         "trust": (document.get("trust") or {}).get("level"),
+        "r_factor": found.get("r_factor"),
+        "r_held_out": found.get("r_held_out"),
+        "size": tuple(ptychography.get("size") or ()) or None,
+        "pending": ptychography.get("pending", 0),
         "oversampling": tuple((document.get("oversampling") or {}).get("measured", ())) or None,
     }

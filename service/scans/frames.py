@@ -1,4 +1,4 @@
-"""The frames of live scans: where they lie, and what becomes of each that is sent."""
+"""The frames and positions of live scans: where they lie, and what becomes of each that is sent."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,17 +9,21 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase.live.advice import FrameSummary
-from inphase.live.curve import Curve
+from inphase.formats import RawScan
+from inphase.live.awaited import Awaited
+from inphase.live.batch import Position
+from inphase.live.ptychogram import Ptychogram
 from service.errors import ApiError
 from service.intake.acceptance import Intake
 from service.intake.submission import upload_arrays, uploaded
-from service.jobs.scans import FrameConflictError, ScanRecords, StoredFrame
-from service.jobs.store import Store
+from service.jobs.scans import FrameConflictError, PositionConflictError, ScanRecords, StoredFrame
+from service.jobs.store import Arrays, Store
 from service.scans.held import Held
+from service.scans.kind import Summary
 from service.settings import Bounds
 
-_TEMPLATE: Final = "template"
+TEMPLATE: Final = "template"  # names in the store of the scan
+PROBE: Final = "probe"
 
 
 @dataclass(frozen=True)
@@ -46,23 +50,35 @@ class Archive:
         self._store, self._scans, self._intake, self._bounds = store, scans, intake, bounds
         self._held = Held()
 
-    def open(self, scan_id: str, curve: Curve) -> None:
+    def open(self, scan_id: str, awaited: Awaited) -> None:
         """Keep what is known before the frames come. Raises StoreFullError, also where they would find no room now."""
-        self._intake.make_room((curve.frames or 1) * curve.template.array.nbytes)
-        self._store.write(scan_id, _TEMPLATE, upload_arrays(curve.template))
+        self._intake.make_room((awaited.frames or 1) * awaited.template.array.nbytes)
+        self._store.write(scan_id, TEMPLATE, upload_arrays(awaited.template))
 
-    def curve(self, scan_id: str, frames: int | None) -> Curve:
-        """The curve of a scan. frames: of the finished one. Raises StoreError where it is gone."""
-        return Curve(uploaded(self._store.read(scan_id, _TEMPLATE)), frames)
+    def template(self, scan_id: str) -> RawScan:
+        """The frame that stands for all of a scan. Raises StoreError where it is gone."""
+        return uploaded(self._store.read(scan_id, TEMPLATE))
 
-    def add(self, scan_id: str, curve: Curve, batch: Sequence[tuple[int, NDArray[np.generic]]]) -> Added:
+    def extra(self, scan_id: str, awaited: Awaited) -> Arrays:
+        """`mask` and `probe` of a ptychographic scan, where there are any."""
+        found = {} if awaited.template.mask is None else {"mask": awaited.template.mask}
+        return found | (self._store.read(scan_id, PROBE) if self._store.has(scan_id, PROBE) else {})
+
+    def give_probe(self, scan_id: str, probe: NDArray[np.complex64]) -> None:
+        """Keep the guess of the probe (modes, rows, columns). Raises StoreFullError."""
+        self._intake.make_room(probe.nbytes)
+        self._store.write(scan_id, PROBE, {"probe": probe})
+
+    def add(
+        self, scan_id: str, awaited: Awaited, summary: Summary, batch: Sequence[tuple[int, NDArray[np.generic]]]
+    ) -> Added:
         """Write the new frames of a batch, record them, and say what became of each: all of them or none.
 
         When this returns they are on the disk. Raises ApiError 409 where a place comes again with another content,
         ScanClosedError, StoreFullError.
         """
-        most = min(self._bounds.scan_frames, self._bounds.array_bytes // curve.template.array.nbytes)
-        refused = {place: curve.refusal(place, most) for place, _ in batch}
+        most = self._most(awaited)
+        refused = {place: awaited.refusal(place, most) for place, _ in batch}
         outside = tuple(Outside(place, why) for place, why in refused.items() if why)
         inside = [(place, frame, _digest(frame)) for place, frame in batch if not refused[place]]
         new: dict[int, tuple[NDArray[np.generic], str]] = {}
@@ -71,19 +87,17 @@ class Archive:
             if (known := held.get(place)) is None and place not in new:
                 new[place] = (frame, digest)
             elif digest != (known or new[place][1]):
-                raise _conflict(place)
+                raise _conflict(place, "frame")
         group = f"frames-{uuid4().hex}"
         if new:
             frames = np.stack([frame for frame, _ in new.values()])
             self._intake.make_room(frames.nbytes)
             self._store.write(scan_id, group, {"frames": frames})
-        saturation = curve.template.saturation
-        level, valid = (saturation.level if saturation else None), curve.valid
         index = {place: number for number, place in enumerate(new)}
         records = [
             StoredFrame(
-                digest, group if place in index else "", index.get(place, 0),
-                FrameSummary.of(place, frame, valid, level) if place in index else FrameSummary(place, 0, 0, 0, 0, 0),
+                place, digest, group if place in index else "", index.get(place, 0),
+                summary(place, frame) if place in index else {},
             )
             for place, frame, digest in inside
         ]  # fmt: skip
@@ -91,17 +105,29 @@ class Archive:
             added = self._scans.add(scan_id, records, len(outside), outside[-1].reason if outside else "")
         except FrameConflictError as error:
             self._store.delete(scan_id, group)
-            raise _conflict(error.place) from error
+            raise _conflict(error.place, "frame") from error
         except BaseException:
             self._store.delete(scan_id, group)
             raise
-        if new:
+        if new and not isinstance(awaited, Ptychogram):  # whose frames the worker reads
             self._held.keep(scan_id, group, frames)
-        places = [place for place, _, _ in inside]
-        repeated = list(places)
-        for place in added:
-            repeated.remove(place)
-        return Added(tuple(added), tuple(repeated), outside)
+        return Added(tuple(added), _repeated([place for place, _, _ in inside], added), outside)
+
+    def place(self, scan_id: str, scan: Ptychogram, batch: Sequence[tuple[int, Position]]) -> Added:
+        """The same with positions. Raises ApiError 409 where a place comes again with another one, ScanClosedError."""
+        most = self._most(scan)
+        refused = {place: scan.refusal(place, most) or scan.astray(place, position) for place, position in batch}
+        outside = tuple(Outside(place, why) for place, why in refused.items() if why)
+        inside = [(place, position) for place, position in batch if not refused[place]]
+        try:
+            added = self._scans.place(scan_id, inside, len(outside), outside[-1].reason if outside else "")
+        except PositionConflictError as error:
+            raise _conflict(error.place, "position") from error
+        return Added(tuple(added), _repeated([place for place, _ in inside], added), outside)
+
+    def _most(self, awaited: Awaited) -> int:
+        """Frames of a scan with an open end."""
+        return min(self._bounds.scan_frames, self._bounds.array_bytes // awaited.template.array.nbytes)
 
     def places(self, scan_id: str) -> list[int]:
         """Of all frames that were acknowledged."""
@@ -130,12 +156,21 @@ class Archive:
         return frames
 
 
-def _conflict(place: int) -> ApiError:
+def _repeated(places: list[int], added: Sequence[int]) -> tuple[int, ...]:
+    """What of a batch had come before, or comes in it again."""
+    left = list(places)
+    for place in added:
+        left.remove(place)
+    return tuple(left)
+
+
+def _conflict(place: int, what: str) -> ApiError:
+    content = "content" if what == "frame" else "position"
     return ApiError(
         409,
-        f"frame {place} has come before with another content, and nothing of this batch was taken: a place of the "
-        "rocking curve is measured once; leave the frame out, or open another scan",
-        title="The frame differs",
+        f"{what} {place} has come before with another {content}, and nothing of this batch was taken: a place is "
+        "measured once; leave it out, or open another scan",
+        title=f"The {what} differs",
     )
 
 

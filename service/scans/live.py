@@ -5,25 +5,27 @@ everything that has arrived meanwhile, so looks never pile up, however fast fram
 """
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
+
+import numpy as np
 
 from inphase.errors import InphaseError
 from inphase.formats import RawScan
 from inphase.imaging.earlier import Earlier
-from inphase.imaging.options import Options
 from inphase.imaging.report import Look
+from inphase.live.awaited import Awaited
 from inphase.live.curve import Curve
-from inphase.live.looks import passing
 from inphase.models.session import Sessions
-from service.document import JobDocument
+from inphase.ptycho.options import Options
+from service.document import JobDocument, Ptychography
 from service.door.budget import Share, working_bytes
 from service.errors import ApiError
 from service.intake.acceptance import Intake
-from service.intake.options import ImagingOptions, JobOptions
-from service.intake.submission import LiveFrames, Sender, Submission
+from service.intake.submission import LiveFrames, Sender
 from service.jobs.errors import (
     DocumentError,
     QueueUnavailableError,
@@ -31,13 +33,17 @@ from service.jobs.errors import (
     UnknownJobError,
     UnknownScanError,
 )
-from service.jobs.record import Origin, Records, Repeatable
-from service.jobs.scans import FINAL, LookJob, ScanRecord, ScanRecords, StoredFrame
+from service.jobs.record import JobRecord, Origin, Records, Repeatable
+from service.jobs.scans import FINAL, LookJob, ScanRecord, ScanRecords
 from service.jobs.state import JobState, ScanState
-from service.jobs.store import Store
+from service.jobs.store import Arrays, Store
 from service.logs import log
-from service.scans.document import LookPart, ScanOrder, advice_on, looks_of
+from service.scans.document import LookPart, ScanDocument, looks_of
 from service.scans.frames import Archive
+from service.scans.kind import Came, Kind
+from service.scans.order import KindName, PtychoOrder, ScanOrder, order_of
+from service.scans.ptycho import Known, Ptycho
+from service.scans.rocking import Rocking
 from service.settings import Bounds
 
 _FRAMES_KEPT: Final = (JobState.FAILED, JobState.CANCELLED)  # of the last look: then they are needed once more
@@ -60,11 +66,18 @@ class LiveScans:
         self.records = scans
         self.archive = Archive(store, scans, intake, bounds)
         self._jobs, self._store, self._intake, self._bounds = records, store, intake, bounds
-        self._sessions = sessions
-        self._curves: dict[str, Curve] = {}
-        self._frames: dict[str, dict[int, StoredFrame]] = {}  # of open scans, as they were read last: none ever changes
+        self._ptycho = Ptycho()
+        self._kinds: Mapping[KindName, Kind[Any]] = {"rocking": Rocking(sessions), "ptycho": self._ptycho}
+        self._awaited: dict[str, Awaited] = {}
+        self._came: dict[str, Came] = {}  # of open scans, as they were read last: what came never changes
 
-    def open(self, curve: Curve, order: ScanOrder, origin: Origin, repeatable: Repeatable | None = None) -> ScanRecord:
+    def kind(self, order: ScanOrder) -> Kind[Any]:
+        """What is known of scans of this kind."""
+        return self._kinds[order.kind]
+
+    def open(
+        self, awaited: Awaited, order: ScanOrder, origin: Origin, repeatable: Repeatable | None = None
+    ) -> ScanRecord:
         """Accept a scan: its template is on the disk when this returns. Raises ApiError 429, StoreFullError."""
         owner = origin.owner
         opened = [name for name in self.records.open() if self._owned(name, owner)]
@@ -74,9 +87,9 @@ class LiveScans:
                 f"{len(opened)} live scans of {owner or 'this owner'} are open, and one owner may have "
                 f"{self._bounds.open_scans}: finish or abort one of them",
             )
-        self._sessions.get(self._passing(order, 1).model)  # the first look finds its network loaded
+        self.kind(order).prepare(order)
         scan_id = uuid4().hex
-        self.archive.open(scan_id, curve)
+        self.archive.open(scan_id, awaited)
         try:
             record = self.records.create(scan_id, order.model_dump_json(by_alias=True).encode(), origin, repeatable)
         except BaseException:
@@ -116,8 +129,8 @@ class LiveScans:
     def attend_all(self) -> None:
         """Look at every scan that something happens to."""
         opened = self.records.open()
-        self._frames = {scan_id: frames for scan_id, frames in self._frames.items() if scan_id in opened}
-        self._curves = {scan_id: curve for scan_id, curve in self._curves.items() if scan_id in opened}
+        self._came = {scan_id: came for scan_id, came in self._came.items() if scan_id in opened}
+        self._awaited = {scan_id: awaited for scan_id, awaited in self._awaited.items() if scan_id in opened}
         for scan_id in opened:
             try:
                 self.attend(scan_id)
@@ -128,25 +141,35 @@ class LiveScans:
             except InphaseError as error:
                 log.warning("a live scan waits", scan=scan_id, why=str(error))
 
-    def curve(self, record: ScanRecord) -> Curve:
+    def awaited(self, record: ScanRecord) -> Awaited:
         """What was known of a scan before its frames came. Raises StoreError where it is gone."""
-        known = self._curves.get(record.scan_id)
+        known = self._awaited.get(record.scan_id)
         if known is None:
-            order = ScanOrder.model_validate_json(record.order)
-            known = self._curves[record.scan_id] = self.archive.curve(record.scan_id, order.frames)
+            order = order_of(record.order)
+            known = self.kind(order).awaited(order, self.archive.template(record.scan_id))
+            self._awaited[record.scan_id] = known
         return known
 
-    def frames(self, record: ScanRecord) -> dict[int, StoredFrame]:
-        """What is known of the frames that have come, by place."""
-        known = self._frames.get(record.scan_id, {})
-        if len(known) < record.counted.received:
-            known = self._frames[record.scan_id] = self.records.frames(record.scan_id)
+    def came(self, record: ScanRecord) -> Came:
+        """What is known of the frames and positions that have come."""
+        known = self._came.get(record.scan_id, Came())
+        counted = record.counted
+        if len(known.frames) < counted.received or len(known.positions) < counted.placed:
+            frames = self.records.frames(record.scan_id, len(known.frames))
+            positions = self.records.positions(record.scan_id, len(known.positions))
+            known = Came({**known.frames, **frames}, {**known.positions, **positions})
+            self._came[record.scan_id] = known
         return known
+
+    def document(self, record: ScanRecord) -> ScanDocument:
+        """A scan as it stands."""
+        order = order_of(record.order)
+        return self.kind(order).document(record, order, self.came(record), looks_of(record, self._jobs))
 
     def attend(self, scan_id: str) -> None:
         """Do what is due for a scan: a look, the last look, its end; and tell those who follow it what is new."""
         record = self.records.get(scan_id)
-        order = ScanOrder.model_validate_json(record.order)
+        order = order_of(record.order)
         looks = looks_of(record, self._jobs)
         self._tell(record, order, looks)
         working = [look for look in looks if not look.state.final]
@@ -162,13 +185,14 @@ class LiveScans:
             self.records.remove(scan_id)
 
     def measurement(self, source: LiveFrames, share: Share) -> tuple[RawScan, Look, Earlier | None]:
-        """The data of a look, which look it is, and the image of the one before. Raises StoreError, UnknownScanError.
+        """The data of a look at a rocking curve, which look it is, and the image of the one before.
 
-        share: holds the memory that work on them takes, before they are read.
+        Raises StoreError, UnknownScanError. share: holds the memory that work on them takes, before they are read.
         """
         record = self.records.get(source.scan)
-        order = ScanOrder.model_validate_json(record.order)
-        curve = self.curve(record)
+        order = order_of(record.order)
+        curve = self.awaited(record)
+        assert isinstance(curve, Curve)
         places = max(self.archive.places(source.scan), default=0) + 1 if order.frames is None else order.frames
         pixels = curve.template.array
         share.grow_to(working_bytes(places * pixels.size, 2 * places * pixels.nbytes))
@@ -176,6 +200,16 @@ class LiveScans:
         look = Look(source.scan, source.look, len(frames), order.frames, source.final)
         scan = replace(curve.scan(frames), source=order.name or f"live scan {source.scan}")
         return scan, look, None if source.final else self._earlier(record)
+
+    def ptychogram(self, source: LiveFrames, options: Options) -> tuple[Arrays, Ptychography]:
+        """What the worker of a look at a ptychographic scan reads, and what is told of it. Raises DataError,
+        UnknownScanError.
+        """
+        record = self.records.get(source.scan)
+        order = order_of(record.order)
+        assert isinstance(order, PtychoOrder)
+        extra = self.archive.extra(record.scan_id, self.awaited(record))
+        return self._ptycho.input(record, order, self.came(record), source, options, self._known(record), extra)
 
     def _owned(self, scan_id: str, owner: str) -> bool:
         try:
@@ -185,16 +219,31 @@ class LiveScans:
 
     def _earlier(self, record: ScanRecord) -> Earlier | None:
         """The image of the newest look that has succeeded."""
-        for look in reversed(list(record.looks.values())):
+        for job in self._succeeded(record):
             try:
-                job = self._jobs.get(look.job_id)
-                if job.state is not JobState.SUCCEEDED:
-                    continue
                 done = JobDocument.from_json(job.document).reported.preprocess
                 return Earlier(self._store.read(job.job_id, job.result)["object"], done)
-            except (UnknownJobError, StoreError, DocumentError):
+            except (StoreError, DocumentError):
                 continue  # expired: an older one may still be there
         return None
+
+    def _known(self, record: ScanRecord) -> Known:
+        """The same of a ptychographic scan."""
+        for job in self._succeeded(record):
+            try:
+                places = self._store.read(job.job_id, job.result)["ids"]
+            except StoreError:
+                continue
+            return Known(job.job_id, job.result, places.astype(np.int64))
+        return Known()
+
+    def _succeeded(self, record: ScanRecord) -> Iterator[JobRecord]:
+        """The looks that have, newest first."""
+        for look in reversed(list(record.looks.values())):
+            with suppress(UnknownJobError):
+                job = self._jobs.get(look.job_id)
+                if job.state is JobState.SUCCEEDED:
+                    yield job
 
     def _given_up(self, record: ScanRecord) -> bool:
         """Whether the scan was ended because nothing comes any more."""
@@ -210,7 +259,7 @@ class LiveScans:
 
     def _look(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart]) -> None:
         """Make a look where there is something new to be seen."""
-        if advice_on(order, self.frames(record), looks).worth_another(looks[-1].frames if looks else 0):
+        if self.kind(order).due(order, self.came(record), looks):
             self._ask(record, order, len(looks) + 1, final=False)
 
     def _finish(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart], working: list[LookPart]) -> None:
@@ -227,20 +276,12 @@ class LiveScans:
 
     def _ask(self, record: ScanRecord, order: ScanOrder, number: int, *, final: bool) -> None:
         """Make a job of a look. Whoever else does so at the same moment makes the same job of it."""
-        options = JobOptions(**order.model_dump(include=set(JobOptions.model_fields)))
-        if not final:
-            shown = self._passing(options, number)
-            changes = {name: getattr(shown, name) for name in ImagingOptions.model_fields}
-            options = options.model_copy(update={**changes, "reuse": False})
-        name = FINAL if final else str(number)
-        submission = Submission(options=options, source=LiveFrames(scan=record.scan_id, look=number, final=final))
+        kind, name = self.kind(order), FINAL if final else str(number)
+        submission = kind.submission(order, LiveFrames(scan=record.scan_id, look=number, final=final))
         key = f"look\n{record.scan_id}\n{name}"  # no header holds a line break: no caller's key is like it
         repeatable = Repeatable(key, hashlib.sha256(key.encode()).hexdigest())
         job = self._intake.accept(submission, Sender(record.origin, repeatable))
-        self.records.looked(record.scan_id, name, LookJob(job.job_id, record.counted.received))
-
-    def _passing(self, options: JobOptions, number: int) -> Options:
-        return passing(options.imaging(), number, self._sessions.repository.names())
+        self.records.looked(record.scan_id, name, LookJob(job.job_id, kind.usable(order, self.came(record))))
 
     def _cancel(self, looks: list[LookPart], why: str) -> None:
         for look in looks:
@@ -258,10 +299,11 @@ class LiveScans:
                 self.records.tell(record.scan_id, f"look:{look.job}", look.state.value, "look", data)
         counted = record.counted
         mark = f"{counted.received},{counted.duplicate},{counted.outside},{sum(look.state.final for look in looks)}"
-        if counted.received + counted.outside:
-            advice = advice_on(order, self.frames(record), looks)
+        if counted.placed + counted.placed_again:
+            mark += f",{counted.placed},{counted.placed_again}"
+        if counted.received + counted.outside + counted.placed:
             told = {
                 "received": counted.received, "duplicate": counted.duplicate, "out_of_range": counted.outside,
-                "expected": order.frames, "missing": len(advice.missing), "words": advice.words,
+                "expected": order.frames, **self.kind(order).told(order, self.came(record), looks),
             }  # fmt: skip
             self.records.tell(record.scan_id, "frames", mark, "frames", told)

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inphase import ptycho
 from inphase.client import Client, Document
 from inphase.formats import RawScan
 from inphase.live.replay import Plan
+from tests.inphase.ptycho.scenes import small
 from tests.service.conftest import KEY
 from tests.system.serving import INPHASE, running, until
 
@@ -31,32 +33,83 @@ def whole(client: Client, scan: RawScan | NDArray[Any]) -> NDArray[np.generic]:
 
 def last(client: Client, document: Document) -> NDArray[np.generic]:
     """The object of the last look."""
-    look = document["looks"][0]
+    return client.array(last_look(document)["job"], "object")
+
+
+def last_look(document: Document) -> Document:
+    """The look that ended a scan."""
+    look: Document = document["looks"][0]
     assert (look["state"], look["final"]) == ("succeeded", True), look["reason"]
-    return client.array(look["job"], "object")
+    return look
 
 
-def test_two_scans_live_through_the_death_of_service_and_worker(tmp_path: Path, models: Path, pattern: Frames) -> None:
-    """SIGKILL for the service in the middle of a scan, then for the worker of the next one.
+SCENE = small()
+COUNTS = SCENE.counts.astype(np.uint32)
+RECIPE = "6*RPIE"
+
+
+def begun(client: Client) -> str:
+    """The id of a ptychographic scan of which all positions and some frames have come."""
+    told: dict[str, Any] = {"kind": "ptycho", "refine": RECIPE, "unit": "pixel"}
+    scan = str(client.open_scan(COUNTS[0], 49, probe=SCENE.probe, **told)["id"])
+    client.add_positions(scan, list(range(49)), SCENE.positions)
+    client.add_frames(scan, list(range(20)), list(COUNTS[:20]))
+    return scan
+
+
+def ended(client: Client, scan: str) -> None:
+    """Some of its frames come again, the others for the first time; then it is over."""
+    assert client.scan(scan)["positions"]["waiting"] == 29
+    again = client.add_frames(scan, list(range(18, 49)), list(COUNTS[18:]), SCENE.positions[18:])
+    assert (again["duplicate"], again["total"]) == ([18, 19], 49)
+    client.finish_scan(scan)
+    assert [event.data["final"] for event in client.follow_scan(scan) if event.kind == "look"][-1]
+
+
+def check_object(client: Client, scan: str, measured: ptycho.Measurement) -> None:
+    """It is the library's of the file; threads of another number than in this process add up in another order."""
+    wanted = ptycho.reconstruct(measured, ptycho.Options(RECIPE))
+    found = client.result(last_look(client.scan(scan))["job"])
+    assert found.document["ptychography"]["report"]["frames"] == wanted.report.frames
+    np.testing.assert_allclose(found.object, wanted.object, atol=2e-3)
+
+
+def replayed(path: Path, url: str, *more: str) -> "subprocess.Popen[str]":
+    """The command line sends a finished scan, in any order and some of it twice."""
+    return subprocess.Popen(
+        [*INPHASE, "scan", "replay", str(path), "--shuffle", "--duplicate", "0.1", "--seed", "2", *more],
+        env=os.environ | {"INPHASE_URL": url, "INPHASE_API_KEY": KEY}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def shown_by(command: "subprocess.Popen[str]") -> tuple[str, str]:
+    """What a replay has printed, and the id of its scan."""
+    shown, _ = command.communicate(timeout=120)
+    assert command.returncode == 0
+    return shown, next(line.split()[1] for line in shown.splitlines() if line.startswith("scan "))
+
+
+def test_scans_live_through_the_death_of_service_and_worker(tmp_path: Path, models: Path, pattern: Frames) -> None:
+    """SIGKILL for the service in the middle of a rocking curve and of a ptychographic scan, then for the worker of the
+    next one.
 
     Every frame that was acknowledged is there afterwards, those whose answer may have been lost come again, while the
-    command line replays another curve, shuffled, with frames that come twice and some that never come. The last images
-    are those of the files.
+    command line replays another curve and another scan, shuffled, with frames that come twice and some that never come.
+    The last images are those of the files.
     """
     with running(tmp_path / "state", models, INPHASE_WORKERS="0") as first:
         with first.client() as client:
             scan = client.open_scan(pattern[0], 64, refine=REFINE)["id"]
             client.add_frames(scan, list(range(40)), list(pattern[:40]))
-            until(lambda: client.scan(scan)["looks"])
+            grown = begun(client)
+            until(lambda: client.scan(scan)["looks"] and client.scan(grown)["looks"])
         first.process.kill()
         first.nobody_left(30)
     other, plan = np.roll(pattern, 3, axis=1), Plan(200, shuffle=True, drop=0.1, duplicate=0.1, seed=2)
     np.save(tmp_path / "other.npy", other)
     with running(tmp_path / "state", models) as second, second.client() as client:
-        replaying = subprocess.Popen(
-            [*INPHASE, "scan", "replay", str(tmp_path / "other.npy"), "--rate", "200", "--shuffle", "--drop", "0.1",
-             "--duplicate", "0.1", "--seed", "2", "--refine", REFINE],
-            env=os.environ | {"INPHASE_URL": second.url, "INPHASE_API_KEY": KEY}, stdout=subprocess.PIPE, text=True,
+        replaying = replayed(
+            tmp_path / "other.npy", second.url, "--rate", "200", "--drop", "0.1", "--refine", REFINE
         )  # fmt: skip
         second.until_workers()
         os.kill(second.worker().pid, signal.SIGKILL)
@@ -69,15 +122,35 @@ def test_two_scans_live_through_the_death_of_service_and_worker(tmp_path: Path, 
         assert [event.data["final"] for event in events if event.kind == "look"][-1]
         assert any(event.kind == "frames" and event.data["received"] == 64 for event in events)
         np.testing.assert_array_equal(last(client, client.scan(scan)), whole(client, pattern))
-        shown, _ = replaying.communicate(timeout=120)
-        assert replaying.returncode == 0
+        shown, curve = shown_by(replaying)
         sent = set(plan.places(64))
         assert f"{len(sent)} received, 0 lost" in shown
         assert "the peak seems to be passed" in shown
-        replayed = client.scan(next(line.split()[1] for line in shown.splitlines() if line.startswith("scan ")))
-        assert replayed["frames"]["missing"] == 64 - len(sent) > 0
-        assert replayed["frames"]["duplicate"] == len(plan.places(64)) - len(sent) > 0
+        found = client.scan(curve)
+        assert found["frames"]["missing"] == 64 - len(sent) > 0
+        assert found["frames"]["duplicate"] == len(plan.places(64)) - len(sent) > 0
         mask = np.ones(other.shape, np.uint8)
         mask[sorted(sent)] = 0
         same = whole(client, RawScan(np.where(mask, 0, other), None, "", "", mask=mask))
-        np.testing.assert_array_equal(last(client, replayed), same)
+        np.testing.assert_array_equal(last(client, found), same)
+        np.savez(tmp_path / "scan.npz", diffraction=COUNTS, scan=SCENE.positions, probe=SCENE.probe)
+        measured = ptycho.read(tmp_path / "scan.npz", unit="pixel")
+        replaying = replayed(
+            tmp_path / "scan.npz",
+            second.url,
+            "--kind",
+            "ptycho",
+            "--unit",
+            "pixel",
+            "--rate",
+            "100",
+            "--refine",
+            RECIPE,
+        )
+        ended(client, grown)
+        check_object(client, grown, measured)
+        shown, other = shown_by(replaying)
+        assert "49 received, 0 lost" in shown
+        assert "49 frames can be imaged" in shown
+        check_object(client, other, measured)
+        client.save(last_look(client.scan(grown))["job"], tmp_path / "scan.cxi")

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,26 @@ class Given:
     detector_pixel_m: float | None = None
     focus_m: float | None = None
     unit: str | None = None
+
+    def optics(self) -> Optics | None:
+        """Where nothing else is known; None where nothing is told. Raises DataError for a part of it."""
+        energy, distance, pixel = self.energy_kev, self.distance_m, self.detector_pixel_m
+        if energy is None or distance is None or pixel is None:
+            if any(part is not None for part in (energy, distance, pixel, self.focus_m)):
+                raise DataError("energy, distance and detector pixel belong together: give what lacks, or none of them")
+            return None
+        return optics(energy, distance, (pixel, pixel), self.focus_m)
+
+    def numbers(self) -> NDArray[np.float64]:
+        """(4,) without the unit: NaN is not told, and infinity is a number, which JSON has not."""
+        told = (self.energy_kev, self.distance_m, self.detector_pixel_m, self.focus_m)
+        return np.array([math.nan if number is None else number for number in told])
+
+    @classmethod
+    def of_numbers(cls, numbers: NDArray[np.float64], unit: str) -> Self:
+        """The inverse."""
+        energy, distance, pixel, focus = (None if math.isnan(number) else number for number in numbers.tolist())
+        return cls(energy, distance, pixel, focus, unit)
 
 
 @dataclass(frozen=True)

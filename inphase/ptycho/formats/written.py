@@ -1,6 +1,7 @@
 """A reconstruction in a file: CXI or npz."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from inphase.archive import save
 from inphase.errors import DataError
 from inphase.formats.atomic import replacing
-from inphase.ptycho.reconstruction import Reconstruction
+from inphase.ptycho.arrays import NAMES
+from inphase.ptycho.reconstruction import Reconstruction, Report
 
 ENDINGS = (".cxi", ".npz")
 CXI_VERSION = 160
@@ -35,7 +38,7 @@ def write(result: Reconstruction, path: str | PathLike[str]) -> None:
     file = check_ending(path)
     with replacing(file) as partial:
         if file.suffix.lower() == ".cxi":
-            _write_cxi(partial, result)
+            write_cxi(partial, result, document(result))
         else:
             _write_npz(partial, result)
 
@@ -45,23 +48,23 @@ def document(result: Reconstruction) -> str:
     return json.dumps(asdict(result.report))
 
 
+def arrays_of(result: Reconstruction, document: str) -> dict[str, NDArray[Any]]:
+    """Every array under its name in `Reconstruction`, and a document (JSON)."""
+    return {name: getattr(result, name) for name in NAMES} | {"document": np.array(document)}
+
+
+def reconstruction_of(arrays: Mapping[str, NDArray[Any]], report: Report) -> Reconstruction:
+    """The inverse of `arrays_of`. Raises KeyError where one is missing."""
+    return Reconstruction(**{name: arrays[name] for name in NAMES}, report=report)
+
+
 def _write_npz(path: Path, result: Reconstruction) -> None:
-    """Every array under its name in `Reconstruction`, and the report as JSON."""
-    arrays: dict[str, Any] = {
-        "object": result.object,
-        "probe": result.probe,
-        "coverage": result.coverage,
-        "positions_px": result.positions_px,
-        "origin_px": result.origin_px,
-        "ids": result.ids,
-        "document": np.array(document(result)),
-    }
     with path.open("xb") as stream:
-        save(stream, arrays)
+        save(stream, arrays_of(result, document(result)))
 
 
-def _write_cxi(path: Path, result: Reconstruction) -> None:
-    """image_1 is the object, image_2 and on the probe's modes; positions in pixels are in sample_1."""
+def write_cxi(path: Path, result: Reconstruction, told: str) -> None:
+    """image_1 is the object, image_2 and on the probe's modes; positions in pixels are in sample_1. told: JSON."""
     report = result.report
     with h5py.File(path, "x") as file:
         file["cxi_version"] = CXI_VERSION
@@ -80,7 +83,7 @@ def _write_cxi(path: Path, result: Reconstruction) -> None:
         process["command"] = report.recipe
         note = _group(process, "note_1", "NXnote")
         note["type"] = "application/json"
-        note["data"] = document(result)
+        note["data"] = told
         sample = _group(_group(entry, "sample_1", "NXsample"), "geometry_1", "NXcollection")
         sample["positions_px"] = result.positions_px
         sample["ids"] = result.ids

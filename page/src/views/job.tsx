@@ -112,12 +112,16 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
             ))}
           </div>
         )}
-        {job.state === "succeeded" && <CompareWith id={id} live={live} />}
+        {job.state === "succeeded" && !job.ptychography && <CompareWith id={id} live={live} />}
         {!ended(job.state) && mayEnd(login) && <button type="button" onClick={() => setAsking(true)}>Cancel</button>}
       </div>
       {error && <Trouble error={error} />}
       {job.reason && <p class={`reason wide ${job.state}`}>{job.reason}</p>}
-      {arrays && revision ? (
+      {revision && job.ptychography ? (
+        <Panel title="Object" wide>
+          <img class="iterate" src={`v1/jobs/${id}/preview`} alt="The object: amplitude above phase" />
+        </Panel>
+      ) : arrays && revision ? (
         <div class="wide beside">
           <Panel title="Slices">
             <Slices key={revision.number} job={job} arrays={arrays} />
@@ -131,9 +135,15 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
       )}
       <div class="flow wide">
       {!wide && surface}
-      <Panel title="Trust" aside={job.trust && <TrustBadge level={job.trust.level} />}>
-        <Trust job={job} />
-      </Panel>
+      {job.ptychography ? (
+        <Panel title="Fit">
+          <Fit of={job.ptychography.report} />
+        </Panel>
+      ) : (
+        <Panel title="Trust" aside={job.trust && <TrustBadge level={job.trust.level} />}>
+          <Trust job={job} />
+        </Panel>
+      )}
       {(course.length > 0 || running) && (
         <Panel title="Error" aside={progress && <span class="n">iteration {progress.iteration} of {progress.total}</span>}>
           {running && <progress class="wide-bar" max={progress?.total ?? 1} value={progress?.iteration ?? 0} aria-label="Progress of the refinement" />}
@@ -193,6 +203,15 @@ function CompareWith({ id, live }: { id: string; live: LiveJobs }) {
     </label>
   );
 }
+
+/** What a ptychographic image says of itself. */
+const Fit = ({ of: report }: { of: NonNullable<Job["ptychography"]>["report"] }) =>
+  report === null ? <p>It is told when the job has succeeded.</p> : (
+    <>
+      <Facts of={[["R factor", figure(report.r_factor)], ["of frames held out", report.r_held_out !== null && figure(report.r_held_out)]]} />
+      <ul class="reasons calm">{report.notes.map((note) => <li key={note}>{note}</li>)}</ul>
+    </>
+  );
 
 function Trust({ job }: { job: Job }) {
   const scores = job.metrics;

@@ -35,6 +35,7 @@ interface Look {
   similarity: number | null;
   start: string | null;
   chi2: number | null;
+  r_factor: number | null;
   trust: Level | null;
 }
 
@@ -47,8 +48,9 @@ interface Scan extends Line {
     missing_places: string;
     out_of_range: { count: number; reason: string };
   };
-  curve: [number, number][];
-  advice: {
+  words: string[];
+  curve?: [number, number][];
+  advice?: {
     peak: string;
     peak_place: number | null;
     beyond: number | null;
@@ -63,9 +65,11 @@ interface Scan extends Line {
   shape: [number, number];
   dtype: string;
   refine: string | null;
-  model: string | null;
+  model?: string | null;
   looks: Look[];
 }
+
+type Said = NonNullable<Scan["advice"]>;
 
 const SIGNS: Record<ScanState, string> = { open: "◉", finishing: "◕", finished: "●", aborted: "⊘" };
 const over = (state: ScanState): boolean => state === "finished" || state === "aborted";
@@ -169,14 +173,14 @@ export function ScanView({ id, live, login }: { id: string; live: LiveJobs; logi
             <Picture line={live.jobs.get(shown.job)} name={`look ${shown.number}`} />
           </a>
         ) : (
-          <p class="empty">There is no image yet: looks begin when the peak has been passed.</p>
+          <p class="empty">There is no image yet: looks begin when {scan.advice ? "the peak has been passed" : "frames lie together"}.</p>
         )}
       </Panel>
       <Panel title="Frames" aside={<span class="n">{scan.frames.received}{scan.frames.expected !== null && ` of ${scan.frames.expected}`}</span>}>
         <Frames scan={scan} />
       </Panel>
-      <Panel title="Advice" aside={<span class="tag">peak {scan.advice.peak}</span>}>
-        <Advice scan={scan} />
+      <Panel title="Advice" aside={scan.advice && <span class="tag">peak {scan.advice.peak}</span>}>
+        <Words scan={scan} />
       </Panel>
       <Panel title="Looks, newest first" wide>
         <Looks scan={scan} live={live} />
@@ -193,7 +197,7 @@ export function ScanView({ id, live, login }: { id: string; live: LiveJobs; logi
   );
 }
 
-function Frames({ scan: { frames, curve, shape, dtype } }: { scan: Scan }) {
+function Frames({ scan: { frames, curve = [], shape, dtype } }: { scan: Scan }) {
   const points = useMemo((): [number[], (number | null)[]] => [curve.map(([place]) => place), curve.map(([, counts]) => counts || null)], [curve]);
   return (
     <>
@@ -212,10 +216,15 @@ function Frames({ scan: { frames, curve, shape, dtype } }: { scan: Scan }) {
   );
 }
 
-function Advice({ scan: { advice, refine, model } }: { scan: Scan }) {
+const Words = ({ scan: { advice, words, refine, model } }: { scan: Scan }) => (
+  <>
+    <ul class="reasons calm">{words.map((said) => <li key={said}>{said}</li>)}</ul>
+    {advice && <Advice advice={advice} refine={refine} model={model ?? null} />}
+  </>
+);
+
+function Advice({ advice, refine, model }: { advice: Said; refine: string | null; model: string | null }) {
   return (
-    <>
-      <ul class="reasons calm">{advice.words.map((said) => <li key={said}>{said}</li>)}</ul>
       <Facts
         of={[
           ["brightest frame", advice.peak_place !== null && `place ${advice.peak_place}, ${advice.beyond} measured after it`],
@@ -229,7 +238,6 @@ function Advice({ scan: { advice, refine, model } }: { scan: Scan }) {
           ["recipe", refine && <code>{refine}</code>],
         ]}
       />
-    </>
   );
 }
 
@@ -245,7 +253,7 @@ const Looks = ({ scan, live }: { scan: Scan; live: LiveJobs }) =>
           </a>
           <strong>{look.number}: {look.frames} frames{look.final && ", final"}</strong>
           {look.state === "succeeded" ? look.trust && <TrustBadge level={look.trust} /> : <StateBadge state={look.state} />}
-          <small title={look.reason || undefined}>{look.reason || (look.chi2 !== null && `χ² ${figure(look.chi2)}, from ${look.start}`)}</small>
+          <small title={look.reason || undefined}>{look.reason || (look.chi2 !== null ? `χ² ${figure(look.chi2)}, from ${look.start}` : look.r_factor !== null && `R ${figure(look.r_factor)}`)}</small>
           <small>{look.similarity !== null && `likeness ${percent(look.similarity)}`}</small>
         </li>
       ))}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from inphase.client.bodies import encode_frames as encode
+from inphase.client.bodies import of_positions
 from inphase.errors import DataError
 from inphase.formats import RawScan
-from inphase.live.batch import decode
+from inphase.live.batch import decode, decode_positions
 from inphase.live.curve import Curve
 
 
@@ -34,3 +35,13 @@ def test_half_a_frame_is_none(cut: int) -> None:
     body = encode([0], [np.zeros((3, 4), np.uint16)])[:cut]
     with pytest.raises(DataError, match="each takes 32 here"):
         decode(body, Curve(RawScan(np.zeros((3, 4), np.uint16), None, "", "")))
+
+
+def test_positions_are_three_numbers_of_eight_bytes() -> None:
+    """To the last digit, and also what is none."""
+    body = b"".join(of_positions([7, 2**40], [[1 / 3, -2.5e-7], [float("inf"), 0]]).chunks())
+    assert body == struct.pack("<QddQdd", 7, 1 / 3, -2.5e-7, 2**40, float("inf"), 0)
+    assert decode_positions(body) == [(7, (1 / 3, -2.5e-7)), (2**40, (float("inf"), 0.0))]
+    for cut in (b"", body[:-1]):
+        with pytest.raises(DataError, match="each takes 24"):
+            decode_positions(cut)

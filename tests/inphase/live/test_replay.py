@@ -5,7 +5,10 @@ import pytest
 
 from inphase.errors import DataError
 from inphase.formats import RawScan
-from inphase.live.replay import Plan, template_of
+from inphase.geometry import wavelength_m
+from inphase.live.replay import Plan, _marked, given_of, template_of
+from inphase.ptycho.measurement import from_arrays
+from inphase.ptycho.optics import FarField, NearField
 
 
 def test_a_plan_sends_what_it_says() -> None:
@@ -40,3 +43,32 @@ def test_the_template_is_the_first_frame_with_the_mask_of_all() -> None:
         template_of(RawScan(array, None, "", "", mask=mask))
     with pytest.raises(DataError, match="no rocking curve"):
         template_of(RawScan(array[0], None, "", ""))
+
+
+def test_what_single_frames_lack_is_sent_as_no_number() -> None:
+    """So that the service masks it again; numbers of a type that holds none are refused."""
+    counts = np.arange(1.0, 49).reshape(3, 4, 4)
+    counts[1, 2, 3] = np.nan
+    mask = np.zeros((4, 4), np.uint8)
+    mask[0, 0] = 1
+    measured = from_arrays(counts, [[0, 0], [0, 2], [2, 0]], mask=mask)
+    sent = _marked(measured, measured.mask.min(axis=0))
+    assert np.argwhere(np.isnan(sent)).tolist() == [[1, 2, 3]]
+    again = from_arrays(sent, measured.positions_px, mask=mask)
+    np.testing.assert_array_equal(again.patterns, measured.patterns)
+    np.testing.assert_array_equal(again.mask, measured.mask)
+    frames = np.zeros((3, 4, 4), np.uint8)
+    frames[0, 1, 1] = 1
+    whole = from_arrays(np.nan_to_num(counts).astype(np.uint16), [[0, 0], [0, 2], [2, 0]], mask=frames)
+    with pytest.raises(DataError, match="hold no number"):
+        _marked(whole, whole.mask.min(axis=0))
+
+
+def test_optics_are_told_as_an_operator_tells_them() -> None:
+    """keV and metres; the focus of the near field only there."""
+    far = FarField(wavelength_m(9.0), 2.0, (55e-6, 55e-6))
+    assert given_of(far) == pytest.approx({"energy_kev": 9.0, "distance_m": 2.0, "detector_pixel_m": 55e-6})
+    assert given_of(NearField(far.wavelength_m, 2.0, (1e-6, 1e-6)))["focus_m"] == np.inf
+    assert given_of(None) == {}
+    with pytest.raises(DataError, match="square"):
+        given_of(FarField(far.wavelength_m, 2.0, (55e-6, 50e-6)))

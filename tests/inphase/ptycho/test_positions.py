@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inphase.errors import DataError, TooLargeError
-from inphase.ptycho.positions import canvas, field, spread_order
+from inphase.ptycho.positions import canvas, field, linked, spread_order
 
 GRID = 5.0 * np.stack(np.meshgrid(np.arange(10), np.arange(10), indexing="ij"), -1).reshape(-1, 2)
 IDS = np.arange(100)
@@ -62,3 +62,16 @@ def test_batches_of_the_order_lie_apart() -> None:
     random = np.random.default_rng(0).permutation(100)
     apart, chance = (np.mean([nearest(o[start::10]) for start in range(10)]) for o in (order, random))
     assert apart > 1.2 * chance
+
+
+@pytest.mark.parametrize("size", [20.0, 100.0, 250.0])
+def test_what_lies_together_is_what_pairs_say(size: float) -> None:
+    """Of dense and of sparse positions, against every pair of them: the largest set is as large, and one."""
+    generator = np.random.default_rng(int(size))
+    for _ in range(30):
+        positions = generator.uniform(-size, size, (40, 2))
+        near = np.abs(positions[:, None] - positions).max(axis=-1) <= 30.0
+        reached = np.linalg.matrix_power(near.astype(float), 40) > 0
+        found = linked(positions, 30.0)
+        assert np.count_nonzero(found) == np.count_nonzero(reached, axis=1).max()
+        np.testing.assert_array_equal(reached[int(np.flatnonzero(found)[0])], found)

@@ -4,16 +4,22 @@ from uuid import uuid4
 
 import pytest
 
-from inphase.live.advice import FrameSummary
 from service.jobs.errors import KeyReusedError, ScanClosedError, UnknownScanError
 from service.jobs.record import Origin, Party, Records, Repeatable
-from service.jobs.scans import FINAL, FrameConflictError, LookJob, ScanRecords, StoredFrame
+from service.jobs.scans import (
+    FINAL,
+    FrameConflictError,
+    LookJob,
+    PositionConflictError,
+    ScanRecords,
+    StoredFrame,
+)
 from service.jobs.state import ScanState
 
 
 def stored(place: int, digest: str = "a", batch: str = "b") -> StoredFrame:
     """A frame as it is recorded."""
-    return StoredFrame(digest, batch, 0, FrameSummary(place, 1.0, 2.0, 3, 4, 0))
+    return StoredFrame(place, digest, batch, 0, {"counts": 1.5, "full": 3})
 
 
 def test_frames_are_added_once(scans: ScanRecords) -> None:
@@ -28,6 +34,26 @@ def test_frames_are_added_once(scans: ScanRecords) -> None:
     assert (counted.received, counted.duplicate, counted.outside, counted.why_outside) == (3, 2, 1, "too far")
     assert scans.frames(scan) == {place: stored(place) for place in (2, 3, 7)}
     assert scans.digests(scan, [7, 9]) == {7: "a"}
+    assert list(scans.frames(scan, known=2)) == [3]
+    assert scans.frames(scan, known=3) == {}
+
+
+def test_positions_are_added_once(scans: ScanRecords) -> None:
+    """To the last digit, apart from the frames; another one for the same place refuses all of the batch."""
+    scan = scans.create(uuid4().hex, b"order", Origin("ada")).scan_id
+    third = (1 / 3, -2e-7)
+    assert scans.place(scan, [(7, third), (2, (0.0, 1.0)), (7, third)], 0, "") == [7, 2]
+    for batch in ([(9, third), (7, (1 / 3, 0.0))], [(9, third), (9, (0.0, 0.0))]):
+        with pytest.raises(PositionConflictError) as caught:
+            scans.place(scan, batch, 0, "")
+        assert caught.value.place == batch[1][0]
+    assert scans.place(scan, [(3, third)], 2, "not finite") == [3]
+    counted = scans.get(scan).counted
+    assert (counted.received, counted.placed, counted.placed_again, counted.outside) == (0, 3, 1, 2)
+    assert scans.positions(scan) == {7: third, 2: (0.0, 1.0), 3: third}
+    assert list(scans.positions(scan, known=2)) == [3]
+    scans.remove(scan)
+    assert scans.positions(scan) == {}
 
 
 def test_a_scan_goes_one_way(scans: ScanRecords) -> None:

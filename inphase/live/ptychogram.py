@@ -1,0 +1,173 @@
+"""A ptychographic scan that is not finished: which frames can be used, and the measurement that they are so far.
+
+A frame and its position have one place, a number from 0, and come independently, in any order. A pair is used when both
+are there and its window touches those of the others; a position that is far from all of them is not wrong yet, as the
+frames between may still come.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase.errors import DataError
+from inphase.formats.scan import RawScan
+from inphase.live.awaited import Awaited
+from inphase.live.batch import Position
+from inphase.ptycho.frames import DIM, UNKNOWN
+from inphase.ptycho.measurement import Measurement, from_arrays
+from inphase.ptycho.optics import Optics
+from inphase.ptycho.positions import linked
+
+FEWEST: Final = 16  # frames of a first image: fewer leave object and probe open
+FARTHEST_PX: Final = 1e6  # from pixel 0: no scan is so large, and beyond it a number is no position
+
+
+@dataclass(frozen=True)
+class Light:
+    """What is kept of a frame beside its numbers. counts: of its valid pixels; unknown: share of them that are no
+    numbers, infinite or negative.
+    """
+
+    counts: float
+    unknown: float
+
+    @classmethod
+    def of(cls, frame: NDArray[np.generic], valid: NDArray[np.bool_]) -> "Light":
+        """Of a frame (rows, columns)."""
+        if frame.dtype.kind == "u":
+            return cls(float(np.where(valid, frame, 0).sum(dtype=np.float64)), 0.0)
+        known = valid & np.isfinite(frame) & (frame >= 0)  # type: ignore[operator]
+        share = 1 - np.count_nonzero(known) / np.count_nonzero(valid)
+        return cls(float(np.where(known, frame, 0).sum(dtype=np.float64)), share)
+
+
+def unusable(lights: Mapping[int, Light]) -> dict[int, str]:
+    """Frames, by place, that no image is made of, and why, as `inphase.ptycho.frames` will have it of the whole."""
+    lost = {place: "most of its pixels are no numbers" for place, light in lights.items() if light.unknown > UNKNOWN}
+    counts = [light.counts for place, light in lights.items() if place not in lost]
+    least = DIM * float(np.median(counts)) if counts else 0.0
+    dim = {
+        place: "it holds next to no counts"
+        for place, light in lights.items()
+        if place not in lost and light.counts <= least
+    }
+    return lost | dim
+
+
+@dataclass(frozen=True)
+class Ptychogram(Awaited):
+    """What is known of a ptychographic scan before its frames come.
+
+    optics: None where they are not known. unit: of the positions, "pixel" of the object or "m". probe: (modes, y, x)
+    complex64, a guess, or None.
+    """
+
+    optics: Optics | None = None
+    unit: str = "pixel"
+    probe: NDArray[np.complex64] | None = None
+
+    what: ClassVar[str] = "scan"
+
+    @classmethod
+    def made(
+        cls,
+        template: RawScan,
+        frames: int | None,
+        optics: Optics | None,
+        unit: str,
+        probe: NDArray[np.complex64] | None = None,
+    ) -> "Ptychogram":
+        """Of a frame (rows, columns) that stands for all.
+
+        Raises DataError for positions in metres without the optics, and for detector maps that nobody would apply.
+        """
+        found = cls.of(template, frames)
+        if unit not in ("pixel", "m"):
+            raise DataError(f"positions are in 'pixel' or 'm', not {unit!r}")
+        if unit == "m" and optics is None:
+            raise DataError(
+                "positions in metres need the size of the object's pixels: give energy, distance and detector pixel"
+            )
+        if template.corrections is not None:
+            raise DataError(
+                "dark and flat fields are not applied to the frames of a ptychographic scan: send corrected frames, "
+                "and leave the fields out"
+            )
+        if not found.valid.any():
+            raise DataError("the mask leaves no pixel: is it one of good pixels, and to be inverted?")
+        return cls(found.template, frames, optics, unit, probe)
+
+    @property
+    def pixel(self) -> NDArray[np.float64]:
+        """(2,): what one pixel of the object is in the unit of the positions."""
+        if self.unit == "pixel" or self.optics is None:
+            return np.ones(2)
+        return np.asarray(self.optics.pixel_m(self.shape))
+
+    def astray(self, place: int, position: Position) -> str:
+        """Why a position cannot be one of this scan, "" where it can."""
+        if not np.isfinite(position).all():
+            return f"place {place}: its position {position} is not finite"
+        if np.abs(np.asarray(position) / self.pixel).max() > FARTHEST_PX:
+            return (
+                f"place {place}: its position {position} {self.unit} lies more than {FARTHEST_PX:.0e} pixels of the "
+                "object away: is the unit right?"
+            )
+        return ""
+
+    def measurement(
+        self,
+        patterns: NDArray[np.generic],
+        positions: NDArray[np.float64],
+        places: NDArray[np.int64],
+        source: str,
+        *,
+        part: bool = False,
+    ) -> Measurement:
+        """Frames (n, rows, columns), positions (n, 2) in the unit and places (n,) as a measurement, by their places:
+        when all are there it is the one that a file of them is. part, and what is raised: as of `from_arrays`.
+        """
+        order = np.argsort(places)
+        return from_arrays(
+            patterns[order],
+            positions[order],
+            unit=self.unit,
+            mask=self.template.mask,
+            probe=self.probe,
+            optics=self.optics,
+            ids=places[order],
+            source=source,
+            part=part,
+        )
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What has come, joined by places (each (n,) int64, in order).
+
+    linked: frames with a position whose windows touch each other, which can be imaged. apart: those whose window
+    touches none of these. frames: without a position; positions: without a frame.
+    """
+
+    linked: NDArray[np.int64]
+    apart: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    positions: NDArray[np.int64]
+
+
+def joined(scan: Ptychogram, frames: Collection[int], positions: Mapping[int, Position]) -> Pairs:
+    """Frames and positions that have come, in any order, joined by their places."""
+    came, placed = np.array(sorted(frames), np.int64), np.array(sorted(positions), np.int64)
+    both = np.intersect1d(came, placed, assume_unique=True)
+    keep = np.ones(len(both), bool)
+    if len(both):
+        keep = linked(np.array([positions[place] for place in both.tolist()]) / scan.pixel, min(scan.shape))
+    return Pairs(
+        both[keep],
+        both[~keep],
+        np.setdiff1d(came, placed, assume_unique=True),
+        np.setdiff1d(placed, came, assume_unique=True),
+    )

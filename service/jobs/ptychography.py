@@ -1,0 +1,90 @@
+"""One attempt at a ptychographic job, in the compute process: from frames in the store to the object. Loads torch."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase import ptycho
+from inphase.formats import RawScan
+from inphase.live.growth import look
+from inphase.live.ptychogram import Ptychogram
+from inphase.ptycho.engine import Progress
+from inphase.ptycho.formats.contents import Given
+from inphase.ptycho.formats.written import arrays_of, reconstruction_of
+from inphase.ptycho.reconstruction import Reconstruction
+from service.document import JobDocument, Ptychography
+from service.jobs.errors import StoreError
+from service.jobs.state import RecordedProgress
+from service.jobs.store import Arrays, Store
+from service.jobs.task import Outcome, Planes, Task
+
+INPUT: Final = "input"
+
+
+def perform(task: Task, document: JobDocument, told: Ptychography) -> Outcome:
+    """One attempt. Raises as `ptycho.reconstruct`, and StoreError where frames are gone."""
+    clock = task.clock
+    with clock("decode"):
+        arrays = task.store.read(task.job_id, INPUT)
+        assert told.look is not None, "frames come from live scans alone"
+        measured = _measured(task.store, told, told.look.scan, arrays, whole=told.look.final)
+    similarity = None
+    with clock("refine"):
+        if told.look.final:
+            result = ptycho.reconstruct(
+                measured, told.options, device=task.device, progress=partial(_tell, task), cancelled=task.cancelled
+            )
+        else:
+            earlier = _earlier(task.store, arrays)
+            grown = look(
+                measured, told.options, earlier, device=task.device, cancelled=task.cancelled
+            )  # fmt: skip
+            result, similarity = grown.image, grown.similarity
+    found = replace(
+        told,
+        look=replace(told.look, similarity=similarity),
+        size=(result.object.shape[0], result.object.shape[1]),
+        report=result.report,
+    )
+    ended = replace(document.imaged(found), attempt=task.attempt).to_json()
+    return Outcome(arrays_of(result, ended.decode()), ended)
+
+
+def _measured(store: Store, told: Ptychography, scan: str, arrays: Arrays, *, whole: bool) -> ptycho.Measurement:
+    """The frames of a look, as they lie in the batches in which they came."""
+    frames: NDArray[np.generic] | None = None
+    for number, batch in enumerate(arrays["batches"].tolist()):
+        held = store.read(scan, batch)["frames"]
+        if frames is None:
+            frames = np.empty((len(arrays["places"]), *held.shape[1:]), held.dtype)
+        mine = arrays["batch"] == number
+        frames[mine] = held[arrays["index"][mine]]
+    assert frames is not None, "a look has frames"
+    template = RawScan(frames[0], None, "", "", mask=arrays.get("mask"))
+    unit = str(arrays["unit"])
+    beam = Given.of_numbers(arrays["beam"], unit).optics()
+    field = Ptychogram.made(template, None, beam, unit, arrays.get("probe"))
+    return field.measurement(frames, arrays["positions"], arrays["places"], told.source, part=not whole)
+
+
+def _earlier(store: Store, arrays: Arrays) -> Reconstruction | None:
+    """The image that a look goes on from; None of the first, and where it has expired meanwhile."""
+    if "earlier" not in arrays:
+        return None
+    job, result = arrays["earlier"].tolist()
+    try:
+        held = store.read(job, result)
+    except StoreError:
+        return None
+    told = JobDocument.from_json(str(held["document"]).encode()).ptychography
+    return None if told is None or told.report is None else reconstruction_of(held, told.report)
+
+
+def _tell(task: Task, progress: Progress) -> None:
+    def preview() -> Planes:
+        return (progress.preview(),)
+
+    task.progress(RecordedProgress(progress.iteration + 1, progress.total, stage=progress.stage), preview)

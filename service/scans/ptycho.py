@@ -1,0 +1,249 @@
+"""Live ptychographic scans: frames and positions are joined by their places, and the object grows with them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from inphase.errors import DataError
+from inphase.formats import RawScan
+from inphase.imaging.report import Look
+from inphase.live.advice import ranges
+from inphase.live.awaited import Awaited
+from inphase.live.growth import chosen
+from inphase.live.ptychogram import FEWEST, Light, Pairs, Ptychogram, joined, unusable
+from inphase.ptycho.options import Options
+from inphase.ptycho.positions import listed
+from service.document import Ptychography
+from service.intake.options import JobOptions, PtychoOptions
+from service.intake.submission import LiveFrames, Submission
+from service.jobs.scans import ScanRecord
+from service.jobs.store import Arrays
+from service.scans.document import LookPart, OutsidePart, ScanDocument, between
+from service.scans.kind import Came, Summary
+from service.scans.order import PtychoOrder
+
+_POINTS: Final = 1000  # positions in a document
+
+
+class PositionCounts(BaseModel):
+    """Positions that have come. waiting: those whose frame has not; unplaced: frames without a position.
+
+    linked: frames that can be imaged. apart: frames whose window touches none of theirs; unusable: frames without
+    counts or numbers.
+    """
+
+    received: int
+    duplicate: int
+    waiting: int
+    unplaced: int
+    linked: int
+    apart: OutsidePart
+    unusable: OutsidePart
+
+
+class PtychoDocument(ScanDocument):
+    """A live ptychographic scan. windows: (row, column) of those that can be imaged, in pixels of the object, from the
+    first one on, at most a thousand. pixel_m: of the object, where the optics are known.
+    """
+
+    positions: PositionCounts
+    windows: list[tuple[float, float]]
+    unit: str
+    pixel_m: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the newest look that has succeeded knows. job, result: where it lies, empty where there is none. places: of
+    its frames.
+    """
+
+    job: str = ""
+    result: str = ""
+    places: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+class Ptycho:
+    """The kind `ptycho`."""
+
+    def __init__(self) -> None:
+        self._pairs: WeakKeyDictionary[Came, tuple[Pairs, dict[int, str]]] = WeakKeyDictionary()
+
+    def pairs(self, order: PtychoOrder, came: Came) -> tuple[Pairs, dict[int, str]]:
+        """What has come, joined, and what of it cannot be used, with the reasons."""
+        found = self._pairs.get(came)
+        if found is None:
+            found = self._pairs[came] = _pairs(order, came)
+        return found
+
+    def prepare(self, order: PtychoOrder) -> None:
+        """What cannot be meant is refused. Raises RecipeError."""
+        order.ptycho()
+
+    def awaited(self, order: PtychoOrder, template: RawScan) -> Ptychogram:
+        """The scan without its probe. Raises DataError."""
+        return Ptychogram.made(template, order.frames, order.given().optics(), order.unit)
+
+    def summary(self, awaited: Awaited) -> Summary:
+        """How much light it has, and how many numbers."""
+        valid = awaited.valid
+
+        def of(place: int, frame: NDArray[Any]) -> Mapping[str, float]:
+            return asdict(Light.of(frame, valid))
+
+        return of
+
+    def usable(self, order: PtychoOrder, came: Came) -> int:
+        """Those with a position, that lie together."""
+        return len(self.pairs(order, came)[0].linked)
+
+    def due(self, order: PtychoOrder, came: Came, looks: list[LookPart]) -> bool:
+        """A first one of a few frames, then whenever one is new, or was left by the look before."""
+        linked = self.usable(order, came)
+        if not looks:
+            return linked >= min(FEWEST, order.frames or FEWEST)
+        return looks[-1].pending > 0 or linked > looks[-1].asked
+
+    def submission(self, order: PtychoOrder, source: LiveFrames) -> Submission:
+        """As the caller asked; what makes a look short is decided when it is made."""
+        return Submission(
+            options=JobOptions(priority=order.priority, webhook=order.webhook),
+            source=source,
+            ptychography=PtychoOptions(**{name: getattr(order, name) for name in PtychoOptions.model_fields}),
+        )
+
+    def input(
+        self,
+        record: ScanRecord,
+        order: PtychoOrder,
+        came: Came,
+        source: LiveFrames,
+        options: Options,
+        known: Known,
+        extra: Arrays,
+    ) -> tuple[Arrays, Ptychography]:
+        """What the worker of a look reads, and what is told of it.
+
+        known: of the look before, where there is one. extra: `mask` and `probe`, where there are any.
+
+        Frames stay where they are: the worker finds them by the names of their batches. Raises DataError where none has
+        a position.
+        """
+        pairs, _ = self.pairs(order, came)
+        paired = np.array(sorted(came.frames.keys() & came.positions.keys()), np.int64)
+        places = paired if source.final else chosen(pairs.linked, known.places, source.look)
+        if not len(places):
+            raise DataError(
+                f"none of the {len(came.frames)} frames of the scan has a position that lies beside those of others"
+            )
+        frames = [came.frames[place] for place in places.tolist()]
+        batches = sorted({frame.batch for frame in frames})
+        arrays: Arrays = {
+            "places": places,
+            "positions": np.array([came.positions[place] for place in places.tolist()], np.float64),
+            "batches": np.array(batches),
+            "batch": np.array([batches.index(frame.batch) for frame in frames], np.int64),
+            "index": np.array([frame.index for frame in frames], np.int64),
+            "beam": order.given().numbers(),
+            "unit": np.array(order.unit),
+        } | extra
+        if known.result and not source.final:
+            arrays |= {"earlier": np.array([known.job, known.result])}
+        seen = len(paired) if source.final else len(np.union1d(places, known.places))
+        told = Ptychography(
+            options,
+            source=order.name or f"live scan {record.scan_id}",
+            look=Look(record.scan_id, source.look, seen, order.frames, source.final),
+            pending=0 if source.final else len(np.setdiff1d(pairs.linked, np.union1d(places, known.places))),
+        )
+        return arrays, told
+
+    def told(self, order: PtychoOrder, came: Came, looks: list[LookPart]) -> Mapping[str, Any]:
+        """With what of it can be imaged."""
+        pairs, bad = self.pairs(order, came)
+        return {
+            "missing": len(between(came.frames)),
+            "positions": len(came.positions),
+            "linked": len(pairs.linked),
+            "words": _words(order, came, pairs, bad),
+        }
+
+    def document(self, record: ScanRecord, order: PtychoOrder, came: Came, looks: list[LookPart]) -> PtychoDocument:
+        """With positions and what lies together."""
+        (pairs, bad), optics = self.pairs(order, came), order.given().optics()
+        missing = between(came.frames)
+        return PtychoDocument(
+            **ScanDocument.common(record, order, looks, missing, _words(order, came, pairs, bad)),
+            positions=PositionCounts(
+                received=record.counted.placed,
+                duplicate=record.counted.placed_again,
+                waiting=len(pairs.positions),
+                unplaced=len(pairs.frames),
+                linked=len(pairs.linked),
+                apart=OutsidePart(count=len(pairs.apart), reason=_apart(order, pairs)),
+                unusable=OutsidePart(count=len(bad), reason=_unusable(bad)),
+            ),
+            windows=_windows(order, came, pairs),
+            unit=order.unit,
+            pixel_m=None if optics is None else optics.pixel_m(order.shape),
+        )
+
+
+def _pairs(order: PtychoOrder, came: Came) -> tuple[Pairs, dict[int, str]]:
+    bad = unusable({place: Light(**frame.summary) for place, frame in came.frames.items()})
+    pairs = joined(_outline(order), [place for place in came.frames if place not in bad], came.positions)
+    waiting = np.setdiff1d(pairs.positions, np.array(sorted(bad), np.int64))
+    return replace(pairs, positions=waiting), bad
+
+
+def _outline(order: PtychoOrder) -> Ptychogram:
+    """The scan as far as positions need it."""
+    frame = RawScan(np.broadcast_to(np.zeros((), order.dtype), order.shape), None, "", "")
+    return Ptychogram.made(frame, order.frames, order.given().optics(), order.unit)
+
+
+def _windows(order: PtychoOrder, came: Came, pairs: Pairs) -> list[tuple[float, float]]:
+    if not len(pairs.linked):
+        return []
+    shown = pairs.linked[:: -(-len(pairs.linked) // _POINTS)]
+    where = np.array([came.positions[place] for place in shown.tolist()]) / _outline(order).pixel
+    rows, columns = np.round(where - where.min(axis=0), 2).T.tolist()
+    return list(zip(rows, columns, strict=True))
+
+
+def _apart(order: PtychoOrder, pairs: Pairs) -> str:
+    if not len(pairs.apart):
+        return ""
+    return (
+        f"frames {listed(pairs.apart)}: the position lies more than a window ({min(order.shape)} pixels) away from "
+        "every position of the others"
+    )
+
+
+def _unusable(bad: Mapping[int, str]) -> str:
+    return "" if not bad else "; ".join(f"frame {place}: {why}" for place, why in sorted(bad.items())[:8])
+
+
+def _words(order: PtychoOrder, came: Came, pairs: Pairs, bad: Mapping[int, str]) -> tuple[str, ...]:
+    """What has come, for people."""
+    of = "" if order.frames is None else f" of {order.frames}"
+    words = [
+        f"{len(came.frames)}{of} frames and {len(came.positions)} positions have come; {len(pairs.linked)} frames "
+        "can be imaged."
+    ]
+    if missing := between(came.frames):
+        words.append(f"{len(missing)} between them are missing ({ranges(missing)}).")
+    if len(pairs.frames):
+        words.append(f"{len(pairs.frames)} frames wait for their positions ({ranges(pairs.frames.tolist())}).")
+    if len(pairs.positions):
+        words.append(f"{len(pairs.positions)} positions wait for their frames ({ranges(pairs.positions.tolist())}).")
+    if told := _apart(order, pairs):
+        words.append(f"Not imaged are {told}.")
+    if told := _unusable(bad):
+        words.append(f"Not imaged are: {told}.")
+    return tuple(words)

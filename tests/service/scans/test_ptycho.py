@@ -1,0 +1,248 @@
+"""Live ptychographic scans over HTTP, on a real Redis; the worker's part is done by hand here."""
+
+import asyncio
+import io
+import json
+from dataclasses import replace
+from typing import Any
+
+import h5py
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from inphase import ptycho
+from inphase.client.bodies import encode_frames, of_positions
+from inphase.formats import RawScan, npz
+from inphase.formats.scan import Saturation
+from inphase.geometry import wavelength_m
+from service.jobs.state import JobState
+from tests.inphase.ptycho.scenes import small
+from tests.service.api.calls import check, load
+from tests.service.api.queued import client, read, records, services, work
+
+__all__ = ["client"]  # a fixture
+
+OCTETS = {"Content-Type": "application/octet-stream"}
+REFINE = "8*RPIE"
+SCENE = small()
+COUNTS = SCENE.counts.astype(np.float32)
+PLACES = list(range(len(COUNTS)))
+NEAR = {"energy_kev": 9.0, "distance_m": 0.5, "detector_pixel_m": 1e-6, "focus_m": "inf"}  # a parallel beam
+ASKED = ptycho.Options(REFINE, turn=False)
+
+
+async def opened(client: httpx.AsyncClient, *, guess: bool = True, **more: Any) -> str:
+    """The id of a scan whose frames are those of the scene, with the probe that made them."""
+    body = {"kind": "ptycho", "shape": [32, 32], "dtype": "float32", "refine": REFINE, "turn": False, **more}
+    answer = await client.post("/v1/scans", json=body)
+    assert answer.status_code == 201, answer.text
+    scan = str(answer.json()["id"])
+    if guess:
+        sent = SCENE.probe.astype("<c8").tobytes()
+        assert (await client.put(f"/v1/scans/{scan}/probe", content=sent, headers=OCTETS)).status_code == 204
+    return scan
+
+
+async def send(client: httpx.AsyncClient, scan: str, places: list[int], counts: NDArray[Any] = COUNTS) -> Any:
+    """A batch of frames; what became of it."""
+    body = encode_frames(places, [counts[place % len(counts)] for place in places])
+    answer = await client.post(f"/v1/scans/{scan}/frames", content=body, headers=OCTETS)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def place(client: httpx.AsyncClient, scan: str, places: list[int], positions: NDArray[Any] | None = None) -> Any:
+    """The same with positions."""
+    found = SCENE.positions[[place % len(COUNTS) for place in places]] if positions is None else positions
+    body = b"".join(of_positions(places, found).chunks())
+    answer = await client.post(f"/v1/scans/{scan}/positions", content=body, headers=OCTETS)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def document(client: httpx.AsyncClient, scan: str) -> dict[str, Any]:
+    """The scan as it stands."""
+    found: dict[str, Any] = (await client.get(f"/v1/scans/{scan}")).json()
+    return found
+
+
+async def look(client: httpx.AsyncClient, scan: str, number: int) -> dict[str, Any]:
+    """A look by its number, made as a worker would, once it has been asked for."""
+    async with asyncio.timeout(60):
+        while not ((looks := (await document(client, scan))["looks"]) and looks[0]["number"] >= number):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    job = str(looks[0]["job"])
+    await read(client, job)
+    if records(client).get(job).state is JobState.QUEUED:
+        await work(client, job)
+    newest: dict[str, Any] = (await document(client, scan))["looks"][0]
+    return newest
+
+
+async def last(client: httpx.AsyncClient, scan: str) -> dict[str, NDArray[Any]]:
+    """The arrays of the finished scan."""
+    answer = await client.post(f"/v1/scans/{scan}/finish")
+    assert answer.status_code == 200, answer.text
+    final = await look(client, scan, len(answer.json()["looks"]))
+    assert final["final"], final
+    async with asyncio.timeout(60):
+        while (await document(client, scan))["state"] != "finished":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return load(await client.get(f"/v1/jobs/{final['job']}/result"))
+
+
+def library(
+    places: list[int], counts: NDArray[Any] = COUNTS, optics: ptycho.NearField | None = None
+) -> ptycho.Reconstruction:
+    """What the library makes of these frames."""
+    measured = ptycho.from_arrays(counts[places], SCENE.positions[places], probe=SCENE.probe, ids=places, optics=optics)
+    return ptycho.reconstruct(measured, ASKED)
+
+
+def check_same(found: dict[str, NDArray[Any]], wanted: ptycho.Reconstruction) -> None:
+    """To the last bit: the same frames in the same order, on the same machine."""
+    for name in ("object", "probe", "coverage", "positions_px", "origin_px", "ids"):
+        np.testing.assert_array_equal(found[name], getattr(wanted, name), err_msg=name)
+
+
+async def test_an_object_grows_while_it_is_scanned(client: httpx.AsyncClient) -> None:
+    """Frames and positions come shuffled, apart, twice, and some never; looks follow, each on the field of the one
+    before; the last image is the library's of the frames that have both, to the last bit.
+    """
+    scan = await opened(client, frames=49, name="star")
+    order = np.random.default_rng(1).permutation(49).tolist()
+    upper = [place for place in order if place < 28]
+    first = await send(client, scan, [*upper, upper[0]])
+    assert (first["received"], first["duplicate"], first["total"]) == (upper, upper[:1], 28)
+    now = await document(client, scan)
+    assert (now["positions"]["unplaced"], now["positions"]["linked"], now["looks"]) == (28, 0, [])
+    assert "28 frames wait for their positions (0 to 27)" in " ".join(now["words"])
+    early = [place for place in order if place % 7 != 3]
+    assert (await place(client, scan, [*early, early[0]]))["duplicate"] == early[:1]
+    one = await look(client, scan, 1)
+    assert (one["state"], one["frames"], one["similarity"], one["pending"]) == ("succeeded", 24, None, 0), one
+    assert 0 < one["r_factor"] < 0.1
+    await send(client, scan, [place for place in order if place >= 28 and place != 40])
+    two = await look(client, scan, 2)
+    assert (two["state"], two["frames"]) == ("succeeded", 41)
+    assert 0.9 < two["similarity"] < 1
+    assert two["size"][0] > one["size"][0]
+    now = await document(client, scan)
+    assert now["frames"] == {
+        "expected": 49, "received": 48, "duplicate": 1, "missing": 1, "missing_places": "40",
+        "out_of_range": {"count": 0, "reason": ""},
+    }  # fmt: skip
+    counted = now["positions"]
+    assert (counted["received"], counted["duplicate"], counted["waiting"], counted["unplaced"]) == (42, 1, 1, 7)
+    assert (counted["linked"], len(now["windows"])) == (41, 41)
+    preview = await client.get(f"/v1/jobs/{two['job']}/preview")
+    assert preview.content[:4] == b"\x89PNG"
+    used = [place for place in PLACES if place % 7 != 3 and place != 40]
+    check_same(await last(client, scan), library(used))
+    assert services(client).store.names(scan) == []  # the frames are not needed any more
+
+
+async def test_two_scans_at_once_of_which_one_ends_early(client: httpx.AsyncClient) -> None:
+    """Frames that hold no numbers, a position astray and one that is none are counted with the reasons, cost no memory,
+    and leave the image of the others as it is, while the other scan is
+    one of the near field; the doors hand out what a ptychographic image has, and no more.
+    """
+    counts = COUNTS.copy()
+    counts[5], counts[11, 4, 4] = np.nan, np.nan
+    both = [await opened(client, unit="pixel"), await opened(client, **NEAR)]
+    positions = SCENE.positions.copy()
+    positions[17] = 12_000, 9
+    for batch in np.array_split(PLACES[:30], 3):
+        for scan, frames, where in ((both[0], counts, positions), (both[1], COUNTS, SCENE.positions)):
+            await place(client, scan, batch.tolist(), where[batch])
+            await send(client, scan, batch.tolist(), frames)
+    await send(client, both[1], PLACES[30:])
+    await place(client, both[1], PLACES[30:])
+    outside = await place(client, both[0], [40, 41], np.array([[np.nan, 0], [1e9, 0]]))
+    assert [each["place"] for each in outside["out_of_range"]] == [40, 41]
+    one = await look(client, both[0], 1)
+    assert (one["state"], one["frames"]) == ("succeeded", 28), one["reason"]
+    assert max(one["size"]) < 80  # not 12,000
+    now = await document(client, both[0])
+    assert now["frames"]["out_of_range"]["count"] == 2
+    assert "is the unit right" in now["frames"]["out_of_range"]["reason"]
+    assert now["positions"]["apart"] == {
+        "count": 1,
+        "reason": "frames 17: the position lies more than a window (32 pixels) away from every position of the others",
+    }
+    assert now["positions"]["unusable"] == {"count": 1, "reason": "frame 5: most of its pixels are no numbers"}
+    await look(client, both[1], 1)
+    found = await last(client, both[0])
+    check_same(found, library([place for place in range(30) if place not in (5, 17)], counts))
+    told = json.loads(str(found["document"]))
+    assert "Frame 17 was left out" in " ".join(told["ptychography"]["report"]["notes"])
+    assert told["ptychography"]["options"]["recipe"] == REFINE
+    check_same(
+        await last(client, both[1]), library(PLACES, optics=ptycho.NearField(wavelength_m(9.0), 0.5, (1e-6, 1e-6)))
+    )
+    await doors(client, (await document(client, both[0]))["final"], found)
+
+
+async def doors(client: httpx.AsyncClient, job: str, found: dict[str, NDArray[Any]]) -> None:
+    """What can be fetched of a finished ptychographic job."""
+    said = (await client.get(f"/v1/jobs/{job}")).json()
+    assert {"object", "probe", "coverage", "positions_px"} <= said["links"].keys()
+    assert "phase" not in said["links"]
+    cxi = await client.get(f"/v1/jobs/{job}/result", params={"format": "cxi"})
+    with h5py.File(io.BytesIO(cxi.content)) as file:
+        np.testing.assert_array_equal(file["entry_1/image_1/data"][()], found["object"])
+        np.testing.assert_array_equal(file["entry_1/image_2/data"][()], found["probe"][0])
+    check(await client.get(f"/v1/jobs/{job}/result", params={"format": "vti"}), 422, "npz or cxi")
+    part = await client.get(f"/v1/jobs/{job}/result/probe", params={"slice": "0,3:5,:", "format": "npy"})
+    np.testing.assert_array_equal(np.load(io.BytesIO(part.content)), found["probe"][0, 3:5])
+    for name in ("object", "probe", "coverage"):
+        picture = await client.get(f"/v1/jobs/{job}/result/{name}", params={"format": "png"})
+        assert picture.content[:4] == b"\x89PNG", picture.text
+    check(await client.get(f"/v1/jobs/{job}/result/phase"), 404, "ptychographic scan")
+    for door in ("calculated", "surface", f"comparison/{job}"):
+        check(await client.get(f"/v1/jobs/{job}/{door}"), 422, "ptychographic scan")
+    listed = (await client.get("/v1/jobs")).json()["jobs"]
+    assert {line["recipe"] for line in listed} == {REFINE}
+
+
+async def test_what_a_ptychographic_scan_refuses(client: httpx.AsyncClient) -> None:
+    """Options of the other kind, half of the optics, a probe or position that contradicts what came before."""
+    body = {"kind": "ptycho", "shape": [32, 32], "dtype": "uint16"}
+    for more, words in (
+        ({"grid": "auto"}, "grid"),
+        ({"refine": "5*NOTHING"}, "NOTHING"),
+        ({"search_px": 3}, "positions_start"),
+        ({"unit": "m"}, "metres"),
+        ({"energy_kev": 9.0}, "belong together"),
+        ({"dtype": "complex64"}, "complex64"),
+    ):
+        answer = await client.post("/v1/scans", json={**body, **more})
+        assert 400 <= answer.status_code < 500, answer.text
+        assert words in answer.text
+    check(await client.post("/v1/scans", json={"shape": [32, 32], "dtype": "uint16", "unit": "m"}), 422, "unit")
+    frame = RawScan(np.zeros((1, 32, 32), np.uint16), None, "", "", saturation=Saturation(9.0, "test"))
+    sent = {"content": npz.encode(frame), "headers": {"Content-Type": "application/x-npz"}}
+    answer = await client.post("/v1/scans", params={"kind": "ptycho", "start": "network"}, **sent)
+    check(answer, 422, "start", "ptycho")
+    masked = replace(frame, mask=np.eye(32, dtype=np.uint8)[None], saturation=None)
+    sent["content"] = npz.encode(masked)
+    far = {"energy_kev": 9.0, "distance_m": 2.0, "detector_pixel_m": 55e-6, "unit": "m"}
+    answer = await client.post("/v1/scans", params={"kind": "ptycho", "frames": 4, **far}, **sent)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["pixel_m"][0] == answer.json()["pixel_m"][1] > 0
+    scan = await opened(client, guess=False)
+    url = f"/v1/scans/{scan}"
+    check(await client.put(f"{url}/probe", content=b"12", headers=OCTETS), 422, "no probe")
+    check(await client.put(f"{url}/probe", content=bytes(32 * 32 * 8), headers=OCTETS), 422, "empty")
+    check(await client.post(f"{url}/positions", content=b"12", headers=OCTETS), 422, "whole number of positions")
+    await send(client, scan, [1])
+    probe = SCENE.probe.astype("<c8").tobytes()
+    check(await client.put(f"{url}/probe", content=probe, headers=OCTETS), 409, "before the first")
+    await place(client, scan, [1])
+    other = b"".join(of_positions([2, 1], SCENE.positions[:2] + 1).chunks())
+    check(await client.post(f"{url}/positions", content=other, headers=OCTETS), 409, "position 1", "another position")
+    assert (await document(client, scan))["positions"]["received"] == 1
+    rocking = (await client.post("/v1/scans", json={"shape": [32, 32], "dtype": "uint16"})).json()["id"]
+    check(await client.post(f"/v1/scans/{rocking}/positions", content=other, headers=OCTETS), 422, "rocking curve")
+    check(await client.put(f"/v1/scans/{rocking}/probe", content=probe, headers=OCTETS), 422, "rocking curve")
