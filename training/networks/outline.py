@@ -15,10 +15,16 @@ from torch.nn import functional as F
 from inphase.features import KNOWN_VALID
 from training.networks.far_field import FarField, in_single_precision, lines, parts, square
 from training.networks.network import Network, in_its_precision
-from training.networks.search import repeated
+from training.networks.search import relative, repeated
 
-BETA = 0.8  # of HIO
-EVEN = 5  # iterations of error reduction in the end: HIO leaves density outside the support
+LEVELS = 0.0, -2.0  # of the logits, from the first start to the last: what may be within is tried both ways
+BETA = 0.8  # of hybrid input-output
+EVEN = 3  # iterations of error reduction after it
+ROUND = 20  # iterations between two updates of the support
+THRESHOLD = 0.2  # of shrink-wrap, of the intensity-weighted amplitude
+SIGMA = 1.0  # of its Gaussian, in pixels
+
+Pattern = tuple[Tensor, Tensor]  # modulus, 0 where it is not known, and what is known, 0 and 1, (B, 1, N, N) each
 
 
 class Block(nn.Module):
@@ -72,60 +78,101 @@ class OutlineUNet(nn.Module):
 
 
 class Fill(nn.Module):
-    """Objects within supports that fit a pattern: hybrid input-output of several starts, of which the best is taken.
+    """Objects in supports that fit a pattern: hybrid input-output (Fienup, Appl. Opt. 21, 2758 (1982)) of many starts.
 
-    Fienup, Appl. Opt. 21, 2758 (1982). The starts have random phases, always the same. Nothing in it is learned, and no
-    gradient goes through it. starts, iterations: how many, of each. room: pixels of the frame that the iterations keep;
-    the support lies in the central frame / 2 of them.
+    The starts have random phases, always the same. Where they have come to after so many iterations decides which of
+    them are kept; of these the support is drawn anew before each of the `rounds`, and the one that fits best is taken.
+    Nothing in it is learned, and no gradient goes through it. room: pixels of the frame along each axis that the
+    iterations keep; the first support lies in the central frame / 2 of them.
     """
 
-    def __init__(self, frame: int, starts: int, iterations: int, room: int) -> None:
+    def __init__(self, frame: int, starts: int, iterations: int, kept: int, rounds: int, room: int) -> None:
         super().__init__()
-        self.starts, self.iterations, self.margin = starts, iterations, (room - frame // 2) // 2
+        self.starts, self.iterations, self.kept, self.rounds = starts, iterations, kept, rounds
+        self.margin = (room - frame // 2) // 2
         self.fourier = FarField(room, frame, rank=2)
         generator = torch.Generator().manual_seed(1)
         phases = 2 * math.pi * torch.rand(starts, frame // 2, frame // 2, generator=generator)
+        line = torch.arange(room, dtype=torch.float32)
+        smoothing = torch.exp(-0.5 * ((line[:, None] - line) / SIGMA).square())
         self.register_buffer("phases", phases, persistent=False)
+        self.register_buffer("smoothing", smoothing / smoothing.sum(1).amax(), persistent=False)
         self.phases: Tensor
+        self.smoothing: Tensor
 
     @torch.no_grad()
     @in_single_precision
     def forward(self, inside: Tensor, modulus: Tensor, known: Tensor) -> Tensor:
-        """Objects (B, 2, m, m) within the supports (B, m, m), 0 and 1. modulus, known: (B, N, N); known is 0 or 1."""
-        starts, margin = self.starts, self.margin
-        boxes = torch.stack([self.phases.cos(), self.phases.sin()], 1) * inside[:, None, None]
+        """Objects (B, 2, m, m) within supports near those of each start, (B, starts, m, m), 0 and 1.
+
+        modulus, known: (B, N, N); known is 0 or 1.
+        """
+        first, margin = self.starts, self.margin
+        boxes = torch.stack([self.phases.cos(), self.phases.sin()], 1) * inside[:, :, None]
         objects = lines(F.pad(boxes.flatten(0, 1), (margin,) * 4))
-        support = lines(F.pad(inside[:, None], (margin,) * 4)).repeat_interleave(starts, 0)
-        measured, limited = (x.repeat_interleave(starts, 0)[:, None] for x in (modulus * known, known))
+        support = lines(F.pad(inside.flatten(0, 1)[:, None], (margin,) * 4))
+        pattern = (modulus * known)[:, None], known[:, None]
+        many = repeated_each(pattern, first)
+        objects = self._hybrid(self._scaled(objects, many), support, many, self.iterations)
+        objects = self._nearest(objects, many, first, self.kept)
+        few = repeated_each(pattern, self.kept)
+        for _ in range(self.rounds):
+            objects = self._hybrid(objects, self._support(objects), few, ROUND)
+        objects = self._nearest(objects, few, self.kept, 1)
+        last = slice(margin, margin + inside.shape[-1])
+        return parts(objects)[:, :, last, last]
+
+    def _scaled(self, objects: Tensor, pattern: Pattern) -> Tensor:
+        """Objects (B, r, 2, r) in the scale of the data."""
+        modulus, known = pattern
         size = square(self.fourier(objects)).sqrt()
-        scale = (size * measured).sum((2, 3), True) / (size.square() * limited).sum((2, 3), True).clamp_min(1e-12)
-        objects = objects * scale
+        return objects * (size * modulus).sum((2, 3), True) / (size.square() * known).sum((2, 3), True).clamp_min(1e-12)
 
-        def hybrid(_: Tensor, objects: Tensor) -> tuple[Tensor, ...]:
-            projected = self._projected(objects, measured, limited)
-            return (objects + support * (projected - objects) - BETA * (1 - support) * projected,)
+    def _hybrid(self, objects: Tensor, support: Tensor, pattern: Pattern, times: int) -> Tensor:
+        """So many iterations of hybrid input-output, which leaves density outside, and EVEN of error reduction."""
 
-        (objects,) = repeated(hybrid, self.iterations, (objects,))
+        def one(_: Tensor, objects: Tensor) -> tuple[Tensor, ...]:
+            projected = self._projected(objects, pattern)
+            return (support * projected + (1 - support) * (objects - BETA * projected),)
+
+        (objects,) = repeated(one, times, (objects,))
         objects = support * objects
         for _ in range(EVEN):
-            objects = support * self._projected(objects, measured, limited)
-        misfit = ((square(self.fourier(objects)).sqrt() - measured) * limited).square().sum((1, 2, 3))
-        chosen = F.one_hot(misfit.unflatten(0, (-1, starts)).argmin(1), starts).to(objects.dtype)
-        found = (chosen[:, None] @ objects.unflatten(0, (-1, starts)).flatten(2)).unflatten(2, objects.shape[1:])
-        last = slice(margin, margin + inside.shape[-1])
-        return parts(found[:, 0])[:, :, last, last]
+            objects = support * self._projected(objects, pattern)
+        return objects
 
-    def _projected(self, objects: Tensor, measured: Tensor, known: Tensor) -> Tensor:
+    def _projected(self, objects: Tensor, pattern: Pattern) -> Tensor:
         """The modulus on the phases of the far field; what is not known stays."""
+        modulus, known = pattern
         field = self.fourier(objects)
-        return self.fourier.adjoint(field * (1 - known + measured / (square(field) + 1e-12).sqrt()))
+        return self.fourier.adjoint(field * (1 - known + modulus / (square(field) + 1e-12).sqrt()))
+
+    def _support(self, objects: Tensor) -> Tensor:
+        """Shrink-wrap: where the smoothed amplitude reaches the threshold, as 0 and 1, (B, r, 1, r)."""
+        amplitude = square(objects, 2).sqrt().squeeze(2)
+        return (relative(self.smoothing @ amplitude @ self.smoothing) >= THRESHOLD).to(objects.dtype).unsqueeze(2)
+
+    def _nearest(self, objects: Tensor, pattern: Pattern, starts: int, kept: int) -> Tensor:
+        """Of so many starts of each pattern, (B starts, r, 2, r), those that fit best: (B kept, r, 2, r)."""
+        modulus, known = pattern
+        misfit = ((square(self.fourier(objects)).sqrt() - modulus) * known).square().sum((1, 2, 3))
+        chosen = misfit.unflatten(0, (-1, starts)).topk(kept, dim=1, largest=False).indices
+        chosen = F.one_hot(chosen, starts).to(objects.dtype)
+        found: Tensor = chosen @ objects.flatten(1).unflatten(0, (-1, starts))
+        return found.flatten(0, 1).unflatten(1, objects.shape[1:])
+
+
+def repeated_each(pattern: Pattern, times: int) -> Pattern:
+    """The pattern of each of B as often as it has objects: (B times, 1, N, N)."""
+    modulus, known = pattern
+    return modulus.repeat_interleave(times, 0), known.repeat_interleave(times, 0)
 
 
 class Outline(Network):
     """modulus, valid (B, N, N), autocorrelation (B, 2, N, N) -> amplitude in [0, 1], phase in (-pi, pi] rad, each (B,
     N/2, N/2); N is a multiple of 2^len(widths).
 
-    starts, iterations: of the iterations within the outline. room: see `Fill`.
+    starts, iterations, kept, rounds, room: of `Fill`.
     """
 
     inputs = ("modulus", "valid", "autocorrelation")
@@ -134,13 +181,18 @@ class Outline(Network):
         self,
         frame: int = 64,
         widths: tuple[int, ...] = (32, 64, 128, 128),
-        starts: int = 12,
-        iterations: int = 60,
+        starts: int = 24,
+        iterations: int = 30,
+        kept: int = 4,
+        rounds: int = 5,
         room: int = 48,
     ) -> None:
         super().__init__()
         self.drawing = OutlineUNet(frame, tuple(widths))
-        self.fill = Fill(frame, starts, iterations, room)
+        self.fill = Fill(frame, starts, iterations, kept, rounds, room)
+        levels = torch.linspace(*LEVELS, starts)[:, None, None]
+        self.register_buffer("levels", levels, persistent=False)
+        self.levels: Tensor
 
     @in_its_precision
     def outline(self, autocorrelation: Tensor) -> Tensor:
@@ -149,7 +201,7 @@ class Outline(Network):
         return found
 
     def forward(self, modulus: Tensor, valid: Tensor, autocorrelation: Tensor) -> tuple[Tensor, Tensor]:
-        inside = (self.outline(autocorrelation) > 0).to(modulus.dtype)
+        inside = (self.outline(autocorrelation)[:, None] > self.levels).to(modulus.dtype)
         known = (valid == KNOWN_VALID).to(modulus.dtype)
         real, imaginary = self.fill(inside, modulus, known).unbind(1)
         amplitude = (real.square() + imaginary.square() + 1e-12).sqrt()
