@@ -6,6 +6,7 @@ search in outlines that were not learned. Interrupted, it goes on: what was meas
 
 import dataclasses
 import json
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -98,9 +99,7 @@ class Bench:
         return bench
 
     def crystal(self, domains: int, number: int, frames: FrameSettings, seed: int) -> Sample:
-        settings = dataclasses.replace(
-            self.settings, domains=DomainSettings(domains=(domains, domains)), frames=frames
-        )
+        settings = dataclasses.replace(self.settings, domains=DomainSettings(domains=(domains, domains)), frames=frames)
         return sample(settings, seed, 1000 * domains + number, 1, torch.device("cpu"))
 
     def outcome(
@@ -129,9 +128,7 @@ class Bench:
             for name, inside in outlines.items():
                 searched = self.searched(inside, torch.from_numpy(modulus))
                 scores[name] = score(self.refined(problem, searched), truth)
-        return Outcome(
-            domains, noise, scores, asked - begun, ended - asked, spent / len(standard), len(standard)
-        )
+        return Outcome(domains, noise, scores, asked - begun, ended - asked, spent / len(standard), len(standard))
 
     def refined(self, problem: Problem, image: Image) -> Image:
         """The short recipe on an image."""
@@ -180,26 +177,44 @@ def shares(outcomes: Sequence[Outcome], ways: Sequence[str]) -> list[str]:
     return [share(one) if one else "-" for one in scores]
 
 
+def paragraph(text: str) -> list[str]:
+    """Its lines, and the empty one after it."""
+    return [*textwrap.wrap(text, 120, break_long_words=False), ""]
+
+
 def page(outcomes: Sequence[Outcome], version: ModelVersion) -> list[str]:
     """The page in Markdown."""
     training = version.content["training"]
+    runs = [*training["earlier"], training]
+    seen, seconds = (sum(run[name] for run in runs) for name in ("crystals_seen", "wall_time_s"))
     network, recipe, start = (
-        1e3 * float(np.median([getattr(one, name) for one in outcomes])) for name in ("network_s", "recipe_s", "start_s")
+        1e3 * float(np.median([getattr(one, name) for one in outcomes]))
+        for name in ("network_s", "recipe_s", "start_s")
     )
     ways = list(WAYS)
     by_domains = [[one for one in outcomes if one.domains == count] for count in DOMAINS]
     by_noise = {noise: [one for one in outcomes if one.noise == noise] for noise in NOISE}
     return [
-        *("# Crystals of phase domains in two dimensions", "", header(), "", "`python -m benchmarks.two_dimensions`", ""),
-        f"Voronoi crystals on 64^2 pixels, {PHOTONS:.0e} photons, a third of them with each kind of noise. An image is a",
-        f"success where its complex correlation with the truth is at least {SUCCESS}, twin, place and phase aside; with",
-        "Wilson's 95 % intervals. Random starts of `standard` have as much processor time as prediction and recipe",
-        "together: a start is begun as long as any is left, and the image with the lowest chi2 is taken. The columns of",
-        "other outlines are of the first third of the crystals.",
-        "",
-        f"`{version.label}` saw {training['crystals_seen']:,} crystals in {training['wall_time_s'] / 60:.0f} minutes of",
-        "wall time, on a small part of a core. The recipe: `" + RECIPE.replace("|", "\\|") + "`.",
-        "",
+        *(
+            "# Crystals of phase domains in two dimensions",
+            "",
+            header(),
+            "",
+            "`python -m benchmarks.two_dimensions`",
+            "",
+        ),
+        *paragraph(
+            f"Voronoi crystals on 64^2 pixels, {PHOTONS:.0e} photons, a third of them with each kind of noise. An image "
+            f"is a success where its complex correlation with the truth is at least {SUCCESS}, twin, place and phase "
+            "aside; intervals are Wilson's, 95 %. Random starts of `standard` have as much processor time as "
+            "prediction and recipe together: a start is begun as long as any is left, and the image with the lowest "
+            "chi2 is taken. The columns of other outlines are of the first third of the crystals."
+        ),
+        *paragraph(
+            f"`{version.label}` learned from {seen:,} crystals in {seconds / 60:.0f} minutes of wall time, on a small "
+            f"part of a core. The recipe: `{RECIPE}`. It, the thresholds and the number of starts were chosen on other "
+            "crystals."
+        ),
         "## By the number of domains",
         "",
         *table(
@@ -217,9 +232,10 @@ def page(outcomes: Sequence[Outcome], version: ModelVersion) -> list[str]:
         ),
         "## Time",
         "",
-        f"Processor time of one thread, medians: a prediction {network:.0f} ms, the recipe {recipe:.0f} ms, a start of",
-        f"`standard` {start:.0f} ms. Others used the machine meanwhile, which lengthens all of them.",
-        "",
+        *paragraph(
+            f"Processor time of one thread, medians: a prediction {network:.0f} ms, the recipe {recipe:.0f} ms, a start "
+            f"of `standard` {start:.0f} ms. Others used the machine meanwhile, which lengthens all of them."
+        ),
     ]
 
 

@@ -41,8 +41,8 @@ class FitSettings:
     """A training run, in the units and conventions of docs/architecture.md.
 
     A frame of three axes is a rocking curve of `crystals` seen by the `detector`, one of two axes a detector frame of
-    `particles`, or of crystals of `domains` where there are any, seen as `frames` says; with a `raster` it is a pattern of ptychographic scans, and what budgets,
-    batches and validations count as crystals are groups of patterns.
+    `particles`, or of crystals of `domains` where there are any, seen as `frames` says; with a `raster` it is a pattern
+    of ptychographic scans, and what budgets, batches and validations count as crystals are groups of patterns.
     """
 
     architecture: str = "inphase-bcdi"

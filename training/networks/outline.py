@@ -1,8 +1,8 @@
 """inphase-2d: a U-Net draws the outline of a crystal of domains, and iterations of several starts fill it.
 
-A crystal of many domains has a pattern of speckle: no network of this size can tell its phases, and iterations that have
-to find the outline as well mostly fail. Within the outline they mostly succeed from any phases. What the U-Net has to
-tell is the outline alone, which is in the autocorrelation: that is twice as long as the crystal along every direction.
+A crystal of many domains has a pattern of speckle: no network of this size can tell its phases, and iterations that
+have to find the outline as well mostly fail. Within the outline they mostly succeed from any phases. What the U-Net has
+to tell is the outline alone, which is in the autocorrelation: that is twice as long as the crystal in every direction.
 """
 
 import math
@@ -17,7 +17,7 @@ from training.networks.far_field import FarField, in_single_precision, lines, pa
 from training.networks.network import Network, in_its_precision
 from training.networks.search import relative, repeated
 
-LEVELS = 0.0, -2.0  # of the logits, from the first start to the last: what may be within is tried both ways
+LEVELS = -0.5, -1.5  # of the logits, from the first start to the last: what may be within is tried both ways
 BETA = 0.8  # of hybrid input-output
 EVEN = 3  # iterations of error reduction after it
 ROUND = 20  # iterations between two updates of the support
