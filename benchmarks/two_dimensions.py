@@ -6,7 +6,6 @@ search in outlines that were not learned. Interrupted, it goes on: what was meas
 
 import dataclasses
 import json
-import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from benchmarks import ROOT
+from benchmarks.wu2d.page import paragraph
 from inphase.ambiguity import align
 from inphase.models.card import of_patterns
 from inphase.models.repository import ModelVersion, Repository
@@ -177,11 +177,6 @@ def shares(outcomes: Sequence[Outcome], ways: Sequence[str]) -> list[str]:
     return [share(one) if one else "-" for one in scores]
 
 
-def paragraph(text: str) -> list[str]:
-    """Its lines, and the empty one after it."""
-    return [*textwrap.wrap(text, 120, break_long_words=False), ""]
-
-
 def page(outcomes: Sequence[Outcome], version: ModelVersion) -> list[str]:
     """The page in Markdown."""
     training = version.content["training"]
@@ -204,9 +199,9 @@ def page(outcomes: Sequence[Outcome], version: ModelVersion) -> list[str]:
             "",
         ),
         *paragraph(
-            f"Voronoi crystals on 64^2 pixels, {PHOTONS:.0e} photons, a third of them with each kind of noise. An image "
-            f"is a success where its complex correlation with the truth is at least {SUCCESS}, twin, place and phase "
-            "aside; intervals are Wilson's, 95 %. Random starts of `standard` have as much processor time as "
+            f"Voronoi crystals on 64^2 pixels, {PHOTONS:.0e} photons, a third of them with each kind of noise. An "
+            f"image is a success where its complex correlation with the truth is at least {SUCCESS}, twin, place and "
+            "phase aside; intervals are Wilson's, 95 %. Random starts of `standard` have as much processor time as "
             "prediction and recipe together: a start is begun as long as any is left, and the image with the lowest "
             "chi2 is taken. The columns of other outlines are of the first third of the crystals."
         ),
@@ -233,8 +228,8 @@ def page(outcomes: Sequence[Outcome], version: ModelVersion) -> list[str]:
         "## Time",
         "",
         *paragraph(
-            f"Processor time of one thread, medians: a prediction {network:.0f} ms, the recipe {recipe:.0f} ms, a start "
-            f"of `standard` {start:.0f} ms. Others used the machine meanwhile, which lengthens all of them."
+            f"Processor time of one thread, medians: a prediction {network:.0f} ms, the recipe {recipe:.0f} ms, a "
+            f"start of `standard` {start:.0f} ms. Others used the machine meanwhile, which lengthens all of them."
         ),
     ]
 
