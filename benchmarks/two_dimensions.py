@@ -6,8 +6,9 @@ search in outlines that were not learned. Interrupted, it goes on: what was meas
 
 import dataclasses
 import json
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +28,7 @@ from inphase.models.session import Session
 from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.problem import Problem
-from inphase.retrieval.starts import Starts, autocorrelation_support, from_prediction, random
+from inphase.retrieval.starts import autocorrelation_support, from_prediction, random
 from training import networks
 from training.data import HELD_OUT_SEED, Sample, sample
 from training.evaluate.machine import header
@@ -41,6 +42,8 @@ from training.transform import centre, embed
 
 TEST_SEED = HELD_OUT_SEED + 540  # 539: of the patterns that recipe and thresholds were chosen on
 DOMAINS = (2, 5, 10, 15, 19)
+ELSEWHERE = (10, 19)  # domains with which outlines that were not learned are tried
+FEW = 15  # crystals of each, on which they are
 PHOTONS = 1e6
 POISSON = FrameSettings(photons=(PHOTONS, PHOTONS), noise_share=1.0)
 NOISE = {
@@ -67,7 +70,7 @@ class Outcome:
     """One crystal. scores: the complex correlation with the truth by way, modulo twin, place and phase.
 
     network_s, recipe_s, start_s: processor time of a prediction, of the recipe, of one start of `standard`.
-    starts: of `standard` that were begun before the time of prediction and recipe was spent.
+    starts: of `standard`, as many as take the time of prediction and recipe, or a little more.
     """
 
     domains: int
@@ -81,12 +84,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Bench:
-    """The network that is measured, as a session and in torch: its search is asked with other outlines as well."""
+    """The network that is measured, as a session and in torch: its search is asked with other outlines as well.
+
+    start_s: processor time of a random start of `standard` among several.
+    """
 
     version: ModelVersion
     session: Session
     search: Outline
     settings: FitSettings
+    start_s: float
 
     @classmethod
     def of(cls, models: Path, name: str) -> "Bench":
@@ -94,9 +101,10 @@ class Bench:
         settings = from_dict(version.content["training"]["settings"])
         search = networks.build(settings.architecture, **settings.network)
         assert isinstance(search, Outline)
-        bench = cls(version, Session(version, threads=1), search, settings)
-        bench.outcome(2, "Poisson", 0, POISSON, elsewhere=False, seed=HELD_OUT_SEED)  # compiles and warms everything
-        return bench
+        bench = cls(version, Session(version, threads=1), search, settings, start_s=0.05)
+        # the first of them compiles and warms everything, and the others tell the time
+        warm = [bench.outcome(2, "Poisson", i, POISSON, elsewhere=False, seed=HELD_OUT_SEED) for i in range(6)]
+        return dataclasses.replace(bench, start_s=float(np.median([one.start_s for one in warm[1:]])))
 
     def crystal(self, domains: int, number: int, frames: FrameSettings, seed: int) -> Sample:
         settings = dataclasses.replace(self.settings, domains=DomainSettings(domains=(domains, domains)), frames=frames)
@@ -118,7 +126,7 @@ class Bench:
         refined = self.refined(problem, predicted)
         ended = time.process_time()
         scores = {"network": score(predicted, truth), "refined": score(refined, truth)}
-        standard = list(self.standard(problem, ended - begun, number))
+        standard = self.standard(problem, math.ceil((ended - begun) / self.start_s), number)
         spent = time.process_time() - ended
         best = min(standard, key=lambda one: one[0])
         scores |= {"standard": score(best[1], truth), "first": score(standard[0][1], truth)}
@@ -136,16 +144,10 @@ class Bench:
         start = from_prediction(np.abs(image), np.angle(image), threshold)
         return retrieve(problem, recipes.resolve(RECIPE), start)[0].object
 
-    def standard(self, problem: Problem, seconds: float, seed: int) -> Iterator[tuple[float, Image]]:
-        """chi2 and image of random starts, one after the other, as long as there is time to begin another."""
-        begun = time.process_time()
-        starts = random(problem, 64, seed)
-        for i in range(64):
-            if i and time.process_time() - begun > seconds:
-                return
-            one = Starts(starts.objects[i : i + 1], starts.supports[i : i + 1], "random")
-            solution = retrieve(problem, recipes.resolve("standard"), one)[0]
-            yield solution.history[-1].chi2, solution.object
+    def standard(self, problem: Problem, count: int, seed: int) -> list[tuple[float, Image]]:
+        """chi2 and image of so many random starts, which are quickest together."""
+        solutions = retrieve(problem, recipes.resolve("standard"), random(problem, count, seed))
+        return [(solution.history[-1].chi2, solution.object) for solution in solutions]
 
     def searched(self, inside: torch.Tensor, modulus: torch.Tensor) -> Image:
         """What the network's search finds in an outline (32, 32), 0 and 1."""
@@ -202,8 +204,8 @@ def page(outcomes: Sequence[Outcome], version: ModelVersion) -> list[str]:
             f"Voronoi crystals on 64^2 pixels, {PHOTONS:.0e} photons, a third of them with each kind of noise. An "
             f"image is a success where its complex correlation with the truth is at least {SUCCESS}, twin, place and "
             "phase aside; intervals are Wilson's, 95 %. Random starts of `standard` have as much processor time as "
-            "prediction and recipe together: a start is begun as long as any is left, and the image with the lowest "
-            "chi2 is taken. The columns of other outlines are of the first third of the crystals."
+            "prediction and recipe together, rounded up to whole starts, and the image with the lowest "
+            f"chi2 is taken. The columns of other outlines are of the first {FEW} crystals of 10 and of 19 domains."
         ),
         *paragraph(
             f"`{version.label}` learned from {seen:,} crystals in {seconds / 60:.0f} minutes of wall time, on a small "
@@ -250,12 +252,13 @@ def main(
     kept = ROOT / "build" / "two_dimensions" / f"{bench.version.label}.jsonl"
     kept.parent.mkdir(parents=True, exist_ok=True)
     lines = kept.read_text().splitlines() if kept.exists() else []
-    outcomes = [Outcome(**json.loads(line)) for line in lines]
+    outcomes = [Outcome(**json.loads(line)) for line in lines[: crystals * len(DOMAINS)]]
     with kept.open("a") as file:
         for number in range(len(outcomes), crystals * len(DOMAINS)):
             domains, crystal = DOMAINS[number % len(DOMAINS)], number // len(DOMAINS)
             noise = list(NOISE)[crystal % len(NOISE)]
-            outcomes.append(bench.outcome(domains, noise, crystal, NOISE[noise], elsewhere=crystal < crystals // 3))
+            elsewhere = domains in ELSEWHERE and crystal < FEW
+            outcomes.append(bench.outcome(domains, noise, crystal, NOISE[noise], elsewhere=elsewhere))
             print(json.dumps(asdict(outcomes[-1])), file=file, flush=True)
     out.write_text("\n".join(page(outcomes, bench.version)))
 

@@ -64,7 +64,8 @@ class OutlineUNet(nn.Module):
 
     def forward(self, autocorrelation: Tensor) -> Tensor:
         # roots bring the weak edge of the autocorrelation, where the outline is, into range
-        size = (autocorrelation.square().sum(1, keepdim=True) + 1e-10).pow(0.25)
+        # (bounded from below: a graph's optimiser takes a sum with 1e-10 for one with nothing)
+        size = autocorrelation.square().sum(1, keepdim=True).clamp_min(1e-10).pow(0.25)
         place = self.place.expand(autocorrelation.shape[0], -1, -1, -1)
         x = self.encode[0](self.enter(torch.cat([size.sqrt(), autocorrelation / size, place], 1)))
         skipped = []
@@ -145,12 +146,13 @@ class Fill(nn.Module):
         """The modulus on the phases of the far field; what is not known stays."""
         modulus, known = pattern
         field = self.fourier(objects)
-        return self.fourier.adjoint(field * (1 - known + modulus / (square(field) + 1e-12).sqrt()))
+        return self.fourier.adjoint(field * (1 - known + modulus / square(field).clamp_min(1e-12).sqrt()))
 
     def _support(self, objects: Tensor) -> Tensor:
         """Shrink-wrap: where the smoothed amplitude reaches the threshold, as 0 and 1, (B, r, 1, r)."""
         amplitude = square(objects, 2).sqrt().squeeze(2)
-        return (relative(self.smoothing @ amplitude @ self.smoothing) >= THRESHOLD).to(objects.dtype).unsqueeze(2)
+        inside: Tensor = relative(self.smoothing @ amplitude @ self.smoothing) >= THRESHOLD
+        return inside.to(objects.dtype).unsqueeze(2)
 
     def _nearest(self, objects: Tensor, pattern: Pattern, starts: int, kept: int) -> Tensor:
         """Of so many starts of each pattern, (B starts, r, 2, r), those that fit best: (B kept, r, 2, r)."""
@@ -158,8 +160,9 @@ class Fill(nn.Module):
         misfit = ((square(self.fourier(objects)).sqrt() - modulus) * known).square().sum((1, 2, 3))
         chosen = misfit.unflatten(0, (-1, starts)).topk(kept, dim=1, largest=False).indices
         chosen = F.one_hot(chosen, starts).to(objects.dtype)
-        found: Tensor = chosen @ objects.flatten(1).unflatten(0, (-1, starts))
-        return found.flatten(0, 1).unflatten(1, objects.shape[1:])
+        best = chosen @ objects.flatten(1).unflatten(0, (-1, starts))
+        found: Tensor = best.flatten(0, 1).unflatten(1, objects.shape[1:])
+        return found
 
 
 def repeated_each(pattern: Pattern, times: int) -> Pattern:
@@ -204,5 +207,6 @@ class Outline(Network):
         inside = (self.outline(autocorrelation)[:, None] > self.levels).to(modulus.dtype)
         known = (valid == KNOWN_VALID).to(modulus.dtype)
         real, imaginary = self.fill(inside, modulus, known).unbind(1)
-        amplitude = (real.square() + imaginary.square() + 1e-12).sqrt()
-        return amplitude / amplitude.amax((1, 2), keepdim=True), torch.atan2(imaginary, real + 1e-12)
+        amplitude = (real.square() + imaginary.square()).sqrt()
+        phase = torch.atan2(imaginary, torch.where(amplitude > 0, real, 1.0))
+        return amplitude / amplitude.amax((1, 2), keepdim=True).clamp_min(1e-12), phase
