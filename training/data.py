@@ -13,6 +13,7 @@ from training.groups import Groups, groups, scans
 from training.settings import FitSettings
 from training.simulate.crystals import crystals, uniform
 from training.simulate.detector import Measurement, measure
+from training.simulate.domains import domain_crystals
 from training.simulate.frames import extents, measure_frame
 from training.simulate.particles import particles
 
@@ -64,10 +65,13 @@ def _curves(settings: FitSettings, batch: int, generator: torch.Generator) -> Sa
 
 
 def _frames(settings: FitSettings, batch: int, generator: torch.Generator) -> Sample:
-    """Projections of particles and one detector frame of each."""
+    """Projections of particles, or crystals of domains, and one detector frame of each."""
     (n0, n1), (m0, m1) = settings.frame, settings.box
     frame = (n0, n1)
-    objects = particles(batch, frame, (m0, m1), settings.particles, generator)
+    if settings.domains is None:
+        objects = particles(batch, frame, (m0, m1), settings.particles, generator)
+    else:
+        objects = domain_crystals(batch, frame, m0, settings.domains, generator)
     oversampling = torch.tensor(frame, device=generator.device) / extents(objects)
     return Sample(objects, measure_frame(objects, frame, settings.frames, generator), oversampling)
 

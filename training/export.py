@@ -149,7 +149,11 @@ def agreement(path: Path, network: Network, settings: FitSettings, crystals: int
 def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any]) -> dict[str, Any]:
     """What the service needs to know of the model, and what its users should (docs/reference/models.md)."""
     s = module.settings
-    kinds = {"volume": "fast simulator", "image": "particles", "scan": "scans of simulated objects"}
+    kinds = {
+        "volume": "fast simulator",
+        "image": "crystals of domains" if s.domains else "particles",
+        "scan": "scans of simulated objects",
+    }
     return {
         "name": name,
         "version": version,
@@ -212,8 +216,8 @@ def of_scans(settings: FitSettings) -> dict[str, Any]:
 
 
 def oversampled(settings: FitSettings) -> tuple[float, float]:
-    """The oversampling of a frame along the longer axis of its particle: lowest and highest."""
-    short, long = settings.particles.half_length
+    """The oversampling of a frame along the longer axis of its particle or crystal: lowest and highest."""
+    short, long = (settings.domains or settings.particles).half_length
     return round(min(settings.frame) / (2 * long), 2), round(min(settings.frame) / (2 * short), 2)
 
 

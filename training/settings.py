@@ -10,6 +10,7 @@ import yaml
 
 from training.simulate.crystals import CrystalSettings
 from training.simulate.detector import DetectorSettings
+from training.simulate.domains import DomainSettings
 from training.simulate.frames import FrameSettings
 from training.simulate.particles import ParticleSettings
 from training.simulate.raster import RasterSettings
@@ -23,6 +24,7 @@ GROUPS: dict[str, type[Any]] = {
     "particles": ParticleSettings,
     "frames": FrameSettings,
 }
+ALTERNATIVES: dict[str, type[Any]] = {"domains": DomainSettings, "raster": RasterSettings}  # to what GROUPS name
 
 
 class _Loader(yaml.SafeLoader):
@@ -39,8 +41,8 @@ class FitSettings:
     """A training run, in the units and conventions of docs/architecture.md.
 
     A frame of three axes is a rocking curve of `crystals` seen by the `detector`, one of two axes a detector frame of
-    `particles`, seen as `frames` says; with a `raster` it is a pattern of ptychographic scans, and what budgets,
-    batches and validations count as crystals are groups of patterns.
+    `particles`, or of crystals of `domains` where there are any, seen as `frames` says; with a `raster` it is a pattern
+    of ptychographic scans, and what budgets, batches and validations count as crystals are groups of patterns.
     """
 
     architecture: str = "inphase-bcdi"
@@ -72,6 +74,7 @@ class FitSettings:
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     particles: ParticleSettings = field(default_factory=ParticleSettings)
     frames: FrameSettings = field(default_factory=FrameSettings)
+    domains: DomainSettings | None = None
     raster: RasterSettings | None = None
 
     def __post_init__(self) -> None:
@@ -83,6 +86,10 @@ class FitSettings:
             raise ValueError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
         if self.raster and (len(self.frame) != 2 or self.frame[0] != self.frame[1]):
             raise ValueError(f"the patterns of a raster are squares, not {self.frame}")
+        if self.domains and (len(self.frame) != 2 or self.box[0] != self.box[1]):
+            raise ValueError(f"crystals of domains have two axes and a square box, not {self.frame} and {self.box}")
+        if self.domains and self.raster:
+            raise ValueError("a run learns either from crystals of domains or from a raster")
 
     @property
     def family(self) -> str:
@@ -108,8 +115,9 @@ def from_dict(values: Mapping[str, Any]) -> FitSettings:
     flat = dict(values)
     for name, kind in GROUPS.items():
         flat[name] = _filled(kind, flat.get(name, {}), name)
-    if flat.get("raster") is not None:
-        flat["raster"] = _filled(RasterSettings, flat["raster"], "raster")
+    for name, kind in ALTERNATIVES.items():
+        if flat.get(name) is not None:
+            flat[name] = _filled(kind, flat[name], name)
     return _filled(FitSettings, flat, "the configuration")
 
 

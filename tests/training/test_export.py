@@ -51,9 +51,16 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "autophasenn": {"width": 4},
     "cdinn": {"widths": [8, 16, 32]},
     "wu2d": {"widths": [4, 8, 16]},
+    "inphase-2d": {"widths": [8], "starts": 2, "iterations": 1, "kept": 1, "rounds": 1},
 }
-OBJECTIVES = {"inphase-bcdi": "correlation", "autophasenn": "autophasenn", "cdinn": "cdinn", "wu2d": "wu2d"}
-AXES = {"wu2d": 2}
+OBJECTIVES = {
+    "inphase-bcdi": "correlation",
+    "autophasenn": "autophasenn",
+    "cdinn": "cdinn",
+    "wu2d": "wu2d",
+    "inphase-2d": "outline",
+}
+AXES = {"wu2d": 2, "inphase-2d": 2}
 
 
 def settings_of(name: str) -> FitSettings:
@@ -89,6 +96,7 @@ def test_an_export_is_served(
     monkeypatch.setattr("training.networks.search.THRESHOLD", 0.0)
     monkeypatch.setattr("training.networks.search.EVERY", 1)
     monkeypatch.setattr("training.networks.search.LAST", 1)
+    monkeypatch.setattr("training.networks.outline.ROUND", 1)
     settings, checkpoint = settings_of(name), fitted(name)
     export(checkpoint, tmp_path / "models", None, 1)  # named by its architecture
     repository = Repository(tmp_path / "models", name)
@@ -110,7 +118,7 @@ def test_an_export_is_served(
     module = load(checkpoint)
     stored = {weights.name: weights.data_type for weights in onnx.load(repository.resolve(name).path).graph.initializer}
     matrices = exact(module.average) & stored.keys()
-    assert bool(matrices) == (name == "inphase-bcdi")
+    assert bool(matrices) == (name in ("inphase-bcdi", "inphase-2d"))
     assert {stored[matrix] for matrix in matrices} <= {onnx.TensorProto.FLOAT}
     assert onnx.TensorProto.FLOAT16 in stored.values()
     with torch.no_grad():

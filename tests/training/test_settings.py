@@ -108,3 +108,19 @@ def test_settings_are_changed_by_name(tmp_path: Path) -> None:
     for wrong in ("batch", "bach=4", "batch.size=4"):
         with pytest.raises(ValueError, match=r"NAME=VALUE|unknown setting|holds no settings"):
             read(path, [wrong])
+
+
+def test_domains_take_the_place_of_particles() -> None:
+    """A group of the file like the others, of images alone, and not beside a raster."""
+    image = {"frame": [64, 64], "box": [32, 32]}
+    settings = from_dict(image | {"domains": {"domains": [2, 4]}})
+    assert settings.domains is not None
+    assert (settings.domains.domains, settings.family) == ((2, 4), "image")
+    assert from_dict(settings.as_dict()) == settings
+    assert from_dict(image).domains is None
+    with pytest.raises(ValueError, match="unknown setting 'walls' in domains"):
+        from_dict(image | {"domains": {"walls": 1}})
+    with pytest.raises(ValueError, match="two axes and a square box"):
+        from_dict({"domains": {}})
+    with pytest.raises(ValueError, match="either from crystals of domains or from a raster"):
+        from_dict(image | {"domains": {}, "raster": {}})

@@ -12,6 +12,7 @@ from training.networks.autophasenn import AutoPhaseNN
 from training.networks.cascade import Cascade
 from training.networks.cdinn import CDINN
 from training.networks.network import Network
+from training.networks.outline import Outline
 from training.networks.ptychonn import PtychoNN
 from training.networks.ptychopinn import PtychoPINN
 from training.networks.wu2d import Wu2D
@@ -21,6 +22,7 @@ ARCHITECTURES: dict[str, Callable[..., Network]] = {
     "autophasenn": AutoPhaseNN,
     "cdinn": CDINN,
     "wu2d": Wu2D,
+    "inphase-2d": Outline,
     "ptychopinn": PtychoPINN,
     "ptychonn": PtychoNN,
 }

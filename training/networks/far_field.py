@@ -2,7 +2,7 @@
 
 An exported graph has no complex numbers. Far fields are (B, 2, k, k, k), real and imaginary part; objects in their box
 are lines, (B, m, m, 2, m), the two parts of each line of voxels side by side: from these to the other no product needs
-a transposition. The convention is that of inphase.fourier: centred, norm "ortho".
+a transposition. Images have one axis less. The convention is that of inphase.fourier: centred, norm "ortho".
 """
 
 from collections.abc import Callable
@@ -30,13 +30,13 @@ def in_single_precision(method: Callable[..., R]) -> Callable[..., R]:
 
 
 def lines(volumes: Tensor) -> Tensor:
-    """(B, 2, n, n, n) -> (B, n, n, 2, n)."""
-    return volumes.permute(0, 2, 3, 1, 4)
+    """(B, 2, n, n, n) -> (B, n, n, 2, n), and so of images."""
+    return volumes.movedim(1, -2)
 
 
 def parts(volumes: Tensor) -> Tensor:
-    """(B, n, n, 2, n) -> (B, 2, n, n, n)."""
-    return volumes.permute(0, 3, 1, 2, 4)
+    """(B, n, n, 2, n) -> (B, 2, n, n, n), and so of images."""
+    return volumes.movedim(-2, 1)
 
 
 def square(volumes: Tensor, axis: int = 1) -> Tensor:
@@ -67,11 +67,12 @@ class FarField(nn.Module):
     """The transform between a box of `box`^3 voxels and the central `kept`^3 (None: all) of the far field of its frame.
 
     From a box of half the frame's sides, 0.12 GFLOP at 64^3: a CPU takes about as long as for the FFT of the padded
-    frame.
+    frame. rank: how many axes they have, two or three.
     """
 
-    def __init__(self, box: int, frame: int, kept: int | None = None) -> None:
+    def __init__(self, box: int, frame: int, kept: int | None = None, rank: int = 3) -> None:
         super().__init__()
+        self.rank = rank
         self.sizes = box, kept or frame
         r = torch.arange(box, dtype=torch.float64) - box // 2
         q = torch.arange(self.sizes[1], dtype=torch.float64) - self.sizes[1] // 2
@@ -93,9 +94,9 @@ class FarField(nn.Module):
         """Lines (B, m, m, 2, m) -> (B, 2, k, k, k)."""
         m, k = self.sizes
         field = box.reshape(-1, 2 * m) @ self.right
-        field = self.left @ field.reshape(-1, 2 * m, k)
-        field = self.left @ field.reshape(-1, 2 * m, k * k)
-        return field.reshape(-1, 2, k, k, k)
+        for done in range(1, self.rank):
+            field = self.left @ field.reshape(-1, 2 * m, k**done)
+        return field.reshape(-1, 2, *[k] * self.rank)
 
     @in_single_precision
     def adjoint(self, field: Tensor) -> Tensor:
@@ -103,7 +104,8 @@ class FarField(nn.Module):
         the inverse transform of the field with zeros around it, cut to the box.
         """
         m, k = self.sizes
-        box = self.left_adjoint @ field.reshape(-1, 2 * k, k * k)
-        box = self.left_adjoint @ box.reshape(-1, 2 * k, k)
+        box = field
+        for left in reversed(range(1, self.rank)):
+            box = self.left_adjoint @ box.reshape(-1, 2 * k, k**left)
         box = box.reshape(-1, 2 * k) @ self.right_adjoint
-        return box.reshape(-1, m, m, 2, m)
+        return box.reshape(-1, *[m] * (self.rank - 1), 2, m)

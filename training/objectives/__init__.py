@@ -9,6 +9,7 @@ from training.objectives.correlation import Correlation
 from training.objectives.likeness import Likeness
 from training.objectives.modulus import ModulusError
 from training.objectives.objective import Objective
+from training.objectives.outline import Outline
 from training.objectives.ptychonn import LitPatches
 from training.objectives.ptychopinn import Diffraction
 from training.objectives.wu2d import RealAndReciprocal
@@ -20,6 +21,7 @@ OBJECTIVES: dict[str, Callable[..., Objective[Any]]] = {
     "likeness": Likeness,
     "cdinn": ShapePhaseFourier,
     "wu2d": RealAndReciprocal,
+    "outline": Outline,
     "ptychopinn": Diffraction,
     "ptychonn": LitPatches,
 }

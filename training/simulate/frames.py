@@ -1,4 +1,6 @@
-"""What the beam and the detector make of one frame: partial coherence, photons, a beam stop, hidden pixels."""
+"""What the beam and the detector make of one frame: partial coherence, photons, read-out noise, a beam stop, hidden
+pixels.
+"""
 
 import math
 from dataclasses import dataclass
@@ -16,13 +18,17 @@ from training.transform import far_intensity
 class FrameSettings:
     """What frames are drawn. Shares are probabilities per particle; a share of 0 leaves it out, as the paper does.
 
-    photons: total, log-uniform; noise_share: of frames with Poisson noise, the others are the intensity itself. stop:
-    radius of the beam stop in pixels. coherence: length (sigma) in units of the particle's longest side. free_fraction:
-    hidden pixels, as the service hides them for the free log-likelihood; free_share: of frames that have any.
+    photons: total, log-uniform; noise_share: of frames with Poisson noise, the others are the intensity itself.
+    readout: sigma of the Gaussian noise that a detector without single-photon counting adds to each pixel, in photons;
+    what it leaves below zero is cut off. stop: radius of the beam stop in pixels. coherence: length (sigma) in units of
+    the particle's longest side. free_fraction: hidden pixels, as the service hides them for the free log-likelihood;
+    free_share: of frames that have any.
     """
 
     photons: tuple[float, float] = (1e5, 1e9)
     noise_share: float = 0.0
+    readout: tuple[float, float] = (0.2, 1.0)
+    readout_share: float = 0.0
     stop: tuple[float, float] = (1.0, 3.0)
     stop_share: float = 0.0
     coherence: tuple[float, float] = (0.6, 3.0)
@@ -59,6 +65,9 @@ def measure_frame(
         seen = torch.where(chosen(settings.coherence_share), partial, clean)
     if settings.noise_share:
         seen = torch.where(chosen(settings.noise_share), torch.poisson(seen, generator=generator), seen)
+    if settings.readout_share:
+        sigma = uniform(settings.readout, (batch, 1, 1), generator, device) * chosen(settings.readout_share)
+        seen = (seen + sigma * torch.randn(seen.shape, generator=generator, device=device)).clamp_min(0.0)
     radius = uniform(settings.stop, (batch, 1, 1), generator, device) * chosen(settings.stop_share)
     stopped = grid(frame, device).square().sum(0) < radius.square()
     mask = torch.where(stopped, int(MaskState.MASKED), int(MaskState.VALID)).to(torch.uint8)

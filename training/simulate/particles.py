@@ -160,9 +160,14 @@ def particles(
     The brightest pixel of their patterns of shape `frame` is the DC pixel, as the preprocessing lays it: the ramp that
     brings it there is part of the object.
     """
-    objects = projected(fields(batch, box, settings, generator))
+    return peaked(projected(fields(batch, box, settings, generator)), frame)
+
+
+def peaked(objects: Tensor, frame: tuple[int, int]) -> Tensor:
+    """Images (B, m, m) complex64 with the ramp that brings the brightest pixel of their patterns to the DC pixel."""
     brightest = far_intensity(objects, frame).flatten(1).argmax(1)
     rows, columns = torch.unravel_index(brightest, frame)
-    y, x = grid(box, objects.device)
+    m0, m1 = objects.shape[1:]
+    y, x = grid((m0, m1), objects.device)
     down, along = ((at - n // 2).view(-1, 1, 1) / n for at, n in zip((rows, columns), frame, strict=True))
     return objects * torch.polar(torch.ones((), device=objects.device), -2 * math.pi * (down * y + along * x))

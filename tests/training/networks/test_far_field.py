@@ -37,3 +37,14 @@ def test_mixed_precision_stays_out_of_it() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = transform(box)
     assert torch.equal(found, transform(box))
+
+
+@pytest.mark.parametrize("kept", [64, 32])
+def test_images_are_transformed_along_two_axes(kept: int) -> None:
+    """Both ways against torch's FFT of the padded image: single precision."""
+    transform = FarField(32, 64, kept, rank=2)
+    box, field = (torch.randn(3, n, n, dtype=torch.complex64) for n in (32, kept))
+    expected = pair(centre(forward(embed(box, FRAME[1:]), rank=2), (kept, kept)))
+    assert (transform(lines(pair(box))) - expected).abs().max() < 1e-5 * expected.abs().max()
+    back = pair(centre(forward(embed(field, FRAME[1:]), inverse=True, rank=2), (32, 32)))
+    assert (parts(transform.adjoint(pair(field))) - back).abs().max() < 1e-5 * back.abs().max()

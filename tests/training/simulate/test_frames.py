@@ -43,6 +43,15 @@ def test_noise_is_poisson() -> None:
     assert abs(float(ratio.mean()) - 1) < 0.05
 
 
+def test_read_out_noise_is_gaussian() -> None:
+    """Of the sigma that is asked for, where nothing is cut off at zero: 5 % of it, and of no mean."""
+    _, found = measured(readout_share=1.0, readout=(0.8, 0.8), photons=(1e6, 1e6))
+    added = (found.intensity - found.clean)[found.clean > 8]
+    assert abs(float(added.std()) / 0.8 - 1) < 0.05
+    assert abs(float(added.mean())) < 4 * 0.8 / len(added) ** 0.5
+    assert float(found.intensity.min()) == 0.0
+
+
 def test_a_beam_stop_masks_the_middle() -> None:
     """A disc about the DC pixel, masked and without counts; everything else as it was."""
     _, found = measured(stop_share=1.0, stop=(3.0, 3.0))
