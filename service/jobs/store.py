@@ -120,9 +120,8 @@ class Store:
             with temporary.open("wb") as file:
                 save(file, arrays)
                 file.flush()
-                if durable and not (
-                    new and replace
-                ):  # an earlier group lasts until then, and nobody goes by a lost one
+                # an earlier group lasts until then, and nobody goes by a lost one
+                if durable and not (new and replace):
                     os.fdatasync(file.fileno())
                 if replace:
                     temporary.replace(path)
@@ -130,9 +129,8 @@ class Store:
                     os.link(temporary, path)  # in one step, and only where nothing is
                     temporary.unlink()
                 named = True
-                if (
-                    durable
-                ):  # the journal of a file system takes a file and its new name at once: the first of these waits
+                if durable:
+                    # the journal of a file system takes a file and its new name at once: the first of these waits
                     os.fdatasync(file.fileno())
                     _sync_folder(path.parent)
                     if new_folder:
