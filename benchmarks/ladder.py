@@ -1,6 +1,7 @@
 """From grid to grid: what the finer image is worth, and what it costs.
 
 python -m benchmarks.ladder s11 --data ../shared/data      # the known object of a real crystal
+python -m benchmarks.ladder starts --data ../shared/data   # random starts on its whole grid
 python -m benchmarks.ladder curves --count 20              # simulated curves with gaps and coherence
 
 Others disturb the time on a shared machine: wall and processor time stand beside each other.
@@ -22,9 +23,18 @@ import inphase
 from benchmarks import ROOT
 from inphase import fourier
 from inphase.ambiguity import align, to_centre
+from inphase.formats.scan import scan_of
+from inphase.fourier import embedded
+from inphase.imaging.clock import Clock
+from inphase.imaging.options import Options
 from inphase.imaging.reconstruction import Reconstruction
-from inphase.metrics import phase_error
+from inphase.imaging.way import prepare
+from inphase.metrics import measure, phase_error
+from inphase.pattern import Domain
 from inphase.preprocess.placement import Placement
+from inphase.retrieval import recipe as recipes
+from inphase.retrieval.engine import retrieve
+from inphase.retrieval.starts import random
 from training.evaluate.machine import header
 from training.evaluate.tables import number, table
 
@@ -49,13 +59,16 @@ def middle(full: tuple[int, ...], part: tuple[int, ...]) -> tuple[slice, ...]:
     return tuple(slice(n // 2 - k // 2, n // 2 - k // 2 + k) for n, k in zip(full, part, strict=True))
 
 
-def agreement(
-    result: Reconstruction, truth: NDArray[np.complex64], shape: tuple[int, ...], box: tuple[int, ...]
-) -> Agreement:
-    """truth: within `box` voxels of the measured grid of `shape` voxels."""
+def agreement(result: Reconstruction, truth: NDArray[np.complex64], shape: tuple[int, ...]) -> Agreement:
+    """truth: in the middle of the measured grid of `shape` voxels."""
     done = result.report.preprocess
     way = Placement(shape, done.offset, done.binning, done.shape)
-    obj, support = way.to_measured(result.object), way.support_to_measured(result.support)
+    return likeness(way.to_measured(result.object), way.support_to_measured(result.support), truth)
+
+
+def likeness(obj: NDArray[np.complex64], support: NDArray[np.bool_], truth: NDArray[np.complex64]) -> Agreement:
+    """An object on the measured grid, and the truth in the middle of it."""
+    shape, box = obj.shape, truth.shape
     shift = to_centre(support.astype(np.float32))
     axes = tuple(range(obj.ndim))
     part = np.ascontiguousarray(np.roll(np.where(support, obj, 0), shift, axes)[middle(shape, box)])
@@ -77,8 +90,12 @@ def timed(action: Callable[[], Reconstruction]) -> tuple[Reconstruction, Cost]:
     """What an action gives, and what it costs."""
     wall, processor = time.perf_counter(), time.process_time()
     done = action()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return done, Cost(time.perf_counter() - wall, time.process_time() - processor, peak)
+    return done, Cost(time.perf_counter() - wall, time.process_time() - processor, peak())
+
+
+def peak() -> float:
+    """GiB that the process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def warm(counts: NDArray[np.generic]) -> None:
@@ -124,8 +141,37 @@ def s11(data: Path = ROOT.parent / "shared" / "data", grids: str = "model,auto",
     found = []
     for grid in grids.split(","):
         result, cost = timed(lambda grid=grid: inphase.reconstruct(counts, grid=grid))  # type: ignore[misc]
-        found.append(rows(grid, result, agreement(result, truth, shape, BOX), cost))
+        found.append(rows(grid, result, agreement(result, truth, shape), cost))
         print(*table(HEADINGS, found), levels(result), sep="\n", flush=True)
+    print(header())
+
+
+@commands.command()
+def starts(data: Path = ROOT.parent / "shared" / "data", count: int = 3, recipe: str = "standard") -> None:
+    """Random starts of a recipe on the whole grid of the known object: what the ladder is compared with.
+
+    They fit the same voxels, and the same are hidden, as on the last level of `s11 --grids measured`.
+    """
+    counts, truth = crystal_of_s11(data, WHOLE)
+    ladder = prepare(scan_of(counts), Options(grid="measured"), None, Clock()).prepared.ladder
+    assert ladder is not None
+    problem = ladder.problem
+    assert problem.modulus.shape == WHOLE
+    lines = []
+    for seed in range(count):
+        wall, processor = time.perf_counter(), time.process_time()
+        (found,) = retrieve(problem, recipes.resolve(recipe), random(problem, 1, seed))
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        obj, support = embedded(found.object, WHOLE), embedded(found.support, WHOLE)
+        fit = measure(obj, support, problem.modulus, problem.mask, free=problem.free, domain=Domain.COUNTS)
+        like = likeness(obj, support, truth)
+        lines.append(
+            [
+                str(seed), f"{like.correlation:.4f}", f"{like.phase:.3f}", number(fit.chi2), f"{fit.free_llk:.4f}",
+                str(fit.support_voxels), f"{wall:.0f}", f"{processor:.0f}", f"{peak():.1f}",
+            ]
+        )  # fmt: skip
+        print(*table(["start", *HEADINGS[2:]], lines), sep="\n", flush=True)
     print(header())
 
 
@@ -185,7 +231,7 @@ def curves(count: int = 20, first: int = 0) -> None:
         scan = np.ma.masked_array(counts, mask.astype(bool))
         before, cost = timed(lambda scan=scan: inphase.reconstruct(scan, grid="model"))  # type: ignore[misc]
         after, more = timed(lambda scan=scan: inphase.reconstruct(scan, grid="auto"))  # type: ignore[misc]
-        one, other = (agreement(result, obj, CURVE, CURVE) for result in (before, after))
+        one, other = (agreement(result, obj, CURVE) for result in (before, after))
         finer = after.object.shape != before.object.shape
         kept, better = kept + finer, better + (finer and other.correlation > one.correlation)
         lines += [rows(f"{seed} model", before, one, cost), rows(f"{seed} auto", after, other, more)]
