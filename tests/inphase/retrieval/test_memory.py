@@ -1,11 +1,9 @@
 """Memory kept during a run, given back after it."""
 
-import resource
 import subprocess
 import sys
 
 import pytest
-import torch
 
 from inphase.machine import machine_bytes
 from inphase.retrieval import memory
@@ -25,26 +23,36 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def _faults(repeats: int) -> int:
+RUNS = """
+import resource, torch
+from inphase.retrieval import memory
+
+def faults(repeats):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(repeats):
         torch.empty(1 << 24).zero_()  # 64 MiB: above glibc's largest automatic threshold
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
+torch.set_num_threads(1)
+outside = faults(12)
+with memory.kept_pages():
+    with memory.kept_pages():
+        faults(12)
+    inside = faults(12)
+print(outside, inside, memory._runs)
+"""
+
 
 @pytest.mark.skipif(memory._glibc is None, reason="only glibc gives its memory back this way")
-def test_freed_pages_are_kept_and_then_given_back():
+def test_freed_pages_are_kept_and_then_given_back() -> None:
     """Repeated allocations fault until a hole is left that fits, then hardly more: under a third of the faults outside.
 
-    An inner run that ends takes nothing from the outer one.
+    An inner run that ends takes nothing from the outer one. In a process of its own, whose heap nobody else has used.
     """
-    outside = _faults(12)
-    with memory.kept_pages():
-        with memory.kept_pages():
-            _faults(12)
-        inside = _faults(12)
+    answer = subprocess.run([sys.executable, "-c", RUNS], capture_output=True, text=True, check=True).stdout
+    outside, inside, runs = map(int, answer.split())
     assert inside < outside / 3
-    assert memory._runs == 0
+    assert runs == 0
 
 
 @pytest.mark.skipif(memory._glibc is None, reason="only glibc gives its memory back this way")

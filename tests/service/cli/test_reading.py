@@ -40,7 +40,7 @@ def properties(schema: dict[str, Any], kind: str) -> set[str]:
 
 def test_every_reading_option_stands_at_every_door() -> None:
     """`reconstruct` (also with --url), `series submit`, bodies and query of HTTP, and Python bear the same names."""
-    assert len(OPTIONS) == 12
+    assert len(OPTIONS) == 13
     assert options("reconstruct") >= OPTIONS
     assert options("series", "submit") >= OPTIONS
     assert properties(FileCall.model_json_schema(), "FileSource") == OPTIONS | {"kind", "path"}
@@ -60,7 +60,7 @@ def test_series_submit_sends_every_option(inphase, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(httpx.Client, "request", answer)
     given = {
         "dataset": "a", "dark": "d.tif", "flat": "f.tif", "mask": "m.edf", "masked": "0:2,:", "roi": "0:4,0:4",
-        "beamline": "ID01", "spec": "s.spec", "scan": 7, "sample": "S1", "detector": "mpx1x4",
+        "region": "0:8,0:8", "beamline": "ID01", "spec": "s.spec", "scan": 7, "sample": "S1", "detector": "mpx1x4",
         "set": {"distance": 1.0, "energy": 9.0},
     }  # fmt: skip
     assert set(given) == OPTIONS
