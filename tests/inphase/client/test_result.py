@@ -41,22 +41,36 @@ def test_it_says_of_itself_what_the_library_says(image: inphase.Reconstruction, 
 
 
 def test_a_plot_shows_the_arrays(result: Result) -> None:
-    """Three planes through the middle of amplitude and phase; outside the support a phase is nothing."""
+    """Three planes through the middle of amplitude and phase, as far as the object lies in them and a quarter more;
+    outside the support a phase is nothing.
+    """
     figure = result.plot()
     drawn = [axis for axis in figure.axes if axis.images]
     assert [axis.get_title() for axis in drawn[:2]] == ["amplitude", "phase (rad)"]
     assert len(drawn) == 6
     middle = 32
-    np.testing.assert_array_equal(drawn[0].images[0].get_array(), result.amplitude[middle])
-    np.testing.assert_array_equal(drawn[2].images[0].get_array(), result.amplitude[:, middle])
-    np.testing.assert_array_equal(drawn[4].images[0].get_array(), result.amplitude[:, :, middle])
+    places = np.argwhere(result.support)
+    sides = places.max(axis=0) + 1 - places.min(axis=0)
+    first, end = places.min(axis=0) - sides // 4, places.max(axis=0) + 1 + sides // 4
+    assert (first > 0).all()
+    frames, rows, columns = map(slice, first, end)
+    np.testing.assert_array_equal(drawn[0].images[0].get_array(), result.amplitude[middle, rows, columns])
+    np.testing.assert_array_equal(drawn[2].images[0].get_array(), result.amplitude[frames, middle, columns])
+    np.testing.assert_array_equal(drawn[4].images[0].get_array(), result.amplitude[frames, rows, middle])
     assert [(axis.get_ylabel(), axis.get_xlabel()) for axis in drawn[::2]] == [
         ("row", "column"), ("rocking", "column"), ("rocking", "row"),
     ]  # fmt: skip
     phase = np.ma.filled(drawn[1].images[0].get_array(), np.nan)
-    inside = result.support[middle]
-    np.testing.assert_array_equal(phase[inside], result.arrays["phase_flat"][middle][inside])
+    inside = result.support[middle, rows, columns]
+    np.testing.assert_array_equal(phase[inside], result.arrays["phase_flat"][middle, rows, columns][inside])
     assert np.isnan(phase[~inside]).all()
+
+
+def test_a_plot_has_the_proportions_of_the_object(result: Result) -> None:
+    """Where a voxel is twice as long along one axis, it is drawn so; where its size is not known, square."""
+    sized = Result({**result.arrays, "voxel_size_m": np.array([2e-9, 1e-9, 4e-9])}, result.document)
+    aspects = [[axis.get_aspect() for axis in each.plot().axes if axis.images][::2] for each in (sized, result)]
+    assert aspects == [[0.25, 0.5, 2.0], [1.0, 1.0, 1.0]]
 
 
 def test_strain_is_drawn_where_there_is_some(result: Result) -> None:
