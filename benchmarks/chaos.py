@@ -14,8 +14,9 @@ import psutil
 
 from service.jobs.broker import Queue
 from service.jobs.embedded import EmbeddedRedis
+from service.jobs.entry import JobRecord
 from service.jobs.errors import QueueUnavailableError
-from service.jobs.record import MAX_DELIVERIES, JobRecord, Records
+from service.jobs.record import MAX_DELIVERIES, Records
 from service.jobs.state import JobState
 
 WORKER, COMPUTE = "worker", "compute process"

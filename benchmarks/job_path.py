@@ -29,7 +29,8 @@ from service.intake.acceptance import Intake
 from service.intake.options import JobOptions
 from service.intake.sources import FileSource
 from service.intake.submission import Sender, Submission
-from service.jobs.record import Origin, Records
+from service.jobs.entry import Origin
+from service.jobs.record import Records
 from service.jobs.state import JobState
 from service.jobs.store import Arrays
 from service.jobs.supervisor import Supervisor

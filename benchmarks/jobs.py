@@ -34,8 +34,9 @@ from inphase.imaging.way import begin
 from service.document import JobDocument
 from service.jobs.broker import Queue
 from service.jobs.embedded import EmbeddedRedis
+from service.jobs.entry import JobRecord
 from service.jobs.perform import warm
-from service.jobs.record import JobRecord, Records
+from service.jobs.record import Records
 from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, Priority, RecordedProgress
 from service.jobs.store import Store

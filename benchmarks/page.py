@@ -27,7 +27,8 @@ from benchmarks import ROOT
 from inphase.client import Client
 from inphase.fourier import forward
 from service.intake.acceptance import RESULT
-from service.jobs.record import Origin, Records
+from service.jobs.entry import Origin
+from service.jobs.record import Records
 from service.jobs.state import JobState
 from service.jobs.store import Store
 from service.page.serving import BUILT

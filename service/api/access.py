@@ -18,9 +18,10 @@ from service.document import JobDocument, JobProgress, JobRevision
 from service.errors import ApiError
 from service.identity.keys import TheCaller
 from service.intake.options import ImagingOptions, JobOptions
+from service.jobs.entry import JobRecord, Origin, Revision
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.events import unknown
-from service.jobs.record import JobRecord, Origin, Records, Revision
+from service.jobs.record import Records
 from service.jobs.state import JobState
 from service.lifecycle import Services
 

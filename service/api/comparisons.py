@@ -21,9 +21,9 @@ from service.api.revisions import materialised, pattern_of
 from service.api.routing import Router
 from service.errors import ApiError
 from service.identity.keys import TheCaller
+from service.jobs.entry import JobRecord, Revision
 from service.jobs.errors import StoreError
 from service.jobs.housekeeping import make_room
-from service.jobs.record import JobRecord, Revision
 from service.lifecycle import Services
 
 router = Router(prefix="/v1/jobs", tags=["results"])

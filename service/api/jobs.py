@@ -14,7 +14,8 @@ from service.api.schema import JOB
 from service.document import JobDocument, JobProgress
 from service.errors import ApiError
 from service.identity.keys import Submits, TheCaller
-from service.jobs.record import Filter, JobRecord
+from service.jobs.entry import JobRecord
+from service.jobs.listing import Filter
 from service.jobs.state import JobState, Priority
 
 listing = Router(prefix="/v1/jobs", tags=["jobs"])

@@ -61,8 +61,8 @@ from service.intake.options import JobOptions, ReadingOptions
 from service.intake.reader import Reader, new_token, reason
 from service.intake.sources import FileSource, load
 from service.intake.submission import Sender, Submission, Upload
+from service.jobs.entry import JobRecord, Origin, Repeatable
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
-from service.jobs.record import JobRecord, Origin, Repeatable
 from service.jobs.state import JobState
 from service.lifecycle import Services
 

@@ -20,8 +20,8 @@ from service.api.revisions import RevisionNumber, materialised, revision_of, tol
 from service.api.routing import Router
 from service.document import JobDocument
 from service.errors import ApiError
+from service.jobs.entry import JobRecord, Revision
 from service.jobs.errors import StoreCorruptError, StoreError
-from service.jobs.record import JobRecord, Revision
 from service.lifecycle import Services
 from service.pictures import png
 

@@ -13,9 +13,9 @@ from service.api.access import in_thread, records
 from service.document import JobDocument
 from service.errors import ApiError
 from service.intake.acceptance import INPUT
+from service.jobs.entry import JobRecord, Revision
 from service.jobs.errors import StoreError
 from service.jobs.housekeeping import make_room
-from service.jobs.record import JobRecord, Revision
 from service.jobs.state import JobState
 from service.lifecycle import Services
 

@@ -2,21 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import numpy as np
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
-from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel
 
 from inphase.formats import Limits, RawScan, Reading, npz
 from inphase.formats.scan import Saturation, admit
-from inphase.geometry import Geometry
 from inphase.live.awaited import Awaited
 from inphase.live.batch import decode, decode_positions
 from inphase.live.ptychogram import Ptychogram
@@ -37,20 +35,29 @@ from service.api.bodies import (
     Uncoded,
     known_dtype,
     media_type,
-    parse_body,
     read_frames,
     read_json,
     receive_file,
 )
 from service.api.events import Seat, told
 from service.api.routing import Router
+from service.api.scan_calls import (
+    OPTIONS,
+    PtychoCall,
+    RockingCall,
+    ScanQuery,
+    geometry_of,
+    options_of,
+    order_with,
+    parsed,
+)
 from service.door.budget import Share
 from service.errors import ApiError
 from service.identity.keys import Caller, Submits, TheCaller
 from service.intake.options import MapOptions, ReadingOptions
 from service.intake.sources import found
+from service.jobs.entry import Repeatable
 from service.jobs.errors import QueueUnavailableError
-from service.jobs.record import Repeatable
 from service.jobs.scans import ScanRecord, closed_scan, unknown_scan
 from service.jobs.state import ScanState
 from service.lifecycle import Services
@@ -59,12 +66,8 @@ from service.scans.document import ScanDocument, ScanSummary
 from service.scans.frames import Added
 from service.scans.live import LiveScans
 from service.scans.order import (
-    KindName,
-    PtychoOrder,
     PtychoScanOptions,
-    RockingFields,
     RockingOptions,
-    RockingOrder,
     ScanOrder,
     order_of,
 )
@@ -77,71 +80,10 @@ ScanId = Annotated[str, InPath(pattern=r"^[0-9a-f]{32}$", description="The id of
 Reason = Annotated[
     str, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Why: it becomes the scan's reason.")
 ]
+T = TypeVar("T")
+
 _COPIES: Final = 4  # of a batch: the body, its frames in this machine's order, stacked, and what a summary takes
 
-Row = tuple[float, float, float]
-
-
-class Declared(MapOptions):
-    """What the frames of a scan are."""
-
-    shape: Annotated[
-        tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]],
-        Field(description="A frame has so many rows and columns."),
-    ]
-    dtype: Annotated[
-        str,
-        Field(
-            max_length=40,
-            description="The numbers of a frame have this type, little endian: uint16, uint32, float32, ...",
-        ),
-    ]
-
-
-class RockingCall(RockingOptions, Declared):
-    """The JSON body of a rocking curve: what its frames are, what is known of the detector, and how to reconstruct."""
-
-    q_steps: Annotated[
-        tuple[Row, Row, Row] | None,
-        Field(description="The change of Q from voxel to voxel along frames, rows and columns, in 1/m."),
-    ] = None
-    q_centre: Annotated[
-        Row | None,
-        Field(description="Q at the voxel (frames // 2, rows // 2, columns // 2), in 1/m; at place 0 of an open end."),
-    ] = None
-    sample_rotation: tuple[Row, Row, Row] | None = None
-    saturation: Annotated[
-        float | None, Field(gt=0, description="At and above so many counts the detector does not count any more.")
-    ] = None
-
-
-class PtychoCall(PtychoScanOptions, Declared):
-    """The JSON body of a ptychographic scan; its probe follows by a call of its own."""
-
-
-class ScanQuery(RockingFields, ReadingOptions):
-    """The query: options, and how a file is read. Those of the other kind are refused."""
-
-    kind: Annotated[
-        KindName, Field(description="The frames are those of a rocking curve, or of a ptychographic scan.")
-    ] = "rocking"
-    modes: Annotated[int | None, Field(description="As in the JSON body of a ptychographic scan.")] = None
-    probe_start: int | None = None
-    positions_start: int | None = None
-    search_px: float | None = None
-    hold_out: float | None = None
-    turn: bool | None = None
-    energy_kev: float | None = None
-    distance_m: float | None = None
-    detector_pixel_m: float | None = None
-    focus_m: float | None = None
-    unit: str | None = None
-
-
-_CALLS: Final[Mapping[KindName, type[RockingCall | PtychoCall]]] = {"rocking": RockingCall, "ptycho": PtychoCall}
-_OPTIONS: Final[Mapping[KindName, type[RockingOptions | PtychoScanOptions]]] = {
-    "rocking": RockingOptions, "ptycho": PtychoScanOptions,
-}  # fmt: skip
 AnyScan = RockingDocument | PtychoDocument
 
 
@@ -237,14 +179,14 @@ async def create(
     with services.budget.share(caller.owner) as share:
         kind = media_type(request)
         if kind == JSON:
-            asked = _parsed(await read_json(request, bounds, share), call)
-            options = _options(asked.kind, asked.model_dump(include=set(_OPTIONS[asked.kind].model_fields)))
+            asked = parsed(await read_json(request, bounds, share), call)
+            options = options_of(asked.kind, asked.model_dump(include=set(OPTIONS[asked.kind].model_fields)))
             await _checked(options, services)
             template = await services.compute(lambda: _declared(asked, roots, services, share))
         elif kind in FILES:
             reading = ReadingOptions(**{name: getattr(call, name) for name in ReadingOptions.model_fields}).told()
             given = call.model_dump(include=call.model_fields_set - set(ReadingOptions.model_fields))
-            options = _options(call.kind, given)
+            options = options_of(call.kind, given)
             await _checked(options, services)
             template = await receive_file(request, Reading(**reading), call.domain, roots, services, share)
         else:
@@ -252,7 +194,7 @@ async def create(
                 415,
                 f"a body of type {kind or 'none'!r} is not taken here: send {JSON}, or a frame as {', '.join(FILES)}",
             )
-        order = _order(options, template)
+        order = order_with(options, template)
         awaited = live.kind(order).awaited(order, template)
         _bounded(awaited, services)
         repeatable = _repeatable(idempotency_key, order)
@@ -295,16 +237,15 @@ async def add(scan_id: ScanId, request: Request, services: TheServices, caller: 
     What is answered with 200 is on the disk: frames that came again with the same content are told as duplicates, and
     places that are none of the scan are counted and left out. With 4xx nothing of the batch was taken.
     """
-    record, body = await _batch(scan_id, request, services, caller, "frames: the place of each, and its numbers")
-    live = kept(services)
 
-    def take() -> FramesAnswer:
+    def take(live: LiveScans, record: ScanRecord, body: bytes) -> FramesAnswer:
         awaited = live.awaited(record)
         summary = live.kind(order_of(record.order)).summary(awaited)
         added = live.archive.add(record.scan_id, awaited, summary, decode(body, awaited))
         return _answer(added, live.records.get(record.scan_id).counted.received)
 
-    return await in_thread(take)
+    what = "frames: the place of each, and its numbers"
+    return await _taken(scan_id, request, services, caller, what, take)
 
 
 @router.post(
@@ -322,14 +263,12 @@ async def place(scan_id: ScanId, request: Request, services: TheServices, caller
     What is answered with 200 is kept, as frames are. A position that is not finite or beyond all bounds is counted and
     left out.
     """
-    record, body = await _batch(scan_id, request, services, caller, "positions: place, row and column of each")
-    live = kept(services)
 
-    def take() -> FramesAnswer:
+    def take(live: LiveScans, record: ScanRecord, body: bytes) -> FramesAnswer:
         added = live.archive.place(record.scan_id, _ptychogram(live, record), decode_positions(body))
         return _answer(added, live.records.get(record.scan_id).counted.placed)
 
-    return await in_thread(take)
+    return await _taken(scan_id, request, services, caller, "positions: place, row and column of each", take)
 
 
 @router.put(
@@ -345,16 +284,14 @@ async def probe(scan_id: ScanId, request: Request, services: TheServices, caller
     """The wave of the beam as it is known before a ptychographic scan: modes x rows x columns numbers of complex64,
     little endian, centred at (rows // 2, columns // 2). Without it a probe is made from the patterns.
     """
-    record, body = await _batch(scan_id, request, services, caller, "the modes of a probe, complex64")
-    live = kept(services)
 
-    def keep() -> None:
+    def keep(live: LiveScans, record: ScanRecord, body: bytes) -> None:
         guess = _probe(body, _ptychogram(live, record))
         if record.counted.received:
             raise ApiError(409, "frames of this scan have come: its probe is given before the first of them")
         live.archive.give_probe(record.scan_id, guess)
 
-    await in_thread(keep)
+    await _taken(scan_id, request, services, caller, "the modes of a probe, complex64", keep)
 
 
 @router.post(
@@ -365,7 +302,7 @@ async def probe(scan_id: ScanId, request: Request, services: TheServices, caller
     response_model=AnyScan,
 )
 async def finish(scan_id: ScanId, services: TheServices, caller: TheCaller, reason: Reason = "") -> ScanDocument:
-    """No frame follows: the image of the finished curve is made, as fine as was asked. May be repeated."""
+    """No frame follows: the image of the finished scan is made, as fine as was asked. May be repeated."""
     record = await _own(scan_id, services, caller)
     live = kept(services)
     now = await in_thread(lambda: live.finish(record.scan_id, reason.strip(), caller.owner))
@@ -418,17 +355,26 @@ async def follow(
         yield sent
 
 
-async def _batch(
-    scan_id: str, request: Request, services: Services, caller: Caller, what: str
-) -> tuple[ScanRecord, bytes]:
-    """The scan and the octets that are sent for it. Raises ApiError 408, 413, 415, ScanClosedError."""
+async def _taken(
+    scan_id: str,
+    request: Request,
+    services: Services,
+    caller: Caller,
+    what: str,
+    take: Callable[[LiveScans, ScanRecord, bytes], T],
+) -> T:
+    """What `take` makes, in a thread, of the octets that are sent for a scan; their memory is held meanwhile.
+
+    what: the octets are, for people. Raises ApiError 408, 413, 415, ScanClosedError, and as `take`.
+    """
     record = await _own(scan_id, services, caller)
     if media_type(request) != OCTETS:
         raise ApiError(415, f"{OCTETS} is taken here, {what}")
     if record.state is not ScanState.OPEN:
         raise closed_scan(record.scan_id, record.state)
     with services.budget.share(caller.owner) as share:
-        return record, await read_frames(request, services.settings.bounds, _COPIES, share)
+        body = await read_frames(request, services.settings.bounds, _COPIES, share)
+        return await in_thread(lambda: take(kept(services), record, body))
 
 
 def _answer(added: Added, total: int) -> FramesAnswer:
@@ -462,42 +408,6 @@ def _probe(body: bytes, scan: Ptychogram) -> NDArray[np.complex64]:
     return modes
 
 
-def _parsed(body: bytes, call: ScanQuery) -> RockingCall | PtychoCall:
-    """The JSON body with the query's options over it. Raises RequestValidationError, ApiError 422."""
-    over = call.model_dump(exclude_unset=True)
-    if strange := [
-        name for name in over if name in ReadingOptions.model_fields and name not in MapOptions.model_fields
-    ]:
-        raise ApiError(422, f"{', '.join(strange)}: say how a file is read, and a body of {JSON} is none")
-    model = _CALLS[over.get("kind") or _kind_of(body)]
-    _known(over, model, str(over.get("kind") or _kind_of(body)))
-    return parse_body(model, body).model_copy(update=over)
-
-
-def _kind_of(body: bytes) -> KindName:
-    """What a JSON body says; what is no kind, or no JSON, is refused as a rocking curve's."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return "rocking"
-    return "ptycho" if isinstance(found, dict) and found.get("kind") == "ptycho" else "rocking"
-
-
-def _options(kind: KindName, given: Mapping[str, Any]) -> RockingOptions | PtychoScanOptions:
-    """What is asked of the scan. Raises ApiError 422 for the options of another kind, RequestValidationError."""
-    model = _OPTIONS[kind]
-    _known(given, model, kind)
-    try:
-        return model.model_validate({**given, "kind": kind})
-    except ValidationError as error:
-        raise RequestValidationError([{**wrong, "loc": ("query", *wrong["loc"])} for wrong in error.errors()]) from None
-
-
-def _known(given: Mapping[str, Any], model: type[BaseModel], kind: str) -> None:
-    if strange := [name for name in given if name not in model.model_fields]:
-        raise ApiError(422, f"{', '.join(strange)}: no option of a live scan of the kind {kind}")
-
-
 async def _checked(options: RockingOptions | PtychoScanOptions, services: Services) -> None:
     """Refuse what can be refused before anything is read. Raises as `check_options`."""
     if isinstance(options, RockingOptions):
@@ -506,15 +416,6 @@ async def _checked(options: RockingOptions | PtychoScanOptions, services: Servic
     if options.webhook is not None:
         services.webhooks.check(options.webhook)
     options.ptycho()
-
-
-def _order(options: RockingOptions | PtychoScanOptions, template: RawScan) -> ScanOrder:
-    """What was asked, with what a frame is."""
-    rows, columns = template.array.shape[-2:]
-    told = {"shape": (rows, columns), "dtype": str(template.array.dtype)}
-    if isinstance(options, RockingOptions):
-        return RockingOrder(**options.model_dump(), **told)
-    return PtychoOrder(**options.model_dump(), **told)
 
 
 def _declared(asked: RockingCall | PtychoCall, roots: tuple[Path, ...], services: Services, share: Share) -> RawScan:
@@ -528,7 +429,7 @@ def _declared(asked: RockingCall | PtychoCall, roots: tuple[Path, ...], services
     shape = admit((1, *asked.shape), dtype, "a frame", limits)
     geometry, saturation, domain = None, None, Domain.COUNTS
     if isinstance(asked, RockingCall):
-        geometry, domain = _geometry(asked), asked.domain
+        geometry, domain = geometry_of(asked), asked.domain
         saturation = None if asked.saturation is None else Saturation(asked.saturation, "as declared")
     frame = RawScan(np.zeros(shape, dtype.newbyteorder("=")), geometry, "frames", "", saturation=saturation)
     told = Reading(**{name: getattr(asked, name) for name in MapOptions.model_fields})
@@ -538,16 +439,6 @@ def _declared(asked: RockingCall | PtychoCall, roots: tuple[Path, ...], services
         path.write_bytes(npz.encode(frame))
         order = BodyOrder(path, reading, domain, limits)
         return services.sandbox.read_body(order, lambda voxels, nbytes: share.grow_to(nbytes))
-
-
-def _geometry(asked: RockingCall) -> Geometry | None:
-    """As it was declared. Raises ApiError, DataError."""
-    if asked.q_steps is None:
-        if asked.q_centre is not None or asked.sample_rotation is not None:
-            raise ApiError(422, "q_centre and sample_rotation belong to q_steps, which are not given")
-        return None
-    more = (None if given is None else np.array(given) for given in (asked.q_centre, asked.sample_rotation))
-    return Geometry(np.array(asked.q_steps), *more)
 
 
 def _bounded(awaited: Awaited, services: Services) -> None:

@@ -29,8 +29,8 @@ from service.identity.keys import Caller, Submits, TheCaller
 from service.intake.options import JobOptions
 from service.intake.sources import CommonReading, FileSource, expand
 from service.intake.submission import Sender
+from service.jobs.entry import Repeatable
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownJobError, UnknownSeriesError
-from service.jobs.record import Repeatable
 from service.jobs.series import SeriesRecord, SeriesRecords
 from service.jobs.state import JobState, Priority
 from service.lifecycle import Services

@@ -20,7 +20,7 @@ from service import audit
 from service.errors import ApiError
 from service.identity.logins import Logins
 from service.identity.rates import Rates
-from service.jobs.record import Party
+from service.jobs.entry import Party
 
 _header = APIKeyHeader(
     name="Authorization",

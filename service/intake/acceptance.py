@@ -25,9 +25,10 @@ from service.document import JobDocument, Ptychography
 from service.errors import ApiError
 from service.intake.submission import UPLOAD, Sender, Submission, Upload, upload_arrays
 from service.jobs.broker import Queue
+from service.jobs.entry import JobRecord, NewScan, Origin, SeriesScan
 from service.jobs.errors import DocumentError, QueueUnavailableError, StoreError, UnknownJobError
 from service.jobs.housekeeping import make_room
-from service.jobs.record import JobRecord, NewScan, Origin, Records, SeriesScan, quota_of_jobs
+from service.jobs.record import Records, quota_of_jobs
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState, Priority
 from service.jobs.store import Arrays, Store

@@ -33,8 +33,9 @@ from service.inference.networks import Networks
 from service.intake.acceptance import Intake
 from service.intake.sources import load
 from service.intake.submission import UPLOAD, LiveFrames, Submission, Upload, uploaded
+from service.jobs.entry import JobRecord
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownSeriesError
-from service.jobs.record import JobRecord, Records
+from service.jobs.record import Records
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Store

@@ -15,7 +15,7 @@ from inphase.formats.region import Region
 from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays, geometry_of
 from service.intake.options import JobOptions, PtychoOptions
 from service.intake.sources import FileSource
-from service.jobs.record import Origin, Repeatable
+from service.jobs.entry import Origin, Repeatable
 
 UPLOAD: Final = "upload"  # name in the store of an array that was sent
 

@@ -34,8 +34,9 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 
 from service.jobs.connection import connect, translated
+from service.jobs.entry import QueuedMessage
 from service.jobs.errors import QueueUnavailableError, UnknownJobError
-from service.jobs.record import QueuedMessage, Records
+from service.jobs.record import Records
 from service.jobs.state import Priority
 
 QUEUE: Final = "refine"

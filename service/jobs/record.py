@@ -17,202 +17,33 @@ Keys, all below `inphase:`; times are the Redis server's, so hosts need not agre
     workers, readers     names of the living ones by the time they last spoke
 """
 
-import hashlib
 import json
-import math
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import accumulate
-from typing import Any, Final, Literal, cast
-
-import redis
+from typing import Any, Final, cast
 
 from inphase.errors import CancelledError
 from service.jobs.connection import connect, connect_async, translated
+from service.jobs.entry import (
+    JobRecord,
+    NewScan,
+    Origin,
+    QueuedMessage,
+    Repeatable,
+    SeriesScan,
+    creation,
+)
 from service.jobs.errors import KeyReusedError, QuotaError, UnknownJobError
 from service.jobs.events import Event, JobEvent, stream, stream_of_all, unknown
+from service.jobs.listing import Filter, Page, newest
 from service.jobs.scripts import COMMON, ENDED, PREFIX, SCRIPTS, SECONDS, job_key
 from service.jobs.state import JobState, Priority, RecordedProgress
 
 MAX_DELIVERIES: Final = 3  # a job that ended its worker process so often is poison
-REMEMBERED_S: Final = 86_400  # how long an Idempotency-Key stands for its job
 _LOOKED_AT: Final = 5000  # jobs looked at for one page
 _PRESENT_S: Final = 5.0  # a worker says every second that it lives
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One of the results that a job has had, from first to last; it never changes.
-
-    kind: "network" is its image, not refined. result: name of the group of arrays in the store. final: none follows.
-    made: seconds since the epoch.
-    """
-
-    number: int
-    kind: Literal["network", "refined"]
-    result: str
-    final: bool
-    made: float
-
-
-@dataclass(frozen=True)
-class JobRecord:
-    """One job as Redis knows it. Times are seconds since the epoch.
-
-    document: the JSON as it was last written, at acceptance or at the end; state, reason, attempt and progress here are
-        newer than those inside it.
-    asked: JSON of what the sender asked for, empty where there was nothing to be read.
-    reader: who has read it last, empty where nobody has; see `Records.take`.
-    result: name of the group of arrays in the store, empty until the job has succeeded.
-    fingerprint: digest of everything that decides the result; a later job with the same one need not be computed.
-    key, request_id, traceparent: see `Origin`. cancelled_by: the owner of the key that asked for it first.
-    """
-
-    job_id: str
-    sequence: int
-    state: JobState
-    reason: str
-    attempt: int
-    priority: Priority
-    owner: str
-    created: float
-    started: float | None
-    finished: float | None
-    worker: str
-    cancel_requested: bool
-    progress: RecordedProgress | None
-    result: str
-    document: bytes
-    series: str = ""
-    fingerprint: str = ""
-    asked: str = ""
-    reader: str = ""
-    revisions: tuple[Revision, ...] = ()
-    proposal: str = ""
-    key: str = ""
-    request_id: str = ""
-    traceparent: str = ""
-    cancelled_by: str = ""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a job or a series comes from. proposal: its people share it; empty where the key names none.
-
-    key: id of the API key (`service.identity.keys`). request_id: of the HTTP request, as the log has it.
-    traceparent: of that request's span (W3C Trace Context), empty where nothing is traced.
-    """
-
-    owner: str = ""
-    proposal: str = ""
-    key: str = ""
-    request_id: str = ""
-    traceparent: str = ""
-
-
-@dataclass(frozen=True)
-class Party:
-    """Whose jobs somebody may know of: those of an owner, and those of a proposal where one is named."""
-
-    owner: str
-    proposal: str = ""
-
-    def has(self, owner: str, proposal: str) -> bool:
-        """Whether a job of this owner and proposal is among them."""
-        return owner == self.owner or (self.proposal != "" and proposal == self.proposal)
-
-
-@dataclass(frozen=True)
-class Repeatable:
-    """A submission that its sender may repeat. key: of the header Idempotency-Key.
-    digest: of everything that was asked.
-    """
-
-    key: str
-    digest: str
-
-    def slot(self, owner: str) -> str:
-        """Where Redis remembers it: every owner has keys of his own."""
-        return f"{PREFIX}idempotency:{hashlib.sha256(f'{owner}:{self.key}'.encode()).hexdigest()}"
-
-
-@dataclass(frozen=True)
-class SeriesScan:
-    """Which scan of which series a job is."""
-
-    series: str
-    scan: int
-
-
-@dataclass(frozen=True)
-class NewScan:
-    """A scan of a series that becomes a job."""
-
-    job_id: str
-    document: bytes
-    asked: str
-    scan: SeriesScan
-    webhook: str = ""
-
-
-@dataclass(frozen=True)
-class QueuedMessage:
-    """The first message of a job, as it lies in the queue. queue: its list in Redis. channel: where idle workers listen
-    for a word.
-    """
-
-    queue: str
-    body: bytes
-    channel: str
-    word: str
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which jobs to list. since, until: of their creation, seconds since the epoch. accepts: anything else.
-
-    party: who asks; None for everybody's jobs. owner: only this one's among them.
-    """
-
-    state: JobState | None = None
-    party: Party | None = None
-    owner: str | None = None
-    series: str | None = None
-    since: float = 0.0
-    until: float = math.inf
-    accepts: Callable[[JobRecord], bool] = lambda record: True
-
-    def indexes(self) -> tuple[str, ...]:
-        """The shortest lists that have them all together."""
-        if self.series is not None:
-            return (f"{PREFIX}jobs:series:{self.series}",)
-        if self.owner is not None:
-            return (f"{PREFIX}jobs:owner:{self.owner}",)
-        if self.party is not None:
-            return party_indexes(f"{PREFIX}jobs", self.party)
-        return (f"{PREFIX}jobs:{self.state}" if self.state else f"{PREFIX}jobs",)
-
-    def takes(self, record: JobRecord) -> bool:
-        """Whether a job is wanted."""
-        return (
-            (self.state is None or record.state is self.state)
-            and (self.owner is None or record.owner == self.owner)
-            and (self.party is None or self.party.has(record.owner, record.proposal))
-            and self.since <= record.created <= self.until
-            and self.accepts(record)
-        )
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some jobs, newest first; `cursor` continues the list and is None on its last page.
-
-    A page may be short, even empty, and have a cursor: only so many jobs are looked at for one.
-    """
-
-    records: tuple[JobRecord, ...]
-    cursor: str | None
 
 
 class Records:
@@ -237,7 +68,7 @@ class Records:
         asked: str = "",
         reader: str = "",
         priority: Priority = Priority.NORMAL,
-        origin: Origin = Origin(),  # frozen
+        origin: Origin = Origin(),
         repeatable: Repeatable | None = None,
         scan: SeriesScan | None = None,
         most: int | None = None,
@@ -253,7 +84,7 @@ class Records:
         compare the id. Raises KeyReusedError where the key came with another request, CancelledError where the series
         was cancelled, QuotaError where `most` jobs of the key wait.
         """
-        new = _new(job_id, document, asked, priority, origin, repeatable, scan, reader, most, webhook)
+        new = creation(job_id, document, asked, priority, origin, repeatable, scan, reader, most, webhook)
         return self.get(self._created(self._run("create", *new), job_id))
 
     def create_all(self, jobs: Sequence[NewScan], *, priority: Priority, origin: Origin) -> None:
@@ -262,7 +93,7 @@ class Records:
         with translated(self._client):
             pipe = self._client.pipeline(transaction=False)
             for job in jobs:
-                new = _new(
+                new = creation(
                     job.job_id, job.document, job.asked, priority, origin, None, job.scan, webhook=job.webhook
                 )  # fmt: skip
                 script(args=new, client=pipe)
@@ -420,7 +251,7 @@ class Records:
             fields = cast(dict[bytes, bytes], self._client.hgetall(job_key(job_id)))
         if not fields:
             raise unknown(job_id)
-        return _record(job_id, fields)
+        return JobRecord.of(job_id, fields)
 
     def page(self, wanted: Filter | None = None, *, cursor: str | None = None, limit: int = 50) -> Page:
         """Jobs, newest first. Raises ValueError for a cursor that is none."""
@@ -604,7 +435,7 @@ class Records:
                 fields = cast(dict[bytes, bytes], await client.hgetall(job_key(job_id)))
         if not fields:
             raise unknown(job_id)
-        return _record(job_id, fields)
+        return JobRecord.of(job_id, fields)
 
     async def follow(self, job_id: str, after: str = "0-0") -> AsyncGenerator[Event | None, None]:
         """What happens to a job, from the event after `after` to its end; None about every two silent seconds.
@@ -636,25 +467,7 @@ class Records:
             for name in names:
                 pipe.hgetall(job_key(name))
             answers = pipe.execute()
-        return (_record(name, fields) for name, fields in zip(names, answers, strict=True) if fields)
-
-
-def party_indexes(index: str, party: Party) -> tuple[str, ...]:
-    """The lists of a party's jobs or series. index: `inphase:jobs` or `inphase:series`."""
-    own = (f"{index}:owner:{party.owner}",)
-    return (*own, f"{index}:proposal:{party.proposal}") if party.proposal else own
-
-
-def newest(client: redis.Redis, indexes: Sequence[str], below: str, limit: int) -> list[tuple[bytes, float]]:
-    """The ids with the highest sequences below one, from several sorted sets as if they were one; highest first."""
-    with translated(client):
-        pipe = client.pipeline(transaction=False)
-        for index in indexes:
-            pipe.zrevrangebyscore(index, below, "-inf", start=0, num=limit, withscores=True)
-        found: dict[bytes, float] = {}
-        for listed in pipe.execute():
-            found.update(listed)
-    return sorted(found.items(), key=lambda item: item[1], reverse=True)[:limit]
+        return (JobRecord.of(name, fields) for name, fields in zip(names, answers, strict=True) if fields)
 
 
 def quota_of_jobs(waiting: int, more: int = 1) -> QuotaError:
@@ -670,66 +483,3 @@ def _reused(job_id: str) -> KeyReusedError:
     return KeyReusedError(
         f"this Idempotency-Key came before with another request, which became job {job_id}: use a new key"
     )
-
-
-def _record(job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
-    text = {key.decode(): value.decode() for key, value in fields.items() if key != b"document"}
-    started, finished, progress = text.get("started"), text.get("finished"), text.get("progress")
-    return JobRecord(
-        job_id=job_id,
-        sequence=int(text["sequence"]),
-        state=JobState(text["state"]),
-        reason=text.get("reason", ""),
-        attempt=int(text["attempt"]),
-        priority=Priority(text["priority"]),
-        owner=text["owner"],
-        created=float(text["created"]),
-        started=float(started) if started else None,
-        finished=float(finished) if finished else None,
-        worker=text.get("worker", ""),
-        cancel_requested="cancel" in text,
-        progress=RecordedProgress(**json.loads(progress)) if progress else None,
-        result=text.get("result", ""),
-        document=fields[b"document"],
-        series=text.get("series", ""),
-        fingerprint=text.get("fingerprint", ""),
-        asked=text.get("asked", ""),
-        reader=text.get("reader", ""),
-        revisions=_revisions(text),
-        proposal=text.get("proposal", ""),
-        key=text.get("key", ""),
-        request_id=text.get("request_id", ""),
-        traceparent=text.get("traceparent", ""),
-        cancelled_by=text.get("cancelled_by", ""),
-    )
-
-
-def _revisions(text: dict[str, str]) -> tuple[Revision, ...]:
-    """Of a record; one of an older version knows its result only."""
-    if stored := text.get("revisions"):
-        return tuple(Revision(**revision) for revision in json.loads(stored))
-    if result := text.get("result"):
-        return (Revision(1, "refined", result, True, float(text.get("finished", 0))),)
-    return ()
-
-
-def _new(
-    job_id: str,
-    document: bytes,
-    asked: str,
-    priority: Priority,
-    origin: Origin,
-    repeatable: Repeatable | None,
-    scan: SeriesScan | None,
-    reader: str = "",
-    most: int | None = None,
-    webhook: str = "",
-) -> tuple[str | bytes | int, ...]:
-    """The arguments of the script that creates a job."""
-    slot, digest = (repeatable.slot(origin.owner), repeatable.digest) if repeatable else ("", "")
-    series, number = (scan.series, scan.scan) if scan else ("", 0)
-    return (
-        job_id, document, priority.value, asked, slot, digest, REMEMBERED_S, series, number, reader,
-        "" if most is None else most, webhook, origin.owner, origin.proposal, origin.key, origin.request_id,
-        origin.traceparent,
-    )  # fmt: skip

@@ -22,9 +22,10 @@ from typing import Any, Final, cast
 
 from inphase.live.batch import Position
 from service.jobs.connection import connect, connect_async, translated
+from service.jobs.entry import REMEMBERED_S, Origin, Party, Repeatable
 from service.jobs.errors import KeyReusedError, ScanClosedError, UnknownScanError
 from service.jobs.events import Event, stream
-from service.jobs.record import REMEMBERED_S, Origin, Party, Repeatable, newest, party_indexes
+from service.jobs.listing import newest, party_indexes
 from service.jobs.scripts import COMMON, PREFIX
 from service.jobs.state import ScanState
 

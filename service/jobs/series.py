@@ -14,8 +14,9 @@ from dataclasses import astuple, dataclass, fields
 from typing import Any, Final, cast
 
 from service.jobs.connection import connect, translated
+from service.jobs.entry import REMEMBERED_S, Origin, Party, Repeatable
 from service.jobs.errors import KeyReusedError, UnknownSeriesError
-from service.jobs.record import REMEMBERED_S, Origin, Party, Repeatable, newest, party_indexes
+from service.jobs.listing import newest, party_indexes
 from service.jobs.scripts import COMMON, PREFIX
 
 _KEY: Final = f"{PREFIX}series"

@@ -32,6 +32,7 @@ from structlog.contextvars import bound_contextvars
 
 from service.jobs.broker import ACTOR, QUEUE, JobBroker, Queue
 from service.jobs.compute import Assignment, Ended, Failed, Halted, Revised, Succeeded, Told, Unstored
+from service.jobs.entry import JobRecord
 from service.jobs.errors import (
     QueueUnavailableError,
     StoreError,
@@ -42,7 +43,7 @@ from service.jobs.errors import (
 from service.jobs.figures import Figures, Outcome
 from service.jobs.housekeeping import make_room
 from service.jobs.process import ComputeProcess, ProcessDiedError
-from service.jobs.record import JobRecord, Records
+from service.jobs.record import Records
 from service.jobs.series import SeriesRecords
 from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, RecordedProgress

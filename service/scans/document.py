@@ -8,7 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.live.advice import ranges
-from service.jobs.record import JobRecord, Records
+from service.jobs.entry import JobRecord
+from service.jobs.record import Records
 from service.jobs.scans import LookJob, ScanRecord
 from service.jobs.state import JobState, ScanState
 from service.scans.order import KindName, ScanOrder, order_of

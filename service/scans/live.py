@@ -26,6 +26,7 @@ from service.door.budget import Share, working_bytes
 from service.errors import ApiError
 from service.intake.acceptance import Intake
 from service.intake.submission import LiveFrames, Sender
+from service.jobs.entry import JobRecord, Origin, Repeatable
 from service.jobs.errors import (
     DocumentError,
     QueueUnavailableError,
@@ -33,7 +34,7 @@ from service.jobs.errors import (
     UnknownJobError,
     UnknownScanError,
 )
-from service.jobs.record import JobRecord, Origin, Records, Repeatable
+from service.jobs.record import Records
 from service.jobs.scans import FINAL, LookJob, ScanRecord, ScanRecords
 from service.jobs.state import JobState, ScanState
 from service.jobs.store import Arrays, Store

@@ -15,7 +15,8 @@ from inphase.imaging.report import Alignment
 from service.intake.options import JobOptions
 from service.intake.sources import FileSource
 from service.intake.submission import Submission
-from service.jobs.record import JobRecord, Records
+from service.jobs.entry import JobRecord
+from service.jobs.record import Records
 from service.jobs.series import SeriesRecord
 from service.jobs.state import JobState, Priority
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from service.jobs.record import JobRecord
+from service.jobs.entry import JobRecord
 from service.jobs.state import JobState
 
 

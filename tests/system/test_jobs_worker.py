@@ -22,9 +22,10 @@ from benchmarks import chaos
 from service.jobs.broker import HEARTBEAT_TIMEOUT_MS, LOOK_S, Queue
 from service.jobs.connection import connect_async
 from service.jobs.embedded import EmbeddedRedis, find_server
+from service.jobs.entry import JobRecord
 from service.jobs.errors import NoRedisError
 from service.jobs.events import Event, stream, unknown
-from service.jobs.record import JobRecord, Records
+from service.jobs.record import Records
 from service.jobs.scripts import job_key
 from service.jobs.settings import WorkerSettings
 from service.jobs.state import JobState, Priority

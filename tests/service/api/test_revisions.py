@@ -15,7 +15,7 @@ from PIL import Image
 from inphase.imaging.arrays import ARRAYS
 from service.document import JobDocument
 from service.intake.acceptance import FIRST
-from service.jobs.record import Origin
+from service.jobs.entry import Origin
 from service.jobs.state import JobState
 from tests.service.api.calls import check, load, preview_size
 from tests.service.api.queued import client, predicted, records, services, submit, work

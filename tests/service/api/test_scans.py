@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from inphase.client.bodies import encode_frames as encode
@@ -210,6 +211,25 @@ async def test_scans_belong_to_their_owners(keyed: httpx.AsyncClient, pattern: F
     made = [(await keyed.post("/v1/scans", json=body, headers=again)).json()["id"] for _ in range(2)]
     assert made[0] == made[1] != scan
     check(await keyed.post("/v1/scans", json={**body, "frames": 63}, headers=again), 422, "Idempotency-Key")
+
+
+async def test_the_memory_of_a_batch_is_held_until_it_is_kept(
+    client: httpx.AsyncClient, pattern: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only while it comes: four times its frames, as they are copied on the way to the disk; then nothing."""
+    scan = await opened(client, pattern)
+    live, budget = services(client).live, services(client).budget
+    assert live is not None
+    held, add = [], live.archive.add
+
+    def seen(*batch: Any) -> Any:
+        held.append(budget.used)
+        return add(*batch)
+
+    monkeypatch.setattr(live.archive, "add", seen)
+    assert (await send(client, scan, pattern, [0, 1])).status_code == 200
+    assert held[0] >= 4 * 2 * pattern[0].nbytes
+    assert budget.used == 0
 
 
 def silent(client: httpx.AsyncClient, scan: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import redis
 from numpy.typing import NDArray
 
-from service.jobs.record import SeriesScan
+from service.jobs.entry import SeriesScan
 from service.settings import Bounds, Settings
 from tests.service.api.calls import check, load
 from tests.service.api.queued import by, client, keyed, records, services, work

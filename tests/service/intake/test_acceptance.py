@@ -16,7 +16,7 @@ from inphase.imaging.way import begin
 from service.intake.acceptance import fingerprint, new_document
 from service.intake.options import JobOptions
 from service.intake.submission import Submission, Upload
-from service.jobs.record import Origin
+from service.jobs.entry import Origin
 from service.jobs.state import JobState, Priority
 from tests.flat import counts
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from service.jobs.broker import Queue
+from service.jobs.entry import Origin, SeriesScan
 from service.jobs.errors import UnknownJobError, UnknownSeriesError
 from service.jobs.housekeeping import Swept, sweep
-from service.jobs.record import Origin, Records, SeriesScan
+from service.jobs.record import Records
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
 from service.jobs.store import Store

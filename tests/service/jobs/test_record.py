@@ -8,8 +8,10 @@ from uuid import uuid4
 import pytest
 import redis
 
+from service.jobs.entry import Origin, QueuedMessage, Repeatable
 from service.jobs.errors import KeyReusedError, QueueUnavailableError, UnknownJobError
-from service.jobs.record import MAX_DELIVERIES, Filter, Origin, QueuedMessage, Records, Repeatable
+from service.jobs.listing import Filter
+from service.jobs.record import MAX_DELIVERIES, Records
 from service.jobs.state import JobState, Priority, RecordedProgress
 
 MESSAGE = QueuedMessage("queue", b"message", "channel", "word")

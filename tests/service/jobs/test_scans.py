@@ -4,8 +4,9 @@ from uuid import uuid4
 
 import pytest
 
+from service.jobs.entry import Origin, Party, Repeatable
 from service.jobs.errors import KeyReusedError, ScanClosedError, UnknownScanError
-from service.jobs.record import Origin, Party, Records, Repeatable
+from service.jobs.record import Records
 from service.jobs.scans import (
     FINAL,
     FrameConflictError,

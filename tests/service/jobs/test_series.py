@@ -5,8 +5,9 @@ from uuid import uuid4
 import pytest
 
 from inphase.errors import CancelledError
+from service.jobs.entry import NewScan, Origin, Party, Repeatable, SeriesScan
 from service.jobs.errors import KeyReusedError, UnknownJobError, UnknownSeriesError
-from service.jobs.record import NewScan, Origin, Party, Records, Repeatable, SeriesScan
+from service.jobs.record import Records
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState, Priority
 

@@ -6,7 +6,8 @@ import json
 from typing import Any, cast
 
 from service.intake.sources import FileSource
-from service.jobs.record import JobRecord, Origin, Records
+from service.jobs.entry import JobRecord, Origin
+from service.jobs.record import Records
 from service.jobs.series import SeriesRecord
 from service.jobs.state import JobState, Priority
 from service.series.document import SeriesDocument, SeriesOrder, SeriesSummary

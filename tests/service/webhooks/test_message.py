@@ -2,7 +2,7 @@
 
 import json
 
-from service.jobs.record import JobRecord
+from service.jobs.entry import JobRecord
 from service.jobs.state import JobState, Priority
 from service.webhooks.message import message
 
