@@ -15,12 +15,13 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
 from scipy.stats import binomtest
+from skimage.morphology import convex_hull_image
 
 from benchmarks import ROOT
 from benchmarks.retrieval.crystals import Crystal, Kind, crystal
 from benchmarks.retrieval.trials import SUCCESS
+from inphase import fourier
 from inphase.ambiguity import align
 from inphase.formats.scan import scan_of
 from inphase.imaging.candidates import retrieved
@@ -126,22 +127,14 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def hull(support: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The voxels within the convex hull of a support (N, N, N)."""
-    points = np.argwhere(support)
-    planes = ConvexHull(points).equations
-    low, high = points.min(axis=0), points.max(axis=0) + 1
-    box = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
-    inside = np.ones(box.shape[:-1], bool)
-    for *normal, offset in planes:
-        inside &= box @ np.array(normal) + offset <= 1e-6
-    whole = np.zeros_like(support)
-    whole[tuple(map(slice, low, high))] = inside
+    """The voxels within the convex hull of the middles of a support's voxels (N, N, N)."""
+    whole: NDArray[np.bool_] = convex_hull_image(support, offset_coordinates=False)  # type: ignore[no-untyped-call]
     return whole
 
 
 def calculated(image: Candidate, prepared: PreparedPattern) -> Pattern:
     """The pattern that an image calculates, on the scale of the measured one."""
-    modulus = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(image.object), norm="ortho")))
+    modulus = np.abs(fourier.forward(image.object))
     problem = prepared.problem
     seen = problem.visible
     scale = float((modulus * problem.modulus).sum(where=seen) / np.square(modulus).sum(where=seen))

@@ -39,9 +39,7 @@ def perform(task: Task, document: JobDocument, told: Ptychography) -> Outcome:
             )
         else:
             earlier = _earlier(task.store, arrays)
-            grown = look(
-                measured, told.options, earlier, device=task.device, cancelled=task.cancelled
-            )  # fmt: skip
+            grown = look(measured, told.options, earlier, device=task.device, cancelled=task.cancelled)
             result, similarity = grown.image, grown.similarity
     found = replace(
         told,
