@@ -132,7 +132,7 @@ def advise(
     """
     curve = sorted(summaries, key=lambda summary: summary.place)
     places = [summary.place for summary in curve]
-    missing = tuple(sorted(set(range(places[0], places[-1])) - set(places))) if places else ()
+    missing = between(places)
     peak, at = _peak(curve)
     brightest = None if at is None else curve[at]
     beyond = None if brightest is None else places[-1] - brightest.place
@@ -256,6 +256,12 @@ def _worded(found: Advice, reach: float | None) -> Advice:
     elif found.more == 0 and reach is not None and found.beyond is not None and found.beyond >= reach:
         words.append("Two fringes beyond the peak are measured: more frames will change the image little.")
     return Advice(**{**vars(found), "words": tuple(words)})
+
+
+def between(places: Iterable[int]) -> tuple[int, ...]:
+    """The places between the first and the last of these that are none of them, in order."""
+    there = set(places)
+    return tuple(sorted(set(range(min(there), max(there))) - there)) if there else ()
 
 
 def ranges(places: Sequence[int]) -> str:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.live.awaited import Awaited
+from inphase.ptycho.measurement import probe_of
+from inphase.ptycho.options import MOST_MODES
 
 PLACE: Final = np.dtype("<u8")
 POSITION: Final = np.dtype([("place", PLACE), ("row", "<f8"), ("column", "<f8")])
@@ -48,3 +50,17 @@ def decode_positions(body: bytes) -> list[tuple[int, Position]]:
             "twice 8 for row and column"
         )
     return [(int(place), (float(row), float(column))) for place, row, column in np.frombuffer(body, POSITION).tolist()]
+
+
+def decode_probe(body: bytes, shape: tuple[int, int]) -> NDArray[np.complex64]:
+    """The modes of a probe, (modes, *shape): complex64, little endian, one after the other.
+
+    Raises DataError where the bytes are no whole number of modes, or too many, and for what is no probe.
+    """
+    size = np.dtype("<c8").itemsize * shape[0] * shape[1]
+    if len(body) % size or not 1 <= len(body) // size <= MOST_MODES:
+        raise DataError(
+            f"{len(body)} bytes are no probe: it has 1 to {MOST_MODES} modes, and each takes {size}, {shape[0]} x "
+            f"{shape[1]} numbers of complex64"
+        )
+    return probe_of(np.frombuffer(body, "<c8").reshape(-1, *shape), shape, "the probe that was sent")

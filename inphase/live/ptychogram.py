@@ -16,7 +16,7 @@ from inphase.errors import DataError
 from inphase.formats.scan import RawScan
 from inphase.live.awaited import Awaited
 from inphase.live.batch import Position
-from inphase.ptycho.frames import DIM, UNKNOWN
+from inphase.ptycho.frames import DIM, UNKNOWN, no_numbers, share_of
 from inphase.ptycho.measurement import Measurement, from_arrays
 from inphase.ptycho.optics import Optics
 from inphase.ptycho.positions import linked
@@ -37,11 +37,10 @@ class Light:
     @classmethod
     def of(cls, frame: NDArray[np.generic], valid: NDArray[np.bool_]) -> "Light":
         """Of a frame (rows, columns)."""
-        if frame.dtype.kind == "u":
-            return cls(float(np.where(valid, frame, 0).sum(dtype=np.float64)), 0.0)
-        known = valid & np.isfinite(frame) & (frame >= 0)  # type: ignore[operator]
-        share = 1 - np.count_nonzero(known) / np.count_nonzero(valid)
-        return cls(float(np.where(known, frame, 0).sum(dtype=np.float64)), share)
+        wrong = no_numbers(frame)
+        known = valid if wrong is None else valid & ~wrong
+        counts = float(np.where(known, frame, 0).sum(dtype=np.float64))
+        return cls(counts, 0.0 if wrong is None else float(share_of(wrong, valid)))
 
 
 def unusable(lights: Mapping[int, Light]) -> dict[int, str]:

@@ -11,7 +11,7 @@ from inphase.pattern import MaskState
 from inphase.ptycho.positions import listed
 
 DIM = 0.01  # of the median frame's counts: below it the beam was off
-UNKNOWN = 0.5  # share of a frame's pixels: where more are no numbers, the frame is none
+UNKNOWN = 0.5  # share of a frame's valid pixels: where more are no numbers, the frame is none
 MOST_LEFT_OUT = 0.5
 
 
@@ -30,9 +30,9 @@ def usable(patterns: NDArray[Any], mask: NDArray[np.uint8], ids: NDArray[np.int6
 
     The array is copied only where it has to be altered. Raises DataError where most frames hold nothing.
     """
-    wrong = _wrong(patterns)
+    wrong = no_numbers(patterns)
     known = mask == MaskState.VALID
-    share = np.zeros(len(patterns)) if wrong is None else wrong.mean(axis=(1, 2))
+    share = np.zeros(len(patterns)) if wrong is None else share_of(wrong, known)
     bad = None if wrong is None else known & wrong
     if wrong is not None:
         known = known & ~wrong
@@ -59,9 +59,15 @@ def usable(patterns: NDArray[Any], mask: NDArray[np.uint8], ids: NDArray[np.int6
     return Usable(cleaned, states, keep, tuple(notes))
 
 
-def _wrong(patterns: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Pixels that are not finite or negative, None where there are none."""
+def no_numbers(patterns: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Pixels of frames (..., y, x) that are not finite or negative, None where there are none."""
     if patterns.dtype.kind == "u":
         return None
     wrong: NDArray[np.bool_] = ~(patterns >= 0) | ~np.isfinite(patterns)
     return wrong if wrong.any() else None
+
+
+def share_of(wrong: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(...): the share of the valid pixels of frames (..., y, x) that are `wrong`; 0 where none is valid."""
+    share: NDArray[np.float64] = (wrong & valid).sum(axis=(-2, -1)) / np.maximum(valid.sum(axis=(-2, -1)), 1)
+    return share

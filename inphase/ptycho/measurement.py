@@ -128,7 +128,7 @@ def from_arrays(
         checked.patterns,
         where,
         checked.mask,
-        _probe(probe, shape, source),
+        None if probe is None else probe_of(probe, shape, source),
         optics,
         names,
         source,
@@ -159,9 +159,8 @@ def _mask(mask: ArrayLike | None, shape: tuple[int, ...], source: str) -> NDArra
     return np.broadcast_to(states, shape)
 
 
-def _probe(probe: ArrayLike | None, shape: tuple[int, ...], source: str) -> NDArray[np.complex64] | None:
-    if probe is None:
-        return None
+def probe_of(probe: ArrayLike, shape: tuple[int, ...], source: str) -> NDArray[np.complex64]:
+    """The modes (modes, *shape) of a probe for patterns of that shape. Raises DataError."""
     found = np.asarray(probe)
     modes = found[None] if found.ndim == 2 else found
     if modes.ndim != 3 or modes.shape[1:] != shape:

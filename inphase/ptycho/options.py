@@ -1,7 +1,7 @@
 """How a ptychographic measurement is to be reconstructed."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from inphase.errors import RecipeError
 from inphase.ptycho.recipe import DEFAULT, parse
 from inphase.retrieval.terms import Recipe
 
+MOST_MODES: Final = 9  # of a probe
 _FEWEST = 20  # frames, of which some can be held out
 
 
@@ -40,8 +41,8 @@ class Options:
     def __post_init__(self) -> None:
         """Raises RecipeError for what cannot be meant."""
         parse(self.recipe)
-        if self.modes is not None and not 1 <= self.modes <= 9:
-            raise RecipeError(f"a probe has 1 to 9 modes, not {self.modes}")
+        if self.modes is not None and not 1 <= self.modes <= MOST_MODES:
+            raise RecipeError(f"a probe has 1 to {MOST_MODES} modes, not {self.modes}")
         if not 0 <= self.hold_out <= 0.5:
             raise RecipeError(f"the share of frames held out lies between 0 and 0.5, not at {self.hold_out}")
         if not 1 <= self.batch <= 65_536:

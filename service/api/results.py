@@ -229,6 +229,8 @@ def cut_out(array: NDArray[Any], text: str) -> NDArray[Any]:
 
 def missing(services: Services, name: str, record: JobRecord, revision: Revision) -> str | None:
     """Why a result has no such array; None where it has."""
+    if name in PTYCHO and name in BY_NAME:  # every image has an object
+        return None
     if JobDocument.from_json(record.document).ptychography is not None:
         return None if name in PTYCHO else f"it is the image of a ptychographic scan, and has {', '.join(PTYCHO)}"
     if name not in BY_NAME:

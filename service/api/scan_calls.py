@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import numpy as np
 from fastapi.exceptions import RequestValidationError
@@ -90,24 +90,24 @@ OPTIONS: Final[Mapping[KindName, type[RockingOptions | PtychoScanOptions]]] = {
 
 def parsed(body: bytes, call: ScanQuery) -> RockingCall | PtychoCall:
     """The JSON body with the query's options over it. Raises RequestValidationError, ApiError 422."""
-    over = call.model_dump(exclude_unset=True)
+    over = call.model_dump(mode="json", exclude_unset=True)
     if strange := [
         name for name in over if name in ReadingOptions.model_fields and name not in MapOptions.model_fields
     ]:
         raise ApiError(422, f"{', '.join(strange)}: say how a file is read, and a body of {JSON} is none")
-    kind = over.get("kind") or _kind_of(body)
+    try:
+        given = json.loads(body)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        return parse_body(RockingCall, body)  # which says what is wrong with it
+    both = {"kind": "rocking", **given, **over}
+    kind = both["kind"]
+    if kind not in get_args(KindName):
+        raise ApiError(422, f"kind is {kind!r}: a live scan is of the kind {' or '.join(get_args(KindName))}")
     model = _CALLS[kind]
     _known(over, model, kind)
-    return parse_body(model, body).model_copy(update=over)
-
-
-def _kind_of(body: bytes) -> KindName:
-    """What a JSON body says; what is no kind, or no JSON, is refused as a rocking curve's."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return "rocking"
-    return "ptycho" if isinstance(found, dict) and found.get("kind") == "ptycho" else "rocking"
+    return parse_body(model, json.dumps(both).encode())
 
 
 def options_of(kind: KindName, given: Mapping[str, Any]) -> RockingOptions | PtychoScanOptions:

@@ -10,13 +10,12 @@ import numpy as np
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from inphase.formats import Limits, RawScan, Reading, npz
 from inphase.formats.scan import Saturation, admit
 from inphase.live.awaited import Awaited
-from inphase.live.batch import decode, decode_positions
+from inphase.live.batch import decode, decode_positions, decode_probe
 from inphase.live.ptychogram import Ptychogram
 from inphase.pattern import Domain
 from service import audit
@@ -286,10 +285,7 @@ async def probe(scan_id: ScanId, request: Request, services: TheServices, caller
     """
 
     def keep(live: LiveScans, record: ScanRecord, body: bytes) -> None:
-        guess = _probe(body, _ptychogram(live, record))
-        if record.counted.received:
-            raise ApiError(409, "frames of this scan have come: its probe is given before the first of them")
-        live.archive.give_probe(record.scan_id, guess)
+        live.archive.give_probe(record.scan_id, decode_probe(body, _ptychogram(live, record).shape))
 
     await _taken(scan_id, request, services, caller, "the modes of a probe, complex64", keep)
 
@@ -393,21 +389,6 @@ def _ptychogram(live: LiveScans, record: ScanRecord) -> Ptychogram:
     return awaited
 
 
-def _probe(body: bytes, scan: Ptychogram) -> NDArray[np.complex64]:
-    """Modes from octets. Raises ApiError 422."""
-    rows, columns = scan.shape
-    if not body or len(body) % (8 * rows * columns):
-        raise ApiError(
-            422,
-            f"{len(body)} bytes are no probe: each mode takes {8 * rows * columns}, {rows} x {columns} numbers of "
-            "complex64",
-        )
-    modes = np.frombuffer(body, "<c8").astype(np.complex64).reshape(-1, rows, columns)
-    if not np.isfinite(modes).all() or not modes.any():
-        raise ApiError(422, "the probe is empty or not finite: leave it out, and one is made from the patterns")
-    return modes
-
-
 async def _checked(options: RockingOptions | PtychoScanOptions, services: Services) -> None:
     """Refuse what can be refused before anything is read. Raises as `check_options`."""
     if isinstance(options, RockingOptions):
@@ -415,7 +396,6 @@ async def _checked(options: RockingOptions | PtychoScanOptions, services: Servic
         return
     if options.webhook is not None:
         services.webhooks.check(options.webhook)
-    options.ptycho()
 
 
 def _declared(asked: RockingCall | PtychoCall, roots: tuple[Path, ...], services: Services, share: Share) -> RawScan:

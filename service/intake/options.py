@@ -179,7 +179,11 @@ class PtychoOptions(BaseModel):
     ] = DEFAULT
     modes: Annotated[
         int | None,
-        Field(ge=1, le=9, description="The probe has so many modes; by default those of its guess, or one."),
+        Field(
+            ge=1,
+            le=ptycho.MOST_MODES,
+            description="The probe has so many modes; by default those of its guess, or one.",
+        ),
     ] = None
     probe_start: Annotated[int, Field(ge=0, description="The probe is refined from this iteration on.")] = 2
     positions_start: Annotated[

@@ -167,7 +167,7 @@ class Reader:
         if submission.ptychography is not None:
             assert isinstance(submission.source, LiveFrames)
             with clock("decode"):
-                arrays, told = self._live.ptychogram(submission.source, submission.ptychography.ptycho())
+                arrays, told = self._live.ptychogram(submission.source, submission.ptychography.ptycho(), share)
             return self._intake.hand_out_scan(record, token, arrays, told)
         prepared, report = self._begin(record, submission, clock, share, scan)
         if report.recipe.refine == NO_REFINEMENT:

@@ -43,7 +43,7 @@ def perform(task: Task, document: JobDocument, told: Ptychography) -> Outcome:
             result, similarity = grown.image, grown.similarity
     found = replace(
         told,
-        look=replace(told.look, similarity=similarity),
+        look=replace(told.look, frames=len(result.ids), similarity=similarity),
         size=(result.object.shape[0], result.object.shape[1]),
         report=result.report,
     )

@@ -75,7 +75,8 @@ class Counted:
 class ScanRecord:
     """One live scan as Redis knows it. created, touched, ended: seconds since the epoch; touched: when the last frame
     came. order: JSON of what was asked. looks: by number; last: the final one, None before the scan is finished.
-    ended_by: the owner of the key that finished or aborted it; empty where nobody did.
+    ended_by: the owner of the key that finished or aborted it; empty where nobody did. probe: name of the group in the
+    store that holds the guess of the probe, empty where none was given.
     """
 
     scan_id: str
@@ -91,6 +92,7 @@ class ScanRecord:
     looks: Mapping[int, LookJob]
     last: LookJob | None
     ended_by: str = ""
+    probe: str = ""
 
     @property
     def owner(self) -> str:
@@ -174,6 +176,7 @@ class ScanRecords:
             looks={int(number): job for number, job in sorted(jobs.items(), key=lambda item: int(item[0]))},
             last=last,
             ended_by=text.get("ended_by", ""),
+            probe=text.get("probe", ""),
         )
 
     def frames(self, scan_id: str, known: int = 0) -> dict[int, StoredFrame]:
@@ -226,6 +229,22 @@ class ScanRecords:
         """
         args = [text for place, position in positions for text in (str(place), json.dumps(position))]
         return self._added(scan_id, self._run("place", scan_id, outside, why_outside, *args), PositionConflictError)
+
+    def give_probe(self, scan_id: str, group: str, digest: str) -> str:
+        """Record the guess of the probe, which lies in the store; the name of the group that holds it from now on.
+
+        digest: of its content; where an earlier one was the same, that stays. Raises FrameConflictError where frames have come and the probe is another one,
+        ScanClosedError, UnknownScanError.
+        """
+        what, *told = cast(list[bytes], self._run("give_probe", scan_id, group, digest))
+        match what:
+            case b"unknown":
+                raise unknown_scan(scan_id)
+            case b"closed":
+                raise closed_scan(scan_id, told[0].decode())
+            case b"conflict":
+                raise FrameConflictError(0)
+        return told[0].decode()
 
     def _added(self, scan_id: str, answer: list[bytes], conflict: type[FrameConflictError]) -> list[int]:
         match answer[0]:
@@ -416,6 +435,17 @@ for i = 4, #ARGV, 2 do
 end
 came(key, outside, why)
 return answer
+""",
+    "give_probe": f"""
+local id, group, digest = unpack(ARGV)
+local key = '{_KEY}:' .. id
+local held = redis.call('HMGET', key, 'state', 'probe', 'probe_digest')
+if not held[1] then return {{'unknown'}} end
+if held[1] ~= 'open' then return {{'closed', held[1]}} end
+if held[3] == digest then return {{'kept', held[2]}} end
+if redis.call('EXISTS', key .. ':frames') == 1 then return {{'conflict'}} end
+redis.call('HSET', key, 'probe', group, 'probe_digest', digest)
+return {{'kept', group}}
 """,
     "move": f"""
 {_TOLD}

@@ -11,7 +11,7 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +114,7 @@ class Store:
     def _write(self, path: Path, arrays: Mapping[str, NDArray[Any]], *, durable: bool, replace: bool) -> None:
         new_folder, new = not path.parent.exists(), not path.exists()
         temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
-        named = False
+        named: os.stat_result | None = None
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             with temporary.open("wb") as file:
@@ -128,7 +128,7 @@ class Store:
                 else:
                     os.link(temporary, path)  # in one step, and only where nothing is
                     temporary.unlink()
-                named = True
+                named = os.fstat(file.fileno())
                 if durable:
                     # the journal of a file system takes a file and its new name at once: the first of these waits
                     os.fdatasync(file.fileno())
@@ -138,8 +138,8 @@ class Store:
         except BaseException as error:
             with suppress(OSError):  # of the disk that has failed
                 temporary.unlink(missing_ok=True)
-                if named and new:
-                    path.unlink(missing_ok=True)
+                if named and new and os.path.samestat(named, path.stat()):  # nobody else has written it meanwhile
+                    path.unlink()
                 if new_folder and path.parent.is_dir() and not any(path.parent.iterdir()):
                     path.parent.rmdir()
             if isinstance(error, FileExistsError):
@@ -155,15 +155,15 @@ class Store:
             _sync_folder(path.parent)
             _sync_folder(self.root)
 
-    def read(self, job_id: str, name: str) -> Arrays:
-        """All arrays of a group, checked against their checksums.
+    def read(self, job_id: str, name: str, *, only: Collection[str] | None = None) -> Arrays:
+        """All arrays of a group, or only some of them, checked against their checksums.
 
         Raises StoreError where the group is missing, StoreCorruptError where it is damaged.
         """
         path = self.path(job_id, name)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
+                return {key: archive[key] for key in (archive.files if only is None else only)}
         except FileNotFoundError:
             raise StoreError(f"job {job_id} has no stored {name!r}: it never had, or it has expired") from None
         except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, AttributeError, OSError) as error:

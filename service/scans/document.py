@@ -1,7 +1,7 @@
 """A live scan as a document: what was asked, what has come, and the looks at it; each kind adds what is its own."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
@@ -145,19 +145,14 @@ class ScanDocument(ScanSummary):
         }
 
 
-def between(places: Iterable[int]) -> tuple[int, ...]:
-    """The places between the first and the last of these that are none of them."""
-    there = set(places)
-    return tuple(sorted(set(range(min(there), max(there))) - there)) if there else ()
-
-
-def looks_of(record: ScanRecord, records: Records) -> list[LookPart]:
-    """The looks of a scan, in order."""
+def looks_of(record: ScanRecord, records: Records, known: Mapping[str, LookPart] = {}) -> list[LookPart]:
+    """The looks of a scan, in order. known: some of them, by job, which are not read."""
     asked = [(number, job, False) for number, job in record.looks.items()]
     if record.last is not None:
         asked.append((len(record.looks) + 1, record.last, True))
-    jobs = {job.job_id: job for job in records.existing(job.job_id.encode() for _, job, _ in asked)}
-    return [_look(number, job, final, jobs.get(job.job_id)) for number, job, final in asked]
+    unread = [job.job_id.encode() for _, job, _ in asked if job.job_id not in known]
+    jobs = {job.job_id: job for job in records.existing(unread)}
+    return [known.get(job.job_id) or _look(number, job, final, jobs.get(job.job_id)) for number, job, final in asked]
 
 
 def _look(number: int, look: LookJob, final: bool, job: JobRecord | None) -> LookPart:

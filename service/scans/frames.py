@@ -16,14 +16,14 @@ from inphase.live.ptychogram import Ptychogram
 from service.errors import ApiError
 from service.intake.acceptance import Intake
 from service.intake.submission import upload_arrays, uploaded
-from service.jobs.scans import FrameConflictError, PositionConflictError, ScanRecords, StoredFrame
+from service.jobs.errors import ScanClosedError, UnknownScanError
+from service.jobs.scans import FrameConflictError, PositionConflictError, ScanRecord, ScanRecords, StoredFrame
 from service.jobs.store import Arrays, Store
 from service.scans.held import Held
 from service.scans.kind import Summary
 from service.settings import Bounds
 
-TEMPLATE: Final = "template"  # names in the store of the scan
-PROBE: Final = "probe"
+TEMPLATE: Final = "template"  # name in the store of the scan
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,31 @@ class Archive:
         """The frame that stands for all of a scan. Raises StoreError where it is gone."""
         return uploaded(self._store.read(scan_id, TEMPLATE))
 
-    def extra(self, scan_id: str, awaited: Awaited) -> Arrays:
+    def extra(self, record: ScanRecord, awaited: Awaited) -> Arrays:
         """`mask` and `probe` of a ptychographic scan, where there are any."""
         found = {} if awaited.template.mask is None else {"mask": awaited.template.mask}
-        return found | (self._store.read(scan_id, PROBE) if self._store.has(scan_id, PROBE) else {})
+        return found | (self._store.read(record.scan_id, record.probe) if record.probe else {})
 
     def give_probe(self, scan_id: str, probe: NDArray[np.complex64]) -> None:
-        """Keep the guess of the probe (modes, rows, columns). Raises StoreFullError."""
+        """Keep the guess of the probe (modes, rows, columns), in place of an earlier one; the same changes nothing.
+
+        When this returns it is on the disk. Raises ApiError 409 where frames have come already, ScanClosedError,
+        StoreFullError.
+        """
         self._intake.make_room(probe.nbytes)
-        self._store.write(scan_id, PROBE, {"probe": probe})
+        group = f"probe-{uuid4().hex}"
+        self._store.write(scan_id, group, {"probe": probe})
+        try:
+            kept = self._scans.give_probe(scan_id, group, _digest(probe))
+        except (FrameConflictError, ScanClosedError, UnknownScanError) as error:
+            self._store.delete(scan_id, group)
+            if isinstance(error, FrameConflictError):
+                raise ApiError(
+                    409, "frames of this scan have come: its probe is given before the first of them"
+                ) from error
+            raise
+        if kept != group:
+            self._store.delete(scan_id, group)
 
     def add(
         self, scan_id: str, awaited: Awaited, summary: Summary, batch: Sequence[tuple[int, NDArray[np.generic]]]
@@ -103,11 +119,10 @@ class Archive:
         ]  # fmt: skip
         try:
             added = self._scans.add(scan_id, records, len(outside), outside[-1].reason if outside else "")
-        except FrameConflictError as error:
-            self._store.delete(scan_id, group)
-            raise _conflict(error.place, "frame") from error
-        except BaseException:
-            self._store.delete(scan_id, group)
+        except (FrameConflictError, ScanClosedError, UnknownScanError) as error:
+            self._store.delete(scan_id, group)  # where no answer came, the record may name it: it goes with the scan
+            if isinstance(error, FrameConflictError):
+                raise _conflict(error.place, "frame") from error
             raise
         if new and not isinstance(awaited, Ptychogram):  # whose frames the worker reads
             self._held.keep(scan_id, group, frames)
@@ -116,9 +131,9 @@ class Archive:
     def place(self, scan_id: str, scan: Ptychogram, batch: Sequence[tuple[int, Position]]) -> Added:
         """The same with positions. Raises ApiError 409 where a place comes again with another one, ScanClosedError."""
         most = self._most(scan)
-        refused = {place: scan.refusal(place, most) or scan.astray(place, position) for place, position in batch}
-        outside = tuple(Outside(place, why) for place, why in refused.items() if why)
-        inside = [(place, position) for place, position in batch if not refused[place]]
+        why = [scan.refusal(place, most) or scan.astray(place, position) for place, position in batch]
+        outside = tuple(Outside(place, reason) for (place, _), reason in zip(batch, why, strict=True) if reason)
+        inside = [sent for sent, reason in zip(batch, why, strict=True) if not reason]
         try:
             added = self._scans.place(scan_id, inside, len(outside), outside[-1].reason if outside else "")
         except PositionConflictError as error:

@@ -71,6 +71,7 @@ class LiveScans:
         self._kinds: Mapping[KindName, Kind[Any]] = {"rocking": Rocking(sessions), "ptycho": self._ptycho}
         self._awaited: dict[str, Awaited] = {}
         self._came: dict[str, Came] = {}  # of open scans, as they were read last: what came never changes
+        self._ended: dict[str, dict[str, LookPart]] = {}  # looks of open scans that have ended, by job
 
     def kind(self, order: ScanOrder) -> Kind[Any]:
         """What is known of scans of this kind."""
@@ -123,7 +124,7 @@ class LiveScans:
         before = self.records.get(scan_id)
         if not self.records.move(scan_id, ScanState.ABORTED, reason, by) and before.state is not ScanState.ABORTED:
             raise ApiError(409, f"scan {scan_id} is {before.state} already: there is nothing to abort")
-        self._cancel(looks_of(self.records.get(scan_id), self._jobs), f"the scan was aborted: {reason}")
+        self._cancel(self._looks(self.records.get(scan_id)), f"the scan was aborted: {reason}")
         self.archive.forget(scan_id)
         return self.records.get(scan_id)
 
@@ -132,6 +133,7 @@ class LiveScans:
         opened = self.records.open()
         self._came = {scan_id: came for scan_id, came in self._came.items() if scan_id in opened}
         self._awaited = {scan_id: awaited for scan_id, awaited in self._awaited.items() if scan_id in opened}
+        self._ended = {scan_id: ended for scan_id, ended in self._ended.items() if scan_id in opened}
         for scan_id in opened:
             try:
                 self.attend(scan_id)
@@ -159,6 +161,8 @@ class LiveScans:
             frames = self.records.frames(record.scan_id, len(known.frames))
             positions = self.records.positions(record.scan_id, len(known.positions))
             known = Came({**known.frames, **frames}, {**known.positions, **positions})
+            if len(known.frames) < counted.received:  # of a scan that an earlier version opened
+                known = Came(self.records.frames(record.scan_id), known.positions)
             self._came[record.scan_id] = known
         return known
 
@@ -171,7 +175,7 @@ class LiveScans:
         """Do what is due for a scan: a look, the last look, its end; and tell those who follow it what is new."""
         record = self.records.get(scan_id)
         order = order_of(record.order)
-        looks = looks_of(record, self._jobs)
+        looks = self._looks(record)
         self._tell(record, order, looks)
         working = [look for look in looks if not look.state.final]
         if record.state is ScanState.FINISHING:
@@ -202,15 +206,24 @@ class LiveScans:
         scan = replace(curve.scan(frames), source=order.name or f"live scan {source.scan}")
         return scan, look, None if source.final else self._earlier(record)
 
-    def ptychogram(self, source: LiveFrames, options: Options) -> tuple[Arrays, Ptychography]:
+    def ptychogram(self, source: LiveFrames, options: Options, share: Share) -> tuple[Arrays, Ptychography]:
         """What the worker of a look at a ptychographic scan reads, and what is told of it. Raises DataError,
-        UnknownScanError.
+        UnknownScanError. share: holds the memory of mask and probe, which are part of it.
         """
         record = self.records.get(source.scan)
         order = order_of(record.order)
         assert isinstance(order, PtychoOrder)
-        extra = self.archive.extra(record.scan_id, self.awaited(record))
-        return self._ptycho.input(record, order, self.came(record), source, options, self._known(record), extra)
+        extra = self.archive.extra(record, self.awaited(record))
+        share.grow_to(2 * sum(array.nbytes for array in extra.values()))  # as they are, and as they are written
+        known = Known() if source.final else self._known(record)
+        return self._ptycho.input(record, order, self.came(record), source, options, known, extra)
+
+    def _looks(self, record: ScanRecord) -> list[LookPart]:
+        """The looks of a scan, in order; those that had ended when they were read before are not read again."""
+        ended = self._ended.setdefault(record.scan_id, {})
+        looks = looks_of(record, self._jobs, ended)
+        ended |= {look.job: look for look in looks if look.state.final}
+        return looks
 
     def _owned(self, scan_id: str, owner: str) -> bool:
         try:
@@ -232,7 +245,7 @@ class LiveScans:
         """The same of a ptychographic scan."""
         for job in self._succeeded(record):
             try:
-                places = self._store.read(job.job_id, job.result)["ids"]
+                places = self._store.read(job.job_id, job.result, only=("ids",))["ids"]
             except StoreError:
                 continue
             return Known(job.job_id, job.result, places.astype(np.int64))

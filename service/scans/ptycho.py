@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from inphase.errors import DataError
 from inphase.formats import RawScan
 from inphase.imaging.report import Look
-from inphase.live.advice import ranges
+from inphase.live.advice import between, ranges
 from inphase.live.awaited import Awaited
 from inphase.live.growth import chosen
 from inphase.live.ptychogram import FEWEST, Light, Pairs, Ptychogram, joined, unusable
@@ -22,12 +22,14 @@ from service.document import Ptychography
 from service.intake.options import JobOptions, PtychoOptions
 from service.intake.submission import LiveFrames, Submission
 from service.jobs.scans import ScanRecord
+from service.jobs.state import JobState
 from service.jobs.store import Arrays
-from service.scans.document import LookPart, OutsidePart, ScanDocument, between
+from service.scans.document import LookPart, OutsidePart, ScanDocument
 from service.scans.kind import Came, Summary
 from service.scans.order import PtychoOrder
 
 _POINTS: Final = 1000  # positions in a document
+MORE: Final = 1 / 20  # of what could be imaged, by which a look has more than the one before: every look is kept
 
 
 class PositionCounts(BaseModel):
@@ -103,11 +105,16 @@ class Ptycho:
         return len(self.pairs(order, came)[0].linked)
 
     def due(self, order: PtychoOrder, came: Came, looks: list[LookPart]) -> bool:
-        """A first one of a few frames, then whenever one is new, or was left by the look before."""
+        """A first one of a few frames, then whenever a share more can be imaged, or the look before left some.
+
+        One that failed is not asked for again before more frames have come.
+        """
         linked = self.usable(order, came)
         if not looks:
             return linked >= min(FEWEST, order.frames or FEWEST)
-        return looks[-1].pending > 0 or linked > looks[-1].asked
+        last = looks[-1]
+        left = last.state is JobState.SUCCEEDED and last.pending > 0
+        return left or linked >= last.asked + max(1, round(MORE * last.asked))
 
     def submission(self, order: PtychoOrder, source: LiveFrames) -> Submission:
         """As the caller asked; what makes a look short is decided when it is made."""
@@ -136,6 +143,8 @@ class Ptycho:
         """
         pairs, _ = self.pairs(order, came)
         paired = np.array(sorted(came.frames.keys() & came.positions.keys()), np.int64)
+        if not np.isin(known.places, pairs.linked).any():
+            known = Known()  # it shows frames that lie apart from those of now
         places = paired if source.final else chosen(pairs.linked, known.places, source.look)
         if not len(places):
             raise DataError(
@@ -152,7 +161,7 @@ class Ptycho:
             "beam": order.given().numbers(),
             "unit": np.array(order.unit),
         } | extra
-        if known.result and not source.final:
+        if known.result:
             arrays |= {"earlier": np.array([known.job, known.result])}
         seen = len(paired) if source.final else len(np.union1d(places, known.places))
         told = Ptychography(

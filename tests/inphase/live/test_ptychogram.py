@@ -7,6 +7,7 @@ from inphase.errors import DataError
 from inphase.formats import RawScan
 from inphase.live.ptychogram import Light, Ptychogram, joined, unusable
 from inphase.preprocess.corrections import Corrections
+from inphase.ptycho.frames import usable
 from inphase.ptycho.measurement import from_arrays
 from inphase.ptycho.optics import FarField
 from tests.inphase.ptycho.scenes import small
@@ -69,6 +70,20 @@ def test_frames_without_light_or_numbers_are_named() -> None:
     assert Light.of(frames[1], valid) == Light(4.0, 0.0)
     assert Light.of(np.full((4, 4), 7, np.uint16), valid) == Light(28.0, 0.0)
     assert unusable({}) == {}
+
+
+@pytest.mark.parametrize("lost", [2, 3, 4, 5])
+def test_a_frame_is_as_usable_live_as_in_a_file(lost: int) -> None:
+    """Columns that are no numbers, of the seven that the mask leaves: the share of valid pixels decides in both."""
+    frames = np.full((20, 8, 16), 9.0, np.float32)
+    frames[3, :, :lost] = np.nan
+    frames[:, :, 7:] = np.nan
+    mask = np.zeros((20, 8, 16), np.uint8)
+    mask[:, :, 7:] = 1
+    live = unusable({place: Light.of(frame, mask[0] == 0) for place, frame in enumerate(frames)})
+    kept = usable(frames, mask, np.arange(20), "scan").keep
+    assert [place for place in range(20) if place not in live] == np.flatnonzero(kept).tolist()
+    assert (3 in live) == (lost > 3)
 
 
 @pytest.mark.parametrize(

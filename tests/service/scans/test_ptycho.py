@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import httpx
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from inphase import ptycho
@@ -16,6 +17,8 @@ from inphase.client.bodies import encode_frames, of_positions
 from inphase.formats import RawScan, npz
 from inphase.formats.scan import Saturation
 from inphase.geometry import wavelength_m
+from inphase.live import growth
+from service.jobs.errors import QueueUnavailableError
 from service.jobs.state import JobState
 from tests.inphase.ptycho.scenes import small
 from tests.service.api.calls import check, load
@@ -221,6 +224,9 @@ async def test_what_a_ptychographic_scan_refuses(client: httpx.AsyncClient) -> N
         assert 400 <= answer.status_code < 500, answer.text
         assert words in answer.text
     check(await client.post("/v1/scans", json={"shape": [32, 32], "dtype": "uint16", "unit": "m"}), 422, "unit")
+    check(await client.post("/v1/scans", json={**body, "kind": "pty"}), 422, "'pty'", "rocking or ptycho")
+    asked = await client.post("/v1/scans", params={"kind": "ptycho"}, json={"shape": [32, 32], "dtype": "uint16"})
+    assert (asked.status_code, asked.json()["kind"]) == (201, "ptycho"), asked.text
     frame = RawScan(np.zeros((1, 32, 32), np.uint16), None, "", "", saturation=Saturation(9.0, "test"))
     sent = {"content": npz.encode(frame), "headers": {"Content-Type": "application/x-npz"}}
     answer = await client.post("/v1/scans", params={"kind": "ptycho", "start": "network"}, **sent)
@@ -236,9 +242,17 @@ async def test_what_a_ptychographic_scan_refuses(client: httpx.AsyncClient) -> N
     check(await client.put(f"{url}/probe", content=b"12", headers=OCTETS), 422, "no probe")
     check(await client.put(f"{url}/probe", content=bytes(32 * 32 * 8), headers=OCTETS), 422, "empty")
     check(await client.post(f"{url}/positions", content=b"12", headers=OCTETS), 422, "whole number of positions")
-    await send(client, scan, [1])
+    check(await client.put(f"{url}/probe", content=bytes(10 * 32 * 32 * 8), headers=OCTETS), 422, "1 to 9 modes")
     probe = SCENE.probe.astype("<c8").tobytes()
-    check(await client.put(f"{url}/probe", content=probe, headers=OCTETS), 409, "before the first")
+    assert (await client.put(f"{url}/probe", content=probe, headers=OCTETS)).status_code == 204
+    await send(client, scan, [1])
+    assert (await client.put(f"{url}/probe", content=probe, headers=OCTETS)).status_code == 204  # it was that one
+    other_probe = (2 * SCENE.probe).astype("<c8").tobytes()
+    check(await client.put(f"{url}/probe", content=other_probe, headers=OCTETS), 409, "before the first")
+    live = services(client).live
+    assert live is not None
+    held = services(client).store.read(scan, live.records.get(scan).probe)["probe"]
+    np.testing.assert_array_equal(held.ravel(), np.frombuffer(probe, "<c8"))
     await place(client, scan, [1])
     other = b"".join(of_positions([2, 1], SCENE.positions[:2] + 1).chunks())
     check(await client.post(f"{url}/positions", content=other, headers=OCTETS), 409, "position 1", "another position")
@@ -246,3 +260,77 @@ async def test_what_a_ptychographic_scan_refuses(client: httpx.AsyncClient) -> N
     rocking = (await client.post("/v1/scans", json={"shape": [32, 32], "dtype": "uint16"})).json()["id"]
     check(await client.post(f"/v1/scans/{rocking}/positions", content=other, headers=OCTETS), 422, "rocking curve")
     check(await client.put(f"/v1/scans/{rocking}/probe", content=probe, headers=OCTETS), 422, "rocking curve")
+
+
+async def test_a_look_that_fails_is_not_asked_for_again_before_more_comes(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it left frames to the next one: else the same failure would be repeated without end."""
+    monkeypatch.setattr(growth, "BEGIN", 16)
+    scan = await opened(client)
+    await place(client, scan, PLACES)
+    await send(client, scan, PLACES[:30])
+    live = services(client).live
+    assert live is not None
+    async with asyncio.timeout(60):
+        while not (looks := (await document(client, scan))["looks"]):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await read(client, looks[0]["job"])
+    attempt = records(client).claim(looks[0]["job"], looks[0]["job"], "test")
+    assert attempt == 1
+    assert records(client).finish(looks[0]["job"], attempt, JobState.FAILED, reason="no memory")
+    for _ in range(5):
+        live.attend(scan)
+    now = await document(client, scan)
+    assert [(each["state"], each["pending"] > 0) for each in now["looks"]] == [("failed", True)]
+    await send(client, scan, PLACES[30:32])
+    live.attend(scan)
+    assert len((await document(client, scan))["looks"]) == 2
+
+
+async def test_looks_begin_anew_where_other_frames_lie_together(client: httpx.AsyncClient) -> None:
+    """Some frames were imaged; then many more come far away from them, and those are apart: nothing of the first image
+    is taken over, and what a look shows is what its image was made of.
+    """
+    scan = await opened(client)
+    await place(client, scan, PLACES[:16])
+    await send(client, scan, PLACES[:16])
+    one = await look(client, scan, 1)
+    assert one["frames"] == 16
+    far = [100 + number for number in PLACES]
+    await place(client, scan, far, SCENE.positions + 3000.0)
+    await send(client, scan, far)
+    two = await look(client, scan, 2)
+    assert (two["state"], two["similarity"]) == ("succeeded", None), two
+    assert max(two["size"]) < 200
+    found = load(await client.get(f"/v1/jobs/{two['job']}/result"))
+    assert found["ids"].tolist() == far[: two["frames"]]
+
+
+async def test_of_two_positions_of_one_place_the_usable_one_is_kept(client: httpx.AsyncClient) -> None:
+    """In either order."""
+    scan = await opened(client)
+    for number, pair in enumerate(([[1.0, 2.0], [np.nan, 0.0]], [[np.nan, 0.0], [1.0, 2.0]])):
+        answer = await place(client, scan, [number, number], np.array(pair))
+        assert (answer["received"], len(answer["out_of_range"])) == ([number], 1)
+
+
+async def test_a_batch_stays_where_nobody_knows_whether_it_was_recorded(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record was written and its answer lost: the frames are there, for the record names them."""
+    scan = await opened(client)
+    live = services(client).live
+    assert live is not None
+    add = live.records.add
+
+    def lost(*asked: Any) -> Any:
+        add(*asked)
+        raise QueueUnavailableError("the answer is lost")
+
+    with monkeypatch.context() as within:
+        within.setattr(live.records, "add", lost)
+        body = encode_frames([0], [COUNTS[0]])
+        assert (await client.post(f"/v1/scans/{scan}/frames", content=body, headers=OCTETS)).status_code == 503
+    assert (await send(client, scan, [0]))["duplicate"] == [0]
+    np.testing.assert_array_equal(live.archive.frames(scan)[0], COUNTS[0])
