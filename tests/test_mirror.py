@@ -12,6 +12,7 @@ PACKAGES = ("inphase", "service", "training")
 DATA: Final = {
     "inphase/bridges/stream.py",
     "inphase/errors.py",
+    "inphase/formats/framing.py",
     "inphase/models/prediction.py",
     "inphase/preprocess/report.py",
     "inphase/ptycho/reconstruction.py",

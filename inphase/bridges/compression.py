@@ -11,22 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.bridges.stream import StreamError
+from inphase.formats.framing import BLOCK, HEAD, LENGTH, MULTIPLE
 
-_HEAD: Final = struct.Struct(">QI")  # bytes of all, bytes of a block
 _BLOSC: Final = struct.Struct("<4xI")  # four bytes of kinds, bytes of all
-_LENGTH: Final = struct.Struct(">I")  # bytes of a block as it is sent
-_MULTIPLE: Final = 8  # elements: bits are shuffled in such groups, and what is left over is sent as it is
-_BLOCK: Final = 8192  # bytes, where the header leaves it open
 _LARGEST: Final = 2**26
 
 
 def told_size(data: bytes) -> int:
     """Bytes that framed data tell to hold. Raises StreamError where they are cut off."""
-    if len(data) < _HEAD.size:
-        raise StreamError(
-            f"{len(data)} bytes are cut off: compressed data begin with {_HEAD.size} that tell their size"
-        )
-    return int(_HEAD.unpack_from(data)[0])
+    if len(data) < HEAD.size:
+        raise StreamError(f"{len(data)} bytes are cut off: compressed data begin with {HEAD.size} that tell their size")
+    return int(HEAD.unpack_from(data)[0])
 
 
 def decompressed(algorithm: str, data: bytes, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
@@ -41,7 +36,7 @@ def decompressed(algorithm: str, data: bytes, dtype: np.dtype[Any], count: int) 
         if algorithm == "bslz4":
             found = _framed_bslz4(data, dtype.itemsize, size)
         elif algorithm == "bare bslz4":
-            found = _bslz4(data, 0, _BLOCK, dtype.itemsize, size)
+            found = _bslz4(data, 0, BLOCK, dtype.itemsize, size)
         elif algorithm == "lz4":
             found = bytes(imagecodecs.lz4h5_decode(data))
         elif algorithm == "bare lz4":
@@ -67,22 +62,22 @@ def _blosc(data: bytes, size: int) -> bytes:
 
 
 def _framed_bslz4(data: bytes, itemsize: int, size: int) -> bytes:
-    told, block = _HEAD.unpack_from(data)
+    told, block = HEAD.unpack_from(data)
     if told != size:
         raise StreamError(f"the data tell of {told} bytes, and the image takes {size}")
-    block = block or _BLOCK
-    if block % (_MULTIPLE * itemsize) or block > _LARGEST:
-        raise StreamError(f"blocks of {block} bytes: they hold {_MULTIPLE} elements of {itemsize} bytes or a multiple")
-    return _bslz4(data, _HEAD.size, block, itemsize, size)
+    block = block or BLOCK
+    if block % (MULTIPLE * itemsize) or block > _LARGEST:
+        raise StreamError(f"blocks of {block} bytes: they hold {MULTIPLE} elements of {itemsize} bytes or a multiple")
+    return _bslz4(data, HEAD.size, block, itemsize, size)
 
 
 def _bslz4(data: bytes, at: int, block: int, itemsize: int, size: int) -> bytes:
     """What stands from `at` on, in blocks of so many bytes."""
-    shuffled = size - size % (_MULTIPLE * itemsize)
+    shuffled = size - size % (MULTIPLE * itemsize)
     blocks = []
     for first in range(0, shuffled, block):
-        (length,) = _LENGTH.unpack_from(data, at)
-        at += _LENGTH.size
+        (length,) = LENGTH.unpack_from(data, at)
+        at += LENGTH.size
         whole = min(block, shuffled - first)
         blocks.append(bytes(imagecodecs.lz4_decode(data[at : at + length], out=whole)))
         if len(blocks[-1]) != whole:

@@ -11,7 +11,6 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from struct import Struct
 from typing import Any, Final
 
 import h5py
@@ -20,14 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.formats.framing import BLOCK, HEAD, LENGTH, MULTIPLE
 from inphase.formats.tree import name_of
 
 _BITSHUFFLE: Final = 32008
 _DECODERS: Final = {2: "bshuf_decompress_lz4", 3: "bshuf_decompress_zstd"}  # by the last number of the filter's options
 _OPTIONS: Final = 5  # version, subversion, bytes of an element, of a block, compression
-_HEAD: Final = Struct(">QI")  # bytes of all, bytes of a block
-_LENGTH: Final = Struct(">I")  # bytes of a block as it is stored
-_MULTIPLE: Final = 8  # elements: bits are shuffled in such groups, and what is left over is stored as it is
 _SUFFIX: Final = {"Darwin": "dylib", "Windows": "dll"}
 
 
@@ -64,7 +61,7 @@ class Chunks:
         if skipped:
             return None
         where = f"{Path(self.dataset.file.filename).name}, dataset '{name_of(self.dataset)}'"
-        frame = f"{where}: truncated or damaged: the chunk of frame {index[-1]}"
+        frame = f"{where}: truncated or damaged: the chunk of {f'frame {index[-1]}' if index else 'its image'}"
         try:
             return Stored.of(stored, self.dataset.dtype, self.dataset.shape[-2:], self.decode, frame)
         except _BrokenError as error:
@@ -88,19 +85,20 @@ class Stored:
     @classmethod
     def of(cls, stored: bytes, dtype: np.dtype[Any], sides: tuple[int, int], decode: Any, where: str) -> "Stored":
         """Follows the lengths from block to block. Raises _BrokenError where they lead out of the chunk."""
-        if len(stored) < _HEAD.size:
+        if len(stored) < HEAD.size:
             raise _BrokenError(f"it has {len(stored)} bytes")
-        size, width = _HEAD.unpack_from(stored)
+        size, width = HEAD.unpack_from(stored)
+        width = width or BLOCK
         count = sides[0] * sides[1]
-        if size != count * dtype.itemsize or not width or width % (_MULTIPLE * dtype.itemsize):
+        if size != count * dtype.itemsize or not width or width % (MULTIPLE * dtype.itemsize):
             raise _BrokenError(f"it tells of {size} bytes in blocks of {width}, and takes {count * dtype.itemsize}")
         per = width // dtype.itemsize
-        rest = count % _MULTIPLE
-        blocks, at, last = [_HEAD.size], _HEAD.size, len(stored) - _LENGTH.size
+        rest = count % MULTIPLE
+        blocks, at, last = [HEAD.size], HEAD.size, len(stored) - LENGTH.size
         for _ in range(0, count - rest, per):
             if at > last:
                 raise _BrokenError("it is cut off")
-            at += _LENGTH.size + _LENGTH.unpack_from(stored, at)[0]
+            at += LENGTH.size + LENGTH.unpack_from(stored, at)[0]
             blocks.append(at)
         if at + rest * dtype.itemsize > len(stored):
             raise _BrokenError("it is cut off")
@@ -109,7 +107,7 @@ class Stored:
     def rows(self, first: int, end: int, scratch: NDArray[np.generic]) -> NDArray[np.generic]:
         """Some rows, in `scratch`, which has room for a frame. Raises DataError."""
         columns, count = self.sides[1], self.sides[0] * self.sides[1]
-        shuffled = count - count % _MULTIPLE
+        shuffled = count - count % MULTIPLE
         low, high = first * columns // self.per, -(-min(end * columns, shuffled) // self.per)
         begin, got = low * self.per, max(0, min(high * self.per, shuffled) - low * self.per)
         if got:

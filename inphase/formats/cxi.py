@@ -19,7 +19,7 @@ from inphase.formats.atomic import replacing
 from inphase.formats.extension import MAPS, MEASURED, extended
 from inphase.formats.pieces import Found, Loaded
 from inphase.formats.result import Arrays, Result
-from inphase.formats.scan import FileReading, Limits, RawScan, geometry_of, masked, of_scan, three_state
+from inphase.formats.scan import FileReading, Limits, RawScan, frames_out, geometry_of, masked, of_scan, three_state
 from inphase.formats.tree import Tree, names_in, opened, type_of
 from inphase.geometry import PHASE_SIGN, wavelength_m
 from inphase.pattern import MaskState
@@ -104,12 +104,12 @@ def bits_of(states: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 
 def _bad_pixels(tree: Tree, limits: Limits) -> NDArray[np.bool_] | None:
-    """(rows, columns): what a mask of one frame takes out, None where there is none."""
+    """(rows, columns): what a mask takes out of every frame, None where there is none."""
     item = tree.get(f"{DETECTOR}/mask")
     dtype = type_of(item)
-    if not isinstance(item, h5py.Dataset) or item.ndim != 2 or dtype is None or dtype.kind not in "uib":
+    if not isinstance(item, h5py.Dataset) or item.ndim < 2 or dtype is None or dtype.kind not in "uib":
         return None
-    return np.asarray(states_of(tree.array(item, limits)) != MaskState.VALID)
+    return frames_out(states_of(tree.array(item, limits)) != MaskState.VALID)
 
 
 def _mask(tree: Tree, loaded: Loaded, limits: Limits) -> NDArray[np.uint8] | None:

@@ -22,6 +22,7 @@ from inphase.formats.scan import (
     RawScan,
     Reader,
     Saturation,
+    frames_out,
     masked,
     of_scan,
     three_axes,
@@ -82,9 +83,26 @@ class _Read:
     @property
     def detector(self) -> Detector:
         """What the description says of the detector in use."""
-        kinds = self.beamline.detectors
-        alone = next(iter(kinds.values())) if len(kinds) == 1 else Detector()
-        return kinds.get(self.known.get("detector", ""), alone)
+        return _detector(self.beamline, self.known)
+
+
+def _detector(beamline: Beamline, known: Mapping[str, str]) -> Detector:
+    kinds = beamline.detectors
+    alone = next(iter(kinds.values())) if len(kinds) == 1 else Detector()
+    return kinds.get(known.get("detector", ""), alone)
+
+
+def _naming(request: FileReading, beamline: Beamline, known: Mapping[str, str], tree: Tree | None) -> FileReading:
+    """The request, with what the description says of the pixels among those that do not measure."""
+
+    def unmeasured(shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+        frame = _gaps(_detector(beamline, known), shape)
+        for _, bad in _masks(request, beamline, known, tree, shape):
+            frame |= frames_out(bad)
+        named = request.unmeasured(shape)
+        return frame if named is None else frame | named
+
+    return replace(request, unmeasured=unmeasured)
 
 
 def _from_frames(request: FileReading, beamline: Beamline, plain: Reader) -> _Read:
@@ -95,7 +113,8 @@ def _from_frames(request: FileReading, beamline: Beamline, plain: Reader) -> _Re
             for entry in request.path.iterdir()
             if entry.suffix.lower() in tiff.SUFFIXES and entry.name.startswith(request.reading.dataset or "")
         )[:1]
-    read_ = _Read(request, beamline, plain(request), _from_names(request, beamline, names))
+    known = _from_names(request, beamline, names)
+    read_ = _Read(request, beamline, plain(_naming(request, beamline, known, None)), known)
     return replace(read_, scan=_masked(read_, None))
 
 
@@ -108,7 +127,8 @@ def _from_tree(request: FileReading, beamline: Beamline, tree: Tree) -> _Read:
     else:
         found, note, known = _found(tree, beamline, known)
     groups = detector.groups(tree, found.path, found.pieces[0])
-    loaded = found.load(tree, request, lambda: detector.bad_pixels(tree, groups, request.limits))
+    naming = _naming(request, beamline, known, tree)
+    loaded = found.load(tree, naming, lambda: detector.bad_pixels(tree, groups, request.limits))
     chosen = f"{beamline.name}: dataset '{found.path}' {loaded.where}{note}"
     scan = RawScan(loaded.array, None, str(request.path), chosen, mask=loaded.mask, region=loaded.region)
     scan = detector.applied(scan, tree, groups, request.limits)
@@ -176,22 +196,13 @@ def _masked(read_: _Read, tree: Tree | None) -> RawScan:
     """The scan with what file and description say of its pixels."""
     scan, kind = read_.scan, read_.detector
     shape = scan.whole
-    frame = np.zeros(shape[1:], bool)
-    for text in read_.beamline.masks if tree is not None else ():
-        assert tree is not None
-        for path, _, item in template.expanded(tree, text, read_.known):
-            if isinstance(item, h5py.Dataset):
-                bad = of_scan(tree.array(item, read_.request.limits) != 0, shape, f"{tree.path}, '{path}'")
-                frame |= bad if bad.ndim == 2 else bad.all(axis=0)
-                if bad.ndim == 3:
-                    part = scan.part(bad)
-                    states = three_state(part, part.shape, scan.source)
-                    scan = masked(scan, states, f"{np.count_nonzero(part)} voxels masked by '{path}'")
-    if kind.shape is not None and tuple(kind.shape) == shape[1:]:
-        for first, end in kind.gap_rows:
-            frame[first:end] = True
-        for first, end in kind.gap_columns:
-            frame[:, first:end] = True
+    frame = _gaps(kind, shape)
+    for path, bad in _masks(read_.request, read_.beamline, read_.known, tree, shape):
+        frame |= frames_out(bad)
+        if bad.ndim == 3:
+            part = scan.part(bad)
+            states = three_state(part, part.shape, scan.source)
+            scan = masked(scan, states, f"{np.count_nonzero(part)} voxels masked by '{path}'")
     if kind.saturation is not None and (scan.saturation is None or kind.saturation < scan.saturation.level):
         scan = with_saturation(scan, [Saturation(kind.saturation, f"the description of {read_.beamline.name}")])
     frame = scan.part(frame)
@@ -199,6 +210,28 @@ def _masked(read_: _Read, tree: Tree | None) -> RawScan:
         return scan
     mask = three_state(frame, scan.array.shape, scan.source)
     return masked(scan, mask, f"{int(np.count_nonzero(frame))} pixels masked by the description")
+
+
+def _masks(
+    request: FileReading, beamline: Beamline, known: Mapping[str, str], tree: Tree | None, shape: tuple[int, ...]
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """The masks that the description names, over a frame or the measurement of that shape, and their paths."""
+    for text in beamline.masks if tree is not None else ():
+        assert tree is not None
+        for path, _, item in template.expanded(tree, text, known):
+            if isinstance(item, h5py.Dataset):
+                yield path, of_scan(tree.array(item, request.limits) != 0, shape, f"{tree.path}, '{path}'")
+
+
+def _gaps(kind: Detector, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(rows, columns): those between the modules of a detector, where the frames are whole ones of it."""
+    frame = np.zeros(shape[-2:], bool)
+    if kind.shape is not None and tuple(kind.shape) == shape[-2:]:
+        for first, end in kind.gap_rows:
+            frame[first:end] = True
+        for first, end in kind.gap_columns:
+            frame[:, first:end] = True
+    return frame
 
 
 def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) -> RawScan:
@@ -239,7 +272,7 @@ def _with_geometry(read_: _Read, tree: Tree | None, excused: type[DataError]) ->
 
 def _in_whole(scan: RawScan, place: Vector) -> Vector:
     """A voxel counted from N // 2 of the array, counted from that of whole frames."""
-    corner = scan.voxel((0,) * scan.array.ndim)
+    corner = scan.start
     moved = (
         at + n // 2 + c - whole // 2
         for at, n, c, whole in zip(place, scan.array.shape, corner, scan.whole, strict=True)

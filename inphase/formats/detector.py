@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.formats.scan import Limits, RawScan, Saturation, masked, of_scan, three_state, with_saturation
+from inphase.formats.scan import Limits, RawScan, Saturation, frames_out, masked, of_scan, three_state, with_saturation
 from inphase.formats.tree import Tree, name_of, names_in
 from inphase.pattern import MaskState
 
@@ -82,12 +82,14 @@ def applied(scan: RawScan, tree: Tree, where: Sequence[str], limits: Limits) -> 
 
 
 def bad_pixels(tree: Tree, where: Sequence[str], limits: Limits) -> NDArray[np.bool_] | None:
-    """(rows, columns): what is not 0 in the detector's pixel mask, None where there is none of one frame."""
+    """(rows, columns): what is not 0 in the detector's pixel mask, of every frame where it has several; None where
+    there is none.
+    """
     for name in _MASKS:
         for path in _paths(where, name):
             item = tree.get(path)
-            if isinstance(item, h5py.Dataset) and item.ndim == 2:
-                return np.asarray(tree.array(item, limits) != 0)
+            if isinstance(item, h5py.Dataset) and item.ndim >= 2:
+                return frames_out(np.asarray(tree.array(item, limits) != 0))
     return None
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import EllipsisType
 from typing import Final
@@ -16,7 +17,6 @@ from inphase.formats.maps import from_tiff
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import Limits, RawScan, masked, of_scan
 from inphase.formats.tree import opened
-from inphase.pattern import MaskState
 
 _IN_CXI: Final = f"{cxi.DETECTOR}/mask"
 MOST_MASKED: Final = 0.9  # of the voxels: a mask of more is an inverted one
@@ -29,14 +29,20 @@ def with_mask(scan: RawScan, path: Path, limits: Limits) -> RawScan:
 
     TIFF, npy, EDF, or CXI with its bits. Raises DataError where it does not fit, or masks nearly everything.
     """
-    with boundary(path):
-        found = _read_mask(path, limits)
-        states = scan.part(of_scan(found, scan.whole, str(path)))
+    states = scan.part(mask_of(path, scan.whole, limits))
     share = float(np.count_nonzero(states)) / states.size
     if share > MOST_MASKED:
         raise DataError(f"{path}: masks {share:.0%} of the voxels: what is not zero is masked here; is it inverted?")
-    whole = np.broadcast_to(states, scan.array.shape)
+    whole = np.broadcast_to(states.astype(np.uint8), scan.array.shape)
     return masked(scan, whole, f"{int(np.count_nonzero(states))} of its values mask by {path.name}")
+
+
+def mask_of(path: Path, shape: tuple[int, ...], limits: Limits) -> NDArray[np.bool_]:
+    """What a mask file names of a measurement of that shape: of every frame (rows, columns), or of each. Raises
+    DataError.
+    """
+    with boundary(path):
+        return np.asarray(of_scan(_read_mask(path, limits), shape, str(path)) != 0)
 
 
 def with_boxes(scan: RawScan, text: str) -> RawScan:
@@ -45,19 +51,36 @@ def with_boxes(scan: RawScan, text: str) -> RawScan:
     Raises DataError where one is not understood, is empty or reaches beyond the scan, or nearly everything is masked.
     """
     shape = scan.array.shape
-    boxes = [_box(part, scan.whole) for part in text.split(";") if part.strip()]
-    if not boxes:
-        raise DataError(f"masked={text!r} names no box: write r0:r1,c0:c1 or f0:f1,r0:r1,c0:c1")
-    states = np.zeros(shape[-max(len(box) for box in boxes) :], np.uint8)
-    for box in boxes:
-        where: tuple[EllipsisType | slice, ...] = (..., *(box if scan.region is None else scan.region.clipped(box)))
-        states[where] = MaskState.MASKED
+    boxes = _boxes(text, scan.whole)
+    states = _within([box if scan.region is None else scan.region.clipped(box) for box in boxes], shape)
     share = float(np.count_nonzero(states)) / states.size
     if share > MOST_MASKED:
         raise DataError(f"masked={text[:80]!r} masks {share:.0%} of the voxels: leave more of the measurement")
-    whole = np.broadcast_to(states, shape)
+    whole = np.broadcast_to(states.astype(np.uint8), shape)
     told = text if len(text) <= _TOLD else f"{text[:_TOLD]}..."
     return masked(scan, whole, f"{int(np.count_nonzero(whole))} voxels masked by {len(boxes)} boxes: {told}")
+
+
+def boxes_of(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """What boxes in words name of a measurement of that shape: of every frame (rows, columns), or of each. Raises
+    DataError.
+    """
+    return _within(_boxes(text, shape), shape)
+
+
+def _boxes(text: str, shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    boxes = [_box(part, shape) for part in text.split(";") if part.strip()]
+    if not boxes:
+        raise DataError(f"masked={text!r} names no box: write r0:r1,c0:c1 or f0:f1,r0:r1,c0:c1")
+    return boxes
+
+
+def _within(boxes: Sequence[tuple[slice, ...]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    inside = np.zeros(shape[-max(len(box) for box in boxes) :], bool)
+    for box in boxes:
+        where: tuple[EllipsisType | slice, ...] = (..., *box)
+        inside[where] = True
+    return inside
 
 
 def _box(text: str, shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -118,7 +118,7 @@ class Found:
         if frames is None or not any(frames.places):
             return None
         survey.admit(self.shape, dtype, f"{tree.path}, dataset '{self.path}'", request.limits)
-        return survey.found(frames, bad())
+        return survey.found(frames, survey.unmeasured(request, self.shape, bad()))
 
     def _without_blanks(
         self, tree: Tree, array: NDArray[np.generic], blank: NDArray[np.bool_] | None, label: str

@@ -6,15 +6,19 @@ from os import PathLike, fspath
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inphase.errors import DataError
 from inphase.formats import cxi, described, hdf5, images, matlab, npy, npz, survey, tiff
 from inphase.formats.boundary import as_text, boundary
 from inphase.formats.frames import ArrayFrames
 from inphase.formats.maps import corrections
-from inphase.formats.masks import with_boxes, with_mask
+from inphase.formats.masks import boxes_of, mask_of, with_boxes, with_mask
 from inphase.formats.reading import Reading
-from inphase.formats.scan import FileReading, Limits, RawScan, Reader, native
+from inphase.formats.scan import FileReading, Limits, RawScan, Reader, frames_out, native
 from inphase.pattern import Domain, MaskState
+from inphase.preprocess.corrections import Corrections, unlit
 
 _DEFAULT_LIMITS = Limits()
 _NOTHING: Mapping[str, float] = MappingProxyType({})
@@ -110,7 +114,11 @@ def read_as(path: Path, reading: Reading, domain: Domain, limits: Limits = _DEFA
         if reading.beamline is None and (path.is_dir() or (path.is_file() and path.suffix.lower() in READERS)):
             _check_choices(path, reading)
         request = FileReading(path, reading, domain, limits)
-        request = replace(request, limits=replace(limits, kept=lambda shape: survey.kept(request, shape)))
+        request = replace(
+            request,
+            limits=replace(limits, kept=lambda shape: survey.kept(request, shape)),
+            unmeasured=lambda shape: _unmeasured(reading, maps, limits, shape),
+        )
         if reading.beamline is not None and (path.is_dir() or path.is_file()):
             scan = described.read(request, _plain, guessed=guessed and reading.spec is None)
         else:
@@ -125,14 +133,28 @@ def read_as(path: Path, reading: Reading, domain: Domain, limits: Limits = _DEFA
         return _printable(scan)
 
 
+def _unmeasured(
+    reading: Reading, maps: Corrections | None, limits: Limits, shape: tuple[int, ...]
+) -> NDArray[np.bool_] | None:
+    """The pixels of every frame that mask, boxes and maps of the caller take out; None where nothing was given."""
+    named: list[NDArray[np.bool_]] = []
+    if reading.mask is not None:
+        named.append(frames_out(mask_of(reading.mask, shape, limits)))
+    if reading.masked is not None:
+        named.append(frames_out(boxes_of(reading.masked, shape)))
+    if maps is not None:
+        named.append(unlit(maps, shape[-2:]))
+    return np.logical_or.reduce(named) if named else None
+
+
 def _in_region(scan: RawScan, request: FileReading) -> RawScan:
     """The scan cut to its region, unless its reader has read no more; `chosen` says which it is."""
     region = scan.region
     if region is None:
         shape = scan.array.shape
         if survey.wanted(request, shape):
-            bad = None if scan.mask is None else (scan.mask != MaskState.VALID).all(axis=0)
-            region = survey.found(ArrayFrames(scan.array), bad)
+            bad = None if scan.mask is None else frames_out(scan.mask != MaskState.VALID)
+            region = survey.found(ArrayFrames(scan.array), survey.unmeasured(request, shape, bad))
         else:
             region = survey.asked(request, shape)
         if region is None:

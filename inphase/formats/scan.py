@@ -91,21 +91,31 @@ class RawScan:
         """Of an array over whole frames (..., rows, columns) what lies in the region."""
         return whole if self.region is None else self.region.of(whole)
 
-    def voxel(self, place: tuple[int, ...]) -> tuple[int, ...]:
-        """The voxel of whole frames that is `place` in the array."""
-        if self.region is None:
-            return place
-        return (*place[:-2], place[-2] + self.region.rows[0], place[-1] + self.region.columns[0])
+    @property
+    def start(self) -> tuple[int, ...]:
+        """The voxel of whole frames that is the array's first one."""
+        corner = (0, 0) if self.region is None else (self.region.rows[0], self.region.columns[0])
+        return (*(0,) * (self.array.ndim - 2), *corner)
+
+
+def none_named(shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Of `FileReading.unmeasured`: nobody names a pixel."""
+    return None
 
 
 @dataclass(frozen=True)
 class FileReading:
-    """What to read and how: `domain` decides between arrays of a result file."""
+    """What to read and how: `domain` decides between arrays of a result file.
+
+    unmeasured: asked, with the shape of the whole measurement, for the pixels (rows, columns) that caller and beamline
+    name as not measuring, None where there are none. They do not count where a region is looked for.
+    """
 
     path: Path
     reading: Reading = field(default_factory=Reading)
     domain: Domain = Domain.COUNTS
     limits: Limits = field(default_factory=Limits)
+    unmeasured: Callable[[tuple[int, ...]], NDArray[np.bool_] | None] = none_named
 
 
 Reader = Callable[[FileReading], RawScan]
@@ -186,6 +196,14 @@ def of_scan(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[A
         if found.shape == fitting or (found.ndim > len(fitting) and _same_sides(found.shape, fitting)):
             return found.reshape(fitting)
     raise DataError(f"{where}: the mask {found.shape} fits neither the scan {shape} nor its frames {shape[-2:]}")
+
+
+def frames_out(bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(rows, columns): the pixels that a mask of one frame, or of all of them (..., rows, columns), takes out of every
+    frame.
+    """
+    out: NDArray[np.bool_] = np.logical_and.reduce(bad, axis=tuple(range(bad.ndim - 2)))
+    return out
 
 
 def _same_sides(one: Sequence[int], other: Sequence[int]) -> bool:

@@ -67,7 +67,7 @@ def read(frames: Frames, request: FileReading, bad: Callable[[], Flags | None] =
     where, shape, limits = str(request.path), frames.shape, request.limits
     if wanted(request, shape):
         admit(shape, frames.dtype, where, limits)
-        region: Region | None = found(frames, bad())
+        region: Region | None = found(frames, unmeasured(request, shape, bad()))
     else:
         region = asked(request, shape)
     if region is None:
@@ -76,6 +76,14 @@ def read(frames: Frames, request: FileReading, bad: Callable[[], Flags | None] =
     part = admit_array(region.shape_of(shape), frames.dtype, where, replace(limits, kept=None))
     array = np.empty(part, frames.dtype)
     return Taken(array, region, copied(frames, array, slice(*region.rows), slice(*region.columns)))
+
+
+def unmeasured(request: FileReading, shape: tuple[int, ...], bad: Flags | None) -> Flags | None:
+    """(rows, columns): the pixels that the file (`bad`), caller and beamline name as not measuring, where they have the
+    shape of the frames: else the reader says so. None where there are none.
+    """
+    named = [each for each in (bad, request.unmeasured(shape)) if each is not None and each.shape == shape[-2:]]
+    return np.logical_or.reduce(named) if named else None
 
 
 def asked(request: FileReading, shape: tuple[int, ...]) -> Region | None:
@@ -132,11 +140,9 @@ def found(frames: Frames, bad: Flags | None = None) -> Region:
     region = Region(*spans, (frames.shape[1], frames.shape[2]))
     second = _second(blocks, image, peak, region)
     light, counts = _shares(image, level, region)
-    surveyed = Surveyed(peak, light, counts, reaches=reaches)
-    if second is not None:
-        place = _middle(second.voxel, frames.shape, (GROUP, 2 * SIDE, 2 * SIDE))
-        surveyed = Surveyed(peak, light, counts, place, second.share, reaches)
-    return Region(*spans, region.frame, surveyed)
+    place = None if second is None else _middle(second.voxel, frames.shape, (GROUP, 2 * SIDE, 2 * SIDE))
+    share = 0.0 if second is None else second.share
+    return replace(region, surveyed=Surveyed(peak, light, counts, place, share, reaches))
 
 
 @dataclass(frozen=True)
@@ -216,14 +222,18 @@ def _top(dtype: np.dtype[Any]) -> float:
 
 
 def _summing(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return dtype if dtype.kind in "uf" else np.dtype(f"u{dtype.itemsize}")
+    if dtype.kind == "f":
+        return np.promote_types(dtype, np.float32)  # half of that holds no sums
+    return dtype if dtype.kind == "u" else np.dtype(f"u{dtype.itemsize}")
 
 
 def _unsigned(rows: NDArray[Any]) -> NDArray[Any]:
-    """As counts, in which what is negative or no number has become 0."""
+    """As counts, in which what is negative, infinite or no number has become 0."""
     if rows.dtype.kind == "u":
         return rows
-    positive: NDArray[Any] = (np.fmax if rows.dtype.kind == "f" else np.maximum)(rows, rows.dtype.type(0))
+    if rows.dtype.kind == "f":
+        return np.where(np.isfinite(rows) & (rows > 0), rows, rows.dtype.type(0)).astype(_summing(rows.dtype))
+    positive: NDArray[Any] = np.maximum(rows, rows.dtype.type(0))
     return positive.view(_summing(rows.dtype))
 
 
@@ -302,7 +312,14 @@ def _spans(image: Pattern, peak: tuple[int, int, int], level: float, frames: int
     shrunk = min(1.0, math.sqrt(most / math.prod(_end - first for first, _end in _around(spot, halves, image.shape))))
     bounded = [max(LEAST_HALF, math.floor(shrunk * half) - SIDE) for half in halves] if shrunk < 1 else halves
     rows, columns = _around(spot, bounded, image.shape)
+    while _pixels(rows, columns) > most and max(bounded) > SIDE:  # the least half of many frames is too much
+        bounded[int(np.argmax(bounded))] -= SIDE
+        rows, columns = _around(spot, bounded, image.shape)
     return (rows, columns), shrunk < 1
+
+
+def _pixels(rows: Span, columns: Span) -> int:
+    return (rows[1] - rows[0]) * (columns[1] - columns[0])
 
 
 def _around(spot: tuple[int, ...], halves: list[int], sides: tuple[int, ...]) -> list[Span]:

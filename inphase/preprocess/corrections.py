@@ -35,16 +35,9 @@ def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepRe
     Raises DataError where a map does not cover the frames, or leaves no pixel.
     """
     frame = pattern.shape[-2:]
-    bad = np.zeros(frame, bool)
+    bad = unlit(corrections, frame)
     gain = np.ones(frame, np.float32)
-    if corrections.dark is not None:
-        bad |= ~(on_frame(corrections.dark, frame, corrections.roi, "dark") <= DARK_LIMIT)
     flat = None if corrections.flat is None else on_frame(corrections.flat, frame, corrections.roi, "flat")
-    if flat is not None:
-        lit = flat[np.isfinite(flat) & (flat > 0)]
-        if lit.size == 0:
-            raise DataError("the flat field has no pixel above zero in the area of the frames")
-        bad |= ~(np.isfinite(flat) & (flat > FLAT_LIMIT * np.median(lit)))
     if bad.all():
         raise DataError(
             f"the maps call every pixel of the frames bad: in the dark map a pixel above {DARK_LIMIT:g} is bad, or one "
@@ -67,6 +60,20 @@ def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepRe
         "gain_highest": float(gain.max()),
     }
     return replace(pattern, intensity=intensity, mask=mask), StepReport("corrections", numbers)
+
+
+def unlit(corrections: Corrections, frame: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(rows, columns): the pixels that the maps call bad. Raises DataError where a map does not cover the frames."""
+    bad = np.zeros(frame, bool)
+    if corrections.dark is not None:
+        bad |= ~(on_frame(corrections.dark, frame, corrections.roi, "dark") <= DARK_LIMIT)
+    if corrections.flat is not None:
+        flat = on_frame(corrections.flat, frame, corrections.roi, "flat")
+        lit = flat[np.isfinite(flat) & (flat > 0)]
+        if lit.size == 0:
+            raise DataError("the flat field has no pixel above zero in the area of the frames")
+        bad |= ~(np.isfinite(flat) & (flat > FLAT_LIMIT * np.median(lit)))
+    return bad
 
 
 def missing(pattern: Pattern, corrections: Corrections | None) -> StepReport | None:

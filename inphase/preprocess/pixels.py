@@ -39,7 +39,7 @@ def faulty(
 ) -> tuple[Pattern, list[StepReport]]:
     """Mask dead and hot pixels, where asked, and spikes with the latter; their counts become zero.
 
-    own: the arrays of the pattern are nobody else's, and are written to.
+    own: the arrays of the pattern are nobody else's, in C order, and are written to.
 
     Dead are pixels that are zero in every frame although light fell on them. Two signs, both on the sum over frames:
     the nearest counting pixels on both sides (in the row or in the column) hold at least `dead.least` counts each,

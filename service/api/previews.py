@@ -76,7 +76,7 @@ def _seen(scan: RawScan, domain: Domain) -> Preview:
     planes = tuple(_plane(values, axis) for axis in range(values.ndim)) if values.ndim == 3 else (_plane(values, None),)
     return Preview(
         shape=scan.array.shape,
-        start=scan.voxel((0,) * scan.array.ndim),
+        start=scan.start,
         dtype=scan.array.dtype.name,
         source=scan.source,
         chosen=scan.chosen,

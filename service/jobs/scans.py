@@ -233,8 +233,8 @@ class ScanRecords:
     def give_probe(self, scan_id: str, group: str, digest: str) -> str:
         """Record the guess of the probe, which lies in the store; the name of the group that holds it from now on.
 
-        digest: of its content; where an earlier one was the same, that stays. Raises FrameConflictError where frames have come and the probe is another one,
-        ScanClosedError, UnknownScanError.
+        digest: of its content; where an earlier one was the same, that stays. Raises FrameConflictError where frames
+        have come and the probe is another one, ScanClosedError, UnknownScanError.
         """
         what, *told = cast(list[bytes], self._run("give_probe", scan_id, group, digest))
         match what:

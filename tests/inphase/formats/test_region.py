@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import hdf5plugin
@@ -176,6 +177,134 @@ def test_boxes_and_mask_files_are_those_of_whole_frames(tmp_path: Path) -> None:
     assert whole.mask is not None
     assert whole.mask[BOX].any()
     alike(part, whole, BOX)
+
+
+HOT = (slice(235, 250), slice(35, 50))  # too large to be told from light, and brighter than the peak
+DESCRIPTION = """
+name: mine
+title: mine
+frames: entry/data/data
+masks: [entry/bad]
+detectors:
+  eiger: {shape: [300, 320], gap_rows: [[150, 158]]}
+"""
+
+
+def shining() -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    """A measurement with a cluster of hot pixels, and where it is."""
+    frames = eiger.measurement()
+    frames[:, *HOT] = 20_000
+    bad = np.zeros(eiger.SHAPE[1:], bool)
+    bad[HOT] = True
+    return frames, bad
+
+
+def by_mask(folder: Path) -> dict[str, Any]:
+    """A mask of the frames."""
+    np.save(folder / "bad.npy", shining()[1])
+    return {"mask": folder / "bad.npy"}
+
+
+def by_mask_of_each(folder: Path) -> dict[str, Any]:
+    """A mask of every frame."""
+    np.save(folder / "bad.npy", np.broadcast_to(shining()[1], eiger.SHAPE))
+    return {"mask": folder / "bad.npy"}
+
+
+def by_boxes(folder: Path) -> dict[str, Any]:
+    """Boxes in words."""
+    return {"masked": "235:250,35:42; 235:250,42:50; 0:4,:,0:3"}
+
+
+def by_dark(folder: Path) -> dict[str, Any]:
+    """A dark map."""
+    np.save(folder / "dark.npy", np.where(shining()[1], 9.0, 0.1))
+    return {"dark": folder / "dark.npy"}
+
+
+def by_flat(folder: Path) -> dict[str, Any]:
+    """A flat field of the whole chip."""
+    flat = np.ones((400, 400))
+    flat[50:350, 40:360][HOT] = 0.0
+    np.save(folder / "flat.npy", flat)
+    return {"flat": folder / "flat.npy", "roi": "50:350,40:360"}
+
+
+def by_description(folder: Path) -> dict[str, Any]:
+    """A dataset that the beamline's description names."""
+    with h5py.File(folder / "a.h5", "r+") as file:
+        file["entry/bad"] = shining()[1].astype(np.uint8)
+    (folder / "mine.yaml").write_text(DESCRIPTION)
+    return {"beamline": folder / "mine.yaml"}
+
+
+def by_gap(folder: Path) -> dict[str, Any]:
+    """Gaps that the beamline's description names."""
+    text = DESCRIPTION.replace("masks: [entry/bad]\n", "").replace("[[150, 158]]", "[[150, 158], [235, 250]]")
+    (folder / "mine.yaml").write_text(text)
+    return {"beamline": folder / "mine.yaml"}
+
+
+def by_pixel_mask(folder: Path) -> dict[str, Any]:
+    """The detector's own pixel mask, of every frame."""
+    with h5py.File(folder / "a.h5", "r+") as file:
+        file["entry/instrument/detector/pixel_mask"] = np.broadcast_to(shining()[1], eiger.SHAPE).astype(np.uint32)
+    return {}
+
+
+NAMED = [by_mask, by_mask_of_each, by_boxes, by_dark, by_flat, by_description, by_gap, by_pixel_mask]
+
+
+@pytest.mark.parametrize("named", NAMED)
+def test_the_region_is_not_looked_for_where_somebody_names_the_pixels_bad(
+    tmp_path: Path, named: Callable[[Path], dict[str, Any]]
+) -> None:
+    """Whoever names them: caller, beamline or file."""
+    eiger.store(tmp_path / "a.h5", shining()[0])
+    lured = read(tmp_path / "a.h5", limits=SMALL)
+    assert lured.region is not None
+    assert lured.region.rows[1] > 250  # around the cluster
+    found = read(tmp_path / "a.h5", limits=SMALL, **named(tmp_path))
+    assert found.region is not None
+    assert (found.region.rows, found.region.columns) == ((24, 192), (120, 288))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_region_is_not_looked_for_where_the_mask_of_a_cxi_file_is(tmp_path: Path, deep: bool) -> None:
+    """One of a frame, and one of every frame."""
+    frames, bad = shining()
+    with h5py.File(tmp_path / "a.cxi", "w") as file:
+        detector = file.create_group("entry_1/instrument_1/detector_1")
+        detector["data"] = frames
+        detector["mask"] = (np.broadcast_to(bad, frames.shape) if deep else bad).astype(np.uint32)
+    found = read(tmp_path / "a.cxi", limits=SMALL)
+    assert found.region is not None
+    assert (found.region.rows, found.region.columns) == ((24, 192), (120, 288))
+
+
+def test_a_mask_that_does_not_fit_a_large_measurement(tmp_path: Path) -> None:
+    """It is told as for a small one."""
+    eiger.store(tmp_path / "a.h5", eiger.measurement())
+    np.save(tmp_path / "bad.npy", np.zeros((300, 300), np.uint8))
+    for limits in (SMALL, Limits()):
+        with pytest.raises(DataError, match=r"bad\.npy: the mask \(300, 300\) fits neither"):
+            read(tmp_path / "a.h5", limits=limits, mask=tmp_path / "bad.npy")
+
+
+def test_frames_in_datasets_of_their_own(tmp_path: Path) -> None:
+    """One compressed image each, which a virtual dataset puts together."""
+    frames = eiger.measurement()
+    layout = h5py.VirtualLayout(frames.shape, frames.dtype)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for number, frame in enumerate(frames):
+            name, packed = f"frames/{number:04d}", hdf5plugin.Bitshuffle(cname="lz4")
+            file.create_dataset(name, data=frame, chunks=frame.shape, compression=packed)
+            layout[number] = h5py.VirtualSource(file[name])
+        file.create_virtual_dataset("entry/data/data", layout)
+    part = read(tmp_path / "a.h5", limits=SMALL)
+    assert part.region is not None
+    assert (part.region.rows, part.region.columns) == ((24, 192), (120, 288))
+    assert np.array_equal(part.array, part.region.of(frames))
 
 
 def test_maps_are_those_of_whole_frames_or_of_the_chip(tmp_path: Path) -> None:

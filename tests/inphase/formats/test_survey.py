@@ -172,6 +172,36 @@ def test_memory_bounds_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "reaches farther" in region.told
 
 
+@pytest.mark.parametrize("most", [40 * 32 * 32, 40 * 64 * 100])
+def test_memory_bounds_the_region_of_any_number_of_frames(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """What is declared before is never exceeded, though the region is less than the least that one would like."""
+    monkeypatch.setattr(survey, "MOST_VOXELS", most)
+    region, found = surveyed(eiger.measurement())
+    assert found.reaches
+    assert np.prod(region.shape_of(eiger.SHAPE)) <= most
+    assert region.rows[0] < eiger.PEAK[1] < region.rows[1]
+    assert region.columns[0] < eiger.PEAK[2] < region.columns[1]
+
+
+def test_what_is_no_number_beside_counts() -> None:
+    """Infinite and missing values, in some frames only, in any float; sums beyond what half precision holds."""
+    frames = eiger.measurement()
+    frames[:, 40, 60] = 0  # hot beyond half precision
+    lost = np.zeros(frames.shape[1:], bool)
+    lost[240:260, 30:50] = True
+    for dtype in (np.float16, np.float32, np.float64):
+        values = np.where(frames == eiger.FULL, 0, frames).astype(dtype)
+        values[frames == eiger.FULL] = np.nan
+        values[3::4, lost] = np.inf
+        values[1::4, lost] = -np.inf
+        region, found = surveyed(values, lost)
+        assert near(found)
+        assert holds(region)
+        assert surveyed(values)[0].rows == region.rows
+    total = np.where(frames == eiger.FULL, 0, frames).sum(axis=0).max()
+    assert total > np.finfo(np.float16).max  # so that a sum in half precision would be infinite
+
+
 def test_when_a_region_is_found() -> None:
     """Of a large curve of counts, unless one is asked for."""
     large = (300, 2167, 2070)
