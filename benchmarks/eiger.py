@@ -45,9 +45,9 @@ FRAMES: Final = 300
 PIECE: Final = 100  # frames of a data file
 WINDOW: Final = (300, 320, 320)  # in which the crystal's light is known
 CRYSTAL: Final = (60, 90, 76)  # voxels of it: a fringe is 5, 3.6 and 4.2 voxels wide
-PHOTONS: Final = 3e7
 BACKGROUND: Final = 0.004  # counts per pixel and frame
 MODULE: Final = ((514, 37), (1030, 10))  # pixels of a module, and of the gap behind it
+TURNS: Final = 3
 KEY: Final = "0123456789abcdef0123456789abcdef"
 EVERY_S: Final = 0.05
 MASTER: Final = "scan_master.h5"
@@ -55,12 +55,15 @@ MASTER: Final = "scan_master.h5"
 
 @dataclass(frozen=True)
 class Detector:
-    """name, sides in pixels, type, and the pixel where the Bragg peak lies."""
+    """name, sides in pixels, type, the pixel where the Bragg peak lies, and the photons of the crystal's light, of
+    which the brightest voxel holds one in 85.
+    """
 
     name: str
     sides: tuple[int, int]
     dtype: str
     peak: tuple[int, int]
+    photons: float
 
     @property
     def gigabytes(self) -> float:
@@ -69,27 +72,28 @@ class Detector:
 
 
 DETECTORS: Final = (
-    Detector("Eiger 4M", (2167, 2070), "uint16", (820, 1310)),
-    Detector("Eiger 9M", (3269, 3110), "uint32", (2380, 700)),
+    Detector("Eiger 4M", (2167, 2070), "uint16", (820, 1310), 4e6),
+    Detector("Eiger 9M", (3269, 3110), "uint32", (2380, 700), 3e7),
 )
 
 
-def light() -> NDArray[np.float32]:
+def light(photons: float) -> NDArray[np.float32]:
     """Expected counts of a faceted, slightly strained crystal in WINDOW."""
     grids = np.ogrid[tuple(slice(-(n // 2), n - n // 2) for n in WINDOW)]
     z, y, x = (axis / side for axis, side in zip(grids, CRYSTAL, strict=True))
     inside = (abs(z) < 0.5) & (abs(y) < 0.5) & (abs(x) < 0.5) & (abs(x + y) < 0.8) & (abs(y - z) < 0.8)
     phase = 0.8 * np.exp(-((z - 0.3) ** 2 + (y + 0.2) ** 2 + x**2) / 0.05)
     far = np.abs(fourier.forward((inside * np.exp(1j * phase)).astype(np.complex64))) ** 2
-    scaled: NDArray[np.float32] = far * np.float32(PHOTONS / far.sum(dtype=np.float64))
+    scaled: NDArray[np.float32] = far * np.float32(photons / far.sum(dtype=np.float64))
     return scaled
 
 
 def write(folder: Path, detector: Detector) -> Path:
     """The master file of a simulated measurement."""
-    rng, expected = np.random.default_rng(0), light()
+    rng, expected = np.random.default_rng(0), light(detector.photons)
     rows, columns = detector.sides
     end = np.iinfo(detector.dtype).max
+    assert expected.max() < 0.9 * end, f"{detector.name}: its counters would be full"
     faulty = np.zeros(detector.sides, np.uint32)
     for axis, (side, gap) in enumerate(MODULE):
         for first in range(side, detector.sides[axis], side + gap):
@@ -319,18 +323,20 @@ def measured(detector: Detector, turns: int, folder: Path, *, reading_only: bool
         if reading_only:
             break
         seconds, family, document = way(path)
-        grid, trust = " x ".join(str(side) for side in _finest(document)), document["trust"]["level"]
         ways.append(
-            [detector.name, title, f"{seconds:.0f}", f"{family.largest:.2f}", f"{family.together:.2f}", grid, trust]
-        )
+            [
+                detector.name, title, f"{seconds:.0f}", f"{family.largest:.2f}", f"{family.together:.2f}",
+                _finest(document), document["grid"]["stopped"] or "the finest grid", document["trust"]["level"],
+            ]
+        )  # fmt: skip
         typer.echo(" | ".join(ways[-1]))
     return Measured(row, ways)
 
 
-def _finest(document: Any) -> list[int]:
-    """Voxels of the last image."""
-    levels = document["grid"]["levels"]
-    return list(levels[-1]["shape"] if levels else document["preprocess"]["shape"])
+def _finest(document: Any) -> str:
+    """Voxels of the image that is returned."""
+    kept = [level["shape"] for level in document["grid"]["levels"] if level["kept"]]
+    return " x ".join(str(side) for side in (kept[-1] if kept else document["preprocess"]["shape"]))
 
 
 def page(found: list[Measured], turns: int) -> str:
@@ -342,7 +348,7 @@ def page(found: list[Measured], turns: int) -> str:
         f"and in brackets of the processor; {f'medians of {turns}' if turns > 1 else 'one reading'}, each in a process "
         "of its own, in turns. Memory is that of the process at its peak, GiB. The floor is the time in which the same "
         "threads read and decompress all chunks and do nothing else. One command makes this page: "
-        "`python -m benchmarks.eiger`.\n"
+        f"`python -m benchmarks.eiger{'' if turns == TURNS else f' --turns {turns}'}`.\n"
     )
     lines += table(
         [
@@ -359,12 +365,14 @@ def page(found: list[Measured], turns: int) -> str:
         "\nThe whole way with its defaults, from the path to the last image. Memory of the process that takes most, "
         "and of all together, without what they map of files.\n"
     )
-    lines += table(["detector", "", "s", "one process / GiB", "all / GiB", "last grid", "trust"], ways)
+    lines += table(
+        ["detector", "", "s", "one process / GiB", "all / GiB", "grid of the image", "why no finer", "trust"], ways
+    )
     return "\n".join(lines) + "\n"
 
 
 def main(
-    turns: Annotated[int, typer.Option(help="Each reading is timed so many times, in turns.")] = 3,
+    turns: Annotated[int, typer.Option(help="Each reading is timed so many times, in turns.")] = TURNS,
     reading_only: Annotated[bool, typer.Option(help="Nothing is reconstructed.")] = False,
     folder: Annotated[
         Path | None, typer.Option(help="The measurements are written here and kept; those that are there are taken.")
