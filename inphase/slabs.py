@@ -4,6 +4,7 @@ the whole volume's size comes and goes, and several threads share the slabs, as 
 What is found does not depend on the slabs, to the last digit.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from inphase.machine import cores
 
+S = TypeVar("S")
 T = TypeVar("T")
 A = TypeVar("A", bound=np.generic)
 
@@ -32,11 +34,33 @@ def over(work: Callable[[slice], T], planes: int, voxels: int, step: int = 1) ->
         return [work(slice(0, planes))]
     depth = step * max(1, SLAB // max(1, voxels * step))
     slabs = [slice(first, min(first + depth, planes)) for first in range(0, planes, depth)]
-    threads = min(len(slabs), THREADS)
-    if threads < 2:
+    if (threads := min(len(slabs), THREADS)) < 2:
         return [work(slab) for slab in slabs]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, slabs))
+    found: dict[int, T] = {}
+    left = deque(enumerate(slabs))
+
+    def share() -> None:
+        """Take slabs for as long as there are some: a future for each of them would cost more than a look at one."""
+        try:
+            while (taken := _taken(left)) is not None:
+                number, slab = taken
+                found[number] = work(slab)
+        finally:
+            left.clear()  # where one went wrong nobody goes on
+
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(share) for _ in range(threads - 1)]
+        share()
+        for other in others:
+            other.result()
+    return [found[number] for number in range(len(slabs))]
+
+
+def _taken(left: deque[S]) -> S | None:
+    try:
+        return left.popleft()
+    except IndexError:  # another thread may have had the last one
+        return None
 
 
 def over_planes(work: Callable[[slice], T], volume: NDArray[Any], step: int = 1) -> list[T]:

@@ -1,6 +1,7 @@
 """Volumes a slab at a time: every plane once, in its order, and no digit of a sum changed."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -40,6 +41,25 @@ def test_what_goes_wrong_in_a_slab_is_raised() -> None:
 
     with pytest.raises(KeyError):
         slabs.over(fail, 40, 100)
+
+
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_nobody_goes_on_after_a_slab_went_wrong(by_caller: bool) -> None:
+    """Whichever thread it was, and though what it raises is what an empty queue raises."""
+    looked: list[int] = []
+    meeting = threading.Barrier(4, timeout=30.0)
+
+    def look(slab: slice) -> None:
+        looked.append(slab.start)
+        if len(looked) <= 4:
+            meeting.wait()  # every thread has a slab
+        if (threading.current_thread() is threading.main_thread()) == by_caller:
+            raise IndexError(slab.start)
+        time.sleep(0.01)
+
+    with pytest.raises(IndexError):
+        slabs.over(look, 4000, 100)
+    assert len(looked) < 100  # of 667
 
 
 @pytest.mark.parametrize("shape", [(40, 33, 21), (7, 10), (20000,), (1, 1, 1), (70, 31, 97)])
