@@ -1,6 +1,7 @@
 """`inphase scan`: measurements that are imaged while they are still being taken, on a running service."""
 
 import threading
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -48,16 +49,22 @@ def replay(
     seed: Annotated[int, typer.Option(help="The same seed chooses the same frames.")] = 0,
     name: Annotated[str, typer.Option(help="People know the scan by this name.")] = "",
     refine: Annotated[
-        str | None, typer.Option(help="The last image is refined by this recipe or preset; none leaves the network's.")
+        str | None,
+        typer.Option(
+            help="The last image is refined by this recipe or preset; none leaves the network's. Of a ptychographic "
+            "scan it is a recipe of `inphase ptycho`."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="This network predicts the starts; it is given as name or name@version.")
+        str | None,
+        typer.Option(help="Of a rocking curve: this network predicts the starts; it is given as name or name@version."),
     ] = None,
     grid: Annotated[
         str,
         typer.Option(
-            help="The last image becomes as fine as the network's grid (model), as what the measurement holds (auto), "
-            "as the whole measurement (measured), or as a grid of at most so many voxels along an axis."
+            help="Of a rocking curve: the last image becomes as fine as the network's grid (model), as what the "
+            "measurement holds (auto), as the whole measurement (measured), or as a grid of at most so many voxels "
+            "along an axis."
         ),
     ] = "auto",
     energy: Annotated[
@@ -102,10 +109,11 @@ def replay(
     with ExitStack() as held:
         scan: RawScan | Measurement
         if kind == "ptycho":
-            _refuse(reading, Reading(), "a ptychographic scan")
+            asked, nothing = {"model": model, "grid": grid}, {"model": None, "grid": "auto"}
+            _refuse(vars(reading) | asked, vars(Reading()) | nothing, "a ptychographic scan")
             scan = _ptychogram(path, given)
         else:
-            _refuse(given, Given(), "a rocking curve")
+            _refuse(vars(given), vars(Given()), "a rocking curve")
             scan = _curve(path, reading, held)
             options |= {"model": model, "grid": grid}
         client = held.enter_context(Client(url, api_key))
@@ -133,9 +141,9 @@ def _ptychogram(path: Path, given: "Given") -> "Measurement":
     return ptycho.read(path, **vars(given))
 
 
-def _refuse(given: object, nothing: object, what: str) -> None:
+def _refuse(given: Mapping[str, object], nothing: Mapping[str, object], what: str) -> None:
     """Options that would be of no effect. Raises InphaseError, which names them."""
-    if strange := [name for name, value in vars(given).items() if value != getattr(nothing, name)]:
+    if strange := [name for name, value in given.items() if value != nothing[name]]:
         raise InphaseError(f"{', '.join(strange)}: no option of {what}; --kind says what the file holds")
 
 
@@ -236,10 +244,13 @@ def _show(done: "Replayed") -> None:
         f"{frames['duplicate']} came twice, {frames['missing']} missing between them, "
         f"{frames['out_of_range']['count']} out of range"
     )
-    after = ", ".join(
-        f"{name} {seconds:.2f} s"
-        for name, seconds in (("network", done.network_s), ("network's grid", done.model_s), ("whole", done.whole_s))
-        if seconds is not None
-    )
+    after = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in _images(done) if seconds is not None)
     out.print(f"from the last frame to the images: {after or 'none was made'}")
     out.print(f"job of the last image: {done.final}")
+
+
+def _images(done: "Replayed") -> Iterable[tuple[str, float | None]]:
+    """What a scan of its kind has at its end, and after how many seconds."""
+    if done.scan["kind"] == "ptycho":
+        return [("object", done.whole_s)]
+    return [("network", done.network_s), ("network's grid", done.model_s), ("whole", done.whole_s)]

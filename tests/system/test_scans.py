@@ -150,6 +150,7 @@ def test_scans_live_through_the_death_of_service_and_worker(tmp_path: Path, mode
         ended(client, grown)
         check_object(client, grown, measured)
         shown, other = shown_by(replaying)
+        assert "to the images: object " in shown
         assert "49 received, 0 lost" in shown
         assert "49 frames can be imaged" in shown
         check_object(client, other, measured)
