@@ -341,6 +341,7 @@ def main(
         "",
         header(),
         "",
+        f"One command makes this page: `python -m benchmarks.architectures --minutes {minutes:g}`. "
         f"{minutes:g} minutes of one core for each, from nothing, on the same crystals in the same order; judged on "
         f"the same {HELD_OUT_BATCHES * FitSettings().batch} others by the average of the weights. Likeness: the "
         "correlation with the truth, twin and sub-voxel shift aside. Likeness, R and chi2 are of the last step: of the "

@@ -36,7 +36,7 @@ from service.jobs.store import Arrays
 from service.jobs.supervisor import Supervisor
 from service.jobs.task import Outcome, Task
 from service.settings import Settings
-from training.evaluate.machine import header
+from training.evaluate.machine import busyness, header
 from training.evaluate.tables import table
 
 Times = dict[str, list[float]]  # milliseconds of each job, by stage
@@ -141,7 +141,7 @@ def main(
 
     Example: python -m benchmarks.job_path --jobs 10 --turns 1 --out /tmp/job_path.md
     """
-    busy = os.getloadavg()[0]
+    busy = busyness()
     versions = ([before.absolute()] if before else []) + [ROOT]
     found: list[Times] = [{} for _ in versions]
     for _ in range(turns):
@@ -152,7 +152,7 @@ def main(
     typer.echo(f"wrote {out}")
 
 
-def page(found: list[Times], busy: float) -> list[str]:
+def page(found: list[Times], busy: str) -> list[str]:
     """The page. found: of the earlier version, where there is one, and of this one."""
     whose = ["before: ", "now: "][-len(found) :] if len(found) > 1 else [""]
     columns = ["", *(f"{version}{quantile} / ms" for version in whose for quantile in ("p10", "p50", "p90"))]
@@ -160,13 +160,12 @@ def page(found: list[Times], busy: float) -> list[str]:
         [stage, *(f"{np.percentile(times[stage], share):.1f}" for times in found for share in (10, 50, 90))]
         for stage in found[-1]
     ]
-    others = "others were at work, who delay every stage" if busy > 0.5 else "nobody else was at work"
     return [
         "# The way of a job that computes nothing\n",
         f"{header()}\n",
         f"Volumes of 64^3: 1.5 MiB of input, {sum(array.nbytes for array in result().values()) / 2**20:.1f} MiB of "
-        f"result; {len(found[-1][ALL])} jobs of each version, in turns, one after the other. The load of the machine "
-        f"was {busy:.1f} before this began: {others}. The embedded Redis syncs every write; the worker is the real "
+        f"result; {len(found[-1][ALL])} jobs of each version, in turns, one after the other. {busy} Who "
+        "else is at work delays every stage. The embedded Redis syncs every write; the worker is the real "
         "one, and its compute process reads the input and writes a result without computing any. Accepting it is what "
         "the service does with a job whose data it has read.\n",
         *table(columns, rows),

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Final
 
 import h5py
 import numpy as np
@@ -132,9 +133,17 @@ def crystal_of_s11(data: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.uint3
     return np.random.default_rng(0).poisson(rate).astype(np.uint32), truth
 
 
-@commands.command()
-def s11(data: Path = ROOT.parent / "shared" / "data", grids: str = "model,auto", binned: bool = False) -> None:
-    """The known object of a real crystal."""
+Data = Annotated[Path, typer.Option(help="The published object is below this folder.")]
+DATA: Final = ROOT.parent / "shared" / "data"
+
+
+@commands.command(epilog="Example: python -m benchmarks.ladder s11 --binned")
+def s11(
+    data: Data = DATA,
+    grids: Annotated[str, typer.Option(help="These grids are asked for, separated by commas.")] = "model,auto",
+    binned: Annotated[bool, typer.Option("--binned", help="The detector is binned 2 x 2.")] = False,
+) -> None:
+    """Reconstruct the known object of a real crystal on each grid, and compare."""
     shape = BINNED if binned else WHOLE
     counts, truth = crystal_of_s11(data, shape)
     warm(counts)
@@ -146,9 +155,13 @@ def s11(data: Path = ROOT.parent / "shared" / "data", grids: str = "model,auto",
     print(header())
 
 
-@commands.command()
-def starts(data: Path = ROOT.parent / "shared" / "data", count: int = 3, recipe: str = "standard") -> None:
-    """Random starts of a recipe on the whole grid of the known object: what the ladder is compared with.
+@commands.command(epilog="Example: python -m benchmarks.ladder starts --count 1 --recipe standard")
+def starts(
+    data: Data = DATA,
+    count: Annotated[int, typer.Option(min=1, help="So many random starts are made.")] = 3,
+    recipe: Annotated[str, typer.Option(help="Each is refined by this recipe or preset.")] = "standard",
+) -> None:
+    """Refine random starts on the whole grid of the known object, which the ladder is compared with.
 
     They fit the same voxels, and the same are hidden, as on the last level of `s11 --grids measured`.
     """
@@ -222,9 +235,12 @@ def faceted(random: np.random.Generator) -> NDArray[np.complex64]:
     return np.where(inside, np.exp(1j * random.uniform(0.2, 0.5) * wave), 0).astype(np.complex64)
 
 
-@commands.command()
-def curves(count: int = 20, first: int = 0) -> None:
-    """Simulated curves: is the finer image nearer to the truth than that of the model grid, wherever it is kept?"""
+@commands.command(epilog="Example: python -m benchmarks.ladder curves --count 4 --first 8")
+def curves(
+    count: Annotated[int, typer.Option(min=1, help="So many simulated curves are reconstructed.")] = 20,
+    first: Annotated[int, typer.Option(min=0, help="The first curve has this number.")] = 0,
+) -> None:
+    """Tell of simulated curves whether the finer image is nearer to the truth wherever it is kept."""
     lines, better, kept = [], 0, 0
     for seed in range(first, first + count):
         counts, mask, obj = curve(seed)

@@ -263,12 +263,12 @@ def _until_there(url: str, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.2)
 
 
-@commands.command()
+@commands.command(epilog="Example: python -m benchmarks.live looks --simulated 2 --out /tmp/live_looks.md")
 def looks(
     out: Annotated[Path, typer.Option(help="The page is written to this Markdown file.")] = RESULTS / "live_looks.md",
     simulated: Annotated[int, typer.Option(help="So many simulated curves are looked at beside scan 54.")] = 10,
 ) -> None:
-    """How good the images of unfinished curves are, and what was said of them."""
+    """Measure how good the images of unfinished curves are, and whether what was said of them was right."""
     rows = []
     for curve in _some(simulated):
         rows.append(looked(curve, glances(curve)))
@@ -302,12 +302,12 @@ def looks(
     out.write_text("\n".join(lines))
 
 
-@commands.command()
+@commands.command(epilog="Example: python -m benchmarks.live replays --simulated 1 --out /tmp/live_replays.md")
 def replays(
     out: Annotated[Path, typer.Option(help="The page is written to this Markdown file.")] = RESULTS / "live_replays.md",
     simulated: Annotated[int, typer.Option(help="So many simulated curves are replayed beside scan 54.")] = 2,
 ) -> None:
-    """How soon a service has the images of a curve that is replayed to it."""
+    """Measure how soon a service has the images of a curve that is replayed to it."""
     chosen = _some(simulated)
     runs: dict[str, list[Run]] = {curve.name: [] for curve in chosen}
     with service() as client:

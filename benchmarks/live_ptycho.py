@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.live import RESULTS, service
 from inphase.client import Client
 from service.scans.ptycho import MORE
-from training.evaluate.machine import header
+from training.evaluate.machine import busyness, header
 from training.evaluate.tables import table
 from training.simulate.ptychography import scene
 
@@ -133,20 +133,23 @@ def main(
     out: Annotated[Path, typer.Option(help="The page is written to this Markdown file.")] = RESULTS / "live_ptycho.md",
     seconds: Annotated[float, typer.Option(help="Each scan lasts so long.")] = 60.0,
     rates: Annotated[str, typer.Option(help="Frames per second, separated by commas.")] = "10,50,200,inf",
-    note: Annotated[str, typer.Option(help="A sentence about the machine at that time.")] = "",
 ) -> None:
-    """How fast frames of 128 x 128 may come, and how soon they are in the object."""
-    frames = Frames.made()
+    """Measure how fast frames of 128 x 128 may come, and how soon they are in the object.
+
+    Example: python -m benchmarks.live_ptycho --seconds 20 --rates 25,inf --out /tmp/live_ptycho.md
+    """
+    busy, frames = busyness(), Frames.made()
     runs: list[Run] = []
     with service(INPHASE_BOUNDS__SCAN_FRAMES="1000000") as client:
         paced(client, frames, 50.0, 5.0)  # everything is loaded then
         for rate in (float(part) for part in rates.split(",")):
             runs.append(paced(client, frames, rate, seconds))
             typer.echo(" | ".join(row(runs[-1])))
-    out.write_text("\n".join(_page(runs, note)))
+    asked = f"python -m benchmarks.live_ptycho --seconds {seconds:g} --rates {rates}"
+    out.write_text("\n".join(_page(runs, asked, busy)))
 
 
-def _page(runs: Sequence[Run], note: str) -> list[str]:
+def _page(runs: Sequence[Run], asked: str, busy: str) -> list[str]:
     heads = [
         "asked, frames/s", "taken, frames/s", "s", "frames", "lost", "looks", "frames in an image", "p50 s", "p99 s",
     ]  # fmt: skip
@@ -156,8 +159,8 @@ def _page(runs: Sequence[Run], note: str) -> list[str]:
     )
     return [
         "# Live ptychographic scans\n",
-        f"{header()}{' ' + note if note else ''}\n",
-        "One command makes this page: `python -m benchmarks.live_ptycho`. Frames of 128 x 128 numbers of 16 bits and "
+        f"{header()} {busy}\n",
+        f"One command makes this page: `{asked}`. Frames of 128 x 128 numbers of 16 bits and "
         "their positions are sent in batches by one client to a service with one worker, all on this machine. A "
         f"simulated tile of {ACROSS} x {ACROSS} frames in steps of {STEP:g} pixels is scanned side by side, so the "
         "object grows. Lost are frames that were acknowledged and are not there. Latency is from the acknowledgement "
@@ -167,8 +170,9 @@ def _page(runs: Sequence[Run], note: str) -> list[str]:
         *table(heads, [row(run) for run in runs]),
         f"Zero loss up to {most:.0f} frames/s. "
         + (
-            f"Looks kept up with {max(len(run.acknowledged) / run.seconds for run in kept):.0f} frames/s; beyond, they "
-            "fall behind, and the last image has all frames."
+            "The fastest of these rates with which looks kept up is "
+            f"{max(len(run.acknowledged) / run.seconds for run in kept):.0f} frames/s. Where they fall behind, the "
+            "last image has all frames all the same."
             if kept
             else "Looks kept up with none of these rates; the last image has all frames."
         ),

@@ -268,7 +268,15 @@ def strain(
         "predicted", "predicted / true, median", "over-predicted",
     ]  # fmt: skip
     _write(
-        ["# Weakly strained crystals, networks alone", "", header(), "", WEAK.what + ".", "", *table(columns, rows)],
+        [
+            "# Weakly strained crystals, networks alone",
+            "",
+            header(),
+            "",
+            f"{WEAK.what}. Command: `python -m benchmarks.networks strain`.",
+            "",
+            *table(columns, rows),
+        ],
         out,
     )
 

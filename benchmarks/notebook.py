@@ -16,7 +16,7 @@ import matplotlib as mpl
 import typer
 
 from benchmarks import ROOT
-from training.evaluate.machine import header
+from training.evaluate.machine import busyness, header
 from training.evaluate.tables import number, table
 
 _NOTEBOOK: Final = ROOT / "docs/notebooks/scan54.ipynb"
@@ -43,6 +43,7 @@ def main(
     Example: python -m benchmarks.notebook aps34idc_scan54 --out /tmp/notebook.md
     """
     mpl.use("Agg")
+    busy = busyness()
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         names, printed = carried_out(measurement.resolve(), Path(folder))
@@ -67,7 +68,7 @@ def main(
         "# The notebook of scan 54\n",
         f"{header()}\n",
         f"What [the notebook](../../docs/notebooks/scan54.ipynb) shows as it stands, with the recipe "
-        f"`{names['refine']}`; other programs kept {os.getloadavg()[1]:.0f} processes busy meanwhile. One command "
+        f"`{names['refine']}`; {busy[0].lower()}{busy[1:]} One command "
         "makes this page: `python -m benchmarks.notebook`.\n",
         *table(["", ""], rows),
         "What it prints:\n",

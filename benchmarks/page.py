@@ -4,7 +4,6 @@ python -m benchmarks.page               # about a minute; needs Chromium (make b
 """
 
 import gzip
-import os
 import secrets
 import shutil
 import statistics
@@ -32,7 +31,7 @@ from service.jobs.record import Records
 from service.jobs.state import JobState
 from service.jobs.store import Store
 from service.page.serving import BUILT
-from training.evaluate.machine import header
+from training.evaluate.machine import busyness, header
 from training.evaluate.tables import table
 
 _REPEATS: Final = 7
@@ -157,13 +156,13 @@ def main(
     found = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
     if found is None:
         raise typer.BadParameter("there is no Chromium on this machine: `make browser` installs it")
+    busy = busyness()
     with tempfile.TemporaryDirectory() as name, service(Path(name)) as (url, key):
         job = filled(url, key, Path(name), count)
         with sync_playwright() as driver, driver.chromium.launch(executable_path=found, args=_FLAGS) as browser:
             version = browser.version
             first, every, filtered = usable(browser, url, key, count)
             frames = smoothness(browser, url, key, job)
-    load = os.getloadavg()[1]
     code = [path for path in sorted(BUILT.iterdir()) if path.suffix in (".html", ".css", ".js")]
     packed = sum(len(gzip.compress(path.read_bytes())) for path in code)
     rows = [
@@ -176,8 +175,7 @@ def main(
     ]
     lines = ["# The page\n", f"{header()} Chromium {version}.\n"]
     lines.append(
-        f"Service, worker and browser on one machine, nothing cached, {_REPEATS} loads; other programs kept {load:.0f} "
-        f"processes busy meanwhile. The first jobs can "
+        f"Service, worker and browser on one machine, nothing cached, {_REPEATS} loads. {busy} The first jobs can "
         "be opened and filtered before the others have come. One command makes this page: "
         "`python -m benchmarks.page`.\n"
     )

@@ -26,7 +26,7 @@ from inphase.models.families import single
 from inphase.models.precision import TOLERANCE, chi2, specimen
 from inphase.models.repository import DEFAULT, ModelError, ModelVersion, Repository
 from inphase.models.session import Session
-from training.evaluate.machine import header
+from training.evaluate.machine import busyness, header
 from training.evaluate.sets import specimen as crystal
 from training.evaluate.tables import number, table
 
@@ -96,22 +96,29 @@ def rows(sessions: dict[Execution, Session], repeats: int, crystals: int) -> lis
 
 
 def main(
-    models: Annotated[list[str] | None, typer.Option("--model", help="This network is measured.")] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help=f"This network is measured [default: {DEFAULT}]; repeat the option for several."),
+    ] = None,
     repeats: Annotated[int, typer.Option(help="So many predictions are timed.", min=3)] = 15,
     crystals: Annotated[int, typer.Option(help="So many held-out crystals are drawn.", min=2)] = 20,
     out: Annotated[Path, typer.Option(help="The tables are written to this Markdown file.")] = ROOT
     / "benchmarks/results/providers.md",
 ) -> None:
-    """Measure and write the tables."""
-    threads, busy = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    """Measure and write the tables.
+
+    Example: python -m benchmarks.providers --model inphase-glance --crystals 4 --out /tmp/providers.md
+    """
+    threads, busy = len(os.sched_getaffinity(0)), busyness()
     columns = ["execution", "shortest / ms", "median / ms", "chi2 of the test pattern", "differs by",
                "SSIM to the truth, median", "chi2 differs at most by"]  # fmt: skip
     lines = [
         "# What runs a network", "", header(), f"What ran is onnxruntime {onnxruntime.__version__} with "
         f"{', '.join(onnxruntime.get_available_providers())}. This processor multiplies "
         f"{'' if has_bfloat16() else 'no '}bfloat16. "
-        f"The load of the machine was {busy:.1f} when it began, and others computed meanwhile, so the "
-        "shortest times say more than the medians. One command makes this page: `python -m benchmarks.providers`.", "",
+        f"{busy} Where others compute meanwhile, the shortest times say more than the medians. One command makes this "
+        f"page: `python -m benchmarks.providers --repeats {repeats} --crystals {crystals}`, with a "
+        "`--model` for each network.", "",
         f"One pattern, {threads} threads, {repeats} predictions each, the executions in turns. The test pattern is the "
         f"one that a network is tried with when it is loaded, where {TOLERANCE:.0%} is tolerated; the last two columns "
         f"are of {crystals} held-out crystals of the training distribution, not refined, the last one against the CPU "

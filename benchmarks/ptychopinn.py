@@ -327,7 +327,7 @@ def speed(networks: dict[tuple[str, str], Trained]) -> list[str]:
         "## Speed\n",
         "1,024 patterns of 64 x 64 on a raster of 4 pixels, CPU seconds of one thread, three runs in turns. The first "
         "row is what publications quote. The paper has 0.3 s for 1,024 patterns on a GPU, and 165 s for ePIE on a "
-        "processor. Other programs ran beside.\n",
+        "processor. Programs that run beside lengthen them.\n",
         *table(["network", "what", "CPU s", "patterns/s"], rows),
     ]
 
@@ -390,7 +390,10 @@ def main(
     models: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The networks are in this repository.")],
     out: Annotated[Path, typer.Option(help="The tables go to this Markdown file.")] = _RESULTS / "ptychopinn.md",
 ) -> None:
-    """Measure the networks of a repository and write the page."""
+    """Measure the networks of a repository and write the page.
+
+    Example: python -m benchmarks.ptychopinn --models runs/models --out /tmp/ptychopinn.md
+    """
     torch.set_num_threads(1)
     networks = trained(models)
     lines = ["# PtychoPINN and PtychoNN\n", f"{header()}\n", *_PREFACE]

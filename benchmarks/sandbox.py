@@ -20,7 +20,7 @@ from inphase.formats import FileReading, Limits, RawScan, Reading, npz, read_as
 from inphase.pattern import Domain
 from service.sandbox.order import BodyOrder, FileOrder
 from service.sandbox.sandbox import Sandbox
-from training.evaluate.machine import header
+from training.evaluate.machine import busyness, header
 from training.evaluate.tables import table
 
 _PAUSE_S: Final = 0.1  # in which the template prepares the next process, as it does between requests
@@ -80,13 +80,14 @@ def main(
 
     Example: python -m benchmarks.sandbox --out /tmp/sandbox.md
     """
+    busy = busyness()
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as other:
         folder, scratch = Path(name).resolve(), Path(other).resolve()
         with Sandbox(10.0, (folder,), scratch) as sandbox:
             rows = _rows(sandbox, folder, scratch)
     lines = ["# Reading in a process of its own\n", f"{header()}\n"]
     lines.append(
-        f"Median of {_REPEATS} readings, taken in turn on an idle machine. One command makes this page: "
+        f"Median of {_REPEATS} readings, taken in turn. {busy} One command makes this page: "
         "`python -m benchmarks.sandbox`.\n"
     )
     lines += table(["measurement", "in place / ms", "process of its own / ms", "difference / ms"], rows)

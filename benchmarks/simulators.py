@@ -215,7 +215,7 @@ def report(arms: Sequence[Arm], settings: object) -> str:
         [
             "# The fast simulator against crystals made of atoms",
             "",
-            header(),
+            f"{header()} One command makes this page: `python -m benchmarks.simulators`.",
             "",
             f"{len(arms[0].objects)} atomistic crystals of training/data/atomistic-held-out.h5, {len(arms[1].objects)} "
             "of the fast simulator with its defaults and as many as near to the atomistic ones as its settings bring "

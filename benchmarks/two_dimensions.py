@@ -231,7 +231,7 @@ def page(outcomes: Sequence[Outcome], version: ModelVersion) -> list[str]:
         "",
         *paragraph(
             f"Processor time of one thread, medians: a prediction {network:.0f} ms, the recipe {recipe:.0f} ms, a "
-            f"start of `standard` {start:.0f} ms. Others used the machine meanwhile, which lengthens all of them."
+            f"start of `standard` {start:.0f} ms. Who else uses the machine meanwhile lengthens all of them."
         ),
     ]
 
@@ -246,7 +246,10 @@ def main(
     / "results"
     / "two_dimensions.md",
 ) -> None:
-    """Measure all ways and write the page."""
+    """Measure all ways and write the page.
+
+    Example: python -m benchmarks.two_dimensions --crystals 3 --out /tmp/two_dimensions.md
+    """
     torch.set_num_threads(1)
     bench = Bench.of(models, model)
     kept = ROOT / "build" / "two_dimensions" / f"{bench.version.label}.jsonl"

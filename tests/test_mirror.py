@@ -71,7 +71,6 @@ ELSEWHERE: Final = {
     "service/jobs/scripts.py": "tests/service/jobs/test_record.py",
     "service/jobs/supervisor.py": "tests/system/test_jobs_worker.py",
     "service/jobs/task.py": "tests/service/jobs/test_process.py",
-    "service/cli/scan.py": "tests/system/test_scans.py",
     "inphase/live/awaited.py": "tests/inphase/live/test_curve.py",
     "inphase/ptycho/arrays.py": "tests/inphase/ptycho/formats/test_written.py",
     "service/jobs/ptychography.py": "tests/service/scans/test_ptycho.py",

@@ -18,7 +18,7 @@ from typing import Annotated, Final
 import typer
 
 from benchmarks import ROOT
-from training.evaluate.machine import header
+from training.evaluate.machine import busyness, header
 from training.evaluate.measurements import REAL_CASES, REAL_DATA
 from training.evaluate.tables import table
 
@@ -140,7 +140,7 @@ def main(
     Example: python -m benchmarks.preparation --earlier ../earlier --out /tmp/preparation.md
     """
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=earlier, capture_output=True, text=True).stdout
-    load = os.getloadavg()[0]
+    busy = busyness()
     with ExitStack() as stack:
         before, after = Side(earlier), Side(ROOT)
         for side in (before, after):
@@ -148,8 +148,8 @@ def main(
         lines = ["# From a raw curve to the grid, and a body to its answer\n", f"{header()}\n"]
         lines.append(
             f"The code of commit {commit.strip()} (earlier) and of this checkout (here), each in a process of its own, "
-            f"in turns, {repeats} times after one that is not counted. Medians, with the least and the largest; the "
-            f"load of the machine was {load:.1f} when this began. One command makes this page: `python -m "
+            f"in turns, {repeats} times after one that is not counted. Medians, with the least and the largest. "
+            f"{busy} One command makes this page: `python -m "
             "benchmarks.preparation --earlier CHECKOUT`.\n"
         )
         lines.append(

@@ -28,7 +28,7 @@ from benchmarks.serving.networks import IDLE, repository
 from inphase.features import volume_features
 from inphase.models.repository import ModelVersion, Repository, default_root
 from inphase.models.session import Session, Sessions
-from training.evaluate.machine import header
+from training.evaluate.machine import busyness, header
 from training.evaluate.tables import table
 
 CALLERS: Final = (1, 4, 16)
@@ -84,7 +84,7 @@ def main(
     Example: python -m benchmarks.serving --turns 1 --seconds 1 --out /tmp/serving.md
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # and the servers with it
-    busy, begun, others = os.getloadavg()[0], time.monotonic(), doors.peers(peers or ())
+    busy, begun, others = busyness(), time.monotonic(), doors.peers(peers or ())
     with tempfile.TemporaryDirectory() as folder:
         models = repository(Path(folder) / "models", Repository(default_root()).resolve(model))
         # the idle network answers in milliseconds: many more requests in the same time; cleaning counts is no door
@@ -194,20 +194,19 @@ def lone(ask: Ask, processor_s: Callable[[], float]) -> Measured:
     return found
 
 
-def page(model: str, idle: Found, real: Found, busy: float, minutes: float) -> list[str]:
+def page(model: str, idle: Found, real: Found, busy: str, minutes: float) -> list[str]:
     """The page."""
     rows = [
         [str(n), *(f"{took:.0f}" for took in (*np.min(ms, axis=0), *np.median(ms, axis=0)))]
         for n, ms in real.batches.items()
     ]
-    others = "others were at work, so compare within this page only" if busy > 0.5 else "nobody else was at work"
     return [
         "# One network behind several doors\n",
         f"{header()}\n",
         f"A pattern of 64^3, and one of {LARGE}^3 where a row says so; the same ONNX file, "
         f"{len(os.sched_getaffinity(0))} threads and at most {RUNS} runs of the network at a time for every server; "
-        "one client for all of them, which shares the cores. The load of the "
-        f"machine was {busy:.1f} before this began: {others}. Everything was measured in turns, within {minutes:.0f} "
+        f"one client for all of them, which shares the cores. {busy} "
+        f"So compare within this page only. Everything was measured in turns, within {minutes:.0f} "
         "minutes: lone requests one of each server after the other, so that all of them meet the same moments. With "
         "few requests, p99 is the slowest one. The processor's time of the server, of all its processes, depends least "
         "on what others do. Where others are at work, whoever has more threads may get more of the machine: "

@@ -25,7 +25,7 @@ from benchmarks.serving.doors import Door
 from benchmarks.serving.networks import IDLE, repository
 from inphase.features import volume_features
 from inphase.models.repository import Repository, default_root
-from training.evaluate.machine import header
+from training.evaluate.machine import busyness, header
 from training.evaluate.tables import table
 
 CALLERS: Final = 16
@@ -122,14 +122,17 @@ def main(
     out: Annotated[Path, typer.Option(help="The tables are written to this Markdown file.")] = ROOT
     / "benchmarks/results/endurance.md",
 ) -> None:
-    """Ask, look, and write the tables."""
-    threads, busy = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    """Ask, look, and write the tables.
+
+    Example: python -m benchmarks.serving.endurance --requests 1000 --real 0 --out /tmp/endurance.md
+    """
+    threads, busy = len(os.sched_getaffinity(0)), busyness()
     counts = crystal()
     modulus = volume_features(counts.astype(np.float32), np.zeros(counts.shape, np.uint8), None, ["modulus"])["modulus"]
     columns = ["requests", "seconds", "resident / MiB", "with its processes / MiB", "descriptors", "threads"]
     lines = [
-        "# Thousands of requests", "", header(), f"The load of the machine was {busy:.1f} when it began. One command "
-        "makes this page: `python -m benchmarks.serving.endurance`.", "",
+        "# Thousands of requests", "", header(), f"{busy} One command makes this page: "
+        f"`python -m benchmarks.serving.endurance --requests {requests} --real {real}`.", "",
         f"{CALLERS} callers send a modulus of 64^3 in binary (1 MiB) to `/v2/models/{{model}}/infer` as fast as they "
         "are answered. The service has its own Redis and no worker. The idle network takes and answers the same "
         "tensors as a real one and computes next to nothing, so that a leak has many requests to show in. "

@@ -5,6 +5,7 @@
 Writes inphase/calibration.json, benchmarks/results/trust.md and trust.png.
 """
 
+from argparse import ArgumentParser
 from pathlib import Path
 
 from benchmarks import ROOT
@@ -18,6 +19,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 def main() -> None:
     """Fit, test, write."""
+    ArgumentParser(
+        description="Fit the calibration that inphase delivers to benchmarks/trust/signs.tsv, test it, and write both "
+        "it (inphase/calibration.json) and its page (benchmarks/results/trust.md, trust.png).",
+        epilog="Example: python -m benchmarks.trust",
+    ).parse_args()
     lines = read(TABLE)
     parts = [
         Part(name, held_out(of), fit(fitted_to(of)))

@@ -148,11 +148,14 @@ def _sessions() -> Sessions:
 
 def main() -> None:
     """Compute what is missing, on some processes."""
-    parser = ArgumentParser(description="Reconstruct simulated measurements whose truth is known.")
+    parser = ArgumentParser(
+        description="Reconstruct simulated measurements whose truth is known.",
+        epilog="Example: python -m benchmarks.trust.outcomes runs/trust --results 40 --processes 1",
+    )
     parser.add_argument("folder", type=Path, help="Results are kept in this folder.")
-    parser.add_argument("--first", type=int, default=0, help="The first result has this number.")
-    parser.add_argument("--results", type=int, default=2000)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--first", type=int, default=0, help="The first result has this number (default 0).")
+    parser.add_argument("--results", type=int, default=2000, help="So many results are made (default 2000).")
+    parser.add_argument("--processes", type=int, default=2, help="So many are made at a time (default 2).")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:

@@ -36,7 +36,9 @@ def page(parts: Sequence[Part], results: int) -> str:
         "",
         "`python -m benchmarks.trust` makes this page from benchmarks/trust/signs.tsv, and "
         "`python -m benchmarks.trust.outcomes` and `benchmarks.trust.signs` make the table: simulated measurements of "
-        f"{len({line.kind for line in parts[0].tested.lines})} kinds, none of which a network was trained on, "
+        f"{len({line.kind for line in parts[0].tested.lines})} kinds, nearly all unlike what the networks "
+        "were trained on (`polyhedra` are faceted crystals with smooth phases, as in training, drawn by another "
+        "program), "
         "reconstructed the library's way. Objects are drawn on a grid twice as fine as that of the image, with 3e4 to "
         "5e8 photons; two of five are lit by partly coherent light, a third has a gap, as many a background. "
         f"{results} results have {sum(len(part.tested.lines) for part in parts)} images: the refined one, and where a "

@@ -114,9 +114,12 @@ def _line(row: dict[str, str]) -> Line:
 
 def main() -> None:
     """Add what is new."""
-    parser = ArgumentParser(description="Make the table of signs.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("table", type=Path)
+    parser = ArgumentParser(
+        description="Make the table of signs.",
+        epilog="Example: python -m benchmarks.trust.signs runs/trust benchmarks/trust/signs.tsv",
+    )
+    parser.add_argument("folder", type=Path, help="benchmarks.trust.outcomes has kept its results in this folder.")
+    parser.add_argument("table", type=Path, help="What is new is added to this file.")
     options = parser.parse_args()
     names = [*(f.name for f in fields(Line) if f.name != "signs"), *(f.name for f in fields(Signs))]
     have = {line.number for line in read(options.table)} if options.table.exists() else set()

@@ -46,11 +46,14 @@ def main(
     database: Annotated[int, typer.Option(min=2000, help="So many training patterns are searched.")] = 32_000,
     patterns: Annotated[int, typer.Option(min=1, help="The four initialisations start on so many patterns.")] = 4,
     repeats: Annotated[
-        int, typer.Option(min=1, help="Random starts of the first pattern; a tenth of it of the others.")
+        int, typer.Option(min=1, help="The first pattern gets so many random starts, each of the others a tenth.")
     ] = 300,
     out: Annotated[Path, typer.Option(help="The page and its figures are written to this folder.")] = OUT,
 ) -> None:
-    """Measure the paper's claims and write the page."""
+    """Measure the paper's claims and write the page.
+
+    Example: python -m benchmarks.wu2d --crystals 50 --patterns 1 --repeats 10 --out /tmp/wu2d
+    """
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     network = Network.of(models, model)
     of, searched, few = network.version.label, min(crystals, 300), min(database, 8000)

@@ -30,7 +30,11 @@ def page(network: Network, parts: dict[str, Any], runs: Sequence[Path]) -> list[
     seen, minutes = training["crystals_seen"], training["wall_time_s"] / 60
     ratio = clean["scaled"] / search["scaled"]
     return [
-        *(f"# {network.version.label}: the network of Wu et al. (2021)", "", header(), ""),
+        *(f"# {network.version.label}: the network of Wu et al. (2021)", ""),
+        *paragraph(
+            f"{header()} One command makes this page: `python -m benchmarks.wu2d`, with `--run` for each run whose "
+            "learning curve it shows."
+        ),
         *paragraph(
             f"The network learned from {seen:,} particles in {minutes:.0f} minutes of wall time, on one thread of a "
             f"machine that many others used. The paper showed 28,500,000 patterns, {28_500_000 / seen:,.0f} times as "
@@ -207,8 +211,8 @@ def times_section(found: dict[str, float]) -> list[str]:
     return [
         *("## Time", ""),
         *paragraph(
-            "Processor time of the network alone in onnxruntime, best of twenty: others used the machine, so that the "
-            "time of the clock says nothing. The paper: 0.5 ms on its GPU."
+            "Processor time of the network alone in onnxruntime, best of twenty: the time of the clock depends on "
+            "who else uses the machine. The paper: 0.5 ms on its GPU."
         ),
         *table(["patterns at once, on threads", "ms a pattern", "patterns/s of a core"], rows),
     ]

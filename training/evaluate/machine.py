@@ -32,3 +32,8 @@ def header() -> str:
     cores = len(os.sched_getaffinity(0))
     today = datetime.now(UTC).date().isoformat()
     return f"Measured {today} on {processor()}, {cores} cores, Python {platform.python_version()}, {versions()}."
+
+
+def busyness() -> str:
+    """One sentence: how busy the machine was until now. It counts what the caller itself did before."""
+    return f"The load of the machine was {os.getloadavg()[0]:.1f} over the minute before this began, whoever caused it."
