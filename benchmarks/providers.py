@@ -98,7 +98,7 @@ def rows(sessions: dict[Execution, Session], repeats: int, crystals: int) -> lis
 def main(
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", help=f"This network is measured [default: {DEFAULT}]; repeat the option for several."),
+        typer.Option("--model", help=f"This network is measured, by default {DEFAULT}; repeat the option for several."),
     ] = None,
     repeats: Annotated[int, typer.Option(help="So many predictions are timed.", min=3)] = 15,
     crystals: Annotated[int, typer.Option(help="So many held-out crystals are drawn.", min=2)] = 20,
