@@ -286,10 +286,11 @@ def verdict(document: Document) -> str:
     """Start and trust, with their reasons."""
     trust, start = document["trust"], document["start"]
     reasons = f": {'; '.join(trust['reasons'])}" if trust["reasons"] else ""
+    likely = "" if trust["probability"] is None else f", right with a probability of {trust['probability']:.0%}"
     return (
         f"start      {start['kind']} ({start['why']})\n"
         f"recipe     {document['recipe']['refine']}\n"
-        f"trust      {trust['level']}{reasons}"
+        f"trust      {trust['level']}{likely}{reasons}"
     )
 
 

@@ -209,6 +209,11 @@ def _show(document: dict[str, Any], output: str) -> None:
     if grid := document.get("grid"):
         told = "; ".join(filter(None, (grid["why"], grid["stopped"])))
         out.print(f"grid: {' x '.join(str(n) for n in document['preprocess']['shape'])} ({told})", markup=False)
+        if any(level["kept"] for level in grid["levels"]):
+            out.print(
+                "the figures of the result, the noise and the oversampling are those of this finer grid, and cannot be "
+                "compared with those of the network's grid"
+            )
     out.print(f"start: {document['start']['kind']} ({document['start']['why']})", markup=False)
     if ensemble := document.get("ensemble"):
         out.print(_agreement(ensemble), markup=False)
