@@ -39,13 +39,14 @@ _CHECKPOINT_COST: Final = 0.05  # of the time at most: a large volume is kept le
 
 @dataclass(frozen=True)
 class Assignment:
-    """To the process: refine this. owner, request_id: for the log."""
+    """To the process: refine this. owner, request_id: for the log. waited_s: how long it waited for a worker."""
 
     job_id: str
     attempt: int
     document: bytes
     owner: str = ""
     request_id: str = ""
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,7 @@ class Attempt:
             progress=self._tell, cancelled=self._halted.is_set, checkpoint=self._keep,
             resume=newest_checkpoint(self._store, assignment.job_id, assignment.attempt),
             revise=self._revise, time_limit_s=self._settings.time_limit_s, clock=self._clock,
+            waited_s=assignment.waited_s,
         )  # fmt: skip
 
     def _tell(self, progress: RecordedProgress, preview: Callable[[], Planes] | None = None) -> None:

@@ -34,6 +34,7 @@ class JobRecord:
     document: the JSON as it was last written, at acceptance or at the end; state, reason, attempt and progress here are
         newer than those inside it.
     asked: JSON of what the sender asked for, empty where there was nothing to be read.
+    queued: when it began to wait for a worker, for the last time; None where it never has.
     reader: who has read it last, empty where nobody has; see `record.Records.take`.
     result: name of the group of arrays in the store, empty until the job has succeeded.
     fingerprint: digest of everything that decides the result; a later job with the same one need not be computed.
@@ -65,12 +66,19 @@ class JobRecord:
     request_id: str = ""
     traceparent: str = ""
     cancelled_by: str = ""
+    queued: float | None = None
+
+    @property
+    def waited_s(self) -> float:
+        """How long its newest attempt waited for a worker."""
+        return 0.0 if self.queued is None or self.started is None else max(0.0, self.started - self.queued)
 
     @classmethod
     def of(cls, job_id: str, fields: Mapping[bytes, bytes]) -> Self:
         """From its hash in Redis."""
         text = {key.decode(): value.decode() for key, value in fields.items() if key != b"document"}
         started, finished, progress = text.get("started"), text.get("finished"), text.get("progress")
+        queued = text.get("queued")
         return cls(
             job_id=job_id,
             sequence=int(text["sequence"]),
@@ -97,6 +105,7 @@ class JobRecord:
             request_id=text.get("request_id", ""),
             traceparent=text.get("traceparent", ""),
             cancelled_by=text.get("cancelled_by", ""),
+            queued=float(queued) if queued else None,
         )
 
 

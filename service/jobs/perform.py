@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -37,8 +36,7 @@ def perform(task: Task) -> Outcome:
     report = document.reported
     clock = task.clock
     clock.ms |= report.timings_ms
-    waited = datetime.now(UTC) - datetime.fromisoformat(document.created)
-    clock.add("queue", max(0.0, waited.total_seconds() * 1e3))
+    clock.add("queue", task.waited_s * 1e3)
     with clock("decode"):
         prepared = PreparedPattern.from_arrays(task.store.read(task.job_id, "input"), report)
     frame = None if report.series is None else Frame(task.store, report.series.id, document.id)

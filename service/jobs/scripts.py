@@ -49,6 +49,7 @@ local function move(id, to, reason)
         redis.call(waits and 'SADD' or 'SREM', pending(old[4]), id)
     end
     if to == 'queued' then
+        redis.call('HSET', job(id), 'queued', now())
         redis.call('ZADD', '{PREFIX}waiting:' .. old[3], old[2], id)
     elseif to == 'accepted' then
         redis.call('ZADD', '{PREFIX}unread:' .. old[3], old[2], id)

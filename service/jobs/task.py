@@ -52,7 +52,7 @@ class Task:
     progress, checkpoint: call them as often as you like. cancelled: ask it before every iteration and raise
         inphase.errors.CancelledError when it says so; the worker knows why.
     revise: give it every result before the last. time_limit_s: after which the attempt is stopped. clock: of all that
-        is done for it.
+        is done for it. waited_s: how long it waited for a worker.
     """
 
     job_id: str
@@ -67,6 +67,7 @@ class Task:
     revise: Revise = _unrevised
     time_limit_s: float = 600.0
     clock: Clock = field(default_factory=Clock)
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -282,7 +282,9 @@ class Refiner:
             begun, end = time.monotonic(), None
             try:
                 seat.compute.assign(
-                    Assignment(record.job_id, attempt, record.document, record.owner, record.request_id)
+                    Assignment(
+                        record.job_id, attempt, record.document, record.owner, record.request_id, record.waited_s
+                    )
                 )
                 end = watch.over(seat.compute)
             except ProcessDiedError as died:

@@ -37,6 +37,22 @@ def claim(records: Records, job_id: str, worker: str = "w") -> int | None:
     return records.claim(job_id, records.message_of(job_id), worker)
 
 
+def test_a_job_waits_from_its_queueing_on_and_not_while_it_is_read(records: Records) -> None:
+    """Of several waits the last one counts."""
+    job_id = read(records, "a")
+    assert records.get(job_id).waited_s == 0.0
+    assert claim(records, job_id) == 1
+    first = records.get(job_id)
+    assert first.queued is not None
+    assert first.started is not None
+    assert first.created < first.queued < first.started
+    assert first.waited_s == pytest.approx(first.started - first.queued, abs=1e-6)
+    assert records.release(job_id, 1)
+    queued = records.get(job_id).queued
+    assert queued is not None
+    assert queued > first.started
+
+
 def test_created_job_is_queued_with_its_document(records: Records) -> None:
     """A new record is queued, has no attempt yet, and carries document, owner and priority unchanged."""
     record = records.get(new(records, origin=Origin("ada"), priority=Priority.HIGH))
