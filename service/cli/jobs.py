@@ -60,7 +60,7 @@ def list_jobs(
     if as_json:
         print_json(found)
         return
-    table = Table("job", "state", "created", "chi2", "trust", "source", "reason", box=None)
+    table = Table("job", "state", "created", "chi2", "trust", "source", box=None, pad_edge=False, collapse_padding=True)
     for column in table.columns[:5]:
         column.no_wrap = True
     for job in found:
@@ -68,9 +68,12 @@ def list_jobs(
         chi2 = "" if job["chi2"] is None else f"{job['chi2']:.3g}"
         table.add_row(
             job["id"], job["state"], created, chi2, trusted(job["trust"], job.get("probability")),
-            Path(job["source"] or "").name, job["reason"],
+            Path(job["source"] or "").name,
         )  # fmt: skip
     out.print(table)
+    for job in found:
+        if job["reason"]:
+            out.print(f"{job['id']}: {job['reason']}", markup=False)
 
 
 @commands.command(epilog="Example: inphase jobs show 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")

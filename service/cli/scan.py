@@ -155,23 +155,37 @@ def show_scan(scan_id: Id, url: Url = LOCAL, api_key: ApiKey = "", as_json: Json
     if as_json:
         print_json(found)
         return
-    table = Table("look", "state", "frames", "likeness", "start", "chi2", "R", "trust", "job")
-    for look in found["looks"]:
-        table.add_row(
-            f"{look['number']}{' (final)' if look['final'] else ''}",
-            look["state"] + (f": {look['reason']}" if look["reason"] else ""),
-            str(look["frames"]),
-            "" if look["similarity"] is None else f"{look['similarity']:.3f}",
-            look["start"] or "",
-            "" if look["chi2"] is None else f"{look['chi2']:.3g}",
-            "" if look["r_factor"] is None else f"{look['r_factor']:.3g}",
-            look["trust"] or "",
-            look["job"],
-        )
+    looks = [_row(look) for look in found["looks"]]
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    for name in [name for name in _COLUMNS if any(look[name] for look in looks)]:
+        table.add_column(name, no_wrap=name == "job")
+    for look in looks:
+        table.add_row(*(look[str(column.header)] for column in table.columns))
     out.print(table)
+    for look in found["looks"]:
+        if look["reason"]:
+            out.print(f"look {look['number']}: {look['reason']}", markup=False)
     out.print(f"{found['state']}{': ' + found['reason'] if found['reason'] else ''}", markup=False)
     for words in found["words"]:
         out.print(words, markup=False)
+
+
+_COLUMNS = ("job", "look", "state", "frames", "likeness", "start", "chi2", "R", "trust")
+
+
+def _row(look: dict[str, Any]) -> dict[str, str]:
+    """A look by column; empty where it has no such figure."""
+    return {
+        "job": look["job"],
+        "look": f"{look['number']}{' final' if look['final'] else ''}",
+        "state": look["state"],
+        "frames": str(look["frames"]),
+        "likeness": "" if look["similarity"] is None else f"{look['similarity']:.3f}",
+        "start": look["start"] or "",
+        "chi2": "" if look["chi2"] is None else f"{look['chi2']:.3g}",
+        "R": "" if look["r_factor"] is None else f"{look['r_factor']:.3g}",
+        "trust": look["trust"] or "",
+    }
 
 
 @commands.command("finish", epilog="Example: inphase scan finish 4f6c2a0c9d5b4c8e8d0f3f1f2f6f7a11")

@@ -151,6 +151,11 @@ def test_scans_live_through_the_death_of_service_and_worker(tmp_path: Path, mode
         check_object(client, grown, measured)
         shown, other = shown_by(replaying)
         assert "to the images: object " in shown
+        told = subprocess.run(
+            [*INPHASE, "scan", "show", other], stdout=subprocess.PIPE, text=True, check=True,
+            env=os.environ | {"INPHASE_URL": second.url, "INPHASE_API_KEY": KEY, "COLUMNS": "80"},
+        ).stdout  # fmt: skip
+        assert client.scan(other)["final"] in told
         assert "49 received, 0 lost" in shown
         assert "49 frames can be imaged" in shown
         check_object(client, other, measured)
