@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from service.cli.files import check
+from service.cli.files import check, spare
 from service.cli.terminal import out, print_json
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def compare(
 ) -> None:
     """Compare two reconstructions of one crystal, whatever their twin, place, global phase, ramp and voxels are."""
     check(a, b)
+    spare([output], a, b)
     from inphase.results.comparison import compare as compared
     from inphase.results.page import draw_comparison
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from inphase.formats.reading import Reading
-from service.cli.files import check
+from service.cli.files import check, spare
 from service.cli.measured import UNBINNED, Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out
@@ -33,6 +33,7 @@ def convert(
 ) -> None:
     """Write a reconstruction in the format of another program; phase sign and axes are turned, the phase is kept."""
     check(result)
+    spare([output], result, measured)
     from inphase.results.conversion import convert as converted
 
     converted(result, output, geometry=geometry(measured, reading, binning))

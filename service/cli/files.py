@@ -3,7 +3,7 @@
 import glob
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,14 @@ def check(*paths: Path | None) -> None:
     for path in paths:
         if path is not None and not path.exists() and not glob.has_magic(str(path)):
             raise DataError(f"{path}: no such file or folder")
+
+
+def spare(outputs: Iterable[str | Path | None], *inputs: Path | None) -> None:
+    """Raises DataError where a result would be written over what is read, which may be the only copy."""
+    read = {path.resolve(): path for path in inputs if path is not None}
+    for output in outputs:
+        if output is not None and (path := read.get(Path(output).resolve())) is not None:
+            raise DataError(f"the result would be written over {path}, which is read: give it another name or folder")
 
 
 def check_reading(reading: "Reading") -> None:

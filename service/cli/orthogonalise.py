@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from inphase.formats.reading import Reading
-from service.cli.files import check
+from service.cli.files import check, spare
 from service.cli.measured import UNBINNED, Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out
@@ -47,6 +47,7 @@ def orthogonalise(
 ) -> None:
     """Bring a reconstruction from its sheared grid onto cubic voxels; its phase is interpolated and not changed."""
     check(result)
+    spare([output], result, measured)
     from inphase.results.conversion import orthogonalise as made
 
     found = made(

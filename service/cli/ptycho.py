@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from service.cli.configuration import configured
-from service.cli.files import check
+from service.cli.files import check, spare
 from service.cli.terminal import out, print_json, progress, stages
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def ptycho(
     from inphase.ptycho.formats.written import check_ending
 
     check_ending(output)
+    spare([output], path)
     options = ptycho.Options(
         refine, modes=modes, probe_start=probe_start, positions_start=positions_start, search_px=search, turn=turn,
         seed=seed,

@@ -12,7 +12,7 @@ from inphase.formats.reading import Reading
 from inphase.retrieval.recipe import PURPOSES
 from service.cli import batch, local, remote
 from service.cli.configuration import configured
-from service.cli.files import check, check_reading, reader
+from service.cli.files import check, check_reading, reader, spare
 from service.cli.reading import reads
 from service.cli.scans import scans_of
 from service.cli.terminal import FAILED, INTERRUPTED, err, out, print_json, progress, stages, trusted
@@ -157,6 +157,9 @@ def reconstruct(
         raise InphaseError(f"--stack takes one file, whose frames are the patterns, not {len(scans)}")
     several = len(scans) > 1 or stack
     writer_for(f"scan{ending}" if several else output)
+    maps = (reading.dark, reading.flat, reading.mask)
+    if not several:
+        spare([output], *scans, *maps)
     with ExitStack() as held:
         if url is None:
             do = local.reconstructor(options, reading, configured(), held, len(scans) > 1)
@@ -174,6 +177,7 @@ def reconstruct(
             jobs = batch.frames(scans[0], _count(scans[0], reading, options, held), Path(output), ending)
         else:
             jobs = batch.outputs(scans, Path(output), ending)
+        spare((job.output for job in jobs), *scans, *maps)
         Path(output).mkdir(parents=True, exist_ok=True)
         ended = batch.run(jobs, do, parallel or (1 if url is None else _IN_FLIGHT), err)
     if json:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.files import check
+from service.cli.files import check, spare
 from service.cli.terminal import out
 
 commands = typer.Typer()
@@ -30,6 +30,7 @@ def show(
 ) -> None:
     """Draw a result: slices, surface, rocking curve, error, resolution and trust, as one picture or one page."""
     check(result)
+    spare([output], result)
     from inphase.results.page import show as shown
 
     target = output or result.parent / f"{result.stem}.html"

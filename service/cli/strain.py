@@ -8,7 +8,7 @@ from rich.table import Table
 
 from inphase.errors import DataError
 from inphase.formats.reading import Reading
-from service.cli.files import check
+from service.cli.files import check, spare
 from service.cli.measured import UNBINNED, Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json
@@ -63,6 +63,7 @@ def strain(
 ) -> None:
     """Make displacement, strain and d-spacing of a result; tell their statistics, residues and dislocations."""
     check(result)
+    spare([output], result, measured)
     from inphase.results.strain_maps import strain_maps
 
     found = strain_maps(

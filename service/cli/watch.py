@@ -12,7 +12,7 @@ from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
 from service.cli import remote
 from service.cli.configuration import LOCAL, ApiKey, Url
-from service.cli.files import check, check_reading
+from service.cli.files import check, check_reading, spare
 from service.cli.reading import reads
 from service.cli.reconstruct import Domain, Grid, Model, Preprocess, Refine
 from service.cli.terminal import err, out
@@ -74,6 +74,7 @@ def watch(
     options = ImagingOptions(**chosen).imaging()
     options.check()
     writer_for(folder / f"scan{ending}")
+    spare([output], folder)  # each image would be one more measurement
     place = Place(folder, match, folder / "inphase" if output is None else output, ending)
     with ExitStack() as held:
         do = remote.reconstructor(options, reading, url, api_key, False, held)

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from inphase.formats import RawScan, Reading
+from service import cli
 from service.cli.files import Scans, reader
 from service.sandbox.order import FileOrder
 from tests.service.cli.processes import ROOT
@@ -90,3 +92,36 @@ def test_a_missing_file_is_told_before_anything_is_loaded(tmp_path: Path) -> Non
     )  # fmt: skip
     assert "no such file" in done.stderr
     assert not {"h5py", "onnxruntime", "scipy", "skimage", "torch"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "reconstruct a.npz -o a.npz",
+        "reconstruct b.npz -o folder/../b.npz",
+        "reconstruct a.npz b.npz -o .",
+        "reconstruct a.npz -o map.npz --dark map.npz",
+        "ptycho a.npz -o a.npz",
+        "strain a.npz -o a.npz",
+        "strain a.npz -o b.npz --measured b.npz",
+        "convert a.npz a.npz",
+        "orthogonalise a.npz -o a.npz",
+        "show a.npz -o a.npz",
+        "compare a.npz b.npz -o b.npz",
+        "watch folder -o folder/",
+    ],
+)
+def test_nothing_is_written_over_what_is_read(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models_dir: Path
+) -> None:
+    """By no command, under no spelling of the name, and before anything is read."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INPHASE_MODELS_DIR", str(models_dir))
+    (tmp_path / "folder").mkdir()
+    for name in ("a", "b", "map"):
+        np.savez(tmp_path / f"{name}.npz", data=np.ones((2, 2, 2), np.uint16))
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.npz")}
+    done = CliRunner().invoke(cli.app, command.split())
+    assert done.exit_code == 1
+    assert "would be written over" in str(done.exception)
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.npz")} == before
