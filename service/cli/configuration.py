@@ -16,7 +16,10 @@ Json = Annotated[bool, typer.Option("--json", help="The command prints JSON inst
 RedisUrl = Annotated[
     str | None, typer.Option(help="The service has its queue in this Redis (REDIS_URL) [default: its embedded one].")
 ]
-StateDir = Annotated[Path | None, typer.Option(help="The service on this machine has its state in this folder.")]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(help="The service on this machine has its state in this folder [default: ~/.local/state/inphase]."),
+]
 LOCAL: Final = "http://127.0.0.1:8000"
 
 

@@ -26,9 +26,15 @@ def serve(
         typer.Option(help="Requests may name the files of this folder; repeat the option for more folders."),
     ] = None,
     state_dir: Annotated[
-        Path | None, typer.Option(help="Records, arrays and the embedded Redis live in this folder.")
+        Path | None,
+        typer.Option(
+            help="Records, arrays and the embedded Redis live in this folder [default: ~/.local/state/inphase]."
+        ),
     ] = None,
-    models_dir: Annotated[Path | None, typer.Option(help="The networks are read from this model repository.")] = None,
+    models_dir: Annotated[
+        Path | None,
+        typer.Option(help="The networks are read from this model repository [default: the one of this installation]."),
+    ] = None,
     redis_url: Annotated[
         str | None,
         typer.Option(help="The queue is in this Redis; the service starts its own where none is given (REDIS_URL)."),
