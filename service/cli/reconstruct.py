@@ -50,8 +50,8 @@ Refine = Annotated[
     typer.Option(
         help="The image is refined by this recipe, such as '50*ER', or by a preset: "
         + "; ".join(f"{name} {purpose}" for name, purpose in PURPOSES.items())
-        + ". With none the image is that of the network alone [default: fast from a network's image, standard from random "
-        "starts]."
+        + ". With none the image is that of the network alone [default: fast from a network's image, standard from "
+        "random starts]."
     ),
 ]
 
