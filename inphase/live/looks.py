@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inphase.models.session import Sessions
 
 
-GLANCE: Final = "inphase-glance"  # the network that answers within some ten milliseconds
+GLANCE: Final = "inphase-glance"  # the network that answers within some forty milliseconds
 
 
 def passing(options: Options, number: int, models: Collection[str]) -> Options:
