@@ -28,7 +28,7 @@ ROUNDS = 30
 
 @dataclass(frozen=True)
 class Tested:
-    """Images with the probability that a fit without their kind gave them."""
+    """Images with the probability that a fit gave them which had not seen them, nor, in `held_out`, their kind."""
 
     lines: Sequence[Line]
     probability: Numbers
@@ -87,6 +87,11 @@ def held_out(lines: Sequence[Line]) -> Tested:
             if line.kind == kind:
                 probability[number] = fitted.probability(asdict(line.signs))
     return Tested(lines, probability)
+
+
+def judged(lines: Sequence[Line], fitted: Calibration) -> Tested:
+    """Images that were kept apart, judged by the fit to all others."""
+    return Tested(lines, np.array([fitted.probability(asdict(line.signs)) for line in lines]))
 
 
 def auc(values: Numbers, wanted: NDArray[np.bool_]) -> float:
