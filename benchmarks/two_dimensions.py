@@ -208,9 +208,9 @@ def page(outcomes: Sequence[Outcome], version: ModelVersion) -> list[str]:
             f"chi2 is taken. The columns of other outlines are of the first {FEW} crystals of 10 and of 19 domains."
         ),
         *paragraph(
-            f"`{version.label}` learned from {seen:,} crystals in {seconds / 60:.0f} minutes of wall time, on a small "
-            f"part of a core. The recipe: `{RECIPE}`. It, the thresholds and the number of starts were chosen on other "
-            "crystals."
+            f"`{version.label}` learned from {seen:,} crystals in {seconds / 60:.0f} minutes of wall time, on a "
+            f"part of one core. The recipe: `{RECIPE}`. It, the thresholds and the number of starts were chosen on "
+            "other crystals."
         ),
         "## By the number of domains",
         "",
