@@ -31,6 +31,7 @@ from inphase.formats.scan import (
     with_saturation,
 )
 from inphase.pattern import Domain
+from inphase.sizes import in_words
 
 SATURATION = "saturation"
 _MAX_MEMBERS = 1000
@@ -109,7 +110,14 @@ def read_arrays(path: Path, limits: Limits = _DEFAULT_LIMITS) -> dict[str, NDArr
     where = str(path)
     with open_regular(path) as stream, _open(stream, where) as archive:
         left, arrays = limits.max_bytes, {}
-        for key in _headers(archive, where):
+        headers = _headers(archive, where)
+        elements = {key: math.prod(shape) for key, (shape, _) in headers.items()}
+        nbytes = sum(elements[key] * dtype.itemsize for key, (_, dtype) in headers.items())
+        if nbytes > left:
+            raise TooLargeError(f"{where}: its arrays take {in_words(nbytes)}, above the limit of {in_words(left)}")
+        if limits.declared is not None:
+            limits.declared(sum(elements.values()), nbytes)
+        for key in headers:
             arrays[key] = _any(archive, key, where, left)
             left -= arrays[key].nbytes
     return arrays
