@@ -53,8 +53,8 @@ class JobRevision:
 class Ptychography:
     """A job that reconstructs a ptychographic scan. options: how. source: of the data, for people.
 
-    look: which one of a live scan it is. pending: frames that could be imaged and are left to the next look. size: rows
-    and columns of the object, and report: what was found; None until the job has succeeded.
+    look: which one of a live scan it is, None of a finished one. pending: frames that could be imaged and are left to
+    the next look. size: rows and columns of the object, and report: what was found; None until the job has succeeded.
     """
 
     options: Options

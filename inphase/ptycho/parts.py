@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,6 +56,26 @@ def measurement_of(parts: Mapping[str, NDArray[Any]], source: str, notes: Sequen
         source,
         tuple(notes),
     )
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is no array."""
+
+    source: str
+    notes: tuple[str, ...]
+
+
+def arrays_of(measured: Measurement) -> dict[str, NDArray[Any]]:
+    """All of a measurement as arrays: its parts, and `told` (JSON)."""
+    told = _Told(measured.source, measured.notes)
+    return parts_of(measured) | {"told": np.array(msgspec.json.encode(told).decode())}
+
+
+def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Measurement:
+    """The inverse. Raises as `measurement_of`."""
+    told = msgspec.json.decode(str(arrays["told"]), type=_Told)
+    return measurement_of(arrays, told.source, told.notes)
 
 
 def _require(holds: bool, name: str) -> None:

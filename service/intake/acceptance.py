@@ -16,14 +16,13 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 
-from inphase.formats import RawScan
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
 from service import audit
 from service.document import JobDocument, Ptychography
 from service.errors import ApiError
-from service.intake.submission import UPLOAD, Sender, Submission, Upload, upload_arrays
+from service.intake.submission import UPLOAD, Sender, Sent, Submission, Upload, upload_arrays
 from service.jobs.broker import Queue
 from service.jobs.entry import JobRecord, NewScan, Origin, SeriesScan
 from service.jobs.errors import DocumentError, QueueUnavailableError, StoreError, UnknownJobError
@@ -81,9 +80,7 @@ class Intake:
         self._records, self._series, self._queue = records, series, queue
         self._store, self._bounds = store, bounds
 
-    def accept(
-        self, submission: Submission, sender: Sender, scan: RawScan | None = None, reader: str = ""
-    ) -> JobRecord:
+    def accept(self, submission: Submission, sender: Sender, scan: Sent | None = None, reader: str = "") -> JobRecord:
         """Record a job whose data are still to be read; the record of the job that stands for it now.
 
         scan: what was sent, where the submission says so; in the store before the job is recorded, but not forced to

@@ -11,6 +11,7 @@ from inphase import ptycho
 from inphase.formats import RawScan
 from inphase.live.growth import look
 from inphase.live.ptychogram import Ptychogram
+from inphase.ptycho import parts
 from inphase.ptycho.engine import Progress
 from inphase.ptycho.formats.contents import Given
 from inphase.ptycho.formats.written import arrays_of, reconstruction_of
@@ -27,13 +28,15 @@ INPUT: Final = "input"
 def perform(task: Task, document: JobDocument, told: Ptychography) -> Outcome:
     """One attempt. Raises as `ptycho.reconstruct`, and StoreError where frames are gone."""
     clock = task.clock
+    live, similarity = told.look, None
     with clock("decode"):
         arrays = task.store.read(task.job_id, INPUT)
-        assert told.look is not None, "frames come from live scans alone"
-        measured = _measured(task.store, told, told.look.scan, arrays, whole=told.look.final)
-    similarity = None
+        if live is None:
+            measured = parts.from_arrays(arrays)
+        else:
+            measured = _measured(task.store, told, live.scan, arrays, whole=live.final)
     with clock("refine"):
-        if told.look.final:
+        if live is None or live.final:
             result = ptycho.reconstruct(
                 measured, told.options, device=task.device, progress=partial(_tell, task), cancelled=task.cancelled
             )
@@ -43,7 +46,7 @@ def perform(task: Task, document: JobDocument, told: Ptychography) -> Outcome:
             result, similarity = grown.image, grown.similarity
     found = replace(
         told,
-        look=replace(told.look, frames=len(result.ids), similarity=similarity),
+        look=None if live is None else replace(live, frames=len(result.ids), similarity=similarity),
         size=(result.object.shape[0], result.object.shape[1]),
         report=result.report,
     )
