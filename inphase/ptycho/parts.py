@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from inphase.pattern import MaskState
 from inphase.ptycho.measurement import Measurement
 from inphase.ptycho.optics import FarField, NearField, Optics
+
+TOLD: Final = "told"  # name of the text among the arrays
 
 
 def parts_of(measured: Measurement) -> dict[str, NDArray[Any]]:
@@ -67,14 +69,14 @@ class _Told:
 
 
 def arrays_of(measured: Measurement) -> dict[str, NDArray[Any]]:
-    """All of a measurement as arrays: its parts, and `told` (JSON)."""
+    """All of a measurement as arrays: its parts, and TOLD (JSON)."""
     told = _Told(measured.source, measured.notes)
-    return parts_of(measured) | {"told": np.array(msgspec.json.encode(told).decode())}
+    return parts_of(measured) | {TOLD: np.array(msgspec.json.encode(told).decode())}
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Measurement:
     """The inverse. Raises as `measurement_of`."""
-    told = msgspec.json.decode(str(arrays["told"]), type=_Told)
+    told = msgspec.json.decode(str(arrays[TOLD]), type=_Told)
     return measurement_of(arrays, told.source, told.notes)
 
 

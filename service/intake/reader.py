@@ -178,7 +178,7 @@ class Reader:
         if submission.ptychography is not None:
             with clock("decode"):
                 arrays, told = self._ptychogram(record.job_id, submission, share, scan)
-            return self._intake.hand_out_scan(record, token, arrays, told)
+            return self._intake.hand_out_scan(record, token, arrays, told, reuse=submission.options.reuse)
         assert scan is None or isinstance(scan, RawScan)
         prepared, report = self._begin(record, submission, clock, share, scan)
         if report.recipe.refine == NO_REFINEMENT:

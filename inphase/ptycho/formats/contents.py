@@ -12,6 +12,7 @@ from inphase.geometry import PLANCK_EV_M
 from inphase.ptycho.measurement import Measurement, from_arrays
 from inphase.ptycho.optics import NearField, Optics, optics
 
+CURVE = "a rocking curve is read by `inphase reconstruct`, over HTTP by /v1/reconstructions"
 _TOGETHER = 256  # frames of which a copy is made at a time
 LARGEST_M = 0.1  # positions below it, and not whole numbers, are metres: no scan in pixels is that small
 

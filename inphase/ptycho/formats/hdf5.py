@@ -11,18 +11,11 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.formats.cxi import EV_J, states_of
 from inphase.formats.scan import Limits
+from inphase.formats.scanned import CHUNKS, DATA, DETECTOR, PATTERNS, POSITIONS, TRANSLATIONS
 from inphase.formats.tree import Tree, names_in, opened
-from inphase.ptycho.formats.contents import Contents, energy_of, positive
+from inphase.ptycho.formats.contents import CURVE, Contents, energy_of, positive
 from inphase.ptycho.formats.room import Room
 
-DETECTOR = "entry_1/instrument_1/detector_1"
-DATA = ("entry_1/data_1/data", f"{DETECTOR}/data")
-TRANSLATIONS = (
-    "entry_1/data_1/translation",
-    "entry_1/sample_1/geometry_1/translation",
-    "entry_1/sample_1/geometry/translation",
-    f"{DETECTOR}/translation",
-)
 ENERGIES = ("entry_1/instrument_1/source_1/energy", "entry_1/instrument_1/beam_1/energy")
 WAVELENGTHS = ("entry_1/instrument_1/source_1/wavelength", "entry_1/instrument_1/beam_1/wavelength")
 PROBES = (
@@ -38,15 +31,15 @@ def read(path: Path, limits: Limits) -> Contents:
     """What the file holds, by the first layout that it has. Raises DataError that lists what there is."""
     room = Room(limits)
     with opened(path) as tree:
-        if tree.get("chunks") is not None:
+        if tree.get(CHUNKS) is not None:
             return _ptypy(tree, room)
-        if isinstance(tree.get("dp"), h5py.Dataset):
+        if isinstance(tree.get(PATTERNS), h5py.Dataset):
             return _ptychodus(tree, room)
         data = next((name for name in DATA if isinstance(tree.get(name), h5py.Dataset)), None)
         if data is None:
             raise DataError(
                 f"{path}: is no ptychographic measurement in CXI or NeXus ({' or '.join(DATA)}), PtyPy (chunks) or "
-                f"ptychodus (dp); {tree.listing()}"
+                f"ptychodus (dp); {tree.listing()}; {CURVE}"
             )
         return _cxi(tree, data, room)
 
@@ -54,7 +47,7 @@ def read(path: Path, limits: Limits) -> Contents:
 def _cxi(tree: Tree, data: str, room: Room) -> Contents:
     where = next((name for name in TRANSLATIONS if isinstance(tree.get(name), h5py.Dataset)), None)
     if where is None:
-        raise DataError(f"{tree.path}: holds no positions ({', '.join(TRANSLATIONS)}); {tree.listing()}")
+        raise DataError(f"{tree.path}: holds no positions ({', '.join(TRANSLATIONS)}); {tree.listing()}; {CURVE}")
     pixels = (_number(tree, f"{DETECTOR}/y_pixel_size"), _number(tree, f"{DETECTOR}/x_pixel_size"))
     energy = _number(tree, *ENERGIES)
     wavelength = _number(tree, *WAVELENGTHS)
@@ -97,7 +90,7 @@ def _on_detector(tree: Tree, moves: NDArray[np.float64], where: str) -> tuple[ND
 
 def _ptypy(tree: Tree, room: Room) -> Contents:
     """Chunks in the order of their numbers; frames by their indices."""
-    chunks = tree.get("chunks")
+    chunks = tree.get(CHUNKS)
     if not isinstance(chunks, h5py.Group):
         raise DataError(f"{tree.path}: 'chunks' is no group; {tree.listing()}")
     names = sorted((name for name in names_in(chunks) if name.isdigit()), key=int)
@@ -153,17 +146,14 @@ def _ptychodus(tree: Tree, room: Room) -> Contents:
 
 
 def _with_parameters(tree: Tree, parameters: Tree, room: Room) -> Contents:
-    y, x = (
-        np.asarray(room.array(parameters, parameters.dataset(f"probe_position_{axis}_m"))).reshape(-1)
-        for axis in ("y", "x")
-    )
+    y, x = (np.asarray(room.array(parameters, parameters.dataset(name))).reshape(-1) for name in POSITIONS)
     if len(y) != len(x):
         raise DataError(f"{parameters.path}: holds {len(y)} positions along y and {len(x)} along x")
     obj = parameters.get("object")
     sizes = (None, None) if obj is None else tuple(_attribute(obj, f"pixel_{side}_m") for side in ("height", "width"))
     return Contents(
         source=str(tree.path),
-        patterns=room.array(tree, tree.dataset("dp")),
+        patterns=room.array(tree, tree.dataset(PATTERNS)),
         positions=np.column_stack([y, x]),
         unit="m",
         probe=_complex(parameters, ("probe",), room),

@@ -9,9 +9,11 @@ import pytest
 
 from inphase import ptycho
 from service.jobs.state import JobState
+from service.settings import Settings
 from tests.inphase.ptycho.scenes import small
-from tests.service.api.calls import load
-from tests.service.api.queued import client, read, records, work
+from tests.service.api.calls import check, load
+from tests.service.api.queued import client, read, records, services, work
+from tests.service.conftest import AppContext
 
 __all__ = ["client"]  # a fixture
 
@@ -72,3 +74,129 @@ async def test_a_file_gives_what_the_library_makes_of_it(
     report = document["ptychography"]["report"]
     assert (report["r_factor"], report["notes"]) == (wanted.report.r_factor, list(wanted.report.notes))
     assert document["ptychography"]["source"] == ("body.npz" if sent else str(path))
+
+
+async def test_the_same_again_is_not_computed_again(client: httpx.AsyncClient, data_root: Path) -> None:
+    """Named or sent, as long as arrays and options are the same; reuse=false and another seed compute."""
+    path, asked = saved(data_root), {"refine": REFINE, "unit": "pixel", "turn": False, "wait": 0}
+    first = await done(client, await client.post(URL, params=asked, content=path.read_bytes(), headers=NPZ))
+    named = {"source": {"kind": "file", "path": "scan.npz"}, **asked}
+    again = (await client.post(URL, json=named | {"wait": 10})).json()
+    assert (again["state"], again["reused_from"]) == ("succeeded", first["id"])
+    assert again["ptychography"]["source"] == str(path)
+    for other in ({"seed": 1}, {"reuse": False}, {"energy_kev": 9, "distance_m": 1, "detector_pixel_m": 1e-4}):
+        answer = await client.post(URL, json=named | other)
+        await read(client, answer.json()["id"])
+        assert records(client).get(answer.json()["id"]).state is JobState.QUEUED
+
+
+HOSTILE: list[tuple[dict[str, Any], str]] = [
+    ({"data": np.full(COUNTS.shape, np.nan, np.float32)}, "25 of 25 frames hold no counts or no numbers"),
+    ({"data": 0 * COUNTS}, "25 of 25 frames hold no counts"),
+    ({"data": COUNTS[:0], "scan": SCENE.positions[:0]}, "at least two of each"),
+    ({"scan": None}, "holds no positions under"),
+    ({"scan": SCENE.positions[:-1]}, "25 patterns and 24 positions"),
+    ({"scan": SCENE.positions * np.nan}, "0 of 25 positions"),
+    ({"scan": SCENE.positions * 1e6}, "is the unit right"),
+    ({"scan": SCENE.positions * 0}, "nothing was scanned"),
+    ({"probe": SCENE.probe[:, :16, :16]}, "a probe has the shape of a pattern"),
+    ({"probe": SCENE.probe * np.nan}, "the probe is empty or not finite"),
+    ({"mask": np.ones((32, 32))}, "leaves no pixel"),
+    ({"mask": np.zeros((8, 8))}, "fits neither the patterns"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "says"), HOSTILE, ids=[says for _, says in HOSTILE])
+async def test_what_cannot_be_used_is_told(
+    client: httpx.AsyncClient, data_root: Path, change: dict[str, Any], says: str
+) -> None:
+    """At once where the caller waits, whether the file is named or sent, and as the job's reason where nobody does."""
+    path = saved(data_root, **change)
+    named = {"source": {"kind": "file", "path": "scan.npz"}, "unit": "pixel"}
+    check(await client.post(URL, json=named), 422, says, "scan.npz")
+    sent = await client.post(URL, params={"unit": "pixel"}, content=path.read_bytes(), headers=NPZ)
+    check(sent, 422, says, "body.npz")
+    answer = await client.post(URL, json=named | {"wait": 0})
+    await read(client, answer.json()["id"])
+    assert says in records(client).get(answer.json()["id"]).reason
+
+
+async def test_a_truncated_or_foreign_file_is_told(client: httpx.AsyncClient, data_root: Path) -> None:
+    """And the service goes on."""
+    path = saved(data_root)
+    whole = path.read_bytes()
+    (data_root / "scan.npz").write_bytes(whole[: len(whole) // 2])
+    check(await client.post(URL, json={"source": {"path": "scan.npz"}}), 422, "truncated")
+    check(await client.post(URL, content=whole[: len(whole) // 2], headers=NPZ), 422, "truncated")
+    check(await client.post(URL, content=whole, headers={"Content-Type": "application/x-cxi"}), 422, "body.cxi")
+    check(await client.post(URL, content=b"", headers=NPZ), 422, "body.npz")
+    check(await client.post(URL, json={"source": {"path": "none.npz"}}), 404, "does not exist")
+    check(await client.post(URL, json={"source": {"path": "/etc/passwd"}}), 403)
+    (data_root / "scan.tif").write_bytes(b"II*")
+    check(await client.post(URL, json={"source": {"path": "scan.tif"}}), 422, "ptychography is read from")
+
+
+async def test_one_stray_position_costs_its_frame_alone(client: httpx.AsyncClient, data_root: Path) -> None:
+    """A million pixels away: the object is as large as that of the others, and the notes name the frame."""
+    positions = SCENE.positions.copy()
+    positions[7, 1] += 1e6
+    path = saved(data_root, scan=positions)
+    asked = {"source": {"path": "scan.npz"}, "unit": "pixel", "refine": "1*EPIE", "turn": False, "wait": 0}
+    document = await done(client, await client.post(URL, json=asked))
+    found = document["ptychography"]
+    assert max(found["size"]) < 100
+    assert found["report"]["frames"] + found["report"]["frames_held_out"] == 24
+    assert any(note.startswith("Frame 7 was left out") for note in found["report"]["notes"]), path
+
+
+async def test_each_door_names_the_other(client: httpx.AsyncClient, data_root: Path) -> None:
+    """A ptychographic scan given as a pattern, and a rocking curve given as a scan."""
+    path = saved(data_root)
+    for asked in ("/v1/reconstructions", "/v1/previews"):
+        check(await client.post(asked, content=path.read_bytes(), headers=NPZ), 422, "ptychographic", "/v1/ptychograms")
+    named = {"source": {"kind": "file", "path": "scan.npz"}}
+    check(await client.post("/v1/reconstructions", json=named), 422, "ptychographic", "/v1/ptychograms")
+    saved(data_root, scan=None)
+    check(await client.post(URL, json=named), 422, "/v1/reconstructions")
+    check(await client.post(URL, content=b"", headers={"Content-Type": "image/tiff"}), 415, "/v1/reconstructions")
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ({"refine": "HIO"}, "HIO"), ({"modes": 10}, "modes"), ({"search_px": 3}, "positions_start"),
+        ({"starts": 3}, "starts"), ({"unit": "mm"}, "unit"), ({"focus_m": -1}, "focus_m"),
+    ],
+)  # fmt: skip
+async def test_options_that_cannot_be_meant_are_refused_first(
+    client: httpx.AsyncClient, data_root: Path, option: dict[str, Any], says: str
+) -> None:
+    """Before anything is read: there is no such file."""
+    check(await client.post(URL, json={"source": {"path": "none.npz"}, **option}), 422, says)
+    check(await client.post(URL, params=option, content=b"none", headers=NPZ), 422, says)
+
+
+async def test_the_near_field_is_a_parallel_beam_where_the_focus_is_far(
+    client: httpx.AsyncClient, data_root: Path
+) -> None:
+    """Infinity passes through JSON, the record and the store: the result is that of the library."""
+    path = saved(data_root)
+    near: dict[str, Any] = {"energy_kev": 9.0, "distance_m": 0.5, "detector_pixel_m": 1e-6, "unit": "pixel"}
+    asked = {"source": {"path": "scan.npz"}, **near, "focus_m": "inf", "refine": "1*EPIE", "turn": False, "wait": 0}
+    document = await done(client, await client.post(URL, json=asked))
+    wanted = ptycho.reconstruct(ptycho.read(path, **near, focus_m=np.inf), ptycho.Options("1*EPIE", turn=False))
+    check_same(await arrays_of(client, document), wanted)
+
+
+async def test_a_service_without_a_queue_says_so(serving: AppContext, settings: Settings, data_root: Path) -> None:
+    """Nobody reconstructs there."""
+    saved(data_root)
+    async with serving(settings) as alone:
+        check(await alone.post(URL, json={"source": {"path": "scan.npz"}}), 503, "without a queue")
+
+
+async def test_a_key_may_name_the_files_of_its_folder_alone(client: httpx.AsyncClient, data_root: Path) -> None:
+    """What the bounds allow is told before anything is allocated."""
+    saved(data_root, more=np.zeros(2**20))
+    services(client).settings.bounds.array_bytes = 2**20
+    check(await client.post(URL, json={"source": {"path": "scan.npz"}}), 413, "above the limit of 1 MiB")
