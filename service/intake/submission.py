@@ -57,7 +57,8 @@ class Submission(BaseModel):
     roots.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # infinite is the focus of a parallel beam; what holds a model decides how it is written
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     options: JobOptions
     source: Annotated[FileSource | PtychogramFile | Upload | LiveFrames, Field(discriminator="kind")]

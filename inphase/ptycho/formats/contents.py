@@ -152,7 +152,8 @@ def _dc_in_corner(patterns: NDArray[Any]) -> bool:
     lines also tell of a beam with a dark middle, whose ring a square around the centre would miss.
     """
     mean = np.zeros(patterns.shape[1:])
-    for some in np.array_split(patterns, -(-len(patterns) // _TOGETHER)):  # a copy of all may be more than there is
+    for begin in range(0, len(patterns), _TOGETHER):  # a copy of all may be more than there is
+        some = patterns[begin : begin + _TOGETHER]
         mean += np.nan_to_num(some.astype(np.float32, copy=False)).clip(min=0).sum(axis=0, dtype=np.float64)
     return _along_the_middle(np.fft.fftshift(mean)) > _along_the_middle(mean)
 
