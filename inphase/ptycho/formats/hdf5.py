@@ -137,8 +137,13 @@ def _without_weight(tree: Tree, parts: list[str], shape: tuple[int, ...], room: 
 def _ptychodus(tree: Tree, room: Room) -> Contents:
     """Patterns in `dp`, the rest in the same file or in the one beside it that is named para instead of dp."""
     other = tree.path.with_name(re.sub(r"dp(?=\.[^.]*$)", "para", tree.path.name))
-    if tree.get("probe_position_x_m") is not None or other == tree.path:
+    if tree.get(POSITIONS[0]) is not None:
         return _with_parameters(tree, tree, room)
+    if other == tree.path:
+        raise DataError(
+            f"{tree.path}: holds patterns (dp) and no positions ({' and '.join(POSITIONS)}). ptychodus writes those "
+            "into a file beside name_dp.hdf5 that is called name_para.hdf5: give the path of such a pair"
+        )
     if not other.is_file():
         raise DataError(f"{tree.path}: holds patterns and no positions; the file {other.name} with them is missing")
     with opened(other) as parameters:

@@ -101,7 +101,7 @@ def test_a_file_is_sent_as_what_the_service_reads_it_as() -> None:
     assert set(FILES.values()) == {service.NPY, *service.FILES}
     for ending, media_type in FILES.items():
         kept_as = service.FILES.get(media_type, ".npy")
-        same = {".hdf5": ".h5", ".hdf": ".h5", ".nx5": ".nxs", ".tiff": ".tif"}
+        same = {".hdf5": ".h5", ".hdf": ".h5", ".ptyd": ".h5", ".nx5": ".nxs", ".tiff": ".tif"}
         assert same.get(ending, ending) == kept_as
 
 
