@@ -18,7 +18,8 @@ from inphase.ptycho.likelihood import Likelihood, amplitude, poisson
 from inphase.ptycho.measurement import Measurement
 from inphase.ptycho.options import Options
 from inphase.ptycho.positions import canvas
-from inphase.ptycho.prediction import predict
+from inphase.ptycho.prediction import Drawn, drawn
+from inphase.ptycho.recipe import NONE
 from inphase.ptycho.reconstruction import Reconstruction, Report
 from inphase.ptycho.scan import Cancelled, Misfit, Scan, State, misfit
 from inphase.ptycho.solvers import gradient
@@ -49,13 +50,14 @@ def reconstruct(
     measured: Measurement,
     options: Options | None = None,
     *,
-    start: NDArray[np.complexfloating] | Network | Reconstruction | None = None,
+    start: NDArray[np.complexfloating] | Network | Drawn | Reconstruction | None = None,
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     cancelled: Cancelled | None = None,
 ) -> Reconstruction:
     """Runs the recipe of the options. `start`: an object (Y, X) to begin from in place of ones, as large as the result;
-    a network of the family `scan`, whose image is that object (`prediction.predict`); or a reconstruction of other
+    a network of the family `scan`, or what it has drawn of these frames, whose image is that object
+    (`prediction.predict`), also as the result of the recipe "none"; or a reconstruction of other
     frames of the same scan, whose object is continued on a field that holds the windows of both, with its probe, and
     its positions turned as they are there.
 
@@ -71,13 +73,16 @@ def reconstruct(
                 progress
             )
         found = oriented(measured, chosen, device=device, cancelled=stop) if chosen.turn else measured
+        if start is None:
+            chosen.require_steps()
         if start is not None and not isinstance(start, np.ndarray):
-            drawn = predict(found, start, margin=chosen.margin)
+            parts = start if isinstance(start, Drawn) else drawn(found, start)
+            image = parts.placed(found, chosen.margin)
             found = found.noted(
-                f"The object was begun from the image of {start.version.label}, which drew {drawn.frames} of "
+                f"The object was begun from the image of {parts.label}, which drew {image.frames} of "
                 f"{len(found)} frames."
             )
-            start = drawn.object
+            start = image.object
         return _Run(found, chosen, start, torch.device(device), stop).through(progress)
 
 
@@ -220,7 +225,7 @@ class _Run:
         shift = positions - self._measured.positions_px
         report = Report(
             source=self._measured.source,
-            recipe=self._options.parsed.text,
+            recipe=self._options.parsed.text or NONE,
             frames=len(scan.fitted),
             frames_held_out=len(scan.held_out),
             r_factor=seen.r_factor,

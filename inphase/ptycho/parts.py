@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from inphase.pattern import MaskState
 from inphase.ptycho.measurement import Measurement
 from inphase.ptycho.optics import FarField, NearField, Optics
+from inphase.ptycho.prediction import Drawn
 
 TOLD: Final = "told"  # name of the text among the arrays
 
@@ -78,6 +79,22 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Measurement:
     """The inverse. Raises as `measurement_of`."""
     told = msgspec.json.decode(str(arrays[TOLD]), type=_Told)
     return measurement_of(arrays, told.source, told.notes)
+
+
+def arrays_of_drawn(drawn: Drawn) -> dict[str, NDArray[Any]]:
+    """What a network has drawn of a measurement, to lie beside the arrays of that."""
+    found: dict[str, NDArray[Any]] = {
+        "drawn": drawn.parts, "drawn_frames": drawn.frames, "drawn_by": np.array(drawn.label),
+    }  # fmt: skip
+    return found if drawn.positions_px is None else found | {"drawn_positions_px": drawn.positions_px}
+
+
+def drawn_of(arrays: Mapping[str, NDArray[Any]]) -> Drawn | None:
+    """The inverse, None where there is nothing of the kind."""
+    if "drawn" not in arrays:
+        return None
+    label, positions = str(arrays["drawn_by"]), arrays.get("drawn_positions_px")
+    return Drawn(arrays["drawn"], arrays["drawn_frames"], label, positions)
 
 
 def _require(holds: bool, name: str) -> None:

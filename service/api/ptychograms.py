@@ -7,6 +7,7 @@ from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from inphase.imaging.clock import Clock
+from inphase.ptycho.prediction import of_scans
 from service.api.access import IdempotencyKey, Staying, TheClock, TheOrigin, TheServices, line, records
 from service.api.bodies import (
     CXI,
@@ -38,6 +39,15 @@ FILES: Final = (NPZ, HDF5, NEXUS, CXI)
 
 class PtychogramOptions(PtychoOptions, FileBeamOptions, AnswerOptions):
     """How to reconstruct, what the file lacks, and how to be answered."""
+
+    model: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            description="The image is begun from that of this network of the family scan, given as name or "
+            "name@version; with refine=none it is left as it is.",
+        ),
+    ] = None
 
 
 class Call(PtychogramOptions):
@@ -132,7 +142,7 @@ async def receive(
             body = await read_json(request, services.settings.bounds, share)
         asked = parse_body(FileCall, body)
         asked = asked.model_copy(update=call.model_dump(exclude_unset=True, exclude={"format"}))
-        _check(asked, services)
+        await _check(asked, services)
         beam = {name: getattr(asked, name) for name in FileBeamOptions.model_fields}
         source = PtychogramFile(path=asked.source.path, **beam)
         submission = _submission(asked, source=source, receive_ms=clock.ms["receive"], roots=roots)
@@ -143,23 +153,27 @@ async def receive(
             f"a body of type {kind or 'none'!r} is not taken here: send {JSON} with the path of a file below a data "
             f"root, or the file as it is as {', '.join(FILES)}; a single pattern goes to /v1/reconstructions",
         )
-    _check(call, services)
+    await _check(call, services)
     with clock("receive"):
         measured = await receive_ptychogram(request, call.given(), services, share)
     return Received(_submission(call, source=Upload(), receive_ms=clock.ms["receive"]), share, line(request), measured)
 
 
-def _check(asked: PtychogramOptions, services: Services) -> None:
-    """Refuse what can be refused before anything is read. Raises RecipeError, DataError, ApiError,
-    QueueUnavailableError: what no worker reads has no image.
+async def _check(asked: PtychogramOptions, services: Services) -> None:
+    """Refuse what can be refused before anything is read; the network is loaded. Raises RecipeError, DataError,
+    ModelError, ApiError, QueueUnavailableError: what no worker reads has no image.
     """
     records(services)
     if asked.webhook is not None:
         services.webhooks.check(asked.webhook)
-    asked.ptycho()
+    options = asked.ptycho()
+    if asked.model is None:
+        options.require_steps()
+        return
+    await services.compute(lambda: of_scans(services.sessions.get(asked.model).version.card))
 
 
 def _submission(asked: PtychogramOptions, **parts: Any) -> Submission:
     answer = {name: getattr(asked, name) for name in AnswerOptions.model_fields}
     how = {name: getattr(asked, name) for name in PtychoOptions.model_fields}
-    return Submission(options=JobOptions(**answer), ptychography=PtychoOptions(**how), **parts)
+    return Submission(options=JobOptions(model=asked.model, **answer), ptychography=PtychoOptions(**how), **parts)

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -32,7 +32,10 @@ def ptycho(
     ] = "60*EPIE",
     model: Annotated[
         str | None,
-        typer.Option(help="The image is begun from that of this network of the family scan, name or name@version."),
+        typer.Option(
+            help="The image is begun from that of this network of the family scan, name or name@version; "
+            "with --refine none it is left as it is."
+        ),
     ] = None,
     modes: Annotated[
         int | None, typer.Option(min=1, max=9, help="The probe has so many modes [default: those of its guess, or 1].")
@@ -94,12 +97,14 @@ def ptycho(
         refine, modes=modes, probe_start=probe_start, positions_start=positions_start, search_px=search, turn=turn,
         seed=seed,
     )  # fmt: skip
+    if model is None:
+        options.require_steps()
     given = Given(energy, distance, pixel, focus, unit)
     with progress() as bars, stages(bars) as stage:
         if url is None:
             found = _here(path, output, options, given, model, stage)
         else:
-            found = _there(path, output, options, given, url, api_key, stage)
+            found = _there(path, output, options, given, model, url, api_key, stage)
     print_json(asdict(found.report)) if json else _show(found, output)
 
 
@@ -132,7 +137,9 @@ def _here(path: Path, output: str, options: "Options", given: "Given", model: st
     return _Found(result.report, result.object.shape)
 
 
-def _there(path: Path, output: str, options: "Options", given: "Given", url: str, api_key: str, stage: Stage) -> _Found:
+def _there(
+    path: Path, output: str, options: "Options", given: "Given", model: str | None, url: str, api_key: str, stage: Stage
+) -> _Found:
     """By a service."""
     import msgspec
 
@@ -140,7 +147,8 @@ def _there(path: Path, output: str, options: "Options", given: "Given", url: str
     from inphase.ptycho.reconstruction import Report
     from service.cli import remote
 
-    asked = {"refine": options.recipe} | {name: getattr(options, name) for name in _OPTIONS} | vars(given)
+    asked: dict[str, Any] = {"refine": options.recipe, "model": model}
+    asked |= {name: getattr(options, name) for name in _OPTIONS} | vars(given)
     with Client(url, api_key) as client:
         document = remote.ptychogram(path, asked, client, stage)
         stage("fetching the result")

@@ -6,6 +6,7 @@ what is asked meanwhile. What is being read stands in Redis: a service that dies
 """
 
 import asyncio
+import math
 import os
 import socket
 import time
@@ -18,6 +19,7 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
+import numpy as np
 from structlog.contextvars import bound_contextvars
 
 from inphase.errors import CancelledError, InphaseError
@@ -29,6 +31,7 @@ from inphase.imaging.report import Report, Series
 from inphase.imaging.way import begin, judge
 from inphase.ptycho import parts
 from inphase.ptycho.measurement import Measurement
+from inphase.ptycho.prediction import checked, drawn
 from service.document import Ptychography
 from service.door.budget import Budget, Share, carried_bytes, working_bytes
 from service.errors import below_roots, kind
@@ -177,7 +180,7 @@ class Reader:
         clock.ms.setdefault("receive", submission.receive_ms)
         if submission.ptychography is not None:
             with clock("decode"):
-                arrays, told = self._ptychogram(record.job_id, submission, share, scan)
+                arrays, told = self._ptychogram(record, submission, share, scan)
             return self._intake.hand_out_scan(record, token, arrays, told, reuse=submission.options.reuse)
         assert scan is None or isinstance(scan, RawScan)
         prepared, report = self._begin(record, submission, clock, share, scan)
@@ -242,7 +245,7 @@ class Reader:
         return load(source, submission.options.domain, limits, self._sandbox, share)
 
     def _ptychogram(
-        self, job_id: str, submission: Submission, share: Share, sent: Sent | None
+        self, record: JobRecord, submission: Submission, share: Share, sent: Sent | None
     ) -> tuple[Arrays, Ptychography]:
         """What the worker of a ptychographic job reads, and what is told of it."""
         source, asked = submission.source, submission.ptychography
@@ -254,10 +257,18 @@ class Reader:
             limits = Limits(self._settings.bounds.array_bytes, submission.readable(self._settings.data_roots))
             measured = load_ptychogram(source.path, source.given(), limits, self._sandbox, share)
         elif measured is None:
-            measured = parts.from_arrays(self._store.read(job_id, UPLOAD))
+            measured = parts.from_arrays(self._store.read(record.job_id, UPLOAD))
             share.grow_to(carried_bytes(measured.patterns.size, measured.patterns.nbytes))
         assert isinstance(measured, Measurement)
-        return parts.arrays_of(measured), Ptychography(asked.ptycho(), source=measured.source)
+        arrays, told = parts.arrays_of(measured), Ptychography(asked.ptycho(), source=measured.source)
+        if (model := submission.options.model) is None:
+            return arrays, told
+        network = self._networks.get(model, record.owner)
+        card = checked(network.version.card, measured)
+        boxes = len(measured) * len(card.offsets_px) * math.prod(card.box)
+        share.grow_to(share.held + carried_bytes(boxes, boxes * np.dtype(np.complex64).itemsize))
+        found = drawn(measured, network)
+        return arrays | parts.arrays_of_drawn(found), replace(told, model=found.label)
 
     def _number(self, record: JobRecord) -> int:
         jobs = self._series.get(record.series).jobs

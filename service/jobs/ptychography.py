@@ -38,7 +38,12 @@ def perform(task: Task, document: JobDocument, told: Ptychography) -> Outcome:
     with clock("refine"):
         if live is None or live.final:
             result = ptycho.reconstruct(
-                measured, told.options, device=task.device, progress=partial(_tell, task), cancelled=task.cancelled
+                measured,
+                told.options,
+                start=parts.drawn_of(arrays),
+                device=task.device,
+                progress=partial(_tell, task),
+                cancelled=task.cancelled,
             )
         else:
             earlier = _earlier(task.store, arrays)

@@ -1,5 +1,6 @@
 """POST /v1/ptychograms on a real Redis; the worker's part is done by hand here."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import numpy as np
 import pytest
 
 from inphase import ptycho
+from inphase.models.repository import Repository
+from inphase.models.session import Session
 from service.jobs.state import JobState
 from service.settings import Settings
 from tests.inphase.ptycho.scenes import small
 from tests.service.api.calls import check, load
 from tests.service.api.queued import client, read, records, services, work
 from tests.service.conftest import AppContext
+from tests.toy import write_scan_model
 
 __all__ = ["client"]  # a fixture
 
@@ -189,3 +193,32 @@ async def test_a_service_without_a_queue_says_so(serving: AppContext, settings: 
     saved(data_root)
     async with serving(settings) as alone:
         check(await alone.post(URL, json={"source": {"path": "scan.npz"}}), 503, "without a queue")
+
+
+async def test_a_network_gives_the_start(
+    serving: AppContext, settings: Settings, data_root: Path, tmp_path: Path
+) -> None:
+    """It is asked where the file is read, and the worker puts together what it has drawn: the library's image to the
+    last bit, refined or left as it is. What does not fit is refused with the reason, before anything is computed.
+    """
+    shutil.copytree(settings.models_dir, tmp_path / "models")
+    write_scan_model(tmp_path / "models")
+    write_scan_model(tmp_path / "models", name="dim", photons=1e3)
+    path = saved(data_root, scan=SCENE.positions * [1, -1])  # whose columns are reversed
+    changes = {"models_dir": tmp_path / "models", "queue": True, "workers": 0, "redis_url": None}
+    session = Session(Repository(tmp_path / "models").resolve("scans"), 1)
+    named = {"source": {"path": "scan.npz"}, "unit": "pixel", "model": "scans"}
+    async with serving(settings.model_copy(update=changes)) as client:
+        for refine in ("1*EPIE", "none"):
+            document = await done(client, await client.post(URL, json=named | {"refine": refine, "wait": 0}))
+            wanted = ptycho.reconstruct(ptycho.read(path, unit="pixel"), ptycho.Options(refine), start=session)
+            check_same(await arrays_of(client, document), wanted)
+            assert document["ptychography"]["model"] == "scans@1"
+            assert document["ptychography"]["report"]["recipe"].startswith(refine[:4])
+            assert any("columns reversed" in note for note in wanted.report.notes)
+        listed = (await client.get("/v1/jobs", params={"model": "scans"})).json()["jobs"]
+        assert [job["model"] for job in listed] == ["scans@1"] * 2
+        check(await client.post(URL, json=named | {"model": "dim"}), 422, "trained on 1e+03 counts a pattern")
+        check(await client.post(URL, json=named | {"model": "inphase-bcdi"}), 422, "of the family scan")
+        check(await client.post(URL, json=named | {"model": "nobody"}), 404, "nobody")
+        check(await client.post(URL, json={"source": {"path": "scan.npz"}, "refine": "none"}), 422, "name a model")
