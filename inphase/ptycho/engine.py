@@ -1,5 +1,6 @@
 """The engine: runs a recipe on a measurement, on CPU or GPU, in complex64."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from inphase.errors import DataError
 from inphase.models.prediction import Network
 from inphase.ptycho import continuation, orientation, recipe, refinement
 from inphase.ptycho import probe as probes
+from inphase.ptycho.checkpoint import Checkpoint
 from inphase.ptycho.likelihood import Likelihood, amplitude, poisson
 from inphase.ptycho.measurement import Measurement
 from inphase.ptycho.options import Options
@@ -35,7 +37,7 @@ LIKELIHOODS: dict[str, Likelihood] = {"amplitude": amplitude, "poisson": poisson
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands. iteration: 0, 1, ...; r_factor: of the fitted frames, as each met the model. stage: the
-    solver. `preview` may be called within the callback only.
+    solver. `preview` and `checkpoint` may be called within the callback only.
     """
 
     iteration: int
@@ -44,6 +46,7 @@ class Progress:
     stage: str
     preview: Callable[[], NDArray[np.complex64]] = field(repr=False, compare=False)
     """The object as it stands, (Y, X)."""
+    checkpoint: Callable[[], Checkpoint] = field(repr=False, compare=False)
 
 
 def reconstruct(
@@ -54,6 +57,7 @@ def reconstruct(
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     cancelled: Cancelled | None = None,
+    resume: Checkpoint | None = None,
 ) -> Reconstruction:
     """Runs the recipe of the options. `start`: an object (Y, X) to begin from in place of ones, as large as the result;
     a network of the family `scan`, or what it has drawn of these frames, whose image is that object
@@ -62,16 +66,15 @@ def reconstruct(
     its positions turned as they are there.
 
     `progress` is called after every iteration. `cancelled` is asked before every batch of frames; CancelledError if
-    true. Raises DataError where the start does not fit or the network was not made for the scan, TooLargeError before
-    an object beyond all bounds is allocated.
+    true. `resume`: goes on from a checkpoint of the same call. Raises DataError where the start or the checkpoint does
+    not fit, or the network was not made for the scan, TooLargeError before an object beyond all bounds is allocated.
     """
     chosen, stop = Options() if options is None else options, cancelled or (lambda: False)
     with kept_pages(), torch.no_grad():
         if isinstance(start, Reconstruction):
             begun = continuation.continued(measured, start, chosen.margin)
-            return _Run(begun.measured, chosen, begun.object, torch.device(device), stop, begun.origin_px).through(
-                progress
-            )
+            run = _Run(begun.measured, chosen, begun.object, torch.device(device), stop, begun.origin_px)
+            return run.through(progress, resume)
         found = oriented(measured, chosen, device=device, cancelled=stop) if chosen.turn else measured
         if start is None:
             chosen.require_steps()
@@ -83,7 +86,7 @@ def reconstruct(
                 f"{len(found)} frames."
             )
             start = image.object
-        return _Run(found, chosen, start, torch.device(device), stop).through(progress)
+        return _Run(found, chosen, start, torch.device(device), stop).through(progress, resume)
 
 
 def oriented(
@@ -151,13 +154,17 @@ class _Run:
             raise DataError("an object to start from lets no light through")
         self._state.probe *= (self._scan.photons * len(self._scan.fitted) / made) ** 0.5
 
-    def through(self, progress: Callable[[Progress], None] | None) -> Reconstruction:
-        """All of the recipe."""
+    def through(self, progress: Callable[[Progress], None] | None, resume: Checkpoint | None = None) -> Reconstruction:
+        """All of the recipe, or what is left of it."""
         whole = self._options.parsed
-        history: list[float] = []
+        history: list[float] = [] if resume is None else self._resumed(resume)
+        end = 0
         for step in whole.steps:
+            end += step.count
+            if len(history) > end:
+                continue  # also the modes of its end are in the checkpoint
             solver = self._solver(step.operation)
-            for _ in range(step.count):
+            while len(history) < end:
                 iteration = len(history)
                 met = solver.advance(iteration >= self._options.probe_start, self._generator)
                 if not np.isfinite(met.residual):
@@ -170,9 +177,31 @@ class _Run:
                     solver = self._solver(step.operation) if isinstance(solver, RAAR) else solver
                 if progress is not None:
                     preview = partial(_array, self._state.object)
-                    progress(Progress(iteration, whole.iterations, met.r_factor, step.operation.name, preview))
+                    keep = partial(self._checkpoint, history)
+                    progress(Progress(iteration, whole.iterations, met.r_factor, step.operation.name, preview, keep))
             self._state.probe = probes.orthogonal(self._state.probe)
         return self._result(tuple(history))
+
+    def _checkpoint(self, history: list[float]) -> Checkpoint:
+        state = self._state
+        return Checkpoint(
+            len(history), self._options.parsed.text, self._options.seed, _array(state.object), _array(state.probe),
+            _array(state.positions), np.array(history), json.dumps(self._generator.bit_generator.state),
+        )  # fmt: skip
+
+    def _resumed(self, checkpoint: Checkpoint) -> list[float]:
+        """Where a run stood that came as far; its history. Raises DataError for one of another call."""
+        state = self._state
+        pairs = [(name, torch.from_numpy(getattr(checkpoint, name))) for name in ("object", "probe", "positions")]
+        same = (checkpoint.recipe, checkpoint.seed) == (self._options.parsed.text, self._options.seed)
+        if not same or any(
+            (found.shape, found.dtype) != ((now := getattr(state, name)).shape, now.dtype) for name, found in pairs
+        ):
+            raise DataError("the checkpoint is of another recipe or of another scan")
+        for name, found in pairs:
+            setattr(state, name, found.to(state.object.device))
+        self._generator.bit_generator.state = json.loads(checkpoint.generator)
+        return [float(r_factor) for r_factor in checkpoint.history]
 
     def _solver(self, operation: Operation) -> Solver:
         """The solver of an operation, which begins from where the run stands."""

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from inphase import ptycho
+from inphase.errors import CancelledError
 from inphase.models.repository import Repository
 from inphase.models.session import Session
+from service.jobs.perform import perform
 from service.jobs.state import JobState
+from service.jobs.task import Task
 from service.settings import Settings
 from tests.inphase.ptycho.scenes import small
 from tests.service.api.calls import check, load
@@ -222,3 +225,28 @@ async def test_a_network_gives_the_start(
         check(await client.post(URL, json=named | {"model": "inphase-bcdi"}), 422, "of the family scan")
         check(await client.post(URL, json=named | {"model": "nobody"}), 404, "nobody")
         check(await client.post(URL, json={"source": {"path": "scan.npz"}, "refine": "none"}), 422, "name a model")
+
+
+async def test_the_next_attempt_goes_on_where_one_has_died(client: httpx.AsyncClient, data_root: Path) -> None:
+    """From its last checkpoint, to the same result; one of another version is not used."""
+    path = saved(data_root)
+    asked = {"source": {"path": "scan.npz"}, "unit": "pixel", "refine": "4*EPIE", "turn": False, "wait": 0}
+    job = (await client.post(URL, json=asked)).json()["id"]
+    await read(client, job)
+    kept: list[dict[str, Any]] = []
+    told: list[int] = []
+
+    def task(resume: dict[str, Any] | None, *, dies: int) -> Task:
+        return Task(
+            job, 1, records(client).get(job).document, services(client).store, "cpu",
+            lambda progress, _=None: told.append(progress.iteration), lambda: len(kept) == dies,
+            checkpoint=lambda make: kept.append(dict(make())), resume=resume,
+        )  # fmt: skip
+
+    with pytest.raises(CancelledError):
+        perform(task(None, dies=2))
+    wanted = ptycho.reconstruct(ptycho.read(path, unit="pixel"), ptycho.Options("4*EPIE", turn=False))
+    for resume, iterations in ((kept[1], [3, 4]), (kept[1] | {"code": np.array("0.0.1")}, [1, 2, 3, 4])):
+        told.clear()
+        check_same(dict(perform(task(resume, dies=-1)).arrays), wanted)
+        assert told == iterations
