@@ -250,3 +250,28 @@ async def test_the_next_attempt_goes_on_where_one_has_died(client: httpx.AsyncCl
         told.clear()
         check_same(dict(perform(task(resume, dies=-1)).arrays), wanted)
         assert told == iterations
+
+
+async def test_real_scans_are_what_the_library_makes_of_them(
+    client: httpx.AsyncClient, real_data: Path, tmp_path: Path
+) -> None:
+    """The middle of the Siemens star, whose guess of the probe is 10^4 too weak, and the near field of P25, sent."""
+    with np.load(real_data / "siemens_star/siemens_star_ptycho_v1.npz") as held:
+        near = np.hypot(held["xcoords"], held["ycoords"]) < 40
+        star = {name: held[name][near] for name in ("diff3d", "xcoords", "ycoords")} | {
+            "probeGuess": held["probeGuess"]
+        }
+    np.savez(tmp_path / "star.npz", **star)
+    scans: list[tuple[Path, dict[str, Any], int]] = [
+        (tmp_path / "star.npz", {"unit": "pixel"}, 20),
+        (real_data / "p25_nearfield/PETRAIII_P25_Near_Field_Ptycho.cxi", {"focus_m": 3.65e-3}, 200),
+    ]
+    for path, given, frames in scans:
+        asked = {"refine": "2*EPIE", "turn": False, "wait": 0, **given}
+        headers = {"Content-Type": f"application/x-{path.suffix[1:]}"}
+        document = await done(client, await client.post(URL, params=asked, content=path.read_bytes(), headers=headers))
+        wanted = ptycho.reconstruct(ptycho.read(path, **given), ptycho.Options("2*EPIE", turn=False))
+        check_same(await arrays_of(client, document), wanted)
+        report = document["ptychography"]["report"]
+        assert report["frames"] + report["frames_held_out"] >= frames
+        assert report["r_factor"] < 0.5
