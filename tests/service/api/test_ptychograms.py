@@ -1,9 +1,11 @@
 """POST /v1/ptychograms on a real Redis; the worker's part is done by hand here."""
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
 
+import h5py
 import httpx
 import numpy as np
 import pytest
@@ -62,25 +64,39 @@ def check_same(found: dict[str, Any], wanted: ptycho.Reconstruction) -> None:
         assert (found[name].dtype, found[name].tobytes()) == (array.dtype, array.tobytes()), name
 
 
-@pytest.mark.parametrize("sent", [False, True], ids=["named", "sent"])
-async def test_a_file_gives_what_the_library_makes_of_it(
-    client: httpx.AsyncClient, data_root: Path, sent: bool
-) -> None:
-    """Options reach it, by JSON and by the query."""
-    path = saved(data_root)
-    asked = {"refine": REFINE, "modes": 2, "hold_out": 0.2, "seed": 3, "unit": "pixel", "wait": 0}
-    if sent:
-        answer = await client.post(URL, params=asked, content=path.read_bytes(), headers=NPZ)
-    else:
-        answer = await client.post(URL, json={"source": {"kind": "file", "path": "scan.npz"}, **asked})
-    document = await done(client, answer)
-    wanted = ptycho.reconstruct(
-        ptycho.read(path, unit="pixel"), ptycho.Options(REFINE, modes=2, hold_out=0.2, seed=3)
-    )  # fmt: skip
-    check_same(await arrays_of(client, document), wanted)
-    report = document["ptychography"]["report"]
-    assert (report["r_factor"], report["notes"]) == (wanted.report.r_factor, list(wanted.report.notes))
-    assert document["ptychography"]["source"] == ("body.npz" if sent else str(path))
+STRAY = SCENE.positions + 1e6 * (np.arange(25) == 7)[:, None]  # frame 7 lies a million pixels away
+NEAR: dict[str, Any] = {"energy_kev": 9.0, "distance_m": 0.5, "detector_pixel_m": 1e-6}
+
+
+async def test_a_file_gives_what_the_library_makes_of_it(client: httpx.AsyncClient, data_root: Path) -> None:
+    """To the last bit, sent or named. Options reach it by the query and by JSON; infinity, the focus of a parallel
+    beam, passes through JSON, record and store; one stray position costs its frame alone.
+    """
+    options = {"modes": 2, "hold_out": 0.2, "seed": 3}
+    for sent, change, given, how in (
+        (True, {}, {}, options),
+        (False, {}, {}, options),
+        (False, {}, NEAR | {"focus_m": "inf"}, {"turn": False}),
+        (False, {"scan": STRAY}, {}, {"turn": False}),
+    ):
+        path = saved(data_root, **change)
+        asked = {"refine": REFINE, "unit": "pixel", "wait": 0, **given, **how}
+        if sent:
+            answer = await client.post(URL, params=asked, content=path.read_bytes(), headers=NPZ)
+        else:
+            answer = await client.post(URL, json={"source": {"kind": "file", "path": "scan.npz"}, **asked})
+        document = await done(client, answer)
+        beam = {name: float(value) for name, value in given.items()}
+        wanted = ptycho.reconstruct(ptycho.read(path, unit="pixel", **beam), ptycho.Options(REFINE, **how))
+        check_same(await arrays_of(client, document), wanted)
+        told = document["ptychography"]
+        assert (told["report"]["r_factor"], told["report"]["notes"]) == (
+            wanted.report.r_factor, list(wanted.report.notes),
+        )  # fmt: skip
+        assert told["source"] == ("body.npz" if sent else str(path))
+        assert max(told["size"]) < 100
+        assert len(wanted.ids) == (24 if change else 25)
+    assert any(note.startswith("Frame 7 was left out") for note in told["report"]["notes"])
 
 
 async def test_the_same_again_is_not_computed_again(client: httpx.AsyncClient, data_root: Path) -> None:
@@ -91,10 +107,32 @@ async def test_the_same_again_is_not_computed_again(client: httpx.AsyncClient, d
     again = (await client.post(URL, json=named | {"wait": 10})).json()
     assert (again["state"], again["reused_from"]) == ("succeeded", first["id"])
     assert again["ptychography"]["source"] == str(path)
+    as_file = await client.post(URL, params={"format": "cxi"}, json=named | {"wait": 10})
+    with h5py.File(io.BytesIO(as_file.content)) as file:
+        np.testing.assert_array_equal(file["entry_1/image_1/data"], (await arrays_of(client, first))["object"])
+    check(await client.post(URL, params={"format": "vti"}, json=named), 422, "format")
+    keyed = NPZ | {"Idempotency-Key": "scan 54"}
+    once, twice = [await client.post(URL, params=asked, content=path.read_bytes(), headers=keyed) for _ in range(2)]
+    assert once.json()["id"] == twice.json()["id"] != first["id"]
+    other = saved(data_root, probe=SCENE.probe * 2).read_bytes()
+    check(await client.post(URL, params=asked, content=other, headers=keyed), 422, "Idempotency-Key")
+    saved(data_root)
     for other in ({"seed": 1}, {"reuse": False}, {"energy_kev": 9, "distance_m": 1, "detector_pixel_m": 1e-4}):
         answer = await client.post(URL, json=named | other)
         await read(client, answer.json()["id"])
         assert records(client).get(answer.json()["id"]).state is JobState.QUEUED
+
+
+async def check_doors(client: httpx.AsyncClient, data_root: Path) -> None:
+    """A ptychographic scan given as a pattern, and a rocking curve given as a scan: each call names the other."""
+    path = saved(data_root)
+    for asked in ("/v1/reconstructions", "/v1/previews"):
+        check(await client.post(asked, content=path.read_bytes(), headers=NPZ), 422, "ptychographic", "/v1/ptychograms")
+    named = {"source": {"kind": "file", "path": "scan.npz"}}
+    check(await client.post("/v1/reconstructions", json=named), 422, "ptychographic", "/v1/ptychograms")
+    saved(data_root, scan=None)
+    check(await client.post(URL, json=named), 422, "/v1/reconstructions")
+    check(await client.post(URL, content=b"", headers={"Content-Type": "image/tiff"}), 415, "/v1/reconstructions")
 
 
 HOSTILE: list[tuple[dict[str, Any], str]] = [
@@ -125,6 +163,7 @@ async def test_what_cannot_be_used_is_told(client: httpx.AsyncClient, data_root:
     answer = await client.post(URL, json=named | {"wait": 0})
     await read(client, answer.json()["id"])
     assert says in records(client).get(answer.json()["id"]).reason
+    await check_doors(client, data_root)
     whole = saved(data_root).read_bytes()
     cut = whole[: len(whole) // 2]
     (data_root / "scan.npz").write_bytes(cut)
@@ -141,31 +180,6 @@ async def test_what_cannot_be_used_is_told(client: httpx.AsyncClient, data_root:
     check(await client.post(URL, json=named), 413, "above the limit of 1 MiB")
 
 
-async def test_one_stray_position_costs_its_frame_alone(client: httpx.AsyncClient, data_root: Path) -> None:
-    """A million pixels away: the object is as large as that of the others, and the notes name the frame."""
-    positions = SCENE.positions.copy()
-    positions[7, 1] += 1e6
-    path = saved(data_root, scan=positions)
-    asked = {"source": {"path": "scan.npz"}, "unit": "pixel", "refine": "1*EPIE", "turn": False, "wait": 0}
-    document = await done(client, await client.post(URL, json=asked))
-    found = document["ptychography"]
-    assert max(found["size"]) < 100
-    assert found["report"]["frames"] + found["report"]["frames_held_out"] == 24
-    assert any(note.startswith("Frame 7 was left out") for note in found["report"]["notes"]), path
-
-
-async def test_each_door_names_the_other(client: httpx.AsyncClient, data_root: Path) -> None:
-    """A ptychographic scan given as a pattern, and a rocking curve given as a scan."""
-    path = saved(data_root)
-    for asked in ("/v1/reconstructions", "/v1/previews"):
-        check(await client.post(asked, content=path.read_bytes(), headers=NPZ), 422, "ptychographic", "/v1/ptychograms")
-    named = {"source": {"kind": "file", "path": "scan.npz"}}
-    check(await client.post("/v1/reconstructions", json=named), 422, "ptychographic", "/v1/ptychograms")
-    saved(data_root, scan=None)
-    check(await client.post(URL, json=named), 422, "/v1/reconstructions")
-    check(await client.post(URL, content=b"", headers={"Content-Type": "image/tiff"}), 415, "/v1/reconstructions")
-
-
 OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"refine": "HIO"}, "HIO"), ({"modes": 10}, "modes"), ({"search_px": 3}, "positions_start"),
     ({"starts": 3}, "starts"), ({"unit": "mm"}, "unit"), ({"focus_m": -1}, "focus_m"),
@@ -177,18 +191,6 @@ async def test_options_that_cannot_be_meant_are_refused_first(client: httpx.Asyn
     for option, says in OPTIONS:
         check(await client.post(URL, json={"source": {"path": "none.npz"}, **option}), 422, says)
         check(await client.post(URL, params=option, content=b"none", headers=NPZ), 422, says)
-
-
-async def test_the_near_field_is_a_parallel_beam_where_the_focus_is_far(
-    client: httpx.AsyncClient, data_root: Path
-) -> None:
-    """Infinity passes through JSON, the record and the store: the result is that of the library."""
-    path = saved(data_root)
-    near: dict[str, Any] = {"energy_kev": 9.0, "distance_m": 0.5, "detector_pixel_m": 1e-6, "unit": "pixel"}
-    asked = {"source": {"path": "scan.npz"}, **near, "focus_m": "inf", "refine": "1*EPIE", "turn": False, "wait": 0}
-    document = await done(client, await client.post(URL, json=asked))
-    wanted = ptycho.reconstruct(ptycho.read(path, **near, focus_m=np.inf), ptycho.Options("1*EPIE", turn=False))
-    check_same(await arrays_of(client, document), wanted)
 
 
 async def test_a_service_without_a_queue_says_so(serving: AppContext, settings: Settings, data_root: Path) -> None:
