@@ -18,6 +18,7 @@ from service.api import (
     login,
     models,
     previews,
+    ptychograms,
     reconstructions,
     removal,
     results,
@@ -98,6 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for router in (
         reconstructions.router,
+        ptychograms.router,
         previews.router,
         jobs.listing,
         feed.router,

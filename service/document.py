@@ -51,10 +51,11 @@ class JobRevision:
 
 @dataclass(frozen=True)
 class Ptychography:
-    """A job that reconstructs a ptychographic scan. options: how. source: of the data, for people.
+    """A job that reconstructs a ptychographic scan. options: how. source: of the data, for people. model: name@version
+    of the network from whose image it begins, None where from nothing.
 
-    look: which one of a live scan it is. pending: frames that could be imaged and are left to the next look. size: rows
-    and columns of the object, and report: what was found; None until the job has succeeded.
+    look: which one of a live scan it is, None of a finished one. pending: frames that could be imaged and are left to
+    the next look. size: rows and columns of the object, and report: what was found; None until the job has succeeded.
     """
 
     options: Options
@@ -63,6 +64,7 @@ class Ptychography:
     pending: int = 0
     size: tuple[int, int] | None = None
     report: Found | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True)

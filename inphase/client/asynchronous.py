@@ -105,6 +105,41 @@ class AsyncClient:
         body = await asyncio.to_thread(bodies.of_file, path, sent)
         return await self._ask(calls.reconstruct(body, wait, key, options, source))
 
+    async def reconstruct_ptychogram(
+        self,
+        patterns: "ArrayLike",
+        positions: "ArrayLike",
+        *,
+        probe: "ArrayLike | None" = None,
+        mask: "ArrayLike | None" = None,
+        wait: float = 10.0,
+        sent: Sent | None = None,
+        key: str | None = None,
+        **options: Any,
+    ) -> Document:
+        """Send a finished ptychographic scan; the job document, finished or not after `wait` seconds."""
+        body = await asyncio.to_thread(bodies.of_ptychogram, patterns, positions, probe, mask, sent)
+        return await self._ask(calls.reconstruct_ptychogram(body, wait, key, options))
+
+    async def reconstruct_ptychogram_file(
+        self, path: str | os.PathLike[str], *, wait: float = 10.0, key: str | None = None, **options: Any
+    ) -> Document:
+        """Name a file below the service's data roots that holds one."""
+        return await self._ask(calls.reconstruct_ptychogram_file(path, wait, key, options))
+
+    async def reconstruct_ptychogram_upload(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        wait: float = 10.0,
+        sent: Sent | None = None,
+        key: str | None = None,
+        **options: Any,
+    ) -> Document:
+        """Send a file of this machine that holds one as it is."""
+        body = await asyncio.to_thread(bodies.of_file, path, sent)
+        return await self._ask(calls.reconstruct_ptychogram(body, wait, key, options))
+
     async def submit(self, pattern: "ArrayLike | RawScan", *, key: str | None = None, **options: Any) -> Document:
         """Send a pattern and do not wait."""
         return await self.reconstruct(pattern, wait=0.0, key=key, **options)

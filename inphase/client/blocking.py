@@ -114,6 +114,50 @@ class Client:
         """
         return self._ask(calls.reconstruct(bodies.of_file(path, sent), wait, key, options, source))
 
+    def reconstruct_ptychogram(
+        self,
+        patterns: "ArrayLike",
+        positions: "ArrayLike",
+        *,
+        probe: "ArrayLike | None" = None,
+        mask: "ArrayLike | None" = None,
+        wait: float = 10.0,
+        sent: Sent | None = None,
+        key: str | None = None,
+        **options: Any,
+    ) -> Document:
+        """Send a finished ptychographic scan; the job document, finished or not after `wait` seconds.
+
+        patterns: (n, rows, columns) counts. positions: (n, 2), (row, column). probe: (rows, columns) or (modes, rows,
+        columns) complex. mask: (rows, columns) or (n, rows, columns), what is not zero is unknown. options: unit,
+        energy_kev, distance_m, detector_pixel_m, focus_m, those of `inphase.ptycho.Options`, whose recipe is `refine`
+        here, priority, reuse. sent, key: as in `reconstruct`.
+        """
+        body = bodies.of_ptychogram(patterns, positions, probe, mask, sent)
+        return self._ask(calls.reconstruct_ptychogram(body, wait, key, options))
+
+    def reconstruct_ptychogram_file(
+        self, path: str | os.PathLike[str], *, wait: float = 10.0, key: str | None = None, **options: Any
+    ) -> Document:
+        """Name a file below the service's data roots that holds one, as `inphase.ptycho.read` reads it. options, key:
+        as in `reconstruct_ptychogram`.
+        """
+        return self._ask(calls.reconstruct_ptychogram_file(path, wait, key, options))
+
+    def reconstruct_ptychogram_upload(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        wait: float = 10.0,
+        sent: Sent | None = None,
+        key: str | None = None,
+        **options: Any,
+    ) -> Document:
+        """Send a file of this machine as it is: npz, HDF5, NeXus, CXI or ptyd. options, sent, key: as in
+        `reconstruct_ptychogram`. Raises as `reconstruct_upload`.
+        """
+        return self._ask(calls.reconstruct_ptychogram(bodies.of_file(path, sent), wait, key, options))
+
     def submit(self, pattern: "ArrayLike | RawScan", *, key: str | None = None, **options: Any) -> Document:
         """Send a pattern and do not wait: the document of the accepted job, which fails where its data cannot be used.
 

@@ -25,6 +25,7 @@ FILES: Final[Mapping[str, str]] = {
     ".hdf": "application/x-hdf5",
     ".nxs": "application/x-nexus",
     ".nx5": "application/x-nexus",
+    ".ptyd": "application/x-hdf5",
     ".cxi": "application/x-cxi",
     ".mat": "application/x-matlab-data",
     ".tif": "image/tiff",
@@ -94,6 +95,21 @@ def of_file(path: str | os.PathLike[str], sent: Sent | None = None) -> Body:
                     sent(file.tell(), size)
 
     return Body(media_type, size, chunks)
+
+
+def of_ptychogram(
+    patterns: "ArrayLike",
+    positions: "ArrayLike",
+    probe: "ArrayLike | None" = None,
+    mask: "ArrayLike | None" = None,
+    sent: Sent | None = None,
+) -> Body:
+    """A ptychographic measurement as npz, under names that `inphase.ptycho.read` looks for."""
+    import numpy as np
+
+    given = {"patterns": patterns, "positions": positions, "probe": probe, "mask": mask}
+    arrays = {name: np.asarray(array) for name, array in given.items() if array is not None}
+    return _whole(FILES[".npz"], _archive(**arrays), sent)
 
 
 def of_template(frame: "ArrayLike | RawScan") -> Body:

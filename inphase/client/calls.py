@@ -26,6 +26,7 @@ _JOBS: Final = "/v1/jobs"
 _SERIES: Final = "/v1/series"
 _SCANS: Final = "/v1/scans"
 _RECONSTRUCTIONS: Final = "/v1/reconstructions"
+_PTYCHOGRAMS: Final = "/v1/ptychograms"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,16 @@ def reconstruct_file(
     asked = {"source": {"kind": "file", "path": path, **(source or {})}, "wait": wait, **options}
     body = bodies.of_json(asked)
     return Call("POST", _RECONSTRUCTIONS, _json, {}, _repeatable(key), body, timeout=wait + MARGIN_S)
+
+
+def reconstruct_ptychogram(body: Body, wait: float, key: str | None, options: Mapping[str, Any]) -> Call[Document]:
+    """Bytes that are a ptychographic measurement."""
+    return replace(reconstruct(body, wait, key, options), path=_PTYCHOGRAMS)
+
+
+def reconstruct_ptychogram_file(path: Path, wait: float, key: str | None, options: Mapping[str, Any]) -> Call[Document]:
+    """The same in a file below the service's data roots."""
+    return replace(reconstruct_file(path, wait, None, key, _given(options)), path=_PTYCHOGRAMS)
 
 
 def job(job_id: str) -> Call[Document]:

@@ -20,6 +20,7 @@ from inphase.formats.extension import MAPS, MEASURED, extended
 from inphase.formats.pieces import Found, Loaded
 from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import FileReading, Limits, RawScan, frames_out, geometry_of, masked, of_scan, three_state
+from inphase.formats.scanned import refuse_tree
 from inphase.formats.tree import Tree, names_in, opened, type_of
 from inphase.geometry import PHASE_SIGN, wavelength_m
 from inphase.pattern import MaskState
@@ -67,6 +68,8 @@ def read(request: FileReading) -> RawScan:
             if request.reading.dataset is None and isinstance(tree.get(f"{IMAGE}/data"), h5py.Dataset):
                 raise DataError(f"{request.path}: holds a reconstruction and no raw scan ({DETECTOR}/data)")
             return hdf5.read(request)
+        if request.reading.dataset is None:
+            refuse_tree(tree)
         where = str(request.path)
         loaded = Found(f"{DETECTOR}/data", (data,)).load(tree, request, lambda: _bad_pixels(tree, request.limits))
         scan = RawScan(

@@ -12,6 +12,7 @@ from inphase.formats import detector, entries
 from inphase.formats.pieces import Found, joined, sides, stacked
 from inphase.formats.reading import Reading
 from inphase.formats.scan import FileReading, RawScan, geometry_of, three_axes
+from inphase.formats.scanned import refuse_tree
 from inphase.formats.tree import Tree, is_real, opened
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx5")
@@ -28,6 +29,8 @@ def read(request: FileReading) -> RawScan:
     """
     where = str(request.path)
     with opened(request.path) as tree:
+        if request.reading.dataset is None:
+            refuse_tree(tree)
         found, note = (
             named(tree, request.reading.dataset)
             if request.reading.dataset is not None

@@ -30,7 +30,9 @@ from inphase.formats.scan import (
     three_state,
     with_saturation,
 )
+from inphase.formats.scanned import refuse_archive
 from inphase.pattern import Domain
+from inphase.sizes import in_words
 
 SATURATION = "saturation"
 _MAX_MEMBERS = 1000
@@ -57,6 +59,8 @@ def decode(stream: IO[bytes], where: str, request: FileReading) -> RawScan:
     with _open(stream, where) as archive:
         headers = _headers(archive, where)
         key = _choose(headers, request, where)
+        if request.reading.dataset is None:
+            refuse_archive(headers, key, where)
         array = _load(archive, key, where, request.limits)
         small: dict[str, NDArray[np.generic]] = {
             name: _small(archive, name, where) for name in GEOMETRY if name in headers
@@ -108,11 +112,14 @@ def read_arrays(path: Path, limits: Limits = _DEFAULT_LIMITS) -> dict[str, NDArr
     """All arrays of a result, together within `limits`. Raises DataError where the file is damaged, TooLargeError."""
     where = str(path)
     with open_regular(path) as stream, _open(stream, where) as archive:
-        left, arrays = limits.max_bytes, {}
-        for key in _headers(archive, where):
-            arrays[key] = _any(archive, key, where, left)
-            left -= arrays[key].nbytes
-    return arrays
+        headers = _headers(archive, where)
+        elements = {key: math.prod(shape) for key, (shape, _) in headers.items()}
+        nbytes, most = sum(elements[key] * dtype.itemsize for key, (_, dtype) in headers.items()), limits.max_bytes
+        if nbytes > most:
+            raise TooLargeError(f"{where}: its arrays take {in_words(nbytes)}, above the limit of {in_words(most)}")
+        if limits.declared is not None:
+            limits.declared(sum(elements.values()), nbytes)
+        return {key: _any(archive, key, where, most) for key in headers}
 
 
 def read_result(path: Path, limits: Limits = _DEFAULT_LIMITS) -> Result:

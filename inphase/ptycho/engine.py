@@ -1,5 +1,6 @@
 """The engine: runs a recipe on a measurement, on CPU or GPU, in complex64."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,11 +15,13 @@ from inphase.errors import DataError
 from inphase.models.prediction import Network
 from inphase.ptycho import continuation, orientation, recipe, refinement
 from inphase.ptycho import probe as probes
+from inphase.ptycho.checkpoint import Checkpoint
 from inphase.ptycho.likelihood import Likelihood, amplitude, poisson
 from inphase.ptycho.measurement import Measurement
 from inphase.ptycho.options import Options
 from inphase.ptycho.positions import canvas
-from inphase.ptycho.prediction import predict
+from inphase.ptycho.prediction import Drawn, drawn
+from inphase.ptycho.recipe import NONE
 from inphase.ptycho.reconstruction import Reconstruction, Report
 from inphase.ptycho.scan import Cancelled, Misfit, Scan, State, misfit
 from inphase.ptycho.solvers import gradient
@@ -34,7 +37,7 @@ LIKELIHOODS: dict[str, Likelihood] = {"amplitude": amplitude, "poisson": poisson
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands. iteration: 0, 1, ...; r_factor: of the fitted frames, as each met the model. stage: the
-    solver. `preview` may be called within the callback only.
+    solver. `preview` and `checkpoint` may be called within the callback only.
     """
 
     iteration: int
@@ -43,42 +46,47 @@ class Progress:
     stage: str
     preview: Callable[[], NDArray[np.complex64]] = field(repr=False, compare=False)
     """The object as it stands, (Y, X)."""
+    checkpoint: Callable[[], Checkpoint] = field(repr=False, compare=False)
 
 
 def reconstruct(
     measured: Measurement,
     options: Options | None = None,
     *,
-    start: NDArray[np.complexfloating] | Network | Reconstruction | None = None,
+    start: NDArray[np.complexfloating] | Network | Drawn | Reconstruction | None = None,
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     cancelled: Cancelled | None = None,
+    resume: Checkpoint | None = None,
 ) -> Reconstruction:
     """Runs the recipe of the options. `start`: an object (Y, X) to begin from in place of ones, as large as the result;
-    a network of the family `scan`, whose image is that object (`prediction.predict`); or a reconstruction of other
+    a network of the family `scan`, or what it has drawn of these frames, whose image is that object
+    (`prediction.predict`), also as the result of the recipe "none"; or a reconstruction of other
     frames of the same scan, whose object is continued on a field that holds the windows of both, with its probe, and
     its positions turned as they are there.
 
     `progress` is called after every iteration. `cancelled` is asked before every batch of frames; CancelledError if
-    true. Raises DataError where the start does not fit or the network was not made for the scan, TooLargeError before
-    an object beyond all bounds is allocated.
+    true. `resume`: goes on from a checkpoint of the same call. Raises DataError where the start or the checkpoint does
+    not fit, or the network was not made for the scan, TooLargeError before an object beyond all bounds is allocated.
     """
     chosen, stop = Options() if options is None else options, cancelled or (lambda: False)
     with kept_pages(), torch.no_grad():
         if isinstance(start, Reconstruction):
             begun = continuation.continued(measured, start, chosen.margin)
-            return _Run(begun.measured, chosen, begun.object, torch.device(device), stop, begun.origin_px).through(
-                progress
-            )
+            run = _Run(begun.measured, chosen, begun.object, torch.device(device), stop, begun.origin_px)
+            return run.through(progress, resume)
         found = oriented(measured, chosen, device=device, cancelled=stop) if chosen.turn else measured
+        if start is None:
+            chosen.require_steps()
         if start is not None and not isinstance(start, np.ndarray):
-            drawn = predict(found, start, margin=chosen.margin)
+            parts = start if isinstance(start, Drawn) else drawn(found, start)
+            image = parts.placed(found, chosen.margin)
             found = found.noted(
-                f"The object was begun from the image of {start.version.label}, which drew {drawn.frames} of "
+                f"The object was begun from the image of {parts.label}, which drew {image.frames} of "
                 f"{len(found)} frames."
             )
-            start = drawn.object
-        return _Run(found, chosen, start, torch.device(device), stop).through(progress)
+            start = image.object
+        return _Run(found, chosen, start, torch.device(device), stop).through(progress, resume)
 
 
 def oriented(
@@ -146,13 +154,17 @@ class _Run:
             raise DataError("an object to start from lets no light through")
         self._state.probe *= (self._scan.photons * len(self._scan.fitted) / made) ** 0.5
 
-    def through(self, progress: Callable[[Progress], None] | None) -> Reconstruction:
-        """All of the recipe."""
+    def through(self, progress: Callable[[Progress], None] | None, resume: Checkpoint | None = None) -> Reconstruction:
+        """All of the recipe, or what is left of it."""
         whole = self._options.parsed
-        history: list[float] = []
+        history: list[float] = [] if resume is None else self._resumed(resume)
+        end = 0
         for step in whole.steps:
+            end += step.count
+            if len(history) > end:
+                continue  # also the modes of its end are in the checkpoint
             solver = self._solver(step.operation)
-            for _ in range(step.count):
+            while len(history) < end:
                 iteration = len(history)
                 met = solver.advance(iteration >= self._options.probe_start, self._generator)
                 if not np.isfinite(met.residual):
@@ -165,9 +177,31 @@ class _Run:
                     solver = self._solver(step.operation) if isinstance(solver, RAAR) else solver
                 if progress is not None:
                     preview = partial(_array, self._state.object)
-                    progress(Progress(iteration, whole.iterations, met.r_factor, step.operation.name, preview))
+                    keep = partial(self._checkpoint, history)
+                    progress(Progress(iteration, whole.iterations, met.r_factor, step.operation.name, preview, keep))
             self._state.probe = probes.orthogonal(self._state.probe)
         return self._result(tuple(history))
+
+    def _checkpoint(self, history: list[float]) -> Checkpoint:
+        state = self._state
+        return Checkpoint(
+            len(history), self._options.parsed.text, self._options.seed, _array(state.object), _array(state.probe),
+            _array(state.positions), np.array(history), json.dumps(self._generator.bit_generator.state),
+        )  # fmt: skip
+
+    def _resumed(self, checkpoint: Checkpoint) -> list[float]:
+        """Where a run stood that came as far; its history. Raises DataError for one of another call."""
+        state = self._state
+        pairs = [(name, torch.from_numpy(getattr(checkpoint, name))) for name in ("object", "probe", "positions")]
+        same = (checkpoint.recipe, checkpoint.seed) == (self._options.parsed.text, self._options.seed)
+        if not same or any(
+            (found.shape, found.dtype) != ((now := getattr(state, name)).shape, now.dtype) for name, found in pairs
+        ):
+            raise DataError("the checkpoint is of another recipe or of another scan")
+        for name, found in pairs:
+            setattr(state, name, found.to(state.object.device))
+        self._generator.bit_generator.state = json.loads(checkpoint.generator)
+        return [float(r_factor) for r_factor in checkpoint.history]
 
     def _solver(self, operation: Operation) -> Solver:
         """The solver of an operation, which begins from where the run stands."""
@@ -220,7 +254,7 @@ class _Run:
         shift = positions - self._measured.positions_px
         report = Report(
             source=self._measured.source,
-            recipe=self._options.parsed.text,
+            recipe=self._options.parsed.text or NONE,
             frames=len(scan.fitted),
             frames_held_out=len(scan.held_out),
             r_factor=seen.r_factor,

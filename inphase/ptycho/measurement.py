@@ -138,7 +138,7 @@ def from_arrays(
 
 
 def _patterns(patterns: ArrayLike, source: str) -> NDArray[Any]:
-    frames = np.asarray(patterns)
+    frames = np.asarray(patterns, order="C")  # what is computed differs in its last bits by the order in memory
     if frames.ndim != 3 or frames.dtype.kind not in "uif" or min(frames.shape, default=0) < 2:
         raise DataError(
             f"{source}: patterns are real numbers with the axes (frame, row, column), at least two of each; found "
@@ -170,4 +170,4 @@ def probe_of(probe: ArrayLike, shape: tuple[int, ...], source: str) -> NDArray[n
         )
     if not np.isfinite(modes).all() or not modes.any():
         raise DataError(f"{source}: the probe is empty or not finite: leave it out, and one is made from the patterns")
-    return modes.astype(np.complex64)
+    return modes.astype(np.complex64, order="C")

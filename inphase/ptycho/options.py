@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import RecipeError
-from inphase.ptycho.recipe import DEFAULT, parse
+from inphase.ptycho.recipe import DEFAULT, NONE, parse
 from inphase.retrieval.terms import Recipe
 
 MOST_MODES: Final = 9  # of a probe
@@ -58,6 +58,11 @@ class Options:
     def parsed(self) -> Recipe:
         """The recipe with every value resolved."""
         return parse(self.recipe)
+
+    def require_steps(self) -> None:
+        """Raises RecipeError for a recipe without any, where nothing is there that it could leave as it is."""
+        if not self.parsed.steps:
+            raise RecipeError(f"the recipe {NONE} leaves the image of a network as it is: name a model")
 
     @property
     def margin(self) -> int:

@@ -39,11 +39,43 @@ class Predicted:
     frames: int
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The parts that a network has drawn of a scan's frames, not put together yet.
+
+    parts: (n, m, m) complex64. frames: (n,) int64, which frame of the measurement each part is of. label: the
+    network's. positions_px: (frames, 2) where the frames lay that it drew in groups; None where each was drawn alone,
+    and may lie anywhere.
+    """
+
+    parts: NDArray[np.complex64]
+    frames: NDArray[np.int64]
+    label: str
+    positions_px: NDArray[np.float64] | None
+
+    def placed(self, measured: Measurement, margin: int = 0) -> Predicted:
+        """The image, with the positions of a measurement of the same frames. Raises DataError where those have been
+        turned since the frames were drawn in groups.
+        """
+        if self.positions_px is not None and not np.array_equal(self.positions_px, measured.positions_px):
+            raise DataError(
+                f"{measured.source}: {self.label} has drawn neighbouring frames together, and their positions lie "
+                "otherwise than they were given, as the R factor of the first frames says. Give them as they lie on "
+                "the patterns, or keep them as they are (turn)"
+            )
+        return joined(measured, self.parts, self.frames, margin)
+
+
 def predict(measured: Measurement, network: Network, *, margin: int = 0) -> Predicted:
     """The network's image of a scan, its positions as they are. margin: pixels around all windows.
 
     Raises DataError where the network was not made for such a measurement, with the reason.
     """
+    return drawn(measured, network).placed(measured, margin)
+
+
+def drawn(measured: Measurement, network: Network) -> Drawn:
+    """What the network draws of each frame. Raises as `predict`. Needs no torch."""
     card = checked(network.version.card, measured)
     groups = neighbours(measured.positions_px, np.asarray(card.offsets_px))
     known = measured.mask == MaskState.VALID
@@ -53,10 +85,17 @@ def predict(measured: Measurement, network: Network, *, margin: int = 0) -> Pred
             for some in np.array_split(groups, -(-len(groups) // BATCH))
         ]
     )
-    return joined(measured, parts.reshape(-1, *card.box), groups.reshape(-1), margin)
+    return Drawn(
+        parts.reshape(-1, *card.box),
+        groups.reshape(-1).astype(np.int64),
+        network.version.label,
+        None if len(card.offsets_px) == 1 else measured.positions_px,
+    )
 
 
-def joined(measured: Measurement, parts: NDArray[np.complex64], frames: NDArray[np.intp], margin: int = 0) -> Predicted:
+def joined(
+    measured: Measurement, parts: NDArray[np.complex64], frames: NDArray[np.integer], margin: int = 0
+) -> Predicted:
     """One object of the parts (n, m, m) that were drawn of these frames (n,), which may come more than once."""
     box = (parts.shape[1], parts.shape[2])
     inner = [(n - m) // 2 for n, m in zip(measured.shape, box, strict=True)]
@@ -92,15 +131,21 @@ def digest(probe: NDArray[np.complexfloating]) -> str:
 
 def checked(card: Card, measured: Measurement) -> ScanCard:
     """The card of a network that was made for this measurement. Raises DataError, which says all that differs."""
-    label = f"{card.name}@{card.version}"
-    if not isinstance(card, ScanCard):
-        raise DataError(f"{label} is for single Bragg peaks or frames: a scan needs a network of the family scan")
-    differences = (kind(card, measured) for kind in (_window, _beam, _pixel, _counts))
-    if wrong := [found for found in differences if found]:
+    found = of_scans(card)
+    differences = (kind(found, measured) for kind in (_window, _beam, _pixel, _counts))
+    if wrong := [text for text in differences if text]:
         raise DataError(
-            f"{label} was not made for {measured.source}: {'; '.join(wrong)}. Train a network for this scan, or "
-            "reconstruct it without one"
+            f"{found.name}@{found.version} was not made for {measured.source}: {'; '.join(wrong)}. Train a network "
+            "for this scan, or reconstruct it without one"
         )
+    return found
+
+
+def of_scans(card: Card) -> ScanCard:
+    """The card of a network of the family `scan`. Raises DataError."""
+    if not isinstance(card, ScanCard):
+        label = f"{card.name}@{card.version}"
+        raise DataError(f"{label} is for single Bragg peaks or frames: a scan needs a network of the family scan")
     return card
 
 

@@ -11,6 +11,7 @@ from inphase.retrieval import grammar
 from inphase.retrieval.terms import LBFGS, Choice, Loss, Number, Operation, Recipe, parameter
 
 DEFAULT: Final = "60*EPIE"
+NONE: Final = "none"  # leaves the image of a network as it is
 
 
 @dataclass(frozen=True)
@@ -58,5 +59,7 @@ OPERATIONS: Final[Mapping[str, type[Operation]]] = {kind.name: kind for kind in 
 
 
 def parse(text: str) -> Recipe:
-    """The recipe of a text. RecipeError says what is wrong, and points at it."""
+    """The recipe of a text, without steps for NONE. RecipeError says what is wrong, and points at it."""
+    if text.strip().lower() == NONE:
+        return Recipe(())
     return grammar.parse(text, OPERATIONS, clauses=False)

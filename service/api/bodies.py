@@ -7,7 +7,7 @@ import io
 import math
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +24,15 @@ from inphase.formats import Limits, RawScan, Reading
 from inphase.formats.boundary import first_line
 from inphase.formats.scan import admit
 from inphase.pattern import Domain
+from inphase.ptycho.formats.contents import Given
+from inphase.ptycho.measurement import Measurement
 from inphase.sizes import in_words
-from service.door.budget import Share, working_bytes
+from service.door.budget import Share, carried_bytes, working_bytes
 from service.errors import ApiError
 from service.intake.sources import found
 from service.jobs.store import Store
 from service.lifecycle import Services
-from service.sandbox.order import BodyOrder
+from service.sandbox.order import BodyOrder, PtychogramOrder
 from service.settings import Bounds
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -38,11 +40,12 @@ T = TypeVar("T")
 NPY: Final = "application/x-npy"
 NPZ: Final = "application/x-npz"
 HDF5: Final = "application/x-hdf5"
+NEXUS: Final = "application/x-nexus"
 CXI: Final = "application/x-cxi"
 MATLAB: Final = "application/x-matlab-data"
 # files: as what each is read
 FILES: Final = {
-    NPZ: ".npz", HDF5: ".h5", "application/x-nexus": ".nxs", CXI: ".cxi", MATLAB: ".mat", "image/tiff": ".tif",
+    NPZ: ".npz", HDF5: ".h5", NEXUS: ".nxs", CXI: ".cxi", MATLAB: ".mat", "image/tiff": ".tif",
 }  # fmt: skip
 OCTETS: Final = "application/octet-stream"
 JSON: Final = "application/json"
@@ -161,18 +164,37 @@ async def receive_file(
     `Share.grow_to` and `Store.scratch`.
     """
     named = await services.compute(lambda: found(reading, roots))
+    limits = replace(array_limits(services.settings.bounds), roots=roots)
+
+    def read(path: Path, received: int) -> RawScan:
+        order = BodyOrder(path, named, domain, limits)
+        return services.sandbox.read_body(
+            order, lambda voxels, nbytes: share.grow_to(received + working_bytes(voxels, nbytes))
+        )
+
+    return await _read_file(request, read, services, share)
+
+
+async def receive_ptychogram(request: Request, given: Given, services: Services, share: Share) -> Measurement:
+    """The same of a ptychographic measurement. given: what the file lacks, or has wrong. Raises as `receive_file`."""
+    limits = array_limits(services.settings.bounds)
+
+    def read(path: Path, received: int) -> Measurement:
+        order = PtychogramOrder(path, given, limits, sent=True)
+        return services.sandbox.read_ptychogram(
+            order, lambda elements, nbytes: share.grow_to(received + carried_bytes(elements, nbytes))
+        )
+
+    return await _read_file(request, read, services, share)
+
+
+async def _read_file(request: Request, read: Callable[[Path, int], T], services: Services, share: Share) -> T:
+    """What `read`, which is told the length of a body, makes of it. The share holds what has come."""
     bounds = services.settings.bounds
     length = declared_length(request)
     bounded(length or 0, bounds)
     share.check(length or 0)
     received = 0
-
-    def admit(voxels: int, nbytes: int) -> None:
-        share.grow_to(received + working_bytes(voxels, nbytes))
-
-    def read(path: Path) -> RawScan:
-        limits = replace(array_limits(bounds), roots=roots)
-        return services.sandbox.read_body(BodyOrder(path, named, domain, limits), admit)
 
     async def counted() -> AsyncIterator[bytes]:
         nonlocal received
@@ -185,7 +207,7 @@ async def receive_file(
             raise ApiError(400, f"the body holds {received} bytes of the {length} that it declares: it was cut off")
 
     async with _kept(counted(), f"body{FILES[media_type(request)]}", services.store) as path:
-        return await services.compute(lambda: read(path))
+        return await services.compute(lambda: read(path, received))
 
 
 @asynccontextmanager

@@ -118,7 +118,10 @@ def _recipe_of_scan(document: dict[str, Any]) -> str | None:
 
 def _model(document: dict[str, Any]) -> str | None:
     part = _part(document, "model")
-    return f"{part['name']}@{part['version']}" if "name" in part and "version" in part else None
+    if "name" in part and "version" in part:
+        return f"{part['name']}@{part['version']}"
+    found: str | None = _part(document, "ptychography").get("model")
+    return found
 
 
 @listing.get("", operation_id="list_jobs", summary="List jobs")

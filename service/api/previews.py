@@ -14,7 +14,8 @@ from inphase.pattern import Domain
 from inphase.preprocess.validate import pattern_from_array
 from service.api.access import Staying, TheClock, TheServices
 from service.api.bodies import Uncoded
-from service.api.reconstructions import BODY, Call, data_of, receive
+from service.api.received import data_of
+from service.api.reconstructions import BODY, Call, receive
 from service.api.routing import Router
 from service.identity.keys import Submits, TheCaller
 

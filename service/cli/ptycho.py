@@ -1,22 +1,26 @@
-"""`inphase ptycho`: a ptychographic scan in this process."""
+"""`inphase ptycho`: a ptychographic scan, in this process or on a service."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.table import Table
 
 from service.cli.configuration import configured
 from service.cli.files import check, spare
-from service.cli.terminal import out, print_json, progress, stages
+from service.cli.terminal import Stage, out, print_json, progress, stages
 
 if TYPE_CHECKING:
     from inphase.models.session import Session
-    from inphase.ptycho import Reconstruction
+    from inphase.ptycho import Options
+    from inphase.ptycho.formats.contents import Given
+    from inphase.ptycho.reconstruction import Report
     from service.settings import Settings
 
 commands = typer.Typer()
+
+_OPTIONS: Final = ("modes", "probe_start", "positions_start", "search_px", "turn", "seed")
 
 
 @commands.command(epilog="Example: inphase ptycho scan_0054.cxi -o scan54.cxi --refine '60*EPIE' --positions-start 10")
@@ -28,7 +32,10 @@ def ptycho(
     ] = "60*EPIE",
     model: Annotated[
         str | None,
-        typer.Option(help="The image is begun from that of this network of the family scan, name or name@version."),
+        typer.Option(
+            help="The image is begun from that of this network of the family scan, name or name@version; "
+            "with --refine none it is left as it is."
+        ),
     ] = None,
     modes: Annotated[
         int | None, typer.Option(min=1, max=9, help="The probe has so many modes [default: those of its guess, or 1].")
@@ -62,6 +69,15 @@ def ptycho(
         bool, typer.Option(help="The eight ways in which positions can lie on the patterns are tried first.")
     ] = True,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="INPHASE_URL", help="The file is sent to the service at this address instead of being computed here."
+        ),
+    ] = None,
+    api_key: Annotated[
+        str, typer.Option(envvar="INPHASE_API_KEY", help="That service knows you by this key.", show_envvar=True)
+    ] = "",
     json: Annotated[
         bool, typer.Option("--json", help="The command prints the report as JSON and nothing else.")
     ] = False,
@@ -72,6 +88,7 @@ def ptycho(
     """
     check(path)
     from inphase import ptycho
+    from inphase.ptycho.formats.contents import Given
     from inphase.ptycho.formats.written import check_ending
 
     check_ending(output)
@@ -80,23 +97,64 @@ def ptycho(
         refine, modes=modes, probe_start=probe_start, positions_start=positions_start, search_px=search, turn=turn,
         seed=seed,
     )  # fmt: skip
+    if model is None:
+        options.require_steps()
+    given = Given(energy, distance, pixel, focus, unit)
+    with progress() as bars, stages(bars) as stage:
+        if url is None:
+            found = _here(path, output, options, given, model, stage)
+        else:
+            found = _there(path, output, options, given, model, url, api_key, stage)
+    print_json(asdict(found.report)) if json else _show(found, output)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was written."""
+
+    report: "Report"
+    size: tuple[int, ...]
+
+
+def _here(path: Path, output: str, options: "Options", given: "Given", model: str | None, stage: Stage) -> _Found:
+    """In this process."""
+    from inphase import ptycho
+    from inphase.ptycho.formats import read_as
+
     settings = configured()
     network = _network(model, settings) if model else None
-    with progress() as bars, stages(bars) as stage:
-        stage("reading")
-        measured = ptycho.read(
-            path, energy_kev=energy, distance_m=distance, detector_pixel_m=pixel, focus_m=focus, unit=unit
-        )
-        advance = stage("iterating")
-        result = ptycho.reconstruct(
-            measured,
-            options,
-            start=network,
-            device=settings.device,
-            progress=lambda p: advance(p.iteration + 1, p.total),
-        )
+    stage("reading")
+    measured = read_as(path, given)
+    advance = stage("iterating")
+    result = ptycho.reconstruct(
+        measured,
+        options,
+        start=network,
+        device=settings.device,
+        progress=lambda p: advance(p.iteration + 1, p.total),
+    )
     ptycho.write(result, output)
-    print_json(asdict(result.report)) if json else _show(result, output)
+    return _Found(result.report, result.object.shape)
+
+
+def _there(
+    path: Path, output: str, options: "Options", given: "Given", model: str | None, url: str, api_key: str, stage: Stage
+) -> _Found:
+    """By a service."""
+    import msgspec
+
+    from inphase.client import Client
+    from inphase.ptycho.reconstruction import Report
+    from service.cli import remote
+
+    asked: dict[str, Any] = {"refine": options.recipe, "model": model}
+    asked |= {name: getattr(options, name) for name in _OPTIONS} | vars(given)
+    with Client(url, api_key) as client:
+        document = remote.ptychogram(path, asked, client, stage)
+        stage("fetching the result")
+        client.save(document["id"], output)
+    found = document["ptychography"]
+    return _Found(msgspec.convert(found["report"], Report), tuple(found["size"]))
 
 
 def _network(reference: str, settings: "Settings") -> "Session":
@@ -107,12 +165,12 @@ def _network(reference: str, settings: "Settings") -> "Session":
     return Session(Repository(settings.models_dir, settings.model).resolve(reference), settings.threads)
 
 
-def _show(result: "Reconstruction", output: str) -> None:
+def _show(found: _Found, output: str) -> None:
     """The figures as a table, and what there is to say."""
-    report = result.report
+    report = found.report
     hidden = "-" if report.r_held_out is None else f"{report.r_held_out:.3g}"
     table = Table("frames", "R", "R of held-out frames", "object", "time")
-    size = " x ".join(map(str, result.object.shape))
+    size = " x ".join(map(str, found.size))
     table.add_row(str(report.frames), f"{report.r_factor:.3g}", hidden, size, f"{report.seconds:.1f} s")
     out.print(table)
     if report.pixel_m is not None:

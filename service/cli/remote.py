@@ -4,7 +4,8 @@ the bytes are sent, so it need not see this machine's files.
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from inphase.errors import CancelledError, InphaseError
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from inphase.formats.reading import Reading
     from inphase.imaging.options import Options
 
+_SOON_S: Final = 0.5  # how long an answer is waited for before the job is followed
+
 
 def reconstructor(
     options: "Options", reading: "Reading", url: str, key: str, fresh: bool, held: ExitStack
 ) -> Reconstructor:
     """What lets the service at a URL reconstruct one scan. reading: of each scan."""
-    from inphase.client import FINAL, Client
+    from inphase.client import Client
     from inphase.formats import Limits
     from service.sandbox.order import FileOrder
 
@@ -33,13 +36,8 @@ def reconstructor(
     def reconstruct(number: int, scan: Scan, stage: Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:
         stage("reading")
         raw = read(FileOrder(scan.path, reading, options.domain, Limits()), scan.frame)
-        document = client.reconstruct(raw, wait=0.5, sent=stage("sending"), key=uuid4().hex, **asked)
-        if document["state"] not in FINAL:
-            document = _followed(client, document["id"], stage, cancelled)
-        if document["state"] == "cancelled":
-            raise CancelledError(f"job {document['id']} was cancelled")
-        if document["state"] != "succeeded":
-            raise InphaseError(f"job {document['id']} is {document['state']}: {document['reason']}")
+        document = client.reconstruct(raw, wait=_SOON_S, sent=stage("sending"), key=uuid4().hex, **asked)
+        document = succeeded(client, document, stage, cancelled)
         if not document["recorded"]:
             raise InphaseError(f"the service kept no result: {document['reason']}")
         stage("fetching the result")
@@ -47,6 +45,29 @@ def reconstructor(
         return document
 
     return reconstruct
+
+
+def ptychogram(path: Path, asked: dict[str, Any], client: "Client", stage: Stage) -> dict[str, Any]:
+    """The document of the job that has reconstructed a ptychographic scan; the file is sent as it is."""
+    document = client.reconstruct_ptychogram_upload(
+        path, wait=_SOON_S, sent=stage("sending"), key=uuid4().hex, **asked
+    )  # fmt: skip
+    return succeeded(client, document, stage)
+
+
+def succeeded(
+    client: "Client", document: dict[str, Any], stage: Stage, cancelled: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
+    """A job's document when it has succeeded. Raises CancelledError, InphaseError with the reason."""
+    from inphase.client import FINAL
+
+    if document["state"] not in FINAL:
+        document = _followed(client, document["id"], stage, cancelled)
+    if document["state"] == "cancelled":
+        raise CancelledError(f"job {document['id']} was cancelled")
+    if document["state"] != "succeeded":
+        raise InphaseError(f"job {document['id']} is {document['state']}: {document['reason']}")
+    return document
 
 
 def _followed(client: "Client", job_id: str, stage: Stage, cancelled: Callable[[], bool]) -> dict[str, Any]:

@@ -16,6 +16,13 @@ def working_bytes(voxels: int, nbytes: int) -> int:
     return nbytes + voxels * _PER_VOXEL
 
 
+def carried_bytes(elements: int, nbytes: int) -> int:
+    """The same while a ptychographic measurement is read and passed on to a worker: its arrays, twice where numbers of
+    half precision are squared, as they are and as they are written, and a mask.
+    """
+    return 2 * nbytes + elements
+
+
 class BusyError(InphaseError):
     """What is at work leaves no room for more now."""
 

@@ -12,7 +12,7 @@ from inphase.models.prediction import Network, Tensors
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """The tensors of one pattern, with a batch axis of one.
+    """The tensors of one pattern, or of several that stay together, the batch axis first.
 
     answer: cancelled by a caller who leaves before its turn. since: `time.perf_counter`.
     """
@@ -27,6 +27,11 @@ class Order:
     def model(self) -> str:
         """name@version."""
         return self.network.version.label
+
+    @property
+    def patterns(self) -> int:
+        """How many there are."""
+        return len(self.tensors[self.network.version.card.inputs[0]])
 
     @property
     def nbytes(self) -> int:
@@ -51,4 +56,8 @@ def together(orders: Sequence[Order]) -> list[Tensors]:
         name: np.concatenate([order.tensors[name] for order in orders]) for name in first.network.version.card.inputs
     }
     outputs = first.network.infer(stacked)
-    return [{name: rows[n : n + 1] for name, rows in outputs.items()} for n in range(len(orders))]
+    ends = np.cumsum([order.patterns for order in orders])
+    return [
+        {name: rows[end - order.patterns : end] for name, rows in outputs.items()}
+        for order, end in zip(orders, ends.tolist(), strict=True)
+    ]

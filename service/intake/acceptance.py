@@ -16,14 +16,15 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 
-from inphase.formats import RawScan
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.report import Report
+from inphase.pattern import digest
+from inphase.ptycho.parts import TOLD
 from service import audit
 from service.document import JobDocument, Ptychography
 from service.errors import ApiError
-from service.intake.submission import UPLOAD, Sender, Submission, Upload, upload_arrays
+from service.intake.submission import UPLOAD, Sender, Sent, Submission, Upload, upload_arrays
 from service.jobs.broker import Queue
 from service.jobs.entry import JobRecord, NewScan, Origin, SeriesScan
 from service.jobs.errors import DocumentError, QueueUnavailableError, StoreError, UnknownJobError
@@ -61,6 +62,15 @@ def fingerprint(prepared: PreparedPattern, report: Report, owner: str) -> str:
     return sha.hexdigest()
 
 
+def fingerprint_of_scan(arrays: Arrays, told: Ptychography, owner: str) -> str:
+    """The same of a ptychographic job: what its worker reads but the words about it, and how it is asked."""
+    sha = hashlib.sha256(json.dumps([owner, msgspec.to_builtins(told.options)], sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        if name != TOLD:
+            sha.update(f"{name}{digest(array)}".encode())
+    return sha.hexdigest()
+
+
 def new_document(submission: Submission, origin: Origin, job_id: str | None = None) -> JobDocument:
     """The document of a job whose data nobody has looked at."""
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -81,9 +91,7 @@ class Intake:
         self._records, self._series, self._queue = records, series, queue
         self._store, self._bounds = store, bounds
 
-    def accept(
-        self, submission: Submission, sender: Sender, scan: RawScan | None = None, reader: str = ""
-    ) -> JobRecord:
+    def accept(self, submission: Submission, sender: Sender, scan: Sent | None = None, reader: str = "") -> JobRecord:
         """Record a job whose data are still to be read; the record of the job that stands for it now.
 
         scan: what was sent, where the submission says so; in the store before the job is recorded, but not forced to
@@ -178,10 +186,17 @@ class Intake:
         first = FIRST if prepared.prediction is not None else ""
         return self._queue_up(record, reader, document, prepared.to_arrays(), fingerprint=identity, first=first)
 
-    def hand_out_scan(self, record: JobRecord, reader: str, arrays: Arrays, told: Ptychography) -> JobRecord:
-        """Queue a ptychographic job. arrays: what its worker reads. Raises as `accept`."""
+    def hand_out_scan(
+        self, record: JobRecord, reader: str, arrays: Arrays, told: Ptychography, *, reuse: bool
+    ) -> JobRecord:
+        """Queue a ptychographic job, or give it the result of an earlier one. arrays: what its worker reads. Raises as
+        `accept`.
+        """
         document = replace(JobDocument.from_json(record.document), state=JobState.QUEUED, ptychography=told)
-        return self._queue_up(record, reader, document, arrays)
+        identity = "" if told.look is not None else fingerprint_of_scan(arrays, told, record.owner)
+        if identity and reuse and self._reused(identity, document, reader):
+            return self._left(record.job_id)
+        return self._queue_up(record, reader, document, arrays, fingerprint=identity)
 
     def _queue_up(
         self,
@@ -261,8 +276,7 @@ class Intake:
         if earlier is None or earlier.owner != document.owner:
             return False
         try:
-            result = JobDocument.from_json(earlier.document)
-            report = replace(result.reported, input=document.reported.input, timings_ms=document.reported.timings_ms)
+            result = _asked_as(document, JobDocument.from_json(earlier.document))
             self._store.link(earlier.job_id, earlier.result, document.id, RESULT)
         except (DocumentError, StoreError):
             return False  # it has expired while we looked, or is of an older version
@@ -272,10 +286,19 @@ class Intake:
             attempt=0,
             reused_from=result.reused_from or result.id,
             created=document.created,
-            report=report,
         )
         records.conclude(
             document.id, reader, JobState.SUCCEEDED, document=taken.to_json(), fingerprint=identity, kind="refined",
             result=RESULT,
         )  # fmt: skip
         return True
+
+
+def _asked_as(document: JobDocument, earlier: JobDocument) -> JobDocument:
+    """An earlier job's document with the words of the new one on where its data are from."""
+    if document.ptychography is not None:
+        assert earlier.ptychography is not None  # else it would have another fingerprint
+        found = replace(earlier.ptychography, source=document.ptychography.source)
+        return replace(earlier, ptychography=found)
+    asked = document.reported
+    return replace(earlier, report=replace(earlier.reported, input=asked.input, timings_ms=asked.timings_ms))

@@ -3,7 +3,7 @@ and how to be answered.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -12,6 +12,7 @@ from inphase.imaging.options import CONVENTIONAL, FAST, Options, Slice, Start
 from inphase.pattern import Domain
 from inphase.preprocess.reach import RANGE
 from inphase.ptycho import options as ptycho
+from inphase.ptycho.formats.contents import Given
 from inphase.ptycho.recipe import DEFAULT
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
@@ -139,8 +140,10 @@ class ImagingOptions(BaseModel):
         return Options(**{name: getattr(self, name) for name in ImagingOptions.model_fields})
 
 
-class JobOptions(ImagingOptions):
-    """How to reconstruct, and how to be answered."""
+class AnswerOptions(BaseModel):
+    """How to be answered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     wait: Annotated[
         float,
@@ -165,6 +168,32 @@ class JobOptions(ImagingOptions):
             max_length=500,
             examples=["https://hooks.example/inphase"],
             description="This address is told when the job has ended; its host is one that the operator has named.",
+        ),
+    ] = None
+
+
+class JobOptions(AnswerOptions, ImagingOptions):
+    """How to reconstruct, and how to be answered."""
+
+
+class BeamOptions(BaseModel):
+    """Where a ptychographic scan was measured (`inphase.ptycho.formats.contents.Given`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")  # a parallel beam is infinite
+
+    energy_kev: Annotated[float | None, Field(gt=0, description="The photons have this energy in keV.")] = None
+    distance_m: Annotated[
+        float | None, Field(gt=0, description="The detector stands so many metres behind the sample.")
+    ] = None
+    detector_pixel_m: Annotated[
+        float | None, Field(gt=0, description="The detector's pixels have sides of so many metres.")
+    ] = None
+    focus_m: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="The sample stands so many metres behind the focus, and the detector in the near field; inf is "
+            "a parallel beam.",
         ),
     ] = None
 
@@ -209,3 +238,19 @@ class PtychoOptions(BaseModel):
         return ptycho.Options(
             recipe=self.refine, **{name: getattr(self, name) for name in PtychoOptions.model_fields if name != "refine"}
         )
+
+
+class FileBeamOptions(BeamOptions):
+    """What a file lacks of that, or has wrong, with the unit of its positions."""
+
+    unit: Annotated[
+        Literal["pixel", "m"] | None,
+        Field(
+            description="The positions are in pixels of the object, or in metres; by default the file or its numbers "
+            "tell."
+        ),
+    ] = None
+
+    def given(self) -> Given:
+        """The same for inphase.ptycho."""
+        return Given(**{name: getattr(self, name) for name in FileBeamOptions.model_fields})

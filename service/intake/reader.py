@@ -6,6 +6,7 @@ what is asked meanwhile. What is being read stands in Redis: a service that dies
 """
 
 import asyncio
+import math
 import os
 import socket
 import time
@@ -18,6 +19,7 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
+import numpy as np
 from structlog.contextvars import bound_contextvars
 
 from inphase.errors import CancelledError, InphaseError
@@ -27,18 +29,30 @@ from inphase.imaging.options import NO_REFINEMENT
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.report import Report, Series
 from inphase.imaging.way import begin, judge
-from service.door.budget import Budget, Share, working_bytes
+from inphase.ptycho import parts
+from inphase.ptycho.measurement import Measurement
+from inphase.ptycho.prediction import checked, drawn
+from service.document import Ptychography
+from service.door.budget import Budget, Share, carried_bytes, working_bytes
 from service.errors import below_roots, kind
 from service.inference.networks import Networks
 from service.intake.acceptance import Intake
-from service.intake.sources import load
-from service.intake.submission import UPLOAD, LiveFrames, Submission, Upload, uploaded
+from service.intake.sources import FileSource, load, load_ptychogram
+from service.intake.submission import (
+    UPLOAD,
+    LiveFrames,
+    PtychogramFile,
+    Sent,
+    Submission,
+    Upload,
+    uploaded,
+)
 from service.jobs.entry import JobRecord
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownSeriesError
 from service.jobs.record import Records
 from service.jobs.series import SeriesRecords
 from service.jobs.state import JobState
-from service.jobs.store import Store
+from service.jobs.store import Arrays, Store
 from service.logs import log
 from service.sandbox.sandbox import Sandbox
 from service.scans.live import LiveScans
@@ -148,7 +162,7 @@ class Reader:
         finally:
             self._active.discard(token)
 
-    def read(self, job_id: str, token: str, clock: Clock, share: Share, scan: RawScan | None = None) -> JobRecord:
+    def read(self, job_id: str, token: str, clock: Clock, share: Share, scan: Sent | None = None) -> JobRecord:
         """Read a job that was taken (inside `reading`), and hand it out or end it; its record then.
 
         share: holds the memory that it takes. scan: what was sent, where it is still in memory. Whatever is raised
@@ -161,14 +175,14 @@ class Reader:
             finally:
                 span.stages(clock.laps)
 
-    def _read(self, record: JobRecord, token: str, clock: Clock, share: Share, scan: RawScan | None) -> JobRecord:
+    def _read(self, record: JobRecord, token: str, clock: Clock, share: Share, scan: Sent | None) -> JobRecord:
         submission = Submission.model_validate_json(record.asked)
         clock.ms.setdefault("receive", submission.receive_ms)
         if submission.ptychography is not None:
-            assert isinstance(submission.source, LiveFrames)
             with clock("decode"):
-                arrays, told = self._live.ptychogram(submission.source, submission.ptychography.ptycho(), share)
-            return self._intake.hand_out_scan(record, token, arrays, told)
+                arrays, told = self._ptychogram(record, submission, share, scan)
+            return self._intake.hand_out_scan(record, token, arrays, told, reuse=submission.options.reuse)
+        assert scan is None or isinstance(scan, RawScan)
         prepared, report = self._begin(record, submission, clock, share, scan)
         if report.recipe.refine == NO_REFINEMENT:
             frame = Frame(self._store, record.series, record.job_id) if record.series else None
@@ -222,13 +236,39 @@ class Reader:
 
     def _data(self, job_id: str, submission: Submission, share: Share) -> RawScan:
         source = submission.source
-        assert not isinstance(source, LiveFrames)  # of those, self._live has the data
+        assert isinstance(source, FileSource | Upload)  # of the others, self._live and self._ptychogram have the data
         if isinstance(source, Upload):
             scan = uploaded(self._store.read(job_id, UPLOAD))
             share.grow_to(working_bytes(scan.array.size, scan.array.nbytes))
             return scan
         limits = Limits(self._settings.bounds.array_bytes, submission.readable(self._settings.data_roots))
         return load(source, submission.options.domain, limits, self._sandbox, share)
+
+    def _ptychogram(
+        self, record: JobRecord, submission: Submission, share: Share, sent: Sent | None
+    ) -> tuple[Arrays, Ptychography]:
+        """What the worker of a ptychographic job reads, and what is told of it."""
+        source, asked = submission.source, submission.ptychography
+        assert asked is not None
+        if isinstance(source, LiveFrames):
+            return self._live.ptychogram(source, asked.ptycho(), share)
+        measured = sent
+        if isinstance(source, PtychogramFile):
+            limits = Limits(self._settings.bounds.array_bytes, submission.readable(self._settings.data_roots))
+            measured = load_ptychogram(source.path, source.given(), limits, self._sandbox, share)
+        elif measured is None:
+            measured = parts.from_arrays(self._store.read(record.job_id, UPLOAD))
+            share.grow_to(carried_bytes(measured.patterns.size, measured.patterns.nbytes))
+        assert isinstance(measured, Measurement)
+        arrays, told = parts.arrays_of(measured), Ptychography(asked.ptycho(), source=measured.source)
+        if (model := submission.options.model) is None:
+            return arrays, told
+        network = self._networks.get(model, record.owner)
+        card = checked(network.version.card, measured)
+        boxes = len(measured) * len(card.offsets_px) * math.prod(card.box)
+        share.grow_to(share.held + carried_bytes(boxes, boxes * np.dtype(np.complex64).itemsize))
+        found = drawn(measured, network)
+        return arrays | parts.arrays_of_drawn(found), replace(told, model=found.label)
 
     def _number(self, record: JobRecord) -> int:
         jobs = self._series.get(record.series).jobs

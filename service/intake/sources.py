@@ -17,9 +17,11 @@ from pydantic.dataclasses import dataclass
 from inphase.formats import READERS, Limits, RawScan, Reading, holds_frames
 from inphase.formats import beamline as beamlines
 from inphase.pattern import Domain
-from service.door.budget import Share, working_bytes
+from inphase.ptycho.formats.contents import Given
+from inphase.ptycho.measurement import Measurement
+from service.door.budget import Share, carried_bytes, working_bytes
 from service.errors import ApiError
-from service.sandbox.order import FileOrder
+from service.sandbox.order import FileOrder, PtychogramOrder
 from service.sandbox.sandbox import Sandbox
 
 _MOST_NAMES = 100_000  # that one pattern looks at
@@ -64,6 +66,12 @@ def load(source: FileSource, domain: Domain, limits: Limits, sandbox: Sandbox, s
     reading = found(Reading(**_parts(source)), limits.roots)
     order = FileOrder(resolve(source.path, limits.roots), reading, domain, limits)
     return sandbox.read(order, lambda voxels, nbytes: share.grow_to(working_bytes(voxels, nbytes)))
+
+
+def load_ptychogram(path: str, given: Given, limits: Limits, sandbox: Sandbox, share: Share) -> Measurement:
+    """The same of a ptychographic measurement. given: what its file lacks, or has wrong."""
+    order = PtychogramOrder(resolve(path, limits.roots), given, limits)
+    return sandbox.read_ptychogram(order, lambda elements, nbytes: share.grow_to(carried_bytes(elements, nbytes)))
 
 
 def found(reading: Reading, roots: tuple[Path, ...]) -> Reading:

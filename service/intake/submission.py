@@ -13,11 +13,14 @@ from inphase.formats import RawScan
 from inphase.formats.maps import corrections_of, map_arrays
 from inphase.formats.region import Region
 from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays, geometry_of
-from service.intake.options import JobOptions, PtychoOptions
+from inphase.ptycho.measurement import Measurement
+from inphase.ptycho.parts import arrays_of
+from service.intake.options import FileBeamOptions, JobOptions, PtychoOptions
 from service.intake.sources import FileSource
 from service.jobs.entry import Origin, Repeatable
 
 UPLOAD: Final = "upload"  # name in the store of an array that was sent
+Sent = RawScan | Measurement  # a pattern, or a ptychographic measurement
 
 
 class Upload(BaseModel):
@@ -39,18 +42,26 @@ class LiveFrames(BaseModel):
     final: bool = False
 
 
+class PtychogramFile(FileBeamOptions):
+    """A ptychographic measurement in a file that the service itself can read."""
+
+    kind: Literal["ptychogram"] = "ptychogram"
+    path: str
+
+
 class Submission(BaseModel):
-    """One pattern, or one ptychographic scan, to be reconstructed.
+    """One pattern, or one ptychographic measurement, to be reconstructed.
 
     ptychography: how the latter is; then `options` count as far as they say how its sender is answered.
     receive_ms: how long the body took to come. roots: the folders whose files its sender's key may name; None: all data
     roots.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # infinite is the focus of a parallel beam; what holds a model decides how it is written
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     options: JobOptions
-    source: Annotated[FileSource | Upload | LiveFrames, Field(discriminator="kind")]
+    source: Annotated[FileSource | PtychogramFile | Upload | LiveFrames, Field(discriminator="kind")]
     receive_ms: float = 0.0
     roots: tuple[Path, ...] | None = None
     ptychography: PtychoOptions | None = None
@@ -90,8 +101,10 @@ class Told:
     region: Region | None = None
 
 
-def upload_arrays(scan: RawScan) -> dict[str, NDArray[Any]]:
-    """A scan that was sent, for the store."""
+def upload_arrays(scan: Sent) -> dict[str, NDArray[Any]]:
+    """What was sent, for the store."""
+    if not isinstance(scan, RawScan):
+        return arrays_of(scan)
     told = Told(scan.source, scan.chosen, dict(scan.metadata), scan.saturation, scan.region)
     arrays = {"data": scan.array, "told": np.array(msgspec.json.encode(told).decode())}
     arrays |= geometry_arrays(scan.geometry) | map_arrays(scan.corrections)
@@ -99,7 +112,7 @@ def upload_arrays(scan: RawScan) -> dict[str, NDArray[Any]]:
 
 
 def uploaded(arrays: dict[str, NDArray[Any]]) -> RawScan:
-    """The inverse of upload_arrays."""
+    """The inverse of upload_arrays for a scan of a pattern."""
     told = msgspec.json.decode(str(arrays["told"]), type=Told)
     return RawScan(
         arrays["data"],

@@ -1,5 +1,6 @@
 """One attempt at a ptychographic job, in the compute process: from frames in the store to the object. Loads torch."""
 
+import logging
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -8,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase import ptycho
+from inphase.errors import DataError
 from inphase.formats import RawScan
+from inphase.imaging.way import CODE
 from inphase.live.growth import look
 from inphase.live.ptychogram import Ptychogram
+from inphase.ptycho import parts
+from inphase.ptycho.checkpoint import Checkpoint
 from inphase.ptycho.engine import Progress
 from inphase.ptycho.formats.contents import Given
 from inphase.ptycho.formats.written import arrays_of, reconstruction_of
@@ -21,21 +26,31 @@ from service.jobs.state import RecordedProgress
 from service.jobs.store import Arrays, Store
 from service.jobs.task import Outcome, Planes, Task
 
+logger = logging.getLogger(__name__)
+
 INPUT: Final = "input"
 
 
 def perform(task: Task, document: JobDocument, told: Ptychography) -> Outcome:
     """One attempt. Raises as `ptycho.reconstruct`, and StoreError where frames are gone."""
     clock = task.clock
+    live, similarity = told.look, None
     with clock("decode"):
         arrays = task.store.read(task.job_id, INPUT)
-        assert told.look is not None, "frames come from live scans alone"
-        measured = _measured(task.store, told, told.look.scan, arrays, whole=told.look.final)
-    similarity = None
+        if live is None:
+            measured = parts.from_arrays(arrays)
+        else:
+            measured = _measured(task.store, told, live.scan, arrays, whole=live.final)
     with clock("refine"):
-        if told.look.final:
+        if live is None or live.final:
             result = ptycho.reconstruct(
-                measured, told.options, device=task.device, progress=partial(_tell, task), cancelled=task.cancelled
+                measured,
+                told.options,
+                start=parts.drawn_of(arrays),
+                device=task.device,
+                progress=partial(_tell, task),
+                cancelled=task.cancelled,
+                resume=_reached(task.resume),
             )
         else:
             earlier = _earlier(task.store, arrays)
@@ -43,7 +58,7 @@ def perform(task: Task, document: JobDocument, told: Ptychography) -> Outcome:
             result, similarity = grown.image, grown.similarity
     found = replace(
         told,
-        look=replace(told.look, frames=len(result.ids), similarity=similarity),
+        look=None if live is None else replace(live, frames=len(result.ids), similarity=similarity),
         size=(result.object.shape[0], result.object.shape[1]),
         report=result.report,
     )
@@ -86,3 +101,20 @@ def _tell(task: Task, progress: Progress) -> None:
         return (progress.preview(),)
 
     task.progress(RecordedProgress(progress.iteration + 1, progress.total, stage=progress.stage), preview)
+    task.checkpoint(lambda: progress.checkpoint().to_arrays() | {"code": np.array(CODE)})
+
+
+def _reached(arrays: Arrays | None) -> Checkpoint | None:
+    """How far an earlier attempt has come; None where there was none, or none of this code."""
+    if arrays is None:
+        return None
+    try:
+        found = Checkpoint.from_arrays(arrays)
+    except DataError as error:
+        logger.warning("the checkpoint is not used: %s", error)
+        return None
+    if str(arrays.get("code")) != CODE:
+        logger.warning("the checkpoint is not used: it was written by another version of inphase")
+        return None
+    logger.info("goes on at iteration %d", found.iteration)
+    return found

@@ -23,11 +23,14 @@ from inphase.formats.scan import GEOMETRY, Saturation, geometry_arrays
 from inphase.geometry import Geometry
 from inphase.pattern import MaskState
 from inphase.preprocess.corrections import Corrections
+from inphase.ptycho.measurement import Measurement
+from inphase.ptycho.parts import measurement_of, parts_of
 
 _ALIGNED: Final = 64
 _TAIL: Final = struct.Struct("<QQ")
 _RECORD_MOST: Final = 2**26  # bytes of JSON
 _WRITE_MOST: Final = 2**30  # bytes of one call of the system, which takes less than 2 GiB
+_GROWN: Final = 2  # numbers of half precision, which are squared, have twice as many bytes then
 _KINDS: Final[dict[str, type[InphaseError]]] = {"data": DataError, "too-large": TooLargeError}
 
 
@@ -55,7 +58,9 @@ class Fault:
 
 @dataclass(frozen=True)
 class Answer:
-    """All that is no array, and where the arrays are. fault: why there are none."""
+    """All that is no array, and where the arrays are. fault: why there are none. notes: of a
+    ptychographic measurement.
+    """
 
     fault: Fault | None = None
     source: str = ""
@@ -64,6 +69,7 @@ class Answer:
     saturation: Saturation | None = None
     corrected: bool = False
     region: Region | None = None
+    notes: tuple[str, ...] = ()
     arrays: dict[str, Held] = field(default_factory=dict)
 
 
@@ -86,6 +92,11 @@ class Writer:
                 corrected=scan.corrections is not None, region=scan.region, arrays=held,
             )
         )  # fmt: skip
+
+    def ptychogram(self, measured: Measurement) -> None:
+        """Leave a ptychographic measurement."""
+        held = {name: self._array(name, array) for name, array in parts_of(measured).items()}
+        self._record(Answer(source=measured.source, notes=measured.notes, arrays=held))
 
     def fault(self, error: DataError) -> None:
         """Leave the reason why nothing was read."""
@@ -131,10 +142,7 @@ class Contents:
 
     def scan(self) -> RawScan:
         """The scan. Raises DataError, TooLargeError as the reader did; AnswerError."""
-        answer = self._answer
-        if (fault := answer.fault) is not None:
-            raise _KINDS[fault.kind](fault.text)
-        arrays = {name: self._array(name, held) for name, held in answer.arrays.items()}
+        answer, arrays = self._answer, self._arrays()
         array = arrays.pop("array", None)
         if array is None or array.ndim not in (2, 3) or array.dtype.kind not in "uif" or not array.size:
             raise AnswerError("it left no measurement")
@@ -157,6 +165,21 @@ class Contents:
             answer.region,
         )
 
+    def ptychogram(self) -> Measurement:
+        """The ptychographic measurement. Raises as `scan`."""
+        arrays = self._arrays()
+        try:
+            measured = measurement_of(arrays, self._answer.source, self._answer.notes)
+        except (ValueError, KeyError, DataError) as error:
+            raise AnswerError(f"the measurement that it left is not valid: {error}") from None
+        _require(measured.patterns.nbytes <= _GROWN * self._most, "measurement")
+        return measured
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        if (fault := self._answer.fault) is not None:
+            raise _KINDS[fault.kind](fault.text)
+        return {name: self._array(name, held) for name, held in self._answer.arrays.items()}
+
     def _array(self, name: str, held: Held) -> NDArray[Any]:
         try:
             dtype = np.dtype(held.dtype)
@@ -164,7 +187,11 @@ class Contents:
             raise AnswerError(f"an array of no known type: {error}") from None
         count = math.prod(held.shape)
         fits = 0 <= held.offset <= self._size and all(side >= 0 for side in held.shape)
-        if not fits or dtype.kind not in "buif" or held.offset + count * dtype.itemsize > self._size:
+        if (
+            not fits
+            or dtype.kind not in ("c" if name == "probe" else "buif")
+            or held.offset + count * dtype.itemsize > self._size
+        ):
             raise AnswerError("an array lies outside its memory")
         found: NDArray[Any] = np.frombuffer(self._map, dtype, count, held.offset).reshape(held.shape)
         if not held.repeated:

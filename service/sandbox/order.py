@@ -6,6 +6,7 @@ from typing import Final
 
 from inphase.formats import Limits, Reading
 from inphase.pattern import Domain
+from inphase.ptycho.formats.contents import Given
 
 # what is said on the channel of a reading, by the template and by the process
 BEGAN: Final = b"began"
@@ -18,11 +19,8 @@ ANYWHERE: Final = (Path("/"),)  # whoever reads their own files may read what th
 
 _BASE_BYTES: Final = 512 * 2**20  # for libraries, and for what a file holds beside its arrays
 _COPIES: Final = 3  # of an array at its largest, the answer apart: as stored, in this machine's order, and its mask
-
-
-def reading_bytes(array_bytes: int) -> int:
-    """Memory that a process may take beyond what it has at its start, for a measurement of so many bytes."""
-    return _BASE_BYTES + _COPIES * array_bytes
+# of the arrays of a scan: as stored, as counts, with DC in the centre, without bad pixels, and what is known of each
+_COPIES_OF_SCAN: Final = 5
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,38 @@ class BodyOrder:
     limits: Limits = field(default_factory=Limits)
 
 
-Order = FileOrder | BodyOrder
+@dataclass(frozen=True)
+class PtychogramOrder:
+    """Read a ptychographic measurement from a file. given: what the file lacks, or has wrong. sent: the file was sent,
+    and lies alone in a folder of its own.
+    """
+
+    path: Path
+    given: Given = field(default_factory=Given)
+    limits: Limits = field(default_factory=Limits)
+    sent: bool = False
+
+
+Order = FileOrder | BodyOrder | PtychogramOrder
+
+
+def is_sent(order: Order) -> bool:
+    """Whether nobody is told of the file's folder."""
+    return isinstance(order, BodyOrder) or (isinstance(order, PtychogramOrder) and order.sent)
 
 
 def where(order: Order) -> str:
     """How errors name what was to be read."""
-    match order:
-        case FileOrder(path):
-            return str(path)
-        case BodyOrder(path):
-            return path.name
+    return order.path.name if is_sent(order) else str(order.path)
+
+
+def manner(order: Order) -> str:
+    """How it is read: the same file read in another way may end otherwise."""
+    if isinstance(order, PtychogramOrder):
+        return f"ptychogram:{order.given}"
+    return f"{order.reading}:{order.domain}"
+
+
+def reading_bytes(order: Order, array_bytes: int) -> int:
+    """Memory that a process may take beyond what it has at its start, for a measurement of so many bytes."""
+    return _BASE_BYTES + (_COPIES_OF_SCAN if isinstance(order, PtychogramOrder) else _COPIES) * array_bytes

@@ -23,12 +23,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from inphase.errors import DataError
 from inphase.formats import RawScan
+from inphase.ptycho.measurement import Measurement
 from service.sandbox.answer import AnswerError, Contents
 from service.sandbox.confinement import Protections
 from service.sandbox.errors import SandboxError, SandboxUnavailableError
@@ -40,7 +41,10 @@ from service.sandbox.order import (
     BodyOrder,
     FileOrder,
     Order,
+    PtychogramOrder,
     Terms,
+    is_sent,
+    manner,
     reading_bytes,
     where,
 )
@@ -60,6 +64,7 @@ _ENVIRONMENT: Final = (
 _SINGLE: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
 
 
+T = TypeVar("T")
 Admit = Callable[[int, int], None]  # told the voxels and the bytes of a measurement before it is allocated
 Identity = tuple[str, int, str]  # of data: what they are, how long, and what tells them from others
 _BODY: Final = "body"
@@ -171,8 +176,8 @@ class Sandbox:
         admit: called before the measurement is allocated; what it raises ends the reading. Raises DataError and
         TooLargeError as inphase.formats does, SandboxUnavailableError.
         """
-        terms = self._terms(order.limits.max_bytes, _stored_bytes(order), order.limits.roots or self._folders)
-        return self._scan(order, terms, _of_file(order), admit)
+        whole = order.reading.beamline is not None
+        return self._of_file(order, _stored_bytes(order.path, folder=whole), Contents.scan, admit)
 
     def read_body(self, order: BodyOrder, admit: Admit) -> RawScan:
         """A measurement from a file that was sent. Nothing but its folder and the files that the reading names can be
@@ -180,29 +185,51 @@ class Sandbox:
 
         admit, and what is raised: as of `read`.
         """
-        length = order.path.stat().st_size
         named = (order.reading.dark, order.reading.flat, order.reading.spec, order.reading.beamline)
-        folders = (order.path.parent, *(Path(path) for path in named if path is not None))
+        return self._of_body(order, tuple(Path(path) for path in named if path is not None), Contents.scan, admit)
+
+    def read_ptychogram(self, order: PtychogramOrder, admit: Admit | None = None) -> Measurement:
+        """A ptychographic measurement, checked as `inphase.ptycho.read` does. admit: told its elements and bytes; that
+        and what is raised: as of `read`.
+        """
+        if order.sent:
+            return self._of_body(order, (), Contents.ptychogram, admit)
+        return self._of_file(order, _stored_bytes(order.path, folder=False), Contents.ptychogram, admit)
+
+    def _of_file(self, order: Order, stored: int, take: Callable[[Contents], T], admit: Admit | None) -> T:
+        terms = self._terms(order, stored, order.limits.roots or self._folders)
+        return self._answered(order, terms, _of_file(order), take, admit)
+
+    def _of_body(self, order: Order, named: tuple[Path, ...], take: Callable[[Contents], T], admit: Admit | None) -> T:
+        length = order.path.stat().st_size
         identity = _of_body(order) if self._killers.include_body(length) else None
+        terms = self._terms(order, length, (order.path.parent, *named))
         try:
-            return self._scan(order, self._terms(order.limits.max_bytes, length, folders), identity, admit)
+            return self._answered(order, terms, identity, take, admit)
         except DataError as error:
             raise type(error)(str(error).replace(f"{order.path.parent}/", "")) from None
 
-    def _scan(self, order: Order, terms: Terms, identity: Identity | None, admit: Admit | None = None) -> RawScan:
+    def _answered(
+        self,
+        order: Order,
+        terms: Terms,
+        identity: Identity | None,
+        take: Callable[[Contents], T],
+        admit: Admit | None,
+    ) -> T:
         name = where(order)
         self._killers.refuse(identity, name)
         for _ in range(2):  # a template that was killed has nothing to do with the data
             template = self._warm()
             try:
-                return _carried_out(template, order, terms, admit)
+                return _carried_out(template, order, terms, take, admit)
             except _TemplateDiedError:
                 self._discard(template)
             except AnswerError as error:
                 raise SandboxError(f"{name}: the process that read it left no usable answer: {error}") from None
             except _KilledError as error:
                 if error.remembered:
-                    self._killers.remember(_of_body(order) if isinstance(order, BodyOrder) else identity, str(error))
+                    self._killers.remember(_of_body(order) if is_sent(order) else identity, str(error))
                 raise SandboxError(f"{name}: {error}") from None
         raise SandboxUnavailableError("the process that reads files was ended twice: try again in a moment")
 
@@ -225,12 +252,15 @@ class Sandbox:
                 template.close()
                 self._template = self._protections = None
 
-    def _terms(self, array_bytes: int, stored_bytes: int, folders: tuple[Path, ...]) -> Terms:
-        seconds = self._seconds + min(stored_bytes, array_bytes) / _BYTES_PER_S
-        return Terms(seconds, reading_bytes(array_bytes), folders)
+    def _terms(self, order: Order, stored_bytes: int, folders: tuple[Path, ...]) -> Terms:
+        most = order.limits.max_bytes
+        seconds = self._seconds + min(stored_bytes, most) / _BYTES_PER_S
+        return Terms(seconds, reading_bytes(order, most), folders)
 
 
-def _carried_out(template: _Template, order: Order, terms: Terms, admit: Admit | None) -> RawScan:
+def _carried_out(
+    template: _Template, order: Order, terms: Terms, take: Callable[[Contents], T], admit: Admit | None
+) -> T:
     with contextlib.ExitStack() as held:
         answer = os.memfd_create("inphase-scan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         held.callback(os.close, answer)
@@ -247,7 +277,7 @@ def _carried_out(template: _Template, order: Order, terms: Terms, admit: Admit |
             fcntl.fcntl(answer, fcntl.F_ADD_SEALS, seals)
         except OSError as error:
             raise AnswerError(f"its memory can still be written: {error.strerror}") from None
-        return Contents(answer, order.limits.max_bytes).scan()
+        return take(Contents(answer, order.limits.max_bytes))
 
 
 class _KilledError(Exception):
@@ -371,31 +401,33 @@ class _Killers:
             self._known[identity] = (time.monotonic() + _REMEMBERED_S, account)
 
 
-def _of_file(order: FileOrder) -> Identity | None:
+def _of_file(order: Order) -> Identity | None:
     """A file that is written anew is another one; the same file read in another way too."""
     try:
         found = order.path.stat()
     except OSError:
         return None  # which its reader says
-    return "file", found.st_size, f"{found.st_dev}:{found.st_ino}:{found.st_mtime_ns}:{order.reading}:{order.domain}"
+    return "file", found.st_size, f"{found.st_dev}:{found.st_ino}:{found.st_mtime_ns}:{manner(order)}"
 
 
-def _of_body(order: BodyOrder) -> Identity:
+def _of_body(order: Order) -> Identity:
     """The same bytes, sent as something else or read in another way, are another body."""
     with order.path.open("rb") as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _BODY, order.path.stat().st_size, f"{content}:{order.path.name}:{order.reading}:{order.domain}"
+    return _BODY, order.path.stat().st_size, f"{content}:{order.path.name}:{manner(order)}"
 
 
-def _stored_bytes(order: FileOrder) -> int:
-    """Bytes that a reading may have to take in: of a file and those beside it that bear its name, or of a folder."""
-    path = order.path
+def _stored_bytes(path: Path, *, folder: bool) -> int:
+    """Bytes that a reading may have to take in: of a file and those beside it that bear its name, or of a folder.
+
+    folder: whether all of the file's folder belongs to it.
+    """
     try:
-        if path.is_dir() or order.reading.beamline is not None:
-            folder, stem = (path if path.is_dir() else path.parent), ""
+        if path.is_dir() or folder:
+            around, stem = (path if path.is_dir() else path.parent), ""
         else:
-            folder, stem = path.parent, path.stem.removesuffix("_master")
-        with os.scandir(folder) as entries:
+            around, stem = path.parent, path.stem.removesuffix("_master")
+        with os.scandir(around) as entries:
             return sum(_size(entry) for entry in islice(entries, _ENTRIES_MOST) if entry.name.startswith(stem))
     except OSError:
         return 0

@@ -32,6 +32,7 @@ from inphase.errors import DataError
 from inphase.formats import FileReading, RawScan, npz, read_as
 from inphase.formats.boundary import boundary
 from inphase.formats.regular import beneath
+from inphase.ptycho import formats as ptycho
 from service.sandbox.answer import Writer
 from service.sandbox.confinement import (
     Protections,
@@ -42,7 +43,17 @@ from service.sandbox.confinement import (
     limit,
     restrict_files,
 )
-from service.sandbox.order import BEGAN, DECLARES, DONE, ENDED, BodyOrder, Order, reading_bytes, where
+from service.sandbox.order import (
+    BEGAN,
+    DECLARES,
+    DONE,
+    ENDED,
+    Order,
+    PtychogramOrder,
+    is_sent,
+    reading_bytes,
+    where,
+)
 
 _ORDER_MOST: Final = 2**20
 # which imagecodecs loads when they are first asked for: here, and not in every reading process
@@ -56,19 +67,22 @@ def carry_out(order: Order, writer: Writer, declared: Declared) -> None:
     """Read, and leave the answer."""
     try:
         with boundary(where(order)):
-            writer.scan(_read(order, declared))
+            _read(order, declared, writer)
     except DataError as error:
         writer.fault(error)
 
 
-def _read(order: Order, declared: Declared) -> RawScan:
+def _read(order: Order, declared: Declared, writer: Writer) -> None:
     path, limits = order.path, replace(order.limits, declared=declared)
-    if isinstance(order, BodyOrder):
+    if is_sent(order):
         limits = replace(limits, roots=(*limits.roots, path.parent))
         os.chdir(path.parent)
         path = Path(path.name)  # so that no text tells of the folder
     with beneath(limits.roots):
-        return read_as(path, order.reading, order.domain, limits)
+        if isinstance(order, PtychogramOrder):
+            writer.ptychogram(ptycho.read_as(path, order.given, limits))
+        else:
+            writer.scan(read_as(path, order.reading, order.domain, limits))
 
 
 class _Declarations:
@@ -77,10 +91,10 @@ class _Declarations:
     A reading may declare more than once: the file's own header, then its frames together.
     """
 
-    def __init__(self, channel: socket.socket, begun_with: int) -> None:
-        self._channel, self._begun_with = channel, begun_with
+    def __init__(self, channel: socket.socket, begun_with: int, order: Order) -> None:
+        self._channel, self._begun_with, self._order = channel, begun_with, order
         self._largest = 0
-        allow_memory(begun_with + reading_bytes(0))
+        allow_memory(begun_with + reading_bytes(order, 0))
 
     def __call__(self, voxels: int, nbytes: int) -> None:
         if nbytes <= self._largest:
@@ -88,7 +102,7 @@ class _Declarations:
         self._channel.send(DECLARES + b" %d %d" % (voxels, nbytes))
         self._channel.recv(1)
         self._largest = nbytes
-        allow_memory(self._begun_with + reading_bytes(nbytes))
+        allow_memory(self._begun_with + reading_bytes(self._order, nbytes))
 
 
 @dataclass(frozen=True)
@@ -194,7 +208,7 @@ class Template:
                 restrict_files(terms.folders, self._protections)
                 limit(terms, begun_with)
                 told = socket.socket(fileno=channel)
-                carry_out(order, Writer(answer), _Declarations(told, begun_with))
+                carry_out(order, Writer(answer), _Declarations(told, begun_with, order))
                 told.send(DONE)
             code = 0
         finally:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from inphase.ptycho.formats.contents import Given
-from service.intake.options import JobOptions, PtychoOptions
+from service.intake.options import BeamOptions, JobOptions, PtychoOptions
 from service.jobs.state import Priority
 
 KindName = Literal["rocking", "ptycho"]
@@ -33,26 +33,9 @@ class RockingOptions(RockingFields):
     ] = "rocking"
 
 
-class Beam(BaseModel):
-    """Where a ptychographic scan was measured."""
+class Beam(BeamOptions):
+    """The same with the unit of the positions."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")  # a parallel beam is infinite
-
-    energy_kev: Annotated[float | None, Field(gt=0, description="The photons have this energy in keV.")] = None
-    distance_m: Annotated[
-        float | None, Field(gt=0, description="The detector stands so many metres behind the sample.")
-    ] = None
-    detector_pixel_m: Annotated[
-        float | None, Field(gt=0, description="The detector's pixels have sides of so many metres.")
-    ] = None
-    focus_m: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            description="The sample stands so many metres behind the focus, and the detector in the near field; inf is "
-            "a parallel beam.",
-        ),
-    ] = None
     unit: Annotated[
         Literal["pixel", "m"],
         Field(description="Positions are in pixels of the object, or in metres, which needs energy, distance and "

@@ -85,7 +85,7 @@ class Ptycho:
 
     def prepare(self, order: PtychoOrder) -> None:
         """What cannot be meant is refused. Raises RecipeError."""
-        order.ptycho()
+        order.ptycho().require_steps()
 
     def awaited(self, order: PtychoOrder, template: RawScan) -> Ptychogram:
         """The scan without its probe. Raises DataError."""

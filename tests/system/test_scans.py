@@ -160,3 +160,25 @@ def test_scans_live_through_the_death_of_service_and_worker(tmp_path: Path, mode
         assert "49 frames can be imaged" in shown
         check_object(client, other, measured)
         client.save(last_look(client.scan(grown))["job"], tmp_path / "scan.cxi")
+        finished(client, second.url, tmp_path, measured)
+
+
+def finished(client: Client, url: str, folder: Path, measured: ptycho.Measurement) -> None:
+    """The same scan as a file that is sent, by the command line and by the client: one result, by one computation; a
+    long job ends when it is cancelled.
+    """
+    command = [*INPHASE, "ptycho", str(folder / "scan.npz"), "-o", str(folder / "sent.npz"), "--refine", RECIPE]
+    environment = os.environ | {"INPHASE_URL": url, "INPHASE_API_KEY": KEY}
+    told = subprocess.run([*command, "--unit", "pixel"], env=environment, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    wanted = ptycho.reconstruct(measured, ptycho.Options(RECIPE))
+    with np.load(folder / "sent.npz") as sent:
+        np.testing.assert_allclose(sent["object"], wanted.object, atol=2e-3)
+    same: dict[str, Any] = {"probe": SCENE.probe, "unit": "pixel", "refine": RECIPE}
+    assert client.reconstruct_ptychogram(COUNTS, SCENE.positions, **same)["reused_from"]
+    long = client.reconstruct_ptychogram(COUNTS, SCENE.positions, **same | {"refine": "100000*EPIE"}, wait=0)["id"]
+    for event in client.follow(long):
+        if event.kind == "progress":
+            client.cancel(long, "enough")
+    document = client.job(long)
+    assert (document["state"], document["reason"]) == ("cancelled", "cancelled on request: enough")

@@ -32,14 +32,17 @@ def read(
 
     Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow.
     """
-    given = Given(energy_kev, distance_m, detector_pixel_m, focus_m, unit)
-    file = Path(path)
-    with boundary(file):
-        if not file.is_file():
-            raise DataError(f"{file}: {'is not a regular file' if file.exists() else 'no such file'}")
-        reader = READERS.get(file.suffix.lower())
+    return read_as(Path(path), Given(energy_kev, distance_m, detector_pixel_m, focus_m, unit), limits)
+
+
+def read_as(path: Path, given: Given, limits: Limits = _DEFAULT_LIMITS) -> Measurement:
+    """`read` with the record of what the caller says."""
+    with boundary(path):
+        if not path.is_file():
+            raise DataError(f"{path}: {'is not a regular file' if path.exists() else 'no such file'}")
+        reader = READERS.get(path.suffix.lower())
         if reader is None:
             raise DataError(
-                f"{file}: unknown file type '{file.suffix}'; ptychography is read from {', '.join(READERS)}"
+                f"{path}: unknown file type '{path.suffix}'; ptychography is read from {', '.join(READERS)}"
             )
-        return assembled(reader(file, limits), given)
+        return assembled(reader(path, limits), given)

@@ -12,6 +12,8 @@ from inphase.geometry import PLANCK_EV_M
 from inphase.ptycho.measurement import Measurement, from_arrays
 from inphase.ptycho.optics import NearField, Optics, optics
 
+CURVE = "a rocking curve is read by `inphase reconstruct`, over HTTP by /v1/reconstructions"
+_TOGETHER = 256  # frames of which a copy is made at a time
 LARGEST_M = 0.1  # positions below it, and not whole numbers, are metres: no scan in pixels is that small
 
 
@@ -149,7 +151,10 @@ def _dc_in_corner(patterns: NDArray[Any]) -> bool:
     Along the edges lie the highest frequencies if DC is in the centre, and DC itself if it is in the corner. The
     lines also tell of a beam with a dark middle, whose ring a square around the centre would miss.
     """
-    mean = np.nan_to_num(patterns.astype(np.float32, copy=False)).clip(min=0).sum(axis=0, dtype=np.float64)
+    mean = np.zeros(patterns.shape[1:])
+    for begin in range(0, len(patterns), _TOGETHER):  # a copy of all may be more than there is
+        some = patterns[begin : begin + _TOGETHER]
+        mean += np.nan_to_num(some.astype(np.float32, copy=False)).clip(min=0).sum(axis=0, dtype=np.float64)
     return _along_the_middle(np.fft.fftshift(mean)) > _along_the_middle(mean)
 
 

@@ -11,17 +11,11 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.formats.cxi import EV_J, states_of
 from inphase.formats.scan import Limits
+from inphase.formats.scanned import CHUNKS, DATA, DETECTOR, PATTERNS, POSITIONS, TRANSLATIONS
 from inphase.formats.tree import Tree, names_in, opened
-from inphase.ptycho.formats.contents import Contents, energy_of, positive
+from inphase.ptycho.formats.contents import CURVE, Contents, energy_of, positive
+from inphase.ptycho.formats.room import Room
 
-DETECTOR = "entry_1/instrument_1/detector_1"
-DATA = ("entry_1/data_1/data", f"{DETECTOR}/data")
-TRANSLATIONS = (
-    "entry_1/data_1/translation",
-    "entry_1/sample_1/geometry_1/translation",
-    "entry_1/sample_1/geometry/translation",
-    f"{DETECTOR}/translation",
-)
 ENERGIES = ("entry_1/instrument_1/source_1/energy", "entry_1/instrument_1/beam_1/energy")
 WAVELENGTHS = ("entry_1/instrument_1/source_1/wavelength", "entry_1/instrument_1/beam_1/wavelength")
 PROBES = (
@@ -35,37 +29,38 @@ USUAL = np.array([[0.0, -1.0], [-1.0, 0.0], [0.0, 0.0]])
 
 def read(path: Path, limits: Limits) -> Contents:
     """What the file holds, by the first layout that it has. Raises DataError that lists what there is."""
+    room = Room(limits)
     with opened(path) as tree:
-        if tree.get("chunks") is not None:
-            return _ptypy(tree, limits)
-        if isinstance(tree.get("dp"), h5py.Dataset):
-            return _ptychodus(tree, limits)
+        if tree.get(CHUNKS) is not None:
+            return _ptypy(tree, room)
+        if isinstance(tree.get(PATTERNS), h5py.Dataset):
+            return _ptychodus(tree, room)
         data = next((name for name in DATA if isinstance(tree.get(name), h5py.Dataset)), None)
         if data is None:
             raise DataError(
                 f"{path}: is no ptychographic measurement in CXI or NeXus ({' or '.join(DATA)}), PtyPy (chunks) or "
-                f"ptychodus (dp); {tree.listing()}"
+                f"ptychodus (dp); {tree.listing()}; {CURVE}"
             )
-        return _cxi(tree, data, limits)
+        return _cxi(tree, data, room)
 
 
-def _cxi(tree: Tree, data: str, limits: Limits) -> Contents:
+def _cxi(tree: Tree, data: str, room: Room) -> Contents:
     where = next((name for name in TRANSLATIONS if isinstance(tree.get(name), h5py.Dataset)), None)
     if where is None:
-        raise DataError(f"{tree.path}: holds no positions ({', '.join(TRANSLATIONS)}); {tree.listing()}")
+        raise DataError(f"{tree.path}: holds no positions ({', '.join(TRANSLATIONS)}); {tree.listing()}; {CURVE}")
     pixels = (_number(tree, f"{DETECTOR}/y_pixel_size"), _number(tree, f"{DETECTOR}/x_pixel_size"))
     energy = _number(tree, *ENERGIES)
     wavelength = _number(tree, *WAVELENGTHS)
     kev = energy / EV_J / 1e3 if energy is not None else None if wavelength is None else energy_of(wavelength)
     mask = tree.get(f"{DETECTOR}/mask")
-    positions, told = _on_detector(tree, np.asarray(tree.array(tree.dataset(where), limits), np.float64), where)
+    positions, told = _on_detector(tree, np.asarray(room.array(tree, tree.dataset(where)), np.float64), where)
     return Contents(
         source=str(tree.path),
-        patterns=tree.array(tree.dataset(data), limits),
+        patterns=room.array(tree, tree.dataset(data)),
         positions=positions,
         unit="m",
-        mask=None if not isinstance(mask, h5py.Dataset) else states_of(_bits(tree, mask, limits)),
-        probe=_complex(tree, PROBES, limits),
+        mask=None if not isinstance(mask, h5py.Dataset) else states_of(_bits(tree, mask, room)),
+        probe=_complex(tree, PROBES, room),
         energy_kev=kev,
         distance_m=_number(tree, f"{DETECTOR}/distance"),
         detector_pixel_m=None if None in pixels else (pixels[0] or 0.0, pixels[1] or 0.0),
@@ -93,9 +88,9 @@ def _on_detector(tree: Tree, moves: NDArray[np.float64], where: str) -> tuple[ND
     return -moves @ (axes / lengths)[: moves.shape[1]], told
 
 
-def _ptypy(tree: Tree, limits: Limits) -> Contents:
+def _ptypy(tree: Tree, room: Room) -> Contents:
     """Chunks in the order of their numbers; frames by their indices."""
-    chunks = tree.get("chunks")
+    chunks = tree.get(CHUNKS)
     if not isinstance(chunks, h5py.Group):
         raise DataError(f"{tree.path}: 'chunks' is no group; {tree.listing()}")
     names = sorted((name for name in names_in(chunks) if name.isdigit()), key=int)
@@ -103,7 +98,7 @@ def _ptypy(tree: Tree, limits: Limits) -> Contents:
     if not parts:
         raise DataError(f"{tree.path}: its chunks hold no data: was the file written to its end? {tree.listing()}")
     whole = {
-        name: [tree.array(tree.dataset(f"{part}/{name}"), limits) for part in parts]
+        name: [room.array(tree, tree.dataset(f"{part}/{name}")) for part in parts]
         for name in ("data", "positions", "indices")
     }
     frames = np.concatenate(whole["data"])
@@ -115,7 +110,7 @@ def _ptypy(tree: Tree, limits: Limits) -> Contents:
         patterns=frames,
         positions=np.concatenate(whole["positions"]),
         unit="m",
-        mask=_without_weight(tree, parts, frames.shape, limits),
+        mask=_without_weight(tree, parts, frames.shape, room),
         energy_kev=_number(tree, "meta/energy", "info/energy"),
         distance_m=_number(tree, "meta/distance", "info/distance"),
         detector_pixel_m=None if pixels is None else (float(pixels[0]), float(pixels[1])),
@@ -124,14 +119,14 @@ def _ptypy(tree: Tree, limits: Limits) -> Contents:
     )
 
 
-def _without_weight(tree: Tree, parts: list[str], shape: tuple[int, ...], limits: Limits) -> NDArray[np.bool_] | None:
+def _without_weight(tree: Tree, parts: list[str], shape: tuple[int, ...], room: Room) -> NDArray[np.bool_] | None:
     """Where PtyPy's weights are 0: those of the chunks, or the one of all frames. None where there are none."""
     each = [tree.get(f"{part}/weights") for part in parts]
-    found = [tree.array(item, limits) for item in each if isinstance(item, h5py.Dataset) and item.size]
+    found = [room.array(tree, item) for item in each if isinstance(item, h5py.Dataset) and item.size]
     if len(found) == len(parts) and sum(len(one) for one in found if one.ndim == 3) == shape[0]:
         return np.asarray(np.concatenate(found) == 0)
     common = tree.get("meta/weight2d")
-    whole = found[:1] or ([tree.array(common, limits)] if isinstance(common, h5py.Dataset) and common.size else [])
+    whole = found[:1] or ([room.array(tree, common)] if isinstance(common, h5py.Dataset) and common.size else [])
     if not whole:
         return None
     if whole[0].shape != shape[1:]:
@@ -139,32 +134,34 @@ def _without_weight(tree: Tree, parts: list[str], shape: tuple[int, ...], limits
     return np.asarray(whole[0] == 0)
 
 
-def _ptychodus(tree: Tree, limits: Limits) -> Contents:
+def _ptychodus(tree: Tree, room: Room) -> Contents:
     """Patterns in `dp`, the rest in the same file or in the one beside it that is named para instead of dp."""
     other = tree.path.with_name(re.sub(r"dp(?=\.[^.]*$)", "para", tree.path.name))
-    if tree.get("probe_position_x_m") is not None or other == tree.path:
-        return _with_parameters(tree, tree, limits)
+    if tree.get(POSITIONS[0]) is not None:
+        return _with_parameters(tree, tree, room)
+    if other == tree.path:
+        raise DataError(
+            f"{tree.path}: holds patterns (dp) and no positions ({' and '.join(POSITIONS)}). ptychodus writes those "
+            "into a file beside name_dp.hdf5 that is called name_para.hdf5: give the path of such a pair"
+        )
     if not other.is_file():
         raise DataError(f"{tree.path}: holds patterns and no positions; the file {other.name} with them is missing")
     with opened(other) as parameters:
-        return _with_parameters(tree, parameters, limits)
+        return _with_parameters(tree, parameters, room)
 
 
-def _with_parameters(tree: Tree, parameters: Tree, limits: Limits) -> Contents:
-    y, x = (
-        np.asarray(parameters.array(parameters.dataset(f"probe_position_{axis}_m"), limits)).reshape(-1)
-        for axis in ("y", "x")
-    )
+def _with_parameters(tree: Tree, parameters: Tree, room: Room) -> Contents:
+    y, x = (np.asarray(room.array(parameters, parameters.dataset(name))).reshape(-1) for name in POSITIONS)
     if len(y) != len(x):
         raise DataError(f"{parameters.path}: holds {len(y)} positions along y and {len(x)} along x")
     obj = parameters.get("object")
     sizes = (None, None) if obj is None else tuple(_attribute(obj, f"pixel_{side}_m") for side in ("height", "width"))
     return Contents(
         source=str(tree.path),
-        patterns=tree.array(tree.dataset("dp"), limits),
+        patterns=room.array(tree, tree.dataset(PATTERNS)),
         positions=np.column_stack([y, x]),
         unit="m",
-        probe=_complex(parameters, ("probe",), limits),
+        probe=_complex(parameters, ("probe",), room),
         object_pixel_m=(sizes[0], sizes[1]) if sizes[0] and sizes[1] else None,
         notes=(f"Positions and probe were read from {parameters.path.name}.",),
     )
@@ -184,13 +181,13 @@ def _attribute(item: h5py.Group | h5py.Dataset, name: str) -> float | None:
     return None if value is None else positive(float(np.asarray(value).reshape(-1)[0]))
 
 
-def _complex(tree: Tree, paths: tuple[str, ...], limits: Limits) -> NDArray[Any] | None:
+def _complex(tree: Tree, paths: tuple[str, ...], room: Room) -> NDArray[Any] | None:
     item = next((found for path in paths if isinstance(found := tree.get(path), h5py.Dataset)), None)
-    return None if item is None else tree.array(item, limits)
+    return None if item is None else room.array(tree, item)
 
 
-def _bits(tree: Tree, mask: h5py.Dataset, limits: Limits) -> NDArray[Any]:
-    bits = tree.array(mask, limits)
+def _bits(tree: Tree, mask: h5py.Dataset, room: Room) -> NDArray[Any]:
+    bits = room.array(tree, mask)
     if bits.dtype.kind not in "uib":
         raise DataError(f"{tree.path}, '{DETECTOR}/mask': a CXI mask holds bits in integers, this one {bits.dtype}")
     return bits

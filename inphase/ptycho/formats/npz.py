@@ -9,18 +9,12 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.formats.npz import read_arrays
 from inphase.formats.scan import Limits
-from inphase.ptycho.formats.contents import Contents, positive
+from inphase.formats.scanned import COORDINATES, PAIRS
+from inphase.ptycho.formats.contents import CURVE, Contents, positive
 
 PATTERNS = ("diff3d", "diffraction", "patterns", "data", "reciprocal")
 OF_MODULI = ("diff3d", "diffraction")  # PtychoPINN's rules: fractional numbers are square roots of counts
-POSITIONS = ("scan", "scan_rowcol_px", "positions", "position")
 PROBES = ("probeGuess", "probe_array", "probe")
-# rows and columns in arrays of their own, with their unit
-COORDINATES = (
-    ("ycoords", "xcoords", "pixel"),
-    ("probe_position_y_m", "probe_position_x_m", "m"),
-    ("probe_positions_y_m", "probe_positions_x_m", "m"),
-)
 
 
 def read(path: Path, limits: Limits) -> Contents:
@@ -29,7 +23,9 @@ def read(path: Path, limits: Limits) -> Contents:
     source = str(path)
     key = _first(PATTERNS, arrays)
     if key is None:
-        raise DataError(f"{source}: holds no patterns under {', '.join(PATTERNS)}; it holds {_listing(arrays)}")
+        raise DataError(
+            f"{source}: holds no patterns under {', '.join(PATTERNS)}; it holds {_listing(arrays)}; {CURVE}"
+        )
     positions, unit = _positions(arrays, source)
     probe = _first(PROBES, arrays)
     masked = arrays.get("bad_pixels", arrays.get("mask"))
@@ -57,10 +53,10 @@ def _positions(arrays: dict[str, NDArray[Any]], source: str) -> tuple[NDArray[An
             if len(y) != len(x):
                 raise DataError(f"{source}: {rows} holds {len(y)} numbers and {columns} {len(x)}")
             return np.column_stack([y, x]), unit
-    key = _first(POSITIONS, arrays)
+    key = _first(PAIRS, arrays)
     if key is None:
-        named = ", ".join([*(f"{rows} and {columns}" for rows, columns, _ in COORDINATES), *POSITIONS])
-        raise DataError(f"{source}: holds no positions under {named}; it holds {_listing(arrays)}")
+        named = ", ".join([*(f"{rows} and {columns}" for rows, columns, _ in COORDINATES), *PAIRS])
+        raise DataError(f"{source}: holds no positions under {named}; it holds {_listing(arrays)}; {CURVE}")
     found = arrays[key]
     while found.ndim > 2 and found.shape[0] == 1:
         found = found[0]

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import io
 import json
+import math
 import re
 import ssl
 import subprocess
@@ -16,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
+from inphase import ptycho
 from inphase.client import (
     AsyncClient,
     Client,
@@ -470,6 +472,37 @@ def test_a_file_is_sent_as_it_is(client: Connect, tmp_path: Path) -> None:
     query = {"refine": "none", "dataset": "a/b", "wait": "0.0"}
     assert seen == [("application/x-hdf5", query, path.read_bytes())]
     assert heard == [(2**20, 2**21), (2**21, 2**21)]
+
+
+def test_a_ptychographic_scan_is_sent_or_named(client: Connect, tmp_path: Path) -> None:
+    """As arrays, which the library reads as they are, as a file, or by its path, with its options beside it."""
+    seen: list[tuple[str, str, dict[str, str], bytes]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        kind = request.headers["content-type"]
+        seen.append((request.url.path, kind, dict(request.url.params), request.read()))
+        return done()
+
+    counts = np.random.default_rng(1).poisson(9.0, (5, 8, 8)).astype(np.uint16)
+    places, probe = np.arange(10.0).reshape(5, 2), np.ones((8, 8), np.complex64)
+    path = tmp_path / "scan.ptyd"
+    path.write_bytes(b"bytes")
+    with client(handler) as service:
+        service.reconstruct_ptychogram(counts, places, probe=probe, refine="2*EPIE", focus_m=math.inf, wait=0)
+        service.reconstruct_ptychogram_upload(path, unit="pixel", modes=None, wait=0)
+        service.reconstruct_ptychogram_file("scan.cxi", focus_m=0.01, modes=None, turn=False, wait=0)
+    assert {where for where, *_ in seen} == {"/v1/ptychograms"}
+    _, kind, query, content = seen[0]
+    assert (kind, query) == ("application/x-npz", {"refine": "2*EPIE", "focus_m": "inf", "wait": "0"})
+    (tmp_path / "sent.npz").write_bytes(content)
+    found = ptycho.read(tmp_path / "sent.npz", unit="pixel")
+    np.testing.assert_array_equal(found.patterns, counts)
+    np.testing.assert_array_equal(found.positions_px, places)
+    assert found.probe is not None
+    np.testing.assert_array_equal(found.probe, probe[None])
+    assert seen[1][1:] == ("application/x-hdf5", {"unit": "pixel", "wait": "0"}, b"bytes")
+    named = {"source": {"kind": "file", "path": "scan.cxi"}, "wait": 0, "focus_m": 0.01, "turn": False}
+    assert json.loads(seen[2][3]) == named
 
 
 def test_every_page_of_the_list_is_asked_for(client: Connect) -> None:

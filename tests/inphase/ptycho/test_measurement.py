@@ -74,3 +74,14 @@ def test_what_does_not_fit_is_refused_with_a_reason(change: dict[str, object], s
     whole: dict[str, object] = {"patterns": COUNTS, "positions": GRID} | change
     with pytest.raises(DataError, match=says):
         from_arrays(whole.pop("patterns"), whole.pop("positions"), **whole)  # type: ignore[arg-type]
+
+
+def test_the_order_in_memory_does_not_matter() -> None:
+    """Arrays of another order, or views, become those of C order: what is computed is the same to the last bit."""
+    probe = np.random.default_rng(1).normal(size=(2, 16, 16)) + 1j
+    found = from_arrays(np.asfortranarray(COUNTS), GRID, probe=np.asfortranarray(probe))
+    assert found.probe is not None
+    assert found.patterns.flags.c_contiguous
+    assert found.probe.flags.c_contiguous
+    np.testing.assert_array_equal(found.patterns, COUNTS)
+    np.testing.assert_array_equal(found.probe, probe.astype(np.complex64))

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inphase.errors import DataError
+from inphase.errors import DataError, RecipeError
 from inphase.models.card import ScanCard
 from inphase.models.repository import ModelVersion, Repository
-from inphase.ptycho import prediction
+from inphase.ptycho import parts, prediction
 from inphase.ptycho.engine import reconstruct
 from inphase.ptycho.measurement import Measurement, from_arrays
 from inphase.ptycho.optics import FarField, NearField
 from inphase.ptycho.options import Options
-from inphase.ptycho.prediction import checked, digest, predict
+from inphase.ptycho.prediction import checked, digest, drawn, predict
 from inphase.ptycho.scores import compared
 from tests.toy import crystal, write_model, write_scan_model
 from training.simulate.raster import Raster, RasterSettings, scan
@@ -100,6 +100,37 @@ def test_it_is_the_image_of_the_turned_positions() -> None:
     found = reconstruct(mirrored, Options("1*EPIE", probe_start=10, hold_out=0), start=knowing())
     assert "columns reversed" in found.report.notes[0]
     assert found.report.history[0] < 0.1
+
+
+GROUP = [(-2.0, -2.0), (-2.0, 2.0), (2.0, -2.0), (2.0, 2.0)]
+
+
+@pytest.mark.parametrize("offsets", [[(0.0, 0.0)], GROUP])
+def test_parts_that_were_drawn_before_give_the_same_image(offsets: list[tuple[float, float]]) -> None:
+    """To the last bit, refined or left as it is; through arrays as well."""
+    network = knowing(offsets_px=offsets)
+    before = parts.drawn_of(parts.arrays_of_drawn(drawn(measured(), network)))
+    for recipe in ("1*EPIE", "none"):
+        options = Options(recipe, turn=False)
+        found, wanted = (reconstruct(measured(), options, start=start) for start in (before, network))
+        assert found.object.tobytes() == wanted.object.tobytes()
+        assert found.report.notes == wanted.report.notes
+    assert found.report.recipe == "none"
+    assert found.report.history == ()
+    assert found.report.r_factor < 0.1
+    with pytest.raises(RecipeError, match="name a model"):
+        reconstruct(measured(), Options("none", turn=False))
+
+
+def test_parts_of_frames_alone_lie_wherever_those_lie() -> None:
+    """Positions that are turned afterwards take them along; those of groups do not fit any more, which is told."""
+    mirrored = replace(measured(), positions_px=measured().positions_px * [1, -1])
+    options = Options("1*EPIE", probe_start=10, hold_out=0)
+    alone = knowing(offsets_px=[(0.0, 0.0)])
+    found, wanted = (reconstruct(mirrored, options, start=s) for s in (drawn(mirrored, alone), alone))
+    assert found.object.tobytes() == wanted.object.tobytes()
+    with pytest.raises(DataError, match="neighbouring frames together, and their positions lie otherwise"):
+        reconstruct(mirrored, options, start=drawn(mirrored, knowing(offsets_px=[(2.0, 2.0), (2.0, -2.0)])))
 
 
 METRE = FarField(1e-10, 1.0, (1e-4, 1e-4))

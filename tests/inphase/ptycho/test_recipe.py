@@ -15,6 +15,15 @@ def test_every_value_is_resolved_and_the_text_means_the_same() -> None:
     assert recipe.iterations == 24
 
 
+def test_no_steps_need_something_to_leave_as_it_is() -> None:
+    """A recipe that does nothing has a name, and is none without a start."""
+    assert parse(" None ").steps == ()
+    assert Options("none").parsed.iterations == 0
+    with pytest.raises(RecipeError, match="name a model"):
+        Options("none").require_steps()
+    Options("1*EPIE").require_steps()
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_solver_can_be_named_alone(name: str) -> None:
     """With its defaults."""

@@ -1,12 +1,15 @@
 """`inphase ptycho` does what the library does."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from inphase.client import Client
 from inphase.ptycho import Options, read, reconstruct
 from service import cli
 from tests.inphase.ptycho.scenes import small
@@ -63,3 +66,32 @@ def test_a_model_gives_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "begun from the image of scans@1, which drew 24 of 24 frames" in done.stdout.replace("\n", " ")
     refused = CliRunner().invoke(cli.app, [*arguments, "--model", "dim@1"])
     assert "trained on 1e+03 counts a pattern" in str(refused.exception)
+
+
+def test_a_service_is_given_the_file_and_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file goes as it is; what comes back is told as if it had been made here."""
+    path, output = saved(tmp_path), tmp_path / "image.npz"
+    made = reconstruct(read(path), Options("1*EPIE", turn=False))
+    scan = {"report": asdict(made.report), "size": made.object.shape}
+    asked: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        document = {"id": "x", "state": "succeeded", "reason": "", "ptychography": scan}
+        return httpx.Response(200, json=document) if request.method == "POST" else httpx.Response(200, content=b"image")
+
+    monkeypatch.setattr(
+        "inphase.client.Client", lambda url, key="": Client(url, key, transport=httpx.MockTransport(handler))
+    )
+    arguments = ["ptycho", str(path), "-o", str(output), "--refine", "1*EPIE", "--focus", "inf", "--seed", "4"]
+    done = CliRunner().invoke(cli.app, [*arguments, "--url", "http://inphase", "--no-turn"])
+    assert done.exit_code == 0, done.output
+    assert f"{made.report.r_factor:.3g}" in done.stdout
+    assert "left out (7)" in done.stdout
+    assert output.read_bytes() == b"image"
+    first = asked[0]
+    assert first.read() == path.read_bytes()
+    assert dict(first.url.params) == {
+        "refine": "1*EPIE", "probe_start": "2", "search_px": "0.0", "turn": "false", "seed": "4", "focus_m": "inf",
+        "wait": "0.5",
+    }  # fmt: skip

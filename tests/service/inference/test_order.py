@@ -29,6 +29,16 @@ def test_each_gets_its_own_rows(count: int) -> None:
         np.testing.assert_array_equal(answer["phase"], -tensors(n)["modulus"])
 
 
+def test_several_patterns_of_one_order_stay_together() -> None:
+    """Beside those of another one."""
+    network = Told()
+    network.open.set()
+    three = {"modulus": np.concatenate([tensors(n)["modulus"] for n in (4, 5, 6)])}
+    first, second = together([Order(network, three, "a"), Order(network, tensors(7), "b")])
+    np.testing.assert_array_equal(first["amplitude"], 2 * three["modulus"])
+    np.testing.assert_array_equal(second["amplitude"], 2 * tensors(7)["modulus"])
+
+
 def test_bytes_are_those_that_the_network_takes() -> None:
     """A feature that it does not take counts for nothing."""
     found = tensors(1) | {"valid": np.ones((1, 4, 4, 4), np.float32)}
