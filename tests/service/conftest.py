@@ -1,7 +1,7 @@
 """An application around the toy model."""
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -13,18 +13,28 @@ from service import cli
 from service.app import create_app
 from service.sandbox.sandbox import Sandbox
 from service.settings import Settings
+from tests.service.warm import Nursery
 
 KEY = "0123456789abcdefghij"
 Run = tuple[int, str, str]
 AppContext = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Has loaded what the processes that read files need, and forks them."""
+    started = Nursery()
+    yield started
+    started.close()
+
+
 @pytest.fixture(autouse=True)
-def readers_when_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An application starts the process that reads files with the first file: it takes a second of a processor, and
-    most tests read none. A service that is a process of its own starts it at once (tests/system).
+def readers_when_needed(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application starts the process that reads files with the first file, forked from one that is warm: to load it
+    takes a second of a processor. A service that is a process of its own starts it itself, at once (tests/system).
     """
     monkeypatch.setattr(Sandbox, "start", lambda self: setattr(self, "_stopped", False))
+    monkeypatch.setattr("service.sandbox.sandbox.subprocess", nursery)
 
 
 @pytest.fixture
