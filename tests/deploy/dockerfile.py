@@ -73,14 +73,16 @@ class Build:
 
     Left out is what only an image needs: users, folders of the system, compiled modules. What this environment has in
     the version of the lock is there before pip installs the lock, as layers of an engine's cache are: pip finds it and
-    fetches the rest alone.
+    fetches the rest alone. wheel: where the stage of that name is, which is the same for every image; it is built where
+    it is not there yet.
     """
 
-    def __init__(self, target: str, folder: Path) -> None:
+    def __init__(self, target: str, folder: Path, wheel: Path) -> None:
         self.target = target
-        self._wheel = folder / "wheel"
+        self._wheel = wheel
         self.image = folder / "image"
-        self._carry_out(chain("wheel"), self._wheel)
+        if not wheel.exists():
+            self._carry_out(chain("wheel"), wheel)
         self._carry_out(chain(f"dependencies-{target}"), self.image)
         self._carry_out(chain(target), self.image)
 

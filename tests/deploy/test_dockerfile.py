@@ -85,14 +85,20 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first image leaves the wheel for the others."""
+    return tmp_path_factory.mktemp("stage") / "wheel"
+
+
 @pytest.mark.timeout(900)  # installs everything
 @pytest.mark.slow
 @pytest.mark.system
-def test_the_api_image(tmp_path: Path, redis_url: str) -> None:
+def test_the_api_image(tmp_path: Path, redis_url: str, wheel: Path) -> None:
     """Installed as the Dockerfile says, started as it says:
     healthy by its own check, without torch, and it predicts.
     """
-    build = Build("api", tmp_path)
+    build = Build("api", tmp_path, wheel)
     code = "import importlib.util, service.app; print(importlib.util.find_spec('torch'), service.app.__file__)"
     assert build.python(code).startswith(f"None {build.image}/")
     port = str(free_port())
@@ -112,9 +118,9 @@ def test_the_api_image(tmp_path: Path, redis_url: str) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.slow
 @pytest.mark.system
-def test_the_worker_image(tmp_path: Path, redis_url: str) -> None:
+def test_the_worker_image(tmp_path: Path, redis_url: str, wheel: Path) -> None:
     """Installed and started as the Dockerfile says, the worker is healthy by its own check; it has no onnxruntime."""
-    build = Build("worker", tmp_path)
+    build = Build("worker", tmp_path, wheel)
     assert build.python("import importlib.util as u; print(u.find_spec('onnxruntime'))") == "None"
     with started(build, Records(redis_url).workers, INPHASE_REDIS_URL=redis_url):
         assert list((build.image / "tmp/numba").iterdir())  # what it compiled

@@ -456,21 +456,45 @@ def test_a_port_in_use_and_a_folder_in_use(service: Service, models: Path, tmp_p
         assert client.models()["models"]
 
 
-def test_sigterm_leaves_nobody_and_loses_nothing(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
-    """SIGTERM in the middle of a job: all processes gone within seconds; the next service finishes the job's queue."""
+def test_sigterm_answers_who_waits_and_loses_nothing(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
+    """SIGTERM in the middle of a job: a call that waits for it gets 202 and where to ask, not a broken connection; who
+    watches it is told to ask again; all processes are gone within seconds; the next service finishes the job's queue.
+    """
+    answers: list[dict[str, Any]] = []
+    lines: list[str] = []
     with running(tmp_path / "state", models) as first:
         first.until_workers()
+
+        def call() -> None:
+            with first.client() as client:
+                answers.append(client.reconstruct(pattern, wait=100, refine=LONG, start="network"))
+
+        def watch(where: str) -> None:
+            with httpx.stream("GET", where, headers={"Authorization": f"Apikey {KEY}"}, timeout=15) as stream:
+                for line in stream.iter_lines():
+                    lines.append(line)  # noqa: PERF402  # the test looks while they come
+
+        waiting = threading.Thread(target=call)
+        waiting.start()
         with first.client() as client:
-            long = start_long(client, pattern)
+            (job,) = until(lambda: list(client.jobs(state="running")))
+            until(lambda: (client.job(job["id"])["progress"] or {}).get("iteration", 0) > 0)
             short = client.reconstruct(pattern, wait=0, refine="2*ER")["id"]
+        watching = threading.Thread(target=watch, args=(f"{first.url}{job['link']}/events",))
+        watching.start()
+        until(lambda: lines)
         started = time.monotonic()
         first.process.send_signal(signal.SIGTERM)
+        waiting.join(15)
+        watching.join(15)
+        assert [answer["state"] for answer in answers] == ["running"]
+        assert "event: leaving" in lines
         first.nobody_left(30)
         assert time.monotonic() - started < 20  # drain_s is 2: requests, then the job, then the processes' own ends
         assert first.process.returncode == -signal.SIGTERM  # as a shell and systemd expect of a stopped process
     with running(tmp_path / "state", models) as second, second.client() as client:
-        until(lambda: client.job(long)["state"] == "running")
-        client.cancel(long)
+        until(lambda: client.job(job["id"])["state"] == "running")
+        client.cancel(job["id"])
         until(lambda: client.job(short)["state"] == "succeeded")
 
 
@@ -497,53 +521,14 @@ def test_a_killed_service_leaves_nobody(tmp_path: Path, models: Path, pattern: N
             np.testing.assert_array_equal(client.array(reading, name), client.array(same, name))
 
 
-def test_a_killed_worker_is_replaced(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
+def test_a_killed_worker_is_replaced(service: Service, pattern: NDArray[np.uint32]) -> None:
     """SIGKILL of the worker in the middle of a job: another takes the job up as a second attempt."""
-    with running(tmp_path / "state", models) as service, service.client() as client:
-        service.until_workers()
+    with service.client() as client:
         job_id = start_long(client, pattern)
         service.worker().kill()
         until(lambda: client.job(job_id)["attempt"] == 2)
         client.cancel(job_id)
         until(lambda: client.job(job_id)["state"] == "cancelled")
-
-
-def test_waiting_calls_are_answered_when_the_service_leaves(
-    tmp_path: Path, models: Path, pattern: NDArray[np.uint32]
-) -> None:
-    """A call that waits for a long job gets 202 and where to ask, not a broken connection;
-    who watches it is told to ask again.
-    """
-    with running(tmp_path / "state", models) as service:
-        service.until_workers()
-        answers: list[dict[str, Any]] = []
-
-        def call() -> None:
-            with service.client() as client:
-                answers.append(client.reconstruct(pattern, wait=100, refine=LONG, start="network"))
-
-        thread = threading.Thread(target=call)
-        thread.start()
-        with service.client() as client:
-            until(lambda: list(client.jobs(state="running")))
-        lines: list[str] = []
-
-        def watch(where: str) -> None:
-            with httpx.stream("GET", where, headers={"Authorization": f"Apikey {KEY}"}, timeout=15) as stream:
-                for line in stream.iter_lines():
-                    lines.append(line)  # noqa: PERF402  # the test looks while they come
-
-        with service.client() as client:
-            (job,) = client.jobs()
-        watching = threading.Thread(target=watch, args=(f"{service.url}{job['link']}/events",))
-        watching.start()
-        until(lambda: lines)
-        service.process.send_signal(signal.SIGTERM)
-        thread.join(15)
-        watching.join(15)
-        assert [answer["state"] for answer in answers] == ["running"]
-        assert "event: leaving" in lines
-        service.nobody_left(30)
 
 
 def test_a_worker_of_its_own(tmp_path: Path, models: Path, pattern: NDArray[np.uint32]) -> None:
