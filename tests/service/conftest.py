@@ -1,5 +1,6 @@
 """An application around the toy model."""
 
+import functools
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 
 from service import cli
 from service.app import create_app
+from service.page.serving import Asset
 from service.sandbox.sandbox import Sandbox
 from service.settings import Settings
 from tests.service.warm import Nursery
@@ -18,6 +20,14 @@ from tests.service.warm import Nursery
 KEY = "0123456789abcdefghij"
 Run = tuple[int, str, str]
 AppContext = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packed_once() -> Iterator[None]:
+    """The files of the page are read and packed for the first application, and not for each of hundreds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Asset, "of", functools.cache(Asset.of))
+        yield
 
 
 @pytest.fixture(scope="session")
