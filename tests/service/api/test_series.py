@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -239,13 +240,25 @@ async def test_a_full_store_delays_a_series(
     client: httpx.AsyncClient, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often there was no room for a scan, it is handed out when there is: waiting is no failure."""
-    monkeypatch.setattr("service.intake.reader._LOOK_S", 0.01)
-    store = services(client).store
+    for pause in ("_LOOK_S", "_STORE_REST_S"):
+        monkeypatch.setattr(f"service.intake.reader.{pause}", 0.01)
+    store, reader = services(client).store, services(client).reader
+    assert reader is not None
+    taken: Counter[str] = Counter()
+    take = reader.take
+
+    def counted(job_id: str) -> str | None:
+        taken[job_id] += 1
+        return take(job_id)
+
     most, store.max_bytes = store.max_bytes, 2**30
     with monkeypatch.context() as patch:
         patch.setattr(store, "total_bytes", lambda: 2**30)
+        patch.setattr(reader, "take", counted)
         answer = await submit(client, "heating")
-        await asyncio.sleep(2.0)  # many more tries than a scan has that ends the service
+        async with asyncio.timeout(20):
+            while max(taken.values(), default=0) < 5:  # a scan that ends the service has three tries
+                await asyncio.sleep(0.02)
         document = (await client.get(answer.headers["location"])).json()
         assert document["states"]["failed"] == document["states"]["succeeded"] == 0, document["scans"]
     store.max_bytes = most
