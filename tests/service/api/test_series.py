@@ -257,7 +257,7 @@ async def test_a_full_store_delays_a_series(
         patch.setattr(reader, "take", counted)
         answer = await submit(client, "heating")
         async with asyncio.timeout(20):
-            while max(taken.values(), default=0) < 5:  # a scan that ends the service has three tries
+            while max(taken.values(), default=0) < 5:  # noqa: ASYNC110  # a scan that ends the service has three
                 await asyncio.sleep(0.02)
         document = (await client.get(answer.headers["location"])).json()
         assert document["states"]["failed"] == document["states"]["succeeded"] == 0, document["scans"]
