@@ -38,13 +38,18 @@ def nursery() -> Iterator[Nursery]:
     started.close()
 
 
+@pytest.fixture
+def warm_templates(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that read files are forked from one that is warm: to load them takes a second of a processor."""
+    monkeypatch.setattr("service.sandbox.sandbox.subprocess", nursery)
+
+
 @pytest.fixture(autouse=True)
-def readers_when_needed(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An application starts the process that reads files with the first file, forked from one that is warm: to load it
-    takes a second of a processor. A service that is a process of its own starts it itself, at once (tests/system).
+def readers_when_needed(warm_templates: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application starts the process that reads files with the first file: most tests read none. A service that is a
+    process of its own starts it at once, and cold (tests/system).
     """
     monkeypatch.setattr(Sandbox, "start", lambda self: setattr(self, "_stopped", False))
-    monkeypatch.setattr("service.sandbox.sandbox.subprocess", nursery)
 
 
 @pytest.fixture

@@ -486,6 +486,7 @@ def outcome(sandbox: Sandbox, order: FileOrder) -> str:
         return str(error)
 
 
+@pytest.mark.usefixtures("warm_templates")
 @pytest.mark.parametrize(
     "name",
     [
