@@ -19,6 +19,11 @@ from service.sandbox.order import FileOrder
 from tests.service.cli.processes import ROOT
 
 
+@pytest.fixture
+def warm_templates() -> None:
+    """Here the process that reads is started as it always is: they are counted."""
+
+
 @pytest.mark.parametrize(("system", "processes"), [("Linux", 1), ("Darwin", 0)])
 def test_both_read_the_same(system: str, processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One template process lives beside the command on Linux, none elsewhere; the counts are those of the file."""
