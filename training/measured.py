@@ -4,8 +4,7 @@ Positions of a measurement lie anywhere, so that no network knows how those of a
 each pattern alone, and the constraint map makes one object of what it draws of the neighbours (`training.overlap`).
 """
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -17,10 +16,7 @@ from scipy.spatial import cKDTree
 
 from inphase import ptycho
 from inphase.errors import DataError
-from inphase.formats.boundary import boundary
-from inphase.formats.npz import read_arrays
 from inphase.pattern import MaskState
-from inphase.ptycho.measurement import probe_of
 from inphase.ptycho.optics import NearField
 from training.groups import Groups
 
@@ -134,24 +130,19 @@ def measured_groups(
 
 
 def lit_by(measured: ptycho.Measurement, path: Path, frames_held_out: int, seed: int) -> ptycho.Measurement:
-    """The measurement with the probe and the positions of a reconstruction of it, which hid what is to be held out.
+    """The measurement in the beam of a reconstruction of it, which hid what is to be held out.
 
     Raises DataError where the file is none, is of other frames, or has learned from others.
     """
-    with boundary(path):
-        arrays = read_arrays(path)
-    if missing := {"probe", "positions_px", "ids", "document"} - set(arrays):
-        raise DataError(f"{path}: lacks {', '.join(sorted(missing))}: give an npz that `inphase ptycho` wrote")
-    report = json.loads(str(arrays["document"]))
-    if not np.array_equal(arrays["ids"], measured.ids):
-        raise DataError(f"{path}: is not a reconstruction of the frames of {measured.source}")
-    if (report["frames_held_out"], report["seed"]) != (frames_held_out, seed):
+    found = ptycho.read_reconstruction(path)
+    report = found.report
+    if (report.frames_held_out, report.seed) != (frames_held_out, seed):
         raise DataError(
-            f"{path}: its probe has seen other frames than are to be learned from: {report['frames_held_out']} were "
-            f"held out by the seed {report['seed']}, and {frames_held_out} by the seed {seed} shall be"
+            f"{path}: its probe has seen frames that are to be held out: {report.frames_held_out} were hidden from it "
+            f"by the seed {report.seed}, and {frames_held_out} by the seed {seed} shall be: reconstruct with this "
+            "share (`--hold-out`) and seed"
         )
-    probe = probe_of(arrays["probe"], measured.shape, str(path))
-    return replace(measured, probe=probe, positions_px=arrays["positions_px"].astype(np.float64))
+    return measured.in_beam_of(found)
 
 
 def _unfit(measured: ptycho.Measurement, window: int) -> str | None:

@@ -51,7 +51,9 @@ class Overlap:
 
     def merged(self, boxes: Tensor) -> Tensor:
         """Eq. 1: boxes (B, C, m, m) complex64 -> one object (B, N, N) around mu, 0 where no box reaches."""
-        placed = torch.einsum("bkum,bkmnc,bkvn->buvc", self._rows, torch.view_as_real(boxes * self._weight), self._columns)
+        placed = torch.einsum(
+            "bkum,bkmnc,bkvn->buvc", self._rows, torch.view_as_real(boxes * self._weight), self._columns
+        )
         return torch.view_as_complex(placed.contiguous()) / self._cover
 
     def parts(self, merged: Tensor) -> Tensor:

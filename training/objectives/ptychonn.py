@@ -27,7 +27,7 @@ class LitPatches(Objective[Groups]):
         self, network: Network, features: dict[str, Tensor], batch: Groups
     ) -> tuple[Tensor, dict[str, Tensor]]:
         if batch.patches is None:
-            raise ValueError("nobody knows the object of a measured scan: PtychoNN's objective learns from simulated ones")
+            raise ValueError("nobody knows the object of a measured scan: this objective learns from simulated ones")
         amplitude, phase = predict(network, features)
         side = (amplitude.shape[-2], amplitude.shape[-1])
         truth, beam = centre(batch.patches, side), centre(batch.probe, side)

@@ -36,8 +36,8 @@ class Diffraction(Objective[Groups]):
 
     loss: "poisson", the negative log-likelihood of the counts per photon (eq. 3, `excess`), or "mae", the mean absolute
     difference of the amplitudes, which the paper's table 2 was made with. by_light: whether the parts of a group count
-    in their object by the light that each pixel was in, for networks that draw whole windows; in the paper all pixels of
-    half a window count alike.
+    in their object by the light that each pixel was in, for networks that draw whole windows; in the paper all pixels
+    of half a window count alike.
     """
 
     loss: Literal["poisson", "mae"] = "poisson"
