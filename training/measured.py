@@ -19,6 +19,7 @@ from inphase.errors import DataError
 from inphase.pattern import MaskState
 from inphase.ptycho.optics import NearField
 from training.groups import Groups
+from training.simulate.raster import far_field
 
 NEAREST = 6  # frames around each, of which some make a group with it, as in the paper
 MIDDLE = 0.7  # root mean square amplitude of an object where a network draws at most 1
@@ -28,7 +29,7 @@ MIDDLE = 0.7  # root mean square amplitude of an object where a network draws at
 class MeasuredSettings:
     """Which scan is learned from.
 
-    scan: its file, as `inphase.ptycho.read` takes it. reconstruction: an npz of `inphase.ptycho.write`, whose probe and
+    scan: its file, as `inphase.ptycho.read` takes it; empty in a configuration for any. reconstruction: an npz of `inphase.ptycho.write`, whose probe and
     positions replace those of the scan; None where these are good. held_out, seed: share of the frames that nothing is
     learned from, those that `inphase.ptycho.Options(hold_out=..., seed=...)` hides. neighbours: patterns of a group.
     """
@@ -40,8 +41,6 @@ class MeasuredSettings:
     neighbours: int = 4
 
     def __post_init__(self) -> None:
-        if not self.scan:
-            raise ValueError("name the file of the scan to learn from: measured.scan")
         if not 0 < self.held_out <= 0.5:
             raise ValueError(f"the share of frames held out lies above 0 and up to 0.5, not at {self.held_out}")
         if not 1 <= self.neighbours <= NEAREST + 1:
@@ -59,6 +58,8 @@ class MeasuredScan:
     @classmethod
     def read(cls, settings: MeasuredSettings, window: int) -> Self:
         """The scan for patterns of (window, window). Raises DataError where it cannot be read or learned from."""
+        if not settings.scan:
+            raise DataError("the configuration names no scan to learn from: --set measured.scan=FILE")
         measured = ptycho.read(settings.scan)
         options = ptycho.Options(hold_out=settings.held_out, seed=settings.seed)
         held_out = options.held_out(len(measured), np.random.default_rng(settings.seed))
@@ -83,8 +84,12 @@ class MeasuredScan:
 
     @property
     def scale(self) -> float:
-        """Square root of photons of a unit amplitude: an object of amplitude `MIDDLE` gives the mean counts."""
-        return float(np.sqrt(self.photons / np.square(np.abs(self.probe.astype(np.complex128))).sum()) / MIDDLE)
+        """Square root of photons of a unit amplitude: an object of amplitude `MIDDLE` gives the mean counts, in those
+        pixels of the detector that were measured.
+        """
+        known = (self.measured.mask[self.fitted] == MaskState.VALID).mean(axis=0)
+        light = float((known * far_field(self.probe[None])[0]).sum())
+        return float(np.sqrt(self.photons / light) / MIDDLE)
 
     def groups(self, held_out: bool, neighbours: int, epoch_seed: tuple[int, int]) -> NDArray[np.intp]:
         """(n, C): each frame with some of those nearest to it, all learned from or all held out, in a random order."""
