@@ -40,7 +40,8 @@ def fit(
     """Train a network into the folder `run` until a budget is spent and return the last checkpoint.
 
     begin: checkpoint whose weights it begins with, those of another run of the same network; None: a fresh one.
-    ValueError where they do not fit; DataError where a measured scan cannot be learned from, before anything is written.
+    ValueError where they do not fit; DataError where a measured scan cannot be learned from, before anything is
+    written.
     """
     if settings.measured is not None:
         measured_scan(settings.measured, settings.frame[0])

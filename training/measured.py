@@ -29,9 +29,10 @@ MIDDLE = 0.7  # root mean square amplitude of an object where a network draws at
 class MeasuredSettings:
     """Which scan is learned from.
 
-    scan: its file, as `inphase.ptycho.read` takes it; empty in a configuration for any. reconstruction: an npz of `inphase.ptycho.write`, whose probe and
-    positions replace those of the scan; None where these are good. held_out, seed: share of the frames that nothing is
-    learned from, those that `inphase.ptycho.Options(hold_out=..., seed=...)` hides. neighbours: patterns of a group.
+    scan: its file, as `inphase.ptycho.read` takes it; empty in a configuration for any. reconstruction: an npz of
+    `inphase.ptycho.write`, whose probe and positions replace those of the scan; None where these are good. held_out,
+    seed: share of the frames that nothing is learned from, those that `inphase.ptycho.Options(hold_out=..., seed=...)`
+    hides. neighbours: patterns of a group.
     """
 
     scan: str = ""
