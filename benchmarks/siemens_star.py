@@ -1,10 +1,10 @@
-"""PtychoPINN on a measured scan, the Siemens star of Velociprobe: learned from half of its frames, judged by the others.
+"""PtychoPINN on the measured Siemens star of Velociprobe: learned from half of its frames, judged by the others.
 
-OMP_NUM_THREADS=1 python -m benchmarks.siemens_star --models build/star/models --run runs/star     # three minutes of one core
+OMP_NUM_THREADS=1 python -m benchmarks.siemens_star --models build/star/models --run runs/star   # minutes of a core
 
-The model repository holds ptychopinn-star, exported from the run: training/configs/ptychopinn-measured.yaml with the scan as
-`measured.scan` and `inphase ptycho SCAN -o fitted.npz --refine '30*EPIE' --hold-out 0.5 --no-turn` as
-`measured.reconstruction`.
+The model repository holds ptychopinn-star, exported from the run: training/configs/ptychopinn-measured.yaml with the
+scan as `measured.scan` and, as `measured.reconstruction`, the fitted.npz of `inphase ptycho SCAN -o fitted.npz --refine
+'30*EPIE' --hold-out 0.5 --no-turn`.
 """
 
 import math
@@ -79,7 +79,7 @@ class Star:
         """Numbers that were learned."""
         import onnx
 
-        model = onnx.load(self.version.path / "model.onnx")
+        model = onnx.load(self.version.path)
         return sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
 
     @cached_property
@@ -153,9 +153,9 @@ def trained(star: Star, run: Path) -> list[str]:
     return [
         "## What was trained\n",
         f"{len(star.scan.fitted)} of {len(star.measured)} frames, {star.parameters:,} parameters (width "
-        f"{s.network['width']}), {groups:,} groups of {s.measured.neighbours} in {told['wall_time_s'] / 60:.0f} minutes "
-        f"of a thread on a machine that was busy with other work: {groups / len(star.scan.fitted):.0f} times each frame as "
-        "the first of a group. R of groups of held-out frames, each frame behind what the network draws of its group:\n",
+        f"{s.network['width']}), {groups:,} groups of {s.measured.neighbours}, "
+        f"{groups / len(star.scan.fitted):.0f} times each frame as the first of one, in "
+        f"{told['wall_time_s'] / 60:.0f} minutes of a thread that had what other programs left of two cores. R of groups of held-out frames, each frame behind the object of its group:\n",
         *table(["groups", "seconds", "R", "chi2"], curve),
     ]
 
@@ -181,10 +181,10 @@ def figures(star: Star) -> list[str]:
     rows.insert(4, ["the network, each frame by the part drawn of itself", *alone, "-", "-"])
     return [
         "## Held-out frames\n",
-        "R is sum |sqrt(I) - m| / sum m, the scale of the probe fitted. The probe is the same for all, that of `30*EPIE` "
-        "of the frames learned from, and is kept. Correlation and FRC (where it falls below 1/2, as a share of Nyquist) "
-        "are with ePIE's image of all frames, which has seen the frames of both halves and is no truth: an image of ePIE "
-        "is liker to it for being made in the same way.\n",
+        "R is sum |sqrt(I) - m| / sum m, the scale of the probe fitted. The probe is the same for all, that of "
+        "`30*EPIE` of the frames learned from, and is kept. Correlation and FRC (where it falls below 1/2, as a share "
+        "of Nyquist) are with ePIE's image of all frames. It is no truth: images of ePIE are more like it for being "
+        "made in the same way, partly of the same frames.\n",
         *table(["image", "R learned from", "R held out", "correlation", "FRC"], rows),
     ]
 
@@ -210,8 +210,8 @@ def halves(star: Star) -> list[str]:
     network = [star.image(frames) for frames in (scan.fitted, scan.held_out)]
     return [
         "## Two halves\n",
-        "The image of the frames learned from beside that of the held-out ones. That two images of one network are alike "
-        "does not say that they are right: what it draws whatever it is shown is in both.\n",
+        "The image of the frames learned from beside that of the held-out ones. That two images of one network are "
+        "alike does not say that they are right: what it draws whatever it is shown is in both.\n",
         *table(
             ["images", "correlation", "FRC"],
             [["`30*EPIE`", *_likeness(star, *engine)], ["the network", *_likeness(star, *network)]],
@@ -222,26 +222,24 @@ def halves(star: Star) -> list[str]:
 def starts(star: Star) -> list[str]:
     """The engine from nothing and from the network's image, by iterations and by time."""
     fitted, held_out = star.scan.fitted, star.scan.held_out
-    drawn, spent = _timed(lambda: star.image(fitted))
+    begin = time.process_time()
+    drawn = star.image(fitted)
+    spent = time.process_time() - begin
     rows = []
     for name, start, before in (("nothing", None, 0.0), ("the network's image", drawn, spent)):
         cells = [name]
         for count in COUNTS:
-            result, seconds = _timed(lambda count=count, start=start: star.engine(f"{count}*EPIE", start))
-            cells.append(f"{star.r(result.object, held_out):.3f} ({before + seconds:.1f} s)")
+            begin = time.process_time()
+            result = star.engine(f"{count}*EPIE", start)
+            seconds = before + time.process_time() - begin
+            cells.append(f"{star.r(result.object, held_out):.3f} ({seconds:.1f} s)")
         rows.append(cells)
     return [
         "## As a start\n",
-        "R of the held-out frames after so many iterations of ePIE of the frames learned from, the probe known and kept, "
-        "and the CPU seconds of it all, those of the network's image included:\n",
+        "R of the held-out frames after so many iterations of ePIE of the frames learned from, the probe known and "
+        "kept, and the CPU seconds of it all, those of the network's image included:\n",
         *table(["begun from", *map(str, COUNTS)], rows),
     ]
-
-
-def _timed[T](way: Callable[[], T]) -> tuple[T, float]:
-    """What it gives, and its CPU seconds."""
-    begin = time.process_time()
-    return way(), time.process_time() - begin
 
 
 def speed(star: Star) -> list[str]:
@@ -261,8 +259,8 @@ def speed(star: Star) -> list[str]:
     ]
     return [
         "## Speed\n",
-        f"{len(measured)} patterns of {measured.shape[0]} x {measured.shape[1]}, CPU seconds of one thread, three runs in "
-        "turns; other programs ran beside.\n",
+        f"{len(measured)} patterns of {measured.shape[0]} x {measured.shape[1]}, CPU seconds of one thread, three runs "
+        "in turns; other programs ran beside.\n",
         *table(["what", "CPU s", "patterns/s"], rows),
     ]
 
@@ -273,24 +271,22 @@ def void(_: object) -> None:
 
 def picture(star: Star, path: Path) -> None:
     """Amplitude above phase: ePIE of the frames learned from, the network of these, the network of the others."""
-    scan = star.scan
-    objects = [star.engine("30*EPIE").object, star.image(scan.fitted), star.image(scan.held_out)]
-    lit = star.compared_where
+    scan, lit = star.scan, star.compared_where
+    reference = star.engine("30*EPIE").object
+    objects = [reference, *(_alike(star.image(frames), reference, lit) for frames in (scan.fitted, scan.held_out))]
     box = tuple(slice(int(found.min()), int(found.max()) + 1) for found in np.nonzero(lit))
-    reference = objects[0]
     lines = []
     for plane_of in (np.abs, np.angle):
-        planes = []
-        for obj in objects:
-            turned = obj * np.exp(-1j * np.angle(np.vdot(reference[lit], obj[lit])))
-            planes.append(
-                plane_of(
-                    turned * np.sqrt(np.square(np.abs(reference[lit])).mean() / np.square(np.abs(obj[lit])).mean())
-                )
-            )
+        planes = [plane_of(obj) for obj in objects]
         low, high = np.percentile(planes[0][lit], (1, 99))
         lines.append(np.hstack([(np.clip((plane - low) / (high - low), 0, 1) * lit)[box] for plane in planes]))
     Image.fromarray((np.vstack(lines) * 255).astype(np.uint8)).save(path, optimize=True)
+
+
+def _alike(obj: Object, reference: Object, lit: NDArray[np.bool_]) -> Object:
+    """The object times the number that brings it nearest to the reference."""
+    factor = np.vdot(obj[lit], reference[lit]) / np.vdot(obj[lit], obj[lit]).real
+    return (factor * obj).astype(np.complex64)
 
 
 def main(
@@ -319,11 +315,11 @@ def main(
 
 _PREFACE = [
     "The Siemens star of Velociprobe (APS; tike, BSD-3), 516 patterns of 128 x 128. `inphase-train fit` with "
-    "`training/configs/ptychopinn-measured.yaml` learned from half of its frames, drawn at random, without any image: only "
-    "the patterns of four neighbours, which must follow from one object in the beam that ePIE found of these frames. "
-    "Different from Hoidn et al. (2023): the network is a quarter as wide; it is shown each pattern alone, as the positions "
-    "lie on no raster; it draws the whole window, as the beam has 16 % of its light beyond half of it; and neighbours are "
-    "averaged by the light that they were in.\n",
+    "`training/configs/ptychopinn-measured.yaml` learned from half of its frames, drawn at random, without any image: "
+    "only the patterns of four neighbours, which must follow from one object in the beam that ePIE found of these "
+    "frames. Different from Hoidn et al. (2023): the network is a quarter as wide; it is shown each pattern alone, as "
+    "the positions lie on no raster; it draws the whole window, as the beam has 16 % of its light outside half of it; "
+    "and neighbours are averaged by the light that they were in.\n",
     "One command makes this page of the exported network and the folder of its training: `python -m "
     "benchmarks.siemens_star --models FOLDER --run FOLDER`.\n",
 ]
