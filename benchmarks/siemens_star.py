@@ -155,7 +155,8 @@ def trained(star: Star, run: Path) -> list[str]:
         f"{len(star.scan.fitted)} of {len(star.measured)} frames, {star.parameters:,} parameters (width "
         f"{s.network['width']}), {groups:,} groups of {s.measured.neighbours}, "
         f"{groups / len(star.scan.fitted):.0f} times each frame as the first of one, in "
-        f"{told['wall_time_s'] / 60:.0f} minutes of a thread that had what other programs left of two cores. R of groups of held-out frames, each frame behind the object of its group:\n",
+        f"{told['wall_time_s'] / 60:.0f} minutes of a thread that had what other programs left of two cores. "
+        "R of groups of held-out frames, each frame behind the object of its group:\n",
         *table(["groups", "seconds", "R", "chi2"], curve),
     ]
 
