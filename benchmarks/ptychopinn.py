@@ -328,7 +328,7 @@ def doses(networks: dict[tuple[str, str], Trained]) -> list[str]:
     ]  # fmt: skip
     return [
         "## Dose\n",
-        "A corner of the held-out Lines, 1,024 patterns, at so many photons a pattern. The networks were trained on 1e9 "
+        "A corner of the held-out Lines, 1,024 patterns, at so many photons each. The networks were trained on 1e9 "
         "alone and are given counts times 1e9 over these. The engine makes 20 iterations of ePIE, the probe known and "
         "kept. R counts the noise of the photons too:\n",
         *table(["photons", "by", "correlation", "MAE A", "PSNR A / dB", "FRC", "R"], rows),
