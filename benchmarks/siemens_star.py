@@ -150,7 +150,8 @@ def trained(star: Star, run: Path) -> list[str]:
     groups = told["crystals_seen"]
     rows = [line.split("\t") for line in (run / "learning_curve.tsv").read_text().splitlines()]
     at = [rows[0].index(name) for name in ("crystals", "seconds", "val_R", "val_chi2")]
-    shown = rows[1 :: -(-len(rows) // 12)]
+    until = [row for row in rows[1:] if int(row[at[0]]) <= groups]  # a run that went on knows of more
+    shown = until[:: -(-len(until) // 12)]
     curve = [[row[at[0]], str(round(float(row[at[1]]))), *(f"{float(row[k]):.4f}" for k in at[2:])] for row in shown]
     return [
         "## What was trained\n",
