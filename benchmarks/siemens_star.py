@@ -4,14 +4,14 @@ OMP_NUM_THREADS=1 python -m benchmarks.siemens_star --models build/star/models -
 
 The model repository holds ptychopinn-star, exported from the run: training/configs/ptychopinn-measured.yaml with the
 scan as `measured.scan` and, as `measured.reconstruction`, the fitted.npz of `inphase ptycho SCAN -o fitted.npz --refine
-'30*EPIE' --hold-out 0.5 --no-turn`.
+'30*EPIE' --hold-out 0.5 --no-turn`. Interrupted, it goes on: sections are kept in build/ptychopinn as JSON.
 """
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks import ROOT
 from benchmarks.ptycho import r_factor
-from benchmarks.ptychopinn import BATCH, in_turns
+from benchmarks.ptychopinn import BATCH, in_turns, kept
 from inphase import ptycho
 from inphase.models.card import ScanCard
 from inphase.models.families import scan as family
@@ -62,6 +62,11 @@ class Star:
     def card(self) -> ScanCard:
         assert isinstance(self.version.card, ScanCard)
         return self.version.card
+
+    @property
+    def key(self) -> str:
+        """Of what is measured of it."""
+        return f"{self.version.label}-{self.card.sha256[:8]}"
 
     @property
     def settings(self) -> FitSettings:
@@ -267,11 +272,11 @@ def speed(star: Star) -> list[str]:
     }
     rows = [
         [way, " ".join(f"{one:.2f}" for one in seconds), f"{len(measured) / min(seconds):,.0f}"]
-        for way, seconds in in_turns(ways, 3).items()
+        for way, seconds in in_turns(ways, 2).items()
     ]
     return [
         "## Speed\n",
-        f"{len(measured)} patterns of {measured.shape[0]} x {measured.shape[1]}, CPU seconds of one thread, three runs "
+        f"{len(measured)} patterns of {measured.shape[0]} x {measured.shape[1]}, CPU seconds of one thread, two runs "
         "in turns; other programs ran beside.\n",
         *table(["what", "CPU s", "patterns/s"], rows),
     ]
@@ -312,7 +317,7 @@ def main(
     lines = ["# PtychoPINN on a measured scan\n", f"{header()}\n", *_PREFACE]
     lines += trained(star, run)
     for section in (figures, halves, starts, speed):
-        lines += section(star)
+        lines += kept(f"{star.key}-{section.__name__}", partial(section, star))
         typer.echo(f"{section.__name__} done")
     picture(star, out.with_suffix(".png"))
     lines += [
