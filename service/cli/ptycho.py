@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-_OPTIONS: Final = ("modes", "probe_start", "positions_start", "search_px", "turn", "seed")
+_OPTIONS: Final = ("modes", "probe_start", "positions_start", "search_px", "turn", "hold_out", "seed")
 
 
 @commands.command(epilog="Example: inphase ptycho scan_0054.cxi -o scan54.cxi --refine '60*EPIE' --positions-start 10")
@@ -105,7 +105,7 @@ def ptycho(
     if url is not None and beam_of is not None:
         raise typer.BadParameter("a service takes the probe of the file alone: leave --beam-of or --url out")
     check_ending(output)
-    spare([output], path)
+    spare([output], path, beam_of)
     options = ptycho.Options(
         refine, modes=modes, probe_start=probe_start, positions_start=positions_start, search_px=search, turn=turn,
         hold_out=hold_out, seed=seed,

@@ -49,6 +49,13 @@ def test_the_beam_of_a_reconstruction_is_taken(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     earlier = read_reconstruction(first)
     expected = reconstruct(read(path).in_beam_of(earlier), Options("2*EPIE", hold_out=0.25, turn=False, probe_start=99))
+    there = CliRunner().invoke(
+        cli.app, [*again, "--beam-of", str(first), "--url", "http://inphase"], env={"COLUMNS": "200"}
+    )
+    assert there.exit_code == 2
+    assert "leave --beam-of or --url out" in there.stderr
+    over = CliRunner().invoke(cli.app, [*common, "-o", str(first), "--beam-of", str(first)])
+    assert "would be written over" in str(over.exception)
     found = read_reconstruction(second)
     np.testing.assert_array_equal(found.object, expected.object)
     np.testing.assert_array_equal(found.positions_px, earlier.positions_px)
@@ -109,6 +116,6 @@ def test_a_service_is_given_the_file_and_its_options(tmp_path: Path, monkeypatch
     first = asked[0]
     assert first.read() == path.read_bytes()
     assert dict(first.url.params) == {
-        "refine": "1*EPIE", "probe_start": "2", "search_px": "0.0", "turn": "false", "seed": "4", "focus_m": "inf",
-        "wait": "0.5",
+        "refine": "1*EPIE", "probe_start": "2", "search_px": "0.0", "turn": "false", "hold_out": "0.05", "seed": "4",
+        "focus_m": "inf", "wait": "0.5",
     }  # fmt: skip
