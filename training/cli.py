@@ -61,6 +61,7 @@ def fit(
     ] = None,
 ) -> None:
     """Fit a network on every accelerator that is there, or on the CPU."""
+    from inphase.errors import InphaseError
     from training.fit import fit as run_fit
     from training.fit import parse_time
     from training.settings import read
@@ -79,6 +80,9 @@ def fit(
         found = run_fit(settings, folder, seconds=seconds, crystals=crystals or math.inf, devices=devices, begin=begin)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    except InphaseError as error:  # a measured scan that cannot be read or learned from
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
     typer.echo(f"checkpoint: {found}")
 
 

@@ -10,6 +10,7 @@ from torch.utils.data import IterableDataset
 
 from training.features import features_of
 from training.groups import Groups, groups, scans
+from training.measured import measured_groups, measured_scan
 from training.settings import FitSettings
 from training.simulate.crystals import crystals, uniform
 from training.simulate.detector import Measurement, measure
@@ -34,10 +35,16 @@ class Sample:
 
 
 def batch_of(settings: FitSettings, seed: int, number: int, batch: int, device: torch.device) -> Sample | Groups:
-    """Batch `number` of `seed`, of whatever the network learns from: groups of scans where there is a raster."""
+    """Batch `number` of `seed`, of whatever the network learns from: groups of scans where there is a raster, or a
+    measured scan.
+    """
+    held_out = None if seed == settings.seed else seed
+    if settings.measured is not None:
+        of = measured_scan(settings.measured, settings.frame[0])
+        neighbours = settings.measured.neighbours
+        return measured_groups(of, neighbours, seed, held_out is not None, number, batch, device)
     if settings.raster is None:
         return sample(settings, seed, number, batch, device)
-    held_out = None if seed == settings.seed else seed
     return groups(scans(settings.raster, settings.frame[0], settings.seed, held_out), seed, number, batch, device)
 
 

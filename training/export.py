@@ -25,6 +25,7 @@ from inphase.ptycho.prediction import digest
 from training.data import HELD_OUT_SEED, batch_of, sample
 from training.groups import scans
 from training.losses import modulus_errors
+from training.measured import MeasuredScan, measured_scan
 from training.module import PhaseRetrieval
 from training.networks import predict
 from training.networks.coherence import Coherence
@@ -32,6 +33,7 @@ from training.networks.far_field import FarField
 from training.networks.network import Network, in_format
 from training.objectives.truth import nearest, subvoxel_aligned
 from training.settings import FitSettings
+from training.simulate.raster import Raster
 from training.transform import spatial
 
 OUTPUTS = ("amplitude", "phase")
@@ -149,17 +151,12 @@ def agreement(path: Path, network: Network, settings: FitSettings, crystals: int
 def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metrics: dict[str, Any]) -> dict[str, Any]:
     """What the service needs to know of the model, and what its users should (docs/reference/models.md)."""
     s = module.settings
-    kinds = {
-        "volume": "fast simulator",
-        "image": "crystals of domains" if s.domains else "particles",
-        "scan": "scans of simulated objects",
-    }
     return {
         "name": name,
         "version": version,
         "architecture": s.architecture,
         "family": s.family,
-        **(of_scans(s) if s.raster else of_patterns(s)),
+        **(of_scans(s) if s.family == "scan" else of_patterns(s)),
         "dc": "N//2",
         "grid": list(s.frame),
         "box": list(s.box),
@@ -168,7 +165,7 @@ def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metr
         "outputs": {"amplitude": [0.0, 1.0], "phase": [-math.pi, math.pi]},
         "weights": "float16",
         "training": {
-            "data": f"training.simulate ({kinds[s.family]}), objective {s.objective} (training.objectives)",
+            "data": f"{learned_from(s)}, objective {s.objective} (training.objectives)",
             **module.record,
             "earlier": module.earlier,  # the runs that its weights have been through before
             "code_version": importlib.metadata.version("inphase"),
@@ -178,6 +175,19 @@ def card(module: PhaseRetrieval, name: str, version: int, found: Agreement, metr
         "metrics": metrics,
         "licence": "BSD-3-Clause",
     }
+
+
+def learned_from(settings: FitSettings) -> str:
+    """What the patterns of the training were, for people."""
+    if settings.measured:
+        of = measured_scan(settings.measured, settings.frame[0])
+        return f"{len(of.fitted)} of {len(of.measured)} frames of the measured scan {Path(settings.measured.scan).name}"
+    kinds = {
+        "volume": "fast simulator",
+        "image": "crystals of domains" if settings.domains else "particles",
+        "scan": "scans of simulated objects",
+    }
+    return f"training.simulate ({kinds[settings.family]})"
 
 
 def of_patterns(settings: FitSettings) -> dict[str, Any]:
@@ -198,8 +208,15 @@ def of_patterns(settings: FitSettings) -> dict[str, Any]:
 
 def of_scans(settings: FitSettings) -> dict[str, Any]:
     """What is told of networks for scans alone: what a measurement must be like for them to be asked."""
-    assert settings.raster is not None
-    of = scans(settings.raster, settings.frame[0], settings.seed)
+    of: MeasuredScan | Raster
+    if settings.measured:
+        of = measured_scan(settings.measured, settings.frame[0])
+        assert of.measured.probe is not None
+        beam, offsets, pixel = of.measured.probe, [[0.0, 0.0]], of.measured.pixel_m
+    else:
+        assert settings.raster is not None
+        of = scans(settings.raster, settings.frame[0], settings.seed)
+        beam, offsets, pixel = of.probe[None], of.offsets.tolist(), None
     # the disc whose power is the probe's
     diameter = 2 * math.sqrt(float(np.square(np.abs(of.probe)).sum()) / math.pi)
     return {
@@ -208,10 +225,10 @@ def of_scans(settings: FitSettings) -> dict[str, Any]:
         "shown": "modulus",
         "offset": 0.0,
         "scale": of.scale,
-        "photons": float(of.counts.sum(dtype=np.float64)) / len(of.counts),
-        "offsets_px": of.offsets.tolist(),
-        "probe_sha256": digest(of.probe[None]),
-        "pixel_m": None,
+        "photons": of.photons,
+        "offsets_px": offsets,
+        "probe_sha256": digest(beam),
+        "pixel_m": pixel,
     }
 
 
@@ -232,7 +249,7 @@ def held_out_figures(module: PhaseRetrieval) -> dict[str, Any]:
     """What training saw last on its validation crystals: chi2 of the network alone, median and 95th percentile; of a
     network of scans the means of all figures.
     """
-    if module.settings.raster:
+    if module.settings.family == "scan":
         return held_out_means(module)
     size, count = module.settings.batch, module.settings.validation_crystals
     found = []
@@ -250,7 +267,7 @@ def held_out_figures(module: PhaseRetrieval) -> dict[str, Any]:
 
 
 def held_out_means(module: PhaseRetrieval) -> dict[str, Any]:
-    """Means over the groups that training is validated on, of an object that it has not seen."""
+    """Means over the groups that training is validated on, of an object or of frames that it has not seen."""
     size, count = module.settings.batch, module.settings.validation_crystals
     with torch.no_grad():
         figures = [
@@ -275,7 +292,8 @@ def export(
     name = name or module.settings.architecture
     target = unused(models, name, version)
     network = in_format(rounded(module.average), torch.contiguous_format)
-    figures = {"simulated": held_out_figures(module), "real": metrics or {}}
+    seen = "measured" if module.settings.measured else "simulated"
+    figures = {seen: held_out_figures(module), "real": metrics or {}}
     arguments = batch_of(module.settings, HELD_OUT_SEED, 0, 2, torch.device("cpu")).features(network.inputs)
     model = halve(graph(network, arguments), exact(network))
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ def finetune(
     ValueError for a network of scans.
     """
     given = PhaseRetrieval.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
-    if given.settings.raster:
+    if given.settings.family == "scan":
         raise ValueError("a network of ptychographic scans learns nothing from the patterns of Bragg peaks: fit it")
     settings = replace(given.settings, learning_rate=rate, schedule="plateau")
     if given.objective.supervised:

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from inphase.retrieval.memory import keep_pages
 from training.curve import LearningCurve
+from training.measured import measured_scan
 from training.module import PhaseRetrieval
 from training.settings import FitSettings
 
@@ -39,8 +40,11 @@ def fit(
     """Train a network into the folder `run` until a budget is spent and return the last checkpoint.
 
     begin: checkpoint whose weights it begins with, those of another run of the same network; None: a fresh one.
-    ValueError where they do not fit.
+    ValueError where they do not fit; DataError where a measured scan cannot be learned from, before anything is
+    written.
     """
+    if settings.measured is not None:
+        measured_scan(settings.measured, settings.frame[0])
     lightning.seed_everything(settings.seed)
     if begin is None:
         return train(PhaseRetrieval(settings.as_dict(), crystals, seconds), run, devices)

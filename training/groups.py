@@ -15,20 +15,24 @@ from training.simulate.raster import Raster, RasterSettings, scan
 class Groups:
     """B groups of C patterns of one probe.
 
-    counts: (B, C, N, N) float32, the DC pixel at N // 2. patches: (B, C, N, N) complex64, what the object is in the
-    windows, which only supervised objectives look at. offsets: (B, C, 2) float32, r_k - mu in pixels. probe: (N, N)
-    complex64. scale: square root of photons of a unit amplitude.
+    counts: (B, C, N, N) float32, the DC pixel at N // 2. known: (B, C, N, N) bool, where they were measured; elsewhere
+    they are 0. patches: (B, C, N, N) complex64, what the object is in the windows, which only supervised objectives
+    look at; None where nobody knows. offsets: (B, C, 2) float32, r_k - mu in pixels. probe: (N, N) complex64. scale:
+    square root of photons of a unit amplitude. alone: whether networks are shown each pattern of a group by itself.
     """
 
     counts: Tensor
-    patches: Tensor
+    known: Tensor
+    patches: Tensor | None
     offsets: Tensor
     probe: Tensor
     scale: float
+    alone: bool = False
 
     def features(self, names: Collection[str]) -> dict[str, Tensor]:
-        """What networks of scans take: `patterns` (B, C, N, N), sqrt(counts) / scale."""
-        return dict.fromkeys(names, self.measured_amplitudes)
+        """What networks of scans take: `patterns` (B, C, N, N), sqrt(counts) / scale; alone, (B C, 1, N, N)."""
+        shown = self.measured_amplitudes
+        return dict.fromkeys(names, shown.flatten(0, 1)[:, None] if self.alone else shown)
 
     @property
     def window(self) -> tuple[int, int]:
@@ -66,6 +70,7 @@ def chosen(of: Raster, numbers: np.ndarray, device: torch.device) -> Groups:
     flat = members.reshape(-1)
     return Groups(
         torch.from_numpy(of.counts[members]).to(device),
+        torch.ones((), dtype=torch.bool, device=device).expand(*members.shape, *of.probe.shape),
         torch.from_numpy(of.patches(flat).reshape(*members.shape, *of.probe.shape)).to(device),
         torch.from_numpy(of.offsets.astype(np.float32)).expand(len(members), -1, -1).to(device),
         torch.from_numpy(of.probe).to(device),

@@ -5,10 +5,13 @@ in the middle of each window. The boxes of a group are put where they belong aro
 averaged (eq. 1); each frame then gets its part of this one object back (eq. 2): one object must explain all frames.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 COVERED = 1e-3  # of a box: canvas pixels that boxes touch with less hold nothing
+DIM = 1e-2  # of the strongest light: what a pixel in the dark counts more than nothing, so that every one has a value
 
 
 def lines(shift: Tensor, canvas: int, box: int) -> Tensor:
@@ -22,13 +25,19 @@ def lines(shift: Tensor, canvas: int, box: int) -> Tensor:
     return (1 - distance.abs()).clamp_min(0)
 
 
+def room(offsets: Tensor, box: int) -> int:
+    """Side of the smallest canvas that holds boxes of a side at these offsets (B, C, 2)."""
+    return box + 2 * math.ceil(float(offsets.abs().max()))
+
+
 class Overlap:
     """The places of groups of boxes (B, C, m, m) on canvases (B, N, N).
 
-    offsets: (B, C, 2) pixels, r_k - mu. Raises ValueError where a box would leave its canvas.
+    offsets: (B, C, 2) pixels, r_k - mu. weight: (m, m), how much the pixels of a box count where boxes are averaged;
+    None for all alike, as in the paper. Raises ValueError where a box would leave its canvas.
     """
 
-    def __init__(self, offsets: Tensor, canvas: int, box: int) -> None:
+    def __init__(self, offsets: Tensor, canvas: int, box: int, weight: Tensor | None = None) -> None:
         room = (canvas - box) / 2
         if float(offsets.abs().max()) > room:
             raise ValueError(
@@ -36,12 +45,15 @@ class Overlap:
                 f"{canvas} pixels leave {room:g} to boxes of {box}"
             )
         self._rows, self._columns = (lines(offsets[..., axis], canvas, box) for axis in (0, 1))
-        cover = torch.einsum("bkum,bkvn->buv", self._rows, self._columns)
+        self._weight = self._rows.new_ones(box, box) if weight is None else weight
+        cover = torch.einsum("bkum,mn,bkvn->buv", self._rows, self._weight, self._columns)
         self._cover = torch.where(cover > COVERED, cover, torch.inf)
 
     def merged(self, boxes: Tensor) -> Tensor:
         """Eq. 1: boxes (B, C, m, m) complex64 -> one object (B, N, N) around mu, 0 where no box reaches."""
-        placed = torch.einsum("bkum,bkmnc,bkvn->buvc", self._rows, torch.view_as_real(boxes), self._columns)
+        placed = torch.einsum(
+            "bkum,bkmnc,bkvn->buvc", self._rows, torch.view_as_real(boxes * self._weight), self._columns
+        )
         return torch.view_as_complex(placed.contiguous()) / self._cover
 
     def parts(self, merged: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from training.measured import MeasuredSettings
 from training.simulate.crystals import CrystalSettings
 from training.simulate.detector import DetectorSettings
 from training.simulate.domains import DomainSettings
@@ -24,7 +25,12 @@ GROUPS: dict[str, type[Any]] = {
     "particles": ParticleSettings,
     "frames": FrameSettings,
 }
-ALTERNATIVES: dict[str, type[Any]] = {"domains": DomainSettings, "raster": RasterSettings}  # to what GROUPS name
+# to what GROUPS name
+ALTERNATIVES: dict[str, type[Any]] = {
+    "domains": DomainSettings,
+    "raster": RasterSettings,
+    "measured": MeasuredSettings,
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,7 +48,8 @@ class FitSettings:
 
     A frame of three axes is a rocking curve of `crystals` seen by the `detector`, one of two axes a detector frame of
     `particles`, or of crystals of `domains` where there are any, seen as `frames` says; with a `raster` it is a pattern
-    of ptychographic scans, and what budgets, batches and validations count as crystals are groups of patterns.
+    of ptychographic scans, and with a `measured` one of a scan that was measured; what budgets, batches and validations
+    count as crystals are then groups of patterns.
     """
 
     architecture: str = "inphase-bcdi"
@@ -76,6 +83,7 @@ class FitSettings:
     frames: FrameSettings = field(default_factory=FrameSettings)
     domains: DomainSettings | None = None
     raster: RasterSettings | None = None
+    measured: MeasuredSettings | None = None
 
     def __post_init__(self) -> None:
         if len(self.frame) != len(self.box) or len(self.frame) not in (2, 3):
@@ -84,17 +92,17 @@ class FitSettings:
             raise ValueError(f"unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
-        if self.raster and (len(self.frame) != 2 or self.frame[0] != self.frame[1]):
-            raise ValueError(f"the patterns of a raster are squares, not {self.frame}")
+        if self.family == "scan" and (len(self.frame) != 2 or self.frame[0] != self.frame[1]):
+            raise ValueError(f"the patterns of a scan are squares, not {self.frame}")
         if self.domains and (len(self.frame) != 2 or self.box[0] != self.box[1]):
             raise ValueError(f"crystals of domains have two axes and a square box, not {self.frame} and {self.box}")
-        if self.domains and self.raster:
-            raise ValueError("a run learns either from crystals of domains or from a raster")
+        if sum(getattr(self, name) is not None for name in ALTERNATIVES) > 1:
+            raise ValueError("a run learns from one of: crystals of domains, a raster, a measured scan")
 
     @property
     def family(self) -> str:
         """Of the network's card."""
-        if self.raster:
+        if self.raster or self.measured:
             return "scan"
         return "volume" if len(self.frame) == 3 else "image"
 

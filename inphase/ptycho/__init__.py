@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from inphase.ptycho.engine import Progress as Progress
     from inphase.ptycho.engine import reconstruct as reconstruct
     from inphase.ptycho.formats import read as read
+    from inphase.ptycho.formats.written import read_reconstruction as read_reconstruction
     from inphase.ptycho.formats.written import write as write
     from inphase.ptycho.measurement import Measurement as Measurement
     from inphase.ptycho.measurement import from_arrays as from_arrays
@@ -39,6 +40,7 @@ _HOME = {
     "from_arrays": "measurement",
     "predict": "prediction",
     "read": "formats",
+    "read_reconstruction": "formats.written",
     "reconstruct": "engine",
     "write": "formats.written",
 }
@@ -55,6 +57,7 @@ __all__ = [
     "from_arrays",
     "predict",
     "read",
+    "read_reconstruction",
     "reconstruct",
     "write",
 ]

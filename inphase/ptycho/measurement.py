@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,9 @@ from inphase.pattern import MaskState
 from inphase.ptycho.frames import usable
 from inphase.ptycho.optics import Optics, Pair
 from inphase.ptycho.positions import Kept, field
+
+if TYPE_CHECKING:
+    from inphase.ptycho.reconstruction import Reconstruction
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,13 @@ class Measurement:
     def noted(self, *notes: str) -> Self:
         """With more notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+    def in_beam_of(self, found: "Reconstruction") -> Self:
+        """With the probe and the positions of a reconstruction of these very frames. Raises DataError for others."""
+        if not np.array_equal(self.ids, found.ids):
+            raise DataError(f"{self.source}: {found} is of other frames")
+        probe = probe_of(found.probe, self.shape, found.report.source)
+        return replace(self, probe=probe, positions_px=found.positions_px.astype(np.float64))
 
     def only(self, frames: NDArray[Any] | Sequence[int]) -> Self:
         """Some of its frames, by index or bool."""

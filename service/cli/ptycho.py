@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-_OPTIONS: Final = ("modes", "probe_start", "positions_start", "search_px", "turn", "seed")
+_OPTIONS: Final = ("modes", "probe_start", "positions_start", "search_px", "turn", "hold_out", "seed")
 
 
 @commands.command(epilog="Example: inphase ptycho scan_0054.cxi -o scan54.cxi --refine '60*EPIE' --positions-start 10")
@@ -68,6 +68,17 @@ def ptycho(
     turn: Annotated[
         bool, typer.Option(help="The eight ways in which positions can lie on the patterns are tried first.")
     ] = True,
+    beam_of: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Probe and positions are those of this reconstruction of the scan, an npz of this command.",
+        ),
+    ] = None,
+    hold_out: Annotated[
+        float, typer.Option(min=0, max=0.5, help="This share of the frames is seen by no solver.")
+    ] = 0.05,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     url: Annotated[
         str | None,
@@ -91,18 +102,20 @@ def ptycho(
     from inphase.ptycho.formats.contents import Given
     from inphase.ptycho.formats.written import check_ending
 
+    if url is not None and beam_of is not None:
+        raise typer.BadParameter("a service takes the probe of the file alone: leave --beam-of or --url out")
     check_ending(output)
-    spare([output], path)
+    spare([output], path, beam_of)
     options = ptycho.Options(
         refine, modes=modes, probe_start=probe_start, positions_start=positions_start, search_px=search, turn=turn,
-        seed=seed,
+        hold_out=hold_out, seed=seed,
     )  # fmt: skip
     if model is None:
         options.require_steps()
     given = Given(energy, distance, pixel, focus, unit)
     with progress() as bars, stages(bars) as stage:
         if url is None:
-            found = _here(path, output, options, given, model, stage)
+            found = _here(path, output, options, given, model, beam_of, stage)
         else:
             found = _there(path, output, options, given, model, url, api_key, stage)
     print_json(asdict(found.report)) if json else _show(found, output)
@@ -116,7 +129,15 @@ class _Found:
     size: tuple[int, ...]
 
 
-def _here(path: Path, output: str, options: "Options", given: "Given", model: str | None, stage: Stage) -> _Found:
+def _here(
+    path: Path,
+    output: str,
+    options: "Options",
+    given: "Given",
+    model: str | None,
+    beam_of: Path | None,
+    stage: Stage,
+) -> _Found:
     """In this process."""
     from inphase import ptycho
     from inphase.ptycho.formats import read_as
@@ -125,6 +146,8 @@ def _here(path: Path, output: str, options: "Options", given: "Given", model: st
     network = _network(model, settings) if model else None
     stage("reading")
     measured = read_as(path, given)
+    if beam_of is not None:
+        measured = measured.in_beam_of(ptycho.read_reconstruction(beam_of))
     advance = stage("iterating")
     result = ptycho.reconstruct(
         measured,

@@ -37,6 +37,15 @@ def test_a_fit_that_cannot_be_is_refused(arguments: list[str], said: str) -> Non
     assert said in result.output
 
 
+def test_a_measured_scan_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """By name, without the tale of where in the program it was missed."""
+    config, scan = CONFIG.with_name("ptychopinn-measured.yaml"), tmp_path / "nothing.npz"
+    arguments = ["--crystals", "8", "--run", str(tmp_path / "run"), "--set", f"measured.scan={scan}"]
+    done = CliRunner().invoke(app, ["fit", "--config", str(config), *arguments])
+    assert done.exit_code == 2
+    assert f"error: {scan}: no such file" in done.stderr
+
+
 def test_an_unknown_model_is_an_error_before_anything_runs(tmp_path: Path) -> None:
     """It names what there is, and nothing is written."""
     arguments = ["--model", "nothing@1", "--models", str(ROOT / "models"), "--out", str(tmp_path)]

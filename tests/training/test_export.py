@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 
+from inphase import ptycho
 from inphase.errors import DataError
 from inphase.formats import RawScan
 from inphase.imaging.clock import Clock
@@ -21,6 +22,7 @@ from inphase.models.session import Session
 from inphase.ptycho.measurement import from_arrays
 from inphase.ptycho.prediction import digest, joined
 from inphase.ptycho.prediction import predict as predict_scan
+from tests.training.measured_scans import saved
 from tests.training.small import FILTERS
 from training.data import HELD_OUT_SEED, sample
 from training.export import agreement, exact, export, load, rounded
@@ -192,5 +194,32 @@ def test_a_network_of_scans_draws_the_same_in_torch_and_in_a_repository(tmp_path
     with torch.no_grad():
         parts = torch.polar(*predict(network, groups.features(network.inputs))).numpy()
     expected = joined(measured, parts.reshape(-1, 16, 16), of.groups.reshape(-1))
+    # amplitudes are of order 1/2, and single precision is all that differs
+    np.testing.assert_allclose(found.object, expected.object, atol=1e-5)
+
+
+def test_a_network_of_a_measured_scan_draws_that_scan(tmp_path: Path) -> None:
+    """Its card pins the probe of the file; what is drawn is stitched of torch's own parts, frame by frame."""
+    path = saved(tmp_path)
+    settings = from_dict({
+        "frame": [32, 32], "box": [32, 32], "architecture": "ptychopinn", "batch": 2, "validation_crystals": 2,
+        "network": {"width": 4, "neighbours": 1, "whole": True}, "objective": "ptychopinn", "average_decay": 0.0,
+        "objective_options": {"by_light": True}, "measured": {"scan": str(path), "neighbours": 3},
+    })  # fmt: skip
+    checkpoint = fit(settings, tmp_path / "run", crystals=2)
+    export(checkpoint, tmp_path / "models", "scans", 1)
+    version = Repository(tmp_path / "models").resolve("scans")
+    card, measured = version.card, ptycho.read(path)
+    assert isinstance(card, ScanCard)
+    assert measured.probe is not None
+    assert (card.offsets_px, card.probe_sha256) == ([(0.0, 0.0)], digest(measured.probe))
+    assert "18 of 36 frames of the measured scan scan.npz" in card.training["data"]
+    assert set(card.metrics["measured"]) == {"groups", "R", "chi2"}
+
+    found = predict_scan(measured, Session(version, threads=1))
+    shown = torch.from_numpy(np.sqrt(measured.patterns) / card.scale).float()[:, None]
+    with torch.no_grad():
+        parts = torch.polar(*predict(rounded(load(checkpoint).average), {"patterns": shown})).numpy()
+    expected = joined(measured, parts[:, 0], np.arange(36))
     # amplitudes are of order 1/2, and single precision is all that differs
     np.testing.assert_allclose(found.object, expected.object, atol=1e-5)

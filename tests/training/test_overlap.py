@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from training.overlap import Overlap
+from training.overlap import Overlap, room
 from training.simulate.ptychography import sample
 from training.simulate.raster import probe
 from training.transform import centre, far_modulus
@@ -94,3 +94,17 @@ def test_a_box_that_would_leave_its_canvas_is_refused() -> None:
     """What is lost there would be missing from the sum."""
     with pytest.raises(ValueError, match="7 pixels from the middle"):
         Overlap(torch.tensor([[(-7.0, 0.0), (7.0, 0.0)]]), N, M)
+
+
+def test_boxes_count_by_their_weight_where_they_are_averaged() -> None:
+    """Of the sum of weighted, moved boxes over that of moved weights; and there is room for boxes of any side."""
+    offsets, given = np.array([(-2.7, 0.4), (1.2, -3.0), (0.0, 2.9), (1.5, -0.3)]), boxes()
+    weight = torch.rand(M, M, generator=torch.Generator().manual_seed(1)) + 0.1
+    places = torch.tensor(offsets, dtype=torch.float32)[None]
+    assert room(places, M) == M + 6
+    found = Overlap(places, N, M, weight).merged(given)[0].numpy()
+    light = weight.numpy()
+    total = sum(placed(light * box, offset) for box, offset in zip(given[0].numpy(), offsets, strict=True))
+    cover = sum(placed(light.astype(complex), offset) for offset in offsets)
+    known = np.abs(cover) > 1e-2
+    np.testing.assert_allclose(found[known], total[known] / cover[known], atol=1e-5)  # of numbers of order 1

@@ -122,5 +122,23 @@ def test_domains_take_the_place_of_particles() -> None:
         from_dict(image | {"domains": {"walls": 1}})
     with pytest.raises(ValueError, match="two axes and a square box"):
         from_dict({"domains": {}})
-    with pytest.raises(ValueError, match="either from crystals of domains or from a raster"):
+    with pytest.raises(ValueError, match="one of: crystals of domains, a raster, a measured scan"):
         from_dict(image | {"domains": {}, "raster": {}})
+
+
+def test_a_measured_scan_makes_a_network_of_scans() -> None:
+    """In the place of a raster, of square patterns, and with the name of its file."""
+    image = {"frame": [64, 64], "box": [64, 64]}
+    settings = from_dict(image | {"measured": {"scan": "a.npz", "held_out": 0.25}})
+    assert settings.measured is not None
+    assert (settings.measured.held_out, settings.family) == (0.25, "scan")
+    assert from_dict(settings.as_dict()) == settings
+    for wrong, said in (
+        ({"measured": {"file": "a.npz"}}, "unknown setting 'file' in measured"),
+        ({"measured": {"scan": "a.npz"}, "raster": {}}, "one of"),
+        ({"measured": {"scan": "a.npz"}, "box": [32, 32], "frame": [64, 32]}, "squares"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            from_dict(image | wrong)
+    named = read(CONFIGS / "ptychopinn-measured.yaml", ["measured.scan=a.npz"])
+    assert named.network["whole"]

@@ -16,15 +16,16 @@ from training.networks.ptychonn import decoder, encoder
 class PtychoPINN(Network):
     """patterns (B, C, N, N) -> amplitude in [0, 1], phase in [-pi, pi] rad, each (B, C, N/2, N/2); N a multiple of 8.
 
-    neighbours: C. width: channels of the first level; the paper's is 64.
+    neighbours: C. width: channels of the first level; the paper's is 64. whole: whether its decoders have a level more
+    and draw the window (B, C, N, N), for beams that fill more than half of it.
     """
 
     inputs = ("patterns",)
 
-    def __init__(self, neighbours: int = 4, width: int = 64) -> None:
+    def __init__(self, neighbours: int = 4, width: int = 64, whole: bool = False) -> None:
         super().__init__()
         self.encoder = encoder((neighbours, width, 2 * width, 4 * width))
-        back = (4 * width, 4 * width, 2 * width)
+        back = (4 * width, 4 * width, 2 * width, *((width,) if whole else ()))
         self.amplitude, self.phase = (decoder(back, neighbours, "nearest") for _ in range(2))
 
     @in_its_precision

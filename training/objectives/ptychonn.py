@@ -26,6 +26,8 @@ class LitPatches(Objective[Groups]):
     def __call__(
         self, network: Network, features: dict[str, Tensor], batch: Groups
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        if batch.patches is None:
+            raise ValueError("nobody knows the object of a measured scan: this objective learns from simulated ones")
         amplitude, phase = predict(network, features)
         side = (amplitude.shape[-2], amplitude.shape[-1])
         truth, beam = centre(batch.patches, side), centre(batch.probe, side)
@@ -35,5 +37,5 @@ class LitPatches(Objective[Groups]):
         boxes = polar(amplitude, phase).detach()
         measured = batch.measured_amplitudes
         chi2 = (far_modulus(boxes * beam, batch.window) - measured).square().sum() / measured.square().sum()
-        errors = lit_errors(boxes, batch)
+        errors = lit_errors(boxes, batch.patches, batch.probe)
         return shape + bend, {"chi2": chi2} | errors

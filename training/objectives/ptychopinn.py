@@ -10,7 +10,7 @@ from training.groups import Groups
 from training.networks import predict
 from training.networks.network import Network
 from training.objectives.objective import Objective
-from training.overlap import Overlap
+from training.overlap import DIM, Overlap, room
 from training.transform import centre, far_modulus
 
 NEAR = 0.5  # relative difference up to which ln(x / y) is taken as ln(1 + (x - y) / y), to all digits
@@ -35,41 +35,49 @@ class Diffraction(Objective[Groups]):
     """Unsupervised: how well the patterns follow from one object of each group, Fd(Fc(G(x))).
 
     loss: "poisson", the negative log-likelihood of the counts per photon (eq. 3, `excess`), or "mae", the mean absolute
-    difference of the amplitudes, which the paper's table 2 was made with.
+    difference of the amplitudes, which the paper's table 2 was made with. by_light: whether the parts of a group count
+    in their object by the light that each pixel was in, for networks that draw whole windows; in the paper all pixels
+    of half a window count alike.
     """
 
     loss: Literal["poisson", "mae"] = "poisson"
+    by_light: bool = False
 
     def __call__(
         self, network: Network, features: dict[str, Tensor], batch: Groups
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        boxes = polar(*predict(network, features))
-        side = boxes.shape[-1]
-        parts = Overlap(batch.offsets, batch.window[0], side).constrained(boxes)
-        calculated = far_modulus(parts * centre(batch.probe, (side, side)), batch.window)
-        measured = batch.measured_amplitudes
-        difference = (calculated - measured).abs()
+        drawn = polar(*predict(network, features))
+        side = drawn.shape[-1]
+        boxes = drawn.reshape(*batch.counts.shape[:2], side, side)
+        beam = centre(batch.probe, (side, side))
+        canvas = max(batch.window[0], room(batch.offsets, side))
+        light = beam.abs().square() / beam.abs().square().max() + DIM if self.by_light else None
+        parts = Overlap(batch.offsets, canvas, side, light).constrained(boxes)
+        calculated = far_modulus(parts * beam, batch.window)
+        measured, known = batch.measured_amplitudes, batch.known
+        difference = (calculated - measured).abs() * known
         if self.loss == "poisson":
-            loss = excess(batch.scale**2 * calculated.square(), batch.counts).sum() / batch.counts.sum()
+            excesses = excess(batch.scale**2 * calculated.square(), batch.counts) * known
+            loss = excesses.sum() / batch.counts.sum()
         else:
-            loss = difference.mean()
+            loss = difference.sum() / known.sum()
         figures = {
             "R": difference.detach().sum() / measured.sum(),
             "chi2": difference.detach().square().sum() / measured.square().sum(),
         }
-        if not torch.is_grad_enabled():  # the truth judges; it does not teach
-            figures |= lit_errors(parts, batch)
+        if batch.patches is not None and not torch.is_grad_enabled():  # the truth judges; it does not teach
+            figures |= lit_errors(parts, batch.patches, batch.probe)
         return loss, figures
 
 
-def lit_errors(boxes: Tensor, batch: Groups) -> dict[str, Tensor]:
+def lit_errors(boxes: Tensor, patches: Tensor, probe: Tensor) -> dict[str, Tensor]:
     """Root mean square errors of amplitude and phase of boxes (B, C, m, m), weighted by how strongly they are lit.
 
     The phase (rad) less its mean in each box, which no pattern tells.
     """
     m = boxes.shape[-1]
-    truth = centre(batch.patches, (m, m))
-    lit = centre(batch.probe, (m, m)).abs().square()
+    truth = centre(patches, (m, m))
+    lit = centre(probe, (m, m)).abs().square()
     lit = lit / lit.sum()
     turn = (lit * boxes * truth.conj()).sum((-2, -1), keepdim=True)
     amplitude = (lit * (boxes.abs() - truth.abs()).square()).sum((-2, -1)).mean().sqrt()

@@ -64,6 +64,11 @@ class Raster:
     counts: NDArray[np.float32]
 
     @property
+    def photons(self) -> float:
+        """Mean counts of a pattern."""
+        return float(self.counts.sum(dtype=np.float64)) / len(self.counts)
+
+    @property
     def offsets(self) -> NDArray[np.float64]:
         """(C, 2): where the windows of a group lie from their centroid."""
         return offsets(self.windows[self.groups[0], 1:])

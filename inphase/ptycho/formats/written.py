@@ -1,4 +1,4 @@
-"""A reconstruction in a file: CXI or npz."""
+"""A reconstruction in a file: CXI or npz, and back from npz."""
 
 import json
 from collections.abc import Mapping
@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from inphase.archive import save
 from inphase.errors import DataError
 from inphase.formats.atomic import replacing
+from inphase.formats.boundary import boundary
+from inphase.formats.npz import read_arrays
 from inphase.ptycho.arrays import NAMES
 from inphase.ptycho.reconstruction import Reconstruction, Report
 
@@ -41,6 +44,23 @@ def write(result: Reconstruction, path: str | PathLike[str]) -> None:
             write_cxi(partial, result, document(result))
         else:
             _write_npz(partial, result)
+
+
+def read_reconstruction(path: str | PathLike[str]) -> Reconstruction:
+    """What `write` wrote as npz. Raises DataError where the file is none."""
+    file = Path(path)
+    with boundary(file):
+        arrays = read_arrays(file)
+        if missing := {*NAMES, "document"} - set(arrays):
+            raise DataError(
+                f"{file}: lacks {', '.join(sorted(missing))}: an npz that `inphase ptycho` wrote is what is read as a "
+                "reconstruction of a scan"
+            )
+        try:
+            report = msgspec.json.decode(str(arrays["document"]), type=Report)
+        except msgspec.MsgspecError as error:
+            raise DataError(f"{file}: its report is none of a reconstruction of a scan: {error}") from error
+        return reconstruction_of(arrays, report)
 
 
 def document(result: Reconstruction) -> str:

@@ -5,8 +5,11 @@ import pytest
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState
+from inphase.ptycho.engine import reconstruct
 from inphase.ptycho.measurement import from_arrays
 from inphase.ptycho.optics import FarField
+from inphase.ptycho.options import Options
+from tests.inphase.ptycho.scenes import measured, small
 
 GRID = 4.0 * np.stack(np.meshgrid(np.arange(5), np.arange(5), indexing="ij"), -1).reshape(-1, 2)
 COUNTS = np.random.default_rng(0).poisson(20.0, (25, 16, 16)).astype(np.uint16)
@@ -85,3 +88,17 @@ def test_the_order_in_memory_does_not_matter() -> None:
     assert found.probe.flags.c_contiguous
     np.testing.assert_array_equal(found.patterns, COUNTS)
     np.testing.assert_array_equal(found.probe, probe.astype(np.complex64))
+
+
+def test_the_beam_of_a_reconstruction_is_that_of_its_frames() -> None:
+    """Probe and positions are its own; of other frames it is refused."""
+    of = measured(small(frames=4))
+    found = reconstruct(of, Options("1*EPIE", turn=False, positions_start=0))
+    lit = of.in_beam_of(found)
+    assert lit.probe is not None
+    np.testing.assert_array_equal(lit.probe, found.probe)
+    np.testing.assert_array_equal(lit.positions_px, found.positions_px)
+    assert not np.array_equal(lit.positions_px, of.positions_px)
+    np.testing.assert_array_equal(lit.patterns, of.patterns)
+    with pytest.raises(DataError, match="is of other frames"):
+        of.only(np.arange(15)).in_beam_of(found)

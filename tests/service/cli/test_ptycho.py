@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from inphase.client import Client
-from inphase.ptycho import Options, read, reconstruct
+from inphase.ptycho import Options, read, read_reconstruction, reconstruct
 from service import cli
 from tests.inphase.ptycho.scenes import small
 from tests.toy import write_scan_model
@@ -35,6 +35,30 @@ def test_result_is_that_of_the_library(tmp_path: Path) -> None:
     assert report["r_factor"] == expected.report.r_factor
     with np.load(output) as held:
         np.testing.assert_array_equal(held["object"], expected.object)
+
+
+def test_the_beam_of_a_reconstruction_is_taken(tmp_path: Path) -> None:
+    """Its probe and its turned positions, in place of those of the file; so many frames are hidden as one says."""
+    path, first, second = saved(tmp_path), tmp_path / "first.npz", tmp_path / "second.npz"
+    common = ["ptycho", str(path), "--json", "--hold-out", "0.25"]
+    done = CliRunner().invoke(cli.app, [*common, "-o", str(first), "--refine", "3*EPIE"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["frames_held_out"] == 6
+    again = [*common, "-o", str(second), "--refine", "2*EPIE", "--no-turn", "--probe-start", "99"]
+    done = CliRunner().invoke(cli.app, [*again, "--beam-of", str(first)])
+    assert done.exit_code == 0, done.output
+    earlier = read_reconstruction(first)
+    expected = reconstruct(read(path).in_beam_of(earlier), Options("2*EPIE", hold_out=0.25, turn=False, probe_start=99))
+    there = CliRunner().invoke(
+        cli.app, [*again, "--beam-of", str(first), "--url", "http://inphase"], env={"COLUMNS": "200"}
+    )
+    assert there.exit_code == 2
+    assert "leave --beam-of or --url out" in there.stderr
+    over = CliRunner().invoke(cli.app, [*common, "-o", str(first), "--beam-of", str(first)])
+    assert "would be written over" in str(over.exception)
+    found = read_reconstruction(second)
+    np.testing.assert_array_equal(found.object, expected.object)
+    np.testing.assert_array_equal(found.positions_px, earlier.positions_px)
 
 
 def test_table_tells_what_was_altered(tmp_path: Path) -> None:
@@ -92,6 +116,6 @@ def test_a_service_is_given_the_file_and_its_options(tmp_path: Path, monkeypatch
     first = asked[0]
     assert first.read() == path.read_bytes()
     assert dict(first.url.params) == {
-        "refine": "1*EPIE", "probe_start": "2", "search_px": "0.0", "turn": "false", "seed": "4", "focus_m": "inf",
-        "wait": "0.5",
+        "refine": "1*EPIE", "probe_start": "2", "search_px": "0.0", "turn": "false", "hold_out": "0.05", "seed": "4",
+        "focus_m": "inf", "wait": "0.5",
     }  # fmt: skip

@@ -31,3 +31,13 @@ def test_the_papers_network_has_its_parameters() -> None:
     decoder = 2 * conv(256, 256) + conv(256, 128) + conv(128, 128) + conv(128, 4)
     found = sum(weights.numel() for weights in build("ptychopinn").parameters())
     assert found == encoder + 2 * decoder == 4_400_776
+
+
+def test_it_draws_the_whole_window_where_it_is_told_to() -> None:
+    """One level more; all of the window depends on the pattern."""
+    torch.manual_seed(0)
+    network = build("ptychopinn", neighbours=1, width=4, whole=True)
+    with torch.no_grad():
+        one, other = (network(patterns=patterns) for patterns in torch.rand(2, 2, 1, 32, 32))
+    assert one[0].shape == one[1].shape == (2, 1, 32, 32)
+    assert (one[1] != other[1]).float().mean() > 0.99

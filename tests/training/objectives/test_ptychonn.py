@@ -1,5 +1,7 @@
 """training.objectives.ptychonn: errors where there is light."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -25,3 +27,10 @@ def test_errors_in_the_dark_do_not_count_and_others_are_their_mean() -> None:
         loss, _ = build("ptychonn")(Told(told), batch.features(("patterns",)), batch)
         assert float(loss) == pytest.approx(expected, abs=1e-5)
     assert batch.window == (WINDOW, WINDOW)
+
+
+def test_a_measured_scan_has_no_truth_to_learn_from() -> None:
+    """Which is said."""
+    batch = replace(groups_of(neighbours=1), patches=None)
+    with pytest.raises(ValueError, match="learns from simulated ones"):
+        build("ptychonn")(Told(batch.counts + 0j), batch.features(("patterns",)), batch)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from inphase.errors import DataError
+from inphase.ptycho.arrays import NAMES
 from inphase.ptycho.engine import reconstruct
-from inphase.ptycho.formats.written import write
+from inphase.ptycho.formats.written import read_reconstruction, write
 from inphase.ptycho.optics import FarField
 from inphase.ptycho.options import Options
 from inphase.ptycho.reconstruction import Reconstruction
@@ -53,3 +54,25 @@ def test_other_outputs_are_refused(tmp_path: Path, result: Reconstruction, name:
     """Endings, and folders that are not there."""
     with pytest.raises(DataError):
         write(result, tmp_path / name)
+
+
+def test_npz_is_read_back(tmp_path: Path, result: Reconstruction) -> None:
+    """All of it, the report too."""
+    write(result, tmp_path / "scan.npz")
+    found = read_reconstruction(tmp_path / "scan.npz")
+    assert found.report == result.report
+    for name in NAMES:
+        np.testing.assert_array_equal(getattr(found, name), getattr(result, name))
+
+
+def test_what_is_no_reconstruction_is_told_apart(tmp_path: Path, result: Reconstruction) -> None:
+    """A scan, a report of something else, a file that is not there."""
+    scan, other = tmp_path / "scan.npz", tmp_path / "other.npz"
+    np.savez(scan, probe=result.probe, diff3d=np.ones((4, 8, 8)))
+    with pytest.raises(DataError, match="lacks coverage, document, ids, object"):
+        read_reconstruction(scan)
+    np.savez(other, **{name: getattr(result, name) for name in NAMES}, document='{"chi2": 1}')
+    with pytest.raises(DataError, match="its report is none"):
+        read_reconstruction(other)
+    with pytest.raises(DataError, match="no such file"):
+        read_reconstruction(tmp_path / "nothing.npz")
