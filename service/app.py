@@ -29,6 +29,7 @@ from service.api import (
 )
 from service.api.access import OwnJob
 from service.api.oip import routes as oip
+from service.api.ptychograms import NamedFile
 from service.identity.keys import Authorised
 from service.intake.sources import CommonReading, FileSource
 from service.page import serving
@@ -67,7 +68,7 @@ class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI schema."""
         schema = super().openapi()
-        for model in (errors.Problem, FileSource, CommonReading):
+        for model in (errors.Problem, FileSource, NamedFile, CommonReading):
             part = TypeAdapter(model).json_schema(ref_template="#/components/schemas/{model}")
             schema["components"]["schemas"] |= part.pop("$defs", {}) | {model.__name__: part}
         return schema
