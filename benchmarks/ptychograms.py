@@ -148,7 +148,7 @@ def main(
 
 _PREFACE: Final = (
     "1,024 patterns of 64 x 64 (16.8 MB) on a raster of 4 pixels, a held-out object of the texture Lines, the probe "
-    "known and kept. Seconds of the clock, two turns of all ways; other programs ran beside. "
+    "known and kept. Seconds of the clock, two turns of all ways. "
     "*Here* is the library in one process; *HTTP* is from arrays in the memory of a client to the image in its memory: "
     "sending, reading in the sandbox, the network in the API, the store, a worker, fetching. A service with one worker "
     "and Redis run on the same machine. The correlation is that with the true object. Command: `python -m "
