@@ -3,7 +3,6 @@ n measured counts, m = sqrt(n), F the far field.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 from skimage.metrics import structural_similarity
 
+from inphase import slabs
 from inphase.errors import DataError
 from inphase.fourier import WORKERS, embedded, forward
 from inphase.pattern import Domain, MaskState
@@ -180,10 +180,7 @@ class _FarField:
         """Of every slab, in their order; several are looked at side by side."""
         rows = max(1, SLAB * len(self.valid) // self.valid.size)
         parts = [slice(first, first + rows) for first in range(0, len(self.valid), rows)]
-        if len(parts) == 1:
-            return [sums(parts[0])]
-        with ThreadPoolExecutor(min(len(parts), WORKERS)) as pool:
-            return list(pool.map(sums, parts))
+        return slabs.each(sums, parts)
 
 
 def amplitude_variation(obj: NDArray[np.complexfloating], support: NDArray[np.bool_]) -> float:

@@ -5,7 +5,7 @@ What is found does not depend on the slabs, to the last digit.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inphase.machine import cores
 
+P = TypeVar("P")
 S = TypeVar("S")
 T = TypeVar("T")
 A = TypeVar("A", bound=np.generic)
@@ -34,17 +35,22 @@ def over(work: Callable[[slice], T], planes: int, voxels: int, step: int = 1) ->
         return [work(slice(0, planes))]
     depth = step * max(1, SLAB // max(1, voxels * step))
     slabs = [slice(first, min(first + depth, planes)) for first in range(0, planes, depth)]
-    if (threads := min(len(slabs), THREADS)) < 2:
-        return [work(slab) for slab in slabs]
+    return each(work, slabs)
+
+
+def each(work: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+    """What `work` returns for every part, in their order: this thread and others take them, one after the other."""
+    if (threads := min(len(parts), THREADS)) < 2:
+        return [work(part) for part in parts]
     found: dict[int, T] = {}
-    left = deque(enumerate(slabs))
+    left = deque(enumerate(parts))
 
     def share() -> None:
-        """Take slabs for as long as there are some: a future for each of them would cost more than a look at one."""
+        """Take parts for as long as there are some: a future for each of them would cost more than a look at one."""
         try:
             while (taken := _taken(left)) is not None:
-                number, slab = taken
-                found[number] = work(slab)
+                number, part = taken
+                found[number] = work(part)
         finally:
             left.clear()  # where one went wrong nobody goes on
 
@@ -53,7 +59,7 @@ def over(work: Callable[[slice], T], planes: int, voxels: int, step: int = 1) ->
         share()
         for other in others:
             other.result()
-    return [found[number] for number in range(len(slabs))]
+    return [found[number] for number in range(len(parts))]
 
 
 def _taken(left: deque[S]) -> S | None:

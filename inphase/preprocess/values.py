@@ -7,7 +7,6 @@ subtracted are fractions and scatter alike; an amplitude, counts divided by a nu
 simulation scatter less. Not told from counts with noise of readout: a modulus that was scaled up to thousands.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
@@ -130,10 +129,8 @@ def scatter(values: NDArray[np.float64]) -> float | None:
     values: (N, ...), 0 where unknown. None where too few of them are above zero. The brightness of a place is that of
     the one beside it: sorted by its own, the dimmest part would be what fluctuates to nothing.
     """
-    with ThreadPoolExecutor(values.ndim) as pool:
-        return min(
-            chain.from_iterable(pool.map(lambda axis: _scatters(values, axis), range(values.ndim))), default=None
-        )
+    along = slabs.each(lambda axis: _scatters(values, axis), range(values.ndim))
+    return min(chain.from_iterable(along), default=None)
 
 
 def _scatters(values: NDArray[np.float64], axis: int) -> list[float]:
