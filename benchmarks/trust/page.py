@@ -64,8 +64,9 @@ def page(parts: Sequence[Part], results: int) -> str:
                 "of the level by rules alone",
             ],
             [
-                *(_summary(part.name, part.tested) for part in parts),
-                *(_summary(f"{part.name}, kept apart", part.apart) for part in parts),
+                *([*_summary(part.name, part.tested), _of_rules(part.tested)] for part in parts),
+                # the level of these is that of the service, which knows the probability
+                *([*_summary(f"{part.name}, kept apart", part.apart), "-"] for part in parts),
             ],
         ),
         "![stated against found](trust.png)",
@@ -116,14 +117,18 @@ def figure(parts: Sequence[Part], path: Path) -> None:
 def _summary(name: str, tested: Tested) -> list[str]:
     wanted = tested.right
     crystals = np.array([line.kind != Kind.FORWARD for line in tested.lines])
-    levels = np.array([("low", "medium", "high").index(line.level) for line in tested.lines], float)
     return [
         name, str(len(wanted)), f"{wanted.mean():.0%}",
         _with_interval(lambda chosen: auc(tested.probability[chosen], wanted[chosen]), len(wanted)),
         _with_interval(lambda chosen: calibration_error(tested.probability[chosen], wanted[chosen]), len(wanted)),
         f"{auc(tested.probability[crystals], wanted[crystals]):.3f}",
-        f"{auc(levels, wanted):.3f}",
     ]  # fmt: skip
+
+
+def _of_rules(tested: Tested) -> str:
+    """The AUC of the levels that the rules alone give."""
+    levels = np.array([("low", "medium", "high").index(line.level) for line in tested.lines], float)
+    return f"{auc(levels, tested.right):.3f}"
 
 
 def _with_interval(figure: Callable[[np.ndarray[tuple[int], np.dtype[np.intp]]], float], count: int) -> str:
