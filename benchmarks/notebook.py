@@ -72,7 +72,10 @@ def main(
         "makes this page: `python -m benchmarks.notebook`.\n",
         *table(["", ""], rows),
         "What it prints:\n",
-        *(f"    {line}" for line in printed.splitlines()),
+        *(
+            f"    {line}"
+            for line in printed.replace(str(measurement.resolve()), measurement.resolve().name).splitlines()
+        ),
         "",
         f"![Amplitude, phase without its ramp, and strain in three planes]({picture.name})",
     ]
