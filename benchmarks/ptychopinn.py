@@ -49,11 +49,10 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A network and what it was trained on."""
+class Exported:
+    """A network of scans."""
 
     version: ModelVersion
-    texture: str
 
     @cached_property
     def session(self) -> Session:
@@ -63,6 +62,13 @@ class Trained:
     def card(self) -> ScanCard:
         assert isinstance(self.version.card, ScanCard)
         return self.version.card
+
+
+@dataclass(frozen=True)
+class Trained(Exported):
+    """A network and what it was trained on."""
+
+    texture: str
 
     @property
     def settings(self) -> FitSettings:

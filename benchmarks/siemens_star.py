@@ -24,12 +24,10 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks import ROOT
 from benchmarks.ptycho import r_factor
-from benchmarks.ptychopinn import BATCH, in_turns, kept
+from benchmarks.ptychopinn import BATCH, Exported, in_turns, kept
 from inphase import ptycho
-from inphase.models.card import ScanCard
 from inphase.models.families import scan as family
-from inphase.models.repository import ModelVersion, Repository
-from inphase.models.session import Session
+from inphase.models.repository import Repository
 from inphase.pattern import MaskState
 from inphase.ptycho.prediction import joined
 from training.evaluate.machine import header
@@ -49,19 +47,8 @@ Object = NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
-class Star:
+class Star(Exported):
     """The network, and the scan that it was trained on a part of."""
-
-    version: ModelVersion
-
-    @cached_property
-    def session(self) -> Session:
-        return Session(self.version, threads=1)
-
-    @property
-    def card(self) -> ScanCard:
-        assert isinstance(self.version.card, ScanCard)
-        return self.version.card
 
     @property
     def key(self) -> str:

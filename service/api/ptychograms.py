@@ -24,11 +24,12 @@ from service.api.bodies import (
 from service.api.download import MEDIA
 from service.api.received import Received, reply
 from service.api.routing import Router
-from service.api.schema import JOB
+from service.api.schema import JOB, request_body
 from service.door.budget import Share
 from service.errors import ApiError
 from service.identity.keys import Submits, TheCaller
 from service.intake.options import AnswerOptions, FileBeamOptions, JobOptions, PtychoOptions
+from service.intake.sources import DataPath
 from service.intake.submission import PtychogramFile, Submission, Upload
 from service.lifecycle import Services
 
@@ -65,14 +66,7 @@ class NamedFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["file"] = "file"
-    path: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=4096,
-            description="The path lies below a data root; a relative one is that of the first root that has it.",
-        ),
-    ]
+    path: DataPath
 
 
 class FileCall(PtychogramOptions):
@@ -81,19 +75,7 @@ class FileCall(PtychogramOptions):
     source: NamedFile
 
 
-BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {
-                "schema": FileCall.model_json_schema(ref_template="#/components/schemas/{model}"),
-                "example": {"source": {"kind": "file", "path": "scan_0054.cxi"}, "refine": "60*EPIE"},
-            },
-            **{media: {"schema": {"type": "string", "format": "binary"}} for media in FILES},
-        },
-    }
-}
-BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
+BODY: Final = request_body(FileCall, {"source": {"kind": "file", "path": "scan_0054.cxi"}, "refine": "60*EPIE"}, *FILES)
 
 
 @router.post(

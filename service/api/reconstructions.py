@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Query, Request, Response
 from pydantic import Field
@@ -27,7 +27,7 @@ from service.api.bodies import (
 from service.api.download import MEDIA
 from service.api.received import Form, Received, reply
 from service.api.routing import Router
-from service.api.schema import JOB
+from service.api.schema import JOB, request_body
 from service.door.budget import Share
 from service.errors import ApiError
 from service.identity.keys import Submits, TheCaller
@@ -64,19 +64,9 @@ class FileCall(JobOptions):
     source: FileSource
 
 
-BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {
-                "schema": FileCall.model_json_schema(ref_template="#/components/schemas/{model}"),
-                "example": {"source": {"kind": "file", "path": "scan_0054/"}, "refine": "fast"},
-            },
-            **{media: {"schema": {"type": "string", "format": "binary"}} for media in (NPY, OCTETS, *FILES)},
-        },
-    }
-}
-BODY["requestBody"]["content"][JSON]["schema"].pop("$defs", None)
+BODY: Final = request_body(
+    FileCall, {"source": {"kind": "file", "path": "scan_0054/"}, "refine": "fast"}, NPY, OCTETS, *FILES
+)
 
 
 @router.post(

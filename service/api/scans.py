@@ -50,6 +50,7 @@ from service.api.scan_calls import (
     order_with,
     parsed,
 )
+from service.api.schema import described
 from service.door.budget import Share
 from service.errors import ApiError
 from service.identity.keys import Caller, Submits, TheCaller
@@ -127,18 +128,12 @@ async def _own(scan_id: ScanId, services: TheServices, caller: TheCaller) -> Sca
     return record
 
 
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    return schema
-
-
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
             JSON: {
-                "schema": {"anyOf": [_schema(RockingCall), _schema(PtychoCall)]},
+                "schema": {"anyOf": [described(RockingCall), described(PtychoCall)]},
                 "example": {"shape": [256, 256], "dtype": "uint16", "frames": 201, "name": "particle 3"},
             },
             **{media: {"schema": {"type": "string", "format": "binary"}} for media in FILES},

@@ -6,6 +6,7 @@ from typing import Any, Final, get_type_hints
 from pydantic import BaseModel, create_model
 
 from inphase.imaging.report import Report
+from service.api.bodies import JSON
 from service.document import JobDocument
 
 
@@ -24,3 +25,17 @@ def _flat() -> type[BaseModel]:
 
 
 JOB: Final = _flat()
+
+
+def request_body(model: type[BaseModel], example: dict[str, Any], *media: str) -> dict[str, Any]:
+    """What FastAPI is to say of a body that is parsed by hand: JSON of a model, or octets of these media types."""
+    octets = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media}
+    told = {JSON: {"schema": described(model), "example": example}}
+    return {"requestBody": {"required": True, "content": told | octets}}
+
+
+def described(model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a model, which refers to others by their names among the components."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import uuid4
 
 import anyio.to_thread
@@ -24,6 +24,7 @@ from service.api.bodies import Uncoded, parse_body, read_json
 from service.api.events import preview_of
 from service.api.jobs import Why
 from service.api.routing import Router
+from service.api.schema import request_body
 from service.errors import ApiError
 from service.identity.keys import Caller, Submits, TheCaller
 from service.intake.options import JobOptions
@@ -86,18 +87,9 @@ async def _own(series_id: str, services: Services, caller: Caller) -> SeriesReco
     return record
 
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": SeriesCall.model_json_schema(ref_template="#/components/schemas/{model}"),
-                "example": {"scans": ["hc5001/scan_*.h5"], "refine": "standard", "name": "heating, particle 3"},
-            }
-        },
-    }
-}
-_BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)  # type: ignore[index]
+_BODY: Final = request_body(
+    SeriesCall, {"scans": ["hc5001/scan_*.h5"], "refine": "standard", "name": "heating, particle 3"}
+)
 
 
 @router.post(

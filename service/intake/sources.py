@@ -29,6 +29,16 @@ _MOST_LEVELS = 32
 _MASTER, _PIECE = "_master.h5", re.compile(r"(.+)_data_\d{6}\.h5")
 
 
+DataPath = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4096,
+        description="The path lies below a data root; a relative one is that of the first root that has it.",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class CommonReading(Reading):
     """How files are read that are named by their path alone."""
@@ -39,14 +49,7 @@ class FileSource(Reading):
     """A file or a folder of frames that the service itself can read."""
 
     kind: Literal["file"] = "file"
-    path: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=4096,
-            description="The path lies below a data root; a relative one is that of the first root that has it.",
-        ),
-    ]
+    path: DataPath
 
     @classmethod
     def of(cls, path: Path, reading: Reading) -> "FileSource":
