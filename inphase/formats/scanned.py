@@ -28,6 +28,7 @@ COORDINATES: Final = (
     ("probe_positions_y_m", "probe_positions_x_m", "m"),
 )
 PAIRS: Final = ("scan", "scan_rowcol_px", "positions", "position")
+LEAST: Final = 2e-7  # m, of a scan along one axis: stages and their encoders tremble within less
 _MOST: Final = 2**22  # numbers of positions that are looked at
 
 _Header = tuple[tuple[int, ...], np.dtype[Any]]
@@ -65,11 +66,14 @@ def refuse_tree(tree: Tree) -> None:
 
 
 def _moves(tree: Tree, name: str) -> bool:
-    """Whether most of the positions (n, 2 or 3) differ: those of a rocking curve stay, or move at times."""
+    """Whether most of the positions (n, 2 or 3) in metres differ, over more than LEAST: those of a rocking curve stay,
+    tremble, or move at times.
+    """
     found = tree.small(name, _MOST)
     if found is None or found.ndim != 2 or found.shape[1] not in (2, 3) or found.dtype.kind not in "uif":
         return False
-    return 2 * len(np.unique(found, axis=0)) > len(found)
+    trembles = np.ptp(found, axis=0).max() < LEAST  # not true of NaN, which a scan may have and a curve has no need of
+    return 2 * len(np.unique(found, axis=0)) > len(found) and not trembles
 
 
 def _refuse(positions: int, frames: tuple[int, ...], name: str, where: str) -> None:

@@ -38,10 +38,13 @@ SCANS = {
     "ptychodus.npz": {"patterns": FRAMES, "probe_position_y_m": ROWS, "probe_position_x_m": COLUMNS},
     "scan.cxi": {f"{DETECTOR}/data": FRAMES, "entry_1/sample_1/geometry_1/translation": MOVES},
     "data.cxi": {"entry_1/data_1/data": FRAMES, "entry_1/data_1/translation": MOVES},
+    "lost.cxi": {
+        f"{DETECTOR}/data": FRAMES, "entry_1/data_1/translation": np.where(MOVES == 2, np.nan, MOVES),
+    },
     "scan.nxs": {f"{DETECTOR}/data": FRAMES, f"{DETECTOR}/translation": PLACES},
     "ptypy.h5": {"chunks/0/data": FRAMES, "chunks/0/positions": PLACES, "chunks/0/indices": np.arange(N)},
     "dp.hdf5": {"dp": FRAMES, "probe_position_y_m": ROWS, "probe_position_x_m": COLUMNS},
-}
+}  # fmt: skip
 CURVES = {
     "curve.npz": {"data": FRAMES, "scan": np.array(54), "positions": np.arange(float(N))},
     "other.npz": {"data": FRAMES, "positions": np.ones((3, 2))},
@@ -49,6 +52,7 @@ CURVES = {
     "mended.cxi": {
         f"{DETECTOR}/data": FRAMES, "entry_1/sample_1/geometry_1/translation": MOVES[[0, 0, 0, 1, 1]],
     },
+    "trembling.cxi": {f"{DETECTOR}/data": FRAMES, "entry_1/sample_1/geometry_1/translation": 1e-8 * MOVES},
     "one.cxi": {f"{DETECTOR}/data": FRAMES, "entry_1/sample_1/geometry_1/translation": np.ones(3)},
     "dp.h5": {"dp": FRAMES},
 }  # fmt: skip
@@ -66,10 +70,10 @@ def test_a_scan_is_no_rocking_curve(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", CURVES)
 def test_a_rocking_curve_stays_one(tmp_path: Path, name: str) -> None:
-    """Also with a sample that stands still, or is moved back now and then; ptychography says what it is."""
+    """Also with a sample that stands still, trembles, or is moved back now and then; ptychography says what it is."""
     path = written(tmp_path / name, CURVES[name])
     np.testing.assert_array_equal(read(path).array, FRAMES)
-    if name not in ("still.cxi", "mended.cxi"):
+    if name not in ("still.cxi", "mended.cxi", "trembling.cxi"):
         with pytest.raises(DataError, match=r"positions|translations"):
             ptycho.read(path)
 
