@@ -26,6 +26,7 @@ export interface JobLine {
   recipe: string | null;
   source: string | null;
   chi2: number | null;
+  r_factor: number | null;
   support_voxels: number | null;
   trust: Level | null;
   created: number;
@@ -109,9 +110,22 @@ export interface Job {
   strain_reason: string | null;
   series: { id: string; scan: number } | null;
   look: { scan: string; number: number; final: boolean } | null;
-  ptychography: { source: string; report: { r_factor: number; r_held_out: number | null; notes: string[] } | null } | null;
+  ptychography: { source: string; options: { recipe: string; seed: number }; report: Ptychogram | null } | null;
   proposal: string;
   grid: { requested: string; why: string; levels: Rung[]; stopped: string | null } | null;
+}
+
+/** What a ptychographic image says of itself. history: the R factor after each iteration. pixel_m: of the object, along both axes. */
+export interface Ptychogram {
+  frames: number;
+  frames_held_out: number;
+  r_factor: number;
+  r_held_out: number | null;
+  history: number[];
+  position_shift_px: number | null;
+  pixel_m: number[] | null;
+  device: string;
+  notes: string[];
 }
 
 /** What runs a network. passed_over: what was tried before and does not. */

@@ -1,7 +1,7 @@
 // What the slices can show, and how: which arrays it needs, its colours, range and unit.
 
 import type { Job } from "./api";
-import { type Arrays, largest, quantile, type Scale, type Volume } from "./volume";
+import { amplitudes, type Arrays, largest, phases, quantile, type Scale, type Volume } from "./volume";
 
 /** A volume ready to be drawn. times: from its numbers to the unit. */
 export interface Drawn {
@@ -99,8 +99,66 @@ const difference: Quantity = {
   },
 };
 
+const LIT = 1e-3; // of the most light: where less fell, an object means nothing (inphase/ptycho/continuation.py)
+
+const lit = async (arrays: Arrays): Promise<(at: number) => boolean> => {
+  const light = (await arrays.get("coverage")).data;
+  const least = LIT * largest(light);
+  return (at) => light[at]! > least;
+};
+
+const bright = (volume: Volume, shown?: (at: number) => boolean): Drawn => ({
+  volume,
+  scale: { map: "sequential", low: quantile(volume.data, 0.001), high: quantile(volume.data, 0.999), log: false },
+  unit: "",
+  times: 1,
+  shown,
+});
+
+/** What a ptychographic scan gives. */
+const PTYCHOGRAPHIC: Quantity[] = [
+  {
+    id: "amplitude",
+    label: "Amplitude",
+    array: "object",
+    space: "object",
+    about: "Amplitude of the object, where light fell on it.",
+    draw: async (arrays) => bright(amplitudes(await arrays.get("object")), await lit(arrays)),
+  },
+  {
+    id: "phase",
+    label: "Phase",
+    array: "object",
+    space: "object",
+    about: "Phase of the object against its mean, where light fell on it.",
+    async draw(arrays) {
+      const shown = await lit(arrays);
+      const volume = phases(await arrays.get("object"), shown);
+      const top = quantile(volume.data, 0.995);
+      return { volume, scale: { map: "diverging", low: -top, high: top, log: false }, unit: "rad", times: 1 };
+    },
+  },
+  {
+    id: "probe",
+    label: "Probe",
+    array: "probe",
+    space: "object",
+    about: "Amplitude of the probe; axis 0 counts its modes.",
+    draw: async (arrays) => bright(amplitudes(await arrays.get("probe"))),
+  },
+  {
+    id: "coverage",
+    label: "Coverage",
+    array: "coverage",
+    space: "object",
+    about: "Light that fell on the object: the probe's intensity, summed over the frames.",
+    draw: async (arrays) => bright(await arrays.get("coverage")),
+  },
+];
+
 /** Those that this job has. */
 export function quantities(job: Job): Quantity[] {
+  if (job.ptychography) return PTYCHOGRAPHIC;
   const strained = "strain" in job.links;
   return [
     amplitude,

@@ -11,7 +11,9 @@ export interface Volume {
   shape: [number, number, number];
 }
 
+/** Complex numbers are kept as they come: real and imaginary part in turns. */
 const KINDS: Record<string, (body: ArrayBuffer) => Numbers> = {
+  complex64: (body) => new Float32Array(body),
   float32: (body) => new Float32Array(body),
   float64: (body) => new Float64Array(body),
   uint8: (body) => new Uint8Array(body),
@@ -50,6 +52,25 @@ export class Arrays {
 /** The arrays of a revision of a job's result. */
 export const ofRevision = (job: string, revision: number): Arrays =>
   new Arrays((name, format) => `v1/jobs/${job}/${name === "calculated" ? name : `result/${name}`}?format=${format}&revision=${revision}`);
+
+/** Amplitudes of a complex array. */
+export const amplitudes = ({ data, shape }: Volume): Volume => ({
+  data: Float32Array.from({ length: data.length / 2 }, (_, at) => Math.hypot(data[2 * at]!, data[2 * at + 1]!)),
+  shape,
+});
+
+/** Phases of a complex array against the phase of the sum of its numbers, within -pi and pi; of those that are shown. */
+export function phases({ data, shape }: Volume, shown: (at: number) => boolean): Volume {
+  let [real, imaginary] = [0, 0];
+  for (let at = 0; at < data.length / 2; at++) {
+    if (!shown(at)) continue;
+    real += data[2 * at]!;
+    imaginary += data[2 * at + 1]!;
+  }
+  const turned = (at: number) =>
+    Math.atan2(real * data[2 * at + 1]! - imaginary * data[2 * at]!, real * data[2 * at]! + imaginary * data[2 * at + 1]!);
+  return { data: Float32Array.from({ length: data.length / 2 }, (_, at) => (shown(at) ? turned(at) : NaN)), shape };
+}
 
 export function asVolume(sides: number[]): [number, number, number] {
   return sides.length === 2 ? [1, sides[0]!, sides[1]!] : [sides[0]!, sides[1]!, sides[2]!];

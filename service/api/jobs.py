@@ -29,7 +29,9 @@ Level = Literal["high", "medium", "low"]
 
 
 class JobSummary(BaseModel):
-    """One line of the list. chi2, support_voxels, trust, probability: null until the job has succeeded."""
+    """One line of the list. chi2, r_factor, support_voxels, trust, probability: null until the job has succeeded,
+    and but for r_factor those of ptychographic scans.
+    """
 
     id: str
     state: JobState
@@ -43,6 +45,7 @@ class JobSummary(BaseModel):
     recipe: str | None
     source: str | None
     chi2: float | None
+    r_factor: float | None
     support_voxels: int | None
     trust: Level | None
     probability: float | None = None  # of being right
@@ -73,6 +76,7 @@ class JobSummary(BaseModel):
             or _part(document, "ptychography").get("source")
             or _named(record),
             chi2=final.get("chi2"),
+            r_factor=final.get("r_factor") or _part(_part(document, "ptychography"), "report").get("r_factor"),
             support_voxels=final.get("support_voxels"),
             trust=_part(document, "trust").get("level"),
             probability=_part(document, "trust").get("probability"),

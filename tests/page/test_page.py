@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, Locator, expect
 from inphase.client import Client
 from inphase.pattern import MaskState
 from service.pictures import colours
+from tests.inphase.ptycho.scenes import small
 from tests.page.browser import Seen, browser, tab
 from tests.page.screenshots import NAMES, shoot
 from tests.service.conftest import KEY
@@ -248,21 +249,60 @@ def test_what_is_drawn_is_what_is_downloaded(seen: Seen, house: House) -> None:
         for axis in range(3):
             canvas = plane(seen, axis)
             expect(canvas).to_have_attribute("data-array", name)
-            told = {part: canvas.get_attribute(f"data-{part}") or "" for part in ("index", "low", "high", "begin")}
-            drawn = pixels(canvas)
-            row, column = (int(part) for part in told["begin"].split(","))
-            box = (slice(row, row + drawn.shape[0]), slice(column, column + drawn.shape[1]))
-            values, there = (found.take(int(told["index"]), axis)[box] for found in (volume, shown))
-            low, high = float(told["low"]), float(told["high"])
-            assert high > low
-            with np.errstate(divide="ignore", invalid="ignore"):
-                unit = np.log(values / low) / np.log(high / low) if log else (values - low) / (high - low)
-            expected = colours.coloured(colours.TABLES[table], np.nan_to_num(unit, neginf=0))
-            assert there.any()
-            assert (drawn[..., 3] == 255 * there).all()
-            off = np.abs(drawn[..., :3].astype(int) - expected)[there].max(axis=-1)
-            assert np.mean(off > 0) < 0.002  # a rounded number may fall on the other side of a step
-            assert off.max() <= 6
+            check_drawn(canvas, axis, volume, shown, table, log=log)
+
+
+def check_drawn(
+    canvas: Locator, axis: int, volume: NDArray[Any], shown: NDArray[np.bool_], table: str, *, log: bool = False
+) -> None:
+    """Every pixel of the plane has the colour of its number in that table, between the bounds that the canvas tells."""
+    told = {part: canvas.get_attribute(f"data-{part}") or "" for part in ("index", "low", "high", "begin")}
+    drawn = pixels(canvas)
+    row, column = (int(part) for part in told["begin"].split(","))
+    box = (slice(row, row + drawn.shape[0]), slice(column, column + drawn.shape[1]))
+    values, there = (found.take(int(told["index"]), axis)[box] for found in (volume, shown))
+    low, high = float(told["low"]), float(told["high"])
+    assert high > low
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unit = np.log(values / low) / np.log(high / low) if log else (values - low) / (high - low)
+    expected = colours.coloured(colours.TABLES[table], np.nan_to_num(unit, neginf=0))
+    assert there.any()
+    assert (drawn[..., 3] == 255 * there).all()
+    off = np.abs(drawn[..., :3].astype(int) - expected)[there].max(axis=-1)
+    assert np.mean(off > 0) < 0.002  # a rounded number may fall on the other side of a step
+    assert off.max() <= 6
+
+
+def test_a_ptychogram_is_drawn_as_it_is_downloaded(seen: Seen, house: House) -> None:
+    """Amplitude, phase against its mean, and the modes of the probe; only what can be downloaded is offered."""
+    scene = small(frames=5)
+    with Client(house.service.url, KEY) as client:
+        job = client.reconstruct_ptychogram(scene.counts, scene.positions, probe=scene.probe, refine="2*EPIE")["id"]
+    get = house.service.http.get
+    arrays = {
+        name: np.load(io.BytesIO(get(f"/v1/jobs/{job}/result/{name}").raise_for_status().content))
+        for name in ("object", "probe", "coverage")
+    }
+    lit = arrays["coverage"] > 1e-3 * arrays["coverage"].max()
+    turned = arrays["object"] * arrays["object"][lit].sum().conj()
+    expected: list[tuple[str, NDArray[Any], NDArray[np.bool_], str]] = [
+        ("Amplitude", np.abs(arrays["object"])[None], lit[None], "sequential"),
+        ("Phase", np.angle(turned)[None], lit[None], "diverging"),
+        ("Probe", np.abs(arrays["probe"]), np.ones(arrays["probe"].shape, bool), "sequential"),
+    ]
+    report = house.job(job)["ptychography"]["report"]
+    seen.open("jobs")
+    row = seen.page.get_by_role("row").filter(has=seen.page.locator(f"a[href='#/jobs/{job}']"))
+    expect(row).to_contain_text(f"R {report['r_factor']:.3g}")
+    expect(row.get_by_role("checkbox")).to_have_count(0)  # it is compared with no crystal
+    seen.open(f"jobs/{job}")
+    offered = seen.page.get_by_role("radiogroup", name="What the slices show")
+    for label, volume, shown, table in expected:
+        offered.get_by_role("radio", name=label, exact=True).click()
+        expect(plane(seen, 0)).to_have_attribute("data-array", label.lower())
+        check_drawn(plane(seen, 0), 0, volume, shown, table)
+    expect(seen.page.locator(".downloads a")).to_have_text(["npz", "cxi", "json"])
+    expect(seen.page.get_by_role("img", name="R factor of the iterations")).to_be_visible()
 
 
 def test_two_results_are_compared_side_by_side(seen: Seen, house: House) -> None:

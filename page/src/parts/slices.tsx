@@ -31,7 +31,7 @@ export function Slices({ job, arrays }: { job: Job; arrays: Arrays }) {
       (found) => gone || setDrawn({ ...found, id: quantity.id }),
       (wrong) => gone || setError(wrong),
     );
-    arrays.get("support").then((found) => gone || setSupport(boxOf(found, MARGIN)), () => {});
+    if (!job.ptychography) arrays.get("support").then((found) => gone || setSupport(boxOf(found, MARGIN)), () => {});
     return () => {
       gone = true;
     };
@@ -60,7 +60,7 @@ export function Slices({ job, arrays }: { job: Job; arrays: Arrays }) {
       {volume && drawn && here && box && (
         <>
           <div class="planes">
-            {(volume.shape[0] === 1 ? [0] : [0, 1, 2]).map((axis) => (
+            {(volume.shape[0] === 1 || job.ptychography ? [0] : [0, 1, 2]).map((axis) => (
               <Plane key={axis} axis={axis} names={AXES[quantity.space]} drawn={drawn} box={box} here={here} sizes={sizes} go={go}
                 label={quantity.label} array={drawn.id} pointed={setPointed} playing={playing === axis} play={() => play(axis)} />
             ))}
@@ -70,7 +70,7 @@ export function Slices({ job, arrays }: { job: Job; arrays: Arrays }) {
             <output class="readout">
               {looked && `${figure(drawn.times * volume.data[place(volume, looked)]!)} ${drawn.unit} at (${looked.join(", ")})`}
             </output>
-            {quantity.space === "object" && (
+            {quantity.space === "object" && support && (
               <label class="check">
                 <input type="checkbox" checked={whole} onChange={(event) => setWhole(event.currentTarget.checked)} /> whole grid
               </label>

@@ -1,7 +1,7 @@
 // One job: its images, how it came to them, and how far they can be relied on.
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { ended, type Job, json, type Login, type Progress, type Score } from "../api";
+import { ended, type Job, json, type Login, type Progress, type Ptychogram, type Score } from "../api";
 import type { LiveJobs } from "../live";
 import { mayEnd } from "../parts/ask";
 import { CancelDialog } from "../parts/cancel";
@@ -82,7 +82,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
   const wide = useScreen(WIDE);
 
   if (!job) return <div class="columns">{error && <Trouble error={error} />}</div>;
-  const name = nameOf(job.input?.source ?? live.jobs.get(id)?.source ?? null);
+  const name = nameOf(job.input?.source ?? job.ptychography?.source ?? live.jobs.get(id)?.source ?? null);
   const running = job.state === "running";
   const progress = course.at(-1);
   const begun = Date.parse(job.created) / 1000;
@@ -117,13 +117,9 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
       </div>
       {error && <Trouble error={error} />}
       {job.reason && <p class={`reason wide ${job.state}`}>{job.reason}</p>}
-      {revision && job.ptychography ? (
-        <Panel title="Object" wide>
-          <img class="iterate" src={`v1/jobs/${id}/preview`} alt="The object: amplitude above phase" />
-        </Panel>
-      ) : arrays && revision ? (
+      {arrays && revision ? (
         <div class="wide beside">
-          <Panel title="Slices">
+          <Panel title={job.ptychography ? "Object and probe" : "Slices"}>
             <Slices key={revision.number} job={job} arrays={arrays} />
           </Panel>
           {wide && surface}
@@ -144,7 +140,8 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
           <Trust job={job} />
         </Panel>
       )}
-      {(course.length > 0 || running) && (
+      {job.ptychography?.report && <Course of={job.ptychography.report} />}
+      {(running || (course.length > 0 && !job.ptychography)) && (
         <Panel title="Error" aside={progress && <span class="n">iteration {progress.iteration} of {progress.total}</span>}>
           {running && <progress class="wide-bar" max={progress?.total ?? 1} value={progress?.iteration ?? 0} aria-label="Progress of the refinement" />}
           {course.filter((point) => point.chi2 !== null).length > 1 && <Curve label="Error of the refinement" x="iteration" y="χ²" log points={[course.map((point) => point.iteration), course.map((point) => point.chi2)]}
@@ -166,7 +163,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
       {job.state === "succeeded" && (
         <Panel title="Downloads">
           <ul class="downloads">
-            {FORMATS.map(([format, what]) => (
+            {FORMATS.filter(([format]) => !job.ptychography || format === "npz" || format === "cxi").map(([format, what]) => (
               <li key={format}>
                 <a href={`v1/jobs/${id}/result?format=${format}&revision=${revision?.number}`} download>{format}</a> <span>{what}</span>
               </li>
@@ -187,7 +184,7 @@ const OFFERED = 50; // further ones are ticked in the list
 
 /** Leads to the comparison with another job that has succeeded, one of the newest. */
 function CompareWith({ id, live }: { id: string; live: LiveJobs }) {
-  const others = live.lines.filter((line) => line.state === "succeeded" && line.id !== id).slice(0, OFFERED);
+  const others = live.lines.filter((line) => line.state === "succeeded" && line.chi2 !== null && line.id !== id).slice(0, OFFERED);
   if (!others.length) return null;
   return (
     <label class="compare-with">
@@ -205,12 +202,30 @@ function CompareWith({ id, live }: { id: string; live: LiveJobs }) {
 }
 
 /** What a ptychographic image says of itself. */
-const Fit = ({ of: report }: { of: NonNullable<Job["ptychography"]>["report"] }) =>
+const Fit = ({ of: report }: { of: Ptychogram | null }) =>
   report === null ? <p>It is told when the job has succeeded.</p> : (
     <>
-      <Facts of={[["R factor", figure(report.r_factor)], ["of frames held out", report.r_held_out !== null && figure(report.r_held_out)]]} />
+      <Facts
+        of={[
+          ["R factor", figure(report.r_factor)],
+          ["of frames held out", report.r_held_out === null ? null : figure(report.r_held_out)],
+          ["frames", `${report.frames}, ${report.frames_held_out} of them held out`],
+          ["pixel", report.pixel_m ? `${times(report.pixel_m.map((side) => figure(1e9 * side)))} nm` : "unknown: the data have no geometry"],
+          ["positions moved by", report.position_shift_px === null ? null : `${figure(report.position_shift_px)} pixels rms`],
+        ]}
+      />
       <ul class="reasons calm">{report.notes.map((note) => <li key={note}>{note}</li>)}</ul>
     </>
+  );
+
+/** The R factor of a ptychographic image after each of its iterations. */
+const Course = ({ of: { history, r_held_out } }: { of: Ptychogram }) =>
+  history.length < 2 ? null : (
+    <Panel title="Error" aside={<span class="n">{history.length} iterations</span>}>
+      <Curve label="R factor of the iterations" x="iteration" y="R" log points={[history.map((_, at) => at + 1), history]}
+        level={r_held_out !== null ? { value: r_held_out, label: "held out" } : null} />
+      {r_held_out !== null && <small>The broken line is R of the frames that no iteration saw, {figure(r_held_out)}.</small>}
+    </Panel>
   );
 
 function Trust({ job }: { job: Job }) {
@@ -357,13 +372,13 @@ const Provenance = ({ job }: { job: Job }) => (
   <Panel title="Provenance">
     <Facts
       of={[
-        ["source", job.input?.source],
+        ["source", job.input?.source ?? job.ptychography?.source],
         ["digest of the input", job.input && <code class="id">{job.input.digest.slice(0, 16)}</code>],
         ["network", job.model ? `${job.model.name}@${job.model.version} on ${job.model.provider}` : job.input ? "none was asked" : null],
         ["its digest", job.model && <code class="id">{job.model.sha256.slice(0, 16)}</code>],
         ["preprocessing", job.recipe?.preprocess],
-        ["recipe", job.recipe && <code>{job.recipe.refine}</code>],
-        ["seed", job.start?.seed],
+        ["recipe", (job.recipe || job.ptychography) && <code>{job.recipe?.refine ?? job.ptychography!.options.recipe}</code>],
+        ["seed", job.start?.seed ?? job.ptychography?.options.seed],
         ["code", job.code_version],
         ["strain", job.strain ? `rms ${figure(job.strain.strain_rms)}, d = ${figure(1e10 * job.strain.d_spacing_m, 5)} Å` : job.strain_reason],
         ["owner", job.owner],

@@ -163,7 +163,7 @@ class Row extends Component<RowProps> {
           {cancelling && !ended(line.state) && (
             <button type="button" aria-label={`Cancel ${name}`} onClick={() => cancelling(line)}>Cancel</button>
           )}
-          {line.state === "succeeded" && (
+          {line.state === "succeeded" && line.chi2 !== null && (
             <label class="check">
               <input type="checkbox" checked={ticked} aria-label={`Compare ${name} ${short(line.id)}`} onChange={() => tick(line.id)} />
               <span aria-hidden="true">compare</span>
@@ -185,6 +185,7 @@ function Fit({ line }: { line: JobLine }) {
       </>
     );
   }
+  if (line.state === "succeeded" && line.chi2 === null) return <>R {figure(line.r_factor)}</>; // of a ptychographic scan
   if (line.state === "succeeded")
     return (
       <>

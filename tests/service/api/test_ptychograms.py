@@ -97,6 +97,8 @@ async def test_a_file_gives_what_the_library_makes_of_it(client: httpx.AsyncClie
         assert max(told["size"]) < 100
         assert len(wanted.ids) == (24 if change else 25)
     assert any(note.startswith("Frame 7 was left out") for note in told["report"]["notes"])
+    (line, *_) = (await client.get("/v1/jobs")).json()["jobs"]
+    assert (line["r_factor"], line["chi2"]) == (told["report"]["r_factor"], None)
 
 
 async def test_the_same_again_is_not_computed_again(client: httpx.AsyncClient, data_root: Path) -> None:
