@@ -1,4 +1,4 @@
-"""The probability that an image is right, by logistic regression on a few signs (`inphase.imaging.signs`).
+"""The probability that an image is right, by logistic regression on curves of a few signs (`inphase.imaging.signs`).
 
 Right is an image whose complex correlation |sum conj(o) truth| / (|o| |truth|) with the true object is at least 0.95,
 modulo twin, position and global phase. The coefficients stand in calibration.json, which benchmarks.trust.fit writes
@@ -13,18 +13,25 @@ from importlib.resources import files
 from typing import Final, Literal
 
 import msgspec
+import numpy as np
 
 RIGHT: Final = 0.95  # correlation with the truth
 Image = Literal["refined", "network"]  # which images a calibration is for
 
 
 @dataclass(frozen=True)
-class Weight:
-    """Of one sign: value * (sign - mean) is added to the log odds, `absent` where a job does not have it."""
+class Curve:
+    """What one sign adds to the log odds: lines between the points (at, adds), level beyond the outermost ones, and
+    `absent` where a job does not have the sign. at: ascending.
+    """
 
-    mean: float
-    value: float
+    at: tuple[float, ...]
+    adds: tuple[float, ...]
     absent: float = 0.0
+
+    def added(self, sign: float | None) -> float:
+        """To the log odds."""
+        return self.absent if sign is None else float(np.interp(sign, self.at, self.adds))
 
 
 @dataclass(frozen=True)
@@ -32,20 +39,15 @@ class Calibration:
     """log odds = bias + sum of what the signs add."""
 
     bias: float
-    weights: Mapping[str, Weight]
+    curves: Mapping[str, Curve]
 
     def shares(self, signs: Mapping[str, float | None]) -> dict[str, float]:
         """What each sign adds to the log odds. KeyError where one is not named."""
-        added = {}
-        for name, weight in self.weights.items():
-            sign = signs[name]
-            added[name] = weight.absent if sign is None else weight.value * (sign - weight.mean)
-        return added
+        return {name: curve.added(signs[name]) for name, curve in self.curves.items()}
 
     def probability(self, signs: Mapping[str, float | None]) -> float:
         """Of being right, 0 to 1."""
-        odds = self.bias + sum(self.shares(signs).values())
-        return 1 / (1 + math.exp(-max(-50.0, min(50.0, odds))))
+        return 1 / (1 + math.exp(-self.bias - sum(self.shares(signs).values())))
 
 
 @cache

@@ -14,7 +14,7 @@ from benchmarks.trust.page import Part, figure, page
 from benchmarks.trust.signs import read
 
 TABLE = Path(__file__).parent / "signs.tsv"
-APART = Path(__file__).parent / "apart.tsv"  # results that no fit and no choice of signs has seen
+APART = Path(__file__).parent / "apart.tsv"  # results that no fit and no choice has seen
 RESULTS = ROOT / "benchmarks" / "results"
 
 

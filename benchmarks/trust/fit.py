@@ -3,14 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import ROOT
 from benchmarks.trust.outcomes import STANDARD
 from benchmarks.trust.signs import NETWORK, Line
-from inphase.probability import RIGHT, Calibration, Weight
+from inphase.probability import RIGHT, Calibration, Curve
 
 CALIBRATION = ROOT / "inphase" / "calibration.json"
 Numbers = NDArray[np.float64]
@@ -20,10 +22,12 @@ DIRECTIONS: Mapping[str, int] = {
     "free_excess": -1, "extent": -1, "oversampling": 1, "outside": -1,
     "incoherence": -1, "likeness": 1, "agreement": 1,
 }  # fmt: skip
-RIDGE = 2.0  # on weights of signs in units of their standard deviation
+KNOTS = (0.02, 0.16, 0.5, 0.84, 0.98)  # of the curves: so many of the images have a lower sign
+RIDGE = 2.0  # on what a curve rises by in a standard deviation of its sign
 RARE = 0.02  # of the images: a sign that so few lack, or have, is left out
 BINS = 10
-ROUNDS = 30
+ROUNDS = 30  # of Newton's method at the most
+CONVERGED = 1e-6  # of the log odds
 
 
 @dataclass(frozen=True)
@@ -44,31 +48,59 @@ def right(lines: Sequence[Line]) -> NDArray[np.bool_]:
     return np.array([line.correlation >= RIGHT for line in lines])
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Of the curve of a sign, between two knots."""
+
+    sign: str
+    low: float
+    high: float
+
+    def along(self, values: Numbers | float, since: float) -> Numbers:
+        """How far these values of the sign have come on it since that one."""
+        gone: Numbers = np.clip(values, self.low, self.high) - np.clip(since, self.low, self.high)
+        return gone
+
+
 def fit(lines: Sequence[Line]) -> Calibration:
-    """Logistic regression with a ridge; a sign that would speak against its direction is left out, worst first."""
+    """Logistic regression with a ridge on the slopes of each sign's curve, which adds nothing at the median.
+
+    A stretch that would slope against its sign's direction is left level, worst first, and a sign whose curve is level
+    is left out.
+    """
     known = {name: column(lines, name) for name in DIRECTIONS}
-    names = [name for name, values in known.items() if np.isfinite(values).mean() > RARE and np.nanstd(values) > 0]
+    known = {n: values for n, values in known.items() if np.isfinite(values).mean() > RARE and np.nanstd(values) > 0}
+    knots = {name: np.unique(np.nanquantile(values, KNOTS)).tolist() for name, values in known.items()}
+    middle = {name: float(np.nanmedian(values)) for name, values in known.items()}
+    scale = {name: float(np.nanstd(values)) for name, values in known.items()}
+    filled = {name: np.nan_to_num(values, nan=middle[name]) for name, values in known.items()}
+    stretches = {
+        stretch: stretch.along(filled[name], middle[name]) / scale[name]
+        for name in known
+        for stretch in (Stretch(name, low, high) for low, high in pairwise(knots[name]))
+    }
     wanted = right(lines).astype(float)
     while True:
-        columns, scales = [], []
-        for name in names:
-            mean, std = float(np.nanmean(known[name])), float(np.nanstd(known[name]))
-            columns.append(np.nan_to_num((known[name] - mean) / std))
-            scales.append((mean, std))
-        partly = [name for name in names if not np.isfinite(known[name]).all()]
-        columns += [np.isnan(known[name]).astype(float) for name in partly]
-        weights = _regression(np.array([*columns, np.ones(len(lines))]).T, wanted)
-        against = {name: DIRECTIONS[name] * w for name, w in zip(names, weights, strict=False)}
-        worst = min(against, key=lambda name: against[name])
-        if against[worst] >= 0:
+        signs = list(dict.fromkeys(stretch.sign for stretch in stretches))
+        partly = [name for name in signs if not np.isfinite(known[name]).all()]
+        gaps = [np.isnan(known[name]).astype(float) for name in partly]
+        weights = _regression(np.array([*stretches.values(), *gaps, np.ones(len(lines))]).T, wanted)
+        slopes = dict(zip(stretches, weights.tolist(), strict=False))
+        worst = min(slopes, key=lambda stretch: DIRECTIONS[stretch.sign] * slopes[stretch])
+        if DIRECTIONS[worst.sign] * slopes[worst] >= 0:
             break
-        names.remove(worst)
-    absent = dict(zip(partly, weights[len(names) :], strict=False))
+        del stretches[worst]
+    absent = dict(zip(partly, weights[len(stretches) :].tolist(), strict=False))
+
+    def added(name: str, knot: float) -> float:
+        along = (slopes[s] * s.along(knot, middle[name]) for s in stretches if s.sign == name)
+        return float(sum(along) / scale[name])
+
     return Calibration(
         float(weights[-1]),
         {
-            name: Weight(mean, float(w) / std, float(absent.get(name, 0.0)))
-            for name, w, (mean, std) in zip(names, weights, scales, strict=False)
+            name: Curve(tuple(knots[name]), tuple(added(name, knot) for knot in knots[name]), absent.get(name, 0.0))
+            for name in signs
         },
     )
 
@@ -131,17 +163,22 @@ def _regression(design: Numbers, wanted: Numbers) -> Numbers:
     for _ in range(ROUNDS):
         p = 1 / (1 + np.exp(-design @ weights))
         gradient = design.T @ (p - wanted) + ridge * weights
-        weights -= np.linalg.solve((design.T * (p * (1 - p))) @ design + np.diag(ridge), gradient)
+        step = np.linalg.solve((design.T * (p * (1 - p))) @ design + np.diag(ridge), gradient)
+        weights -= step
+        if np.abs(step).max() < CONVERGED:
+            break
     return weights
 
 
 def write(calibrations: Mapping[str, Calibration]) -> None:
     """Into the package."""
-    rounded = {
-        of: {
-            "bias": round(made.bias, 4),
-            "weights": {n: {k: round(v, 4) for k, v in asdict(w).items()} for n, w in made.weights.items()},
-        }
-        for of, made in calibrations.items()
-    }
+    rounded = msgspec.to_builtins(calibrations)
+    for made in rounded.values():
+        made["bias"] = round(made["bias"], 4)
+        for curve in made["curves"].values():
+            curve |= {"at": _rounded(curve["at"]), "adds": _rounded(curve["adds"]), "absent": round(curve["absent"], 4)}
     CALIBRATION.write_text(json.dumps(rounded, indent=1) + "\n")
+
+
+def _rounded(numbers: Sequence[float]) -> list[float]:
+    return [round(number, 4) for number in numbers]

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.trust.fit import BINS, DIRECTIONS, Tested, auc, calibration_error, column, right
 from benchmarks.trust.outcomes import STANDARD, WAYS
-from benchmarks.trust.signs import Line
+from benchmarks.trust.signs import KNOWING, Line
 from benchmarks.trust.specimens import Kind
 from inphase.probability import RIGHT, Calibration
 from inphase.trust import RULES
@@ -50,8 +50,9 @@ def page(parts: Sequence[Part], results: int) -> str:
         f"Right is an image whose complex correlation with the truth is at least {RIGHT}, modulo twin, position and "
         "phase. Every kind is judged by a fit that has not seen it (leave one kind out). AUC: the chance that a right "
         "image is given the higher probability than a wrong one. Calibration error: mean distance between stated and "
-        "found share of right images over ten bins. Intervals are 95 % of a bootstrap over images. The signs were "
-        "chosen with an eye on these scores; for those of images that were kept apart they were not.",
+        "found share of right images over ten bins. Intervals are 95 % of a bootstrap over images. The signs and the "
+        "form of their curves were chosen with an eye on these scores; for those of images that were kept apart they "
+        "were not.",
         "",
         *table(
             [
@@ -75,13 +76,13 @@ def page(parts: Sequence[Part], results: int) -> str:
     for part in parts:
         lines += [f"## {part.name[0].upper()}{part.name[1:]}", "", "By stated probability:", ""]
         lines += table(["stated", "images", "mean", "right"], _reliability(part.tested))
-        lines += ["The signs, and what the fit makes of them (log odds per standard deviation):", ""]
-        lines += table(["sign", "speaks for an image when", "AUC alone", "weight"], _signs(part))
+        lines += ["The signs, and what the fit lets them add to the log odds:", ""]
+        lines += table(["sign", "speaks for an image when", "AUC alone", "adds"], _signs(part))
         lines += ["By kind of measurement; each was left out of the fit that judges it:", ""]
         lines += table(["kind", "images", "right", "mean probability", "AUC"], _groups(part.tested, lambda x: x.kind))
     lines += _apart(parts)
     lines += _by_way(parts[0].tested)
-    lines += _levels(parts[0].tested)
+    lines += _levels(_ruled(parts[0].tested))
     lines += _limits(parts[0].tested)
     return "\n".join(lines)
 
@@ -127,8 +128,15 @@ def _summary(name: str, tested: Tested) -> list[str]:
 
 def _of_rules(tested: Tested) -> str:
     """The AUC of the levels that the rules alone give."""
-    levels = np.array([("low", "medium", "high").index(line.level) for line in tested.lines], float)
-    return f"{auc(levels, tested.right):.3f}"
+    part = _ruled(tested)
+    levels = np.array([("low", "medium", "high").index(line.level) for line in part.lines], float)
+    return f"{auc(levels, part.right):.3f}"
+
+
+def _ruled(tested: Tested) -> Tested:
+    """The results whose levels are those of the rules alone."""
+    of = np.array([line.number not in KNOWING for line in tested.lines])
+    return Tested([line for line, part in zip(tested.lines, of, strict=True) if part], tested.probability[of])
 
 
 def _with_interval(figure: Callable[[np.ndarray[tuple[int], np.dtype[np.intp]]], float], count: int) -> str:
@@ -171,10 +179,10 @@ def _signs(part: Part) -> list[list[str]]:
         known = np.isfinite(values)
         if known.sum() < BINS or not wanted[known].any() or wanted[known].all() or np.ptp(values[known]) == 0:
             continue
-        weight = part.fitted.weights.get(name)
+        curve = part.fitted.curves.get(name)
         rows.append([
             f"`{name}`", "high" if direction > 0 else "low", f"{auc(values[known] * direction, wanted[known]):.3f}",
-            "left out" if weight is None else f"{weight.value * np.nanstd(values):+.2f}",
+            "left out" if curve is None else f"{min(curve.adds):+.2f} to {max(curve.adds):+.2f}",
         ])  # fmt: skip
     return rows
 
@@ -195,8 +203,8 @@ def _apart(parts: Sequence[Part]) -> list[str]:
     lines = [
         "## Kept apart",
         "",
-        f"{results} more results, of the same kinds and other seeds (benchmarks/trust/apart.tsv), were made after the "
-        "signs had been chosen, and no fit has seen them. The delivered calibration judges them:",
+        f"{results} more results, of the same kinds and other seeds (benchmarks/trust/apart.tsv), were made after "
+        "the calibration, and no fit and no choice has seen them. The delivered calibration judges them:",
         "",
     ]
     for part in parts:
@@ -235,7 +243,8 @@ def _levels(tested: Tested) -> list[str]:
         "## What the levels mean",
         "",
         f"A refined result is low where its probability is below {RULES.improbable}, and high only from "
-        f"{RULES.probable} on, whatever its fit is; the rules lower it further.",
+        f"{RULES.probable} on, whatever its fit is; the rules lower it further. Of the {len(tested.lines)} "
+        "results whose levels by the rules alone are known:",
         "",
         *table(["level", "images by rules alone", "right", "images with the probability", "right"], rows),
     ]

@@ -25,11 +25,14 @@ from inphase.imaging.signs import Signs
 from inphase.retrieval.ensemble import Candidate
 
 NETWORK = "none"  # the way of an image that is not refined
+KNOWING = range(2000, 100_000)  # results whose trust knew a probability already
 
 
 @dataclass(frozen=True)
 class Line:
-    """An image. number: of the result; way: how it was made; level: the trust by the rules alone."""
+    """An image. number: of the result; way: how it was made; level: the trust, by the rules alone but in
+    results of KNOWING.
+    """
 
     number: int
     kind: str

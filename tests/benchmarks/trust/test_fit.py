@@ -26,11 +26,28 @@ def lines(count: int, kinds: int = 4) -> list[Line]:
 
 
 def test_known_odds_are_found() -> None:
-    """To the ridge and a few standard errors; what speaks against its direction, and what is constant, is left out."""
+    """To the ridge and a few standard errors, from one knot to the next; what speaks against its direction, and what is
+    constant, is left out.
+    """
     found = fit(lines(4000))
-    assert set(found.weights) == {"plateau", "extent"}
-    assert found.weights["plateau"].value == pytest.approx(3, rel=0.15)
-    assert found.weights["extent"].value == pytest.approx(-2, rel=0.15)
+    assert set(found.curves) == {"plateau", "extent"}
+    for name, slope in (("plateau", 3), ("extent", -2)):
+        curve = found.curves[name]
+        np.testing.assert_allclose(np.diff(curve.adds) / np.diff(curve.at), slope, rtol=0.3)
+        assert (curve.adds[-1] - curve.adds[0]) / (curve.at[-1] - curve.at[0]) == pytest.approx(slope, rel=0.15)
+
+
+def test_a_curve_bends_where_the_odds_do() -> None:
+    """A sign that tells nothing above its median has a curve that is level there."""
+    bent = []
+    for line in lines(4000):
+        plateau = float(np.random.default_rng(line.number).normal())
+        is_right = np.random.default_rng([line.number, 1]).random() < 1 / (1 + np.exp(-3 * min(plateau, 0) - 1))
+        signs = replace(NONE, plateau=plateau, likeness=None)
+        bent.append(replace(line, correlation=0.99 if is_right else 0.5, signs=signs))
+    curve = fit(bent).curves["plateau"]
+    assert (curve.adds[2] - curve.adds[0]) / (curve.at[2] - curve.at[0]) == pytest.approx(3, rel=0.3)
+    assert (curve.adds[-1] - curve.adds[2]) / (curve.at[-1] - curve.at[2]) == pytest.approx(0, abs=0.3)
 
 
 def test_a_kind_is_judged_by_the_others() -> None:

@@ -103,7 +103,7 @@ def test_the_probability_tells_the_truth_from_speckles(prepared: PreparedPattern
     assert all(finding.remedy for finding in wrong.against)
     named = " ".join(finding.what for finding in wrong.against)
     assert "unlike the network's" in named
-    assert "jumps from voxel to voxel" in named
+    assert "chi2 is far above what noise leaves" in named
 
 
 def test_what_was_not_calibrated_has_no_probability(prepared: PreparedPattern) -> None:
