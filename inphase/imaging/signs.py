@@ -129,11 +129,13 @@ def estimate(
 
 
 def _against(signs: Mapping[str, float | None], known: Calibration) -> tuple[Finding, ...]:
-    """The signs that lower the probability most, below what the mean image of the calibration has."""
+    """The signs that lower the probability most, below what the median image of the calibration has. A sign that a job
+    does not have lowers it too, and is not named.
+    """
     shares = known.shares(signs)
-    named = [name for name in sorted(shares, key=lambda name: shares[name]) if shares[name] < SPEAKS]
+    named = sorted((name for name in shares if signs[name] is not None), key=lambda name: shares[name])
     found = []
-    for name in named[:MOST]:
+    for name in [name for name in named if shares[name] < SPEAKS][:MOST]:
         what, remedy = SAID[name]
         found.append(Finding(what.format(signs[name]), remedy))
     return tuple(found)

@@ -106,6 +106,19 @@ def test_the_probability_tells_the_truth_from_speckles(prepared: PreparedPattern
     assert "chi2 is far above what noise leaves" in named
 
 
+def test_a_sign_that_a_job_does_not_have_is_not_named(prepared: PreparedPattern) -> None:
+    """Without a network there is no likeness to its image, and with a single start no agreement: both lower the
+    probability of a right image, and there is nothing to say of them.
+    """
+    right = candidate(prepared, crystal(), np.abs(crystal()) > 0)
+    known = estimate(prepared, right, 1.0, None, refined=True)
+    alone = estimate(replace(prepared, prediction=None), right, 1.0, None, refined=True)
+    assert known.value is not None
+    assert alone.value is not None
+    assert 0.5 < alone.value < known.value
+    assert alone.against == ()
+
+
 def test_what_was_not_calibrated_has_no_probability(prepared: PreparedPattern) -> None:
     """A modulus, and a result without free voxels: none, and why; never a guess."""
     best = speckled(prepared)
