@@ -23,8 +23,13 @@ def for_worker(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_compute(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment for a process that computes on what strangers have sent: it speaks to its worker alone."""
-    return {name: value for name, value in for_worker(environment).items() if name.upper() not in _OF_A_WORKER}
+    """An environment for a process that computes on what strangers have sent: it speaks to its worker alone.
+
+    Its threads sleep while they wait, unless the operator has said otherwise: those that spin keep cores from the
+    service, and where these are short wait for each other most of the time.
+    """
+    kept = {name: value for name, value in for_worker(environment).items() if name.upper() not in _OF_A_WORKER}
+    return {"OMP_WAIT_POLICY": "PASSIVE", **kept}
 
 
 @dataclass(frozen=True)

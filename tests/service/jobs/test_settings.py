@@ -20,4 +20,10 @@ def test_processes_get_no_more_secrets_than_they_need() -> None:
     worker = {"INPHASE_REDIS_PASSWORD": "p", "REDIS_URL": "r", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=t"}
     service = {"INPHASE_API_KEY": "k", "INPHASE_WEBHOOK_SECRET": "s", "inphase_api_key": "k"}
     assert for_worker(both | worker | service) == both | worker
-    assert for_compute(both | worker | service) == both
+    assert for_compute(both | worker | service) == both | {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def test_threads_wait_as_the_operator_says() -> None:
+    """They sleep where nothing was said."""
+    assert for_compute({})["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert for_compute({"OMP_WAIT_POLICY": "ACTIVE"})["OMP_WAIT_POLICY"] == "ACTIVE"
