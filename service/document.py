@@ -71,6 +71,7 @@ class Ptychography:
 class JobDocument:
     """Everything about one job but its arrays.
 
+    name: by which people know it, where its sender gave one.
     reason: why it failed, or what a reader should know. reused_from: the job that computed this result, where an
     earlier one was taken. recorded: False where Redis was away: the job cannot be asked for again.
     proposal: its people see the job and may cancel it. cancelled_by: the owner of the key that asked for it.
@@ -95,6 +96,7 @@ class JobDocument:
     revisions: tuple[JobRevision, ...] = ()
     proposal: str = ""
     cancelled_by: str = ""
+    name: str = ""
     ptychography: Ptychography | None = None
     report: Report | None = None
 

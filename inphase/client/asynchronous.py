@@ -103,7 +103,7 @@ class AsyncClient:
     ) -> Document:
         """Send a file of this machine as it is."""
         body = await asyncio.to_thread(bodies.of_file, path, sent)
-        return await self._ask(calls.reconstruct(body, wait, key, options, source))
+        return await self._ask(calls.reconstruct(body, wait, key, calls.named(path, options), source))
 
     async def reconstruct_ptychogram(
         self,
@@ -138,7 +138,7 @@ class AsyncClient:
     ) -> Document:
         """Send a file of this machine that holds one as it is."""
         body = await asyncio.to_thread(bodies.of_file, path, sent)
-        return await self._ask(calls.reconstruct_ptychogram(body, wait, key, options))
+        return await self._ask(calls.reconstruct_ptychogram(body, wait, key, calls.named(path, options)))
 
     async def submit(self, pattern: "ArrayLike | RawScan", *, key: str | None = None, **options: Any) -> Document:
         """Send a pattern and do not wait."""

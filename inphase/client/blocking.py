@@ -109,10 +109,10 @@ class Client:
     ) -> Document:
         """Send a file of this machine as it is: npy, npz, HDF5, NeXus, CXI, MATLAB or TIFF.
 
-        source: how it is read, by the names of `inphase.read`. options, sent, key: as in `reconstruct`. Raises
-        ValueError for another ending, OSError.
+        source: how it is read, by the names of `inphase.read`. options, sent, key: as in `reconstruct`; the `name` of
+        the job is that of the file, unless given. Raises ValueError for another ending, OSError.
         """
-        return self._ask(calls.reconstruct(bodies.of_file(path, sent), wait, key, options, source))
+        return self._ask(calls.reconstruct(bodies.of_file(path, sent), wait, key, calls.named(path, options), source))
 
     def reconstruct_ptychogram(
         self,
@@ -156,7 +156,9 @@ class Client:
         """Send a file of this machine as it is: npz, HDF5, NeXus, CXI or ptyd. options, sent, key: as in
         `reconstruct_ptychogram`. Raises as `reconstruct_upload`.
         """
-        return self._ask(calls.reconstruct_ptychogram(bodies.of_file(path, sent), wait, key, options))
+        return self._ask(
+            calls.reconstruct_ptychogram(bodies.of_file(path, sent), wait, key, calls.named(path, options))
+        )
 
     def submit(self, pattern: "ArrayLike | RawScan", *, key: str | None = None, **options: Any) -> Document:
         """Send a pattern and do not wait: the document of the accepted job, which fails where its data cannot be used.

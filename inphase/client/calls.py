@@ -21,6 +21,7 @@ T = TypeVar("T")
 Path = str | os.PathLike[str]
 
 MARGIN_S: Final = 60.0  # beyond `wait`, for the stages that it does not count
+_LONGEST: Final = 200  # letters of a name
 _KEY: Final = "Idempotency-Key"
 _JOBS: Final = "/v1/jobs"
 _SERIES: Final = "/v1/series"
@@ -58,6 +59,12 @@ def reconstruct(
     return Call(
         "POST", _RECONSTRUCTIONS, _json, query, _repeatable(key), body, timeout=wait + MARGIN_S
     )  # fmt: skip
+
+
+def named(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a file that is sent: people know its job by the file's name, unless they say otherwise."""
+    name = "".join(letter for letter in os.path.basename(path) if letter.isprintable())
+    return {"name": name[-_LONGEST:], **options}
 
 
 def reconstruct_file(

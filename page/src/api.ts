@@ -17,6 +17,7 @@ export interface Progress {
 /** One line of the list of jobs. */
 export interface JobLine {
   id: string;
+  name: string;
   state: State;
   reason: string;
   owner: string;
@@ -74,6 +75,7 @@ export interface Rung {
 /** The job document; the parts of the report are null until the data have been read. */
 export interface Job {
   id: string;
+  name: string;
   state: State;
   reason: string;
   attempt: number;

@@ -61,7 +61,8 @@ export function clock(seconds: number): string {
 }
 
 /** The last part of a path, or what else a source is called. */
-export function nameOf(source: string | null): string {
+export function nameOf(source: string | null, name = ""): string {
+  if (name) return name;
   if (!source) return "sent data";
   const sent = /^body of application\/(?:x-)?(.+)$/.exec(source);
   if (sent) return `sent ${sent[1]}`;

@@ -34,6 +34,7 @@ class JobSummary(BaseModel):
     """
 
     id: str
+    name: str
     state: JobState
     reason: str
     owner: str
@@ -63,6 +64,7 @@ class JobSummary(BaseModel):
         final = _part(_part(document, "metrics"), "final")
         return cls(
             id=record.job_id,
+            name=document.get("name", ""),
             state=record.state,
             reason=record.reason,
             owner=record.owner,

@@ -122,7 +122,7 @@ async def submit(
         services.intake.check_room(call.priority, len(sources))
         services.intake.check_quota(Sender(origin, waiting_jobs=caller.waiting_jobs), len(sources))
         order = SeriesOrder(
-            name=call.name, sources=sources, roots=caller.roots, **call.model_dump(include=set(JobOptions.model_fields))
+            sources=sources, roots=caller.roots, **call.model_dump(include=set(JobOptions.model_fields))
         )
         repeatable = (
             Repeatable(f"series:{idempotency_key}", hashlib.sha256(b"series" + body).hexdigest())

@@ -60,7 +60,7 @@ def list_jobs(
     if as_json:
         print_json(found)
         return
-    table = Table("job", "state", "created", "chi2", "trust", "source", box=None, pad_edge=False, collapse_padding=True)
+    table = Table("job", "state", "created", "chi2", "trust", "name", box=None, pad_edge=False, collapse_padding=True)
     for column in table.columns[:5]:
         column.no_wrap = True
     for job in found:
@@ -68,7 +68,7 @@ def list_jobs(
         chi2 = "" if job["chi2"] is None else f"{job['chi2']:.3g}"
         table.add_row(
             job["id"], job["state"], created, chi2, trusted(job["trust"], job.get("probability")),
-            Path(job["source"] or "").name,
+            job.get("name") or Path(job["source"] or "").name,
         )  # fmt: skip
     out.print(table)
     for job in found:

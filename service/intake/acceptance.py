@@ -75,10 +75,10 @@ def new_document(submission: Submission, origin: Origin, job_id: str | None = No
     """The document of a job whose data nobody has looked at."""
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     priority = submission.options.priority
-    asked = submission.ptychography
+    asked = None if submission.ptychography is None else Ptychography(submission.ptychography.ptycho())
     return JobDocument(
-        job_id or uuid4().hex, JobState.ACCEPTED, created, owner=origin.owner, proposal=origin.proposal,
-        priority=priority, ptychography=None if asked is None else Ptychography(asked.ptycho()),
+        job_id or uuid4().hex, JobState.ACCEPTED, created, name=submission.options.name, owner=origin.owner,
+        proposal=origin.proposal, priority=priority, ptychography=asked,
     )  # fmt: skip
 
 
@@ -295,7 +295,8 @@ class Intake:
 
 
 def _asked_as(document: JobDocument, earlier: JobDocument) -> JobDocument:
-    """An earlier job's document with the words of the new one on where its data are from."""
+    """An earlier job's document with the words of the new one on what it is and where its data are from."""
+    earlier = replace(earlier, name=document.name)
     if document.ptychography is not None:
         assert earlier.ptychography is not None  # else it would have another fingerprint
         found = replace(earlier.ptychography, source=document.ptychography.source)

@@ -145,6 +145,15 @@ class AnswerOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    name: Annotated[
+        str,
+        Field(
+            max_length=200,
+            pattern=r"^[^\x00-\x1f\x7f]*$",
+            examples=["scan_0054.h5"],
+            description="People know the job by this name; without it, by where its data are from.",
+        ),
+    ] = ""
     wait: Annotated[
         float,
         Field(

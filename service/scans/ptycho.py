@@ -119,7 +119,7 @@ class Ptycho:
     def submission(self, order: PtychoOrder, source: LiveFrames) -> Submission:
         """As the caller asked; what makes a look short is decided when it is made."""
         return Submission(
-            options=JobOptions(priority=order.priority, webhook=order.webhook),
+            options=JobOptions(name=order.name, priority=order.priority, webhook=order.webhook),
             source=source,
             ptychography=PtychoOptions(**{name: getattr(order, name) for name in PtychoOptions.model_fields}),
         )

@@ -32,7 +32,7 @@ class SeriesOrder(JobOptions):
 
     def submissions(self) -> list[Submission]:
         """One for each scan."""
-        options = JobOptions(**self.model_dump(include=set(JobOptions.model_fields)))
+        options = JobOptions(**self.model_dump(include=set(JobOptions.model_fields) - {"name"}))  # a scan's is its file
         return [Submission(options=options, source=source, roots=self.roots) for source in self.sources]
 
 

@@ -47,7 +47,8 @@ def document() -> JobDocument:
     revision = JobRevision(1, "network", False, "2026-01-01T00:00:01.000Z", "/v1/jobs/x/result?revision=1")
     return JobDocument(
         "0" * 32, JobState.RUNNING, report.created, "", 2, "ada", Priority.HIGH, None, True, progress,
-        started="2026-01-01T00:00:02.000Z", links={"self": "/v1/jobs/x"}, revisions=(revision,), report=report,
+        name="particle 3", started="2026-01-01T00:00:02.000Z", links={"self": "/v1/jobs/x"}, revisions=(revision,),
+        report=report,
     )  # fmt: skip
 
 

@@ -82,7 +82,7 @@ export function JobView({ id, live, login }: { id: string; live: LiveJobs; login
   const wide = useScreen(WIDE);
 
   if (!job) return <div class="columns">{error && <Trouble error={error} />}</div>;
-  const name = nameOf(job.input?.source ?? job.ptychography?.source ?? live.jobs.get(id)?.source ?? null);
+  const name = nameOf(job.input?.source ?? job.ptychography?.source ?? live.jobs.get(id)?.source ?? null, job.name);
   const running = job.state === "running";
   const progress = course.at(-1);
   const begun = Date.parse(job.created) / 1000;
@@ -193,7 +193,7 @@ function CompareWith({ id, live }: { id: string; live: LiveJobs }) {
         <option value="" disabled>another job</option>
         {others.map((line) => (
           <option key={line.id} value={line.id}>
-            {nameOf(line.source)} {short(line.id)}, {line.recipe}
+            {nameOf(line.source, line.name)} {short(line.id)}, {line.recipe}
           </option>
         ))}
       </select>

@@ -22,7 +22,7 @@ interface Wanted {
 const fits = (line: JobLine, { state, trust, text }: Wanted): boolean =>
   (!state || line.state === state) &&
   (!trust || line.trust === trust) &&
-  (!text || [line.id, line.source, line.owner, line.model, line.recipe, line.series, line.reason].some((part) => part?.toLowerCase().includes(text)));
+  (!text || [line.id, line.name, line.source, line.owner, line.model, line.recipe, line.series, line.reason].some((part) => part?.toLowerCase().includes(text)));
 
 export function JobsView({ live, login }: { live: LiveJobs; login: Login }) {
   useListened(live);
@@ -99,7 +99,7 @@ export function JobsView({ live, login }: { live: LiveJobs; login: Login }) {
         </div>
       )}
       {more && <div ref={end} />}
-      {cancelled && <CancelDialog id={cancelled.id} name={nameOf(cancelled.source)} done={() => setCancelled(null)} />}
+      {cancelled && <CancelDialog id={cancelled.id} name={nameOf(cancelled.source, cancelled.name)} done={() => setCancelled(null)} />}
     </div>
   );
 }
@@ -138,7 +138,7 @@ class Row extends Component<RowProps> {
   }
 
   render({ line, now, cancelling, ticked, tick }: RowProps) {
-    const name = nameOf(line.source);
+    const name = nameOf(line.source, line.name);
     return (
       <div class={`row ${line.state}`} role="row">
         <span class="thumb" role="cell">

@@ -81,6 +81,7 @@ export function SubmitView() {
     if (!data) return;
     const options = new URLSearchParams({ wait: "0", domain });
     for (const [name, value] of new FormData(event.target as HTMLFormElement)) if (value) options.set(name, String(value).trim());
+    if ("file" in data) options.set("name", data.file.name.slice(-200));
     setBusy("submitting");
     setError(null);
     sent<Job>(data, options, "v1/reconstructions", masked).then(

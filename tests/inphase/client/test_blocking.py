@@ -469,9 +469,35 @@ def test_a_file_is_sent_as_it_is(client: Connect, tmp_path: Path) -> None:
             service.reconstruct_upload(tmp_path / "scan.txt")
         with pytest.raises(FileNotFoundError):
             service.reconstruct_upload(tmp_path / "none.h5")
-    query = {"refine": "none", "dataset": "a/b", "wait": "0.0"}
+    query = {"refine": "none", "dataset": "a/b", "wait": "0.0", "name": "scan.h5"}
     assert seen == [("application/x-hdf5", query, path.read_bytes())]
     assert heard == [(2**20, 2**21), (2**21, 2**21)]
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "name"),
+    [
+        ("scan\n54.h5", {}, "scan54.h5"),
+        (f"{'s' * 250}.h5", {}, f"{'s' * 197}.h5"),
+        ("scan.h5", {"name": "particle 3"}, "particle 3"),
+    ],
+)
+def test_a_job_of_a_file_has_its_name(
+    client: Connect, tmp_path: Path, file: str, options: dict[str, Any], name: str
+) -> None:
+    """What the service takes of it, unless the caller gives another one."""
+    (tmp_path / file).write_bytes(b"bytes")
+    seen = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        request.read()
+        seen.append(request.url.params["name"])
+        return done()
+
+    with client(handler) as service:
+        service.reconstruct_upload(tmp_path / file, **options)
+        service.reconstruct_ptychogram_upload(tmp_path / file, **options)
+    assert seen == [name, name]
 
 
 def test_a_ptychographic_scan_is_sent_or_named(client: Connect, tmp_path: Path) -> None:
@@ -500,7 +526,7 @@ def test_a_ptychographic_scan_is_sent_or_named(client: Connect, tmp_path: Path) 
     np.testing.assert_array_equal(found.positions_px, places)
     assert found.probe is not None
     np.testing.assert_array_equal(found.probe, probe[None])
-    assert seen[1][1:] == ("application/x-hdf5", {"unit": "pixel", "wait": "0"}, b"bytes")
+    assert seen[1][1:] == ("application/x-hdf5", {"name": "scan.ptyd", "unit": "pixel", "wait": "0"}, b"bytes")
     named = {"source": {"kind": "file", "path": "scan.cxi"}, "wait": 0, "focus_m": 0.01, "turn": False}
     assert json.loads(seen[2][3]) == named
 

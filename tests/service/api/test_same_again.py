@@ -49,6 +49,21 @@ async def test_the_same_again_is_not_computed_again(client: httpx.AsyncClient, p
     assert (await submit(client, other_data, refine="5*ER")).status_code == 202
 
 
+async def test_a_job_bears_the_name_that_it_was_given(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
+    """In its document and in the list, also where an earlier result is taken: names are not what was asked."""
+    first = (await submit(client, pattern, refine="5*ER", name="particle 3")).json()
+    await work(client, first["id"])
+    again = (await submit(client, pattern, refine="5*ER", name="particle 3, again")).json()
+    nameless = (await submit(client, pattern, refine="5*ER")).json()
+    assert (again["reused_from"], nameless["reused_from"]) == (first["id"], first["id"])
+    wanted = {first["id"]: "particle 3", again["id"]: "particle 3, again", nameless["id"]: ""}
+    assert {job["id"]: job["name"] for job in (await client.get("/v1/jobs")).json()["jobs"]} == wanted
+    for job, name in wanted.items():
+        assert (await client.get(f"/v1/jobs/{job}")).json()["name"] == name
+    refused = await submit(client, pattern, refine="5*ER", name="two\nlines")
+    check(refused, 422, "name")
+
+
 async def test_a_lost_result_is_computed_again(client: httpx.AsyncClient, pattern: NDArray[np.uint32]) -> None:
     """Where the earlier arrays are gone, the job is queued like any other."""
     first = (await submit(client, pattern, refine="5*ER")).json()["id"]

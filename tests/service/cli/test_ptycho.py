@@ -117,5 +117,5 @@ def test_a_service_is_given_the_file_and_its_options(tmp_path: Path, monkeypatch
     assert first.read() == path.read_bytes()
     assert dict(first.url.params) == {
         "refine": "1*EPIE", "probe_start": "2", "search_px": "0.0", "turn": "false", "hold_out": "0.05", "seed": "4",
-        "focus_m": "inf", "wait": "0.5",
+        "focus_m": "inf", "wait": "0.5", "name": path.name,
     }  # fmt: skip
