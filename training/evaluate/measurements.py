@@ -10,7 +10,7 @@ from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.prepared import PreparedPattern
 from inphase.imaging.way import begin
-from inphase.models.session import Session
+from inphase.models.prediction import Network
 from inphase.pattern import Domain
 
 CHECKOUT = Path(__file__).parents[2]
@@ -57,6 +57,6 @@ REAL_CASES = (
 )
 
 
-def measured(case: RealCase, session: Session | None = None) -> PreparedPattern:
+def measured(case: RealCase, network: Network | None = None) -> PreparedPattern:
     """Read and prepared as `inphase.reconstruct` does it, with the network's guess where there is a network."""
-    return begin(case.read(), case.options, session, Clock())[0]
+    return begin(case.read(), case.options, network, Clock())[0]
