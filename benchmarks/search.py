@@ -237,9 +237,8 @@ def times(versions: Sequence[ModelVersion], patterns: Sequence[Tensors]) -> Iter
     yield from [f"## Wall time of a prediction in ms, {len(patterns)} of the ordinary crystals", ""]
     yield from paragraph(
         f"{ROUNDS} predictions of each pattern by every version in turn; of these the shortest and the median. Over "
-        "the crystals, the median, the mean and the longest."
+        "the crystals, the median, the mean and the longest. Others on the machine lengthen these as well."
     )
-    yield ""
     kinds = [f"{which}: {over}" for which in ("shortest", "median") for over in ("median", "mean", "longest")]
     yield from table(["threads", "version", *kinds], rows)
 
@@ -317,7 +316,6 @@ def main(
         "others on the machine lengthen by what they take of its caches. One command makes this page: "
         f"`python -m benchmarks.search {' '.join(str(folder) for folder in folders)}`."
     )
-    text.append("")
     for of, count, wanted in ((ORDINARY, crystals, references), (STRAINED, strained, 0)):
         found: list[tuple[str, list[Outcome]]] = [(network.version.label, []) for network in networks]
         for index in range(count):
