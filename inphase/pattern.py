@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import cached_property
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from inphase import slabs
 from inphase.geometry import Geometry
 
 AXES = ("frames", "rows", "columns")  # of a rocking curve; of a single frame the last two
+
+MOST_MASKED: Final = 0.9  # of the pixels: a mask of more is an inverted one
 
 T = TypeVar("T", bound=np.generic)
 

@@ -22,6 +22,7 @@ from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import FileReading, Limits, RawScan, frames_out, geometry_of, masked, of_scan, three_state
 from inphase.formats.scanned import refuse_tree
 from inphase.formats.tree import Tree, names_in, opened, type_of
+from inphase.formats.units import kev, metres
 from inphase.geometry import PHASE_SIGN, wavelength_m
 from inphase.pattern import MaskState
 
@@ -135,15 +136,15 @@ def _mask(tree: Tree, loaded: Loaded, limits: Limits) -> NDArray[np.uint8] | Non
 
 def _metadata(tree: Tree) -> dict[str, str]:
     found: dict[str, str] = {}
-    energy = tree.small(ENERGY, 1)
-    if energy is None:
-        energy = tree.small("entry_1/instrument_1/monochromator_1/energy", 1)
-    if energy is not None:
-        found["energy_kev"] = f"{float(energy.reshape(-1)[0]) / EV_J / 1e3:.6g}"
+    for path in (ENERGY, "entry_1/instrument_1/monochromator_1/energy"):
+        energy = tree.small(path, 1)
+        if energy is not None:
+            found["energy_kev"] = f"{kev(tree, path) * float(energy.reshape(-1)[0]):.6g}"
+            break
     for name, key in (("distance", "distance_m"), ("x_pixel_size", "pixel_column_m"), ("y_pixel_size", "pixel_row_m")):
         number = tree.small(f"{DETECTOR}/{name}", 1)
         if number is not None:
-            found[key] = f"{float(number.reshape(-1)[0]):.6g}"
+            found[key] = f"{metres(tree, f'{DETECTOR}/{name}') * float(number.reshape(-1)[0]):.6g}"
     for name in ("title", "start_time", "experiment_identifier"):
         if text := tree.text(f"entry_1/{name}"):
             found[name] = text[:200]

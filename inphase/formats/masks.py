@@ -17,9 +17,9 @@ from inphase.formats.maps import from_tiff
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import Limits, RawScan, masked, of_scan
 from inphase.formats.tree import opened
+from inphase.pattern import MOST_MASKED
 
 _IN_CXI: Final = f"{cxi.DETECTOR}/mask"
-MOST_MASKED: Final = 0.9  # of the voxels: a mask of more is an inverted one
 _TOLD: Final = 200  # characters of the boxes that provenance repeats
 _SIDE: Final = re.compile(r"(\d{1,7}):(\d{1,7})|:")
 

@@ -16,8 +16,8 @@ from inphase.errors import DataError
 from inphase.formats.scan import RawScan
 from inphase.live.awaited import Awaited
 from inphase.live.batch import Position
-from inphase.ptycho.frames import DIM, UNKNOWN, no_numbers, share_of
-from inphase.ptycho.measurement import Measurement, from_arrays
+from inphase.ptycho.frames import DIM, NOT_COUNTED, UNKNOWN, no_counts, share_of
+from inphase.ptycho.measurement import Measurement, check_mask, from_arrays
 from inphase.ptycho.optics import Optics
 from inphase.ptycho.positions import linked
 
@@ -28,7 +28,7 @@ FARTHEST_PX: Final = 1e6  # from pixel 0: no scan is so large, and beyond it a n
 @dataclass(frozen=True)
 class Light:
     """What is kept of a frame beside its numbers. counts: of its valid pixels; unknown: share of them that are no
-    numbers, infinite or negative.
+    counts (`frames.no_counts`).
     """
 
     counts: float
@@ -37,7 +37,7 @@ class Light:
     @classmethod
     def of(cls, frame: NDArray[np.generic], valid: NDArray[np.bool_]) -> "Light":
         """Of a frame (rows, columns)."""
-        wrong = no_numbers(frame)
+        wrong = no_counts(frame)
         known = valid if wrong is None else valid & ~wrong
         counts = float(np.where(known, frame, 0).sum(dtype=np.float64))
         return cls(counts, 0.0 if wrong is None else float(share_of(wrong, valid)))
@@ -45,7 +45,7 @@ class Light:
 
 def unusable(lights: Mapping[int, Light]) -> dict[int, str]:
     """Frames, by place, that no image is made of, and why, as `inphase.ptycho.frames` will have it of the whole."""
-    lost = {place: "most of its pixels are no numbers" for place, light in lights.items() if light.unknown > UNKNOWN}
+    lost = {place: NOT_COUNTED for place, light in lights.items() if light.unknown > UNKNOWN}
     counts = [light.counts for place, light in lights.items() if place not in lost]
     least = DIM * float(np.median(counts)) if counts else 0.0
     dim = {
@@ -95,8 +95,7 @@ class Ptychogram(Awaited):
                 "dark and flat fields are not applied to the frames of a ptychographic scan: send corrected frames, "
                 "and leave the fields out"
             )
-        if not found.valid.any():
-            raise DataError("the mask leaves no pixel: is it one of good pixels, and to be inverted?")
+        check_mask(~found.valid, template.source or "the scan")
         return cls(found.template, frames, optics, unit, probe)
 
     @property

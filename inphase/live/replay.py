@@ -174,13 +174,14 @@ def _marked(measured: Measurement, mask: NDArray[np.uint8]) -> NDArray[Any]:
     some = measured.mask > mask
     if not some.any():
         return measured.patterns
-    kind = measured.patterns.dtype.kind
-    if kind == "u":
+    dtype = measured.patterns.dtype
+    if dtype == np.uint8:
         raise DataError(
-            f"{measured.source}: its mask differs from frame to frame, and frames of {measured.patterns.dtype} hold no "
-            "number that says so: store them as floating point numbers"
+            f"{measured.source}: its mask differs from frame to frame, and frames of {dtype} hold no number that says "
+            "so: store them in 16 bits or more"
         )
-    return np.where(some, measured.patterns.dtype.type(np.nan if kind == "f" else -1), measured.patterns)
+    unknown = np.nan if dtype.kind == "f" else -1 if dtype.kind == "i" else np.iinfo(dtype).max
+    return np.where(some, dtype.type(unknown), measured.patterns)
 
 
 def replay(

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inphase.errors import DataError
-from inphase.pattern import MaskState
+from inphase.pattern import MOST_MASKED, MaskState
 from inphase.ptycho.frames import usable
 from inphase.ptycho.optics import Optics, Pair
-from inphase.ptycho.positions import Kept, field
+from inphase.ptycho.positions import Kept, coordinates, field
 
 if TYPE_CHECKING:
     from inphase.ptycho.reconstruction import Reconstruction
@@ -111,7 +111,7 @@ def from_arrays(
     """
     frames = _patterns(patterns, source)
     n, shape = len(frames), frames.shape[1:]
-    where = np.asarray(positions, np.float64)
+    where = coordinates(positions, source)
     if where.shape != (n, 2):
         raise DataError(
             f"{source}: {n} patterns need {n} positions (row, column), found an array of shape {where.shape}"
@@ -163,15 +163,27 @@ def _mask(mask: ArrayLike | None, shape: tuple[int, ...], source: str) -> NDArra
     found = np.asarray(mask)
     if found.shape not in (shape, shape[1:]):
         raise DataError(f"{source}: the mask {found.shape} fits neither the patterns {shape} nor one of them")
-    states = np.where(found != 0, np.uint8(MaskState.MASKED), np.uint8(MaskState.VALID))
-    if states.all():
-        raise DataError(f"{source}: the mask leaves no pixel: is it one of good pixels, and to be inverted?")
-    return np.broadcast_to(states, shape)
+    if found.dtype.kind not in "buif":
+        raise DataError(f"{source}: a mask is true or not zero where a pixel is unknown, this one holds {found.dtype}")
+    bad = found != 0
+    check_mask(bad, source)
+    return np.broadcast_to(np.where(bad, np.uint8(MaskState.MASKED), np.uint8(MaskState.VALID)), shape)
+
+
+def check_mask(bad: NDArray[np.bool_], source: str) -> None:
+    """Raises DataError for a mask that leaves next to nothing."""
+    if (share := float(np.count_nonzero(bad)) / bad.size) > MOST_MASKED:
+        raise DataError(
+            f"{source}: the mask hides {share:.1%} of the pixels: what is not zero is masked here. Is it one of good "
+            "pixels, and to be inverted?"
+        )
 
 
 def probe_of(probe: ArrayLike, shape: tuple[int, ...], source: str) -> NDArray[np.complex64]:
     """The modes (modes, *shape) of a probe for patterns of that shape. Raises DataError."""
     found = np.asarray(probe)
+    if found.dtype.kind not in "buifc":
+        raise DataError(f"{source}: a probe holds complex numbers, this one {found.dtype}")
     modes = found[None] if found.ndim == 2 else found
     if modes.ndim != 3 or modes.shape[1:] != shape:
         raise DataError(

@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass
 
 from inphase.errors import DataError
-from inphase.geometry import wavelength_m
+from inphase.geometry import PLANCK_EV_M, wavelength_m
 
 Pair = tuple[float, float]
+# of visible light and of 1 MeV; of the longest beamlines and of a chip on the sample; of a chip and of a scintillator
+_WAVELENGTHS, _DISTANCES, _PIXELS = (1e-12, 1e-5), (1e-6, 100.0), (1e-9, 1e-2)
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,7 @@ class FarField:
     detector_pixel_m: Pair
 
     def __post_init__(self) -> None:
-        _check(
-            {
-                "wavelength": self.wavelength_m,
-                "distance": self.distance_m,
-                "detector pixel": min(self.detector_pixel_m),
-            }
-        )
+        _check(self.wavelength_m, self.distance_m, self.detector_pixel_m)
 
     def pixel_m(self, shape: tuple[int, int]) -> Pair:
         """Pixel of the object, (row, column) in metres: lambda z / (N d)."""
@@ -53,8 +49,7 @@ class NearField:
     focus_m: float = math.inf
 
     def __post_init__(self) -> None:
-        lengths = {"wavelength": self.wavelength_m, "distance": self.distance_m}
-        _check(lengths | {"detector pixel": min(self.detector_pixel_m)})
+        _check(self.wavelength_m, self.distance_m, self.detector_pixel_m)
         if not self.focus_m > 0:
             raise DataError(
                 f"the distance from the focus to the sample is {self.focus_m} m: give a positive one, or inf for a "
@@ -87,14 +82,26 @@ Optics = FarField | NearField
 
 def optics(energy_kev: float, distance_m: float, detector_pixel_m: Pair, focus_m: float | None = None) -> Optics:
     """Far field, or near field where the distance from the focus to the sample is given (inf: a parallel beam)."""
-    _check({"energy": energy_kev})
+    if not (math.isfinite(energy_kev) and energy_kev > 0):
+        raise DataError(f"the energy of a ptychographic measurement must be a positive number of keV, not {energy_kev}")
     if focus_m is None:
         return FarField(wavelength_m(energy_kev), distance_m, detector_pixel_m)
     return NearField(wavelength_m(energy_kev), distance_m, detector_pixel_m, focus_m)
 
 
-def _check(lengths: dict[str, float]) -> None:
-    """Raises DataError for what is no length."""
-    for name, length in lengths.items():
+def _check(wavelength: float, distance: float, pixels: Pair) -> None:
+    """Raises DataError for what is no length, and for lengths that no instrument has: their unit is another one."""
+    for name, length, (least, most) in (
+        ("wavelength", wavelength, _WAVELENGTHS), ("distance", distance, _DISTANCES),
+        *(("detector pixel", pixel, _PIXELS) for pixel in pixels),
+    ):  # fmt: skip
         if not (math.isfinite(length) and length > 0):
             raise DataError(f"the {name} of a ptychographic measurement must be a positive number, not {length}")
+        if not least <= length <= most:
+            told = (
+                f"{length:.3g} m" if name != "wavelength" else f"{length:.3g} m ({PLANCK_EV_M / length / 1e3:.3g} keV)"
+            )
+            raise DataError(
+                f"a {name} of {told} is none of a ptychographic measurement: energies are taken in keV and lengths in "
+                "metres. Is the unit right?"
+            )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from inphase.errors import DataError, TooLargeError
 
 MOST_LEFT_OUT = 0.2  # of the frames: where more are away from the others, it is the unit or the order that is wrong
+FINEST_PX = 1.0  # from position to position: below it neighbouring windows hold the same pixels
 MOST_PIXELS = 2**28  # of an object: 2 GiB of complex64
 
 
@@ -20,6 +21,14 @@ class Kept:
 
     keep: NDArray[np.bool_]
     notes: tuple[str, ...]
+
+
+def coordinates(positions: ArrayLike, source: str) -> NDArray[np.float64]:
+    """Positions as float64. Raises DataError for what holds no real numbers."""
+    found = np.asarray(positions)
+    if found.dtype.kind not in "uif":
+        raise DataError(f"{source}: positions are real numbers, these are {found.dtype}")
+    return found.astype(np.float64)
 
 
 def field(positions: NDArray[np.float64], shape: tuple[int, int], ids: NDArray[np.int64], source: str) -> Kept:
@@ -41,7 +50,9 @@ def field(positions: NDArray[np.float64], shape: tuple[int, int], ids: NDArray[n
             "away from every position of the others."
         )
     if np.count_nonzero(keep) < (1 - MOST_LEFT_OUT) * len(positions):
-        step = _typical_step(positions[finite])
+        if np.count_nonzero(finite) < (1 - MOST_LEFT_OUT) * len(positions):
+            raise DataError(f"{source}: only {np.count_nonzero(finite)} of {len(positions)} positions are finite")
+        step = typical_step(positions[finite])
         raise DataError(
             f"{source}: only {np.count_nonzero(keep)} of {len(positions)} positions lie together (typical step "
             f"{step:.3g} pixels, windows of {shape[0]} x {shape[1]}): is the unit right, and are energy, distance and "
@@ -54,6 +65,11 @@ def field(positions: NDArray[np.float64], shape: tuple[int, int], ids: NDArray[n
             "nothing was scanned"
         )
     canvas(positions[keep], shape, 0)
+    if len(positions) > 1 and (step := typical_step(positions[keep])) < FINEST_PX:
+        notes.append(
+            f"Neighbouring positions are {step:.2g} pixels of the object apart, which is next to nothing: is their "
+            "unit right, and are energy, distance and detector pixel?"
+        )
     return Kept(keep, tuple(notes))
 
 
@@ -119,10 +135,14 @@ def _components(count: int, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.asarray(label, np.intp)
 
 
-def _typical_step(positions: NDArray[np.float64]) -> float:
-    if len(positions) < 2:
+def typical_step(positions: NDArray[np.float64]) -> float:
+    """Median distance from a position (n, 2) to the nearest other one, of those that differ and are finite; 0 of fewer
+    than two.
+    """
+    each = np.unique(positions[np.isfinite(positions).all(axis=1)], axis=0)
+    if len(each) < 2:
         return 0.0
-    nearest = np.asarray(cKDTree(positions).query(positions, k=2)[0])
+    nearest = np.asarray(cKDTree(each).query(each, k=2)[0])
     return float(np.median(nearest[:, 1]))
 
 

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.geometry import PLANCK_EV_M
+from inphase.preprocess import marks
+from inphase.ptycho.frames import no_counts
 from inphase.ptycho.measurement import Measurement, from_arrays
 from inphase.ptycho.optics import NearField, Optics, optics
+from inphase.ptycho.positions import FINEST_PX, coordinates, typical_step
 
 CURVE = "a rocking curve is read by `inphase reconstruct`, over HTTP by /v1/reconstructions"
 _TOGETHER = 256  # frames of which a copy is made at a time
@@ -79,7 +82,7 @@ def assembled(held: Contents, given: Given) -> Measurement:
     patterns = _frames_first(held.patterns, len(held.positions), held.source, notes)
     patterns = _counts(patterns, held.modulus, notes)
     mask = held.mask
-    if not isinstance(beam, NearField) and _dc_in_corner(patterns):
+    if not isinstance(beam, NearField) and _dc_in_corner(patterns, mask):
         patterns = np.fft.fftshift(patterns, axes=(1, 2))
         mask = None if mask is None else np.fft.fftshift(mask, axes=(-2, -1))
         notes.append("The patterns have their DC pixel in the corner: it was moved to the centre.")
@@ -112,11 +115,16 @@ def _optics(held: Contents, given: Given) -> Optics | None:
         if given.focus_m is not None:
             raise DataError(f"{held.source}: the near field needs energy, distance and detector pixel: give what lacks")
         return None
-    return optics(energy, distance, pixel, given.focus_m)
+    try:
+        return optics(energy, distance, pixel, given.focus_m)
+    except DataError as error:
+        raise DataError(f"{held.source}: {error}") from error
 
 
 def _frames_first(patterns: NDArray[Any], count: int, source: str, notes: list[str]) -> NDArray[Any]:
     """(n, y, x), also of files that have the frames last, or further axes of length 1."""
+    if patterns.dtype.kind not in "uif":
+        raise DataError(f"{source}: patterns are real numbers, these are {patterns.dtype}")
     found = patterns
     while found.ndim > 3 and 1 in found.shape:
         found = found.squeeze(found.shape.index(1))
@@ -145,16 +153,23 @@ def _counts(patterns: NDArray[Any], modulus: bool, notes: list[str]) -> NDArray[
     return np.square(patterns.astype(np.float32))
 
 
-def _dc_in_corner(patterns: NDArray[Any]) -> bool:
+def _dc_in_corner(patterns: NDArray[Any], mask: NDArray[Any] | None) -> bool:
     """Whether more counts lie along the edges than along the lines through the centre, on an eighth of the sides each.
 
     Along the edges lie the highest frequencies if DC is in the centre, and DC itself if it is in the corner. The
-    lines also tell of a beam with a dark middle, whose ring a square around the centre would miss.
+    lines also tell of a beam with a dark middle, whose ring a square around the centre would miss. What a mask of one
+    frame or a mark names is no light.
     """
+    dark = marks.find(patterns, float(patterns.max(initial=0))).pixels
+    if mask is not None and mask.shape == dark.shape:
+        dark = dark | (mask != 0)
     mean = np.zeros(patterns.shape[1:])
     for begin in range(0, len(patterns), _TOGETHER):  # a copy of all may be more than there is
         some = patterns[begin : begin + _TOGETHER]
-        mean += np.nan_to_num(some.astype(np.float32, copy=False)).clip(min=0).sum(axis=0, dtype=np.float64)
+        wrong = no_counts(some)
+        some = some if wrong is None else np.where(wrong, some.dtype.type(0), some)
+        mean += some.sum(axis=0, dtype=np.float64)
+    mean[dark] = 0
     return _along_the_middle(np.fft.fftshift(mean)) > _along_the_middle(mean)
 
 
@@ -165,11 +180,17 @@ def _along_the_middle(image: NDArray[np.float64]) -> float:
 
 
 def _placed(held: Contents, given: Given, beam: Optics | None, notes: list[str]) -> tuple[NDArray[np.float64], str]:
-    where = np.asarray(held.positions, np.float64)
+    where = coordinates(held.positions, held.source)
     unit = given.unit or held.unit
     if unit is None:
         largest = float(np.nanmax(np.abs(where), initial=0.0))
         unit = "m" if 0 < largest < LARGEST_M else "pixel"
+        if unit == "pixel" and (step := typical_step(where)) < FINEST_PX:
+            raise DataError(
+                f"{held.source}: does not tell the unit of its positions, and if they are pixels, neighbours are "
+                f"{step:.2g} of them apart: are they in um or mm? Store them in metres or in pixels of the object, or "
+                "say that they are pixels (unit, --unit pixel)"
+            )
         notes.append(
             f"The file does not tell the unit of its positions: as the largest is {largest:.3g}, they were taken for "
             f"{'metres' if unit == 'm' else 'pixels'}."
@@ -186,7 +207,7 @@ def _modes(probe: NDArray[Any] | None) -> NDArray[Any] | None:
     found = probe
     while found.ndim > 3:
         found = found[0]
-    return found if found.dtype.kind == "c" else found.astype(np.complex64)
+    return found
 
 
 def positive(value: float | None) -> float | None:

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from inphase.formats.cxi import EV_J, states_of
+from inphase.formats.cxi import states_of
 from inphase.formats.scan import Limits
 from inphase.formats.scanned import CHUNKS, DATA, DETECTOR, PATTERNS, POSITIONS, TRANSLATIONS
 from inphase.formats.tree import Tree, names_in, opened
+from inphase.formats.units import kev, metres
 from inphase.ptycho.formats.contents import CURVE, Contents, energy_of, positive
 from inphase.ptycho.formats.room import Room
+from inphase.ptycho.positions import coordinates
 
 ENERGIES = ("entry_1/instrument_1/source_1/energy", "entry_1/instrument_1/beam_1/energy")
 WAVELENGTHS = ("entry_1/instrument_1/source_1/wavelength", "entry_1/instrument_1/beam_1/wavelength")
@@ -48,12 +50,12 @@ def _cxi(tree: Tree, data: str, room: Room) -> Contents:
     where = next((name for name in TRANSLATIONS if isinstance(tree.get(name), h5py.Dataset)), None)
     if where is None:
         raise DataError(f"{tree.path}: holds no positions ({', '.join(TRANSLATIONS)}); {tree.listing()}; {CURVE}")
-    pixels = (_number(tree, f"{DETECTOR}/y_pixel_size"), _number(tree, f"{DETECTOR}/x_pixel_size"))
-    energy = _number(tree, *ENERGIES)
-    wavelength = _number(tree, *WAVELENGTHS)
-    kev = energy / EV_J / 1e3 if energy is not None else None if wavelength is None else energy_of(wavelength)
+    pixels = (_length(tree, f"{DETECTOR}/y_pixel_size"), _length(tree, f"{DETECTOR}/x_pixel_size"))
+    energy, wavelength = _energy(tree, *ENERGIES), _length(tree, *WAVELENGTHS)
+    if energy is None and wavelength is not None:
+        energy = energy_of(wavelength)
     mask = tree.get(f"{DETECTOR}/mask")
-    positions, told = _on_detector(tree, np.asarray(room.array(tree, tree.dataset(where)), np.float64), where)
+    positions, told = _on_detector(tree, _places(tree, where, room), where)
     return Contents(
         source=str(tree.path),
         patterns=room.array(tree, tree.dataset(data)),
@@ -61,8 +63,8 @@ def _cxi(tree: Tree, data: str, room: Room) -> Contents:
         unit="m",
         mask=None if not isinstance(mask, h5py.Dataset) else states_of(_bits(tree, mask, room)),
         probe=_complex(tree, PROBES, room),
-        energy_kev=kev,
-        distance_m=_number(tree, f"{DETECTOR}/distance"),
+        energy_kev=energy,
+        distance_m=_length(tree, f"{DETECTOR}/distance"),
         detector_pixel_m=None if None in pixels else (pixels[0] or 0.0, pixels[1] or 0.0),
         notes=(f"Patterns were read from '{data}', positions from '{where}'.", told),
     )
@@ -97,23 +99,19 @@ def _ptypy(tree: Tree, room: Room) -> Contents:
     parts = [f"chunks/{name}" for name in names if isinstance(tree.get(f"chunks/{name}/data"), h5py.Dataset)]
     if not parts:
         raise DataError(f"{tree.path}: its chunks hold no data: was the file written to its end? {tree.listing()}")
-    whole = {
-        name: [room.array(tree, tree.dataset(f"{part}/{name}")) for part in parts]
-        for name in ("data", "positions", "indices")
-    }
+    whole = {name: [room.array(tree, tree.dataset(f"{part}/{name}")) for part in parts] for name in ("data", "indices")}
     frames = np.concatenate(whole["data"])
-    size = tree.small("meta/psize") if tree.small("meta/psize") is not None else tree.small("info/psize")
-    pixels = None if size is None else np.broadcast_to(np.asarray(size, np.float64).reshape(-1), (2,))
+    pixels = _pixels(tree, "meta/psize", "info/psize")
     indices = np.concatenate([index.reshape(-1) for index in whole["indices"]]).astype(np.int64)
     return Contents(
         source=str(tree.path),
         patterns=frames,
-        positions=np.concatenate(whole["positions"]),
+        positions=np.concatenate([_places(tree, f"{part}/positions", room) for part in parts]),
         unit="m",
         mask=_without_weight(tree, parts, frames.shape, room),
-        energy_kev=_number(tree, "meta/energy", "info/energy"),
-        distance_m=_number(tree, "meta/distance", "info/distance"),
-        detector_pixel_m=None if pixels is None else (float(pixels[0]), float(pixels[1])),
+        energy_kev=_energy(tree, "meta/energy", "info/energy", usual="keV"),
+        distance_m=_length(tree, "meta/distance", "info/distance"),
+        detector_pixel_m=pixels,
         ids=indices,
         notes=(f"{len(parts)} chunks of PtyPy were put together.",),
     )
@@ -151,7 +149,7 @@ def _ptychodus(tree: Tree, room: Room) -> Contents:
 
 
 def _with_parameters(tree: Tree, parameters: Tree, room: Room) -> Contents:
-    y, x = (np.asarray(room.array(parameters, parameters.dataset(name))).reshape(-1) for name in POSITIONS)
+    y, x = (_places(parameters, name, room).reshape(-1) for name in POSITIONS)
     if len(y) != len(x):
         raise DataError(f"{parameters.path}: holds {len(y)} positions along y and {len(x)} along x")
     obj = parameters.get("object")
@@ -167,12 +165,39 @@ def _with_parameters(tree: Tree, parameters: Tree, room: Room) -> Contents:
     )
 
 
-def _number(tree: Tree, *paths: str) -> float | None:
-    """The first of several numbers that the file has."""
+def _places(tree: Tree, path: str, room: Room) -> NDArray[np.float64]:
+    """Positions in metres. Raises DataError."""
+    return metres(tree, path) * coordinates(room.array(tree, tree.dataset(path)), f"{tree.path}, '{path}'")
+
+
+def _length(tree: Tree, *paths: str) -> float | None:
+    """The first of several lengths that the file has, in metres."""
+    found = _number(tree, *paths)
+    return None if found is None else metres(tree, found[0]) * found[1]
+
+
+def _pixels(tree: Tree, *paths: str) -> tuple[float, float] | None:
+    """The same of one or two sides of a pixel, (row, column)."""
+    for path in paths:
+        found = tree.small(path, 2)
+        if found is not None:
+            sides = metres(tree, path) * found.astype(np.float64).reshape(-1)
+            return float(sides[0]), float(sides[-1])
+    return None
+
+
+def _energy(tree: Tree, *paths: str, usual: str = "J") -> float | None:
+    """The same of energies, in keV. usual: their unit where the file names none."""
+    found = _number(tree, *paths)
+    return None if found is None else kev(tree, found[0], usual) * found[1]
+
+
+def _number(tree: Tree, *paths: str) -> tuple[str, float] | None:
+    """The first of several numbers that the file has, and its path."""
     for path in paths:
         found = tree.small(path, 1)
         if found is not None and (value := positive(float(found.reshape(-1)[0]))) is not None:
-            return value
+            return path, value
     return None
 
 

@@ -46,6 +46,23 @@ def test_raw_scan_with_its_numbers(tmp_path: Path) -> None:
     assert scan.metadata["pixel_row_m"] == "5.5e-05"
 
 
+def test_units_beside_the_numbers_are_read(tmp_path: Path) -> None:
+    """As NeXus has them."""
+    path = raw_file(tmp_path / "a.cxi")
+    with h5py.File(path, "r+") as file:
+        for name, value, unit in (
+            (f"{RAW}/distance", 1200.0, "mm"),
+            (f"{RAW}/x_pixel_size", 55.0, "um"),
+            ("entry_1/instrument_1/source_1/energy", 9.0, "keV"),
+        ):
+            file[name][()] = value
+            file[name].attrs["units"] = unit
+    told = read(path).metadata
+    assert [float(told[key]) for key in ("energy_kev", "distance_m", "pixel_column_m", "pixel_row_m")] == [
+        9.0, 1.2, 5.5e-5, 5.5e-5,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("bit", [0x1, 0x2, 0x4, 0x8, 0x10, 0x80, 0x200, 0x400])
 def test_bits_that_say_the_value_is_unknown(tmp_path: Path, bit: int) -> None:
     """Invalid, saturated, hot, dead, shadowed, bad, missing and noisy pixels are masked, alone or with other bits."""

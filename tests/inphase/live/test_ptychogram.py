@@ -65,7 +65,7 @@ def test_frames_without_light_or_numbers_are_named() -> None:
     frames[1, :3], frames[2, 0], frames[3], frames[4, 1] = np.nan, np.nan, 0, -1
     valid = np.ones((4, 4), bool)
     lights = {place: Light.of(frame, valid) for place, frame in enumerate(frames)}
-    assert unusable(lights) == {1: "most of its pixels are no numbers", 3: "it holds next to no counts"}
+    assert unusable(lights) == {1: "most of its pixels are no counts", 3: "it holds next to no counts"}
     valid[:3] = False
     assert Light.of(frames[1], valid) == Light(4.0, 0.0)
     assert Light.of(np.full((4, 4), 7, np.uint16), valid) == Light(28.0, 0.0)
@@ -91,7 +91,12 @@ def test_a_frame_is_as_usable_live_as_in_a_file(lost: int) -> None:
     [
         (RawScan(np.zeros((4, 4)), None, "", ""), "m", "energy, distance and detector pixel"),
         (RawScan(np.zeros((4, 4)), None, "", ""), "mm", "'mm'"),
-        (RawScan(np.zeros((4, 4)), None, "", "", mask=np.ones((4, 4), np.uint8)), "pixel", "leaves no pixel"),
+        (RawScan(np.zeros((4, 4)), None, "", "", mask=np.ones((4, 4), np.uint8)), "pixel", "inverted"),
+        (
+            RawScan(np.zeros((4, 4)), None, "", "", mask=1 - np.eye(4, dtype=np.uint8)[::-1] * [0, 0, 0, 1]),
+            "pixel",
+            "hides 93.8%",
+        ),
         (
             RawScan(np.zeros((4, 4)), None, "", "", corrections=Corrections(dark=np.zeros((4, 4)))),
             "pixel",

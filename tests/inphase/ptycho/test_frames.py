@@ -55,6 +55,53 @@ def test_counts_that_wrapped_are_masked() -> None:
     assert "1 negative" in " ".join(found.notes)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "mark"),
+    [
+        ("uint16", 2**16 - 1),
+        ("uint32", 2**32 - 1),
+        ("uint32", 2**16 - 1),  # of frames that somebody has widened
+        ("int32", 2**31 - 1),
+        ("int32", 2**16 - 1),
+        ("float32", 2**32 - 1),
+        ("float32", 2**16 - 1),
+        ("float64", 2**32 - 1),
+        ("uint64", 2**64 - 1),
+    ],
+)
+def test_marks_of_a_detector_are_masked(dtype: str, mark: int) -> None:
+    """A gap of two columns, in the largest number of the detector's own type or of a wider one."""
+    frames = counts(dtype)
+    frames[:, :, 3:5] = mark
+    found = usable(frames, valid(), IDS, "scan")
+    expected = np.zeros((10, 8, 8), bool)
+    expected[:, :, 3:5] = True
+    np.testing.assert_array_equal(found.mask == MaskState.MASKED, expected)
+    assert not found.patterns[:, :, 3:5].any()
+    assert found.keep.all()
+    assert "160 marked by the detector" in found.notes[0]
+
+
+def test_pixels_at_the_end_of_the_counter_are_masked() -> None:
+    """They are saturated: in 16 bits, and in the 14 bits of another counter, of which nothing lies above."""
+    for end in (2**16 - 1, 2**14 - 1):
+        frames = counts("uint16")
+        frames[2, 4, 4] = frames[7, 4, 5] = end
+        found = usable(frames, valid(), IDS, "scan")
+        assert np.argwhere(found.mask == MaskState.MASKED).tolist() == [[2, 4, 4], [7, 4, 5]]
+
+
+def test_counts_are_no_marks() -> None:
+    """255 in 8 bits, 255 of many in 16, and the brightest pixel of a scan, whatever it is."""
+    narrow = np.clip(counts("uint8"), 0, 60)
+    narrow[:, 4, 4] = 255
+    assert not usable(narrow[:5], valid()[:5], IDS[:5], "scan").mask.any()
+    frames = counts("uint32")
+    frames[:, 4, 4] = 1000 + np.arange(10)
+    frames[3, 4, 4] = 1023
+    assert not usable(frames, valid(), IDS, "scan").mask.any()
+
+
 @pytest.mark.parametrize("fill", [0.0, np.nan])
 def test_scan_of_mostly_nothing_is_refused(fill: float) -> None:
     """Six of ten."""

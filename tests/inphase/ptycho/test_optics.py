@@ -32,6 +32,26 @@ def test_parallel_beam_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("energy", "distance", "pixel", "name"),
+    [
+        (8000.0, 2.0, 75e-6, "wavelength"),
+        (8.0, 2000.0, 75e-6, "distance"),
+        (8.0, 2.0, 0.075, "pixel"),
+        (8.0, 2.0, 75.0, "pixel"),
+        (1.28e-15, 2.0, 75e-6, "wavelength"),
+    ],
+    ids=["eV", "mm", "pixel in mm", "pixel in um", "J"],
+)
+@pytest.mark.parametrize("focus", [None, 1e-3])
+def test_numbers_in_another_unit_are_refused(
+    energy: float, distance: float, pixel: float, name: str, focus: float | None
+) -> None:
+    """They would give an image with pixels of another size, and nothing would tell."""
+    with pytest.raises(DataError, match=f"a .*{name} of .* Is the unit right"):
+        optics(energy, distance, (pixel, pixel), focus)
+
+
+@pytest.mark.parametrize(
     ("energy", "distance", "pixel", "focus"),
     [
         (0, 1, 1e-6, None),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inphase.errors import DataError, TooLargeError
-from inphase.ptycho.positions import canvas, field, linked, spread_order
+from inphase.ptycho.positions import canvas, field, linked, spread_order, typical_step
 
 GRID = 5.0 * np.stack(np.meshgrid(np.arange(10), np.arange(10), indexing="ij"), -1).reshape(-1, 2)
 IDS = np.arange(100)
@@ -35,6 +35,15 @@ def test_wrong_units_are_told(factor: float, says: str) -> None:
     """Windows that never overlap, and a scan that does not move."""
     with pytest.raises(DataError, match=says):
         field(GRID * factor, (32, 32), IDS, "scan")
+
+
+def test_positions_within_a_pixel_of_each_other_are_told() -> None:
+    """Micrometres taken for pixels; frames that were taken again at the same place say nothing of the step."""
+    assert "0.5 pixels" in " ".join(field(GRID / 10, (32, 32), IDS, "scan").notes)
+    again = np.repeat(GRID[:50], 2, axis=0)
+    assert field(again, (32, 32), IDS, "scan").notes == ()
+    assert typical_step(again) == 5
+    assert typical_step(np.array([[0.0, 0.0], [np.nan, 1.0]])) == 0
 
 
 def test_two_fields_apart_are_refused() -> None:

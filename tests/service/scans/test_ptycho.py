@@ -174,7 +174,7 @@ async def test_two_scans_at_once_of_which_one_ends_early(client: httpx.AsyncClie
         "count": 1,
         "reason": "frames 17: the position lies more than a window (32 pixels) away from every position of the others",
     }
-    assert now["positions"]["unusable"] == {"count": 1, "reason": "frame 5: most of its pixels are no numbers"}
+    assert now["positions"]["unusable"] == {"count": 1, "reason": "frame 5: most of its pixels are no counts"}
     await look(client, both[1], 1)
     found = await last(client, both[0])
     check_same(found, library([place for place in range(30) if place not in (5, 17)], counts))

@@ -76,6 +76,42 @@ def test_near_field_is_what_the_caller_says(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.positions_px, METRES / side, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "unit", "factor"),
+    [
+        (f"{DETECTOR}/distance", "mm", 1e3),
+        (f"{DETECTOR}/x_pixel_size", "um", 1e6),
+        (f"{DETECTOR}/y_pixel_size", "µm", 1e6),
+        ("entry_1/instrument_1/source_1/energy", "keV", 1 / 1.602176634e-16),
+        ("entry_1/instrument_1/source_1/energy", b"eV", 1 / 1.602176634e-19),
+        ("entry_1/sample_1/geometry_1/translation", "nm", 1e9),
+        ("entry_1/sample_1/geometry_1/translation", "m", 1),
+    ],
+)
+def test_units_of_a_file_are_read(tmp_path: Path, name: str, unit: object, factor: float) -> None:
+    """As NeXus has them, beside each number: the scan is the one in the units of CXI."""
+    path = cxi(tmp_path / "scan.cxi")
+    with h5py.File(path, "r+") as file:
+        value = file[name][()] * factor
+        del file[name]
+        file[name] = value
+        file[name].attrs["units"] = unit
+    found = read(path)
+    np.testing.assert_allclose(found.positions_px, SCENE.positions, rtol=1e-6)
+    assert found.pixel_m == pytest.approx((PIXEL, PIXEL))
+    assert found.optics is not None
+    assert found.optics.distance_m == pytest.approx(2.0)
+
+
+def test_units_that_nobody_knows_are_refused(tmp_path: Path) -> None:
+    """With the dataset."""
+    path = cxi(tmp_path / "scan.cxi")
+    with h5py.File(path, "r+") as file:
+        file[f"{DETECTOR}/distance"].attrs["units"] = "steps"
+    with pytest.raises(DataError, match="detector_1/distance': is in 'steps'"):
+        read(path)
+
+
 def test_ptypy_chunks_are_put_together(tmp_path: Path) -> None:
     """Ten chunks in the order of their numbers, frames by their indices; weight 0 is bad."""
     path = tmp_path / "scan.ptyd"
@@ -105,6 +141,7 @@ def test_pair_of_ptychodus_is_one_measurement(tmp_path: Path) -> None:
         file["probe"], file["object"] = SCENE.probe[None], np.ones((1, 8, 8), complex)
         file["object"].attrs["pixel_height_m"] = file["object"].attrs["pixel_width_m"] = PIXEL
         file["probe_position_y_m"], file["probe_position_x_m"] = METRES.T
+        file["probe_position_y_m"].attrs["units"] = "m"
     found = read(tmp_path / "scan_dp.hdf5")
     np.testing.assert_allclose(found.positions_px, SCENE.positions, rtol=1e-6)
     assert found.probe is not None
@@ -120,6 +157,11 @@ def test_pair_of_ptychodus_is_one_measurement(tmp_path: Path) -> None:
         ({f"{DETECTOR}/distance": None}, "give energy"),
         ({f"{DETECTOR}/mask": np.ones((32, 32), np.uint32)}, "inverted"),
         ({f"{DETECTOR}/mask": np.zeros((32, 32))}, "bits in integers"),
+        ({f"{DETECTOR}/mask": 1 - np.eye(32, dtype=np.uint32)}, "hides 96.9%"),
+        ({f"{DETECTOR}/data": COUNTS.astype(complex)}, "real numbers"),
+        ({"entry_1/sample_1/geometry_1/translation": np.zeros((25, 3), complex)}, "real numbers"),
+        ({"entry_1/instrument_1/source_1/energy": 8000.0}, r"scan.cxi: a wavelength of .* Is the unit right"),
+        ({f"{DETECTOR}/distance": 2000.0}, "a distance of 2e.03 m is none"),
     ],
 )
 def test_what_is_missing_or_does_not_fit_is_told(tmp_path: Path, change: dict[str, object], says: str) -> None:

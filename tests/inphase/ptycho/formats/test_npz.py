@@ -74,6 +74,27 @@ def test_positions_in_metres_need_pixels(tmp_path: Path) -> None:
     assert any("taken for metres" in note for note in found.notes)
 
 
+def test_positions_in_micrometres_are_not_taken_for_pixels(tmp_path: Path) -> None:
+    """Steps below a pixel, where the unit is open; who says that they are pixels is told how near they lie."""
+    path = saved(tmp_path, data=COUNTS, scan=SCENE.positions * 0.2)
+    with pytest.raises(DataError, match="are they in um or mm"):
+        read(path)
+    assert "is their unit right" in " ".join(read(path, unit="pixel").notes)
+
+
+@pytest.mark.parametrize("mark", [2**16 - 1, 2**32 - 1])
+@pytest.mark.parametrize("corner", [False, True])
+def test_gaps_do_not_hide_where_dc_is(tmp_path: Path, corner: bool, mark: int) -> None:
+    """A gap through the middle of the patterns, and one along their edges, of marks that outshine every count."""
+    frames = CORNER.copy() if corner else COUNTS.copy()
+    frames[:, 15:17] = frames[:, :, :2] = mark
+    found = read(saved(tmp_path, data=frames, scan=SCENE.positions))
+    assert any("corner" in note for note in found.notes) == corner
+    gaps = (found.mask != 0).all(axis=0)
+    assert gaps.sum() == 4 * 32 - 4
+    np.testing.assert_array_equal(found.patterns[:, ~gaps], COUNTS[:, ~gaps])
+
+
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
@@ -84,6 +105,12 @@ def test_positions_in_metres_need_pixels(tmp_path: Path) -> None:
         ({"data": COUNTS, "scan": SCENE.positions.T}, r"\(n, 2\)"),
         ({"data": COUNTS, "ycoords": ROWS, "xcoords": COLUMNS[:-1]}, "25 numbers"),
         ({"data": np.array([None] * 3), "scan": SCENE.positions}, "objects"),
+        ({"data": COUNTS + 1j, "scan": SCENE.positions}, "patterns are real numbers"),
+        ({"data": COUNTS.astype(str), "scan": SCENE.positions}, "patterns are real numbers"),
+        ({"data": COUNTS, "scan": SCENE.positions.astype(str)}, "positions are real numbers"),
+        ({"data": COUNTS, "scan": SCENE.positions + 1j}, "positions are real numbers"),
+        ({"data": COUNTS, "scan": SCENE.positions, "mask": np.full((32, 32), "x")}, "a mask is true or not zero"),
+        ({"data": COUNTS, "scan": SCENE.positions, "probe": np.full((32, 32), "x")}, "complex numbers"),
     ],
 )
 def test_what_is_missing_or_does_not_fit_is_told(tmp_path: Path, arrays: dict[str, np.ndarray], says: str) -> None:
