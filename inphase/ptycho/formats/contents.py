@@ -112,8 +112,13 @@ def _optics(held: Contents, given: Given) -> Optics | None:
     distance = held.distance_m if given.distance_m is None else given.distance_m
     pixel = held.detector_pixel_m if given.detector_pixel_m is None else (given.detector_pixel_m,) * 2
     if energy is None or distance is None or pixel is None:
-        if given.focus_m is not None:
-            raise DataError(f"{held.source}: the near field needs energy, distance and detector pixel: give what lacks")
+        lacking = [name for name, value in (("energy", energy), ("distance", distance), ("detector pixel", pixel))
+                   if value is None]  # fmt: skip
+        if not np.isnan(given.numbers()).all():
+            raise DataError(
+                f"{held.source}: energy, distance and detector pixel belong together, and the file tells no "
+                f"{' and no '.join(lacking)}: give what lacks, or none of them"
+            )
         return None
     try:
         return optics(energy, distance, pixel, given.focus_m)

@@ -74,6 +74,23 @@ def test_positions_in_metres_need_pixels(tmp_path: Path) -> None:
     assert any("taken for metres" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"energy_kev": 12.4},
+        {"distance_m": 2.0},
+        {"detector_pixel_m": 50e-6, "energy_kev": 12.4},
+        {"focus_m": 1e-3},
+        {"focus_m": float("inf")},
+    ],
+)
+def test_numbers_that_would_be_of_no_effect_are_refused(tmp_path: Path, given: dict[str, float]) -> None:
+    """The file has neither of the others: without them there is no size of a pixel, which the caller waits for."""
+    path = saved(tmp_path, data=COUNTS, scan=SCENE.positions)
+    with pytest.raises(DataError, match="tells no .*give what lacks"):
+        read(path, **given)  # type: ignore[arg-type]
+
+
 def test_positions_in_micrometres_are_not_taken_for_pixels(tmp_path: Path) -> None:
     """Steps below a pixel, where the unit is open; who says that they are pixels is told how near they lie."""
     path = saved(tmp_path, data=COUNTS, scan=SCENE.positions * 0.2)
