@@ -43,14 +43,15 @@ class _Told:
 
 @dataclass
 class _Series:
-    """A series of the detector. frames: by their numbers, that were not sent yet, and since when the oldest waits.
-    placed: the frame of each place, where an encoder tells it.
+    """A series of the detector. kind: shape and type of its frames, from the first one. frames: by their numbers, that
+    were not sent yet, and since when the oldest waits. placed: the frame of each place, where an encoder tells it.
     left_out: why frames were, one reason for each. closed: the service takes no more.
     """
 
     name: str
     header: Header | None
     scan: str = ""
+    kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
     frames: dict[int, NDArray[Any]] = field(default_factory=dict)
     placed: dict[int, int] = field(default_factory=dict)
     since: float = 0.0
@@ -150,9 +151,18 @@ class Feed:
         assert series is not None
         if series.closed:
             return
+        array = self._cut(frame.array)
+        kind = array.shape, array.dtype.newbyteorder("=")
+        series.kind = series.kind or kind
+        if kind != series.kind:
+            series.left_out.append(
+                f"frame {frame.number}: it is {kind[0]} of {kind[1]}, the first one is {series.kind[0]} of "
+                f"{series.kind[1]}"
+            )
+            return
         if not series.frames:
             series.since = time.monotonic()
-        series.frames[frame.number] = self._cut(frame.array)
+        series.frames[frame.number] = array
 
     def _cut(self, array: NDArray[Any]) -> NDArray[Any]:
         """The region that is sent. Raises DataError where it reaches out of the image."""

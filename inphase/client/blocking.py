@@ -342,11 +342,12 @@ class Client:
 
         places: steps on the rocking axis from the first one, 0; of a ptychographic scan any numbers, which join frames
         and positions. positions: of the latter, as in `add_positions`, where they are known with the frames. When this
-        returns, they are on the disk of the service.
+        returns, they are on the disk of the service. Raises ValueError for frames that are not of one shape and type,
+        RequestError where those are not the template's.
         """
         if positions is not None:
             self.add_positions(scan_id, places, positions)
-        return self._ask(calls.add_frames(scan_id, bodies.of_frames(places, frames)))
+        return self._ask(calls.add_frames(scan_id, places, frames))
 
     def add_positions(self, scan_id: str, places: Sequence[int], positions: "ArrayLike") -> Document:
         """Send positions (n, 2), (row, column) in the unit of the ptychographic scan; what became of each.

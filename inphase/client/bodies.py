@@ -120,12 +120,32 @@ def of_template(frame: "ArrayLike | RawScan") -> Body:
         from inphase.formats import npz
 
         return _whole(FILES[".npz"], npz.encode(frame))
-    return _whole(FILES[".npz"], _archive(data=array_of(cast("ArrayLike", frame))[0]))
+    array, mask = array_of(cast("ArrayLike", frame))
+    return _whole(FILES[".npz"], _archive(data=array) if mask is None else _archive(data=array, mask=mask))
 
 
 def of_frames(places: Sequence[int], frames: "Sequence[NDArray[Any]]") -> Body:
-    """Frames (rows, columns) of a live scan."""
-    return _whole("application/octet-stream", encode_frames(places, frames))
+    """Frames (rows, columns) of a live scan. Raises ValueError as `kind_of`, and for places that are none."""
+    kind_of(frames)
+    return _whole("application/octet-stream", encode_frames(_checked(places, len(frames)), frames))
+
+
+def kind_of(frames: "Sequence[NDArray[Any]]") -> dict[str, str]:
+    """Shape and type of frames, as the query says them. Raises ValueError where they are not all alike."""
+    kinds = {(frame.shape, frame.dtype.newbyteorder("=")) for frame in frames}
+    if len(kinds) != 1 or len(shape := next(iter(kinds))[0]) != 2:
+        told = ", ".join(f"{shape} of {dtype}" for shape, dtype in kinds) or "none"
+        raise ValueError(f"a batch has frames (rows, columns) of one shape and one type, found {told}")
+    return {"shape": f"{shape[0]},{shape[1]}", "dtype": next(iter(kinds))[1].name}
+
+
+def _checked(places: Sequence[int], count: int) -> Sequence[int]:
+    """Places of as many frames or positions. Raises ValueError for other numbers of them, and for negative ones."""
+    if len(places) != count:
+        raise ValueError(f"{count} frames or positions need {count} places, found {len(places)}")
+    if wrong := [place for place in places if not 0 <= place < 2**64]:
+        raise ValueError(f"places are counted from 0, and {wrong[0]} is none")
+    return places
 
 
 def encode_frames(places: Sequence[int], frames: "Sequence[NDArray[Any]]") -> bytes:
@@ -137,13 +157,19 @@ def encode_frames(places: Sequence[int], frames: "Sequence[NDArray[Any]]") -> by
 
 
 def of_positions(places: Sequence[int], positions: "ArrayLike") -> Body:
-    """Positions (row, column) of frames of a live scan, behind their places (`inphase.live.batch`)."""
+    """Positions (n, 2), (row, column), of frames of a live scan, behind their places (`inphase.live.batch`).
+
+    Raises ValueError for another shape, as of rows and columns one after the other, and for places that are none.
+    """
     import numpy as np
 
-    rows, columns = np.asarray(positions, np.float64).reshape(-1, 2).T
+    where = np.asarray(positions, np.float64)
+    if where.shape != (len(places), 2):
+        raise ValueError(f"{len(places)} places need positions ({len(places)}, 2), (row, column); found {where.shape}")
+    rows, columns = where.T
     kind = np.dtype([("place", "<u8"), ("row", "<f8"), ("column", "<f8")])
     sent = np.empty(len(rows), kind)
-    sent["place"], sent["row"], sent["column"] = np.asarray(places, np.uint64), rows, columns
+    sent["place"], sent["row"], sent["column"] = np.asarray(_checked(places, len(rows)), np.uint64), rows, columns
     return _whole("application/octet-stream", sent.tobytes())
 
 

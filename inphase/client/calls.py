@@ -155,9 +155,10 @@ def open_scan(body: Body, frames: int | None, key: str | None, options: Mapping[
     return Call("POST", _SCANS, _json, _given({"frames": frames, **options}), _repeatable(key), body)
 
 
-def add_frames(scan_id: str, body: Body) -> Call[Document]:
-    """Frames of a live scan."""
-    return Call("POST", f"{_SCANS}/{scan_id}/frames", _json, body=body, same=True)
+def add_frames(scan_id: str, places: Sequence[int], frames: "Sequence[NDArray[Any]]") -> Call[Document]:
+    """Frames of a live scan, and of which kind they are: the service refuses those of another one."""
+    body = bodies.of_frames(places, frames)
+    return Call("POST", f"{_SCANS}/{scan_id}/frames", _json, bodies.kind_of(frames), body=body, same=True)
 
 
 def add_positions(scan_id: str, body: Body) -> Call[Document]:

@@ -1,7 +1,7 @@
 """What is known of a measurement before its frames come."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +69,11 @@ class Awaited:
 
     def check(self, place: int, frame: NDArray[np.generic]) -> None:
         """Raises DataError for a frame that is none of this measurement."""
-        if frame.shape != self.shape or frame.dtype != self.dtype:
+        self.check_kind(f"frame {place} is", frame.shape, frame.dtype)
+
+    def check_kind(self, told: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Raises DataError for frames of another shape or type, in any byte order. told: which ones, for people."""
+        if shape != self.shape or dtype.newbyteorder("=") != self.dtype.newbyteorder("="):
             raise DataError(
-                f"frame {place} is {frame.shape} of {frame.dtype}, the frames of this {self.what} are {self.shape} of "
-                f"{self.dtype}"
+                f"{told} {shape} of {dtype}, the frames of this {self.what} are {self.shape} of {self.dtype}"
             )

@@ -1,5 +1,6 @@
 """A finished scan sent to a service as if it were being measured: for rehearsals, demonstrations and tests."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,8 +39,8 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (self.rate > 0 and 0 <= self.drop < 1 and 0 <= self.duplicate <= 1):
-            raise DataError("a rate is above 0 frames per second, and shares of frames lie between 0 and 1")
+        if not (0 < self.rate < math.inf and 0 <= self.drop < 1 and 0 <= self.duplicate <= 1):
+            raise DataError("a rate is a number above 0 of frames per second, and shares of frames lie between 0 and 1")
 
     def places(self, frames: int) -> list[int]:
         """In the order in which they are sent."""

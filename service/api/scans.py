@@ -80,6 +80,11 @@ ScanId = Annotated[str, InPath(pattern=r"^[0-9a-f]{32}$", description="The id of
 Reason = Annotated[
     str, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Why: it becomes the scan's reason.")
 ]
+FramesShape = Annotated[
+    str | None,
+    Query(pattern=r"^\d{1,6},\d{1,6}$", description="The frames have so many rows and columns, written as 256,256."),
+]
+FramesType = Annotated[str | None, Query(max_length=10, description="The frames are of this type, such as uint16.")]
 T = TypeVar("T")
 
 _COPIES: Final = 4  # of a batch: the body, its frames in this machine's order, stacked, and what a summary takes
@@ -225,15 +230,25 @@ async def one(scan_id: ScanId, services: TheServices, caller: TheCaller) -> Scan
     openapi_extra=_FRAMES,
     responses={409: {"description": "A place came before with another content, or the scan takes no frames any more."}},
 )
-async def add(scan_id: ScanId, request: Request, services: TheServices, caller: TheCaller) -> FramesAnswer:
+async def add(
+    scan_id: ScanId,
+    request: Request,
+    services: TheServices,
+    caller: TheCaller,
+    shape: FramesShape = None,
+    dtype: FramesType = None,
+) -> FramesAnswer:
     """A batch of frames, in any order: each is its place (8 bytes, unsigned, little endian) and then its numbers.
 
     What is answered with 200 is on the disk: frames that came again with the same content are told as duplicates, and
-    places that are none of the scan are counted and left out. With 4xx nothing of the batch was taken.
+    places that are none of the scan are counted and left out. With 4xx nothing of the batch was taken. Bytes do not
+    tell what they are: who says `shape` and `dtype` in the query is refused where the scan's frames are others.
     """
 
     def take(live: LiveScans, record: ScanRecord, body: bytes) -> FramesAnswer:
         awaited = live.awaited(record)
+        sides = awaited.shape if shape is None else tuple(map(int, shape.split(",")))
+        awaited.check_kind("the batch is", sides, awaited.dtype if dtype is None else known_dtype(dtype))
         summary = live.kind(order_of(record.order)).summary(awaited)
         added = live.archive.add(record.scan_id, awaited, summary, decode(body, awaited))
         return _answer(added, live.records.get(record.scan_id).counted.received)

@@ -82,6 +82,18 @@ def images(series: str = "7", numbers: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> 
     return [*(Frame(series, number, FRAMES[number]) for number in numbers), End(series)]
 
 
+@pytest.mark.parametrize("other", [FRAMES[2].T.copy(), FRAMES[2].astype(np.int16), FRAMES[2].astype(np.float32)])
+def test_frames_of_another_kind_are_left_out(service: Service, client: Client, other: NDArray[Any]) -> None:
+    """A detector that was set anew within a series: as many bytes would be taken for other numbers."""
+    told: list[str] = []
+    messages = images()
+    messages[2] = Frame("7", 2, other)
+    sent(Feed(client, told.append, "eiger"), HEADER, *messages)
+    assert sorted(service.frames[0]) == [0, 1, 3, 4, 5]
+    np.testing.assert_array_equal(service.frames[0][3], FRAMES[3])
+    assert "1 were left out, frame 2: it is" in told[-1]
+
+
 def test_a_series_becomes_a_scan(service: Service, client: Client) -> None:
     """In any order of frames, with what the header tells; the next series is another scan."""
     told: list[str] = []

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from inphase.client.bodies import FILES, of_json, of_pattern
+from inphase.client.bodies import FILES, of_json, of_pattern, of_template
 from inphase.formats import hdf5, matlab, tiff
 from inphase.pattern import MaskState
 from inphase.ptycho.formats import READERS
@@ -111,3 +111,11 @@ def test_what_json_cannot_hold_is_a_type_error() -> None:
     assert b"".join(body.chunks()) == b'{"a": 0.5, "b": "x/y", "c": [0, 1]}'
     with pytest.raises(TypeError, match="set cannot be sent as an option"):
         of_json({"a": {"roi"}})
+
+
+def test_the_template_of_a_scan_keeps_the_mask_of_a_masked_array() -> None:
+    """As a pattern does."""
+    frame = np.ma.masked_equal(_COUNTS[0], 3)
+    sent = dict(np.load(io.BytesIO(b"".join(of_template(frame).chunks()))))
+    assert np.argwhere(sent["mask"]).tolist() == [[0, 3]]
+    assert list(np.load(io.BytesIO(b"".join(of_template(_COUNTS[0]).chunks())))) == ["data"]

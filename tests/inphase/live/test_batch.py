@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inphase.client.bodies import encode_frames as encode
-from inphase.client.bodies import of_positions
+from inphase.client.bodies import of_frames, of_positions
 from inphase.errors import DataError
 from inphase.formats import RawScan
 from inphase.live.batch import decode, decode_positions
@@ -27,6 +27,32 @@ def test_what_was_sent_comes_back(dtype: str) -> None:
     (first, one), (second, two) = decode(encode([9, 2], list(frames)), curve)
     assert (first, second, one.dtype) == (9, 2, np.dtype(dtype))
     np.testing.assert_array_equal([one, two], frames)
+
+
+@pytest.mark.parametrize(
+    ("places", "frames", "says"),
+    [
+        ([0, 1], [np.zeros((3, 4)), np.zeros((4, 3))], "one shape"),
+        ([0, 1], [np.zeros((3, 4), np.float32), np.zeros((3, 4), np.int32)], "one type"),
+        ([0], [np.zeros((1, 3, 4))], "rows, columns"),
+        ([], [], "found none"),
+        ([-1], [np.zeros((3, 4))], "counted from 0"),
+        ([0, 1], [np.zeros((3, 4))], "need 1 places"),
+    ],
+)
+def test_batches_that_are_none_are_not_sent(places: list[int], frames: list[np.ndarray], says: str) -> None:
+    """Bytes would not tell."""
+    with pytest.raises(ValueError, match=says):
+        of_frames(places, frames)
+
+
+@pytest.mark.parametrize(
+    "positions", [[[0.0, 1, 2], [3, 4, 5]], [0.0, 1, 2, 3, 4, 5], [[0.0, 1], [2, 3]], [[0.0, 1, 2]]]
+)
+def test_positions_of_another_shape_are_not_sent(positions: list[list[float]]) -> None:
+    """Above all rows and columns one after the other, which have as many numbers."""
+    with pytest.raises(ValueError, match=r"\(3, 2\), \(row, column\)"):
+        of_positions([0, 1, 2], positions)
 
 
 @pytest.mark.parametrize("cut", [0, 5, -1])

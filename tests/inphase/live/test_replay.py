@@ -24,7 +24,9 @@ def test_a_plan_sends_what_it_says() -> None:
     assert {len(batch) for batch in Plan(rate=200).batches(201)} == {10, 1}
 
 
-@pytest.mark.parametrize("wrong", [{"rate": 0}, {"drop": 1}, {"duplicate": -0.1}])
+@pytest.mark.parametrize(
+    "wrong", [{"rate": 0}, {"rate": float("inf")}, {"rate": float("nan")}, {"drop": 1}, {"duplicate": -0.1}]
+)
 def test_plans_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     """Before anything is sent."""
     with pytest.raises(DataError, match="shares of frames"):

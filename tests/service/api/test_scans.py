@@ -87,6 +87,30 @@ def measured(pattern: Frames) -> RawScan:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({"dtype": "float32"}, "the batch is (64, 64) of float32, the frames of this curve are (64, 64) of uint32"),
+        ({"dtype": "int32", "shape": "64,64"}, "of int32"),
+        ({"shape": "32,128"}, "the batch is (32, 128)"),
+        ({"dtype": "complex64"}, "is not known"),
+        ({"shape": "64"}, "shape"),
+    ],
+)
+async def test_bytes_that_are_other_numbers_are_refused(
+    client: httpx.AsyncClient, pattern: Frames, query: dict[str, str], says: str
+) -> None:
+    """They are as many: nothing but what the sender says of them tells."""
+    scan = await opened(client, pattern)
+    body = encode([0], [pattern[0]])
+    answer = await client.post(f"/v1/scans/{scan}/frames", params=query, content=body, headers=OCTETS)
+    assert answer.status_code == 422
+    assert says in answer.text
+    same = {"dtype": "uint32", "shape": "64,64"}
+    answer = await client.post(f"/v1/scans/{scan}/frames", params=same, content=body, headers=OCTETS)
+    assert answer.json()["received"] == [0]
+
+
 async def test_a_curve_is_imaged_while_it_is_measured(client: httpx.AsyncClient, pattern: Frames) -> None:
     """Looks follow the frames, which come shuffled, twice and with places that are none of the scan;
     the last image is that of the file sent whole, array by array, with geometry, mask and detector maps.

@@ -87,7 +87,7 @@ def test_positions_in_metres_need_pixels(tmp_path: Path) -> None:
 def test_numbers_that_would_be_of_no_effect_are_refused(tmp_path: Path, given: dict[str, float]) -> None:
     """The file has neither of the others: without them there is no size of a pixel, which the caller waits for."""
     path = saved(tmp_path, data=COUNTS, scan=SCENE.positions)
-    with pytest.raises(DataError, match="tells no .*give what lacks"):
+    with pytest.raises(DataError, match=r"tells no .*give what lacks"):
         read(path, **given)  # type: ignore[arg-type]
 
 
