@@ -1,11 +1,15 @@
 """The command `inphase-train`: simulate, fit, export, evaluate."""
 
 import math
+import re
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from training.settings import FitSettings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,11 +28,35 @@ def main_options() -> None:
     epilog="Example: inphase-train fit --config training/configs/inphase-bcdi.yaml --max-time 00:01:00:00",
 )
 def fit(
-    config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The run is described by this YAML file.")],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="The run is described by this YAML file [default: that of networks of one scan, with --scan].",
+        ),
+    ] = None,
+    scan: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A network of this ptychographic scan is made: its beam is found by ePIE, the network learns from a "
+            "part of the frames, and is registered where its image fits the others no worse than ePIE's.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The network of a scan is registered under this name [default: ptychopinn-SCAN].")
+    ] = None,
+    version: Annotated[int, typer.Option(min=1, help="The network of a scan is registered as this version.")] = 1,
+    models: Annotated[Path, typer.Option(help="The network of a scan is registered in this model repository.")] = Path(
+        "models"
+    ),
     run: Annotated[
         Path | None,
         typer.Option(
-            help="The run is written to this folder, where an interrupted one goes on [default: runs/<configuration>]."
+            help="The run is written to this folder, where an interrupted one goes on [default: runs/<configuration>, "
+            "or runs/<name> of a scan]."
         ),
     ] = None,
     max_time: Annotated[
@@ -60,12 +88,15 @@ def fit(
         ),
     ] = None,
 ) -> None:
-    """Fit a network on every accelerator that is there, or on the CPU."""
+    """Fit a network on every accelerator that is there, or on the CPU; with --scan also make it ready to be served."""
     from inphase.errors import InphaseError
     from training.fit import fit as run_fit
     from training.fit import parse_time
     from training.settings import read
 
+    if config is None and scan is None:
+        raise typer.BadParameter("give --config, or the --scan of which a network is made")
+    config = config or Path(__file__).parent / "configs" / "ptychopinn-measured.yaml"
     try:
         settings = read(config, change or ())
         seconds = parse_time(max_time) if max_time else math.inf
@@ -75,6 +106,15 @@ def fit(
         crystals = settings.budget
     if max_time is None and crystals is None:
         raise typer.BadParameter(f"{config} states no budget: give --max-time or --crystals")
+    if scan is not None:
+        if devices is not None or begin is not None:
+            raise typer.BadParameter("a network of a scan is made from the beginning, in one process")
+        called = name or "ptychopinn-" + re.sub(r"[^A-Za-z0-9]+", "-", scan.stem).strip("-")[:50]
+        folder = run or Path("runs") / called
+        _of_scan(scan, settings, folder, models, called, version, seconds, crystals or math.inf)
+        return
+    if name is not None:
+        raise typer.BadParameter("--name is that of a network of a --scan; others are named by export")
     folder = run or Path("runs") / config.stem
     try:
         found = run_fit(settings, folder, seconds=seconds, crystals=crystals or math.inf, devices=devices, begin=begin)
@@ -84,6 +124,33 @@ def fit(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     typer.echo(f"checkpoint: {found}")
+
+
+def _of_scan(
+    scan: Path, settings: "FitSettings", run: Path, models: Path, name: str, version: int, seconds: float, groups: float
+) -> None:
+    """A network of a scan, and what is said of it."""
+    from inphase.errors import InphaseError
+    from training.scan_network import RECIPE, learn
+
+    try:
+        done = learn(scan, settings, run, models, name, version, seconds=seconds, groups=groups, tell=typer.echo)
+    except (InphaseError, ValueError, FileExistsError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    judged = done.judged
+    typer.echo(
+        f"R of the frames that nothing was learned from: network {judged.network:.4f}, {RECIPE} {judged.engine:.4f}"
+    )
+    if done.version is None:
+        typer.echo(
+            f"error: not registered, as ePIE's image fits these frames better; {done.checkpoint} goes on with the same "
+            "command and a larger budget",
+            err=True,
+        )
+        raise typer.Exit(1)
+    typer.echo(f"registered: {done.version}")
+    typer.echo(f"inphase ptycho {scan} -o image.npz --model {name} --beam-of {done.reconstruction} --refine '5*EPIE'")
 
 
 @app.command(
