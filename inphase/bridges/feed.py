@@ -16,6 +16,7 @@ from inphase.errors import DataError
 from inphase.formats import RawScan
 from inphase.formats.maps import corrections, parse_roi
 from inphase.formats.scan import Saturation
+from inphase.live.advice import ranges
 from inphase.live.curve import places_of
 from inphase.live.replay import insisting
 
@@ -32,12 +33,33 @@ class Axis:
     first: float
     step: float
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the readings."""
+        return (self.name,)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What scans a sample in ptychography. rows, columns: of the encoder's readings that say where the window of a
+    frame lies. scale: metres of one of their units.
+    """
+
+    rows: str
+    columns: str
+    scale: float = 1.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the readings."""
+        return self.rows, self.columns
+
 
 @dataclass
 class _Told:
-    """What an encoder has told since it began. ended: nothing follows."""
+    """What an encoder has told since it began: of each frame what is asked for. ended: nothing follows."""
 
-    readings: dict[int, float] = field(default_factory=dict)
+    readings: dict[int, tuple[float, ...]] = field(default_factory=dict)
     ended: bool = False
 
 
@@ -45,6 +67,7 @@ class _Told:
 class _Series:
     """A series of the detector. kind: shape and type of its frames, from the first one. frames: by their numbers, that
     were not sent yet, and since when the oldest waits. placed: the frame of each place, where an encoder tells it.
+    carried: numbers of the frames that were sent; located: of those whose position was.
     left_out: why frames were, one reason for each. closed: the service takes no more.
     """
 
@@ -55,18 +78,27 @@ class _Series:
     frames: dict[int, NDArray[Any]] = field(default_factory=dict)
     placed: dict[int, int] = field(default_factory=dict)
     since: float = 0.0
-    sent: int = 0
+    carried: set[int] = field(default_factory=set)
+    located: set[int] = field(default_factory=set)
     left_out: list[str] = field(default_factory=list)
     closed: bool = False
     ended_at: float | None = None
+
+    @property
+    def sent(self) -> int:
+        """How many frames were."""
+        return len(self.carried)
 
 
 class Feed:
     """Carries messages into live scans. A frame's place is its number in its series, or what the encoder says.
 
+    With a stage the scans are ptychographic ones: a frame's place is its number, and the encoder tells its position,
+    which may come before the frame or after it.
+
     tell: prints a line. source: what the scans are named after. roi: of the chip, rows and columns that are sent, as in
-    "0:256,0:256". dark, flat: maps of the chip. axis: where places come from encoder readings. options: of
-    `Client.open_scan`.
+    "0:256,0:256". dark, flat: maps of the chip. moving: the axis, where places come from encoder readings, or the
+    stage. options: of `Client.open_scan`.
     """
 
     def __init__(
@@ -78,10 +110,10 @@ class Feed:
         roi: str | None = None,
         dark: Path | None = None,
         flat: Path | None = None,
-        axis: Axis | None = None,
+        moving: Axis | Stage | None = None,
         **options: Any,
     ) -> None:
-        self._client, self._tell, self._source, self._axis, self._options = client, tell, source, axis, options
+        self._client, self._tell, self._source, self._moving, self._options = client, tell, source, moving, options
         self._roi = None if roi is None else parse_roi(roi)
         self._corrections = None if dark is flat is None else corrections(dark, flat, roi)
         self._series: _Series | None = None
@@ -124,10 +156,21 @@ class Feed:
         late = time.monotonic() - series.since > BATCH_S
         if ready and (late or size >= BATCH_BYTES or series.ended_at is not None):
             self._send(series, ready)
+        if isinstance(self._moving, Stage):
+            self._locate(series, self._moving)
         if series.ended_at is not None and (
-            not series.frames or self._axis is None or self._all_told() or time.monotonic() - series.ended_at > LATE_S
+            not self._awaits(series) or self._all_told() or time.monotonic() - series.ended_at > LATE_S
         ):
             self._finish(series)
+
+    def _awaits(self, series: _Series) -> bool:
+        """Whether the encoder has still to say something of a series."""
+        match self._moving:
+            case Axis():
+                return bool(series.frames)
+            case Stage():
+                return not series.closed and not series.carried <= series.located
+        return False
 
     def close(self) -> None:
         """Say what becomes of a series that has not ended."""
@@ -174,26 +217,28 @@ class Feed:
         return array[top:bottom, left:right]
 
     def _readings(self, message: Readings) -> None:
-        if self._axis is None:
+        if self._moving is None:
             return
-        if self._axis.name not in message.values:
-            raise StreamError(f"the encoder tells no {self._axis.name!r}, but {', '.join(message.values)}")
+        for name in self._moving.names:
+            if name not in message.values:
+                raise StreamError(f"the encoder tells no {name!r}, but {', '.join(message.values)}")
         if not self._told:
             self._told.append(_Told())
-        self._told[-1].readings.update(enumerate(message.values[self._axis.name].tolist(), message.first))
+        told = zip(*(message.values[name].tolist() for name in self._moving.names), strict=True)
+        self._told[-1].readings.update(enumerate(told, message.first))
 
     def _all_told(self) -> bool:
         return bool(self._told) and self._told[0].ended
 
     def _ready(self, series: _Series) -> list[tuple[int, int, NDArray[Any]]]:
         """Number, place and data of the frames whose place is known; those that can have none are left out."""
-        if self._axis is None:
+        if not isinstance(self._moving, Axis):
             return [(number, number, array) for number, array in series.frames.items()]
         readings = self._told[0].readings if self._told else {}
         found = []
         for number in sorted(series.frames.keys() & readings.keys()):
             try:
-                (place,) = places_of(np.array([readings[number]]), self._axis.first, self._axis.step)
+                (place,) = places_of(np.array(readings[number]), self._moving.first, self._moving.step)
             except DataError as error:
                 series.left_out.append(f"frame {number}: {error}")
                 del series.frames[number]
@@ -201,7 +246,7 @@ class Feed:
             other = series.placed.setdefault(place, number)
             if place < 0 or other != number:
                 why = "lies before the first" if place < 0 else f"is the place of frame {other}, too"
-                series.left_out.append(f"frame {number}: {self._axis.name} {readings[number]:g} {why}")
+                series.left_out.append(f"frame {number}: {self._moving.name} {readings[number][0]:g} {why}")
                 del series.frames[number]
                 continue
             found.append((number, place, series.frames[number]))
@@ -213,13 +258,28 @@ class Feed:
         places, arrays = [place for _, place, _ in ready], [array for _, _, array in ready]
         try:
             insisting(lambda: self._client.add_frames(series.scan, places, arrays))
-            series.sent += len(ready)
+            series.carried.update(number for number, _, _ in ready)
         except (ConflictError, RequestError) as error:
             self._tell(f"scan {series.scan} takes no more: {error}")
             series.closed = True
         for number, _, _ in ready:
             series.frames.pop(number)
         series.since = time.monotonic()
+
+    def _locate(self, series: _Series, stage: Stage) -> None:
+        """Send the positions that have been told since, those of frames that did not come apart."""
+        told = self._told[0].readings if self._told else {}
+        if not series.scan or series.closed or not (new := sorted(told.keys() - series.located)):
+            return
+        positions = stage.scale * np.array([told[number] for number in new])
+        try:
+            answer = insisting(lambda: self._client.add_positions(series.scan, new, positions))
+        except (ConflictError, RequestError) as error:
+            self._tell(f"scan {series.scan} takes no more: {error}")
+            series.closed = True
+            return
+        series.located.update(new)
+        series.left_out += [f"frame {wrong['place']}: {wrong['reason']}" for wrong in answer["out_of_range"]]
 
     def _open(self, series: _Series, first: NDArray[Any]) -> None:
         header = series.header or Header(series.name)
@@ -242,7 +302,10 @@ class Feed:
     def _finish(self, series: _Series) -> None:
         """The end of a series: what has no place by now has none."""
         for number in series.frames:
-            series.left_out.append(f"frame {number}: the encoder told no {self._axis.name if self._axis else 'place'}")
+            names = " and no ".join(self._moving.names) if self._moving else "place"
+            series.left_out.append(f"frame {number}: the encoder told no {names}")
+        if isinstance(self._moving, Stage) and (lost := sorted(series.carried - series.located)):
+            series.left_out.append(f"frames {ranges(lost)} have no position: the encoder told none")
         self._series = None
         self._told = self._told[1:]
         said = f"; {len(series.left_out)} were left out, {series.left_out[0]}" if series.left_out else ""

@@ -111,12 +111,12 @@ class Curves:
 
     frames: of a curve; where it is known a curve ends with its last id, and the next begins behind it. first: the id
     of a curve's first frame, of detectors that count anew for each; None is that of the first one that comes.
-    motor: the attribute that is the rocking axis. A curve ends as well when the ids begin again, and when nothing has
-    come for a while.
+    motors: the attributes that say where a frame was taken. A curve ends as well when the ids begin again, and when
+    nothing has come for a while.
     """
 
-    def __init__(self, frames: int | None = None, first: int | None = None, motor: str | None = None) -> None:
-        self._frames, self._first, self._motor = frames, first, motor
+    def __init__(self, frames: int | None = None, first: int | None = None, motors: tuple[str, ...] = ()) -> None:
+        self._frames, self._first, self._motors = frames, first, motors
         self._curve: _Curve | None = None
         self._past: _Curve | None = None
         self._count = 0
@@ -156,18 +156,19 @@ class Curves:
             self._count += 1
             self._curve = curve = _Curve(str(self._count), image.identity - number)
             yield Header(curve.name, (image.array.shape[0], image.array.shape[1]), self._frames)
-            if self._motor is not None:
+            if self._motors:
                 yield Begun()
         if curve is None or number < 0:
             raise StreamError(f"image {image.identity} is left out: it lies before the first of its curve")
         if image.identity in curve.seen:
             raise StreamError(f"image {image.identity} came again, and is taken once")
         curve.seen[image.identity] = image.stamp
-        if self._motor is not None:
-            if self._motor not in image.attributes:
+        for motor in self._motors:
+            if motor not in image.attributes:
                 known = ", ".join(image.attributes) or "none that is a number"
-                raise StreamError(f"image {image.identity} has no attribute {self._motor!r}, but {known}")
-            yield Readings(number, {self._motor: np.array([image.attributes[self._motor]])})
+                raise StreamError(f"image {image.identity} has no attribute {motor!r}, but {known}")
+        if self._motors:
+            yield Readings(number, {motor: np.array([image.attributes[motor]]) for motor in self._motors})
         yield Frame(curve.name, number, image.array)
         if len(curve.seen) == self._frames:
             self._next = curve.base + self._frames
@@ -193,5 +194,5 @@ class Curves:
             return
         self._past = curve
         yield End(curve.name, curve.missing(self._frames))
-        if self._motor is not None:
+        if self._motors:
             yield Ended()

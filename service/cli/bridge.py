@@ -1,5 +1,6 @@
 """`inphase bridge`: streams of detectors become live scans on a running service."""
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,8 @@ from service.cli.reconstruct import Grid, Model, Refine
 from service.cli.terminal import err, out
 
 if TYPE_CHECKING:
-    from inphase.bridges.feed import Axis, Feed
+    from inphase.bridges.feed import Axis, Feed, Stage
+    from inphase.ptycho.formats.contents import Given
 
 commands = typer.Typer(
     help="These commands carry what detectors stream into live scans on a running service.",
@@ -31,6 +33,31 @@ Roi = Annotated[
 Dark = Annotated[Path | None, typer.Option(help="This TIFF or npy file of the whole chip marks bad pixels.")]
 First = Annotated[float | None, typer.Option(help="The axis reads so much at the first frame of a curve.")]
 Step = Annotated[float | None, typer.Option(help="The axis moves by so much from frame to frame.")]
+Rows = Annotated[
+    str | None,
+    typer.Option(help="The scan is a ptychographic one, and this field or attribute tells the row of each position."),
+]
+Columns = Annotated[
+    str | None, typer.Option(help="This one tells the column of each position of a ptychographic scan.")
+]
+Scale = Annotated[
+    float | None, typer.Option(help="One unit of both is so many metres; 1e-6 where they are micrometres [default: 1].")
+]
+Energy = Annotated[float | None, typer.Option(help="Of a ptychographic scan: the photons have this energy in keV.")]
+Distance = Annotated[
+    float | None,
+    typer.Option(help="Of a ptychographic scan: the detector stands so many metres behind the sample."),
+]
+Pixel = Annotated[
+    float | None, typer.Option(help="Of a ptychographic scan: the detector's pixels have sides of so many metres.")
+]
+Focus = Annotated[
+    float | None,
+    typer.Option(
+        help="Of a ptychographic scan: the sample stands so many metres behind the focus, and the detector in the near "
+        "field; inf is a parallel beam."
+    ),
+]
 Flat = Annotated[Path | None, typer.Option(help="This TIFF or npy file of the whole chip is the flat field.")]
 
 
@@ -52,6 +79,13 @@ def dectris(
     motor: Annotated[str | None, typer.Option(help="This field of the PandA box is the rocking axis.")] = None,
     first: First = None,
     step: Step = None,
+    rows: Rows = None,
+    columns: Columns = None,
+    scale: Scale = None,
+    energy: Energy = None,
+    distance: Distance = None,
+    pixel: Pixel = None,
+    focus: Focus = None,
     refine: Refine = None,
     model: Model = None,
     grid: Grid = "auto",
@@ -61,7 +95,7 @@ def dectris(
     """Carry the stream of a Dectris detector, one live scan for each series. Ctrl-C ends it.
 
     Messages of both versions are understood. Without a PandA box the number of a frame is its place on the rocking
-    axis.
+    axis. With --rows and --columns the box tells the positions of a ptychographic scan.
     """
     check(dark, flat)
     with _spoken():
@@ -69,12 +103,20 @@ def dectris(
         from inphase.bridges import panda as encoder
         from inphase.bridges.carriage import Line, carry
         from inphase.bridges.zeromq import Source, wait
+    from inphase.ptycho.formats.contents import Given
 
-    axis = _axis({"--panda": panda, "--motor": motor, "--first": first, "--step": step}, motor, first, step)
+    curve = {"--motor": motor, "--first": first, "--step": step}
+    stage, given = _stage(rows, columns, scale, Given(energy, distance, pixel, focus))
+    if stage is not None:
+        _refuse(curve | {"--dark": dark, "--flat": flat, "--model": model, "--grid": None if grid == "auto" else grid})
+        if panda is None:
+            raise InphaseError("--panda, --rows and --columns belong together: a PandA box tells the positions")
+    moving = stage or _axis({"--panda": panda, **curve}, motor, first, step)
+    options = given if stage else {"model": model, "grid": grid}
     with ExitStack() as held:
         client = held.enter_context(Client(url, api_key))
-        feed = _feed(client, f"stream of {address}", roi=roi, dark=dark, flat=flat, axis=axis, refine=refine,
-                     model=model, grid=grid)  # fmt: skip
+        feed = _feed(client, f"stream of {address}", roi=roi, dark=dark, flat=flat, moving=moving, refine=refine,
+                     **options)  # fmt: skip
         images = held.enter_context(closing(Source(address, "PULL", _tell)))
         lines, sources = [Line(images, lambda parts: [detector.decode(parts, channel)])], [images]
         if panda is not None:
@@ -109,6 +151,13 @@ def pva(
     motor: Annotated[str | None, typer.Option(help="This attribute of the images is the rocking axis.")] = None,
     first: First = None,
     step: Step = None,
+    rows: Rows = None,
+    columns: Columns = None,
+    scale: Scale = None,
+    energy: Energy = None,
+    distance: Distance = None,
+    pixel: Pixel = None,
+    focus: Focus = None,
     refine: Refine = None,
     model: Model = None,
     grid: Grid = "auto",
@@ -118,20 +167,26 @@ def pva(
     """Carry the images of an areaDetector over EPICS PVAccess, one live scan for each curve. Ctrl-C ends it.
 
     The uniqueId of an image says its number in its curve; where there is a motor among its attributes, that says its
-    place on the rocking axis.
+    place on the rocking axis. With --rows and --columns, two attributes, the scan is a ptychographic one.
     """
     check(dark, flat)
     with _spoken():
         from inphase.bridges.carriage import Line, carry
         from inphase.bridges.pva import Curves
         from inphase.bridges.pvaccess import Source
+    from inphase.ptycho.formats.contents import Given
 
-    axis = _axis({"--motor": motor, "--first": first, "--step": step}, motor, first, step)
-    curves = Curves(frames, first_id, motor)
+    curve = {"--motor": motor, "--first": first, "--step": step}
+    stage, given = _stage(rows, columns, scale, Given(energy, distance, pixel, focus))
+    if stage is not None:
+        _refuse(curve | {"--dark": dark, "--flat": flat, "--model": model, "--grid": None if grid == "auto" else grid})
+    moving = stage or _axis(curve, motor, first, step)
+    options = given if stage else {"model": model, "grid": grid}
+    curves = Curves(frames, first_id, () if moving is None else moving.names)
     with ExitStack() as held:
         client = held.enter_context(Client(url, api_key))
-        feed = _feed(client, f"images of {name}", roi=roi, dark=dark, flat=flat, axis=axis, refine=refine,
-                     model=model, grid=grid)  # fmt: skip
+        feed = _feed(client, f"images of {name}", roi=roi, dark=dark, flat=flat, moving=moving, refine=refine,
+                     **options)  # fmt: skip
         source = held.enter_context(closing(Source(name, _tell, pause)))
         carry([Line(source, curves.take)], source.wait, feed, _complain, threading.Event())
 
@@ -163,6 +218,37 @@ def _axis(together: Mapping[str, object], motor: str | None, first: float | None
         *names, last = together
         raise InphaseError(f"{', '.join(names)} and {last} belong together, and a step is not 0")
     return Axis(motor, first, step)
+
+
+def _stage(
+    rows: str | None, columns: str | None, scale: float | None, given: "Given"
+) -> "tuple[Stage | None, dict[str, Any]]":
+    """The stage of a ptychographic scan with the options that the scan is opened with; None of a rocking curve.
+
+    given: the optics. Raises InphaseError for a part of what belongs together.
+    """
+    from inphase.bridges.feed import Stage
+    from inphase.ptycho.formats.contents import Given
+
+    if rows is None and columns is None:
+        if scale is not None or given != Given():
+            raise InphaseError(
+                "--scale, --energy, --distance, --pixel and --focus are those of a ptychographic scan: --rows and "
+                "--columns say where its positions are"
+            )
+        return None, {}
+    if rows is None or columns is None or given.optics() is None:
+        raise InphaseError("--rows and --columns, --energy, --distance and --pixel belong together")
+    if scale is not None and not 0 < abs(scale) < math.inf:
+        raise InphaseError("a scale is a number of metres, and not 0")
+    told = {"kind": "ptycho", "unit": "m"} | {name: value for name, value in vars(given).items() if value is not None}
+    return Stage(rows, columns, 1.0 if scale is None else scale), told
+
+
+def _refuse(curves: Mapping[str, object]) -> None:
+    """Raises InphaseError for options, by their names, that are of rocking curves alone."""
+    if strange := [name for name, value in curves.items() if value is not None]:
+        raise InphaseError(f"{', '.join(strange)}: no option of a ptychographic scan, which --rows and --columns make")
 
 
 @contextmanager

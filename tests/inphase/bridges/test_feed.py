@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from inphase.bridges import feed as feeds
-from inphase.bridges.feed import Axis, Feed
+from inphase.bridges.feed import Axis, Feed, Stage
 from inphase.bridges.stream import Begun, End, Ended, Frame, Header, Message, Readings, StreamError
 from inphase.client import Client
 from inphase.errors import DataError
+from inphase.live.batch import POSITION
 
 FRAMES = np.random.default_rng(0).poisson(5, (6, 12, 16)).astype(np.uint16)
 HEADER = Header("7", (12, 16), 6, None, 65000)
@@ -27,6 +28,7 @@ class Service:
     def __init__(self) -> None:
         self.templates: list[dict[str, Any]] = []
         self.frames: list[dict[int, NDArray[Any]]] = []
+        self.positions: list[dict[int, tuple[float, float]]] = []
         self.ended: list[tuple[int, str]] = []
         self.answer: httpx.Response | None = None
 
@@ -38,12 +40,19 @@ class Service:
             template = dict(np.load(io.BytesIO(request.read()), allow_pickle=False))
             self.templates.append(template | {"asked": dict(request.url.params)})
             self.frames.append({})
+            self.positions.append({})
             return httpx.Response(201, json={"id": str(len(self.frames) - 1)})
         number = int(rest[0])
         if rest[1] == "finish":
             self.ended.append((number, request.url.params["reason"]))
         elif self.answer is not None:
             return self.answer
+        elif rest[1] == "positions":
+            told = {place: (row, column) for place, row, column in np.frombuffer(request.read(), POSITION).tolist()}
+            assert not told.keys() & self.positions[number].keys()
+            self.positions[number] |= told
+            wrong = [{"place": place, "reason": f"place {place}: none"} for place in told if place > 5]
+            return httpx.Response(200, json={"out_of_range": wrong})
         else:
             like = self.templates[number]["data"][0]
             kind_of = np.dtype([("place", "<u8"), ("frame", like.dtype, like.shape)])
@@ -133,7 +142,7 @@ def test_places_are_those_of_the_encoder_whoever_comes_first(service: Service, c
     """Readings before, between and after the frames; the axis runs backwards, and one frame was taken twice as far."""
     axis = Axis("angle", 10.0, -0.5)
     readings = np.array([10.01, 9.49, 9.0, 8.0, 8.5, 7.5])
-    feed = Feed(client, print, "eiger", axis=axis)
+    feed = Feed(client, print, "eiger", moving=axis)
     sent(feed, Begun(), Readings(0, {"angle": readings[:2], "other": readings[:2]}), HEADER, *images()[:4])
     sent(feed, Readings(2, {"angle": readings[2:5]}), *images()[4:], Readings(5, {"angle": readings[5:]}), Ended())
     assert service.frames
@@ -146,7 +155,7 @@ def test_places_are_those_of_the_encoder_whoever_comes_first(service: Service, c
 def test_frames_without_a_place_are_left_out_and_told(service: Service, client: Client, at_once: None) -> None:
     """Beside a place, before the first one, at one that another frame has, and without a reading at all."""
     told: list[str] = []
-    feed = Feed(client, told.append, "eiger", axis=Axis("angle", 0.0, 1.0))
+    feed = Feed(client, told.append, "eiger", moving=Axis("angle", 0.0, 1.0))
     sent(feed, HEADER, Begun(), Readings(0, {"angle": np.array([0.0, 1.4, -1.0, 3.0, 3.1])}), *images())
     assert sorted(service.frames[0]) == [0, 3]
     np.testing.assert_array_equal(service.frames[0][3], FRAMES[3])
@@ -156,9 +165,44 @@ def test_frames_without_a_place_are_left_out_and_told(service: Service, client: 
         sent(feed, Readings(0, {"phi": np.zeros(2)}))
 
 
+STAGE = Stage("y", "x", 1e-6)
+READINGS = {"y": np.arange(6.0), "x": 10 * np.arange(6.0), "z": np.zeros(6)}
+
+
+def part(begin: int, end: int) -> Readings:
+    """Of the readings."""
+    return Readings(begin, {name: values[begin:end] for name, values in READINGS.items()})
+
+
+def test_an_encoder_tells_the_positions_of_a_ptychographic_scan(service: Service, client: Client) -> None:
+    """Before, between and after the frames, which go by their numbers and wait for nothing; in metres."""
+    told: list[str] = []
+    feed = Feed(client, told.append, "eiger", moving=STAGE, kind="ptycho", unit="m")
+    sent(feed, Begun(), part(0, 2), HEADER, *images(numbers=(3, 0, 1, 5)), part(2, 4), part(4, 6), Ended())
+    assert sorted(service.frames[0]) == [0, 1, 3, 5]
+    np.testing.assert_array_equal(service.frames[0][3], FRAMES[3])
+    expected = {number: pytest.approx((1e-6 * number, 1e-5 * number)) for number in range(6)}
+    assert service.positions == [expected]
+    assert {"kind": "ptycho", "unit": "m"}.items() <= service.templates[0]["asked"].items()
+    assert service.ended == [(0, "")]
+    with pytest.raises(StreamError, match="tells no 'x', but y"):
+        sent(feed, Readings(0, {"y": np.zeros(1)}))
+
+
+def test_frames_without_a_position_are_told(service: Service, client: Client, at_once: None) -> None:
+    """The box stopped early; what it tells beyond the scan is told, too."""
+    told: list[str] = []
+    sent(Feed(client, told.append, "eiger", moving=STAGE, kind="ptycho"), HEADER, Begun(), part(0, 4), *images())
+    assert sorted(service.frames[0]) == list(range(6))
+    assert "frames 4 to 5 have no position" in told[-1]
+    more = Readings(0, {"y": np.arange(8.0), "x": np.arange(8.0)})
+    sent(Feed(client, told.append, "eiger", moving=STAGE, kind="ptycho"), HEADER, Begun(), more, *images())
+    assert "2 were left out, frame 6: place 6: none" in told[-1]
+
+
 def test_readings_of_an_earlier_scan_are_never_taken(service: Service, client: Client) -> None:
     """An encoder that has run by itself, and one that is late for the second series."""
-    feed = Feed(client, print, "eiger", axis=Axis("angle", 0.0, 1.0))
+    feed = Feed(client, print, "eiger", moving=Axis("angle", 0.0, 1.0))
     alone = [Begun(), Readings(0, {"angle": np.arange(6.0) + 1}), Ended()]
     sent(feed, *alone, HEADER, *images()[:3])
     assert not service.frames

@@ -149,7 +149,7 @@ def test_what_a_connection_begins_with_may_be_old() -> None:
 
 def test_an_attribute_is_the_encoder() -> None:
     """Its reading comes with each image; without it the image has no place, and is left out."""
-    curves = Curves(motor="Theta")
+    curves = Curves(motors=("Theta",))
     messages = [*curves.take(came(1, Theta=0.5)), *curves.take(came(2, Theta=0.75)), *curves.take(Pause())]
     kinds = [type(message) for message in messages]
     assert kinds == [Header, Begun, Readings, Frame, Readings, Frame, End, Ended]

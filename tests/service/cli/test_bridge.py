@@ -31,6 +31,33 @@ def test_options_that_do_not_go_together_are_told(inphase, options: tuple[str, .
     assert reason in err
 
 
+OPTICS = ("--energy", "8.8", "--distance", "2", "--pixel", "75e-6")
+STAGE = ("--rows", "Y", "--columns", "X")
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "reason"),
+    [
+        ("pva", STAGE, "--rows and --columns, --energy, --distance and --pixel belong together"),
+        ("pva", ("--rows", "Y", *OPTICS), "--rows and --columns, --energy, --distance and --pixel belong together"),
+        ("pva", OPTICS, "those of a ptychographic scan"),
+        ("dectris", ("--scale", "1e-6"), "those of a ptychographic scan"),
+        ("pva", (*STAGE, *OPTICS[:4]), "belong together"),
+        ("pva", (*STAGE, *OPTICS, "--scale", "0"), "a scale is"),
+        ("pva", (*STAGE, "--energy", "8800", *OPTICS[2:]), "Is the unit right"),
+        ("pva", (*STAGE, *OPTICS, "--motor", "th", "--grid", "64"), "--motor, --grid: no option of a ptychographic"),
+        ("dectris", (*STAGE, *OPTICS), "a PandA box tells the positions"),
+    ],
+)
+def test_a_ptychographic_scan_has_options_of_its_own(  # type: ignore[no-untyped-def]
+    inphase, source: str, options: tuple[str, ...], reason: str
+) -> None:
+    """What lacks, or is of rocking curves alone, is told before anybody is asked."""
+    code, _, err = inphase("bridge", source, "tcp://127.0.0.1:9", "--url", NOBODY, *options)
+    assert code == 1
+    assert reason in err
+
+
 def test_the_axis_of_an_ioc_is_an_attribute(inphase) -> None:  # type: ignore[no-untyped-def]
     """Which the images have, with no box beside."""
     code, _, err = inphase("bridge", "pva", "13SIM1:Pva1:Image", "--motor", "th", "--step", "1", "--url", NOBODY)
