@@ -16,7 +16,6 @@ from inphase.errors import DataError
 from inphase.formats import RawScan
 from inphase.formats.maps import corrections, parse_roi
 from inphase.formats.scan import Saturation
-from inphase.live.advice import ranges
 from inphase.live.curve import places_of
 from inphase.live.replay import insisting
 
@@ -301,11 +300,10 @@ class Feed:
 
     def _finish(self, series: _Series) -> None:
         """The end of a series: what has no place by now has none."""
-        for number in series.frames:
-            names = " and no ".join(self._moving.names) if self._moving else "place"
+        names = " and no ".join(self._moving.names) if self._moving else "place"
+        without = series.carried - series.located if isinstance(self._moving, Stage) else set()
+        for number in sorted(series.frames.keys() | without):
             series.left_out.append(f"frame {number}: the encoder told no {names}")
-        if isinstance(self._moving, Stage) and (lost := sorted(series.carried - series.located)):
-            series.left_out.append(f"frames {ranges(lost)} have no position: the encoder told none")
         self._series = None
         self._told = self._told[1:]
         said = f"; {len(series.left_out)} were left out, {series.left_out[0]}" if series.left_out else ""

@@ -194,7 +194,7 @@ def test_frames_without_a_position_are_told(service: Service, client: Client, at
     told: list[str] = []
     sent(Feed(client, told.append, "eiger", moving=STAGE, kind="ptycho"), HEADER, Begun(), part(0, 4), *images())
     assert sorted(service.frames[0]) == list(range(6))
-    assert "frames 4 to 5 have no position" in told[-1]
+    assert "6 frames sent; 2 were left out, frame 4: the encoder told no y and no x" in told[-1]
     more = Readings(0, {"y": np.arange(8.0), "x": np.arange(8.0)})
     sent(Feed(client, told.append, "eiger", moving=STAGE, kind="ptycho"), HEADER, Begun(), more, *images())
     assert "2 were left out, frame 6: place 6: none" in told[-1]
