@@ -165,6 +165,8 @@ def _dc_in_corner(patterns: NDArray[Any], mask: NDArray[Any] | None) -> bool:
     lines also tell of a beam with a dark middle, whose ring a square around the centre would miss. What a mask of one
     frame or a mark names is no light.
     """
+    if not patterns.size:  # what is wrong with it is said later
+        return False
     dark = marks.find(patterns, float(patterns.max(initial=0))).pixels
     if mask is not None and mask.shape == dark.shape:
         dark = dark | (mask != 0)

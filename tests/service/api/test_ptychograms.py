@@ -148,7 +148,10 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
     ({"scan": SCENE.positions * 0}, "nothing was scanned"),
     ({"probe": SCENE.probe[:, :16, :16]}, "a probe has the shape of a pattern"),
     ({"probe": SCENE.probe * np.nan}, "the probe is empty or not finite"),
-    ({"mask": np.ones((32, 32))}, "leaves no pixel"),
+    ({"mask": np.ones((32, 32))}, "hides 100.0% of the pixels"),
+    ({"mask": 1 - np.eye(32)}, "hides 96.9% of the pixels"),
+    ({"data": COUNTS + 1j}, "patterns are real numbers"),
+    ({"scan": SCENE.positions.astype(str)}, "positions are real numbers"),
     ({"mask": np.zeros((8, 8))}, "fits neither the patterns"),
 ]  # fmt: skip
 
