@@ -68,12 +68,15 @@ def no_counts(patterns: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Pixels of frames (..., y, x) that are not finite, negative, or at the end of the counter of their type, where
     detectors stop to count and mark their gaps; None where there are none.
     """
-    wrong: NDArray[np.bool_] = np.zeros(patterns.shape, bool)
+    parts: list[NDArray[np.bool_]] = []
     if patterns.dtype.kind != "u":
-        wrong |= ~(patterns >= 0) | ~np.isfinite(patterns)
+        parts.append(~(patterns >= 0) | ~np.isfinite(patterns))
     if patterns.dtype.itemsize > (2 if patterns.dtype.kind == "f" else 1):  # 255 counts are common
-        wrong |= patterns == patterns.dtype.type(marks.counter_end(patterns.dtype))
-    return wrong if wrong.any() else None
+        end = patterns.dtype.type(marks.counter_end(patterns.dtype))
+        if not patterns.max(initial=0) < end:  # most have none, and cost no memory; of NaN nothing is known
+            parts.append(patterns == end)
+    wrong = None if not parts else parts[0] if len(parts) == 1 else parts[0] | parts[1]
+    return wrong if wrong is not None and wrong.any() else None
 
 
 def _marked(patterns: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
