@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import cohere, cxi, hdf5, npy, npz
 from inphase.formats.boundary import boundary
-from inphase.formats.cubic import ORTHOGONALISED
+from inphase.formats.cubic import frame_of
 from inphase.formats.regular import open_regular
 from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import Limits, native
@@ -81,7 +81,7 @@ def of_result(arrays: Arrays, source: str, origin: str) -> Reconstruction:
         origin,
         program="inphase",
         geometry=result.geometry,
-        frame=str((result.document.get(ORTHOGONALISED) or {}).get("frame", "laboratory")),
+        frame=frame_of(result.document),
         pattern_shape=result.object.shape,
         figures={name: float(final[name]) for name in cxi.METRICS if final.get(name) is not None},
         free=arrays.get("free"),

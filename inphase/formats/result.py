@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -94,6 +94,16 @@ class Result:
                 for name, array in arrays.items()
                 if name not in (*KEYS, "free", "coherence_kernel") and array.shape == shape and array.dtype.kind == "f"
             },
+        )
+
+    def without_pattern(self) -> "Result":
+        """Of an object that was changed, to which the measured pattern no longer belongs."""
+        shape = self.object.shape
+        return replace(
+            self,
+            modulus=np.zeros(shape, np.float32),
+            mask=np.full(shape, MaskState.PADDING, np.uint8),
+            coherence_kernel=None,
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:

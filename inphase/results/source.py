@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from inphase import ambiguity
 from inphase.errors import DataError
+from inphase.formats.cubic import ORTHOGONALISED
 from inphase.formats.reconstruction import Reconstruction, of_result, read_reconstruction
 from inphase.formats.result import Result
 from inphase.geometry import Geometry
@@ -83,8 +84,10 @@ def _of_object(found: Reconstruction, geometry: Geometry) -> Geometry:
 
 
 def _document(found: Reconstruction) -> dict[str, object]:
-    document = {
+    document: dict[str, object] = {
         "input": {"source": found.source, "chosen": f"{found.program}: {found.origin}"},
         "metrics": {"final": dict(found.figures)},
     }
+    if found.frame != "laboratory":
+        document[ORTHOGONALISED] = {"frame": found.frame}
     return dict(json.loads(json.dumps(document)))

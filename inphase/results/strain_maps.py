@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from inphase.errors import DataError
+from inphase.formats.cubic import in_laboratory
 from inphase.formats.result import Result
 from inphase.formats.writers import write_result, writer_for
 from inphase.geometry import Geometry
@@ -70,20 +71,21 @@ def strain_maps(
     result = result_of(found, geometry)
     if result.geometry is None or result.geometry.q_centre is None:
         raise DataError(f"{found.source}: tells no geometry with Q: give the measurement that it was made from")
-    if found.frame != "laboratory" and refraction:
-        raise DataError(f"{found.source} is in the frame {found.frame}: refraction is corrected in the laboratory's")
     if beta and not refraction:
         raise DataError("beta is taken off together with refraction: ask for it as well (refraction=, --refraction)")
     known, notes = None if of is None else material(of), []
     obj, taken_off = result.object, None
+    # lines have a place in the laboratory, where the light has its way, whatever frame the voxels were brought into
+    grid = in_laboratory(result).geometry
+    assert grid is not None
     if refraction:
         delta, energy = _refractive(known, energy_kev, result.document)
         inside = crystal_voxels(result.amplitude, result.support, isosurface)
-        obj = corrected(obj, inside, result.geometry, energy_kev=energy, delta=delta, beta=beta)
+        obj = corrected(obj, inside, grid, energy_kev=energy, delta=delta, beta=beta)
         taken_off = (delta, beta)
         notes.append(f"refraction at {energy:g} keV by the electron density of {of}, without dispersion near edges")
         notes.append("the object as stored is taken for the real crystal: of its twin the correction would be wrong")
-    made = maps_of(obj, result.support, result.geometry, isosurface)
+    made = maps_of(obj, result.support, grid, isosurface)
     if made.strain is None:
         raise DataError(f"{found.source}: {made.reason}")
     derived = {**result.derived, **made.arrays}

@@ -11,7 +11,9 @@ from vtkmodules.vtkIOXML import vtkXMLStructuredGridReader
 from inphase.errors import DataError
 from inphase.formats.reconstruction import Reconstruction
 from inphase.material import material
+from inphase.orthogonal import Frame, rotation_to
 from inphase.refraction import corrected
+from inphase.results.conversion import orthogonalise
 from inphase.results.strain_maps import strain_maps
 from tests.inphase.results.conftest import BASIS, Crystal, Q
 
@@ -82,6 +84,23 @@ def test_refraction_is_taken_off(strained: Reconstruction) -> None:
     assert after.refraction == (delta, 0.0)
     assert "without dispersion" in after.notes[0]
     assert "twin" in after.notes[1]
+
+
+@pytest.mark.parametrize("frame", ["crystal", "laboratory"])
+def test_a_dislocation_keeps_its_place_in_the_laboratory(crystal: Crystal, tmp_path: Path, frame: Frame) -> None:
+    """From a result in another frame: a line along z at x = 10 nm, y = -15 nm, b along Q with one winding."""
+    index = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in SHAPE), indexing="ij"), axis=-1)
+    x, y, z = np.moveaxis(index @ BASIS * 1e9, -1, 0)
+    winding = np.where(np.hypot(np.hypot(x, y), z) < 60, np.exp(1j * np.arctan2(y + 15, x - 10)), 0)
+    orthogonalise(crystal(winding.astype(np.complex64)), tmp_path / "r.npz", frame=frame, voxel_m=4e-9)
+    (line,) = strain_maps(tmp_path / "r.npz").strain.dislocations
+    assert line.laboratory.direction == pytest.approx((0, 0, 1), abs=0.1)
+    # voxels are 4 nm long
+    assert np.array(line.laboratory.place[:2]) * 1e9 == pytest.approx([10, -15], abs=4)
+    assert np.array(line.laboratory.burgers_along_q) == pytest.approx(-2 * np.pi / LENGTH**2 * Q)
+    assert line.crystal is not None
+    turn = rotation_to("crystal", strain_maps(crystal(winding.astype(np.complex64))).result.geometry)
+    assert np.array(line.crystal.place) == pytest.approx(turn @ line.laboratory.place, abs=1e-12)
 
 
 def test_what_is_missing_is_said(strained: Reconstruction, crystal: Crystal) -> None:
