@@ -13,6 +13,7 @@ from inphase.orthogonal import Frame, orthogonal
 from inphase.strain import strain
 
 ORTHOGONALISED: Final = "orthogonalised"  # key of the document: the frame, its rotation, and the edge of a voxel
+STRAIN_MAPS: Final = "strain_maps"  # the same: what `inphase.strain_maps` found, and with which reflection
 
 
 def frame_of(document: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from inphase import ambiguity
 from inphase.errors import DataError
-from inphase.formats.cubic import in_laboratory
+from inphase.formats.cubic import STRAIN_MAPS, in_laboratory
 from inphase.formats.result import Result
 from inphase.formats.writers import write_result, writer_for
 from inphase.geometry import Geometry
@@ -27,7 +28,9 @@ class StrainMaps:
 
     strain: the summary of the maps. lattice: of the lattice parameter in metres, where hkl is known. relaxed_m: the
     spacing of the material's planes; mean_strain: of the crystal's mean lattice against it, None where either is
-    unknown. refraction: what was taken off, delta and beta, or None. notes: what was assumed.
+    unknown. refraction: what was taken off, delta and beta, now or when the file was made, or None. notes: what was
+    assumed. result: with the maps; without the measured pattern where refraction was taken off, for it is that of the
+    object before.
     """
 
     result: Result
@@ -74,7 +77,9 @@ def strain_maps(
     if beta and not refraction:
         raise DataError("beta is taken off together with refraction: ask for it as well (refraction=, --refraction)")
     known, notes = None if of is None else material(of), []
-    obj, taken_off = result.object, None
+    obj, taken_off = result.object, _taken_off(result.document)
+    if refraction and taken_off is not None:
+        raise DataError(f"{found.source}: refraction was taken off this object already, with delta {taken_off[0]:.3g}")
     # lines have a place in the laboratory, where the light has its way, whatever frame the voxels were brought into
     grid = in_laboratory(result).geometry
     assert grid is not None
@@ -94,8 +99,12 @@ def strain_maps(
         derived["lattice_parameter"] = made.arrays["d_spacing"] * np.float32(length(hkl))
         lattice = statistics(derived["lattice_parameter"], np.isfinite(derived["lattice_parameter"]))
     relaxed = None if known is None or hkl is None else known.spacing_m(hkl)
+    if refraction:
+        flat, _ = ambiguity.flattened(np.where(result.support, obj, 0))
+        phase_flat = np.where(result.support, np.angle(flat), 0).astype(np.float32)
+        result = replace(result, object=obj, phase_flat=phase_flat).without_pattern()
     answer = StrainMaps(
-        result=replace(result, object=obj, derived=derived),
+        result=replace(result, derived=derived),
         strain=made.strain,
         hkl=hkl,
         lattice=lattice,
@@ -105,9 +114,15 @@ def strain_maps(
         notes=tuple(notes),
     )
     if output is not None:
-        document = {**result.document, "strain_maps": answer.to_builtins()}
+        document = {**result.document, STRAIN_MAPS: answer.to_builtins()}
         write_result(str(output), replace(answer.result, document=document).arrays())
     return answer
+
+
+def _taken_off(document: Mapping[str, Any]) -> tuple[float, float] | None:
+    """delta and beta that were taken off before."""
+    told = (document.get(STRAIN_MAPS) or {}).get("refraction")
+    return None if told is None else (float(told[0]), float(told[1]))
 
 
 def _refractive(known: Material | None, energy_kev: float | None, document: Mapping[str, Any]) -> tuple[float, float]:

@@ -12,8 +12,8 @@ import inphase
 from inphase.errors import DataError
 from inphase.formats.reconstruction import read_reconstruction
 from inphase.formats.result import Result
-from inphase.geometry import Geometry
 from inphase.formats.writers import write_result
+from inphase.geometry import Geometry
 from inphase.orthogonal import Frame, rotation_to
 from tests.inphase.results.conftest import BASIS, Crystal, Q, crystal_at, on_grid
 

@@ -10,10 +10,12 @@ from vtkmodules.vtkIOXML import vtkXMLStructuredGridReader
 
 from inphase.errors import DataError
 from inphase.formats.reconstruction import Reconstruction
+from inphase.formats.writers import write_result
 from inphase.material import material
 from inphase.orthogonal import Frame, rotation_to
 from inphase.refraction import corrected
 from inphase.results.conversion import orthogonalise
+from inphase.results.source import result_of
 from inphase.results.strain_maps import strain_maps
 from tests.inphase.results.conftest import BASIS, Crystal, Q
 
@@ -82,6 +84,8 @@ def test_refraction_is_taken_off(strained: Reconstruction) -> None:
     ]
     assert errors[1] < 1e-7 < 1e-6 < errors[0]
     assert after.refraction == (delta, 0.0)
+    flat = after.result.phase_flat[after.result.support]
+    assert np.allclose(flat, plain.result.phase_flat[after.result.support], atol=1e-3)
     assert "without dispersion" in after.notes[0]
     assert "twin" in after.notes[1]
 
@@ -101,6 +105,23 @@ def test_a_dislocation_keeps_its_place_in_the_laboratory(crystal: Crystal, tmp_p
     assert line.crystal is not None
     turn = rotation_to("crystal", strain_maps(crystal(winding.astype(np.complex64))).result.geometry)
     assert np.array(line.crystal.place) == pytest.approx(turn @ line.laboratory.place, abs=1e-12)
+
+
+def test_refraction_is_taken_off_once(strained: Reconstruction, tmp_path: Path) -> None:
+    """A file remembers that it was, through other maps, frames and formats; it holds no pattern of another object."""
+    pattern = np.ones(SHAPE, np.float32)
+    arrays = {**result_of(strained).arrays(), "modulus": pattern, "mask": np.zeros(SHAPE, np.uint8)}
+    write_result(tmp_path / "measured.npz", arrays)
+    asked = {"of": "Au", "energy_kev": 9.0, "refraction": True}
+    first = strain_maps(tmp_path / "measured.npz", tmp_path / "first.npz", **asked)  # type: ignore[arg-type]
+    assert not first.result.measured
+    again = strain_maps(tmp_path / "first.npz", tmp_path / "again.cxi", isosurface=0.5)
+    assert again.refraction == first.refraction
+    assert strain_maps(tmp_path / "measured.npz").result.measured
+    orthogonalise(tmp_path / "again.cxi", tmp_path / "cubic.npz", frame="crystal")
+    for name in ("first.npz", "again.cxi", "cubic.npz"):
+        with pytest.raises(DataError, match="already"):
+            strain_maps(tmp_path / name, **asked)  # type: ignore[arg-type]
 
 
 def test_what_is_missing_is_said(strained: Reconstruction, crystal: Crystal) -> None:
