@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.formats.result import Result
 from inphase.orthogonal import Frame, orthogonal
-from inphase.strain import strain
+from inphase.strain import ISOSURFACE, strain
 
 ORTHOGONALISED: Final = "orthogonalised"  # key of the document: the frame, its rotation, and the edge of a voxel
+STRAIN: Final = "strain"  # the same: the summary of the maps, with the isosurface at which they end
 STRAIN_MAPS: Final = "strain_maps"  # the same: what `inphase.strain_maps` found, and with which reflection
 
 
@@ -48,7 +49,8 @@ def in_laboratory(result: Result) -> Result:
 def on_cubic_voxels(result: Result, frame: Frame = "laboratory", voxel_m: float | None = None) -> Result:
     """The result in a frame (`inphase.orthogonal.orthogonal`): its basis and q_centre are in that frame, too.
 
-    The complex field is interpolated with its ramp kept, so that the phase stays what it was. The pattern, which lies
+    The complex field is interpolated with its ramp kept, so that the phase stays what it was. The maps end at the
+    isosurface at which they ended, and have the lattice parameter where the reflection is known. The pattern, which lies
     on the sheared grid, is left out. What lies in another frame already is brought from there. Raises DataError where
     geometry or frame are unknown, the support is empty, or the result is too large.
     """
@@ -59,13 +61,16 @@ def on_cubic_voxels(result: Result, frame: Frame = "laboratory", voxel_m: float 
     geometry, field = made.geometry(), made.with_ramp()
     maps: dict[str, NDArray[Any]] = {}
     if geometry.q_centre is not None:
-        found = strain(field, made.support, geometry)
+        found = strain(field, made.support, geometry, isosurface=_isosurface(result.document))
         maps = {
             "displacement": found.displacement_m,
             "strain": found.strain,
             "strain_with_ramp": found.strain_with_ramp,
             "d_spacing": found.d_spacing_m,
         }
+        hkl = (result.document.get(STRAIN_MAPS) or {}).get("hkl")
+        if hkl is not None:
+            maps["lattice_parameter"] = found.cubic_lattice_parameter_m((hkl[0], hkl[1], hkl[2]))
     rotation = result.sample_rotation
     told = {"frame": frame, "rotation": made.rotation.tolist(), "voxel_m": made.voxel_m}
     return replace(
@@ -80,3 +85,9 @@ def on_cubic_voxels(result: Result, frame: Frame = "laboratory", voxel_m: float 
         document={**result.document, ORTHOGONALISED: told},
         derived=maps,
     ).without_pattern()
+
+
+def _isosurface(document: Mapping[str, Any]) -> float:
+    """At which the maps of a result end."""
+    told = (document.get(STRAIN) or {}).get("isosurface")
+    return ISOSURFACE if told is None else float(told)

@@ -27,8 +27,8 @@ def extended(result: Result) -> Result:
     except DataError:
         return result
     maps = {name: result.derived[name] for name in MAPS if name in result.derived}
-    for volume in maps.values():
-        known = known & np.isfinite(volume)
+    if maps:  # they end where they were made to end
+        known = np.logical_and.reduce([np.isfinite(volume) for volume in maps.values()])
     if not known.any():
         return result
     scale = float(np.percentile(result.amplitude[result.support], 99.9))

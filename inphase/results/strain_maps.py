@@ -10,7 +10,7 @@ import numpy as np
 
 from inphase import ambiguity
 from inphase.errors import DataError
-from inphase.formats.cubic import STRAIN_MAPS, in_laboratory
+from inphase.formats.cubic import STRAIN, STRAIN_MAPS, in_laboratory
 from inphase.formats.result import Result
 from inphase.formats.writers import write_result, writer_for
 from inphase.geometry import Geometry
@@ -114,7 +114,9 @@ def strain_maps(
         notes=tuple(notes),
     )
     if output is not None:
-        document = {**result.document, STRAIN_MAPS: answer.to_builtins()}
+        told = answer.to_builtins()
+        # the summary of a job is that of its own maps, which these replace
+        document = {**result.document, STRAIN: told["strain"], "strain_reason": None, STRAIN_MAPS: told}
         write_result(str(output), replace(answer.result, document=document).arrays())
     return answer
 

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkIOXML import vtkXMLStructuredGridReader
+from vtkmodules.vtkIOXML import vtkXMLImageDataReader, vtkXMLStructuredGridReader
 
 from inphase.errors import DataError
 from inphase.formats.reconstruction import Reconstruction
@@ -20,8 +21,23 @@ from inphase.results.strain_maps import strain_maps
 from tests.inphase.results.conftest import BASIS, Crystal, Q
 
 SHAPE = (30, 32, 28)
+NM = 1e9
+NAMES = ("amplitude", "support", "d_spacing", "lattice_parameter", "measured")
 LENGTH = float(np.linalg.norm(Q))
 EPSILON, BEND = 4e-4, 6e3  # uniform strain; 1/m, its growth along Q
+
+
+def volumes(path: Path) -> dict[str, np.ndarray]:
+    """What a file for surfaces holds, flat, lengths in metres."""
+    if path.suffix == ".cxi":
+        with h5py.File(path) as file:
+            return {name: file[f"entry_1/{name}/data"][()].ravel() for name in NAMES}
+    reader = vtkXMLStructuredGridReader() if path.suffix == ".vts" else vtkXMLImageDataReader()
+    reader.SetFileName(str(path))
+    reader.Update()
+    points = reader.GetOutput().GetPointData()
+    found = {points.GetArrayName(k): vtk_to_numpy(points.GetArray(k)) for k in range(points.GetNumberOfArrays())}
+    return found | {name: found[name] / NM for name in ("d_spacing", "lattice_parameter")}
 
 
 @pytest.fixture
@@ -66,6 +82,25 @@ def test_the_material_tells_the_relaxed_lattice(strained: Reconstruction, tmp_pa
     points = reader.GetOutput().GetPointData()
     lattice, known = (vtk_to_numpy(points.GetArray(name)) for name in ("lattice_parameter", "measured"))
     assert np.nanmean(lattice[known != 0]) == pytest.approx(2 * 1e9 * found.strain.d_spacing_m, rel=1e-5)
+
+
+@pytest.mark.parametrize("isosurface", [0.22, 0.5])
+@pytest.mark.parametrize("ending", [".vts", ".vti", ".cxi"])
+def test_files_for_surfaces_hold_the_maps_that_were_made(
+    crystal: Crystal, tmp_path: Path, isosurface: float, ending: str
+) -> None:
+    """Measured is what lies above the isosurface that was asked for, and the lattice parameter is sqrt 3 times d,
+    interpolated onto cubic voxels or not.
+    """
+    found = strain_maps(crystal(), tmp_path / f"s{ending}", hkl=(1, 1, 1), isosurface=isosurface)
+    maps = volumes(tmp_path / f"s{ending}")
+    known = maps["measured"] != 0
+    lattice, spacing = maps["lattice_parameter"][known], maps["d_spacing"][known]
+    assert np.allclose(lattice, 3**0.5 * spacing, rtol=1e-6)
+    assert np.mean(spacing) == pytest.approx(found.strain.d_spacing_m, rel=1e-4)
+    least = maps["amplitude"][known].min() / np.percentile(maps["amplitude"][maps["support"] != 0], 99.9)
+    # voxels of other sizes end elsewhere on a soft edge, and some above the isosurface lack a neighbour
+    assert isosurface <= least <= isosurface + 0.08
 
 
 def test_refraction_is_taken_off(strained: Reconstruction) -> None:
