@@ -50,9 +50,9 @@ def on_cubic_voxels(result: Result, frame: Frame = "laboratory", voxel_m: float 
     """The result in a frame (`inphase.orthogonal.orthogonal`): its basis and q_centre are in that frame, too.
 
     The complex field is interpolated with its ramp kept, so that the phase stays what it was. The maps end at the
-    isosurface at which they ended, and have the lattice parameter where the reflection is known. The pattern, which lies
-    on the sheared grid, is left out. What lies in another frame already is brought from there. Raises DataError where
-    geometry or frame are unknown, the support is empty, or the result is too large.
+    isosurface at which they ended, and have the lattice parameter where the reflection is known. The pattern, which
+    lies on the sheared grid, is left out. What lies in another frame already is brought from there. Raises DataError
+    where geometry or frame are unknown, the support is empty, or the result is too large.
     """
     result = in_laboratory(result)
     if result.geometry is None:

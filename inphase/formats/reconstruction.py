@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from inphase.errors import DataError, TooLargeError
 from inphase.formats import cohere, cxi, hdf5, npy, npz
 from inphase.formats.boundary import boundary
-from inphase.formats.cubic import frame_of
+from inphase.formats.cubic import ORTHOGONALISED, frame_of
 from inphase.formats.regular import open_regular
 from inphase.formats.result import Arrays, Result
 from inphase.formats.scan import Limits, native
 from inphase.formats.tree import Tree, is_real, opened, type_of
 from inphase.geometry import Geometry
+from inphase.preprocess.placement import Placement
 from inphase.sizes import in_words
 
 Program = Literal["inphase", "cohere", "PyNX", "cdiutils", "unknown"]
@@ -39,7 +40,8 @@ class Reconstruction:
     support: bool, None where the file has none. origin: which program's conventions were undone, and what was taken.
     geometry: of the object's grid in `frame`, None where the file does not tell.
     pattern_shape: of the pattern that the object was made from; the object's own, where only its surroundings were
-        stored.
+        stored; () where the object was brought onto cubic voxels since, which are those of no pattern.
+    placement: how that pattern lies on the measurement; None where the file does not tell.
     figures: what the program itself says of it, under our names: llk, free_llk, chi2, r_factor, support_voxels.
     free: (pattern_shape) bool, the voxels that the program hid; None where it does not tell.
     arrays: every array of a result of inphase, None of other programs.
@@ -53,6 +55,7 @@ class Reconstruction:
     geometry: Geometry | None = None
     frame: str = "laboratory"
     pattern_shape: tuple[int, ...] = ()
+    placement: Placement | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     free: NDArray[np.bool_] | None = None
     arrays: Arrays | None = None
@@ -82,11 +85,22 @@ def of_result(arrays: Arrays, source: str, origin: str) -> Reconstruction:
         program="inphase",
         geometry=result.geometry,
         frame=frame_of(result.document),
-        pattern_shape=result.object.shape,
+        pattern_shape=() if ORTHOGONALISED in result.document else result.object.shape,
+        placement=_placement(result),
         figures={name: float(final[name]) for name in cxi.METRICS if final.get(name) is not None},
         free=arrays.get("free"),
         arrays=arrays,
     )
+
+
+def _placement(result: Result) -> Placement | None:
+    """By the document; None for what was made from no measurement of three axes, or brought onto cubic voxels since."""
+    preprocess, shape = result.document.get("preprocess") or {}, result.object.shape
+    sides = ((result.document.get("input") or {}).get("shape"), preprocess.get("offset"), preprocess.get("binning"))
+    if ORTHOGONALISED in result.document or not all(side is not None and len(side) == len(shape) for side in sides):
+        return None
+    whole, offset, bins = (tuple(int(number) for number in side) for side in sides)
+    return Placement(whole, offset, bins, shape)
 
 
 def _read(path: Path, limits: Limits) -> Reconstruction:
@@ -235,7 +249,6 @@ def _from_cdiutils(tree: Tree, limits: Limits) -> Reconstruction:
         f"cdiutils, post-processed: its phase is turned, its axes {note}",
         program="cdiutils",
         geometry=geometry,
-        pattern_shape=image.shape,
     )
 
 

@@ -24,6 +24,12 @@ class Placement:
     bins: tuple[int, ...]
     shape_out: tuple[int, ...]
 
+    def geometry(self, measured: Geometry) -> Geometry:
+        """Of the model grid, at its DC voxel N // 2: the middle of the bin there. measured: of the measured grid."""
+        sides = zip(self.shape_in, self.offset, self.bins, self.shape_out, strict=True)
+        moved = tuple(at + k // 2 * b + (b - 1) / 2 - n // 2 for n, at, b, k in sides)
+        return measured.moved(moved).binned(self.bins)
+
     def voxel_basis(self, geometry: Geometry) -> NDArray[np.float64]:
         """(3, 3) metres: real-space steps of the object on the model grid. geometry: of the MEASURED grid."""
         return geometry.binned(self.bins).voxel_basis_m(self.shape_out)

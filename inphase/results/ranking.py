@@ -130,6 +130,11 @@ def _scored(found: Reconstruction, measured: RawScan | None) -> Run:
     if measured is None:
         return run
     pattern = pattern_from_array(measured.array, Domain.COUNTS, None, None, measured.mask)
+    if not found.pattern_shape:
+        raise DataError(
+            f"{found.source}: was brought onto cubic voxels, and has no pattern to compare with a measurement: give "
+            "the result that it was made from"
+        )
     if pattern.shape != found.pattern_shape:
         raise DataError(
             f"{found.source} was made from a pattern of {found.pattern_shape}, and {measured.source} has "

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase import ambiguity
+from inphase.diffractometer import bragg_peak
 from inphase.errors import DataError
 from inphase.formats.cubic import ORTHOGONALISED
 from inphase.formats.reconstruction import Reconstruction, of_result, read_reconstruction
 from inphase.formats.result import Result
+from inphase.formats.scan import RawScan
 from inphase.geometry import Geometry
 from inphase.imaging.reconstruction import Reconstruction as Finished
 from inphase.pattern import MaskState
@@ -75,8 +77,37 @@ def result_of(found: Reconstruction, geometry: Geometry | None = None) -> Result
     )
 
 
+def geometry_behind(found: Reconstruction, scan: RawScan, binning: tuple[int, ...] | None = None) -> Geometry:
+    """The geometry of the pattern that an object was made from, by the measurement behind it.
+
+    A result of inphase tells how its pattern lies on the measurement. Of others the Bragg peak is taken for the centre,
+    and `binning` says how many measured voxels a voxel of the pattern has, by default one. Raises DataError where the
+    measurement has no geometry, or the file tells another binning or another measurement.
+    """
+    if scan.geometry is None or scan.array.ndim != 3:
+        raise DataError(f"{scan.source} says nothing of its geometry: {scan.chosen}")
+    placed = found.placement
+    if placed is None:
+        return scan.geometry.moved(bragg_peak(scan.array, scan.mask)).binned(binning or (1, 1, 1))
+    if placed.shape_in != scan.array.shape:
+        raise DataError(
+            f"{found.source} was made from a measurement of {placed.shape_in}, and {scan.source} has "
+            f"{scan.array.shape}: give the one that it was made from, read as it was"
+        )
+    if binning is not None and binning != placed.bins:
+        raise DataError(
+            f"{found.source} tells that it was binned by {placed.bins}, and not by {binning}: leave the binning out"
+        )
+    return placed.geometry(scan.geometry)
+
+
 def _of_object(found: Reconstruction, geometry: Geometry) -> Geometry:
     """The geometry of the object's own grid, which may be smaller than that of the pattern."""
+    if not found.pattern_shape:
+        raise DataError(
+            f"{found.source}: its voxels were brought onto cubic ones and are no longer those of a pattern: give no "
+            "measurement, or the result that it was made from"
+        )
     if len(geometry.q_steps) != found.object.ndim:
         raise DataError(f"{found.source}: an object of {found.object.ndim} axes has no geometry of a rocking curve")
     basis = geometry.voxel_basis_m(found.pattern_shape)

@@ -7,7 +7,7 @@ import typer
 
 from inphase.formats.reading import Reading
 from service.cli.files import check, spare
-from service.cli.measured import UNBINNED, Binning, Measured, geometry
+from service.cli.measured import Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out
 
@@ -27,7 +27,7 @@ def convert(
         str, typer.Argument(help="It is written here; the ending decides the format, as in inphase reconstruct.")
     ],
     measured: Measured = None,
-    binning: Binning = UNBINNED,
+    binning: Binning = None,
     *,
     reading: Reading,
 ) -> None:
@@ -35,6 +35,8 @@ def convert(
     check(result)
     spare([output], result, measured)
     from inphase.results.conversion import convert as converted
+    from inphase.results.source import taken
 
-    converted(result, output, geometry=geometry(measured, reading, binning))
+    given = taken(result)
+    converted(given, output, geometry=geometry(given, measured, reading, binning))
     out.print(f"written: {output}", markup=False)

@@ -2,16 +2,17 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inphase.errors import DataError, InphaseError
+from inphase.errors import DataError
 from inphase.formats.reading import Reading
 from service.cli.files import check, check_reading, reader
 
 if TYPE_CHECKING:
     from inphase.formats import RawScan
+    from inphase.formats.reconstruction import Reconstruction
     from inphase.geometry import Geometry
 
 Measured = Annotated[
@@ -19,9 +20,12 @@ Measured = Annotated[
     typer.Option(help="The geometry is that of this measurement; the options that follow say how it is read."),
 ]
 Binning = Annotated[
-    str, typer.Option(help="The program was given the measurement binned by these factors: frames, rows, columns.")
+    str | None,
+    typer.Option(
+        help="The program was given the measurement binned by these factors: frames, rows, columns [default: as the "
+        "result tells, else 1,1,1]."
+    ),
 ]
-UNBINNED: Final = "1,1,1"
 
 
 def measurement(path: Path | None, reading: Reading) -> "RawScan | None":
@@ -40,18 +44,16 @@ def measurement(path: Path | None, reading: Reading) -> "RawScan | None":
         return reader(held)(FileOrder(path, reading, Domain.COUNTS, Limits()))
 
 
-def geometry(path: Path | None, reading: Reading, binning: str) -> "Geometry | None":
-    """Of the pattern that another program was given: binned, its DC voxel at the Bragg peak. None without a path."""
+def geometry(found: "Reconstruction", path: Path | None, reading: Reading, binning: str | None) -> "Geometry | None":
+    """Of the pattern that a result was made from, by its measurement. None without a path."""
     scan = measurement(path, reading)
     if scan is None:
-        if binning != UNBINNED:
+        if binning is not None:
             raise DataError("--binning is that of a measurement: name it with --measured")
         return None
-    if scan.geometry is None or scan.array.ndim != 3:
-        raise InphaseError(f"{path} says nothing of its geometry: {scan.chosen}")
-    from inphase.diffractometer import bragg_peak
+    from inphase.results.source import geometry_behind
 
-    return scan.geometry.moved(bragg_peak(scan.array, scan.mask)).binned(_factors(binning))
+    return geometry_behind(found, scan, None if binning is None else _factors(binning))
 
 
 def _factors(text: str) -> tuple[int, int, int]:

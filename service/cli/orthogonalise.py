@@ -7,7 +7,7 @@ import typer
 
 from inphase.formats.reading import Reading
 from service.cli.files import check, spare
-from service.cli.measured import UNBINNED, Binning, Measured, geometry
+from service.cli.measured import Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out
 
@@ -41,7 +41,7 @@ def orthogonalise(
         typer.Option(min=1e-3, help="A voxel is so many nanometres long [default: as fine as the finest axis]."),
     ] = None,
     measured: Measured = None,
-    binning: Binning = UNBINNED,
+    binning: Binning = None,
     *,
     reading: Reading,
 ) -> None:
@@ -49,13 +49,15 @@ def orthogonalise(
     check(result)
     spare([output], result, measured)
     from inphase.results.conversion import orthogonalise as made
+    from inphase.results.source import taken
 
+    given = taken(result)
     found = made(
-        result,
+        given,
         output,
         frame=_FRAMES[frame],
         voxel_m=None if voxel is None else voxel * 1e-9,
-        geometry=geometry(measured, reading, binning),
+        geometry=geometry(given, measured, reading, binning),
     )
     sides = " x ".join(str(side) for side in found.object.shape)
     assert found.voxel_size_m is not None

@@ -9,7 +9,7 @@ from rich.table import Table
 from inphase.errors import DataError
 from inphase.formats.reading import Reading
 from service.cli.files import check, spare
-from service.cli.measured import UNBINNED, Binning, Measured, geometry
+from service.cli.measured import Binning, Measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json
 
@@ -54,7 +54,7 @@ def strain(
         float, typer.Option(min=0, max=0.99, help="A voxel counts with this share of the largest amplitude.")
     ] = 0.3,
     measured: Measured = None,
-    binning: Binning = UNBINNED,
+    binning: Binning = None,
     json: Annotated[
         bool, typer.Option("--json", help="The command prints the figures as JSON and nothing else.")
     ] = False,
@@ -64,10 +64,12 @@ def strain(
     """Make displacement, strain and d-spacing of a result; tell their statistics, residues and dislocations."""
     check(result)
     spare([output], result, measured)
+    from inphase.results.source import taken
     from inphase.results.strain_maps import strain_maps
 
+    given = taken(result)
     found = strain_maps(
-        result,
+        given,
         output,
         hkl=None if hkl is None else _indices(hkl),
         of=material,
@@ -75,7 +77,7 @@ def strain(
         refraction=refraction,
         beta=beta,
         isosurface=isosurface,
-        geometry=geometry(measured, reading, binning),
+        geometry=geometry(given, measured, reading, binning),
     )
     print_json(found.to_builtins()) if json else _show(found, output)
 

@@ -35,6 +35,11 @@ def test_binning_and_centre_are_obeyed() -> None:
     said = step(found, "centring").numbers
     assert said["reference"] == "voxel"
     assert said["centre"] == [32, 31, 32]
+    geometry, again = found.pattern.geometry, found.transform.geometry(GEOMETRY)
+    assert geometry is not None
+    # of every step in its turn, and of all at once
+    assert geometry.q_centre == pytest.approx(again.q_centre)
+    assert geometry.q_steps == pytest.approx(again.q_steps)
     with pytest.raises(DataError, match="was not measured"):
         prepared("none: centring(voxel=64x1x1)")
     with pytest.raises(DataError, match="has 3 axes"):

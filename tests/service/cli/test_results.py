@@ -90,6 +90,52 @@ def test_orthogonalise_and_convert(inphase, run: Path, measured: Path, tmp_path:
     assert found.voxel_size_m((64, 64, 64)) == pytest.approx(GEOMETRY.binned((2, 1, 1)).voxel_size_m((64, 64, 64)))
 
 
+def test_a_result_of_ours_tells_how_its_pattern_lies_on_the_measurement(
+    inphase,  # type: ignore[no-untyped-def]
+    run: Path,
+    tmp_path: Path,
+) -> None:
+    """Binned by 1 x 2 x 4, its DC voxel 3 frames, 2.5 rows and 5.5 columns beyond the measurement's: voxels and Q are
+    those, not those of an unbinned pattern about the peak. Other factors, another measurement are refused.
+    """
+    inphase("convert", run / "Run2.cxi", tmp_path / "r.npz")
+    arrays = dict(np.load(tmp_path / "r.npz"))
+    told = {"input": {"shape": [70, 128, 260]}, "preprocess": {"offset": [6, 2, 6], "binning": [1, 2, 4]}}
+    np.savez(tmp_path / "r.npz", **arrays | {"document": np.array(json.dumps(told))})
+    scan = np.zeros((70, 128, 260), np.uint32)
+    scan[30:33, 60:63, 100:103] = 1000
+    for name, counts in (("scan.npz", scan), ("other.npz", scan[1:])):
+        (tmp_path / name).write_bytes(npz.encode(RawScan(counts, GEOMETRY, name, "all")))
+    command = ("convert", tmp_path / "r.npz", tmp_path / "c.npz", "--measured")
+    code, _, _ = inphase(*command, tmp_path / "scan.npz")
+    assert code == 0
+    found = read_reconstruction(tmp_path / "c.npz").geometry
+    assert found is not None
+    assert found.q_steps == pytest.approx(GEOMETRY.q_steps * [[1], [2], [4]])
+    # 6 + 32 - 35 frames, 2 + 64 + 1/2 - 64 rows, 6 + 128 + 3/2 - 130 columns
+    assert found.q_centre == pytest.approx(GEOMETRY.q_centre + [3, 2.5, 5.5] @ GEOMETRY.q_steps)
+    for more, words in (
+        ((tmp_path / "scan.npz", "--binning", "1,2,2"), "binned by (1, 2, 4)"),
+        ((tmp_path / "other.npz",), "(70, 128, 260)"),
+    ):
+        code, _, err = inphase(*command, *more)
+        assert code == 1
+        assert words in " ".join(err.split())
+
+
+def test_cubic_voxels_are_those_of_no_measurement(inphase, run: Path, measured: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """What was brought onto them, by us or by cdiutils, takes no geometry of a pattern, and is not ranked by one."""
+    code, _, _ = inphase("orthogonalise", run / "Run2.cxi", "-o", tmp_path / "o.npz", "--measured", measured)
+    assert code == 0
+    with h5py.File(tmp_path / "cdiutils.cxi", "w") as file:
+        file["entry_1/amplitude/data"], file["entry_1/phase/data"] = np.abs(crystal()), np.angle(crystal())
+    for result in (tmp_path / "o.npz", tmp_path / "cdiutils.cxi"):
+        for command in (("convert", result, tmp_path / "c.npz"), ("strain", result), ("rank", result, result)):
+            code, _, err = inphase(*command, "--measured", measured)
+            assert code == 1
+            assert "cubic" in err
+
+
 @pytest.mark.parametrize("option", [("--binning", "1,2,2"), ("--beamline", "ID01"), ("--set", "distance=1.8")])
 def test_options_of_no_measurement_are_refused(inphase, run: Path, tmp_path: Path, option: tuple[str, str]) -> None:  # type: ignore[no-untyped-def]
     """What says how a measurement is read or was binned chooses nothing where none is named."""
