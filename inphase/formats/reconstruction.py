@@ -41,6 +41,7 @@ class Reconstruction:
     geometry: of the object's grid in `frame`, None where the file does not tell.
     pattern_shape: of the pattern that the object was made from; the object's own, where only its surroundings were
         stored; () where the object was brought onto cubic voxels since, which are those of no pattern.
+    pattern_told: whether the file tells that shape.
     placement: how that pattern lies on the measurement; None where the file does not tell.
     figures: what the program itself says of it, under our names: llk, free_llk, chi2, r_factor, support_voxels.
     free: (pattern_shape) bool, the voxels that the program hid; None where it does not tell.
@@ -55,6 +56,7 @@ class Reconstruction:
     geometry: Geometry | None = None
     frame: str = "laboratory"
     pattern_shape: tuple[int, ...] = ()
+    pattern_told: bool = True
     placement: Placement | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     free: NDArray[np.bool_] | None = None
@@ -171,9 +173,10 @@ def _from_tree(tree: Tree, limits: Limits) -> Reconstruction:
         str(tree.path),
         taken,
         program="PyNX" if (tree.text("entry_1/program_name") or "").startswith("PyNX") else "unknown",
-        pattern_shape=pattern_shape,
+        pattern_shape=pattern_shape or image.shape,
+        pattern_told=pattern_shape is not None,
         figures=_figures(tree),
-        free=_free(tree, pattern_shape, limits),
+        free=_free(tree, pattern_shape or image.shape, limits),
     )
 
 
@@ -190,13 +193,15 @@ def _support(tree: Tree, limits: Limits) -> NDArray[np.bool_] | None:
     return None
 
 
-def _pattern_shape(tree: Tree, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of the pattern that PyNX was given: with crop_output it stores only what surrounds the support."""
+def _pattern_shape(tree: Tree, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Of the pattern that PyNX was given: with crop_output it stores only what surrounds the support. None where the
+    file does not tell.
+    """
     told = tree.small(f"{cxi.PROCESS}/configuration/iobs_shape", 3)
     if told is None or told.shape != (len(shape),) or told.dtype.kind not in "ui":
-        return shape
+        return None
     sides = tuple(int(side) for side in told)
-    return sides if all(whole >= side for whole, side in zip(sides, shape, strict=True)) else shape
+    return sides if all(whole >= side for whole, side in zip(sides, shape, strict=True)) else None
 
 
 def _figures(tree: Tree) -> dict[str, float]:

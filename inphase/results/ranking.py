@@ -22,6 +22,7 @@ Criterion = Literal["free_llk", "llk", "chi2", "agreement"]
 ANOTHER: Final = (
     0.9  # correlation with the best below which a run is another solution, as in inphase.retrieval.ensemble
 )
+ROUNDED: Final = 1e-5  # relative: files that hold the counts give their square roots to a rounding
 _FITS: Final[tuple[Criterion, ...]] = ("free_llk", "llk", "chi2")  # the first that all runs have decides
 
 
@@ -66,7 +67,7 @@ def rank(runs: Sequence[Given], *, measured: RawScan | None = None) -> Ranking:
     runs: files that `read_reconstruction` takes, or reconstructions. measured: the counts that all were made from, of
         the pattern's shape, its DC voxel at N // 2: with it all runs are judged by the same figures
         (`metrics.measure`), as results of inphase, which carry their pattern, are without it. Else the figures that a
-        program left in its files decide, where all are of one program: each program has a scale of its own.
+        program left in its files decide, where all are of one program and one pattern: each has a scale of its own.
     Raises DataError where there are less than two, or they do not fit the measurement.
     """
     found = [taken(run) for run in runs]
@@ -99,8 +100,11 @@ def _figure(run: Run, criterion: Criterion) -> float:
 
 
 def _criterion(found: Sequence[Reconstruction], scored: Sequence[Run], measured: bool) -> tuple[Criterion, str]:
-    own = all(run.arrays is not None and Result.of(run.arrays).measured for run in found)
+    patterns = [_pattern(run) for run in found]
+    own = all(pattern is not None for pattern in patterns)
     programs = sorted({run.program for run in found})
+    if not measured and not _alike(found, patterns):
+        return "agreement", "the runs are not all of one pattern, and figures of several have no common scale"
     if not measured and not own and len(programs) > 1:
         return "agreement", f"runs of {', '.join(programs)} have no figure in common: give the measurement"
     whose = (
@@ -114,6 +118,28 @@ def _criterion(found: Sequence[Reconstruction], scored: Sequence[Run], measured:
         if all(getattr(run, criterion) is not None for run in scored):
             return criterion, f"figures {whose}"
     return "agreement", "not all runs tell how well they fit: give the measurement"
+
+
+def _pattern(run: Reconstruction) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
+    """Modulus and mask of the pattern that a result of inphase carries; None where it has none."""
+    if run.arrays is None:
+        return None
+    result = Result.of(run.arrays)
+    return (result.modulus, result.mask) if result.measured else None
+
+
+def _alike(
+    found: Sequence[Reconstruction], patterns: Sequence[tuple[NDArray[np.float32], NDArray[np.uint8]] | None]
+) -> bool:
+    """Whether runs can be of one pattern: by its shape, where that is told, and where all carry it by its numbers."""
+    shapes = {run.pattern_shape for run in found if run.pattern_told}
+    if len(shapes) > 1 or () in shapes:
+        return False
+    known = [pattern for pattern in patterns if pattern is not None]
+    return len(known) < len(patterns) or all(
+        np.array_equal(mask, known[0][1]) and np.allclose(modulus, known[0][0], rtol=ROUNDED, atol=0)
+        for modulus, mask in known[1:]
+    )
 
 
 def _scored(found: Reconstruction, measured: RawScan | None) -> Run:

@@ -86,7 +86,7 @@ def test_what_pynx_tells_of_a_run(tmp_path: Path, arrays: dict[str, np.ndarray])
         process["results/nb_point_support"] = 481
     back = read_reconstruction(tmp_path / "Run0002.cxi")
     assert back.program == "PyNX"
-    assert back.pattern_shape == whole
+    assert (back.pattern_shape, back.pattern_told) == (whole, True)
     assert back.figures == pytest.approx({"llk": 0.226, "free_llk": 0.216, "support_voxels": 481})
     assert back.free is not None
     assert np.array_equal(back.free, hidden)

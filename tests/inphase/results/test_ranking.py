@@ -1,13 +1,17 @@
 """inphase.results.ranking"""
 
+import json
+
 import numpy as np
 import pytest
 
 from inphase import ambiguity, fourier
 from inphase.errors import DataError
+from inphase.formats.reconstruction import Reconstruction, of_result
 from inphase.formats.scan import RawScan
 from inphase.metrics import measure
 from inphase.results.ranking import rank
+from inphase.results.source import result_of
 from tests.inphase.results.conftest import BASIS, Crystal, on_grid
 
 SHAPE = (48, 48, 48)
@@ -55,6 +59,32 @@ def test_figures_of_one_program_are_compared(crystal: Crystal) -> None:
     assert (found.criterion, found.why) == ("free_llk", "figures as PyNX left them in its files")
     other = crystal(a, source="other", figures={"free_llk": 0.1}, program="cdiutils")
     assert rank([*runs, other]).criterion == "agreement"
+
+
+def test_figures_of_several_patterns_are_not_compared(crystal: Crystal) -> None:
+    """Of other binnings or counts, or on cubic voxels: a chi2 of one says nothing beside that of another. Where a
+    program does not tell the shape, it may have cut out the surroundings of different supports.
+    """
+    a = on_grid((32, 36, 34), BASIS)
+    better, worse = ({"free_llk": value, "chi2": value} for value in (0.1, 0.3))
+    binned = crystal(a[:, 2:-2], source="binned", figures=better)
+    assert rank([crystal(a, source="whole", figures=worse), binned]).criterion == "agreement"
+    cut = crystal(a[:, 2:-2], source="cut", figures=better, pattern_told=False)
+    assert rank([crystal(a, source="whole", figures=worse), cut]).criterion == "free_llk"
+    moved = [crystal(a, source=name, figures=better, pattern_shape=()) for name in ("one", "two")]
+    assert rank(moved).criterion == "agreement"
+
+    def of_ours(name: str, modulus: float, figures: dict[str, float]) -> Reconstruction:
+        arrays = result_of(crystal(a)).arrays()
+        counts = np.full(a.shape, modulus, np.float32)
+        told = np.array(json.dumps({"metrics": {"final": figures}}))
+        return of_result(arrays | {"modulus": counts, "mask": np.zeros(a.shape, np.uint8), "document": told}, name, "")
+
+    found = rank([of_ours("scan 54", 3.0, worse), of_ours("scan 55", 2.0, better)])
+    assert found.criterion == "agreement"
+    assert "not all of one pattern" in found.why
+    found = rank([of_ours("run 1", 3.0, worse), of_ours("run 2", 3.0000001, better)])
+    assert (found.criterion, found.runs[0].source) == ("free_llk", "run 2")
 
 
 def test_agreement_finds_the_stranger(crystal: Crystal) -> None:
