@@ -98,10 +98,10 @@ def of_result(arrays: Arrays, source: str, origin: str) -> Reconstruction:
 def _placement(result: Result) -> Placement | None:
     """By the document; None for what was made from no measurement of three axes, or brought onto cubic voxels since."""
     preprocess, shape = result.document.get("preprocess") or {}, result.object.shape
-    sides = ((result.document.get("input") or {}).get("shape"), preprocess.get("offset"), preprocess.get("binning"))
-    if ORTHOGONALISED in result.document or not all(side is not None and len(side) == len(shape) for side in sides):
+    told = ((result.document.get("input") or {}).get("shape"), preprocess.get("offset"), preprocess.get("binning"))
+    whole, offset, bins = (tuple(int(number) for number in side or ()) for side in told)
+    if ORTHOGONALISED in result.document or not len(whole) == len(offset) == len(bins) == len(shape):
         return None
-    whole, offset, bins = (tuple(int(number) for number in side) for side in sides)
     return Placement(whole, offset, bins, shape)
 
 

@@ -14,6 +14,7 @@ from inphase.preprocess.report import Number, StepReport
 BLOCK = 16  # voxels: with so many in a block its mean is known well enough even at 0.01 counts per voxel
 BLOCKS = 8  # at least along an axis, with smaller blocks if need be
 LEAST_VALID = 0.5  # of a block
+FAR_FIELD = 0.01  # of the light: a background that takes more than the far field's own level does takes the crystal's
 FAINT = 1e-3  # of the counts: a threshold that takes away more changes the likelihood
 
 
@@ -44,9 +45,11 @@ def clipped(pattern: Pattern) -> Pattern:
     return replace(pattern, intensity=np.maximum(pattern.intensity, np.float32(0.0)), signed=False)
 
 
-def subtract(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
+def subtract(pattern: Pattern, level: float, estimated: float | None = None) -> tuple[Pattern, StepReport]:
     """Take `level` counts from every valid voxel; what falls below zero is zero.
 
+    estimated: the level of the far field, where a caller has named another one. What that takes of the light beyond it
+    is a doubt from a hundredth on.
     Done after binning: the sums fluctuate less than single voxels, so clipping adds less.
     """
     left = np.empty_like(pattern.intensity)
@@ -58,7 +61,16 @@ def subtract(pattern: Pattern, level: float) -> tuple[Pattern, StepReport]:
     slabs.over_planes(take, left)
     found = replace(pattern, intensity=left, signed=False)
     share = 1.0 - found.total / pattern.total if pattern.total else 0.0
-    return found, StepReport("background", {"level": level, "removed_share": share})
+    doubts: tuple[str, ...] = ()
+    if estimated is not None and level > estimated:
+        light = subtract(pattern, estimated)[0].total
+        beyond = 1.0 - found.total / light if light else 0.0
+        if beyond > FAR_FIELD:
+            doubts = (
+                f"the background of {level:.3g} counts a voxel of the grid takes away {beyond:.1%} of the light above "
+                f"the far field, whose own level is {estimated:.3g}: name a lower one, or none (background(level=...))",
+            )
+    return found, StepReport("background", {"level": level, "removed_share": share}, doubts=doubts)
 
 
 def thresholded(pattern: Pattern, least: float) -> tuple[Pattern, StepReport]:

@@ -1,5 +1,6 @@
 """The way of one measurement onto the model grid: every step of the recipe in order, and what each of them did."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +28,8 @@ from inphase.preprocess.placement import Placement
 from inphase.preprocess.recipe import Crop, PreprocessRecipe
 from inphase.preprocess.report import Number, StepReport
 
+EMPTY: Final = 16  # times as many voxels in a window as were measured, of which it holds no more than all
+SMALL: Final = 2**26  # voxels of a window that is never too large: 0.3 GB
 SIDE: Final = 64  # voxels along each axis of a grid that nobody asks for otherwise
 
 
@@ -58,7 +61,8 @@ class Cleaned:
     """A measurement without what is not known of it, and where its peak lies: any grid can be laid on it.
 
     pattern: what is left of the measurement, on its own voxels. origin: its first voxel in the measurement of
-    `shape_in` voxels. level: flat background, counts per voxel. surroundings: of the peak. sampled: oversampling.
+    `shape_in` voxels. level: flat background, counts per voxel. far_field: as it is estimated, where a caller has named
+    another; else None. surroundings: of the peak. sampled: oversampling.
     neighbour: a second peak. counts: those above background. steps: what was done so far.
     """
 
@@ -66,6 +70,7 @@ class Cleaned:
     shape_in: tuple[int, ...]
     origin: tuple[int, ...]
     level: float
+    far_field: float | None
     surroundings: Core
     sampled: oversampling.Oversampling
     neighbour: peaks.SecondPeak | None
@@ -82,6 +87,7 @@ class Cleaned:
             fits = tuple(n <= most for n, most in zip(self.pattern.shape, shape, strict=True))
             rule = self.recipe.binning
             bins = oversampling.binning_for(self.sampled.sigma, fits, rule.target, rule.least, rule.most)
+        _check_bins(bins, self.pattern.shape, shape)
         rule_of = self.recipe.centring
         window = centring.window(
             self.pattern.shape,
@@ -110,7 +116,9 @@ class Cleaned:
         on_grid, report = binning.binned(cut, bins, expected)
         steps.append(report)
         if self.recipe.background:
-            on_grid, report = background.subtract(on_grid, level * float(np.prod(bins)))
+            full = float(np.prod(bins))
+            estimated = None if self.far_field is None else full * self.far_field
+            on_grid, report = background.subtract(on_grid, full * level, estimated)
             steps.append(report)
         else:
             on_grid = background.clipped(on_grid)
@@ -170,7 +178,7 @@ def cleaned(
     clean, origin, steps = _cleaned(pattern, recipe, corrections)
     if slabs.dark(clean.intensity):
         raise DataError("no valid voxel holds a count after the corrections: check the dark and flat maps")
-    level = _level(clean, recipe)
+    level, far_field = _levels(clean, recipe)
     surroundings = core(clean, level)
     in_file = tuple(p + o for p, o in zip(surroundings.peak, origin, strict=True))
     steps.append(values.examine(pattern, in_file))
@@ -185,7 +193,9 @@ def cleaned(
         steps.append(report)
     another = peaks.second(clean, surroundings.peak, sampled.sigma, level)
     counts = clean.total - level * clean.number(MaskState.VALID)
-    return Cleaned(clean, shape_in, origin, level, surroundings, sampled, another, counts, recipe, tuple(steps))
+    return Cleaned(
+        clean, shape_in, origin, level, far_field, surroundings, sampled, another, counts, recipe, tuple(steps)
+    )
 
 
 def _another_rank(shape: tuple[int, ...], grid_axes: int, central_slice: bool) -> str:
@@ -202,18 +212,46 @@ def _another_rank(shape: tuple[int, ...], grid_axes: int, central_slice: bool) -
     )
 
 
-def _level(clean: Pattern, recipe: PreprocessRecipe) -> float:
-    """Background in counts per measured voxel."""
+def _levels(clean: Pattern, recipe: PreprocessRecipe) -> tuple[float, float | None]:
+    """Background in counts per measured voxel, and what it is estimated at where a caller has named it.
+
+    Raises DataError where a caller has named more than all the light.
+    """
     if recipe.background is None:
-        return 0.0
-    asked = recipe.background.level
-    return background.estimate(clean, recipe.background.quantile) if asked is None else asked
+        return 0.0, None
+    estimated, asked = background.estimate(clean, recipe.background.quantile), recipe.background.level
+    if asked is None:
+        return estimated, None
+    mean = clean.total / clean.number(MaskState.VALID)
+    if asked >= mean:
+        raise DataError(
+            f"background(level={asked:g}): the valid voxels hold {mean:.3g} counts on average, so nothing would be "
+            f"left of all the light together; the far field has {estimated:.3g}"
+        )
+    return asked, estimated
 
 
 def _of_rank(factors: tuple[int, ...], rank: int) -> tuple[int, ...]:
     if len(factors) != rank:
         raise DataError(f"binning(factors={'x'.join(map(str, factors))}): the measurement has {rank} axes")
     return factors
+
+
+def _check_bins(bins: tuple[int, ...], measured: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """DataError where a binning leaves too few voxels to see a fringe, or a window that is nearly all empty."""
+    told = f"a binning by {'x'.join(map(str, bins))}"
+    for name, n, b in zip(AXES[-len(bins) :], measured, bins, strict=True):
+        if b > 1 and n // b < validate.MIN_SIDE:
+            raise DataError(
+                f"{told} leaves {n // b} voxels of {n} {name}, and at least {validate.MIN_SIDE} are needed: bin less "
+                "(binning(factors=...))"
+            )
+    window = math.prod(n * b for n, b in zip(shape, bins, strict=True))
+    if window > max(EMPTY * math.prod(measured), SMALL):
+        raise DataError(
+            f"{told} makes the grid of {' x '.join(map(str, shape))} as large as {window:.3g} measured voxels, and "
+            f"{math.prod(measured):.3g} were measured: bin less (binning(factors=...))"
+        )
 
 
 def _cropped(pattern: Pattern, crop: Crop) -> tuple[Pattern, tuple[int, ...], StepReport]:

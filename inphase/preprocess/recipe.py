@@ -3,6 +3,7 @@
 auto: hot_pixels(ratio=10) binning(factors=4x2x2) background(off)
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -194,6 +195,8 @@ def _values(step: str, text: str) -> dict[str, Any]:
         key, _, value = (part.strip() for part in pair.partition("="))
         if key not in keys:
             raise RecipeError(f"{step} has no '{key}': it has {', '.join(sorted(keys))}, or {step}(off)")
+        if key in found:
+            raise RecipeError(f"{step} names {key} twice")
         read = _count if (step, key) == ("aliens", "most") else _READ.get(key, _number)
         found[key] = read(step, key, value)
     return found
@@ -203,9 +206,17 @@ def _number(step: str, key: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        number = -1.0
-    if not 0 <= number < 1e15:
-        raise RecipeError(f"{step}({key}={text}): a number from 0 on is expected")
+        number = math.nan
+    least = _LEAST.get((step, key), 0)
+    if not least <= number < _MOST:
+        raise RecipeError(f"{step}({key}={text}): a number from {least} on is expected")
+    return number
+
+
+def _share(step: str, key: str, text: str) -> float:
+    number = _number(step, key, text)
+    if not 0 < number < 1:
+        raise RecipeError(f"{step}({key}={text}): a share between 0 and 1 is expected")
     return number
 
 
@@ -247,5 +258,10 @@ def _word(key: str, value: Any) -> str:
 
 _READ: Final[Mapping[str, Callable[[str, str, str], Any]]] = {
     "factors": _sides, "voxel": _sides, "frames": _range, "rows": _range, "columns": _range,
-    "reference": _reference,
+    "reference": _reference, "quantile": _share,
+}  # fmt: skip
+_MOST: Final = 1e15
+_LEAST: Final[Mapping[tuple[str, str], int]] = {  # of 0, where it would mean nothing: of counts, ratios and fringes
+    ("saturation", "level"): 1, ("lost_frames", "least"): 1, ("dead_pixels", "least"): 1, ("hot_pixels", "ratio"): 1,
+    ("binning", "target"): 1, ("binning", "least"): 1, ("binning", "most"): 1,
 }  # fmt: skip

@@ -46,6 +46,31 @@ def test_binning_and_centre_are_obeyed() -> None:
         prepared("none: binning(factors=2x2)")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("auto: binning(factors=1000x1x1)", "leaves 0 voxels of 64 frames"),
+        ("auto: binning(factors=1x1x9)", "leaves 7 voxels of 64 columns"),
+        # 512^3 voxels of a window, of which 64^3 were measured
+        ("auto: binning(factors=8x8x8)", "bin less"),
+        ("auto: background(level=1e9)", "on average"),
+    ],
+)
+def test_what_leaves_nothing_to_reconstruct_is_refused(text: str, words: str) -> None:
+    """Before the memory for a window of it is asked for, and with the numbers that say why."""
+    with pytest.raises(DataError, match=words):
+        prepared(text)
+
+
+def test_a_background_above_the_far_field_is_doubted() -> None:
+    """Half of the mean takes away the fringes; the level that is estimated anyway, or a little more, does not."""
+    estimated = step(prepared("auto: binning(off)"), "background").numbers["level"]
+    assert isinstance(estimated, float)
+    said = step(prepared(f"auto: binning(off) background(level={counts().mean() / 2})"), "background")
+    assert "above the far field" in said.doubts[0]
+    assert not step(prepared(f"auto: binning(off) background(level={1.1 * estimated})"), "background").doubts
+
+
 def test_a_crop_takes_its_part_and_keeps_its_place() -> None:
     """Voxels outside are padding; Q at the DC voxel is the one of the uncropped measurement there."""
     whole = prepared("none: centring(reference=peak) background(off)")
