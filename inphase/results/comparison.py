@@ -1,7 +1,7 @@
 """Two reconstructions of one crystal: how alike they are once everything that a pattern cannot tell is taken off."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -159,7 +159,8 @@ def compare(a: Given, b: Given) -> Comparison:
     """Compare reconstruction B with A, modulo twin, position, global phase and ramp.
 
     a, b: files or folders that `read_reconstruction` takes, or reconstructions. Where both tell their geometry they are
-    compared on the finer of the two grids, else on their voxels, which are then taken for equal. Raises DataError where
+    compared on the finer of the two grids; where they tell how their patterns lie on measurements of one shape, on
+    the finer of those; else on their voxels, which are then taken for equal. Raises DataError where
     one is empty, they differ in rank, or their frames differ.
     """
     first, second = taken(a), taken(b)
@@ -169,9 +170,11 @@ def compare(a: Given, b: Given) -> Comparison:
         for found in (first, second)
         if found.support is None or not found.support.any()
     ]
-    one, two = _Placed.of(first), _Placed.of(second)
+    (one, two), metric = _on_their_grids([first, second])
     one, two, told = _on_one_grid(one, two)
     notes += told
+    if not metric:
+        notes.append("the geometry is unknown: the steps of the measurements that both tell are taken for equal")
     shape = _box(one.inside, two.inside)
     reference, inside_a = (_centred(volume, one.inside, shape) for volume in (one.field, one.inside))
     field, inside_b = (_centred(volume, two.inside, shape) for volume in (two.field, two.inside))
@@ -181,7 +184,7 @@ def compare(a: Given, b: Given) -> Comparison:
     if not both.any():
         raise DataError(f"{first.source} and {second.source} have no voxel in common where they are most alike")
     geometry = None
-    if one.basis is not None:
+    if one.basis is not None and metric:
         centre = None if first.geometry is None else first.geometry.q_centre
         geometry = Geometry.of_voxels(one.basis, shape, centre)
     counted = crystal_voxels(np.abs(reference), both) & crystal_voxels(np.abs(b_on_a), both)
@@ -217,6 +220,26 @@ def compare(a: Given, b: Given) -> Comparison:
     )
 
 
+def _on_their_grids(found: Sequence[Reconstruction]) -> tuple[list[_Placed], bool]:
+    """Each with the basis of its voxels, and whether those are known in metres.
+
+    Where a geometry is unknown, but all tell how their patterns lie on measurements of one shape, the bases follow from
+    the steps of the measurement: those that one of them tells, else one of any length along each axis.
+    """
+    placed = [_Placed.of(each) for each in found]
+    ways = [each.placement for each in found if each.placement is not None]
+    if all(each.basis is not None for each in placed) or len(ways) < len(found) or len({w.shape_in for w in ways}) > 1:
+        return placed, True
+    known = [
+        each.geometry.q_steps / np.array(way.bins)[:, None]
+        for each, way in zip(found, ways, strict=True)
+        if each.geometry is not None and each.object.ndim == 3
+    ]
+    measured = Geometry(known[0] if known else np.eye(len(ways[0].bins)))
+    bases = (way.voxel_basis(measured) for way in ways)
+    return [replace(each, basis=basis) for each, basis in zip(placed, bases, strict=True)], bool(known)
+
+
 def _check(first: Reconstruction, second: Reconstruction) -> None:
     if first.object.ndim != second.object.ndim:
         raise DataError(
@@ -233,8 +256,6 @@ def _check(first: Reconstruction, second: Reconstruction) -> None:
 def _on_one_grid(one: _Placed, two: _Placed) -> tuple[_Placed, _Placed, list[str]]:
     """Both on the finer grid of the two, and a word on what was done."""
     if one.basis is None or two.basis is None:
-        if one.field.ndim < 3:
-            return one, two, []
         return one, two, ["a geometry is unknown: the voxels of both are taken for equally large"]
     if _same(one.basis, two.basis):
         return one, two, []
@@ -325,14 +346,14 @@ def pairwise(found: Sequence[Reconstruction]) -> tuple[NDArray[np.float64], NDAr
     Each pair is brought onto each other without its ramps. Raises DataError where one is empty, or lies in another
     frame than the first.
     """
-    frame = _Placed.of(found[0])
-    placed = []
     for each in found:
         _check(found[0], each)
-        one = _Placed.of(each)
-        if frame.basis is not None and one.basis is not None and not _same(frame.basis, one.basis):
-            one = _resampled(one, frame.basis)
-        placed.append(one)
+    placed, _ = _on_their_grids(found)
+    basis = placed[0].basis
+    placed = [
+        one if basis is None or one.basis is None or _same(basis, one.basis) else _resampled(one, basis)
+        for one in placed
+    ]
     shape = _box(*(one.inside for one in placed))
     fields = [_centred(one.field, one.inside, shape) for one in placed]
     scores, twins = np.eye(len(found)), np.zeros((len(found), len(found)), bool)

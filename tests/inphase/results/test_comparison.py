@@ -7,7 +7,8 @@ import pytest
 
 from inphase import ambiguity
 from inphase.errors import DataError
-from inphase.results.comparison import compare
+from inphase.preprocess.placement import Placement
+from inphase.results.comparison import compare, pairwise
 from inphase.strain import strain
 from tests.inphase.results.conftest import BASIS, Crystal, Q, on_grid
 
@@ -80,6 +81,29 @@ def test_without_geometry_voxels_are_taken_for_equal(crystal: Crystal) -> None:
     told = json.loads(json.dumps(found.to_builtins()))
     assert told["strain_reason"].startswith("the geometry")
     assert told["resolution"]["voxels"] is not None
+
+
+@pytest.mark.parametrize("geometry_of", [None, "a", "b"])
+def test_grids_of_one_measurement(crystal: Crystal, geometry_of: str | None) -> None:
+    """Binned by two, the second one has half the voxels along an axis: as both tell, whoever knows its geometry."""
+    bases = {"a": BASIS, "b": BASIS * [[1], [0.5], [1]]}
+    shape, runs = (32, 36, 34), []
+    for name, bins in (("a", (1, 1, 1)), ("b", (1, 2, 1))):
+        obj = on_grid(shape, bases[name])
+        way = Placement(shape, (0, 0, 0), bins, shape)
+        runs.append(crystal(obj, bases[name] if name == geometry_of else None, placement=way))
+    found = compare(*runs)
+    assert found.correlation > 0.995
+    assert found.phase.rms < 0.05
+    assert any("interpolated onto the finer grid of B" in note for note in found.notes)
+    if geometry_of is None:
+        assert found.geometry is None
+        assert any("taken for equal" in note for note in found.notes)
+    else:
+        assert found.geometry is not None
+        assert np.allclose(found.geometry.voxel_basis_m(found.a.shape), bases["b"])
+    scores, _ = pairwise(runs)
+    assert scores[0, 1] > 0.995
 
 
 def test_a_missing_support_is_said(crystal: Crystal) -> None:
