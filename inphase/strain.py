@@ -149,7 +149,12 @@ def phase_gradient(obj: NDArray[np.complexfloating], inside: NDArray[np.bool_]) 
 
 
 def unwrapped(obj: NDArray[np.complexfloating], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Phase in radians without wraps, NaN outside; each piece of `inside` by itself, weighted mean within (-pi, pi]."""
+    """Phase in radians without wraps, NaN outside; each piece of `inside` by itself, weighted mean within (-pi, pi].
+
+    Raises DataError where a voxel inside is not finite, of which the unwrapping would never end.
+    """
+    if not np.isfinite(obj[inside]).all():
+        raise DataError("the object is not finite within the crystal: it has no phase to unwrap")
     phase = np.full(obj.shape, np.nan)
     pieces, _ = ndimage.label(inside)
     within = (slice(1, -1),) * obj.ndim

@@ -21,6 +21,7 @@ _TYPES: Final = {
     "unsignedinteger": "u4", "signedlong": "i4", "unsignedlong": "u4", "signed64": "i8", "unsigned64": "u8",
     "floatvalue": "f4", "float": "f4", "real": "f4", "doublevalue": "f8",
 }  # fmt: skip
+_END: Final = re.compile(rb"}\r?\n")
 _ENTRY: Final = re.compile(r"([^=;{}\n]+)=([^;]*);")
 
 
@@ -28,10 +29,10 @@ def read(path: Path, most: int) -> NDArray[np.generic]:
     """The image (rows, columns). Raises DataError where it is none or truncated, TooLargeError above `most` bytes."""
     with open_regular(path) as stream:
         head = stream.read(_MOST_HEADER)
-        end = head.find(b"}\n")
-        if not head.lstrip().startswith(b"{") or end < 0:
+        end = _END.search(head)
+        if not head.lstrip().startswith(b"{") or end is None:
             raise DataError(f"{path}: is no EDF file: it has no header in braces")
-        text = head[: end + 1].decode("latin-1")
+        text = head[: end.start() + 1].decode("latin-1")
         keys = {key.strip().lower(): value.strip() for key, value in _ENTRY.findall(text)}
         kind = _TYPES.get(keys.get("datatype", "").lower())
         sides = [keys.get("dim_2", ""), keys.get("dim_1", "")]
@@ -45,7 +46,7 @@ def read(path: Path, most: int) -> NDArray[np.generic]:
         nbytes = rows * columns * dtype.itemsize
         if nbytes > most:
             raise TooLargeError(f"{path}: the EDF image declares {in_words(nbytes)}")
-        stream.seek(end + 2)
+        stream.seek(end.end())
         content = stream.read(nbytes)
     if len(content) < nbytes:
         raise DataError(f"{path}: truncated: its header declares {in_words(nbytes)}, {in_words(len(content))} follow")

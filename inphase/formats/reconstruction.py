@@ -46,6 +46,7 @@ class Reconstruction:
     figures: what the program itself says of it, under our names: llk, free_llk, chi2, r_factor, support_voxels.
     free: (pattern_shape) bool, the voxels that the program hid; None where it does not tell.
     arrays: every array of a result of inphase, None of other programs.
+    Raises DataError where a voxel of the object is not finite: of such a one nothing can be said, nor of its phase.
     """
 
     object: NDArray[np.complex64]
@@ -61,6 +62,14 @@ class Reconstruction:
     figures: Mapping[str, float] = field(default_factory=dict)
     free: NDArray[np.bool_] | None = None
     arrays: Arrays | None = None
+
+    def __post_init__(self) -> None:
+        wrong = self.object.size - int(np.count_nonzero(np.isfinite(self.object)))
+        if wrong:
+            raise DataError(
+                f"{self.source}: {wrong} of {self.object.size} voxels of the object are not finite: the run that made "
+                "it went astray; take another one"
+            )
 
 
 def read_reconstruction(path: Path, *, limits: Limits = _DEFAULT_LIMITS) -> Reconstruction:

@@ -12,7 +12,7 @@ from inphase.formats.atomic import replacing
 from inphase.formats.result import Result
 from inphase.imaging.maps import maps_of
 from inphase.imaging.report import Report
-from inphase.results.source import Given, result_of, taken
+from inphase.results.source import Given, result_of, support_of, taken
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -55,6 +55,7 @@ def show(given: Given, output: str | PathLike[str]) -> None:
         raise DataError(f"{path}: a result is shown as .png or .html")
     draw = drawing()
     found = taken(given)
+    support_of(found)  # which says where there is nothing to show
     result = _with_maps(result_of(found))
     report, fsc = _report(result), None if found.arrays is None else found.arrays.get("fsc")
     history = () if report is None else report.history

@@ -35,13 +35,13 @@ def taken(given: Given) -> Reconstruction:
 
 def support_of(found: Reconstruction) -> NDArray[np.bool_]:
     """Its support, or where the amplitude is at least a tenth of its 99.9th percentile. DataError where it is empty."""
-    if found.support is not None and found.support.any():
-        return found.support
+    inside = found.support
     amplitude = np.abs(found.object)
-    top = float(np.percentile(amplitude[amplitude > 0], 99.9)) if amplitude.any() else 0.0
-    if not top > 0 or not np.isfinite(top):
-        raise DataError(f"{found.source}: the object is empty or not finite")
-    inside: NDArray[np.bool_] = amplitude >= SUPPORT_THRESHOLD * top
+    if inside is None or not inside.any():
+        lit = amplitude[amplitude > 0]
+        inside = amplitude >= SUPPORT_THRESHOLD * (float(np.percentile(lit, 99.9)) if lit.size else 0.0)
+    if not amplitude[inside].any():
+        raise DataError(f"{found.source}: the object is empty")
     return inside
 
 

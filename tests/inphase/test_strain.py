@@ -224,6 +224,18 @@ def test_what_cannot_be_answered_is_said(geometry: Geometry, level: float, messa
         strain(displaced(0 * X_Q, ball()), ball(), geometry, isosurface=level)
 
 
+def test_a_phase_that_is_no_number_is_not_unwrapped() -> None:
+    """The unwrapping of a NaN never ends; outside of the crystal nobody asks for it."""
+    obj = np.ones((6, 7, 8), np.complex64)
+    obj[0] = np.nan
+    inside = np.zeros(obj.shape, bool)
+    inside[1:] = True
+    assert np.array_equal(np.isfinite(unwrapped(obj, inside)), inside)
+    inside[0, 3, 3] = True
+    with pytest.raises(DataError, match="not finite within the crystal"):
+        unwrapped(obj, inside)
+
+
 def test_empty_objects_and_reflections_without_planes() -> None:
     """An object of nothing, one of two dimensions, and (0, 0, 0)."""
     with pytest.raises(DataError, match="empty"):

@@ -35,10 +35,13 @@ def test_masks_of_every_kind_are_the_same(scan: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "whole.npy", np.broadcast_to(FRAME, SCAN.shape))
     tifffile.imwrite(tmp_path / "m.tif", np.where(FRAME, 255, 0).astype(np.uint8))
     edf(tmp_path / "m.edf", FRAME.astype(np.uint8), "UnsignedByte")
+    content = (tmp_path / "m.edf").read_bytes()
+    header = content[: -FRAME.size].replace(b"\n", b"\r\n")
+    (tmp_path / "windows.edf").write_bytes(header + content[-FRAME.size :])
     edf(tmp_path / "big.edf", FRAME.astype(">i4"), "SignedInteger", "HighByteFirst")
     with h5py.File(tmp_path / "m.cxi", "w") as file:
         file["entry_1/instrument_1/detector_1/mask"] = np.where(FRAME, 0x200, 0x1000).astype(np.uint32)  # missing, good
-    for name in ("m.npy", "whole.npy", "m.tif", "m.edf", "big.edf", "m.cxi"):
+    for name in ("m.npy", "whole.npy", "m.tif", "m.edf", "windows.edf", "big.edf", "m.cxi"):
         found = inphase.read(scan, mask=tmp_path / name)
         assert found.mask is not None, name
         assert np.array_equal(found.mask != 0, np.broadcast_to(FRAME, SCAN.shape)), name

@@ -70,6 +70,21 @@ def test_impossible_reconstructions(tmp_path: Path, arrays: dict[str, np.ndarray
         read_reconstruction(tmp_path / "a.cxi")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1j * np.nan])
+def test_an_object_that_is_not_finite_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray], value: complex) -> None:
+    """A run that went astray, of PyNX, of cohere and of ours: the number of its voxels is told, and nothing else."""
+    wrong = arrays["object"].copy()
+    wrong[2, 3, 1] = wrong[0, 0, 0] = value
+    with h5py.File(tmp_path / "a.cxi", "w") as file:
+        file["entry_1/image_1/data"] = wrong
+    (tmp_path / "results_phasing").mkdir()
+    np.save(tmp_path / "results_phasing" / "image.npy", wrong)
+    np.savez(tmp_path / "ours.npz", **arrays | {"object": wrong})
+    for name in ("a.cxi", "results_phasing", "ours.npz"):
+        with pytest.raises(DataError, match=f"2 of {wrong.size} voxels of the object are not finite"):
+            read_reconstruction(tmp_path / name)
+
+
 def test_what_pynx_tells_of_a_run(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Its figures under our names, the shape of the pattern beside a cropped object, and the voxels that it hid."""
     obj, whole = arrays["object"], (16, 16, 12)

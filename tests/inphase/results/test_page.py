@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,9 @@ def test_what_cannot_be_shown(crystal: Crystal, tmp_path: Path, monkeypatch: pyt
         inphase.show(crystal(), tmp_path / "r.pdf")
     with pytest.raises(DataError, match="empty"):
         inphase.show(crystal(np.zeros((8, 8, 8), np.complex64)), tmp_path / "r.png")
+    dark = replace(crystal(np.zeros((8, 8, 8), np.complex64)), support=np.ones((8, 8, 8), bool))
+    with pytest.raises(DataError, match="empty"):
+        inphase.show(dark, tmp_path / "r.png")
     monkeypatch.delitem(sys.modules, "inphase.results.figures", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delattr("inphase.results.figures", raising=False)
