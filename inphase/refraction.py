@@ -16,12 +16,16 @@ from inphase.errors import DataError
 from inphase.geometry import Geometry, wavelength_m
 
 STEP = 0.5  # voxels, of the finest axis
+ELASTIC = (
+    0.01  # relative: how far |k + Q| may lie from |k|; a peak half a degree off the scan's middle makes half of it
+)
 
 
 def paths_m(inside: NDArray[np.bool_], geometry: Geometry, energy_kev: float) -> NDArray[np.float32]:
     """Way of the light through the crystal, in and out, to each voxel inside (N0, N1, N2), metres; 0 outside.
 
-    geometry: of the grid, laboratory frame (beam along z), with Q. Raises DataError where Q is unknown.
+    geometry: of the grid, laboratory frame (beam along z), with Q. Raises DataError where Q is unknown, or is not that
+    of light of this energy.
     """
     if geometry.q_centre is None:
         raise DataError("the momentum transfer (q_centre) is unknown: so is the way of the light out of the crystal")
@@ -31,6 +35,12 @@ def paths_m(inside: NDArray[np.bool_], geometry: Geometry, energy_kev: float) ->
     basis = geometry.voxel_basis_m((n0, n1, n2))
     k = 2 * np.pi / wavelength_m(energy_kev)
     out = k * np.array([0.0, 0.0, 1.0]) + geometry.q_centre
+    inelastic = float(np.linalg.norm(out)) / k - 1
+    if abs(inelastic) > ELASTIC:
+        raise DataError(
+            f"photons of {energy_kev:g} keV are not scattered by this Q: |k + Q| differs from |k| by {inelastic:.1%}: "
+            "give the energy of the measurement, and a geometry in the laboratory's frame"
+        )
     step = STEP * float(np.linalg.norm(basis, axis=1).min())
     total = np.zeros(inside.shape, np.float32)
     for direction in (np.array([0.0, 0.0, -1.0]), out / np.linalg.norm(out)):

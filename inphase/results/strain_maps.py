@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -20,6 +20,8 @@ from inphase.material import Material, Miller, length, material
 from inphase.refraction import corrected
 from inphase.results.source import Given, result_of, taken
 from inphase.strain import ISOSURFACE, crystal_voxels
+
+IMPLAUSIBLE: Final = 0.03  # mean strain: unknown direct beams make 1 %, and two reflections differ by more
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,12 @@ def strain_maps(
         derived["lattice_parameter"] = made.arrays["d_spacing"] * np.float32(length(hkl))
         lattice = statistics(derived["lattice_parameter"], np.isfinite(derived["lattice_parameter"]))
     relaxed = None if known is None or hkl is None else known.spacing_m(hkl)
+    mean_strain = None if relaxed is None else made.strain.d_spacing_m / relaxed - 1
+    if mean_strain is not None and abs(mean_strain) > IMPLAUSIBLE:
+        notes.append(
+            f"a mean strain of {mean_strain:.1%} is that of no crystal: the reflection, the material or the angles are "
+            "others"
+        )
     if refraction:
         flat, _ = ambiguity.flattened(np.where(result.support, obj, 0))
         phase_flat = np.where(result.support, np.angle(flat), 0).astype(np.float32)
@@ -109,7 +117,7 @@ def strain_maps(
         hkl=hkl,
         lattice=lattice,
         relaxed_m=relaxed,
-        mean_strain=None if relaxed is None else made.strain.d_spacing_m / relaxed - 1,
+        mean_strain=mean_strain,
         refraction=taken_off,
         notes=tuple(notes),
     )

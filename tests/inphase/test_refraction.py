@@ -76,3 +76,22 @@ def test_what_is_missing() -> None:
         paths_m(BOX, Geometry.of_voxels(8e-9 * np.eye(3)[::-1], SHAPE), 9.0)
     with pytest.raises(DataError, match="above zero"):
         paths_m(BOX, GRID, 0.0)
+
+
+@pytest.mark.parametrize(("energy", "elastic"), [(9.0, True), (9.1, True), (8.0, False), (11.0, False), (0.9, False)])
+def test_photons_of_another_energy_are_refused(energy: float, elastic: bool) -> None:
+    """|k + Q| is |k| for the light that Q was measured with: of Q = k (out - in), 30 degrees apart, and k' for k the
+    difference is (Q / k')^2 (1 - k' / k) / 2 and smaller by no more than a fifth.
+    """
+    if elastic:
+        paths_m(BOX, GRID, energy)
+        return
+    with pytest.raises(DataError, match=r"keV are not scattered by this Q"):
+        paths_m(BOX, GRID, energy)
+
+
+def test_a_geometry_of_another_frame_is_refused() -> None:
+    """Q along y, as in the frame of the crystal, scatters nothing that comes along z."""
+    turned = Geometry.of_voxels(8e-9 * np.eye(3)[::-1], SHAPE, np.array([0.0, np.linalg.norm(Q), 0.0]))
+    with pytest.raises(DataError, match="laboratory's frame"):
+        paths_m(BOX, turned, 9.0)

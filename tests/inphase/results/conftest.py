@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from inphase.formats.reconstruction import Reconstruction
 from inphase.geometry import Geometry
 
-Q = np.array([0.4e10, 2.6e10, 0.3e10])
+Q = np.array([0.4e10, 2.6e10, -0.835e10])  # that scatters photons of 9 keV
 BASIS = np.array([[0, 1e-9, 6e-9], [0, -5e-9, 0], [5e-9, 0, 0]])  # sheared, metres
 
 Crystal = Callable[..., Reconstruction]

@@ -76,6 +76,8 @@ def test_the_material_tells_the_relaxed_lattice(strained: Reconstruction, tmp_pa
     gold = material("Au").spacing_m((2, 0, 0))
     assert found.relaxed_m == pytest.approx(gold)
     assert found.mean_strain == pytest.approx(found.strain.d_spacing_m / gold - 1)
+    assert "mean strain of 11.7%" in found.notes[0]
+    assert not strain_maps(strained, hkl=(1, 1, 1), of="Pt").notes
     reader = vtkXMLStructuredGridReader()
     reader.SetFileName(str(tmp_path / "s.vts"))
     reader.Update()

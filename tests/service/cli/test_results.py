@@ -15,7 +15,7 @@ from inphase.formats.scan import RawScan
 from inphase.geometry import Geometry
 from tests.toy import crystal
 
-GEOMETRY = Geometry(np.diag([2e6, 5e6, 4e6]), np.array([0.0, 2.7e10, 0.0]))
+GEOMETRY = Geometry(np.diag([2e6, 5e6, 4e6]), np.array([0.0, 2.579e10, -0.799e10]))  # scatters photons of 9 keV
 
 
 @pytest.fixture
