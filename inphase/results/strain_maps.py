@@ -65,8 +65,8 @@ def strain_maps(
 ) -> StrainMaps:
     """Make the maps of a result anew, and write it with them where an output is named.
 
-    of: the material, a symbol of `inphase.material`. hkl: the reflection; with it `lattice_parameter` is among the maps
-    (cubic). refraction: whether the phase that the crystal itself makes is taken off the object first, and with `beta`
+    of: the material, a symbol of `inphase.material`. hkl: the reflection, by default the one that the file was
+    told before; with it `lattice_parameter` is among the maps (cubic). refraction: whether the phase that the crystal itself makes is taken off the object first, and with `beta`
     its loss; it needs a material, and the energy where the result does not tell it. isosurface, geometry: as in
     `inphase.strain` and `inphase.convert`. Raises DataError for what is missing.
     """
@@ -79,6 +79,7 @@ def strain_maps(
     if beta and not refraction:
         raise DataError("beta is taken off together with refraction: ask for it as well (refraction=, --refraction)")
     known, notes = None if of is None else material(of), []
+    hkl = _reflection(result.document) if hkl is None else hkl
     obj, taken_off = result.object, _taken_off(result.document)
     if refraction and taken_off is not None:
         raise DataError(f"{found.source}: refraction was taken off this object already, with delta {taken_off[0]:.3g}")
@@ -127,6 +128,12 @@ def strain_maps(
         document = {**result.document, STRAIN: told["strain"], "strain_reason": None, STRAIN_MAPS: told}
         write_result(str(output), replace(answer.result, document=document).arrays())
     return answer
+
+
+def _reflection(document: Mapping[str, Any]) -> Miller | None:
+    """Which the file was told before: without it, its lattice parameter would be that of other maps."""
+    told = (document.get(STRAIN_MAPS) or {}).get("hkl")
+    return None if told is None else (int(told[0]), int(told[1]), int(told[2]))
 
 
 def _taken_off(document: Mapping[str, Any]) -> tuple[float, float] | None:

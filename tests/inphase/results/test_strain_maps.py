@@ -105,6 +105,16 @@ def test_files_for_surfaces_hold_the_maps_that_were_made(
     assert isosurface <= least <= isosurface + 0.08
 
 
+def test_a_file_remembers_its_reflection(crystal: Crystal, tmp_path: Path) -> None:
+    """Maps that are made anew have the lattice parameter of their own d, not of those before."""
+    strain_maps(crystal(), tmp_path / "s.npz", hkl=(1, 1, 1), isosurface=0.5)
+    found = strain_maps(tmp_path / "s.npz", isosurface=0.3)
+    assert found.hkl == (1, 1, 1)
+    maps = found.result.derived
+    assert np.allclose(maps["lattice_parameter"], 3**0.5 * maps["d_spacing"], equal_nan=True)
+    assert strain_maps(tmp_path / "s.npz", hkl=(2, 0, 0)).hkl == (2, 0, 0)
+
+
 def test_refraction_is_taken_off(strained: Reconstruction) -> None:
     """An object that the crystal's own refraction has bent gives the strain that it had; uncorrected it does not."""
     assert strained.geometry is not None
