@@ -65,10 +65,11 @@ def strain_maps(
 ) -> StrainMaps:
     """Make the maps of a result anew, and write it with them where an output is named.
 
-    of: the material, a symbol of `inphase.material`. hkl: the reflection, by default the one that the file was
-    told before; with it `lattice_parameter` is among the maps (cubic). refraction: whether the phase that the crystal itself makes is taken off the object first, and with `beta`
-    its loss; it needs a material, and the energy where the result does not tell it. isosurface, geometry: as in
-    `inphase.strain` and `inphase.convert`. Raises DataError for what is missing.
+    of: the material, a symbol of `inphase.material`. hkl: the reflection, by default the one that the file was told
+    before; with it `lattice_parameter` is among the maps (cubic). refraction: whether the phase that the crystal itself
+    makes is taken off the object first, and with `beta` its loss; it needs a material, and the energy where the result
+    does not tell it. isosurface, geometry: as in `inphase.strain` and `inphase.convert`. Raises DataError for what is
+    missing.
     """
     if output is not None:
         writer_for(str(output))
