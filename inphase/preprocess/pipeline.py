@@ -181,7 +181,7 @@ def cleaned(
     level, far_field = _levels(clean, recipe)
     surroundings = core(clean, level)
     in_file = tuple(p + o for p, o in zip(surroundings.peak, origin, strict=True))
-    steps.append(values.examine(pattern, in_file))
+    steps.append(values.examine(pattern, in_file, recipe.saturation))
     shape_in = pattern.shape
     if central_slice:
         clean, report = slicing.central(clean, surroundings.peak, origin[0])

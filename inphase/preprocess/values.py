@@ -28,12 +28,15 @@ LEAST_DISTINCT = 8  # different values that tell a step
 MOST_DISTINCT = 64  # the lowest, whose step is well above the rounding of float32
 STEP_ERROR = 0.01  # of a step
 WHOLE_STEP = (0.7, 1.4)  # of counts normalised to a monitor
+LEAST_CUT = 50.0  # counts: among fewer, voxels of one count are common
+MOST_ALIKE = 8  # voxels with the largest value: in the tail of any distribution one has it, or two
 MODULUS = "if they are a modulus (square roots of counts), say so: --domain modulus, or the field domain=modulus"
 
 
 @dataclass(frozen=True)
 class Values:
-    """largest: value. step: all values are multiples of it, 0 where there is none.
+    """largest: value. alike: how many voxels have it.
+    step: all values are multiples of it, 0 where there is none.
     root_step: the same of their squares.
 
     scatter: over that of photon counts, the least over axes and brightnesses; None where too few voxels tell.
@@ -42,6 +45,7 @@ class Values:
     """
 
     largest: float
+    alike: int
     step: float
     root_step: float
     scatter: float | None
@@ -64,6 +68,7 @@ class Values:
             below = np.concatenate(looks)
         return cls(
             largest=float(values.max()),
+            alike=int(np.count_nonzero(values == values.max())),
             step=step(frame),
             root_step=step(frame**2),
             scatter=scatter(values),
@@ -78,8 +83,9 @@ class Values:
         return abs(self.step - 1) < STEP_ERROR
 
 
-def examine(pattern: Pattern, peak: tuple[int, ...]) -> StepReport:
-    """What the values say of themselves. pattern: as it was read. peak: its Bragg peak's voxel.
+def examine(pattern: Pattern, peak: tuple[int, ...], saturation: float | None = None) -> StepReport:
+    """What the values say of themselves. pattern: as it was read. peak: its Bragg peak's voxel. saturation: counts from
+    which on voxels are masked.
 
     Raises DataError where they cannot be counts.
     """
@@ -89,8 +95,9 @@ def examine(pattern: Pattern, peak: tuple[int, ...]) -> StepReport:
         numbers["scatter"] = values.scatter
     if values.negative:
         numbers |= {"negative_voxels": values.negative, "noise": values.noise}
+    cut = _cut(values, pattern.domain, saturation)
     if pattern.domain is Domain.MODULUS:
-        return StepReport("values", numbers, faults=_modulus_faults(values))
+        return StepReport("values", numbers, faults=_modulus_faults(values), doubts=cut)
     found = _not_counts(values)
     if found and (values.largest < LEAST_PEAK or (values.root_step and not values.step)):
         raise DataError(f"{found}; {MODULUS}")
@@ -107,7 +114,7 @@ def examine(pattern: Pattern, peak: tuple[int, ...]) -> StepReport:
             f"the brightest voxel holds {values.largest:.3g} counts: too few for fringes; measure longer, or add scans "
             "up",
         )
-    return StepReport("values", numbers, doubts=doubts)
+    return StepReport("values", numbers, doubts=doubts + cut)
 
 
 def step(frame: NDArray[np.float64]) -> float:
@@ -168,6 +175,18 @@ def _not_counts(values: Values) -> str:
         f"the values (up to {values.largest:.4g}) scatter {values.scatter:.2g} times as much as photon counts do: they "
         "are no counts, or were scaled, averaged or smoothed, and log-likelihood and noise mean nothing; give the "
         "counts as they were measured"
+    )
+
+
+def _cut(values: Values, domain: Domain, saturation: float | None) -> tuple[str, ...]:
+    """That the largest value is an end at which the peak was cut off."""
+    counts = values.largest**2 if domain is Domain.MODULUS else values.largest
+    if values.alike < MOST_ALIKE or counts < LEAST_CUT or (saturation is not None and values.largest >= saturation):
+        return ()
+    remedy = "mask them" if domain is Domain.MODULUS else f"mask them: saturation({values.largest:.10g})"
+    return (
+        f"{values.alike} voxels around the peak have the largest value, {values.largest:.6g}: the peak was cut off "
+        f"there, by the detector or on the way; {remedy}",
     )
 
 

@@ -111,6 +111,24 @@ def test_what_is_hardly_counts_is_doubted(change: Change, words: str) -> None:
     assert "--domain modulus" in doubt
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_peak_that_was_cut_off_is_doubted(dtype: type[np.generic]) -> None:
+    """At 200 counts, of an image of 8 bits or of a detector that does not say it; as a modulus as well. Masked, it is
+    not; and no peak that was measured whole is.
+    """
+    cut = np.minimum(measured(), 200).astype(dtype)
+    alike = np.count_nonzero(cut == 200)
+    assert alike > 20
+    (said,) = look(cut).doubts
+    assert said.startswith(f"{alike} voxels around the peak have the largest value, 200")
+    assert "saturation(200)" in said
+    assert any("cut off" in doubt for doubt in look(np.sqrt(cut.astype(np.float32)), Domain.MODULUS).doubts)
+    assert not examine(pattern_from_array(cut, Domain.COUNTS), PEAK, 200.0).doubts
+    assert "cut off" in examine(pattern_from_array(cut, Domain.COUNTS), PEAK, 201.0).doubts[0]
+    for photons in (3e4, 1e6, 1e9):
+        assert not look(measured(photons)).doubts
+
+
 def test_a_few_counts_are_too_weak() -> None:
     """A maximum of 3 counts is a measurement, and a very weak one: doubted as such, without a word of a modulus."""
     weak = measured(500.0)
