@@ -50,13 +50,19 @@ class Finest:
 
 
 def finest(found: Cleaned, model: Placement, asked: Grid) -> Finest:
-    """What to climb to from the model grid. Its voxels are whole parts of the model's bins, its window holds theirs."""
+    """What to climb to from the model grid. Its voxels are whole parts of the model's bins, its window holds theirs.
+
+    Factors of a binning that a caller has named stay, unless the whole measurement is asked for.
+    """
     if asked == "model":
         return Finest(None, "as requested")
     if asked == "auto" and len(model.bins) < 3:
         return Finest(None, "a single frame stays on the grid of the model unless another one is asked for")
     bins = (1,) * len(model.bins)
-    if asked != "measured":
+    rule = found.recipe.binning
+    if asked != "measured" and rule is not None and rule.factors is not None:
+        bins = model.bins
+    elif asked != "measured":
         bins = tuple(_bin(b, s) for b, s in zip(model.bins, found.sampled.sigma, strict=True))
     corner = _corner(found, model, bins)
     sizes = found.pattern.shape

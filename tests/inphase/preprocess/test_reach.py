@@ -79,6 +79,16 @@ def test_the_finest_window_holds_that_of_the_model_and_the_peak() -> None:
             assert all(s >= 4 or b == 1 for s, b in zip(whole.oversampling_after, found.window.bins, strict=True))
 
 
+@pytest.mark.parametrize(("asked", "bins"), [("auto", (3, 2, 1)), (128, (3, 2, 1)), ("measured", (1, 1, 1))])
+def test_factors_that_a_caller_named_stay(asked: Grid, bins: tuple[int, ...]) -> None:
+    """On the finer grid as on the model's, also where the oversampling would allow half of them."""
+    array = counts(crystal(4, (96, 84, 72), (9.0, 6.0, 3.0)).intensity, 1e8)
+    clean = cleaned(pattern(array), preset("auto: binning(factors=3x2x1)", Domain.COUNTS))
+    found = finest(clean, clean.on((24, 24, 24)).transform, asked)
+    assert found.window is not None
+    assert found.window.bins == bins
+
+
 def test_a_number_bounds_the_sides() -> None:
     """At most so many voxels along an axis, but never less than the model's window."""
     array = counts(crystal(4, (96, 120, 112), (3.0, 3.0, 3.0)).intensity, 1e8)
