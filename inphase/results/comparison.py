@@ -20,6 +20,7 @@ from inphase.strain import crystal_voxels, strain
 _MARGIN = 4  # voxels around both objects in the box in which they are compared
 _SAME = 1e-3  # relative difference of two grids' steps below which they are one grid: half a voxel over 500
 _SPLINE: Final = 3
+_SAME_REFLECTION: Final = 0.05  # |Q_B - Q_A| / |Q_A|: a rotation of 3 degrees, or a strain that no crystal has
 _ROUNDS = 2  # the ramp between two objects is known once they lie on each other, and they lie better without it
 
 
@@ -173,6 +174,7 @@ def compare(a: Given, b: Given) -> Comparison:
     (one, two), metric = _on_their_grids([first, second])
     one, two, told = _on_one_grid(one, two)
     notes += told
+    notes += _of_other_reflections(first.geometry, second.geometry)
     if not metric:
         notes.append("the geometry is unknown: the steps of the measurements that both tell are taken for equal")
     shape = _box(one.inside, two.inside)
@@ -238,6 +240,19 @@ def _on_their_grids(found: Sequence[Reconstruction]) -> tuple[list[_Placed], boo
     measured = Geometry(known[0] if known else np.eye(len(ways[0].bins)))
     bases = (way.voxel_basis(measured) for way in ways)
     return [replace(each, basis=basis) for each, basis in zip(placed, bases, strict=True)], bool(known)
+
+
+def _of_other_reflections(a: Geometry | None, b: Geometry | None) -> list[str]:
+    """A word where the momentum transfers of two geometries are not those of one reflection of one crystal at rest."""
+    if a is None or b is None or a.q_centre is None or b.q_centre is None:
+        return []
+    apart = float(np.linalg.norm(b.q_centre - a.q_centre) / np.linalg.norm(a.q_centre))
+    if not apart > _SAME_REFLECTION:
+        return []
+    return [
+        f"the momentum transfers lie {apart:.0%} apart: of another reflection the phase is another projection of the "
+        "displacement, and of another orientation the axes are those of another view"
+    ]
 
 
 def _check(first: Reconstruction, second: Reconstruction) -> None:

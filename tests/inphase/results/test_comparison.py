@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from inphase import ambiguity
 from inphase.errors import DataError
+from inphase.geometry import Geometry
 from inphase.preprocess.placement import Placement
 from inphase.results.comparison import compare, pairwise
 from inphase.strain import strain
@@ -104,6 +106,15 @@ def test_grids_of_one_measurement(crystal: Crystal, geometry_of: str | None) -> 
         assert np.allclose(found.geometry.voxel_basis_m(found.a.shape), bases["b"])
     scores, _ = pairwise(runs)
     assert scores[0, 1] > 0.995
+
+
+@pytest.mark.parametrize(("turn", "said"), [(0.0, False), (0.02, False), (0.3, True)])
+def test_other_reflections_are_said(crystal: Crystal, turn: float, said: bool) -> None:
+    """A vector that is turned by an angle lies 2 sin (angle / 2) of its length away; d may differ a little."""
+    a = on_grid((32, 36, 34), BASIS)
+    other = Rotation.from_rotvec(turn * np.cross(Q, [0, 0, 1]) / np.linalg.norm(np.cross(Q, [0, 0, 1]))).apply(Q)
+    found = compare(crystal(a), crystal(a, geometry=Geometry.of_voxels(BASIS, a.shape, 1.01 * other)))
+    assert any("another reflection" in note for note in found.notes) == said
 
 
 def test_a_missing_support_is_said(crystal: Crystal) -> None:
