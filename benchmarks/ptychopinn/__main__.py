@@ -1,10 +1,12 @@
 """PtychoPINN beside PtychoNN: tables 2 and 3 and figure 6 of Hoidn et al. (2023) at a small budget, and what it buys.
 
-OMP_NUM_THREADS=1 python -m benchmarks.ptychopinn --models build/ptychopinn/models      # four minutes of one core
+OMP_NUM_THREADS=1 python -m benchmarks.ptychopinn --models build/ptychopinn/models      # six minutes of one core
 
 The model repository holds ptychopinn-lines, ptychonn-lines, ptychopinn-grf and ptychonn-grf, trained by
 training/configs/{ptychopinn,ptychonn}-small.yaml, for grf with `--set raster.texture=random_field --set
-raster.phase=true`; and ptychopinn-lines-flat, with `--set raster.probe=flat`. Those that are missing are left out.
+raster.phase=true`; ptychopinn-lines-flat and ptychonn-lines-flat, which went on from the weights of the first two with
+`--set raster.probe=flat`; and -large, with `--set raster.texture=large_features --set raster.phase=true`. Those that
+are missing are left out. That of the ablation holds the cases of benchmarks.ptychopinn.ablation under any names.
 Interrupted, it goes on: what was measured of a network is kept in build/ptychopinn as JSON.
 """
 
@@ -303,14 +305,22 @@ def main(
 
 _PREFACE = [
     "Networks of Hoidn et al., Sci. Rep. 13:22789 (2023), and of Cherukara et al. (2020), trained by "
-    "`training/configs/ptychopinn-small.yaml` and `ptychonn-small.yaml`: **cut** to a fraction of the width, of the "
-    "objects and of the epochs, one seed each, and in the curved probe of the house instead of the paper's flat one, "
-    "behind which a training of this length stays at images that are their own mirror images (below). What the paper's "
-    "own budget gives is not known here; `training/configs/ptychopinn.yaml` is that budget. Amplitudes are at most 1 "
-    "here; the paper does not state how it normalises them, so that its MAE and PSNR are on another scale. "
-    "Not made: three seeds, the paper's large features, its ablation.\n",
-    "One command makes this page of a folder with the exported networks: `python -m benchmarks.ptychopinn --models "
-    "FOLDER`.\n",
+    "`training/configs/ptychopinn-small.yaml` and `ptychonn-small.yaml`: **cut** to a quarter and to half of the "
+    "papers' width, and to some minutes of one thread, the same for both networks of a pair. What the paper's own "
+    "budget gives is not known here; `training/configs/ptychopinn.yaml` is that budget. Amplitudes are at most 1 here; "
+    "the paper does not state how it normalises them, so that its MAE and PSNR are on another scale, and differences "
+    "in dB can be compared.\n",
+    "**Behind the flat probe** of the paper an object without a phase and its mirror image have the same pattern. A "
+    "network that begins there draws the mean of both: the last row of the ablation. So both networks of the pair "
+    '"Lines, flat probe" began with the weights of the pair behind the curved probe, where no image is its mirror '
+    "image's twin, and went on behind the flat one, while the rate of learning fell along half a cosine. Single "
+    "patterns cannot tell the two images apart at all, whatever a network has learned: PtychoNN is left with the "
+    "mean. The rate of the pairs behind the curved probe did not fall: their time was cut.\n",
+    "One command makes this page of folders with the exported networks: `python -m benchmarks.ptychopinn --models "
+    "FOLDER --ablated FOLDER --runs FOLDER`. These two train PtychoPINN for Lines behind the flat probe:\n",
+    "    inphase-train fit --config training/configs/ptychopinn-small.yaml --run runs/curved",
+    "    inphase-train fit --config training/configs/ptychopinn-small.yaml --run runs/flat --set raster.probe=flat "
+    "--begin runs/curved/last.ckpt\n",
 ]
 
 

@@ -31,7 +31,7 @@ _KEPT = ROOT / "build/ptychopinn"
 TEST_SEED = HELD_OUT_SEED + 1
 TILE = 10  # pixels of the square that the paper keeps of each group
 NETWORKS = ("ptychopinn", "ptychonn")
-TEXTURES = {"lines": "Lines", "grf": "GRF", "lines-flat": "Lines, flat probe"}
+TEXTURES = {"lines": "Lines", "grf": "GRF", "large": "large features", "lines-flat": "Lines, flat probe"}
 BATCH = 64
 
 
