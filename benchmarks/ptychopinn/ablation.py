@@ -43,9 +43,9 @@ def ablation(models: Path) -> list[str]:
     head = ["what learns", "seeds", "min", "MAE A", "PSNR A", "FRC50 A", "PSNR A, paper", "FRC50 A, paper"]
     return [
         "## Ablation\n",
-        "The paper's table S1 on Lines behind the flat probe, by its definitions, at a small budget that is the same "
-        "for all: each network learned behind the curved probe for a third of it, and behind the flat one after that. "
-        "Means over seeds, and the standard deviation where there are several:\n",
+        "The paper's table S1 on Lines behind the flat probe, by its definitions, at a small budget that is about the "
+        "same for all: each network learned behind the curved probe for a third of it, and behind the flat one after "
+        "that, but for the last, which was begun there. Means over seeds, and the standard deviation of several:\n",
         *table(head, rows),
     ]
 
