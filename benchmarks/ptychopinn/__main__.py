@@ -309,14 +309,14 @@ _PREFACE = [
     "papers' width, and to some minutes of one thread, about the same for both networks of a pair. Amplitudes are at "
     "most 1 here; the paper does not state how it normalises them, so that its MAE and PSNR are on another scale, and "
     "only differences can be compared.\n",
-    "**Behind the flat probe** of the paper an object without a phase and its mirror image have the same pattern, and "
-    "so has the mean of both. Single patterns do not tell them apart, whatever a network has learned: PtychoNN learns "
-    "next to nothing after its first 16,000 patterns there. Four that overlap do. Both networks of that pair began with "
-    "the weights of the pair behind the curved probe, where no mirror image has the same pattern, and went on behind the "
-    "flat one, in two trainings in which the rate of learning fell along half a cosine. That was caution: of two "
-    "networks begun behind the flat probe with one seed, one stood at an error of 0.08 from 8,000 to 24,000 groups, but "
-    "the other, whose rate fell sooner, came off it and is in the ablation, ahead of the one that began elsewhere. The "
-    "rate of the pairs behind the curved probe did not fall: their time was cut.\n",
+    "**Behind the flat probe** of the paper an object without a phase and its mirror image have the same pattern, "
+    "and so has the mean of both. Single patterns do not tell them apart, whatever a network has learned: PtychoNN "
+    "learns next to nothing after its first 16,000 patterns there. Four that overlap do. Both networks of that pair "
+    "began with the weights of the pair behind the curved probe, where no mirror image has the same pattern, and "
+    "went on behind the flat one, in two trainings in which the rate of learning fell along half a cosine. That was "
+    "caution: of two networks begun behind the flat probe with one seed, one stood at an error of 0.08 from 8,000 to "
+    "24,000 groups, but the other, whose rate fell sooner, came off it and is in the ablation, ahead of the one that "
+    "began elsewhere. The rate of the pairs behind the curved probe did not fall: their time was cut.\n",
     "**Not made**: the paper's own budget and width, `training/configs/ptychopinn.yaml`. Behind the flat probe the "
     "error of the amplitude fell by about 1.3 dB with each doubling of the groups while the rate was high; the paper's "
     "50 epochs of the same two objects are 1.7 doublings more, and its network is four times as wide. Several seeds "
