@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks import ROOT
 from benchmarks.live import RESULTS, service
-from benchmarks.ptychopinn import Trained, corner, test_raster, trained
+from benchmarks.ptychopinn.networks import Trained, corner, test_raster, trained
 from inphase import machine, ptycho
 from inphase.client import Client
 from inphase.models.session import Session

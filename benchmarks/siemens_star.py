@@ -24,7 +24,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks import ROOT
 from benchmarks.ptycho import r_factor
-from benchmarks.ptychopinn import BATCH, Exported, in_turns, kept
+from benchmarks.ptychopinn.networks import BATCH, Exported, in_turns, kept
 from inphase import ptycho
 from inphase.models.families import scan as family
 from inphase.models.repository import Repository

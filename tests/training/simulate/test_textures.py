@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.simulate.textures import TEXTURES, lines, random_field, with_phase
+from training.simulate.textures import TEXTURES, large_features, lines, random_field, with_phase
 
 
 @pytest.mark.parametrize("name", TEXTURES)
@@ -30,7 +30,30 @@ def test_the_random_field_has_the_spectrum_that_it_is_drawn_from() -> None:
     assert octaves[2] / octaves[1] == pytest.approx(2**-0.4, rel=0.15)
 
 
-def test_lines_have_directions_and_the_random_field_has_none() -> None:
+def test_large_features_are_long_and_not_sharp() -> None:
+    """Table 1 of the paper: of the three kinds theirs is the longest correlation and the least of fine structure."""
+
+    def half(image: np.ndarray) -> int:
+        """Pixels to where the correlation of an image with itself is half."""
+        power = np.square(np.abs(np.fft.fft2(image - image.mean())))
+        correlation = np.fft.ifft2(power).real
+        pixels = radius.astype(int).ravel()
+        rings = np.bincount(pixels, correlation.ravel()) / np.bincount(pixels)
+        return int(np.argmax(rings < rings[0] / 2))
+
+    def fine(image: np.ndarray) -> float:
+        """Share of the power in waves of less than 10 pixels."""
+        power = np.square(np.abs(np.fft.fft2(image - image.mean())))
+        return float(power[radius > 39.2].sum() / power.sum())
+
+    radius = np.hypot(*np.meshgrid(np.fft.fftfreq(392), np.fft.fftfreq(392), indexing="ij")) * 392
+    drawn = {kind: kind(392, np.random.default_rng(0)) for kind in (large_features, lines, random_field)}
+    lengths, shares = ([measure(image) for image in drawn.values()] for measure in (half, fine))
+    assert lengths[0] > lengths[1] > lengths[2]
+    assert shares[2] > 5 * shares[1] > 25 * shares[0]
+
+
+def test_lines_and_plates_have_directions_and_the_random_field_has_none() -> None:
     """The power of lines lies on rays: it varies more with the direction than that of noise does."""
 
     def variation(image: np.ndarray) -> float:
@@ -42,7 +65,9 @@ def test_lines_have_directions_and_the_random_field_has_none() -> None:
         return float(means.std() / means.mean())
 
     generator = np.random.default_rng(2)
-    assert variation(lines(392, generator)) > 2 * variation(random_field(392, generator))
+    even = variation(random_field(392, generator))
+    assert variation(lines(392, generator)) > 2 * even
+    assert variation(large_features(392, generator)) > 2 * even
 
 
 def test_the_phase_follows_the_amplitude() -> None:
