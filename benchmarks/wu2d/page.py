@@ -36,8 +36,8 @@ def page(network: Network, parts: dict[str, Any], runs: Sequence[Path]) -> list[
             "learning curve it shows."
         ),
         *paragraph(
-            f"The network learned from {seen:,} particles in {minutes:.0f} minutes of wall time, on one thread of a "
-            f"machine that many others used. The paper showed 28,500,000 patterns, {28_500_000 / seen:,.0f} times as "
+            f"The network learned from {seen:,} particles in {minutes:.0f} minutes of wall time, most of them beside "
+            f"others on the same two cores. The paper showed 28,500,000 patterns, {28_500_000 / seen:,.0f} times as "
             "many: 142,500 particles 200 times. Every particle here is a new one."
         ),
         *paragraph(differences(training["settings"])),
@@ -120,8 +120,8 @@ def curves_section(runs: Sequence[Path], worth: dict[str, dict[str, Any]]) -> li
         "the scale that fits best, L1 the relative error of eq. 4, against the twin that the run's objective names."
     )
     lines += paragraph(
-        "The curves are those of the fits, which for `wu2d@1` took the averaged network with the normalisation of "
-        "other weights. It was estimated anew, as a fit does now, for the version and for these figures modulo twin:"
+        "The seconds of a run that was stopped and gone on with count what it worked, beside whatever else did. "
+        "Modulo twin, at the end of each:"
     )
     keys = ("modulus", "amplitude", "phase")
     lines += table(
