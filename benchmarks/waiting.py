@@ -44,13 +44,13 @@ class Took:
 
 
 def retrieval() -> None:
-    """240 iterations of a volume of 64 x 64 x 64, one start; prints what they took."""
+    """120 iterations of a volume of 64 x 64 x 64, one start; prints what they took."""
     import inphase
     from training.evaluate.sets import CrystalSet, specimen
 
     scan = specimen(CrystalSet("1e7", "the training distribution", SEED, (7,)), 0).scan
     recipe: dict[str, Any] = {
-        "refine": "240*RAAR | SW(every=8)",
+        "refine": "120*RAAR | SW(every=8)",
         "start": "random",
         "starts": 1,
         "grid": "model",
@@ -60,13 +60,13 @@ def retrieval() -> None:
 
 
 def ptychography() -> None:
-    """24 iterations of ePIE on patterns of 64 x 64; prints what they took."""
+    """8 iterations of ePIE on patterns of 64 x 64; prints what they took."""
     from inphase import ptycho
     from training.simulate.ptychography import scene
 
     of = scene(side=64, frames=20, photons=1e7)
     measured = ptycho.from_arrays(of.counts, of.positions, probe=of.probe)
-    _told(lambda: ptycho.reconstruct(measured, ptycho.Options("24*EPIE", turn=False)))
+    _told(lambda: ptycho.reconstruct(measured, ptycho.Options("8*EPIE", turn=False)))
 
 
 def _told(task: Callable[[], object]) -> None:

@@ -180,7 +180,7 @@ def _described(bottom: PreparedPattern, found: Report, problem: Problem) -> tupl
     )
     return prepared, replace(
         found,
-        detail=None,  # of the model grid
+        detail=None if geometry is None else found.detail,  # of the model grid, in whose voxels it may be told
         preprocess=preprocess,
         oversampling=replace(found.oversampling, after=grid.oversampling),
         metrics=replace(found.metrics, noise_chi2=noise),

@@ -435,8 +435,9 @@ class Grid:
 class Report:
     """Everything about one reconstruction but its arrays.
 
-    model: None where no network was asked. ensemble: None where there was one start. detail: None where the image was
-    not refined, the input is not counts, the image went on to a finer grid, or a look at more frames follows. history:
+    model: None where no network was asked. ensemble: None where there was one start. detail: of an image on a
+    finer grid, that of the image on the network's grid from which it was refined. None where that was not refined, the
+    input is not counts, a look at more frames follows, or a finer grid has no geometry. history:
     (iteration, chi2) of the start that became the result, on the result's own grid, or of the refinement where the
     network's own image was kept. strain: None where there are no strain maps, strain_reason says why. resumed_from:
     iteration at which an interrupted refinement went on. grid: how fine the result is; None in reports of earlier

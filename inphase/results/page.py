@@ -163,7 +163,9 @@ def _figures(result: Result, report: Report | None, known: dict[str, float]) -> 
     rows.append(("start", f"{report.start.kind}: {report.start.why}"))
     rows.append(("recipe", report.recipe.refine))
     if report.detail is not None:
-        rows.append((f"resolution ({report.detail.method})", resolution_in_words(report.detail.overall)))
+        finer = report.grid is not None and any(level.kept for level in report.grid.levels)
+        where = ", on the network's grid" if finer else ""
+        rows.append((f"resolution ({report.detail.method}{where})", resolution_in_words(report.detail.overall)))
         rows += [
             (f"resolution along axis {axis}", resolution_in_words(found))
             for axis, found in enumerate(report.detail.along)

@@ -107,6 +107,15 @@ def test_the_finer_image_is_nearer_to_the_crystal(
     assert align(found.last.object, fine)[1].score > align(coarse, fine)[1].score
 
 
+def test_the_resolution_is_that_of_the_model_grid(found: Climbed) -> None:
+    """In metres, which both grids share: the finer image was refined from the one that the halves were taken of."""
+    (first,) = found.before
+    assert first.report.detail is not None
+    assert found.last.object.shape != first.object.shape
+    assert found.last.report.detail == first.report.detail
+    assert all(part.metres for part in (first.report.detail.overall, *first.report.detail.along))
+
+
 @pytest.mark.parametrize(
     ("grid", "apart", "shape", "stopped"),
     [
