@@ -7,7 +7,7 @@ import typer
 
 from inphase.formats.reading import Reading
 from service.cli.files import check, spare
-from service.cli.measured import Binning, Measured, geometry
+from service.cli.measured import Binning, Measured, check_measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out
 
@@ -33,6 +33,7 @@ def convert(
 ) -> None:
     """Write a reconstruction in the format of another program; phase sign and axes are turned, the phase is kept."""
     check(result)
+    check_measured(measured, reading)
     spare([output], result, measured)
     from inphase.results.conversion import convert as converted
     from inphase.results.source import taken

@@ -28,14 +28,22 @@ Binning = Annotated[
 ]
 
 
+def check_measured(path: Path | None, reading: Reading) -> None:
+    """Raises InphaseError where a file that is named is not there, before anything is read; DataError for a reading of
+    none.
+    """
+    if path is not None:
+        check(path)
+        check_reading(reading)
+    elif reading != Reading():
+        raise DataError("the options that say how a measurement is read need one: name it with --measured")
+
+
 def measurement(path: Path | None, reading: Reading) -> "RawScan | None":
-    """The measurement, read in a process apart. None without a path; DataError for a reading of none."""
+    """The measurement, read in a process apart. None without a path; raises as `check_measured`."""
+    check_measured(path, reading)
     if path is None:
-        if reading != Reading():
-            raise DataError("the options that say how a measurement is read need one: name it with --measured")
         return None
-    check(path)
-    check_reading(reading)
     from inphase.formats import Limits
     from inphase.pattern import Domain
     from service.sandbox.order import FileOrder

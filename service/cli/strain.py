@@ -9,7 +9,7 @@ from rich.table import Table
 from inphase.errors import DataError
 from inphase.formats.reading import Reading
 from service.cli.files import check, spare
-from service.cli.measured import Binning, Measured, geometry
+from service.cli.measured import Binning, Measured, check_measured, geometry
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json
 
@@ -63,6 +63,7 @@ def strain(
 ) -> None:
     """Make displacement, strain and d-spacing of a result; tell their statistics, residues and dislocations."""
     check(result)
+    check_measured(measured, reading)
     spare([output], result, measured)
     from inphase.results.source import taken
     from inphase.results.strain_maps import strain_maps

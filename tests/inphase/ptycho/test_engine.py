@@ -86,9 +86,8 @@ def test_strong_probe_stray_position_and_empty_frames_end_well() -> None:
     assert score.correlation > 0.998
     assert sorted(set(range(49)) - set(found.ids.tolist())) == [5, 8, 9]
     told = " ".join(found.report.notes)
-    assert all(
-        word in told for word in ("more than a window", "next to no counts", "no numbers", "masked: 1,", "scaled")
-    )
+    for word in ("more than a window", "next to no counts", "are no counts", "masked: 1,", "scaled"):
+        assert word in told
 
 
 def test_warm_start_saves_iterations() -> None:
