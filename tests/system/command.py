@@ -61,4 +61,4 @@ def runs_on(*arguments: str | Path, url: str) -> Iterator[Command]:
         yield command
     finally:
         code = command.end()
-    assert code == 130
+    assert code == 130, command.lines[-20:]
