@@ -179,7 +179,7 @@ def test_a_long_list_is_drawn_as_one_goes_along_it(seen: Seen, house: House) -> 
     expect(seen.page.get_by_role("search").get_by_role("status")).to_have_text("250 of 250")
     for drawn in (100, 200, 250):
         expect(rows).to_have_count(1 + drawn)  # with the titles
-        seen.page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+        rows.last.scroll_into_view_if_needed()  # once it lies where it stays
     seen.page.get_by_label("Find").fill(f"{17:032x}")
     expect(rows).to_have_count(2)
 
