@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from training.settings import FitSettings
 
+MODELS = Path("models")  # the repository of a checkout
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -48,10 +50,13 @@ def fit(
     name: Annotated[
         str | None, typer.Option(help="The network of a scan is registered under this name [default: ptychopinn-SCAN].")
     ] = None,
-    version: Annotated[int, typer.Option(min=1, help="The network of a scan is registered as this version.")] = 1,
-    models: Annotated[Path, typer.Option(help="The network of a scan is registered in this model repository.")] = Path(
-        "models"
-    ),
+    version: Annotated[
+        int | None, typer.Option(min=1, help="The network of a scan is registered as this version [default: 1].")
+    ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(help="The network of a scan is registered in this model repository [default: models]."),
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -111,10 +116,10 @@ def fit(
             raise typer.BadParameter("a network of a scan is made from the beginning, in one process")
         called = name or "ptychopinn-" + re.sub(r"[^A-Za-z0-9]+", "-", scan.stem).strip("-")[:50]
         folder = run or Path("runs") / called
-        _of_scan(scan, settings, folder, models, called, version, seconds, crystals or math.inf)
+        _of_scan(scan, settings, folder, models or MODELS, called, version or 1, seconds, crystals or math.inf)
         return
-    if name is not None:
-        raise typer.BadParameter("--name is that of a network of a --scan; others are named by export")
+    if (name, version, models) != (None, None, None):
+        raise typer.BadParameter("--name, --version and --models are those of a --scan; others are named by export")
     folder = run or Path("runs") / config.stem
     try:
         found = run_fit(settings, folder, seconds=seconds, crystals=crystals or math.inf, devices=devices, begin=begin)
@@ -150,7 +155,10 @@ def _of_scan(
         )
         raise typer.Exit(1)
     typer.echo(f"registered: {done.version}")
-    typer.echo(f"inphase ptycho {scan} -o image.npz --model {name} --beam-of {done.reconstruction} --refine '5*EPIE'")
+    where = "" if models == MODELS else f"INPHASE_MODELS_DIR={models} "
+    typer.echo(
+        f"{where}inphase ptycho {scan} -o image.npz --model {name} --beam-of {done.reconstruction} --refine '5*EPIE'"
+    )
 
 
 @app.command(

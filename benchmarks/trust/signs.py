@@ -25,13 +25,13 @@ from inphase.imaging.signs import Signs
 from inphase.retrieval.ensemble import Candidate
 
 NETWORK = "none"  # the way of an image that is not refined
-KNOWING = range(2000, 100_000)  # results whose trust knew a probability already
+KNOWING = range(2000, 100_000)  # by their numbers
 
 
 @dataclass(frozen=True)
 class Line:
-    """An image. number: of the result; way: how it was made; level: the trust, by the rules alone but in
-    results of KNOWING.
+    """An image. number: of the result; way: how it was made; level: the trust; results of KNOWING have that
+    of a service that knew a probability, the others that of the rules alone.
     """
 
     number: int

@@ -29,8 +29,8 @@ Level = Literal["high", "medium", "low"]
 
 
 class JobSummary(BaseModel):
-    """One line of the list. chi2, r_factor, support_voxels, trust, probability: null until the job has succeeded,
-    and but for r_factor those of ptychographic scans.
+    """One line of the list. chi2, r_factor, support_voxels, trust, probability: null until the job has succeeded.
+    A ptychographic scan has r_factor alone.
     """
 
     id: str

@@ -28,6 +28,8 @@ def test_help_is_in_sentences(command: TyperCommand) -> None:
         ([], "states no budget"),
         (["--max-time", "1h"], "DD:HH:MM:SS"),
         (["--crystals", "8", "--set", "bach=3"], "unknown setting 'bach'"),
+        (["--crystals", "8", "--models", "there"], "those of a --scan"),
+        (["--crystals", "8", "--version", "2"], "those of a --scan"),
     ],
 )
 def test_a_fit_that_cannot_be_is_refused(arguments: list[str], said: str) -> None:

@@ -93,14 +93,16 @@ export function Plane({ axis, names, drawn, box, here, sizes, label, array, play
         <i class="cross down" style={{ left: `${(100 * (here[right]! - columns[0] + 0.5)) / width}%` }} />
         <i class="cross over" style={{ top: `${(100 * (here[down]! - rows[0] + 0.5)) / height}%` }} />
       </div>
-      {box[axis]![1] - box[axis]![0] > 1 && <figcaption>
-        <button type="button" class="play" onClick={play} aria-pressed={playing} aria-label={`Play along ${name}`}>
-          {playing ? "❚❚" : "▶"}
-        </button>
-        <input type="range" min={box[axis]![0]} max={box[axis]![1] - 1} value={index} aria-label={`Plane of ${name}`}
-          onInput={(event) => go(axis, Number(event.currentTarget.value))} />
-        <span class="n">{name} {index}</span>
-      </figcaption>}
+      {box[axis]![1] - box[axis]![0] > 1 && (
+        <figcaption>
+          <button type="button" class="play" onClick={play} aria-pressed={playing} aria-label={`Play along ${name}`}>
+            {playing ? "❚❚" : "▶"}
+          </button>
+          <input type="range" min={box[axis]![0]} max={box[axis]![1] - 1} value={index} aria-label={`Plane of ${name}`}
+            onInput={(event) => go(axis, Number(event.currentTarget.value))} />
+          <span class="n">{name} {index}</span>
+        </figcaption>
+      )}
     </figure>
   );
 }
