@@ -203,8 +203,9 @@ def _apart(parts: Sequence[Part]) -> list[str]:
     lines = [
         "## Kept apart",
         "",
-        f"{results} more results, of the same kinds and other seeds (benchmarks/trust/apart.tsv), were looked "
-        "at only when the calibration was made: no fit and no choice has seen them. The delivered calibration judges them:",
+        f"{results} more results, of the same kinds and other seeds (benchmarks/trust/apart.tsv), were looked at "
+        "only when the calibration was made: no fit and no choice has seen them. The delivered calibration judges "
+        "them:",
         "",
     ]
     for part in parts:
