@@ -44,32 +44,31 @@ def main(
     ] = None,
     crystals: Annotated[int, typer.Option(min=1, help="So many held-out particles are scored.")] = 500,
     database: Annotated[int, typer.Option(min=2000, help="So many training patterns are searched.")] = 32_000,
-    patterns: Annotated[int, typer.Option(min=1, help="The four initialisations start on so many patterns.")] = 4,
+    patterns: Annotated[int, typer.Option(min=1, help="The four initialisations start on so many patterns.")] = 40,
     repeats: Annotated[
-        int, typer.Option(min=1, help="The first pattern gets so many random starts, each of the others a tenth.")
+        int, typer.Option(min=1, help="The first pattern gets so many random starts, each of the others ten.")
     ] = 300,
     out: Annotated[Path, typer.Option(help="The page and its figures are written to this folder.")] = OUT,
 ) -> None:
     """Measure the paper's claims and write the page.
 
-    Example: python -m benchmarks.wu2d --crystals 50 --patterns 1 --repeats 10 --out /tmp/wu2d
+    Example: python -m benchmarks.wu2d --crystals 50 --patterns 2 --repeats 10 --out /tmp/wu2d
     """
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     network = Network.of(models, model)
     of, searched, few = network.version.label, min(crystals, 300), min(database, 8000)
-    counts = [repeats, *[max(1, repeats // 10)] * (patterns - 1)]
     parts = {
         "quality": kept(f"{of}-quality-{crystals}", lambda: quality(network, crystals)),
         "spans": kept(f"{of}-spans-{crystals}", lambda: spans(network, crystals)),
         "times": kept(f"{of}-times", lambda: prediction_times(network)),
         "neighbours": kept(f"{of}-neighbours-{searched}-{database}", lambda: neighbours(network, searched, database)),
-        "ways": [
-            kept(f"{of}-ways-{i}-{count}-{few}", partial(four_ways, network, i, count, few))
-            for i, count in enumerate(counts)
-        ],
+        "ways": kept(f"{of}-ways-{patterns}-{repeats}-{few}", lambda: four_ways(network, patterns, repeats, few)),
         "measured": kept(f"{of}-measured", lambda: measured_slices(models, model)),
         "runs": {
-            one.name: kept(f"run-{one.name}-{(one / 'last.ckpt').stat().st_mtime_ns}", partial(run_scores, one))
+            one.name: kept(
+                f"run-{one.name}-{(one / 'last.ckpt').stat().st_mtime_ns}-{crystals}",
+                partial(run_scores, one, crystals),
+            )
             for one in run or ()
         },
     }

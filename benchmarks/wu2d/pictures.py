@@ -18,10 +18,9 @@ from training.transform import far_modulus
 
 def figure(found: dict[str, Any], path: Path) -> None:
     """chi2 against iterations from the four initialisations (figure 5 f), the repeats as mean and deviation."""
-    ways = found["ways"]
     canvas = Figure((7, 4.2), layout="constrained")
     axis = canvas.subplots()
-    for (name, way), colour in zip(ways.items(), ("C0", "C2", "C1", "C3"), strict=True):
+    for (name, way), colour in zip(found.items(), ("C0", "C2", "C1", "C3"), strict=True):
         mean, std = np.array(way["mean"]), np.array(way["std"])
         axis.plot(way["iterations"], mean, color=colour, label=f"{name} ({len(way['final'])})")
         axis.fill_between(way["iterations"], np.maximum(mean - std, mean / 3), mean + std, color=colour, alpha=0.2)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.wu2d.network import CLEAN, FRAME, TEST_SEED, Network
 from inphase.models.session import Session
@@ -14,7 +15,7 @@ from training.data import sample
 from training.evaluate.images import ImageScores, scores
 from training.export import load
 from training.features import features_of
-from training.networks import predict
+from training.networks import build, predict
 
 SPANS = ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.0))  # turns
 
@@ -44,22 +45,30 @@ def spans(network: Network, count: int) -> list[dict[str, float]]:
     return found
 
 
-def run_scores(run: Path) -> dict[str, Any]:
+def run_scores(run: Path, count: int) -> dict[str, Any]:
     """Of the averaged network of a run's last checkpoint, normalised anew, modulo twin."""
     module = load(run / "last.ckpt")
     module.settle()
-    batch = sample(replace(module.settings, frames=CLEAN), TEST_SEED, 0, 300, torch.device("cpu"))
+    batch = sample(replace(module.settings, frames=CLEAN), TEST_SEED, 0, count, torch.device("cpu"))
     with torch.no_grad():
         images = torch.polar(*predict(module.average, features_of(batch.measurement, module.average.inputs)))
     found = summary(scores(images, batch.objects, FRAME))
     twin = module.settings.objective_options.get("twin", "broken")
-    return {"twin": twin, "seen": module.seen} | found
+    return {"twin": twin, "seed": module.settings.seed, "seen": module.seen} | found
+
+
+def multiplications(network: Network) -> int:
+    """That one prediction takes, each with its addition: those of the convolutions."""
+    module = build(network.settings.architecture, **network.settings.network).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        predict(module, features_of(network.crystals(1).measurement, module.inputs))
+    return int(counter.get_total_flops()) // 2
 
 
 def prediction_times(network: Network) -> dict[str, float]:
     """W4: ms of processor time a pattern, alone and in batches of 64, on one thread and two; the network alone."""
     features = features_of(network.crystals(64).measurement, network.version.card.inputs)
-    found = {}
+    found = {"multiplications": float(multiplications(network))}
     for threads in (1, 2):
         session = Session(network.version, threads)
         for batch in (1, 64):

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 import inphase
@@ -18,44 +17,61 @@ from inphase.retrieval import recipe as recipes
 from inphase.retrieval.engine import retrieve
 from inphase.retrieval.problem import Problem
 from inphase.retrieval.starts import Kind, Starts, from_prediction
+from inphase.retrieval.terms import Recipe
 from training.evaluate.images import Neighbours
 from training.evaluate.measurements import REAL_CASES
 from training.transform import embed, far_modulus
 
 RECIPE = "wu-600"
+OTHERS = 10  # random starts of each pattern but the first
 
 
-def four_ways(network: Network, pattern: int, repeats: int, database: int) -> dict[str, Any]:
-    """W6 on one pattern: chi2 by iteration from four initialisations, the random ones repeated."""
-    batch = network.crystals(pattern + 1)
-    modulus = np.ascontiguousarray(far_modulus(batch.objects[pattern], FRAME).numpy())
-    problem = Problem(modulus, np.zeros(FRAME, np.uint8), None, 0.0)
-    image = embed(network.predict(batch)[pattern], FRAME).numpy()
-    guess = from_prediction(np.abs(image), np.angle(image), of_patterns(network.version.card).support_threshold)
-    search = Neighbours(torch.from_numpy(modulus)[None])
+def four_ways(network: Network, patterns: int, repeats: int, database: int) -> list[dict[str, Any]]:
+    """W6: chi2 by iteration from four initialisations of each pattern, the random ones repeated: `repeats` times on the
+    first pattern, OTHERS times on each of the others.
+    """
+    batch = network.crystals(patterns)
+    moduli = far_modulus(batch.objects, FRAME)
+    search = Neighbours(moduli)
     for known in training_patterns(network, database):
         search.add(far_modulus(known.objects, FRAME))
-    nearest = embed(known_object(network, int(search.number[0])), FRAME).numpy()
+    images = network.predict(batch)
+    threshold = of_patterns(network.version.card).support_threshold
+    recipe, found = recipes.resolve(RECIPE), []
+    for i, modulus in enumerate(moduli.numpy()):
+        image = embed(images[i], FRAME).numpy()
+        nearest = embed(known_object(network, int(search.number[i])), FRAME).numpy()
+        starts = initialisations(image, nearest, threshold, OTHERS if i else repeats)
+        problem = Problem(np.ascontiguousarray(modulus), np.zeros(FRAME, np.uint8), None, 0.0)
+        found.append({name: course(problem, recipe, way) for name, way in starts.items()})
+    return found
+
+
+def initialisations(
+    image: NDArray[np.complex64], nearest: NDArray[np.complex64], threshold: float, repeats: int
+) -> dict[str, Starts]:
+    """The four of figure 5, of the network's image and the nearest neighbour's, both on the frame."""
     rectangle = np.zeros(FRAME, bool)
     rectangle[16:48, 16:48] = True
-    ways = {
+    guess = from_prediction(np.abs(image), np.angle(image), threshold)
+    return {
         "(i) random phase, square support": randomised(rectangle, repeats),
         "(ii) random phase, network's support": randomised(guess.supports[0], repeats),
         "(iii) network's phase and support": guess,
         "(iv) nearest neighbour's phase and support": from_prediction(np.abs(nearest), np.angle(nearest), 0.1),
     }
-    recipe, found = recipes.resolve(RECIPE), {}
-    for name, starts in ways.items():
-        solutions = retrieve(problem, recipe, starts)
-        curves = np.array([[s.chi2 for s in solution.history] for solution in solutions])
-        final = [residue(solution.object, modulus) for solution in solutions]
-        begin = [residue(one, modulus) for one in starts.objects]
-        found[name] = {
-            "iterations": [s.iteration for s in solutions[0].history],
-            "mean": curves.mean(0).tolist(), "std": curves.std(0).tolist(),
-            "begin": float(np.mean(begin)), "final": final,
-        }  # fmt: skip
-    return {"pattern": pattern, "ways": found}
+
+
+def course(problem: Problem, recipe: Recipe, starts: Starts) -> dict[str, Any]:
+    """chi2 of the modulus in the beginning, at the sampled iterations as mean and deviation, and in the end."""
+    solutions = retrieve(problem, recipe, starts)
+    curves = np.array([[s.chi2 for s in solution.history] for solution in solutions])
+    return {
+        "iterations": [s.iteration for s in solutions[0].history],
+        "mean": curves.mean(0).tolist(), "std": curves.std(0).tolist(),
+        "begin": float(np.mean([residue(one, problem.modulus) for one in starts.objects])),
+        "final": [residue(solution.object, problem.modulus) for solution in solutions],
+    }  # fmt: skip
 
 
 def randomised(support: NDArray[np.bool_], count: int) -> Starts:
