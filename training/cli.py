@@ -339,7 +339,8 @@ def evaluate(
         int,
         typer.Option(
             min=4,
-            help="So many held-out crystals of the training distribution are judged; other sets have an eighth each.",
+            help="So many held-out crystals of the training distribution are judged; other sets "
+            "have an eighth or a quarter of it.",
         ),
     ] = 60,
     refine: Annotated[str, typer.Option(help="The networks' images are refined by this preset or recipe.")] = "fast",

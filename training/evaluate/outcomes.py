@@ -95,13 +95,15 @@ class Reference:
 class Way:
     """What a network's start leads to. why: the prediction could not be used, and the scores are None.
 
-    escalates: the service would compare with random starts (start=auto). er, schedule: chi2 by iteration of ER alone
+    sane: nothing speaks against the support that it predicted (inphase.trust). escalates: the service would compare
+    with random starts (start=auto). er, schedule: chi2 by iteration of ER alone
     and of the conventional schedule from the network's start.
     """
 
     network: Score | None = None
     fifty: Score | None = None
     refined: Score | None = None
+    sane: bool = False
     escalates: bool = True
     why: str = ""
     er: tuple[tuple[int, float], ...] = ()
@@ -230,5 +232,6 @@ def _path(case: Case, plan: Plan, prepared: PreparedPattern, truth: Truth | None
         for recipe in (plan.alone, plan.conventional)
     )
     network, fifty, final = (images[name].score for name in ("network", "fifty", "refined"))
-    way = Way(network, fifty, final, escalates, er=er, schedule=schedule)
+    sane = not prepared.support_of(guess).faults()
+    way = Way(network, fifty, final, sane, escalates, er=er, schedule=schedule)
     return way, {name: _picture(image) for name, image in images.items()}
