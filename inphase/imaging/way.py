@@ -5,6 +5,7 @@ The library, the service and the evaluation of networks all take it. The refinem
 """
 
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase import ambiguity, trust
-from inphase.errors import DataError
+from inphase.errors import CancelledError, DataError
 from inphase.formats import RawScan
 from inphase.formats.region import Region
 from inphase.formats.scan import native
@@ -72,13 +73,17 @@ def begin(
     *,
     look: report.Look | None = None,
     earlier: Earlier | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> tuple[PreparedPattern, Report]:
     """prepare -> predict -> choose the start. Nothing is refined yet.
 
     network: None where none is needed. With start=random its card gives the grid, and its image is not asked for.
-    look: which one of an unfinished curve it is. earlier: the image of the look before.
+    look: which one of an unfinished curve it is. earlier: the image of the look before. cancelled: asked before the
+    network is. Raises CancelledError.
     """
     preparation = prepare(scan, options, network.version.card if network else None, clock)
+    if cancelled is not None and cancelled():
+        raise CancelledError("cancelled before a network was asked")
     if earlier is not None:
         again = earlier.on(preparation.report.preprocess)
         preparation = replace(preparation, prepared=replace(preparation.prepared, earlier=again))
