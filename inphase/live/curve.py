@@ -61,8 +61,9 @@ class Curve(Awaited):
             array[place] = frame
         told = f"{len(places)} of {of} frames, places {places[0]} to {places[-1]}"
         geometry = self.template.geometry
-        if geometry is not None:
-            geometry = geometry.moved((n // 2 - (0 if self.frames is None else self.frames // 2), 0, 0))
+        moved = n // 2 - (0 if self.frames is None else self.frames // 2)
+        if geometry is not None and moved:
+            geometry = geometry.moved((moved, 0, 0))
         mask = self._mask(places, n)
         chosen = f"{self.template.chosen}; {told}" if self.template.chosen else told
         return replace(self.template, array=array, geometry=geometry, mask=mask, chosen=chosen)

@@ -49,6 +49,7 @@ from service.scans.rocking import Rocking
 from service.settings import Bounds
 
 _TELLING_S: Final = 0.2  # between two events that say which frames have come: a stream holds a thousand of all kinds
+_LOOK_S: Final = 1.0  # that a look takes, or somewhat less
 _FRAMES_KEPT: Final = (JobState.FAILED, JobState.CANCELLED)  # of the last look: then they are needed once more
 
 
@@ -276,9 +277,17 @@ class LiveScans:
         return True
 
     def _look(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart]) -> None:
-        """Make a look where there is something new to be seen."""
-        if self.kind(order).due(order, self.came(record), looks):
+        """Make a look where there is something new to be seen, and the scan lasts long enough."""
+        if self.kind(order).due(order, self.came(record), looks) and not (looks and self._nearly_over(record, order)):
             self._ask(record, order, len(looks) + 1, final=False)
+
+    def _nearly_over(self, record: ScanRecord, order: ScanOrder) -> bool:
+        """Whether the last look would take the place of one that began now: it would come later for that."""
+        if order.frames is None:
+            return False
+        silent = self.records.now() - record.touched
+        each = (record.touched - record.created) / max(1, record.counted.received)
+        return silent < _LOOK_S and each * (order.frames - record.counted.received) < _LOOK_S
 
     def _finish(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart], working: list[LookPart]) -> None:
         """The last look, which takes the place of those at work that are not nearly done, and the end when it has
