@@ -15,7 +15,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from benchmarks.live import RESULTS, service
+from benchmarks.live.curves import RESULTS
+from benchmarks.live.serving import service
 from inphase.client import Client
 from service.scans.ptycho import MORE
 from training.evaluate.machine import busyness, header

@@ -19,7 +19,8 @@ import typer
 from numpy.typing import NDArray
 
 from benchmarks import ROOT
-from benchmarks.live import RESULTS, service
+from benchmarks.live.curves import RESULTS
+from benchmarks.live.serving import service
 from benchmarks.ptychopinn.networks import Trained, corner, test_raster, trained
 from inphase import machine, ptycho
 from inphase.client import Client

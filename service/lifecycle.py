@@ -38,6 +38,7 @@ from service.jobs.store import Store
 from service.jobs.supervisor import Supervisor
 from service.logs import log
 from service.sandbox.sandbox import Sandbox
+from service.scans.attendance import Attendance
 from service.scans.live import LiveScans
 from service.settings import Settings, new_key
 from service.telemetry import Metrics
@@ -51,7 +52,6 @@ from service.webhooks.signature import key_of
 _HOUSEKEEPING_S: Final = 60.0
 _MODELS_S: Final = 1.0  # between two looks at the model repository
 _KEYS_S: Final = 0.5  # between two looks at the keys file; what has changed is taken at the second
-_ATTENDING_S: Final = 0.2  # how soon a live scan gets its next look
 T = TypeVar("T")
 
 
@@ -91,6 +91,7 @@ class Services:
         self.warm = False
         self.started = time.time()
         self.draining = asyncio.Event()
+        self.news = asyncio.Event()  # set when frames of a live scan have come, or the data of a job were read
         self.looking = anyio.CapacityLimiter(8)  # threads of /v1/status and of what watches files
         self.slots = Slots(settings.compute_slots)
         self._threads = anyio.CapacityLimiter(settings.compute_slots)
@@ -120,7 +121,7 @@ class Services:
         if self.records is not None and self.series is not None and self.live is not None:
             self.reader = Reader(
                 self.settings, self.networks, self.records, self.series, self.store, self.intake, self.sandbox,
-                self.budget, self.live, self.tracing,
+                self.budget, self.live, self.news, self.tracing,
             )  # fmt: skip
             if self._outbox is not None and self.settings.webhook_secret is not None:
                 key = key_of(self.settings.webhook_secret.get_secret_value())
@@ -129,7 +130,8 @@ class Services:
             assert self.pulse is not None
             self._background.append(asyncio.create_task(self.pulse.run()))
             self._background += [asyncio.create_task(self.reader.announce()), asyncio.create_task(self.reader.run())]
-            self._background.append(asyncio.create_task(self._attend(self.live, self.reader)))
+            attendance = Attendance(self.live, self.news, self.reader.wake)
+            self._background.append(asyncio.create_task(attendance.run()))
 
     async def stop(self) -> None:
         """Bring everything down: workers first, then Redis."""
@@ -248,18 +250,6 @@ class Services:
                 await anyio.to_thread.run_sync(self.catalogue.look, limiter=self.looking)
             except Exception:  # nobody else looks
                 log.exception("the model repository cannot be looked at")
-
-    async def _attend(self, live: LiveScans, reader: Reader) -> None:
-        """Look at live scans as their frames come."""
-        while True:
-            try:
-                await anyio.to_thread.run_sync(live.attend_all)
-                reader.wake.set()
-            except QueueUnavailableError as error:
-                log.warning("live scans wait", why=str(error))
-            except Exception:  # this task is the only one that looks
-                log.exception("live scans wait")
-            await asyncio.sleep(_ATTENDING_S)
 
     async def _keep_house(self) -> None:
         """Hand out jobs that were forgotten, delete what is too old."""

@@ -42,8 +42,9 @@ def refine(
     network's own image where that fits the hidden voxels better than what `fast` makes of it (start=auto), go on to the
     finest grid that the measurement is worth, judge.
 
-    retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. revised, seconds:
-    see `inphase.imaging.climb`. Raises CancelledError, and DataError where the iterations diverge.
+    retrievals: how they are run; by default here, unseen. frame: of the series whose scan this is. revised: takes what
+    became of the network's image before the random starts are tried, which take many times as long, and the images of
+    `inphase.imaging.climb`; seconds: see there. Raises CancelledError, and DataError where the iterations diverge.
     """
     retrievals = retrievals or Retrievals()
 
@@ -55,17 +56,25 @@ def refine(
         found.recipe.refine if start.requested == "random" else CONVENTIONAL
     )  # as reports of earlier versions mean
     conventional = found.recipe.conventional or earlier
+    wrong: Sequence[str] = ()
     with clock("refine"):
         if start.requested == "mixed":
             near, far = _of_every_kind(prepared, start)
             ended = run(found.recipe.refine, *near) + (run(conventional, *far) if far else [])
         elif start.kind == "network":
             ended = run(found.recipe.refine, prepared.network_start())
-            if start.requested == "auto" and (wrong := prepared.shortfalls(ended[0].candidate)):
-                found = _escalated(found, wrong)
-                ended += run(conventional, _random(prepared, start))
+            if start.requested == "auto":
+                wrong = prepared.shortfalls(ended[0].candidate)
         else:
             ended = run(conventional, _random(prepared, start))
+    if wrong:
+        if revised is not None and not (_left_to_choose(found) and overfitted(prepared.guess, ended[0].candidate)):
+            told = _escalated(found, wrong, f"{CONVENTIONAL} from random starts is tried now")
+            told = replace(told, resumed_from=retrievals.resumed_from, history=ended[0].history)
+            revised(judge(prepared, told, ended[0].candidate, clock))
+        found = _escalated(found, wrong, f"compared with {CONVENTIONAL} from random starts")
+        with clock("refine"):
+            ended += run(conventional, _random(prepared, start))
     candidates = [each.candidate for each in ended]
     ensemble = None
     if len(candidates) > 1:
@@ -123,11 +132,8 @@ def _with_random_score(found: Report, conventional: Sequence[Candidate]) -> Repo
     return replace(found, metrics=replace(found.metrics, random_start=report.part(report.Score, best.metrics)))
 
 
-def _escalated(found: Report, wrong: Sequence[str]) -> Report:
-    why = (
-        f"refined from the network's start it falls short: {'; '.join(wrong)}; "
-        f"compared with {CONVENTIONAL} from random starts"
-    )
+def _escalated(found: Report, wrong: Sequence[str], then: str) -> Report:
+    why = f"refined from the network's start it falls short: {'; '.join(wrong)}; {then}"
     return replace(found, start=replace(found.start, why=why))
 
 

@@ -5,6 +5,8 @@ The library, the service and the evaluation of networks all take it. The refinem
 """
 
 import importlib.metadata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase import ambiguity, trust
-from inphase.errors import DataError
+from inphase.errors import CancelledError, DataError
 from inphase.formats import RawScan
 from inphase.formats.region import Region
 from inphase.formats.scan import native
@@ -64,6 +66,15 @@ class Preparation:
     pattern: Pattern
 
 
+@dataclass(frozen=True)
+class _Gridded:
+    """A measurement on the grid of the model, from where `_climbing` goes on to finer ones."""
+
+    preparation: Preparation
+    clean: Cleaned
+    found: Prepared
+
+
 def begin(
     scan: RawScan,
     options: Options,
@@ -72,27 +83,43 @@ def begin(
     *,
     look: report.Look | None = None,
     earlier: Earlier | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> tuple[PreparedPattern, Report]:
     """prepare -> predict -> choose the start. Nothing is refined yet.
 
     network: None where none is needed. With start=random its card gives the grid, and its image is not asked for.
-    look: which one of an unfinished curve it is. earlier: the image of the look before.
+    look: which one of an unfinished curve it is. earlier: the image of the look before. cancelled: asked before the
+    network is. Raises CancelledError.
     """
-    preparation = prepare(scan, options, network.version.card if network else None, clock)
+    gridded = _gridded(scan, options, network.version.card if network else None, clock)
+    preparation = gridded.preparation
+    if cancelled is not None and cancelled():
+        raise CancelledError("cancelled before a network was asked")
     if earlier is not None:
         again = earlier.on(preparation.report.preprocess)
         preparation = replace(preparation, prepared=replace(preparation.prepared, earlier=again))
     preparation = replace(preparation, report=replace(preparation.report, look=look))
-    if network is not None and options.start != "random":
-        preparation = predict(preparation, network, clock)
+    with ThreadPoolExecutor(1) as beside:  # the network needs nothing of the finer grids
+        climbing = beside.submit(_climbing, gridded, options, clock)
+        if network is not None and options.start != "random":
+            preparation = predict(preparation, network, clock)
+        ladder, grid = climbing.result()
+    prepared, report = replace(preparation.prepared, ladder=ladder), replace(preparation.report, grid=grid)
     with clock("score"):
-        return preparation.prepared, choose_start(preparation.prepared, preparation.report)
+        return prepared, choose_start(prepared, report)
 
 
 def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) -> Preparation:
     """Check the scan, clean it, bring it onto the grid of the card and hide the free voxels.
     Raises DataError, RecipeError.
     """
+    gridded = _gridded(scan, options, card, clock)
+    ladder, grid = _climbing(gridded, options, clock)
+    made = gridded.preparation
+    return replace(made, prepared=replace(made.prepared, ladder=ladder), report=replace(made.report, grid=grid))
+
+
+def _gridded(scan: RawScan, options: Options, card: Card | None, clock: Clock) -> _Gridded:
     known = None if card is None else of_patterns(card)
     with clock("decode"):
         measured = pattern_from_array(native(scan.array), options.domain, scan.geometry, scan.metadata, scan.mask)
@@ -105,9 +132,8 @@ def prepare(scan: RawScan, options: Options, card: Card | None, clock: Clock) ->
             clean = _of_region(clean, scan.region)
         found = clean.on(shape)
         prepared = _prepared(found, options, known)
-        ladder, grid = _ladder(clean, found, options, prepared)
-        told = replace(_report(scan, measured, found, recipe.text, options, prepared), grid=grid)
-    return Preparation(replace(prepared, ladder=ladder), told, found.pattern)
+        told = _report(scan, measured, found, recipe.text, options, prepared)
+    return _Gridded(Preparation(prepared, told, found.pattern), clean, found)
 
 
 def predict(preparation: Preparation, network: Network, clock: Clock) -> Preparation:
@@ -280,16 +306,17 @@ def _of_region(clean: Cleaned, region: Region) -> Cleaned:
     return replace(clean, counts=clean.counts / max(share, LEAST_LIGHT), steps=(region.report(), *clean.steps))
 
 
-def _ladder(
-    clean: Cleaned, model: Prepared, options: Options, prepared: PreparedPattern
-) -> tuple[Ladder | None, report.Grid]:
+def _climbing(gridded: _Gridded, options: Options, clock: Clock) -> tuple[Ladder | None, report.Grid]:
     """The measurement on the finest grid that it is worth, where that is not the model's."""
-    found = finest(clean, model.transform, options.finest)
-    if found.window is None:
-        return None, report.Grid(options.grid, found.why)
-    whole = clean.in_window(found.window)
-    ladder = Ladder.of(whole, model, prepared.problem.free, options.seed)
-    return ladder, report.Grid(options.grid, found.why, _placed(whole), whole.oversampling_after, whole.pattern.total)
+    clean, model = gridded.clean, gridded.found
+    with clock("preprocess"):
+        found = finest(clean, model.transform, options.finest)
+        if found.window is None:
+            return None, report.Grid(options.grid, found.why)
+        whole = clean.in_window(found.window)
+        ladder = Ladder.of(whole, model, gridded.preparation.prepared.problem.free, options.seed)
+        counts = whole.pattern.total
+    return ladder, report.Grid(options.grid, found.why, _placed(whole), whole.oversampling_after, counts)
 
 
 def _placed(found: Prepared) -> report.Preprocessing:

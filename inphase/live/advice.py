@@ -18,6 +18,7 @@ from inphase.preprocess.centring import CUT
 FALLING: Final = 0.5  # of the brightest frame: when the light has fallen below it, that may be the peak
 FALLEN: Final = 0.1  # the same: it seems to have been passed
 CONTRAST: Final = 30.0  # of the brightest frame to the darkest one: fringes in the wings have less
+SURE: Final = 300.0  # the same for a peak from which the light has fallen to half only: strong peaks have wider wings
 LEAST_COUNTS: Final = 10.0  # of the brightest pixels: below it nobody knows a peak from noise
 LEAST_FRAMES: Final = 3
 STEADY: Final = 0.98  # amplitude correlation of successive images that have stopped changing
@@ -86,8 +87,9 @@ class Advice:
     frames, of: measured, and of how many; None for an open end. missing: places between measured ones that have not
         come.
     peak: whether the brightest frame so far may be the Bragg peak. "not reached": it is the last one; "unknown": there
-        is little light, or all frames are about as bright; "near", "falling", "passed": since then the light has not
-        fallen to half of it, to less than half, to less than a tenth. peak_place: of the brightest frame. beyond:
+        is little light, or all frames are about as bright; "falling", "passed": since then the light has fallen to
+        less than half of it, to less than a tenth; "near": neither, or it has fallen to half and may be a fringe of the
+        wings (SURE). peak_place: of the brightest frame. beyond:
         places measured after it.
     saturated: pixels in all frames at the end of their counter, gaps apart. border: axes of the detector along which
         the peak lies too near to the border.
@@ -173,7 +175,10 @@ def _peak(curve: Sequence[FrameSummary]) -> tuple[Peak, int | None]:
     if light[at] < CONTRAST * max(1.0, min(light)):
         return "unknown", at
     lowest = min(light[at + 1 :]) / light[at]
-    return ("passed" if lowest < FALLEN else "falling" if lowest < FALLING else "near"), at
+    if lowest < FALLEN:
+        return "passed", at
+    falling = lowest < FALLING and light[at] >= SURE * max(1.0, min(light))
+    return ("falling" if falling else "near"), at
 
 
 def _border(brightest: FrameSummary, shape: tuple[int, int], sigma: tuple[float, ...] | None) -> tuple[str, ...]:
@@ -225,9 +230,8 @@ def _worded(found: Advice, reach: float | None) -> Advice:
                 "scan earlier."
             )
         case "near" | "falling":
-            fallen = "a tenth" if found.peak == "falling" else "half"
             words.append(
-                f"The brightest frame so far is {found.peak_place}, and the light has not fallen to {fallen} of it "
+                f"The brightest frame so far is {found.peak_place}, and the light has not fallen to a tenth of it "
                 "since: whether this is the peak is not certain yet."
             )
         case "passed":

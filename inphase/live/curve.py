@@ -40,26 +40,30 @@ class Curve(Awaited):
                 f"pixel {where}: mask such pixels for the whole curve"
             )
 
-    def scan(self, frames: Mapping[int, NDArray[np.generic]]) -> RawScan:
+    def scan(self, frames: Mapping[int, NDArray[np.generic]], *, reached: bool = False) -> RawScan:
         """The measurement so far, (n, rows, columns): n frames of the finished curve, or up to the last one measured.
 
+        reached: up to the last one measured in any case: what lies beyond is padding of any grid, and takes its time.
         When all frames are there it is the measurement that a file of them would be. Raises DataError without a frame,
         and for a frame that is none of this curve.
         """
         if not frames:
             raise DataError("no frame of the curve has been measured")
         places = sorted(frames)
-        n = places[-1] + 1 if self.frames is None else self.frames
-        if reason := self.refusal(places[0], n) or self.refusal(places[-1], n):
+        end = places[-1] + 1
+        of = end if self.frames is None else self.frames
+        if reason := self.refusal(places[0], of) or self.refusal(places[-1], of):
             raise DataError(reason)
+        n = end if reached else of
         array = np.zeros((n, *self.shape), self.dtype)
         for place, frame in frames.items():
             self.check(place, frame)
             array[place] = frame
-        told = f"{len(places)} of {n} frames, places {places[0]} to {places[-1]}"
+        told = f"{len(places)} of {of} frames, places {places[0]} to {places[-1]}"
         geometry = self.template.geometry
-        if geometry is not None and self.frames is None:
-            geometry = geometry.moved((n // 2, 0, 0))
+        moved = n // 2 - (0 if self.frames is None else self.frames // 2)
+        if geometry is not None and moved:
+            geometry = geometry.moved((moved, 0, 0))
         mask = self._mask(places, n)
         chosen = f"{self.template.chosen}; {told}" if self.template.chosen else told
         return replace(self.template, array=array, geometry=geometry, mask=mask, chosen=chosen)

@@ -50,7 +50,7 @@ def look(
     """
     number = 1 if before is None or before.report.look is None else before.report.look.number + 1
     told = Look("", number, len(frames), curve.frames, final)
-    scan = curve.scan(frames)
+    scan = curve.scan(frames, reached=not final)
     if final:
         return carry_out(scan, options, sessions, look=told)
     earlier = None if before is None else Earlier(before.object, before.report.preprocess)

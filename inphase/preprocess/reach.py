@@ -109,20 +109,23 @@ def reach(pattern: Pattern, peak: tuple[int, ...], level: float) -> tuple[int, .
 
 def _by_plane(pattern: Pattern) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Along each axis, the counts and the number of valid voxels of its planes."""
-    others = tuple(range(1, pattern.mask.ndim))
+    rank = pattern.mask.ndim - 1
+    rest = [tuple(a for a in range(rank) if a != axis) for axis in range(rank)]
 
-    def look(slab: slice) -> tuple[NDArray[np.float64], ...]:
-        counts, valid = pattern.intensity[slab], pattern.mask[slab] == MaskState.VALID  # zero where not valid
-        along = counts.sum(axis=others, dtype=np.float64), valid.sum(axis=others, dtype=np.float64)
-        return *along, counts.sum(axis=0, dtype=np.float64), valid.sum(axis=0, dtype=np.float64)
+    def look(slab: slice) -> list[list[NDArray[np.float64]]]:
+        found = []
+        for counts, mask in zip(pattern.intensity[slab], pattern.mask[slab], strict=True):
+            both = counts.astype(np.float64), (mask == MaskState.VALID).astype(np.float64)  # counts: zero where not
+            found.append([np.array([[one.sum() for one in both]]).T, *(_profiles(both, axes) for axes in rest)])
+        return found
 
-    *along, counts, known = zip(*slabs.over_planes(look, pattern.mask), strict=True)
-    plane = np.sum(counts, axis=0), np.sum(known, axis=0)
-    found = [(np.concatenate(along[0]), np.concatenate(along[1]))]
-    for axis in range(plane[0].ndim):
-        rest = tuple(a for a in range(plane[0].ndim) if a != axis)
-        found.append((plane[0].sum(axis=rest), plane[1].sum(axis=rest)))
-    return found
+    planes = [plane for slab in slabs.over_planes(look, pattern.mask) for plane in slab]
+    first, *others = zip(*planes, strict=True)
+    return [tuple(np.concatenate(first, axis=1)), *(tuple(np.sum(along, axis=0)) for along in others)]
+
+
+def _profiles(both: tuple[NDArray[np.float64], ...], axes: tuple[int, ...]) -> NDArray[np.float64]:
+    return np.array([one.sum(axis=axes) for one in both])
 
 
 def _last(counts: NDArray[np.float64], background: NDArray[np.float64], far: int) -> int:

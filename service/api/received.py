@@ -187,7 +187,7 @@ async def _carried_out(
     reader = services.reader
     assert reader is not None  # what records jobs reads them
     if not token or record.reader != token:
-        reader.wake.set()
+        reader.wake()
         return await _outcome(record, patience, services, clock)
     own = Clock()  # the caller's is read when the caller is answered, and the reading may go on then
     reading = asyncio.ensure_future(_read(record, token, received, services, own, held.pop_all()))

@@ -313,7 +313,7 @@ async def finish(scan_id: ScanId, services: TheServices, caller: TheCaller, reas
     live = kept(services)
     now = await in_thread(lambda: live.finish(record.scan_id, reason.strip(), caller.owner))
     if services.reader is not None:
-        services.reader.wake.set()
+        services.reader.wake()
     return await in_thread(lambda: live.document(now))
 
 
@@ -380,7 +380,9 @@ async def _taken(
         raise closed_scan(record.scan_id, record.state)
     with services.budget.share(caller.owner) as share:
         body = await read_frames(request, services.settings.bounds, _COPIES, share)
-        return await in_thread(lambda: take(kept(services), record, body))
+        taken = await in_thread(lambda: take(kept(services), record, body))
+    services.news.set()
+    return taken
 
 
 def _answer(added: Added, total: int) -> FramesAnswer:

@@ -138,7 +138,7 @@ async def submit(
 
     document = await in_thread(accept)
     if services.reader is not None:
-        services.reader.wake.set()
+        services.reader.wake()
     response.headers["Location"] = document.link
     return document
 

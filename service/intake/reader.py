@@ -2,7 +2,8 @@
 
 A request that waits has its job read at once, by its own thread. Everything else, the scans of series above all, is
 read by `run`, one job after the other, and only so far ahead of the workers that it neither fills the store nor delays
-what is asked meanwhile. What is being read stands in Redis: a service that dies leaves it to the next one.
+what is asked meanwhile. What is urgent, as the looks at live scans are, has a line of its own beside that. What is
+being read stands in Redis: a service that dies leaves it to the next one.
 """
 
 import asyncio
@@ -11,8 +12,9 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -51,7 +53,7 @@ from service.jobs.entry import JobRecord
 from service.jobs.errors import QueueUnavailableError, StoreError, UnknownSeriesError
 from service.jobs.record import Records
 from service.jobs.series import SeriesRecords
-from service.jobs.state import JobState
+from service.jobs.state import JobState, Priority
 from service.jobs.store import Arrays, Store
 from service.logs import log
 from service.sandbox.sandbox import Sandbox
@@ -69,8 +71,17 @@ _ANNOUNCE_S: Final = 1.0
 _STOP_S, _STOP_LOOK_S = 5.0, 0.05
 
 
+class Line:
+    """Jobs of these priorities are read one after the other. asked: set when one may have come."""
+
+    def __init__(self, priorities: tuple[Priority, ...]) -> None:
+        self.priorities = priorities
+        self.asked = asyncio.Event()
+        self.one = anyio.CapacityLimiter(1)  # beside the slots of requests: what is read ahead never takes one
+
+
 class Reader:
-    """One a service. `run` and `announce` never end by themselves."""
+    """One a service. `run` and `announce` never end by themselves. news: set whenever a job was read here."""
 
     def __init__(
         self,
@@ -83,16 +94,22 @@ class Reader:
         sandbox: Sandbox,
         budget: Budget,
         live: LiveScans,
+        news: asyncio.Event,
         tracing: Tracing,
     ) -> None:
-        self.wake = asyncio.Event()  # set when a job comes that no request reads
         self._settings, self._networks, self._store = settings, networks, store
         self._records, self._series, self._intake = records, series, intake
         self._sandbox, self._budget, self._live, self._tracing = sandbox, budget, live, tracing
         self._active: set[str] = set()  # tokens of the jobs that are being read
         self._leaving = False
         self._rest_until = 0.0
-        self._one = anyio.CapacityLimiter(1)  # beside the slots of requests: what is read ahead never takes one
+        self._news = news
+        self._lines = (Line(tuple(Priority)), Line((Priority.HIGH,)))
+
+    def wake(self) -> None:
+        """A job has come that no request reads."""
+        for line in self._lines:
+            line.asked.set()
 
     async def announce(self) -> None:
         """Say which jobs are being read here, so that others leave them alone."""
@@ -108,22 +125,25 @@ class Reader:
 
     async def run(self) -> None:
         """Read accepted jobs until cancelled."""
+        await asyncio.gather(*(self._run(line) for line in self._lines))
+
+    async def _run(self, line: Line) -> None:
         while True:
-            self.wake.clear()
+            line.asked.clear()
             try:
-                read = await anyio.to_thread.run_sync(self.read_next, limiter=self._one)
+                read = await anyio.to_thread.run_sync(self.read_next, line.priorities, limiter=line.one)
             except QueueUnavailableError as error:
                 log.warning("accepted jobs wait to be read", why=str(error))
                 read = False
             except Exception:
                 log.exception("a job could not be read")
                 read = False
-            if not read:
-                try:
-                    async with asyncio.timeout(_LOOK_S):
-                        await self.wake.wait()
-                except TimeoutError:
-                    continue
+            if read:
+                self._news.set()
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await line.asked.wait()
 
     async def stop(self) -> None:
         """Let what is being read come to its end, for a few seconds; the rest is left to the next service."""
@@ -135,16 +155,16 @@ class Reader:
         announcing.cancel()
         await asyncio.gather(announcing, return_exceptions=True)
 
-    def read_next(self) -> bool:
-        """Read one accepted job, the most urgent first; whether there was one and room for it."""
+    def read_next(self, priorities: Sequence[Priority] = tuple(Priority)) -> bool:
+        """Read one accepted job of these priorities, the most urgent first; whether there was one and room for it."""
         if time.monotonic() < self._rest_until:
             return False
         self._records.reclaim()
         self._complete_series()
-        if self._records.count(JobState.QUEUED) >= _AHEAD or (job_id := self._records.unread()) is None:
+        if self._records.count(JobState.QUEUED) >= _AHEAD or (job_id := self._records.unread(priorities)) is None:
             return False
         token = self.take(job_id)
-        return token is not None and self._read_alone(job_id, token)
+        return token is None or self._read_alone(job_id, token)  # where another was quicker, there may be more
 
     def take(self, job_id: str) -> str | None:
         """Begin to read a job: the token that stands for this attempt,
@@ -210,7 +230,9 @@ class Reader:
             about = bound_contextvars(job=job_id, owner=record.owner, request_id=record.request_id)
             with about, self.reading(token), self._budget.share(record.owner) as share:
                 self.read(job_id, token, Clock(), share)
-        except CancelledError:
+        except CancelledError as error:
+            if self._records.cancelled(job_id):
+                self._intake.fail(job_id, token, str(error))  # its reason is the cancellation's
             return True
         except Exception as error:
             if not self._leaving and not isinstance(error, InphaseError | MemoryError | OSError):
@@ -223,13 +245,14 @@ class Reader:
     ) -> tuple[PreparedPattern, Report]:
         options = submission.options.imaging()
         network = self._networks.get(options.model, record.owner) if options.asks_network else None
-        look, earlier = None, None
+        look, earlier, stops = None, None, None
         with clock("decode"):
             if isinstance(submission.source, LiveFrames):
                 scan, look, earlier = self._live.measurement(submission.source, share)
+                stops = partial(self._records.cancelled, record.job_id)  # the last look takes the place of this one
             elif scan is None:
                 scan = self._data(record.job_id, submission, share)
-        prepared, report = begin(scan, options, network, clock, look=look, earlier=earlier)
+        prepared, report = begin(scan, options, network, clock, look=look, earlier=earlier, cancelled=stops)
         if record.series:
             report = replace(report, series=Series(record.series, self._number(record)))
         return prepared, replace(report, timings_ms=clock.rounded())

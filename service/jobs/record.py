@@ -304,6 +304,11 @@ class Records:
             raise unknown(job_id)
         return JobState(state.decode())
 
+    def cancelled(self, job_id: str) -> bool:
+        """Whether the cancellation of a job was requested before its end. False for an unknown id."""
+        with translated(self._client):
+            return bool(self._client.hexists(job_key(job_id), "cancel"))
+
     def claim(self, job_id: str, message_id: str, worker: str) -> int | None:
         """Start an attempt and return its number, or None where there is nothing to do.
 

@@ -48,6 +48,10 @@ class Kind(Protocol[Order]):
         """Whether there is enough that the looks (in order; none is at work) have not seen."""
         ...
 
+    def soon(self, look: LookPart) -> bool:
+        """Whether a look at work comes to its end so soon that the last one need not take its place."""
+        ...
+
     def submission(self, order: Order, source: LiveFrames) -> Submission:
         """A look as a job."""
         ...

@@ -5,6 +5,7 @@ everything that has arrived meanwhile, so looks never pile up, however fast fram
 """
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -47,6 +48,8 @@ from service.scans.ptycho import Known, Ptycho
 from service.scans.rocking import Rocking
 from service.settings import Bounds
 
+_TELLING_S: Final = 0.2  # between two events that say which frames have come: a stream holds a thousand of all kinds
+_LOOK_S: Final = 1.0  # that a look takes, or somewhat less
 _FRAMES_KEPT: Final = (JobState.FAILED, JobState.CANCELLED)  # of the last look: then they are needed once more
 
 
@@ -72,6 +75,7 @@ class LiveScans:
         self._awaited: dict[str, Awaited] = {}
         self._came: dict[str, Came] = {}  # of open scans, as they were read last: what came never changes
         self._ended: dict[str, dict[str, LookPart]] = {}  # looks of open scans that have ended, by job
+        self._told: dict[str, float] = {}  # when something was told of the frames of open scans (time.monotonic())
 
     def kind(self, order: ScanOrder) -> Kind[Any]:
         """What is known of scans of this kind."""
@@ -134,6 +138,7 @@ class LiveScans:
         self._came = {scan_id: came for scan_id, came in self._came.items() if scan_id in opened}
         self._awaited = {scan_id: awaited for scan_id, awaited in self._awaited.items() if scan_id in opened}
         self._ended = {scan_id: ended for scan_id, ended in self._ended.items() if scan_id in opened}
+        self._told = {scan_id: told for scan_id, told in self._told.items() if scan_id in opened}
         for scan_id in opened:
             try:
                 self.attend(scan_id)
@@ -203,7 +208,7 @@ class LiveScans:
         share.grow_to(working_bytes(places * pixels.size, 2 * places * pixels.nbytes))
         frames = self.archive.frames(source.scan)
         look = Look(source.scan, source.look, len(frames), order.frames, source.final)
-        scan = replace(curve.scan(frames), source=order.name or f"live scan {source.scan}")
+        scan = replace(curve.scan(frames, reached=not source.final), source=order.name or f"live scan {source.scan}")
         return scan, look, None if source.final else self._earlier(record)
 
     def ptychogram(self, source: LiveFrames, options: Options, share: Share) -> tuple[Arrays, Ptychography]:
@@ -272,14 +277,25 @@ class LiveScans:
         return True
 
     def _look(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart]) -> None:
-        """Make a look where there is something new to be seen."""
-        if self.kind(order).due(order, self.came(record), looks):
+        """Make a look where there is something new to be seen, and the scan lasts long enough."""
+        if self.kind(order).due(order, self.came(record), looks) and not (looks and self._nearly_over(record, order)):
             self._ask(record, order, len(looks) + 1, final=False)
 
+    def _nearly_over(self, record: ScanRecord, order: ScanOrder) -> bool:
+        """Whether the last look would take the place of one that began now: it would come later for that."""
+        if order.frames is None:
+            return False
+        silent = self.records.now() - record.touched
+        each = (record.touched - record.created) / max(1, record.counted.received)
+        return silent < _LOOK_S and each * (order.frames - record.counted.received) < _LOOK_S
+
     def _finish(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart], working: list[LookPart]) -> None:
-        """The last look, which takes the place of those at work, and the end when it has ended."""
+        """The last look, which takes the place of those at work that are not nearly done, and the end when it has
+        ended.
+        """
         if record.last is None:
-            self._cancel(working, "the scan is finished: its last look takes the place of this one")
+            late = [look for look in working if not self.kind(order).soon(look)]
+            self._cancel(late, "the scan is finished: its last look takes the place of this one")
             self._ask(record, order, len(looks) + 1, final=True)
             return
         last = looks[-1]
@@ -306,11 +322,15 @@ class LiveScans:
                     continue
 
     def _tell(self, record: ScanRecord, order: ScanOrder, looks: list[LookPart]) -> None:
-        """Events of what has changed: of the frames with the advice, and of looks that have ended."""
+        """Events of what has changed: of looks that have ended, and every so often of the frames with the advice."""
         for look in looks:
             if look.state.final:
                 data = look.model_dump(mode="json")
                 self.records.tell(record.scan_id, f"look:{look.job}", look.state.value, "look", data)
+        now = time.monotonic()
+        if record.state is ScanState.OPEN and now < self._told.get(record.scan_id, 0.0) + _TELLING_S:
+            return
+        self._told[record.scan_id] = now
         counted = record.counted
         mark = f"{counted.received},{counted.duplicate},{counted.outside},{sum(look.state.final for look in looks)}"
         if counted.placed + counted.placed_again:

@@ -74,6 +74,10 @@ class Rocking:
         """Where the peak lies inside what was measured, and a part of a fringe is new."""
         return advice_on(order, came.frames, looks).worth_another(looks[-1].frames if looks else 0)
 
+    def soon(self, look: LookPart) -> bool:
+        """The first one that is being made: of a fast curve it is the only one."""
+        return look.number == 1 and look.state is JobState.READING
+
     def submission(self, order: RockingOrder, source: LiveFrames) -> Submission:
         """The last look as the caller asked; the others as images that are replaced."""
         options = JobOptions(**order.model_dump(include=set(JobOptions.model_fields)))

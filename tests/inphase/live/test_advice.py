@@ -76,6 +76,20 @@ def test_fringes_in_the_wings_are_no_peak() -> None:
     assert found == ["not reached", "not reached", "near", "falling", "passed"]
 
 
+def test_wide_wings_of_a_strong_peak_are_not_taken_for_it() -> None:
+    """The known object of a real crystal (S11, its detector binned): a fringe of the wings is 150 times as bright as
+    the darkest frame and the light falls to half behind it, 55 frames before the peak, which is 20,000 times brighter.
+    """
+    light = [3.0, 9, 23, 10, 5, 16, 92, 31, 18, 24, 71, 54, 86, 94, 73, 96, 89, 221, 440, 283, 205, 239, 196]
+    rest = [285.0, 379, 732, 948, 1656, 5432, 24512, 205868, 3673243, 9691464, 3194954, 434779]
+    curve = [FrameSummary(place, 1e4, brightest, 20, 25, 0) for place, brightest in enumerate((*light, *rest))]
+    found = [advise(curve[:n], 252, SHAPE) for n in range(1, len(curve) + 1)]
+    assert not any(advice.worth_a_look for advice in found[: len(light)])
+    assert found[len(light) - 1].peak == "near"
+    assert "whether this is the peak is not certain yet" in found[len(light) - 1].words[-1]
+    assert [advice.peak for advice in found[-3:]] == ["not reached", "falling", "passed"]
+
+
 def test_nothing_is_said_of_what_is_not_known() -> None:
     """Without frames, without light, and with the brightest frame first."""
     nothing = advise([], 80, SHAPE)
