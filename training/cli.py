@@ -140,7 +140,7 @@ def _of_scan(
 
     try:
         done = learn(scan, settings, run, models, name, version, seconds=seconds, groups=groups, tell=typer.echo)
-    except (InphaseError, ValueError, FileExistsError) as error:
+    except (InphaseError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     judged = done.judged
@@ -316,10 +316,15 @@ def export(
     """Export a checkpoint as a version of the model repository, checked against torch."""
     import yaml
 
+    from inphase.errors import InphaseError
     from training.export import export as run_export
 
     figures = yaml.safe_load(metrics.read_text()) if metrics else None
-    typer.echo(f"exported: {run_export(checkpoint, models, name, version, figures)}")
+    try:
+        typer.echo(f"exported: {run_export(checkpoint, models, name, version, figures)}")
+    except InphaseError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 @app.command(

@@ -4,7 +4,6 @@ import hashlib
 import importlib.metadata
 import logging
 import math
-import shutil
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -21,6 +20,8 @@ from torch import Tensor, nn
 
 from inphase.errors import DataError
 from inphase.features import KNOWN_MASKED, KNOWN_PADDING, KNOWN_VALID
+from inphase.models.installation import placing, vacant
+from inphase.models.repository import CARD, GRAPH
 from inphase.ptycho.prediction import digest
 from training.data import HELD_OUT_SEED, batch_of, sample
 from training.groups import scans
@@ -286,18 +287,17 @@ def export(
     """Write models/<name>/<version>/{model.onnx, card.yaml} and return the folder; a version is never overwritten.
 
     name: None for that of the architecture. metrics: reference figures on real measurements, added to those on held-out
-    simulated crystals. Raises DataError for a network that predicts nothing.
+    simulated crystals. Raises DataError for a network that predicts nothing, ModelError where the version exists.
     """
     module = load(checkpoint)
     name = name or module.settings.architecture
-    target = unused(models, name, version)
+    vacant(models, name, version)
     network = in_format(rounded(module.average), torch.contiguous_format)
     seen = "measured" if module.settings.measured else "simulated"
     figures = {seen: held_out_figures(module), "real": metrics or {}}
     arguments = batch_of(module.settings, HELD_OUT_SEED, 0, 2, torch.device("cpu")).features(network.inputs)
     model = halve(graph(network, arguments), exact(network))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / "model.onnx"
         onnx.save(model, draft)
         found = agreement(draft, network, module.settings)
@@ -309,28 +309,15 @@ def export(
     return published(model, card(module, name, version, found, figures), models)
 
 
-def unused(models: Path, name: str, version: int) -> Path:
-    """Where a version is to be written. FileExistsError where there is one."""
-    target = models / name / str(version)
-    if target.exists():
-        raise FileExistsError(
-            f"{target} exists: a published version does not change; choose another --version or delete it"
-        )
-    return target
-
-
 def published(model: onnx.ModelProto, content: dict[str, Any], models: Path) -> Path:
     """Write a graph and its card, but for the checksum, as the version that the card says it is; the folder."""
     content = {name: plain(value) for name, value in content.items()}
-    target = models / str(content["name"]) / str(content["version"])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        draft = Path(scratch) / "model.onnx"
-        helper.set_model_props(model, {"card": yaml.safe_dump(content, sort_keys=False)})
+    target = vacant(models, content["name"], content["version"])
+    helper.set_model_props(model, {"card": yaml.safe_dump(content, sort_keys=False)})
+    with placing(target) as folder:
+        draft = folder / GRAPH
         onnx.save(model, draft)
         # the checksum is of the file with the card inside, so that only the file beside it can carry it
         content["sha256"] = hashlib.sha256(draft.read_bytes()).hexdigest()
-        (Path(scratch) / "card.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-        shutil.copytree(scratch, target)
-    target.chmod(0o755)  # the scratch folder was private
+        (folder / CARD).write_text(yaml.safe_dump(content, sort_keys=False))
     return target

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
-from training.export import graph, published, strip, unused
+from inphase.models.installation import vacant
+from training.export import graph, published, strip
 from training.networks.ptychonn import PhasePtychoNN
 
 
@@ -32,9 +33,9 @@ def adopt(weights: Path, frames: NDArray[Any], origin: Origin, models: Path, nam
     weights: a state dictionary of torch, of which nothing but tensors is loaded. frames: (n, N, N) counts as the
     network is shown them. Its authors take the mean of a scan's patterns off and divide by the standard deviation of
     what is left. Neither is known at the first frame of a scan: they are those of these frames, once and for all.
-    Raises DataError for other weights and for frames that are all alike, FileExistsError for a version that is there.
+    Raises DataError for other weights and for frames that are all alike, ModelError for a version that is there.
     """
-    unused(models, name, version)
+    vacant(models, name, version)
     counts = np.asarray(frames, np.float64)
     mean = counts.mean(axis=0)
     scale = float((counts - mean).std())

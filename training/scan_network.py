@@ -4,16 +4,16 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shutil import copytree
 from typing import Final
 
 from inphase import ptycho
+from inphase.models.installation import copy, vacant
 from inphase.models.prediction import Network
 from inphase.models.repository import Repository
 from inphase.models.session import Session
 from inphase.ptycho.prediction import drawn, joined
 from inphase.ptycho.recipe import NONE
-from training.export import export, unused
+from training.export import export
 from training.fit import fit
 from training.measured import MeasuredScan, MeasuredSettings, measured_scan
 from training.settings import FitSettings
@@ -66,9 +66,10 @@ def learn(
 
     settings: those of a network for measured scans; its window becomes that of the scan. run: the folder of all that
     is made; what is there of an interrupted run is not made again. Raises DataError where the scan cannot be read or
-    learned from, ValueError where the settings do not suit it, FileExistsError where the version exists.
+    learned from, ModelError where the version exists or the name is none, both before anything is made, and where the
+    repository cannot be written; ValueError where the settings do not suit it.
     """
-    target = unused(models, name, version)
+    target = vacant(models, name, version)
     measured = ptycho.read(scan)
     run.mkdir(parents=True, exist_ok=True)
     part = settings.measured or MeasuredSettings()
@@ -86,8 +87,7 @@ def learn(
         network = Session(Repository(Path(scratch)).resolve(f"{name}@{version}"), threads=1)
         judged = judge(measured_scan(of, measured.shape[0]), reconstruction, network)
         if judged.passed:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copytree(draft, target)
+            copy(draft, target)
     return Learned(checkpoint, reconstruction, judged, target if judged.passed else None)
 
 

@@ -14,6 +14,7 @@ from training.evaluate.measurements import REAL_DATA
 
 RESULTS: Final = ROOT / "benchmarks/results"
 GOOD: Final = 0.95  # amplitude correlation with the image of the whole curve
+AIM_SHARE: Final = 0.55  # of the curve, of which the first good image is made
 TURNS: Final = 3
 SIMULATED: Final = (
     *((Kind.POLYHEDRON, seed) for seed in range(3)),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from benchmarks.live.curves import GOOD, WHAT, Measured, some
+from benchmarks.live.curves import AIM_SHARE, GOOD, WHAT, Measured, some
 from inphase.errors import DataError
 from inphase.imaging.earlier import Earlier, similarity
 from inphase.imaging.options import FAST, Options
@@ -111,18 +111,19 @@ def _glances(curve: Measured, known: Curve, summaries: Sequence[FrameSummary]) -
         if not due or not advise(summaries[:n], curve.frames, known.shape).worth_a_look:
             continue
         part = {place: frames[place] for place in range(n)}
-        try:
-            now = look(known, part, options, sessions, before=before)
-        except DataError:
-            continue  # the service tells why, and looks again when more frames have come
-        refined = None
-        if len(found) < REFINED:
-            shown = passing(options, len(found) + 1, names)
-            refined = _like(carry_out(known.scan(part, reached=True), replace(shown, refine=FAST), sessions), whole)
-        images.append(seen(now))
-        advice = advise(summaries[:n], curve.frames, known.shape, images)
-        found.append(Glance(n, _like(now, whole), _like(now, last), refined, advice))
-        before = now
+        for _ in range(1 if found else 2):  # the glance, and at once what the default network sees
+            try:
+                now = look(known, part, options, sessions, before=before)
+            except DataError:
+                break  # the service tells why, and looks again when more frames have come
+            refined = None
+            if len(found) < REFINED:
+                shown = passing(options, len(found) + 1, names)
+                refined = _like(carry_out(known.scan(part, reached=True), replace(shown, refine=FAST), sessions), whole)
+            images.append(seen(now))
+            advice = advise(summaries[:n], curve.frames, known.shape, images)
+            found.append(Glance(n, _like(now, whole), _like(now, last), refined, advice))
+            before = now
     return found
 
 
@@ -141,18 +142,24 @@ def _good_from(looks: Sequence[Glance]) -> int | None:
     return good
 
 
+def _early(found: Looked) -> list[Glance]:
+    """The looks at few enough frames."""
+    return [look for look in found.looks if look.frames <= AIM_SHARE * found.curve.frames]
+
+
 def _imaged(found: Looked) -> list[str]:
     """A line of the table of images."""
     frames, looks = found.curve.frames, found.looks
-    if not looks:
-        return [found.curve.name, str(frames), str(found.peak), *["none was possible"] * 4]
-    first, good = looks[0], _good_from(looks)
+    if len(looks) < 2:
+        return [found.curve.name, str(frames), str(found.peak), *["none was possible"] * 5]
+    (first, second), good = looks[:2], _good_from(looks)
     tried = [(each.likeness, each.refined) for each in looks if each.refined is not None]
     return [
         found.curve.name,
         str(frames),
         f"{found.peak} ({found.peak / frames:.0%})",
         f"{first.frames} ({first.frames / frames:.0%}): {first.likeness:.3f}",
+        f"{second.frames} ({second.frames / frames:.0%}): {second.likeness:.3f}",
         "-" if good is None else f"{good} ({good / frames:.0%})",
         f"{looks[-1].likeness:.3f}, {looks[-1].settled:.3f}",
         f"{statistics.mean(one for one, _ in tried):.3f}, {statistics.mean(two for _, two in tried):.3f}; "
@@ -188,31 +195,29 @@ def page(simulated: int, tell: Callable[[str], None]) -> str:
     for curve in some(simulated):
         found.append(looked(curve))
         tell(" | ".join((*_imaged(found[-1]), *_advised(found[-1])[1:])))
-    images = ["curve", "frames", "peak in", "first look", "good from", "last look", "unrefined, refined"]
+    images = ["curve", "frames", "peak in", "glance", "next look", "good from", "last look", "unrefined, refined"]
     advice = [
         "curve", "not been passed", "seems to be passed", "two fringes: asked for, good", "will change little",
         "has stopped changing",
     ]  # fmt: skip
-    by_image = [
-        each for each in found if each.looks and each.looks[0].frames / each.curve.frames <= 0.55
-    ]  # fmt: skip
-    like = sum(each.looks[0].likeness >= GOOD for each in by_image)
+    early = [each for each in found if _early(each)]
+    good = sum(any(look.likeness >= GOOD for look in _early(each)) for each in found)
     lines = [
         "# Looks at rocking curves that are still being measured\n",
         f"{header()}\n",
         f"One command makes this page: `python -m benchmarks.live looks --simulated {simulated}`. Likeness is the "
         "correlation of amplitudes on the network's grid with the refined image of the whole curve, after alignment; a "
         f"look is good from {GOOD:g} on. {WHAT}\n",
-        "The first look is made as soon as the advice finds it worth while and the preprocessing takes it; then one "
+        "The first look, a glance, is made as soon as the advice finds it worth while and the preprocessing takes it; "
+        "the default network's at once after it, and then "
         f"every {STEP:.0%} of the curve to its end. 'Good from' is the first look from which on all are good. The "
         "last look has its likeness to the refined image of the whole curve, and to what the network sees of the whole "
         "curve: the first stays below 1 where the refinement changes the network's image. The last column has the mean "
         f"likeness of the first {REFINED} looks as they are shown, the same after `fast` from the same image, and how "
-        "many are nearer to the image of the whole as they are. The first look is the glance's, the others are the "
-        "default network's.\n",
+        "many are nearer to the image of the whole as they are.\n",
         *table(images, [_imaged(each) for each in found]),
-        f"Of {len(found)} curves {len(by_image)} have a first look within 55% of their frames, and {like} of these "
-        "are good; the peak of the others comes later.\n",
+        f"Of {len(found)} curves {len(early)} have looks at {AIM_SHARE:.0%} of their frames or fewer, and of these "
+        f"{good} have a good one among them; the peak of the others comes too late for it.\n",
         "## What was said, and what came\n",
         "The advice speaks of the peak after every frame, and of the image at every look. The number before the colon "
         "is that of the frames after which something was said first; behind it stands how often it was said rightly. "

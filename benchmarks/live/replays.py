@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.live.curves import GOOD, TURNS, WHAT, Measured, some
+from benchmarks.live.curves import AIM_SHARE, GOOD, TURNS, WHAT, Measured, some
 from benchmarks.live.serving import service
 from inphase.client import Client
 from inphase.formats.npz import read_arrays
@@ -21,7 +21,6 @@ from training.evaluate.tables import table
 
 RATE: Final = 200.0  # frames per second
 AIM_S: Final = 2.0  # from the last frame to the image on the network's grid
-AIM_SHARE: Final = 0.55  # of the curve, of which the first good image is made
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def on_cubic_voxels(result: Result, frame: Frame = "laboratory", voxel_m: float 
         sample_rotation=None if rotation is None else rotation @ made.rotation.T,
         document={**result.document, ORTHOGONALISED: told},
         derived=maps,
-    ).without_pattern()
+    ).without_pattern("the object on the grid of its pattern, before it was brought onto cubic voxels")
 
 
 def _isosurface(document: Mapping[str, Any]) -> float:

@@ -18,7 +18,7 @@ from inphase.formats import detector, hdf5
 from inphase.formats.atomic import replacing
 from inphase.formats.extension import MAPS, MEASURED, extended
 from inphase.formats.pieces import Found, Loaded
-from inphase.formats.result import Arrays, Result
+from inphase.formats.result import METRICS_OF, Arrays, Result
 from inphase.formats.scan import FileReading, Limits, RawScan, frames_out, geometry_of, masked, of_scan, three_state
 from inphase.formats.scanned import refuse_tree
 from inphase.formats.tree import Tree, names_in, opened, type_of
@@ -310,9 +310,10 @@ def _write_process(image: h5py.Group, result: Result, document: str) -> None:
     process["version"] = str(result.document.get("code_version", ""))
     recipe = result.document.get("recipe") or {}
     process["command"] = str(recipe.get("refine", ""))
-    process["comments"] = (
-        f"{PHASE_SIGN}, the sign of numpy and PyNX: the phase is -G.u, G the Bragg vector and u the displacement"
-    )
+    comments = f"{PHASE_SIGN}, the sign of numpy and PyNX: the phase is -G.u, G the Bragg vector and u the displacement"
+    if of := result.document.get(METRICS_OF):
+        comments += f"; the results are those of {of}"
+    process["comments"] = comments
     if created := result.document.get("created"):
         process["date"] = str(created)
     note = _group(process, "note_1", "NXnote")

@@ -35,6 +35,7 @@ from inphase.pattern import Domain
 from inphase.sizes import in_words
 
 SATURATION = "saturation"
+MASK = "mask"
 _MAX_MEMBERS = 1000
 _MAX_SMALL = 2**24  # bytes of a member that is read whole because its name is known
 # what to look for first; the second name reads a result file back as a measurement
@@ -44,7 +45,8 @@ _Header = tuple[tuple[int, ...], np.dtype[Any]]
 
 
 def read(request: FileReading) -> RawScan:
-    """Reads `dataset`, else the key `data`, else the largest three-dimensional array, or image where there is none.
+    """Reads `dataset`, else the key `data`, else the largest three-dimensional array, or image where there is none;
+    `mask` only where there is no other.
 
     `q_steps` (3, 3) and `q_centre` (3,), in 1/m, give the geometry where the file has them, `mask` (of the scan or of a
     frame; 0 valid, 1 masked, 2 outside the measured range) the mask, `saturation` the counts per voxel at and above
@@ -68,7 +70,7 @@ def decode(stream: IO[bytes], where: str, request: FileReading) -> RawScan:
         mask = _mask(archive, headers, key, array.shape, where, request.limits)
         saturation = _saturation(_small(archive, SATURATION, where) if SATURATION in headers else None, where)
         detector = {name: _map(archive, headers[name], name, where, request.limits) for name in _maps(headers, key)}
-    taken = {key, *small, *detector, SATURATION} | ({"mask"} if mask is not None else set())
+    taken = {key, *small, *detector, SATURATION} | ({MASK} if mask is not None else set())
     others = sorted(set(headers) - taken)
     chosen = f"key '{key}' {array.shape} {array.dtype}" + (" with its mask" if mask is not None else "")
     if detector:
@@ -89,7 +91,7 @@ def encode(scan: RawScan) -> bytes:
     """A measurement with all that is known of it, as an archive that `decode` reads."""
     arrays = {"data": scan.array, **geometry_arrays(scan.geometry), **map_arrays(scan.corrections)}
     if scan.mask is not None:
-        arrays["mask"] = scan.mask[0] if scan.mask.strides[0] == 0 else scan.mask
+        arrays[MASK] = scan.mask[0] if scan.mask.strides[0] == 0 else scan.mask
     if scan.saturation is not None:
         arrays[SATURATION] = np.array(scan.saturation.level)
     stream = io.BytesIO()
@@ -164,6 +166,8 @@ def _choose(headers: dict[str, _Header], request: FileReading, where: str) -> st
     volumes = most_axes(
         {key: shape for key, (shape, dtype) in headers.items() if dtype.kind in "uif" and key not in MAPS}
     )
+    if len(volumes) > 1:
+        volumes.pop(MASK, None)
     if not volumes:
         raise DataError(f"{where}: holds no array of real numbers with two or three axes; it holds {listing}")
     largest = max(volumes.values())
@@ -185,13 +189,13 @@ def _mask(
     archive: zipfile.ZipFile, headers: dict[str, _Header], key: str, shape: tuple[int, ...], where: str, limits: Limits
 ) -> NDArray[np.uint8] | None:
     """The member `mask`, unless it is the measurement itself."""
-    if "mask" not in headers or key == "mask":
+    if MASK not in headers or key == MASK:
         return None
-    declared, _ = headers["mask"]
-    label = f"{where}, key 'mask'"
+    declared, _ = headers[MASK]
+    label = f"{where}, key '{MASK}'"
     if math.prod(declared) not in (math.prod(shape), math.prod(shape[1:])):
         raise DataError(f"{label}: its shape {declared} fits neither the scan {shape} nor its frames {shape[1:]}")
-    return three_state(_any(archive, "mask", where, limits.max_bytes), shape, label)
+    return three_state(_any(archive, MASK, where, limits.max_bytes), shape, label)
 
 
 def _maps(headers: dict[str, _Header], key: str) -> list[str]:

@@ -14,6 +14,7 @@ from inphase.pattern import MaskState
 
 Arrays = Mapping[str, NDArray[Any]]
 
+METRICS_OF: Final = "metrics_of"  # key of the document: which object its metrics are of, where it is another one
 KEYS: Final = ("object", "amplitude", "phase", "phase_flat", "support", "modulus", "mask", "voxel_size_m", "document")
 
 
@@ -96,11 +97,16 @@ class Result:
             },
         )
 
-    def without_pattern(self) -> "Result":
-        """Of an object that was changed, to which the measured pattern no longer belongs."""
+    def without_pattern(self, metrics_of: str) -> "Result":
+        """Of an object that was changed, to which the measured pattern no longer belongs.
+
+        metrics_of: in words, the object before; the metrics of the document stay those of the first one that was
+        changed, and the document says so.
+        """
         shape = self.object.shape
         return replace(
             self,
+            document={METRICS_OF: metrics_of, **self.document},
             modulus=np.zeros(shape, np.float32),
             mask=np.full(shape, MaskState.PADDING, np.uint8),
             coherence_kernel=None,

@@ -212,15 +212,17 @@ def _same_sides(one: Sequence[int], other: Sequence[int]) -> bool:
 
 def three_state(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[np.uint8]:
     """A mask of a file as MaskState on the measurement's `shape`:
-    of one frame or of all, bool (True is masked) or 0, 1, 2.
+    of one frame or of all, bool (True is masked) or 0, 1, 2 of any type of number.
 
     Raises DataError where it does not fit or holds other values.
     """
     found = of_scan(mask, shape, where)
-    if found.dtype.kind not in "bui" or (found.size and not (found.min() >= 0 and found.max() <= max(MaskState))):
+    whole = found.dtype.kind in "bui" or (found.dtype.kind == "f" and bool((found == np.rint(found)).all()))
+    if not whole or (found.size and not (found.min() >= 0 and found.max() <= max(MaskState))):
         raise DataError(
-            f"{where}: a mask holds the integers 0 (valid), 1 (masked) and 2 (outside the measured range); this one, "
-            f"{found.dtype}, does not"
+            f"{where}: a mask holds the numbers 0 (valid), 1 (masked) and 2 (outside the measured range); this one, "
+            f"{found.dtype}, does not: write mask != 0 where whatever is not zero is masked, or mask == 0 where that "
+            "is what is masked"
         )
     return np.broadcast_to(found.astype(np.uint8), shape)
 

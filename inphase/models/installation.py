@@ -14,6 +14,7 @@ from inphase.models.repository import (
     ACTIVE,
     CARD,
     GRAPH,
+    NAME,
     ModelError,
     ModelVersion,
     Repository,
@@ -34,25 +35,65 @@ def add(root: Path, folder: Path) -> ModelVersion:
             found = read_version(folder)
         except ModelError as error:
             raise ModelError(f"{folder}: {error}") from error
-        home, number = root / found.card.name, str(found.card.version)
-        if (home / number).exists():
-            raise ModelError(f"{found.label} is in {root} already: a version never changes, so give it another number")
+        target = vacant(root, found.card.name, found.card.version)
         Session(found, threads=1).warm()
-        home.mkdir(parents=True, exist_ok=True)
         known = Repository(root)
-        if found.card.name in known.names() and not (home / ACTIVE).exists():
+        if found.card.name in known.names() and not (target.parent / ACTIVE).exists():
             choose(known.active(found.card.name))
+        copy(folder, target)
+        return read_version(target)
+
+
+def copy(folder: Path, target: Path) -> None:
+    """Copy the files of a version to its place in a repository. Raises ModelError where the copy is not good."""
+    with placing(target) as coming:
+        for name in (GRAPH, CARD):
+            shutil.copyfile(folder / name, coming / name)
+        read_version(coming)
+
+
+def vacant(root: Path, name: str, version: int) -> Path:
+    """Where a version of a repository is to lie. Raises ModelError where there is one, and for what is no name."""
+    if not NAME.fullmatch(name):
+        raise ModelError(
+            f"{name!r} is no name of a model: at most 64 letters, digits, hyphens and underscores, the first of them a "
+            "letter or a digit"
+        )
+    target = root / name / str(version)
+    if target.exists():
+        raise ModelError(f"{name}@{version} is in {root} already: a version never changes, so give it another number")
+    return target
+
+
+@contextmanager
+def placing(target: Path) -> Iterator[Path]:
+    """An empty folder for the files of a new version, which at the end of the block lies at root/<name>/<version>:
+    whole and on the disk, or after an error not at all. Raises ModelError where it cannot.
+    """
+    root = target.parents[1]
+    with _explained(root):
+        root.mkdir(parents=True, exist_ok=True)
         coming = Path(mkdtemp(prefix=".coming-", dir=root))  # no folder of a version: nobody takes it for one
         try:
-            for name in (GRAPH, CARD):
-                shutil.copyfile(folder / name, coming / name)
+            yield coming
             coming.chmod(0o755)
-            read_version(coming)
-            coming.rename(home / number)
+            for path in (*coming.iterdir(), coming):
+                _to_disk(path)
+            target.parent.mkdir(exist_ok=True)
+            coming.rename(target)
+            _to_disk(target.parent)
         except BaseException:
             shutil.rmtree(coming, ignore_errors=True)
             raise
-        return read_version(home / number)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def activate(root: Path, reference: str) -> ModelVersion:

@@ -22,7 +22,7 @@ GRAPH: Final = "model.onnx"
 CARD: Final = "card.yaml"
 ACTIVE: Final = "active"
 Stamp = tuple[int, ...]  # of a version's files: whether they are the ones that were read before
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class UnknownModelError(InphaseError):
@@ -155,7 +155,7 @@ def stamp_of(folder: Path) -> Stamp:
 
 
 def _load(folder: Path) -> ModelVersion:
-    if not _NAME.fullmatch(folder.parent.name) or not folder.name.isdecimal():
+    if not NAME.fullmatch(folder.parent.name) or not folder.name.isdecimal():
         raise ModelError("the folder is not <name>/<version>, a version being a whole number")
     found = read_version(folder)
     if found.card.name != folder.parent.name or str(found.card.version) != folder.name:

@@ -17,6 +17,7 @@ from inphase.preprocess.report import Number, StepReport
 MIN_SIDE = 8  # voxels; below it no fringe fits
 MAX_UNKNOWN = 0.01  # share of voxels that may be NaN or negative outside pixels that are so in every frame
 MAX_MARKED = 0.5  # share of detector pixels that may be marked as not measuring
+ALIKE = 0.01  # relative: so near to the typical one negative counts have one value
 MAX_MODULUS = 1e18  # its square still fits float32
 
 
@@ -182,17 +183,40 @@ def _refuse_if_too_many(
 ) -> None:
     """counting: frames that hold counts; what is unknown in others does not count against the scan."""
     frames, marked = as_frames(broken)[counting], _never_measuring(broken, counting)
+    loose = int(frames.sum()) - int(marked.sum()) * len(frames)
+    if marked.mean() > MAX_MARKED:
+        why = f"{marked.mean():.0%} of the detector's pixels never measure; check how the file was saved"
+    elif loose >= MAX_UNKNOWN * data.size:
+        why = f"more than {MAX_UNKNOWN:.0%} of the scan is unusable; mask detector gaps in every frame"
+    else:
+        return
     kinds = f"{int(np.isnan(data).sum()) if data.dtype.kind == 'f' else 0} NaN and {int((data < 0).sum())} negative"
     where = tuple(int(i) for i in np.unravel_index(int(broken.argmax()), broken.shape))
     what = "counts" if domain is Domain.COUNTS else "moduli"
-    if marked.mean() > MAX_MARKED:
-        raise DataError(
-            f"{kinds} {what}: {marked.mean():.0%} of the detector's pixels never measure (the first is voxel {where}); "
-            "check the file and how it was saved"
-        )
-    loose = int(frames.sum()) - int(marked.sum()) * len(frames)
-    if loose >= MAX_UNKNOWN * data.size:
-        raise DataError(
-            f"{kinds} {what} among {data.size} voxels, the first at {where}: more than {MAX_UNKNOWN:.0%} of the scan "
-            "is unusable; mask detector gaps in every frame, or subtract no more than the background"
-        )
+    offset = _offset(data, broken) if domain is Domain.COUNTS else ""
+    raise DataError(f"{kinds} {what} among {data.size} voxels, the first at {where}: {offset or why}")
+
+
+def _offset(data: NDArray[Any], broken: NDArray[np.bool_]) -> str:
+    """What counts below zero that are too many look like, and what to do; empty where it is others that are too many.
+
+    broken: bool, the voxels that are not usable; negative ones beside them are noise.
+    """
+    negative = (data < 0) & (data > -np.inf)
+    damage = negative & broken
+    if 2 * np.count_nonzero(damage) < np.count_nonzero(broken):
+        return ""
+    mostly = 2 * np.count_nonzero(damage) > np.count_nonzero(negative)
+    below = data[negative if mostly else damage]
+    typical = float(np.median(below))
+    alike = float((np.abs(below - typical) <= ALIKE * abs(typical)).mean())
+    low, high = np.percentile(below, [25, 75])
+    spread = (
+        f"{alike:.0%} of these at {typical:.4g}" if alike > 0.5 else f"half of these between {low:.4g} and {high:.4g}"
+    )
+    return (
+        f"{below.size / data.size:.1%} of the voxels lie below zero{'' if mostly else ' by more than noise does'}, "
+        f"{spread}. Either more was subtracted than there was of background: give the counts as they were measured, of "
+        f"which the background is subtracted here, or add {-typical:.4g} to every voxel. Or these are marks of pixels "
+        "that do not measure: mask them in every frame, or crop the detector to where it measures"
+    )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inphase.errors import DataError
 from inphase.models.prediction import Network
-from inphase.ptycho import continuation, orientation, recipe, refinement
+from inphase.ptycho import continuation, orientation, recipe, refinement, regrowth, schedule
 from inphase.ptycho import probe as probes
 from inphase.ptycho.checkpoint import Checkpoint
 from inphase.ptycho.likelihood import Likelihood, amplitude, poisson
@@ -140,6 +140,7 @@ class _Run:
             begin.probe,
             torch.from_numpy(measured.positions_px - self._origin).to(device),
         )
+        self._recorded = self._state.positions.clone()
 
         if start is not None:
             self._scale_to_patterns()
@@ -227,15 +228,13 @@ class _Run:
         if options.positions_start is None or iteration < options.positions_start:
             return False
         every = np.concatenate([scan.fitted, scan.held_out])
-        done = iteration - options.positions_start
-        left = options.parsed.iterations - options.positions_start
-        # long steps for half of the search, then shorter and shorter ones
-        part = done / (options.SEARCHING * left)
-        radius = options.search_px * min(1.0, 2 * (1 - part))
-        if radius > options.SHORTEST:
-            refinement.search_in_halves(scan, state, every, radius, self._generator)
-        else:
-            refinement.gauss_newton(scan, state, every)
+        match schedule.move(options, iteration):
+            case schedule.Search(radius):
+                refinement.search_in_halves(scan, state, every, radius, self._generator)
+            case schedule.Regrow(radius):
+                regrowth.regrow(scan, state, self._recorded, radius, self._generator)
+            case schedule.Slopes():
+                refinement.gauss_newton(scan, state, every)
         return True
 
     def _result(self, history: tuple[float, ...]) -> Reconstruction:

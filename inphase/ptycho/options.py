@@ -1,7 +1,7 @@
 """How a ptychographic measurement is to be reconstructed."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,6 @@ class Options:
     batch: int = 16
     turn: bool = True
     seed: int = 0
-
-    SEARCHING: ClassVar[float] = 0.6  # share of the iterations with refinement in which the search shortens its steps
-    SHORTEST: ClassVar[float] = 0.5  # pixels: below it slopes are followed
 
     def __post_init__(self) -> None:
         """Raises RecipeError for what cannot be meant."""

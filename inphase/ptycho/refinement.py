@@ -5,7 +5,8 @@ smaller than the detail of the object. The object's noise makes slopes steeper t
 that longer ones are tried too. `search` tries steps around each position and takes the best, for errors of
 many pixels (annealing: Maiden et al., Ultramicroscopy 120, 64 (2012)). Coarse to fine: it begins with long steps and
 shortens them. An object that a frame has been fitted to bears its imprint where the frame was wrongly put, and holds it
-there. So each half of the frames is searched on an object made of the other half.
+there. So each half of the frames is searched on an object made of the other half. No step leads away from the light: on
+pixels that no other frame has lit, any pattern fits in the end. What a search leaves wrong, `regrowth` mends.
 """
 
 from dataclasses import replace
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inphase.ptycho.light import Light
 from inphase.ptycho.likelihood import DARK, amplitude
 from inphase.ptycho.scan import Scan, State
 from inphase.ptycho.solvers.pie import PIE
@@ -22,6 +24,7 @@ from inphase.ptycho.solvers.pie import PIE
 LONGEST = 0.5  # pixels that one step of Gauss and Newton may take
 TRIED = (1.0, 3.0)  # times that step
 DAMPING = 1e-3
+SHARE = 0.5  # of the beam's photons that must fall on what other frames have lit
 PASSES = 3  # of a solver over half of the frames, for an object that the others are searched on
 
 
@@ -42,13 +45,18 @@ def gauss_newton(scan: Scan, state: State, frames: NDArray[np.intp]) -> None:
         ]
         step = _solved(slopes, residual)
         here = state.positions[block]
-        moved[block] = _best(scan, state, block, [here, *(_within(here + t * step, state, scan) for t in TRIED)])
+        moved[block] = _best(scan, state, block, [here, *(within(here + t * step, state, scan) for t in TRIED)])
     drift = (moved - state.positions)[torch.from_numpy(frames).to(moved.device)].mean(0)
-    state.positions = _within(moved - drift, state, scan)
+    state.positions = within(moved - drift, state, scan)
 
 
 def search(scan: Scan, state: State, frames: NDArray[np.intp], radius: float, generator: np.random.Generator) -> None:
-    """Tries eight positions around each, at `radius` pixels and half of it, and takes the best of the nine."""
+    """Tries eight positions around each, at `radius` pixels and half of it, and takes the best of the nine.
+
+    The object is that of the scan's fitted frames: a step that leaves less than SHARE of the beam on it, and less than
+    before, is not taken.
+    """
+    light = Light.of(scan, state)
     turn = generator.uniform(0, np.pi / 4)
     angles = turn + np.arange(8) * np.pi / 4
     # rings of two radii, so that small errors are not jumped over
@@ -57,7 +65,11 @@ def search(scan: Scan, state: State, frames: NDArray[np.intp], radius: float, ge
     best = state.positions.clone()
     for block in scan.blocks(frames):
         here = state.positions[block]
-        tried = [_within(here + offset, state, scan) for offset in torch.from_numpy(offsets).to(here.device)]
+        enough = light.share(here).clamp(max=SHARE)
+        tried = [here]
+        for offset in torch.from_numpy(offsets[1:]).to(here.device):
+            there = within(here + offset, state, scan)
+            tried.append(torch.where((light.share(there) >= enough)[:, None], there, here))
         best[block] = _best(scan, state, block, tried)
     state.positions = best
 
@@ -79,13 +91,23 @@ def search_in_halves(
     drawn = generator.permutation(frames)
     halves = drawn[::2], drawn[1::2]
     for searched, made_of in (halves, halves[::-1]):
-        half = replace(scan, fitted=scan.fitted[np.isin(scan.fitted, made_of)])
-        alone = State(torch.ones_like(state.object), state.probe, state.positions)
-        solver = PIE(half, alone)
-        for _ in range(PASSES):
-            solver.advance(False, generator)
+        half, alone = made_of_some(scan, state, made_of, generator)
         search(half, alone, searched, radius, generator)
         state.positions = alone.positions
+
+
+def made_of_some(
+    scan: Scan, state: State, frames: NDArray[np.intp], generator: np.random.Generator
+) -> tuple[Scan, State]:
+    """A scan whose fitted frames are those of `frames` that may be, and an object that they alone have made, with the
+    probe as it stands.
+    """
+    some = replace(scan, fitted=scan.fitted[np.isin(scan.fitted, frames)])
+    alone = State(torch.ones_like(state.object), state.probe, state.positions)
+    solver = PIE(some, alone)
+    for _ in range(PASSES):
+        solver.advance(False, generator)
+    return some, alone
 
 
 def _solved(slopes: list[Tensor], residual: Tensor) -> Tensor:
@@ -107,7 +129,7 @@ def _solved(slopes: list[Tensor], residual: Tensor) -> Tensor:
     return cut
 
 
-def _within(positions: Tensor, state: State, scan: Scan) -> Tensor:
+def within(positions: Tensor, state: State, scan: Scan) -> Tensor:
     """Windows stay on the object."""
     sides = zip(state.object.shape, scan.waves.shape, strict=True)
     most = positions.new_tensor([whole - window for whole, window in sides])

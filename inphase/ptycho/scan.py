@@ -119,6 +119,13 @@ class Misfit:
         return self.residual / self.measured if self.measured > 0 else float("nan")
 
 
+def r_factors(intensity: Tensor, modulus: Tensor) -> Tensor:
+    """(B,) float64: sum |sqrt I - m| / sum m of each frame (B, y, x); NaN of one without counts."""
+    residual = torch.where(modulus >= 0, (torch.sqrt(intensity) - modulus).abs(), 0.0)
+    measured = modulus.clamp(min=0).sum((1, 2), dtype=torch.float64)
+    return residual.sum((1, 2), dtype=torch.float64) / measured
+
+
 def misfit(scan: Scan, state: State, frames: NDArray[np.intp]) -> Misfit:
     """Of some frames, by the model as it stands."""
     total = Misfit()

@@ -18,7 +18,9 @@ from inphase.results.source import Given, support_of, taken
 from inphase.strain import crystal_voxels, strain
 
 _MARGIN = 4  # voxels around both objects in the box in which they are compared
-_SAME = 1e-3  # relative difference of two grids' steps below which they are one grid: half a voxel over 500
+# relative difference below which the steps of two grids are those of one, half a voxel over 500, and two momentum
+# transfers are one, of which a strain is the same to a thousandth
+_SAME = 1e-3
 _SPLINE: Final = 3
 _SAME_REFLECTION: Final = 0.05  # |Q_B - Q_A| / |Q_A|: a rotation of 3 degrees, or a strain that no crystal has
 _ROUNDS = 2  # the ramp between two objects is known once they lie on each other, and they lie better without it
@@ -42,8 +44,8 @@ class Comparison:
     ssim: structural similarity of the amplitudes. overlap: voxels of both supports over those of either.
     counted: bool, the voxels whose phases and strains are compared: where both amplitudes reach 0.3 of their scale, for
         at the rim of a support a phase is that of noise.
-    phase: radians. strain: along Q, None with `strain_reason`. lattice: (d_B - d_A) / d_A of the mean lattices, where
-        both files tell Q.
+    phase: radians. strain: of each along its own Q, None with `strain_reason`. lattice: (d_B - d_A) / d_A of the mean
+        lattices, where both files tell Q.
     fsc: Fourier shell correlation of the two. resolution: where it falls below half a bit.
     geometry: of the common grid, None where a file does not tell. notes: what was assumed.
     """
@@ -174,7 +176,7 @@ def compare(a: Given, b: Given) -> Comparison:
     (one, two), metric = _on_their_grids([first, second])
     one, two, told = _on_one_grid(one, two)
     notes += told
-    notes += _of_other_reflections(first.geometry, second.geometry)
+    notes += _of_other_reflections(_transfer(first.geometry), _transfer(second.geometry))
     if not metric:
         notes.append("the geometry is unknown: the steps of the measurements that both tell are taken for equal")
     shape = _box(one.inside, two.inside)
@@ -185,14 +187,14 @@ def compare(a: Given, b: Given) -> Comparison:
     both = inside_a & inside_b
     if not both.any():
         raise DataError(f"{first.source} and {second.source} have no voxel in common where they are most alike")
-    geometry = None
+    geometry, transfers = None, [_transfer(each.geometry) for each in (first, second)]
     if one.basis is not None and metric:
-        centre = None if first.geometry is None else first.geometry.q_centre
-        geometry = Geometry.of_voxels(one.basis, shape, centre)
+        geometry = Geometry.of_voxels(one.basis, shape, transfers[0])
     counted = crystal_voxels(np.abs(reference), both) & crystal_voxels(np.abs(b_on_a), both)
     if not counted.any():
         raise DataError(f"{first.source} and {second.source} have no bright voxel in common where they are most alike")
-    maps, reason = _strains(reference, b_on_a, counted, geometry)
+    maps, reason = _strains((reference, b_on_a), counted, geometry, transfers)
+    notes += [] if maps is None else _along(transfers)
     shells = Shells.of(shape, geometry)
     curve = resolution.fsc(reference, b_on_a, shells)
     threshold = resolution.half_bit(curve, float(both.mean()))
@@ -242,11 +244,16 @@ def _on_their_grids(found: Sequence[Reconstruction]) -> tuple[list[_Placed], boo
     return [replace(each, basis=basis) for each, basis in zip(placed, bases, strict=True)], bool(known)
 
 
-def _of_other_reflections(a: Geometry | None, b: Geometry | None) -> list[str]:
-    """A word where the momentum transfers of two geometries are not those of one reflection of one crystal at rest."""
-    if a is None or b is None or a.q_centre is None or b.q_centre is None:
+def _transfer(geometry: Geometry | None) -> NDArray[np.float64] | None:
+    """Q of a geometry, 1/m."""
+    return None if geometry is None else geometry.q_centre
+
+
+def _of_other_reflections(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> list[str]:
+    """A word where two momentum transfers are not those of one reflection of one crystal at rest."""
+    if a is None or b is None:
         return []
-    apart = float(np.linalg.norm(b.q_centre - a.q_centre) / np.linalg.norm(a.q_centre))
+    apart = float(np.linalg.norm(b - a) / np.linalg.norm(a))
     if not apart > _SAME_REFLECTION:
         return []
     return [
@@ -332,15 +339,41 @@ def _aligned(
 
 
 def _strains(
-    a: NDArray[np.complex64], b: NDArray[np.complex64], both: NDArray[np.bool_], geometry: Geometry | None
+    fields: Sequence[NDArray[np.complex64]],
+    both: NDArray[np.bool_],
+    geometry: Geometry | None,
+    transfers: Sequence[NDArray[np.float64] | None],
 ) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]] | None, str | None]:
-    if geometry is None or geometry.q_centre is None:
-        return None, "the geometry or the momentum transfer of A is unknown"
+    """The strain of A and of B on their common grid, each along its own momentum transfer, or why there is none.
+
+    Where one of them tells no transfer, that of the other is taken.
+    """
+    known = [transfer for transfer in transfers if transfer is not None]
+    if geometry is None or not known:
+        return None, "the geometry of A is unknown, or the momentum transfer of both"
+    own = (known[0] if transfer is None else transfer for transfer in transfers)
     try:
-        one, two = (strain(field, both, geometry).strain for field in (a, b))
+        one, two = (
+            strain(field, both, replace(geometry, q_centre=q)).strain for field, q in zip(fields, own, strict=True)
+        )
     except DataError as error:
         return None, str(error)
     return (one, two), None
+
+
+def _along(transfers: Sequence[NDArray[np.float64] | None]) -> list[str]:
+    """A word where the strains of A and B are not along one momentum transfer that both tell."""
+    a, b = transfers
+    if a is None or b is None:
+        return [f"the momentum transfer of {'A' if a is None else 'B'} is unknown, and taken for that of the other"]
+    if np.linalg.norm(b - a) <= _SAME * np.linalg.norm(a):
+        return []
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    turned = np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b)), a @ b))
+    return [
+        "each strain is along the momentum transfer of its own file: that of B is "
+        f"{lengths[1] / lengths[0]:.4f} times as long as that of A, and {turned:.2f} degrees away from it"
+    ]
 
 
 def _difference(values: NDArray[np.floating]) -> Difference:

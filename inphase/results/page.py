@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from inphase.errors import DataError
 from inphase.formats.atomic import replacing
-from inphase.formats.result import Result
+from inphase.formats.result import METRICS_OF, Result
 from inphase.imaging.maps import maps_of
 from inphase.imaging.report import Report
 from inphase.results.source import Given, result_of, support_of, taken
@@ -61,7 +61,8 @@ def show(given: Given, output: str | PathLike[str]) -> None:
     history = () if report is None else report.history
     with replacing(path) as partial:
         if ending == ".png":
-            draw.overview(result, _title(found.source, report), history, fsc).savefig(partial, format="png")
+            title = _title(found.source, report, result.document.get(METRICS_OF))
+            draw.overview(result, title, history, fsc).savefig(partial, format="png")
         else:
             pictures = [
                 (name.capitalize(), _encoded(draw.single(name, result, history, fsc)))
@@ -113,12 +114,13 @@ def _report(result: Result) -> Report | None:
         return None
 
 
-def _title(source: str, report: Report | None) -> str:
+def _title(source: str, report: Report | None, of: str | None) -> str:
     name = Path(source).name
     if report is None or report.metrics.final is None:
         return name
     final, trust = report.metrics.final, "" if report.trust is None else f", trust {report.trust.level}"
-    return f"{name}: chi2 {final.chi2:.3g}, support of {final.support_voxels} voxels{trust}"
+    told = f"{name}: chi2 {final.chi2:.3g}, support of {final.support_voxels} voxels{trust}"
+    return f"{told}\nfigures of {of}" if of else told
 
 
 def _page(
@@ -156,6 +158,8 @@ def _figures(result: Result, report: Report | None, known: dict[str, float]) -> 
     size = result.voxel_size_m
     rows = [("voxels", sides + (f" of {' x '.join(f'{1e9 * s:.3g}' for s in size)} nm" if size else ""))]
     rows += [(name, f"{value:.4g}") for name, value in known.items()]
+    if known and (of := result.document.get(METRICS_OF)):
+        rows.append(("these are of", str(of)))
     if report is None:
         return rows
     if report.metrics.noise_chi2 is not None:

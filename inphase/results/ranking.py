@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inphase import metrics
 from inphase.errors import DataError
 from inphase.formats.reconstruction import Reconstruction
-from inphase.formats.result import Result
+from inphase.formats.result import METRICS_OF, Result
 from inphase.formats.scan import RawScan
 from inphase.pattern import Domain
 from inphase.preprocess.validate import pattern_from_array
@@ -160,6 +160,11 @@ def _scored(found: Reconstruction, measured: RawScan | None) -> Run:
         raise DataError(
             f"{found.source}: was brought onto cubic voxels, and has no pattern to compare with a measurement: give "
             "the result that it was made from"
+        )
+    if found.arrays is not None and (of := Result.of(found.arrays).document.get(METRICS_OF)):
+        raise DataError(
+            f"{found.source}: was changed since it fitted the measurement, and its figures are of {of}: give the "
+            "result that it was made from"
         )
     if pattern.shape != found.pattern_shape:
         raise DataError(

@@ -71,8 +71,11 @@ class Rocking:
         return len(came.frames)
 
     def due(self, order: RockingOrder, came: Came, looks: list[LookPart]) -> bool:
-        """Where the peak lies inside what was measured, and a part of a fringe is new."""
-        return advice_on(order, came.frames, looks).worth_another(looks[-1].frames if looks else 0)
+        """Where the peak lies inside what was measured, and a part of a fringe is new; after a glance at once."""
+        advice = advice_on(order, came.frames, looks)
+        if [look.state for look in looks] == [JobState.SUCCEEDED] and self._glanced(order):
+            return advice.worth_a_look
+        return advice.worth_another(looks[-1].frames if looks else 0)
 
     def soon(self, look: LookPart) -> bool:
         """The first one that is being made: of a fast curve it is the only one."""
@@ -102,6 +105,10 @@ class Rocking:
             advice=advice,
             model=order.model,
         )
+
+    def _glanced(self, order: RockingOrder) -> bool:
+        """Whether the first look is another network's than the next ones."""
+        return self._passing(order, 1).model != self._passing(order, 2).model
 
     def _passing(self, options: JobOptions, number: int) -> Options:
         return passing(options.imaging(), number, self._sessions.repository.names())

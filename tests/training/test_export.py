@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import yaml
 
 from inphase import ptycho
 from inphase.errors import DataError
@@ -17,15 +18,16 @@ from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.way import begin
 from inphase.models.card import ScanCard
-from inphase.models.repository import Repository
+from inphase.models.repository import ModelError, Repository
 from inphase.models.session import Session
 from inphase.ptycho.measurement import from_arrays
 from inphase.ptycho.prediction import digest, joined
 from inphase.ptycho.prediction import predict as predict_scan
+from tests.toy import crystal, write_model
 from tests.training.measured_scans import saved
 from tests.training.small import FILTERS
 from training.data import HELD_OUT_SEED, sample
-from training.export import agreement, exact, export, load, rounded
+from training.export import agreement, exact, export, load, published, rounded
 from training.features import features_of
 from training.fit import fit
 from training.groups import chosen, scans
@@ -166,6 +168,27 @@ def test_a_network_that_predicts_nothing_is_refused(fitted: Callable[[str], Path
     with pytest.raises(DataError, match=r"predicts nothing.*another seed"):
         export(checkpoint, tmp_path / "models", None, 1)
     assert not list(tmp_path.glob("models/cdinn/*"))
+
+
+def test_an_export_comes_whole_into_a_repository_that_a_service_watches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is written there is no version of its name yet, nor a folder that the service would refuse aloud."""
+    toy, models = write_model(tmp_path / "toy", crystal(), name="phase"), tmp_path / "models"
+    model, content = onnx.load(toy / "model.onnx"), yaml.safe_load((toy / "card.yaml").read_text())
+    save, seen = onnx.save, []
+
+    def watched(model: onnx.ModelProto, path: Path) -> None:
+        save(model, path)
+        repository = Repository(models)
+        seen.append((repository.names(), repository.refused))
+
+    monkeypatch.setattr("training.export.onnx.save", watched)
+    folder = published(model, content, models)
+    assert seen == [([], [])]
+    assert Repository(models).resolve("phase@1").path.parent == folder
+    with pytest.raises(ModelError, match=r"phase@1 is in .* already"):
+        published(model, content, models)
 
 
 def test_a_network_of_scans_draws_the_same_in_torch_and_in_a_repository(tmp_path: Path) -> None:

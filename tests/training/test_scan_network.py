@@ -1,5 +1,9 @@
 """A network of one measured scan, from its file to the model repository."""
 
+import errno
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +12,8 @@ import numpy as np
 import pytest
 
 from inphase import ptycho
+from inphase.models.repository import ModelError, Repository
+from tests.toy import crystal, write_model
 from tests.training.measured_scans import saved, settings, star
 from tests.training.small import FILTERS
 from training import scan_network
@@ -34,6 +40,18 @@ def learned(tmp_path: Path, **more: Any) -> scan_network.Learned:
     return learn(path, tiny(), tmp_path / "run", tmp_path / "models", "ptychopinn-star", 1, **given)
 
 
+def faked(monkeypatch: pytest.MonkeyPatch, fitted: Callable[..., Path]) -> None:
+    """Nothing is trained, a model of the tests is exported, and the judge lets it pass."""
+
+    def exported(checkpoint: Path, models: Path, name: str, version: int) -> Path:
+        return write_model(models, crystal(), name=name, version=version)
+
+    monkeypatch.setattr(scan_network, "fit", fitted)
+    monkeypatch.setattr(scan_network, "export", exported)
+    monkeypatch.setattr(scan_network, "Session", lambda version, threads: version)
+    monkeypatch.setattr(scan_network, "judge", lambda of, reconstruction, network: Judged(0.1, 0.1))
+
+
 def test_a_network_that_is_worse_than_epie_is_not_registered(tmp_path: Path) -> None:
     """After one step it has learned nothing; beam and checkpoint are kept for a longer run."""
     said: list[str] = []
@@ -56,26 +74,39 @@ def test_a_network_that_is_no_worse_is_registered_once(tmp_path: Path, monkeypat
         seen.append(of)
         return run / "last.ckpt"
 
-    def exported(checkpoint: Path, models: Path, name: str, version: int) -> Path:
-        folder = models / name / str(version)
-        folder.mkdir(parents=True)
-        (folder / "model.onnx").write_bytes(b"graph")
-        return folder
-
-    monkeypatch.setattr(scan_network, "fit", fitted)
-    monkeypatch.setattr(scan_network, "export", exported)
-    monkeypatch.setattr(scan_network, "Repository", lambda root: SimpleNamespace(resolve=lambda name: name))
-    monkeypatch.setattr(scan_network, "Session", lambda version, threads: version)
-    monkeypatch.setattr(scan_network, "judge", lambda of, reconstruction, network: Judged(0.1, 0.1))
+    faked(monkeypatch, fitted)
     found = learned(tmp_path)
     assert found.version == tmp_path / "models" / "ptychopinn-star" / "1"
-    assert (found.version / "model.onnx").read_bytes() == b"graph"
+    assert Repository(tmp_path / "models").resolve("ptychopinn-star@1").path.parent == found.version
     (of,) = seen
     assert (of.frame, of.box) == ((32, 32), (32, 32))
     assert of.measured is not None
     assert of.measured.reconstruction == str(found.reconstruction)
-    with pytest.raises(FileExistsError, match="does not change"):
+    with pytest.raises(ModelError, match="never changes"):
         learned(tmp_path)
+    assert len(seen) == 1
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The services that watch the repository would take the half for the newest version."""
+    faked(monkeypatch, lambda of, run, **budget: run / "last.ckpt")
+    models = tmp_path / "models"
+    write_model(models, crystal(), name="ptychopinn-star", version=2)
+    copied: list[str] = []
+
+    def full(source: Path, target: Path, **how: bool) -> None:
+        if copied:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        copied.append(Path(target).name)
+        Path(target).write_bytes(Path(source).read_bytes())
+        assert Repository(models).refused == []
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    before = sorted(models.rglob("*"))
+    with pytest.raises(ModelError, match="No space left on device"):
+        learned(tmp_path)
+    assert len(copied) == 1
+    assert sorted(models.rglob("*")) == before
 
 
 @pytest.mark.parametrize("wrong", [False, True])

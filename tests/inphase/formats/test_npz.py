@@ -234,7 +234,7 @@ def test_not_a_result(tmp_path: Path) -> None:
         read_result(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64])
 def test_a_mask_comes_with_the_scan(tmp_path: Path, dtype: type) -> None:
     """`mask` of one frame or of all frames; True and 1 are masked."""
     frame = np.zeros(VOLUME.shape[1:], dtype)
@@ -256,6 +256,24 @@ def test_a_mask_that_is_none(tmp_path: Path, mask: np.ndarray) -> None:
     np.savez(tmp_path / "a.npz", data=VOLUME, mask=mask)
     with pytest.raises(DataError, match="mask"):
         read(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
+def test_a_mask_of_all_voxels_is_no_second_measurement(tmp_path: Path, dtype: type) -> None:
+    """However the measurement is called; a file that holds nothing but a mask is read as one."""
+    mask = np.zeros(VOLUME.shape, dtype)
+    mask[1, 2:4] = 1
+    np.savez(tmp_path / "a.npz", frames=VOLUME, mask=mask)
+    scan = read(tmp_path / "a.npz")
+    assert np.array_equal(scan.array, VOLUME)
+    assert scan.mask is not None
+    assert np.array_equal(scan.mask, mask)
+    np.savez(tmp_path / "a.npz", frames=VOLUME, mask=255 * mask.astype(np.uint8))
+    with pytest.raises(DataError, match=r"key 'mask': .* uint8, does not: write mask != 0"):
+        read(tmp_path / "a.npz")
+    if dtype is not bool:
+        np.savez(tmp_path / "a.npz", mask=mask)
+        assert np.array_equal(read(tmp_path / "a.npz").array, mask)
 
 
 def test_encode_is_what_decode_reads() -> None:

@@ -65,7 +65,7 @@ def test_masks_have_three_states() -> None:
     frame = np.array([[0, 1, 2], [0, 0, 1]])
     np.testing.assert_array_equal(three_state(frame, (4, 2, 3), "here"), np.broadcast_to(frame, (4, 2, 3)))
     np.testing.assert_array_equal(three_state(frame == 1, (4, 2, 3), "here")[0], [[0, 1, 0], [0, 0, 1]])
-    with pytest.raises(DataError, match="here: a mask holds the integers"):
+    with pytest.raises(DataError, match="here: a mask holds the numbers"):
         three_state(frame + 1, (4, 2, 3), "here")
     with pytest.raises(DataError, match="fits neither"):
         three_state(frame, (4, 3, 2), "here")

@@ -9,6 +9,7 @@ from inphase.errors import CancelledError
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import CONVENTIONAL, Options
 from inphase.imaging.prepared import PreparedPattern
+from inphase.imaging.reconstruction import Reconstruction
 from inphase.imaging.refine import refine
 from inphase.imaging.retrievals import Retrievals
 from inphase.imaging.way import begin
@@ -91,6 +92,37 @@ def test_an_insane_result_is_compared_with_random_starts(
     assert report.metrics.final.free_llk <= report.metrics.random_start.free_llk
     kept = report.start.kind
     assert report.recipe.refine == ("10*ER" if kept == "network" else recipes.resolve(CONVENTIONAL).text)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_became_of_the_networks_image_is_shown_before_random_starts_are_tried(
+    sessions: Sessions, pattern: NDArray[np.uint32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, with the bits that it has as a result of its own, and with what is tried next; then it is compared."""
+    alone = run(pattern, Options(refine="10*ER", start="network"), sessions.get(None))
+    monkeypatch.setattr(PreparedPattern, "shortfalls", lambda prepared, candidate: ["made up"])
+    shown: list[Reconstruction] = []
+    clock = Clock()
+    prepared, report = begin(raw(pattern), Options(refine="10*ER", starts=1), sessions.get(None), clock)
+    last = refine(prepared, report, clock, revised=shown.append)
+    (first,) = shown
+    np.testing.assert_array_equal(first.object, alone.object)
+    assert first.report.metrics.final == alone.report.metrics.final
+    assert (first.report.start.kind, first.report.ensemble) == ("network", None)
+    assert first.report.start.why.endswith("made up; standard from random starts is tried now")
+    assert last.report.start.why.endswith("made up; compared with standard from random starts")
+    assert last.report.ensemble is not None
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_refinement_that_fits_noise_is_never_shown(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the network's own image fits the hidden voxels better, that is the one to be seen meanwhile."""
+    monkeypatch.setattr(PreparedPattern, "shortfalls", lambda prepared, candidate: ["made up"])
+    shown: list[Reconstruction] = []
+    clock = Clock()
+    prepared, report = begin(raw(counts(2e4)), Options(starts=1), sessions.get(None), clock)
+    refine(prepared, report, clock, revised=shown.append)
+    assert shown == []
 
 
 def test_start_network_is_obeyed(sessions: Sessions, pattern: NDArray[np.uint32]) -> None:

@@ -74,6 +74,26 @@ def test_the_pattern_of_a_part_is_that_of_the_whole_where_it_was_measured() -> N
     assert whole.prepared.problem.padding_bound == 0
 
 
+def test_what_lies_beyond_the_last_frame_need_not_be_there() -> None:
+    """The grid of a curve up to its last frame is that of the finished curve with padding, value by value; so is Q."""
+    pattern, geometry = counts(), Geometry(np.diag([1e6, 2e6, 3e6]), np.array([1e9, 2e9, 3e9]))
+    curve = Curve(RawScan(pattern[0], geometry, "", ""), len(pattern))
+    frames = {place: pattern[place] for place in range(2, 45)}
+    scans = [curve.scan(frames, reached=reached) for reached in (False, True)]
+    assert [len(scan.array) for scan in scans] == [64, 45]
+    assert scans[0].chosen == scans[1].chosen
+    for n, scan in zip((64, 45), scans, strict=True):
+        assert scan.geometry is not None
+        np.testing.assert_allclose(scan.geometry.q(np.array([10 - n // 2, 0, 0])), [1e9 - 22e6, 2e9, 3e9])
+    options = Options(start="random", preprocess="auto", grid="model")
+    padded, short = (prepare(scan, options, None, Clock()) for scan in scans)
+    for name in ("modulus", "mask", "free"):
+        np.testing.assert_array_equal(getattr(padded.prepared.problem, name), getattr(short.prepared.problem, name))
+    assert padded.prepared.problem.padding_bound == short.prepared.problem.padding_bound > 0
+    assert padded.report.preprocess.offset == short.report.preprocess.offset
+    assert padded.report.oversampling == short.report.oversampling
+
+
 @pytest.mark.parametrize(
     ("array", "words"),
     [

@@ -1,11 +1,14 @@
 """Adding, activating and removing versions."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from inphase.models.installation import activate, add, remove
+from inphase.models.installation import activate, add, placing, remove, vacant
 from inphase.models.repository import ModelError, Repository, UnknownModelError
 from tests.toy import crystal, write_model
 
@@ -107,3 +110,39 @@ def test_a_repository_that_cannot_be_written_is_named(coming: Path) -> None:
     """With what to do."""
     with pytest.raises(ModelError, match=r"/proc/nowhere cannot be changed here \(No such file or directory\)"):
         add(Path("/proc/nowhere"), coming)
+
+
+def test_a_version_that_is_being_written_is_not_there_yet(root: Path) -> None:
+    """Whoever reads the repository meanwhile finds neither a version nor a folder that it refuses."""
+    files = write_model(root.parent / "export", crystal(), name="c")
+    target = vacant(root, "c", 1)
+    with placing(target) as folder:
+        shutil.copyfile(files / "model.onnx", folder / "model.onnx")
+        assert labels(root) == ["a@1*", "b@1*"]
+        shutil.copyfile(files / "card.yaml", folder / "card.yaml")
+        assert labels(root) == ["a@1*", "b@1*"]
+    assert labels(root) == ["a@1*", "b@1*", "c@1*"]
+    assert target.stat().st_mode & 0o777 == 0o755  # a service of another user reads it
+
+
+def test_a_full_disk_leaves_nothing_of_a_version(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its files nor a folder of its name."""
+    before = sorted(root.rglob("*"))
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("inphase.models.installation.os.fsync", full)  # where a disk may say it first
+    with (
+        pytest.raises(ModelError, match=r"cannot be changed here \(No space left on device\)"),
+        placing(vacant(root, "c", 1)) as folder,
+    ):
+        (folder / "model.onnx").write_bytes(b"graph")
+    assert sorted(root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["a.b", "../a", "-a", "", "a" * 65])
+def test_a_name_that_no_repository_would_serve_is_refused(root: Path, name: str) -> None:
+    """Before anything is made for it."""
+    with pytest.raises(ModelError, match="is no name of a model"):
+        vacant(root, name, 1)

@@ -171,7 +171,34 @@ def test_an_outlier_among_the_noise_is_masked_and_many_are_refused_with_their_nu
     made = pattern_from_array(raw)
     assert np.argwhere(~made.valid).tolist() == [[2, 3, 4]]
     raw[2, :, 8:28] = -50
-    with pytest.raises(DataError, match=f"{(raw < 0).sum()} negative"):
+    said = (
+        rf"{(raw < 0).sum()} negative counts.*: {(raw == -50).mean():.1%} of the voxels .* than noise does, 100% .* -50"
+    )
+    with pytest.raises(DataError, match=said):
+        pattern_from_array(raw)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_an_offset_below_zero_is_told_with_what_to_do(dtype: str) -> None:
+    """3 counts were taken off a pattern whose background is next to nothing: the share of the negative voxels, their
+    value, and how it is mended, which is the measurement.
+    """
+    counts = np.rint(subtracted(0.0) + 0.1).astype(dtype)
+    raw = counts - np.dtype(dtype).type(3)
+    with pytest.raises(DataError) as refused:
+        pattern_from_array(raw)
+    assert f"{(raw < 0).mean():.1%} of the voxels lie below zero, " in str(refused.value)
+    assert f"{(raw == -3).sum() / (raw < 0).sum():.0%} of these at -3" in str(refused.value)
+    assert "add 3 to every voxel" in str(refused.value)
+    assert "never measure" not in str(refused.value)
+    np.testing.assert_array_equal(pattern_from_array(raw + 3).intensity, counts)
+
+
+def test_an_offset_with_noise_is_told_by_its_range() -> None:
+    """Half of normal noise of 0.7 about -5 lies within 0.6745 times that."""
+    raw = np.random.default_rng(2).normal(-5, 0.7, (20, 24, 28)).astype(np.float32)
+    raw[10, 12, 10:18] = 4000
+    with pytest.raises(DataError, match=r"half of these between -5\.4\d* and -4\.5\d*\..* add (5|4\.99|5\.00)\d* to"):
         pattern_from_array(raw)
 
 

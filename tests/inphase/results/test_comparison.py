@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from inphase import ambiguity
 from inphase.errors import DataError
+from inphase.formats.reconstruction import Reconstruction
 from inphase.geometry import Geometry
 from inphase.preprocess.placement import Placement
 from inphase.results.comparison import compare, pairwise
@@ -115,6 +116,43 @@ def test_other_reflections_are_said(crystal: Crystal, turn: float, said: bool) -
     other = Rotation.from_rotvec(turn * np.cross(Q, [0, 0, 1]) / np.linalg.norm(np.cross(Q, [0, 0, 1]))).apply(Q)
     found = compare(crystal(a), crystal(a, geometry=Geometry.of_voxels(BASIS, a.shape, 1.01 * other)))
     assert any("another reflection" in note for note in found.notes) == said
+
+
+def test_each_strain_is_along_its_own_momentum_transfer(crystal: Crystal) -> None:
+    """Two orders of one reflection see one displacement, u = e x^2 / 2 along Q: the phase of the one with the longer Q
+    is steeper by its length, and the strain e x is the same. The note says how they differ.
+    """
+    shape, length = (32, 36, 34), float(np.linalg.norm(Q))
+    place = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in shape), indexing="ij"), axis=-1) @ BASIS
+    x = place @ Q / length
+    amplitude = np.abs(on_grid(shape, BASIS))
+    u = 6e3 * x**2 / 2  # metres; a strain of some 2e-4 at the surface
+
+    def order(times: float) -> Reconstruction:
+        field = (amplitude * np.exp(-1j * times * length * u)).astype(np.complex64)
+        return crystal(field, geometry=Geometry.of_voxels(BASIS, shape, times * Q))
+
+    found = compare(order(1.0), order(1.2))
+    assert found.strain is not None
+    assert found.strain_a is not None
+    size = float(np.sqrt(np.nanmean(found.strain_a.astype(np.float64) ** 2)))
+    assert size > 5e-5
+    assert found.strain.rms < 0.02 * size  # interpolation by parts of a voxel; along one Q it is 0.2
+    assert any("1.2000 times as long as that of A, and 0.00 degrees away" in note for note in found.notes)
+    assert not any("momentum transfer of" in note for note in compare(order(1.0), order(1.0)).notes)
+
+
+def test_a_momentum_transfer_that_one_tells_serves_both(crystal: Crystal) -> None:
+    """And the note says so."""
+    a = crystal()
+    bare = crystal(geometry=Geometry.of_voxels(BASIS, a.object.shape, None))
+    for pair, name in (((a, bare), "B"), ((bare, a), "A")):
+        found = compare(*pair)
+        assert found.strain is not None
+        assert any(f"momentum transfer of {name} is unknown" in note for note in found.notes)
+    found = compare(bare, bare)
+    assert found.strain is None
+    assert "momentum transfer of both" in str(found.strain_reason)
 
 
 def test_a_missing_support_is_said(crystal: Crystal) -> None:

@@ -9,13 +9,18 @@ import pytest
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOXML import vtkXMLImageDataReader, vtkXMLStructuredGridReader
 
+from inphase import fourier
 from inphase.errors import DataError
-from inphase.formats.reconstruction import Reconstruction
+from inphase.formats.reconstruction import Reconstruction, read_reconstruction
+from inphase.formats.scan import RawScan
 from inphase.formats.writers import write_result
 from inphase.material import material
+from inphase.metrics import measure
 from inphase.orthogonal import Frame, rotation_to
 from inphase.refraction import corrected
 from inphase.results.conversion import orthogonalise
+from inphase.results.page import show
+from inphase.results.ranking import rank
 from inphase.results.source import result_of
 from inphase.results.strain_maps import strain_maps
 from tests.inphase.results.conftest import BASIS, Crystal, Q
@@ -134,7 +139,41 @@ def test_refraction_is_taken_off(strained: Reconstruction) -> None:
     flat = after.result.phase_flat[after.result.support]
     assert np.allclose(flat, plain.result.phase_flat[after.result.support], atol=1e-3)
     assert "without dispersion" in after.notes[0]
-    assert "twin" in after.notes[1]
+    assert "twin" in after.notes[2]
+
+
+@pytest.mark.parametrize("ending", [".npz", ".cxi"])
+def test_the_figures_of_a_file_say_that_they_are_of_the_object_before(
+    crystal: Crystal, tmp_path: Path, ending: str
+) -> None:
+    """The far field of the object without its refraction is another one, so that no figure of the fit is its own."""
+    before = crystal(figures={"chi2": 1e-3, "llk": 0.6})
+    assert before.support is not None
+    modulus, mask = np.abs(fourier.forward(before.object)), np.zeros(before.object.shape, np.uint8)
+    path = tmp_path / f"r{ending}"
+    found = strain_maps(before, path, of="Au", energy_kev=9.0, refraction=True)
+    fits = [measure(obj, before.support, modulus, mask).chi2 for obj in (before.object, found.result.object)]
+    assert fits[0] < 1e-9 < 1e-4 < fits[1]  # rounding; some hundredths of a radian beside a ramp, squared
+    back = read_reconstruction(path)
+    assert back.figures == {"chi2": 1e-3, "llk": 0.6}
+    document = result_of(back).document
+    assert document["metrics_of"] == "the object before refraction was taken off"
+    assert "stay those of the object before refraction" in document["strain_maps"]["notes"][1]
+    if ending == ".cxi":
+        with h5py.File(path) as file:
+            told = file["entry_1/image_1/process_1/comments"].asstr()[()]
+        assert "the results are those of the object before refraction was taken off" in told
+    show(path, tmp_path / "r.html")
+    assert ">the object before refraction was taken off</td>" in (tmp_path / "r.html").read_text()
+    counts = RawScan(np.ones(before.object.shape, np.uint32), None, "counts.npy", "all")
+    with pytest.raises(DataError, match="its figures are of the object before refraction was taken off"):
+        rank([path, path], measured=counts)
+
+    cubic = orthogonalise(path, tmp_path / "c.npz", voxel_m=6e-9)
+    assert cubic.document["metrics_of"] == document["metrics_of"]  # of the first object that was changed
+    cubic = orthogonalise(before, tmp_path / "c.npz", voxel_m=6e-9)
+    assert "before it was brought onto cubic voxels" in cubic.document["metrics_of"]
+    assert "metrics_of" not in strain_maps(before, of="Au").result.document
 
 
 @pytest.mark.parametrize("frame", ["crystal", "laboratory"])

@@ -1,6 +1,10 @@
 """Live scans over HTTP, on a real Redis; the worker's part is done by hand here."""
 
 import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -12,8 +16,11 @@ from inphase.client.bodies import encode_frames as encode
 from inphase.formats import RawScan, npz
 from inphase.formats.scan import Saturation
 from inphase.geometry import Geometry
+from inphase.imaging import way
+from inphase.live import looks
 from inphase.live.replay import template_of
 from inphase.preprocess.corrections import Corrections
+from service.intake.submission import LiveFrames
 from service.jobs.state import JobState
 from service.settings import Bounds, Settings
 from tests.service.api.calls import check, load
@@ -169,6 +176,145 @@ async def test_a_curve_is_imaged_while_it_is_measured(client: httpx.AsyncClient,
     assert ours["mask"][:, 3, 4].all()
     assert ours["mask"][:, 9, 9].all()
     assert services(client).store.names(scan) == []  # the frames are not needed any more
+
+
+class Gate:
+    """Holds up whoever reads the frames of a look, until it is opened."""
+
+    def __init__(self, client: httpx.AsyncClient, patch: pytest.MonkeyPatch, held: int) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+        live = services(client).live
+        assert live is not None
+        read_frames = live.measurement
+
+        def held_up(source: LiveFrames, share: Any) -> Any:
+            found = read_frames(source, share)
+            if source.look == held and not source.final:
+                self.reached.set()
+                assert self.open.wait(60)
+            return found
+
+        patch.setattr(live, "measurement", held_up)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Returns when the condition holds."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # threads set no event of this loop
+            await asyncio.sleep(0.02)
+
+
+async def test_the_first_look_of_a_fast_curve_outlives_its_end(
+    client: httpx.AsyncClient, pattern: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is being made when the scan is finished: the last look is read beside it, and both are there."""
+    gate = Gate(client, monkeypatch, 1)
+    scan = await opened(client, pattern)
+    await send(client, scan, pattern, list(range(45)))
+    await until(gate.reached.is_set)
+    await send(client, scan, pattern, list(range(45, 64)))
+    await client.post(f"/v1/scans/{scan}/finish")
+    final = await look(client, scan, 2, final=True)
+    assert (final["state"], final["frames"]) == ("succeeded", 64)
+    gate.open.set()
+    first = (await document(client, scan))["looks"][1]["job"]
+    await read(client, first)
+    one = (await ended(client, scan))["looks"][1]
+    assert (one["job"], one["state"], one["frames"]) == (first, "succeeded", 45)
+
+
+async def test_a_glance_is_followed_at_once(
+    client: httpx.AsyncClient, pattern: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what the default network sees of the same frames; the one after that needs new ones."""
+    monkeypatch.setattr(looks, "GLANCE", "blind")
+    scan = await opened(client, pattern)
+    await send(client, scan, pattern, list(range(45)))
+    second = await look(client, scan, 2)
+    first = (await document(client, scan))["looks"][1]
+    assert (first["state"], first["frames"], second["state"], second["frames"]) == ("succeeded", 45, "succeeded", 45)
+    models = [(await client.get(f"/v1/jobs/{each['job']}")).json()["model"]["name"] for each in (first, second)]
+    assert models == ["blind", "inphase-bcdi"]
+    await asyncio.sleep(1)
+    assert len((await document(client, scan))["looks"]) == 2
+
+
+async def test_a_later_look_gives_way_before_a_network_is_asked(
+    client: httpx.AsyncClient, pattern: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last look takes its place, and no core is lost for what nobody sees."""
+    asked: list[object] = []
+    ask = way.predict
+    monkeypatch.setattr(way, "predict", lambda *given: asked.append(given) or ask(*given))
+    gate = Gate(client, monkeypatch, 2)
+    scan = await opened(client, pattern)
+    await send(client, scan, pattern, list(range(45)))
+    assert (await look(client, scan, 1))["state"] == "succeeded"
+    await send(client, scan, pattern, list(range(45, 60)))
+    await until(gate.reached.is_set)
+    await client.post(f"/v1/scans/{scan}/finish")
+    assert (await look(client, scan, 3, final=True))["state"] == "succeeded"
+    gate.open.set()
+    second = (await document(client, scan))["looks"][1]["job"]
+    await read(client, second)
+    found = (await document(client, scan))["looks"][1]
+    assert (found["state"], "its last look takes the place" in found["reason"]) == ("cancelled", True)
+    assert len(asked) == 2
+
+
+async def test_a_look_waits_for_nobody_elses_data(
+    client: httpx.AsyncClient, pattern: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is urgent, and has a line of its own beside a file that takes long to be read."""
+    reader = services(client).reader
+    assert reader is not None
+    reached, leave, data = threading.Event(), threading.Event(), reader._data
+
+    def long(*given: Any) -> Any:
+        reached.set()
+        assert leave.wait(60)
+        return data(*given)
+
+    monkeypatch.setattr(reader, "_data", long)
+    sent = await client.post(
+        "/v1/reconstructions", params={"wait": 0, "refine": "2*ER"}, content=npz.encode(measured(pattern)), headers=NPZ
+    )
+    await until(reached.is_set)
+    scan = await opened(client, pattern)
+    await send(client, scan, pattern, list(range(45)))
+    assert (await look(client, scan, 1))["state"] == "succeeded"
+    assert records(client).get(sent.json()["id"]).state is JobState.READING
+    leave.set()
+    await read(client, sent.json()["id"])
+
+
+async def test_no_look_begins_that_the_end_would_overtake(client: httpx.AsyncClient, pattern: Frames) -> None:
+    """Frames come so fast that the scan is over within a second: the next look is asked for when they stay away."""
+    scan = await opened(client, pattern)
+    await send(client, scan, pattern, list(range(45)))
+    assert (await look(client, scan, 1))["state"] == "succeeded"
+    await send(client, scan, pattern, list(range(45, 60)))
+    live = services(client).live
+    assert live is not None
+    touched = live.records.get(scan).touched
+    second = await look(client, scan, 2)
+    assert records(client).get(second["job"]).created >= touched + 1.0
+
+
+async def test_followers_hear_of_frames_five_times_a_second(client: httpx.AsyncClient, pattern: Frames) -> None:
+    """A stream holds a thousand events, and looks among them; the last frames are told when the scan is finished."""
+    scan = await opened(client, pattern)
+    begun = time.monotonic()
+    for place in range(20):
+        await send(client, scan, pattern, [place])
+    await client.post(f"/v1/scans/{scan}/finish")
+    await look(client, scan, 1, final=True)
+    await ended(client, scan)
+    passed = time.monotonic() - begun
+    text = (await client.get(f"/v1/scans/{scan}/events")).text
+    told = [json.loads(line[6:])["received"] for line in text.splitlines() if line.startswith('data: {"received"')]
+    assert told[-1] == 20
+    assert len(told) <= passed / 0.2 + 2
 
 
 async def test_what_a_scan_refuses(client: httpx.AsyncClient, pattern: Frames) -> None:
