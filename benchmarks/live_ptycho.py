@@ -16,7 +16,7 @@ import typer
 from numpy.typing import NDArray
 
 from benchmarks.live.curves import RESULTS
-from benchmarks.live.serving import service
+from benchmarks.live.serving import service, store_kind
 from inphase.client import Client
 from service.scans.ptycho import MORE
 from training.evaluate.machine import busyness, header
@@ -160,7 +160,7 @@ def _page(runs: Sequence[Run], asked: str, busy: str) -> list[str]:
     )
     return [
         "# Live ptychographic scans\n",
-        f"{header()} {busy}\n",
+        f"{header()} {busy} {store_kind()}\n",
         f"One command makes this page: `{asked}`. Frames of 128 x 128 numbers of 16 bits and "
         "their positions are sent in batches by one client to a service with one worker, all on this machine. A "
         f"simulated tile of {ACROSS} x {ACROSS} frames in steps of {STEP:g} pixels is scanned side by side, so the "

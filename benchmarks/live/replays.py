@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.live.curves import AIM_SHARE, GOOD, TURNS, WHAT, Measured, some
-from benchmarks.live.serving import service
+from benchmarks.live.serving import service, store_kind
 from inphase.client import Client
 from inphase.formats.npz import read_arrays
 from inphase.imaging.earlier import Earlier, similarity
@@ -186,7 +186,7 @@ def page(simulated: int, tell: Callable[[str], None]) -> str:
     ]  # fmt: skip
     lines = [
         f"# Replays at {RATE:g} frames per second\n",
-        f"{header()} {busy}\n",
+        f"{header()} {busy} {store_kind()}\n",
         f"One command makes this page: `python -m benchmarks.live replays --simulated {simulated}`. `inphase scan "
         f"replay --rate {RATE:g}` sends each curve {TURNS} times in turns to a service with one worker on this "
         f"machine, S11 on the whole detector once; medians. {WHAT}\n",

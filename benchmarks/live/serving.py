@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -39,6 +40,15 @@ def service(**settings: str) -> Iterator[Client]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
+
+
+def store_kind() -> str:
+    """One sentence: what the store of such a service lies on."""
+    folder = Path(tempfile.gettempdir()).resolve()
+    found = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    _, kind = max((mount for mount in found if folder.is_relative_to(mount[0])), key=lambda mount: len(mount[0]))
+    told = ", in memory, where nothing waits for a disk" if kind == "tmpfs" else ""
+    return f"The service's store lay on {kind}{told}."
 
 
 def _until_there(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -68,10 +68,11 @@ def refine(
         else:
             ended = run(conventional, _random(prepared, start))
     if wrong:
-        if revised is not None and not (_left_to_choose(found) and overfitted(prepared.guess, ended[0].candidate)):
+        if revised is not None:
             told = _escalated(found, wrong, f"{CONVENTIONAL} from random starts is tried now")
             told = replace(told, resumed_from=retrievals.resumed_from, history=ended[0].history)
-            revised(judge(prepared, told, ended[0].candidate, clock))
+            told, shown = _chosen(told, prepared, ended[0].candidate)
+            revised(judge(prepared, told, shown, clock))
         found = _escalated(found, wrong, f"compared with {CONVENTIONAL} from random starts")
         with clock("refine"):
             ended += run(conventional, _random(prepared, start))
@@ -86,8 +87,7 @@ def refine(
     best = chosen.candidate
     found = _with_random_score(found, [c for c in candidates if c.origin == "random"])
     found = replace(_as_it_came(found, best, len(candidates)), resumed_from=retrievals.resumed_from)
-    if _left_to_choose(found) and overfitted(prepared.guess, best):
-        found, best = _unrefined(found, best), prepared.guess
+    found, best = _chosen(found, prepared, best)
     with clock("rank"):
         detail = _detail(halves(prepared, best, start.seed, retrievals))
     found = replace(found, detail=detail, history=chosen.history)
@@ -135,6 +135,13 @@ def _with_random_score(found: Report, conventional: Sequence[Candidate]) -> Repo
 def _escalated(found: Report, wrong: Sequence[str], then: str) -> Report:
     why = f"refined from the network's start it falls short: {'; '.join(wrong)}; {then}"
     return replace(found, start=replace(found.start, why=why))
+
+
+def _chosen(found: Report, prepared: PreparedPattern, refined: Candidate) -> tuple[Report, Candidate]:
+    """The refined image, or the network's own where that is the better one and the choice was left open."""
+    if _left_to_choose(found) and overfitted(prepared.guess, refined):
+        return _unrefined(found, refined), prepared.guess
+    return found, refined
 
 
 def _left_to_choose(found: Report) -> bool:

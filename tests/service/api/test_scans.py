@@ -243,9 +243,13 @@ async def test_a_later_look_gives_way_before_a_network_is_asked(
     client: httpx.AsyncClient, pattern: Frames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last look takes its place, and no core is lost for what nobody sees."""
-    asked: list[object] = []
-    ask = way.predict
-    monkeypatch.setattr(way, "predict", lambda *given: asked.append(given) or ask(*given))
+    asked, ask = [], way.predict
+
+    def counted(*given: Any) -> Any:
+        asked.append(given)
+        return ask(*given)
+
+    monkeypatch.setattr(way, "predict", counted)
     gate = Gate(client, monkeypatch, 2)
     scan = await opened(client, pattern)
     await send(client, scan, pattern, list(range(45)))

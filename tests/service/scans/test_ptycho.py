@@ -146,6 +146,25 @@ async def test_an_object_grows_while_it_is_scanned(client: httpx.AsyncClient) ->
     assert services(client).store.names(scan) == []  # the frames are not needed any more
 
 
+async def test_the_last_look_refines_positions_where_that_is_asked(client: httpx.AsyncClient) -> None:
+    """The looks before it keep them as they were sent; the last one is the library's, to the last bit."""
+    sent = SCENE.positions + np.random.default_rng(5).normal(0, 0.5, SCENE.positions.shape)
+    scan = await opened(client, frames=49, positions_start=3)
+    await place(client, scan, PLACES, sent)
+    await send(client, scan, PLACES)
+    passing = load(await client.get(f"/v1/jobs/{(await look(client, scan, 1))['job']}/result"))
+    found = await last(client, scan)
+    measured = ptycho.from_arrays(COUNTS, sent, probe=SCENE.probe, ids=PLACES)
+    check_same(found, ptycho.reconstruct(measured, replace(ASKED, positions_start=3)))
+
+    def moved(arrays: dict[str, NDArray[Any]]) -> float:
+        away = arrays["positions_px"] - sent[arrays["ids"]]
+        return float(np.abs(away - away.mean(axis=0)).max())
+
+    assert moved(passing) < 1e-4
+    assert moved(found) > 0.05
+
+
 async def test_two_scans_at_once_of_which_one_ends_early(client: httpx.AsyncClient) -> None:
     """Frames that hold no numbers, a position astray and one that is none are counted with the reasons, cost no memory,
     and leave the image of the others as it is, while the other scan is
