@@ -65,9 +65,15 @@ class PhaseRetrieval(lightning.LightningModule):
 
     @property
     def record(self) -> dict[str, Any]:
-        """What this run was, for the card: its settings, and what was spent."""
+        """What this run was, for the card: its settings, of which the budget is the run's own and not that of its
+        configuration, and what was spent.
+        """
+        crystals, seconds = (
+            None if math.isinf(budget) else round(budget) for budget in (self.budget_crystals, self.budget_s)
+        )
         return {
-            "settings": self.settings.as_dict(),
+            "settings": {**self.settings.as_dict(), "budget": crystals},
+            "budget_s": seconds,
             "crystals_seen": self.seen,
             "wall_time_s": round(self.elapsed),
         }

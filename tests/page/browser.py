@@ -21,15 +21,20 @@ PATIENCE_MS = 30_000  # two cores may have much else to do
 KNOWN = ("401 (Unauthorized)", "GPU stall", "willReadFrequently")
 
 
-@contextmanager
-def browser() -> Iterator[Browser]:
-    """A browser without windows; skips where there is none."""
+def installed() -> str:
+    """The program; skips where there is none."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip(WITHOUT)
+    return found
+
+
+@contextmanager
+def browser(program: str) -> Iterator[Browser]:
+    """A browser without windows."""
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=found, args=FLAGS)
+        started = driver.chromium.launch(executable_path=program, args=FLAGS)
         try:
             yield started
         finally:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.training.small import FILTERS, small
+from training.export import load
 from training.features import features_of
 from training.fit import fit, train
 from training.module import SETTLING, PhaseRetrieval
@@ -128,6 +129,18 @@ def test_a_run_begins_with_the_weights_of_another(tmp_path: Path) -> None:
     assert [run["settings"]["objective"] for run in earlier] == ["likeness", "autophasenn"]
     assert [run["crystals_seen"] for run in earlier] == [4, 2]
     assert found["seen"] == 2
+
+
+def test_the_record_tells_the_budget_that_the_run_had(tmp_path: Path) -> None:
+    """Whatever stands in the configuration: the last one, where a run went on, in crystals and in time."""
+    tiny = small(architecture="autophasenn", network={"width": 4}, average_decay=0.0, budget=400)
+    path = fit(tiny, tmp_path, crystals=2)
+    assert from_dict(load(path).record["settings"]).budget == 2
+    path = fit(tiny, tmp_path, crystals=4, seconds=1e4)
+    record = load(path).record
+    assert (record["settings"]["budget"], record["budget_s"], record["crystals_seen"]) == (4, 10_000, 4)
+    timed = PhaseRetrieval(tiny.as_dict(), budget_s=60.0)
+    assert (timed.record["settings"]["budget"], timed.record["budget_s"]) == (None, 60)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
