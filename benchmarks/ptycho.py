@@ -113,13 +113,14 @@ def r_factor(
     """R of an object and a probe of another program, whose scale is fitted."""
     import torch
 
-    from inphase.ptycho.scan import Scan, State, misfit
+    from inphase.ptycho.scan import Scan, State
+    from inphase.ptycho.verdict import fits
 
     scan = Scan.of(measured, np.arange(0), 16, torch.device("cpu"), lambda: False)
     state = State(torch.from_numpy(obj), torch.from_numpy(probe), torch.from_numpy(corners))
     made = sum(float(scan.forward(state, block).intensity.sum()) for block in scan.blocks(scan.fitted))
     state.probe = state.probe * (scan.photons * len(measured) / made) ** 0.5
-    return misfit(scan, state, scan.fitted).r_factor
+    return fits(scan, state, scan.fitted).r_factor
 
 
 def near_field() -> list[str]:

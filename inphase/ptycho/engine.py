@@ -23,11 +23,12 @@ from inphase.ptycho.positions import canvas
 from inphase.ptycho.prediction import Drawn, drawn
 from inphase.ptycho.recipe import NONE
 from inphase.ptycho.reconstruction import Reconstruction, Report
-from inphase.ptycho.scan import Cancelled, Misfit, Scan, State, misfit
+from inphase.ptycho.scan import Cancelled, Scan, State
 from inphase.ptycho.solvers import gradient
 from inphase.ptycho.solvers.pie import PIE
 from inphase.ptycho.solvers.raar import RAAR
 from inphase.ptycho.solvers.solver import Solver
+from inphase.ptycho.verdict import judged
 from inphase.retrieval.memory import kept_pages
 from inphase.retrieval.terms import LBFGS, Operation
 
@@ -248,16 +249,15 @@ class _Run:
         # object times c, probe over c: the same patterns. The lit object has the mean square 1 and the mean phase 0
         scale = _unit(obj, coverage)
         positions = _array(state.positions) + self._origin
-        seen = misfit(scan, state, scan.fitted)
-        hidden: Misfit | None = misfit(scan, state, scan.held_out) if len(scan.held_out) else None
+        verdict = judged(scan, state, self._measured.ids, photons=self._measured.counts_photons)
         shift = positions - self._measured.positions_px
         report = Report(
             source=self._measured.source,
             recipe=self._options.parsed.text or NONE,
             frames=len(scan.fitted),
             frames_held_out=len(scan.held_out),
-            r_factor=seen.r_factor,
-            r_held_out=None if hidden is None else hidden.r_factor,
+            r_factor=verdict.r_factor,
+            r_held_out=verdict.r_held_out,
             history=history,
             modes=tuple(float(p) for p in _shares(_array(state.probe))),
             position_shift_px=None if self._options.positions_start is None else float(np.sqrt((shift**2).mean())),
@@ -266,6 +266,10 @@ class _Run:
             device=str(state.object.device),
             seconds=time.perf_counter() - self._begun,
             notes=(*self._measured.notes, *self._notes),
+            r_noise=verdict.r_noise,
+            deviance=verdict.deviance,
+            misfits=verdict.misfits,
+            verdict=verdict.words,
         )
         return Reconstruction(
             (obj / scale).astype(np.complex64),

@@ -55,6 +55,16 @@ class Measurement:
         """(n, 2) metres, (row, column); None where the optics are not known."""
         return None if self.pixel_m is None else self.positions_px * np.asarray(self.pixel_m)
 
+    @property
+    def counts_photons(self) -> bool:
+        """Whether the patterns are whole numbers wherever they are known."""
+        if self.patterns.dtype.kind in "ui":
+            return True
+        return all(
+            bool((frame == np.rint(frame))[mask == MaskState.VALID].all())
+            for frame, mask in zip(self.patterns, self.mask, strict=True)
+        )
+
     def __len__(self) -> int:
         return len(self.patterns)
 

@@ -16,6 +16,11 @@ class Report:
     there are none); their positions were refined with the others. history: the R factor that each iteration met. modes:
     share of the photons of each probe mode. position_shift_px: root mean square of what the refinement moved, per axis;
     None where positions were kept. notes: what was left out, altered or assumed, in sentences.
+
+    r_noise: the R factor that the noise of the photons alone would leave, deviance: that of Poisson's law over the one
+    that noise alone would leave (1: noise is all that is left), both over the fitted frames; None where patterns are
+    no whole numbers. misfits: ids of the frames that fit far worse than the others. verdict: what these figures say, in
+    sentences.
     """
 
     source: str
@@ -32,6 +37,10 @@ class Report:
     device: str
     seconds: float
     notes: tuple[str, ...]
+    r_noise: float | None = None
+    deviance: float | None = None
+    misfits: tuple[int, ...] = ()
+    verdict: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ SEED = 24  # frames around the best one that the object begins with
 SPREADS = 2.5  # above the median R, in standard deviations of the bulk: what is beyond has not found its place
 COARSE = 2.0  # pixels from one tried position to the next
 FINE = (1.0, 0.5)
+CERTAIN = 0.75  # of the beam's photons on the light: with less, a frame that fits badly may only lack light
 MORE = 1.1  # times the frames: on an object of so many more a frame is searched again
 
 
@@ -106,22 +107,36 @@ class _Growth:
         index = torch.from_numpy(others).to(self.recorded.device)
         here = self.state.positions[index]
         near = (here - self.recorded[index]).norm(dim=1) <= self.radius
-        errors = torch.cat([_errors(some, alone, b, self.state.positions[b]) for b in some.blocks(others)])
-        known = near & (light.share(here) >= SHARE)
-        new = others[((errors <= self.bound) & known).cpu().numpy()]
-        within_reach = others[(known | (light.share(self.recorded[index]) >= SHARE)).cpu().numpy()]
-        tried = False
-        for frame in np.setdiff1d(within_reach, new).tolist():
-            if self.searched.get(frame, 0) * MORE >= len(self.joined):
-                continue
+        share, share_first = light.share(here), light.share(self.recorded[index])
+        there = others[(near & (share >= SHARE)).cpu().numpy()]
+        new = there[(self._nearby(some, alone, there) <= self.bound).cpu().numpy()]
+        lost = self._due(others[(torch.where(near, share, share_first) >= CERTAIN).cpu().numpy()], new)
+        if not len(new) and not len(lost):  # nobody is left but those that wait for more light
+            lost = self._due(others[(share_first >= SHARE).cpu().numpy()], new)
+        for frame in lost:
             found = self._best(some, alone, light, frame)
-            tried = True
             self.searched[frame] = len(self.joined)
             self.state.positions[frame] = found.position
             if found.error <= self.bound:
                 new = np.append(new, frame)
         self.joined = np.concatenate([self.joined, new])
-        return tried or len(new) > 0
+        return len(lost) > 0 or len(new) > 0
+
+    def _due(self, frames: NDArray[np.intp], new: NDArray[np.intp]) -> list[int]:
+        """Those that are not new, and were not searched on an object that was nearly as large as this."""
+        others: list[int] = np.setdiff1d(frames, new).tolist()
+        return [frame for frame in others if self.searched.get(frame, 0) * MORE < len(self.joined)]
+
+    def _nearby(self, scan: Scan, state: State, frames: NDArray[np.intp]) -> Tensor:
+        """(n,) the least R of frames within a pixel of where they are. They are not moved: at the rim of a growing
+        object all would be drawn inwards, to where more of the light is explained.
+        """
+        least = [torch.empty(0, dtype=torch.float64, device=self.recorded.device)]
+        for block in scan.blocks(frames):
+            here = self.state.positions[block]
+            around = [within(here + offset, state, scan) for offset in _disc(1.5, 1.0).to(here.device)]
+            least.append(torch.stack([_errors(scan, state, block, there) for there in around]).amin(0))
+        return torch.cat(least)
 
     def _best(self, scan: Scan, state: State, light: Light, frame: int) -> "_Place":
         """The best position of a frame within the radius of the recorded one and on the light."""

@@ -106,8 +106,7 @@ class Misfit:
     @classmethod
     def of(cls, intensity: Tensor, modulus: Tensor) -> Self:
         """Of a batch."""
-        known = modulus >= 0
-        residual = torch.where(known, (torch.sqrt(intensity) - modulus).abs(), 0.0)
+        residual = residuals(intensity, modulus)
         return cls(float(residual.sum(dtype=torch.float64)), float(modulus.clamp(min=0).sum(dtype=torch.float64)))
 
     def __add__(self, other: "Misfit") -> "Misfit":
@@ -119,16 +118,12 @@ class Misfit:
         return self.residual / self.measured if self.measured > 0 else float("nan")
 
 
+def residuals(intensity: Tensor, modulus: Tensor) -> Tensor:
+    """|sqrt I - m| of every pixel (B, y, x), 0 where it is unknown."""
+    return torch.where(modulus >= 0, (torch.sqrt(intensity) - modulus).abs(), 0.0)
+
+
 def r_factors(intensity: Tensor, modulus: Tensor) -> Tensor:
     """(B,) float64: sum |sqrt I - m| / sum m of each frame (B, y, x); NaN of one without counts."""
-    residual = torch.where(modulus >= 0, (torch.sqrt(intensity) - modulus).abs(), 0.0)
     measured = modulus.clamp(min=0).sum((1, 2), dtype=torch.float64)
-    return residual.sum((1, 2), dtype=torch.float64) / measured
-
-
-def misfit(scan: Scan, state: State, frames: NDArray[np.intp]) -> Misfit:
-    """Of some frames, by the model as it stands."""
-    total = Misfit()
-    for block in scan.blocks(frames):
-        total += Misfit.of(scan.forward(state, block).intensity, scan.modulus[block])
-    return total
+    return residuals(intensity, modulus).sum((1, 2), dtype=torch.float64) / measured

@@ -192,10 +192,13 @@ def _show(found: _Found, output: str) -> None:
     """The figures as a table, and what there is to say."""
     report = found.report
     hidden = "-" if report.r_held_out is None else f"{report.r_held_out:.3g}"
-    table = Table("frames", "R", "R of held-out frames", "object", "time")
+    noise = "-" if report.r_noise is None else f"{report.r_noise:.3g}"
+    table = Table("frames", "R", "R of held-out frames", "R of noise alone", "object", "time")
     size = " x ".join(map(str, found.size))
-    table.add_row(str(report.frames), f"{report.r_factor:.3g}", hidden, size, f"{report.seconds:.1f} s")
+    table.add_row(str(report.frames), f"{report.r_factor:.3g}", hidden, noise, size, f"{report.seconds:.1f} s")
     out.print(table)
+    for words in report.verdict:
+        out.print(words, markup=False)
     if report.pixel_m is not None:
         out.print(f"pixel: {' x '.join(f'{side * 1e9:.3g} nm' for side in report.pixel_m)}")
     if report.position_shift_px is not None:
