@@ -90,7 +90,7 @@ def looked(curve: Measured) -> Looked:
         elif told.peak == "passed":
             spoken.passed.count(n, told.peak_place == peak)
     for each in found:
-        if any(words.startswith("Two fringes") for words in each.advice.words):
+        if any(words.endswith("will change the image little.") for words in each.advice.words):
             spoken.enough.count(each.frames, each.settled >= GOOD)
         if each.advice.steady:
             spoken.steady.count(each.frames, each.settled >= GOOD)

@@ -258,7 +258,12 @@ def _worded(found: Advice, reach: float | None) -> Advice:
     if found.more:
         words.append(f"About {found.more} more frames are needed until two fringes beyond the peak are measured.")
     elif found.more == 0 and reach is not None and found.beyond is not None and found.beyond >= reach:
-        words.append("Two fringes beyond the peak are measured: more frames will change the image little.")
+        words.append(
+            "Two fringes beyond the peak are measured, but the images of the last fringe still differ: more frames may "
+            "change the image."
+            if found.steady is False
+            else "Two fringes beyond the peak are measured: more frames will change the image little."
+        )
     return Advice(**{**vars(found), "words": tuple(words)})
 
 

@@ -130,7 +130,11 @@ def test_an_image_is_steady_after_a_fringe_without_change() -> None:
     assert advice(list(range(42)), images=close).steady is None
     along = (Seen(38, None, sigma), Seen(42, 0.95, sigma), Seen(46, 0.99, sigma), Seen(49, 0.985, sigma))
     assert advice(list(range(50)), images=along).steady is True
-    assert advice(list(range(50)), images=(*along, Seen(50, 0.9, sigma))).steady is False
+    restless = advice(list(range(50)), images=(*along, Seen(50, 0.9, sigma)))
+    assert restless.steady is False
+    assert any("may change the image" in words for words in restless.words)
+    assert not any("little" in words for words in restless.words)
+    assert any("will change the image little" in words for words in advice(list(range(50)), images=along).words)
 
 
 def test_the_border_and_saturation_are_told() -> None:
