@@ -31,9 +31,11 @@ from service.cli import (
     worker,
     workers,
 )
+from service.cli.listing import Listing
 from service.cli.terminal import FAILED, INTERRUPTED, UNREACHABLE, USAGE, err, out
 
 app = typer.Typer(
+    cls=Listing,
     help="inphase turns a measured coherent diffraction pattern into the complex image of the sample.",
     no_args_is_help=True,
     add_completion=False,

@@ -14,6 +14,7 @@ from inphase.client import Client
 from inphase.errors import InphaseError
 from service.cli.configuration import LOCAL, ApiKey, Url
 from service.cli.files import check
+from service.cli.listing import Listing
 from service.cli.reconstruct import Grid, Model, Refine
 from service.cli.terminal import err, out
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from inphase.ptycho.formats.contents import Given
 
 commands = typer.Typer(
+    cls=Listing,
     help="These commands carry what detectors stream into live scans on a running service.",
     no_args_is_help=True,
     rich_markup_mode=None,

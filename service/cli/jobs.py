@@ -12,9 +12,11 @@ from rich.table import Table
 from inphase.client import Client
 from inphase.errors import CancelledError, InphaseError
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
+from service.cli.listing import Listing
 from service.cli.terminal import Lines, err, out, print_json, progress, trusted
 
 commands = typer.Typer(
+    cls=Listing,
     help="These commands list, show, cancel, delete and follow the jobs of a running service.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -8,9 +8,11 @@ import typer
 from rich.table import Table
 
 from service.cli.configuration import Json
+from service.cli.listing import Listing
 from service.cli.terminal import err, out, print_json
 
 commands = typer.Typer(
+    cls=Listing,
     help="These commands add, list and revoke API keys; a running service knows of it within two seconds.",
     no_args_is_help=True,
     rich_markup_mode=None,

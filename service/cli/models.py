@@ -7,9 +7,10 @@ import typer
 from rich.table import Table
 
 from service.cli.configuration import Json, configured
+from service.cli.listing import Listing
 from service.cli.terminal import err, out, print_json
 
-commands = typer.Typer(rich_markup_mode=None)
+commands = typer.Typer(cls=Listing, rich_markup_mode=None)
 
 ModelsDir = Annotated[
     Path | None,

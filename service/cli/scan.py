@@ -13,6 +13,7 @@ from inphase.client import Client
 from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
+from service.cli.listing import Listing
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from inphase.ptycho.formats.contents import Given
 
 commands = typer.Typer(
+    cls=Listing,
     help="These commands replay, show, finish and abort live scans on a running service.",
     no_args_is_help=True,
     rich_markup_mode=None,

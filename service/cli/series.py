@@ -10,10 +10,12 @@ from inphase.client import Client
 from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
+from service.cli.listing import Listing
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json, trusted
 
 commands = typer.Typer(
+    cls=Listing,
     help="These commands submit, show, save and cancel series of scans on a running service.",
     no_args_is_help=True,
     rich_markup_mode=None,
