@@ -46,7 +46,7 @@ class ShapePhaseFourier(Objective[Sample]):
     As in the paper where `balanced` and `either_twin` are off. Most of a box is empty, so that nothing at all is a fair
     guess of the mean error, and half and half of both twins another: a short training stays there. balanced: crystal
     and surroundings weigh the same. either_twin: the target is the twin, and the place, that the prediction comes
-    nearest to.
+    nearest to; while the shape is learned, that the predicted shape comes nearest to.
     """
 
     supervised: ClassVar[bool] = True
@@ -67,7 +67,7 @@ class ShapePhaseFourier(Objective[Sample]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         amplitude, phase = predict(network, features)
         objects = polar(amplitude, phase)
-        truth = nearest(batch.objects, objects.detach()) if self.either_twin else batch.objects
+        truth = self._truth(batch.objects, objects.detach())
         n0, n1, n2 = batch.measurement.intensity.shape[1:]
         errors = {
             "shape": self._mean((amplitude - over_maximum(truth.abs())).abs(), truth),
@@ -83,6 +83,13 @@ class ShapePhaseFourier(Objective[Sample]):
                 loss = sum(errors.values(), start=amplitude.new_zeros(()))
         chi2 = modulus_errors(objects.detach(), batch.measurement)[1]
         return loss, errors | {"chi2": chi2.median()}
+
+    def _truth(self, crystals: Tensor, predicted: Tensor) -> Tensor:
+        if not self.either_twin:
+            return crystals
+        if self.step is Step.SHAPE:  # phases that nobody has trained say nothing of the twin and the place
+            return nearest(crystals.abs() + 0j, predicted.abs() + 0j)
+        return nearest(crystals, predicted)
 
     def _mean(self, error: Tensor, truth: Tensor) -> Tensor:
         if not self.balanced:

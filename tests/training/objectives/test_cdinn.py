@@ -81,9 +81,25 @@ def test_the_nearer_twin_is_the_target(case: Case) -> None:
     oracle = Oracle(twin.abs(), twin.angle())
     features = features_of(case.sample.measurement)
     for either, costs in ((True, False), (False, True)):
-        _, figures = ShapePhaseFourier(either_twin=either)(oracle, features, case.sample)
+        objective = ShapePhaseFourier(either_twin=either)
+        objective.step = Step.ALL
+        _, figures = objective(oracle, features, case.sample)
         assert (figures["shape"].item() > 0.01) is costs
         assert (figures["phase"].item() > 0.001) is costs
+
+
+def test_phases_that_nobody_has_trained_do_not_choose_the_twin(case: Case) -> None:
+    """While the shape is learned, the twin's amplitude costs nothing whatever phase stands beside it."""
+    twin = case.objects.flip(1, 2, 3).roll((1, 1, 1), (1, 2, 3)).conj().roll(2, 1)
+    noise = torch.rand(twin.shape, generator=torch.Generator().manual_seed(1)) * 2 * torch.pi
+    objective = ShapePhaseFourier(either_twin=True)
+    features = features_of(case.sample.measurement)
+    costs = {}
+    for step in (Step.SHAPE, Step.ALL):
+        objective.step = step
+        costs[step] = objective(Oracle(twin.abs(), noise), features, case.sample)[1]["shape"].item()
+    assert costs[Step.SHAPE] < 1e-6
+    assert costs[Step.ALL] > 0.01
 
 
 def test_balanced_errors_weigh_crystal_and_surroundings_alike(case: Case) -> None:
