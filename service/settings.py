@@ -263,10 +263,12 @@ class Settings(BaseSettings):
 
     @property
     def state(self) -> Path:
-        """The state folder. Raises InphaseError where none is set and this user has no home to keep it in."""
+        """The state folder, absolute and without links: what is read must lie in it by its real name. Raises
+        InphaseError where none is set and this user has no home to keep it in.
+        """
         if self.state_dir is None:
             raise InphaseError(f"this user has no home folder for the service's state: {_SET_STATE}")
-        return self.state_dir
+        return self.state_dir.resolve()
 
     @property
     def store_dir(self) -> Path:

@@ -7,6 +7,7 @@ import redis
 from pydantic import ValidationError
 
 from inphase.errors import InphaseError
+from inphase.formats.regular import beneath, open_regular
 from service.settings import Settings, new_key
 
 
@@ -68,6 +69,22 @@ def test_links_in_roots_are_resolved(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert Settings(data_roots=(tmp_path / "link",)).data_roots == (tmp_path / "real",)
+
+
+@pytest.mark.parametrize("named", ["real/state", "link/state"])
+def test_the_state_folder_has_its_real_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    """Named from the current folder or through a link: an upload in it was said to lie outside the folders that may be
+    read.
+    """
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(state_dir=Path(named))
+    assert settings.state == tmp_path / "real" / "state"
+    settings.store_dir.mkdir(parents=True)
+    (settings.store_dir / "body.npy").write_bytes(b"sent")
+    with beneath((settings.store_dir,)), open_regular(settings.store_dir / "body.npy") as stream:
+        assert stream.read() == b"sent"
 
 
 def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
