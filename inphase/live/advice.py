@@ -88,9 +88,9 @@ class Advice:
         come.
     peak: whether the brightest frame so far may be the Bragg peak. "not reached": it is the last one; "unknown": there
         is little light, or all frames are about as bright; "falling", "passed": since then the light has fallen to
-        less than half of it, to less than a tenth; "near": neither, or it has fallen to half and may be a fringe of the
-        wings (SURE). peak_place: of the brightest frame. beyond:
-        places measured after it.
+        less than half of it, to less than a tenth; "near": neither, or it has fallen to half and the
+        brightest frame may be a fringe in the wings. peak_place: of the brightest frame. beyond: places measured after
+        it.
     saturated: pixels in all frames at the end of their counter, gaps apart. border: axes of the detector along which
         the peak lies too near to the border.
     oversampling: of the newest image. similarity: of the two newest images. steady: whether the image has stopped
