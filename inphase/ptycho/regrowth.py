@@ -19,7 +19,7 @@ from torch import Tensor
 
 from inphase.ptycho.light import Light
 from inphase.ptycho.refinement import SHARE, made_of_some, within
-from inphase.ptycho.scan import Scan, State, r_factors
+from inphase.ptycho.scan import Scan, State, outliers, r_factors
 
 SEED = 24  # frames around the best one that the object begins with
 COARSE = 2.0  # pixels from one tried position to the next
@@ -43,17 +43,22 @@ def regrow(
 
     A frame fits where its R is well below that on a ring around: R itself differs from place to place on the object.
     Where none does, the best quarter of those that were searched join, so that the object grows on. Returns the frames
-    that have not joined; they stay where they were.
+    that have not joined: they are put where they are expected.
     """
     every = np.sort(np.concatenate([scan.fitted, scan.held_out]))
     state.positions = state.positions.clone()  # they are altered one by one
     contrasts = _cross_contrasts(scan, state, every, RING * radius, generator)
     # nearer to what most frames have than to 1, which is no contrast at all
     bound = (1 + float(np.median(contrasts))) / 2
-    growth = _Growth(scan, state, recorded, radius, bound, _seed(state, every, contrasts))
+    errors = torch.cat([_errors(scan, state, block, state.positions[block]) for block in scan.blocks(every)])
+    suspects = every[outliers(errors.cpu().numpy())]
+    growth = _Growth(scan, state, recorded, radius, bound, suspects, _seed(state, every, contrasts))
     while len(growth.joined) < len(every) and growth.round(np.setdiff1d(every, growth.joined), generator):
         pass
-    return np.setdiff1d(every, growth.joined)
+    left = np.setdiff1d(every, growth.joined)
+    if len(left):
+        state.positions[torch.from_numpy(left).to(recorded.device)] = growth.expected(left)
+    return left
 
 
 def _cross_contrasts(
@@ -101,8 +106,8 @@ def _contrasts(scan: Scan, state: State, frames: Tensor, positions: Tensor, ring
 
 @dataclass(eq=False)
 class _Growth:
-    """bound: contrast of a frame that fits. joined: the frames that make the object. searched: with how many of them
-    each frame was searched last.
+    """bound: contrast of a frame that fits. suspects: frames that fit so badly that they have to be searched. joined:
+    the frames that make the object. searched: with how many of them each frame was searched last.
     """
 
     scan: Scan
@@ -110,6 +115,7 @@ class _Growth:
     recorded: Tensor
     radius: float
     bound: float
+    suspects: NDArray[np.intp]
     joined: NDArray[np.intp]
     searched: dict[int, int] = field(default_factory=dict)
 
@@ -120,13 +126,16 @@ class _Growth:
         some, alone = made_of_some(self.scan, self.state, self.joined, generator, PASSES)
         light = Light.of(some, alone)
         here = self.state.positions[torch.from_numpy(others).to(self.recorded.device)]
-        expected = self._expected(others)
+        expected = self.expected(others)
         near = (here - expected).norm(dim=1) <= self.radius
+        near &= torch.from_numpy(~np.isin(others, self.suspects)).to(near.device)
         share, share_first = light.share(here), light.share(expected)
-        new = self._fitting(some, alone, others[(near & (share >= SHARE)).cpu().numpy()])
-        lost = self._due(others[(torch.where(near, share, share_first) >= CERTAIN).cpu().numpy()], new)
-        if not len(new) and not lost:  # nobody is left but those that wait for more light, or have found no place
-            lost = others[(share_first >= SHARE).cpu().numpy()].tolist()
+        lit = share >= CERTAIN
+        new = self._fitting(some, alone, others[(near & lit).cpu().numpy()])
+        lost = self._due(others[torch.where(near, lit, share_first >= CERTAIN).cpu().numpy()], new)
+        if not len(new) and not lost:  # nobody is left but those that have less light, or have found no place
+            new = self._fitting(some, alone, others[(near & (share >= SHARE)).cpu().numpy()])
+            lost = np.setdiff1d(others[(share_first >= SHARE).cpu().numpy()], new).tolist()
         found = {}
         for frame in lost:
             self.searched[frame] = len(self.joined)
@@ -157,7 +166,7 @@ class _Growth:
         ]
         return frames[torch.cat(fits).cpu().numpy()] if fits else frames
 
-    def _expected(self, frames: NDArray[np.intp]) -> Tensor:
+    def expected(self, frames: NDArray[np.intp]) -> Tensor:
         """(n, 2) the recorded positions of frames, moved as the nearest frames that have joined were: a stage that
         drifts does so for all, and an object may have drifted as a whole while it was searched.
         """
