@@ -82,7 +82,8 @@ def _seed(state: State, every: NDArray[np.intp], contrasts: NDArray[np.float64])
     around = every[np.asarray(cKDTree(positions).query(positions, k=count)[1]).reshape(len(every), count)]
     medians = np.median(contrasts[around], axis=1)
     best: NDArray[np.intp] = around[medians.argmin()]
-    return best[contrasts[best] <= medians.min()]
+    better: NDArray[np.intp] = best[contrasts[best] <= medians.min()]
+    return better
 
 
 def _errors(scan: Scan, state: State, frames: Tensor, positions: Tensor) -> Tensor:
