@@ -97,7 +97,7 @@ def search_in_halves(
 
 
 def made_of_some(
-    scan: Scan, state: State, frames: NDArray[np.intp], generator: np.random.Generator
+    scan: Scan, state: State, frames: NDArray[np.intp], generator: np.random.Generator, passes: int = PASSES
 ) -> tuple[Scan, State]:
     """A scan whose fitted frames are those of `frames` that may be, and an object that they alone have made, with the
     probe as it stands.
@@ -105,7 +105,7 @@ def made_of_some(
     some = replace(scan, fitted=scan.fitted[np.isin(scan.fitted, frames)])
     alone = State(torch.ones_like(state.object), state.probe, state.positions)
     solver = PIE(some, alone)
-    for _ in range(PASSES):
+    for _ in range(passes):
         solver.advance(False, generator)
     return some, alone
 

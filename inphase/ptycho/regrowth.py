@@ -4,7 +4,7 @@ A search that moves frames one by one ends with two faults that no slope mends. 
 minimum. And the object is torn: frames of one part agree with each other, and lie together many pixels off the rest,
 so that only those on the tear fit badly. Both are mended where the object is grown anew from a seed, the place where
 frames fit best. In each round the frames that have joined make the object, and the others that touch it are put down
-on it. One that fits where it is joins; of another, every position within a radius of the recorded one is tried. A
+on it. One that fits where it is joins; of another, every position within a radius of the expected one is tried. A
 block is so put back frame by frame from its inner side. Nothing but the misfit of patterns decides, on an object that
 they took no part in.
 """
@@ -19,12 +19,14 @@ from torch import Tensor
 
 from inphase.ptycho.light import Light
 from inphase.ptycho.refinement import SHARE, made_of_some, within
-from inphase.ptycho.scan import Scan, State, r_factors
+from inphase.ptycho.scan import Scan, State, outliers, r_factors
 
 SEED = 24  # frames around the best one that the object begins with
-SPREADS = 2.5  # above the median R, in standard deviations of the bulk: what is beyond has not found its place
 COARSE = 2.0  # pixels from one tried position to the next
 FINE = (1.0, 0.5)
+PASSES = 8  # of a solver over the frames that have joined: at the rim of the object few see each pixel
+RING = 1 / 3  # of the radius: so far away lie the positions that a frame's own is compared with
+NEAREST = 12  # frames that have joined: where they went, a frame is expected to have gone
 CERTAIN = 0.75  # of the beam's photons on the light: with less, a frame that fits badly may only lack light
 MORE = 1.1  # times the frames: on an object of so many more a frame is searched again
 
@@ -36,46 +38,52 @@ def regrow(
     radius: float,
     generator: np.random.Generator,
 ) -> NDArray[np.intp]:
-    """Moves the frames that fit badly to the best position within `radius` pixels of the `recorded` one (n, 2).
+    """Moves the frames that do not fit to where they do, within `radius` pixels of where their `recorded` positions
+    (n, 2) and the frames around let them be expected.
 
-    Returns the frames that have found no place where they fit; they stay at the best that was found.
+    A frame fits where its R is well below that on a ring around: R itself differs from place to place on the object.
+    Where none does, the best quarter of those that were searched join, so that the object grows on. Returns the frames
+    that have not joined: they are put where they are expected.
     """
     every = np.sort(np.concatenate([scan.fitted, scan.held_out]))
     state.positions = state.positions.clone()  # they are altered one by one
-    errors = _cross_errors(scan, state, every, generator)
-    growth = _Growth(scan, state, recorded, radius, _bound(errors), _seed(state, every, errors))
+    contrasts = _cross_contrasts(scan, state, every, RING * radius, generator)
+    # nearer to what most frames have than to 1, which is no contrast at all
+    bound = (1 + float(np.median(contrasts))) / 2
+    errors = torch.cat([_errors(scan, state, block, state.positions[block]) for block in scan.blocks(every)])
+    suspects = every[outliers(errors.cpu().numpy())]
+    growth = _Growth(scan, state, recorded, radius, bound, suspects, _seed(state, every, contrasts))
     while len(growth.joined) < len(every) and growth.round(np.setdiff1d(every, growth.joined), generator):
         pass
-    return np.setdiff1d(every, growth.joined)
+    left = np.setdiff1d(every, growth.joined)
+    if len(left):
+        state.positions[torch.from_numpy(left).to(recorded.device)] = growth.expected(left)
+    return left
 
 
-def _bound(errors: NDArray[np.float64]) -> float:
-    """The largest R of the bulk: median and median absolute deviation, which a third of bad frames hardly alter."""
-    median = float(np.median(errors))
-    return median + SPREADS * 1.4826 * float(np.median(np.abs(errors - median)))
-
-
-def _cross_errors(
-    scan: Scan, state: State, every: NDArray[np.intp], generator: np.random.Generator
+def _cross_contrasts(
+    scan: Scan, state: State, every: NDArray[np.intp], ring: float, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(n,) R of every frame on an object that the other half has made."""
-    errors = np.zeros(len(state.positions))
+    """(n,) `_contrasts` of every frame on an object that the other half has made."""
+    found = np.zeros(len(state.positions))
     drawn = generator.permutation(every)
     halves = drawn[::2], drawn[1::2]
     for judged, made_of in (halves, halves[::-1]):
         half, alone = made_of_some(scan, state, made_of, generator)
         for block in half.blocks(judged):
-            errors[block.cpu().numpy()] = _errors(half, alone, block, alone.positions[block]).cpu().numpy()
-    return errors
+            found[block.cpu().numpy()] = _contrasts(half, alone, block, alone.positions[block], ring).cpu().numpy()
+    return found
 
 
-def _seed(state: State, every: NDArray[np.intp], errors: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Of the neighbourhood whose median R is the smallest, the frames that are of the bulk."""
+def _seed(state: State, every: NDArray[np.intp], contrasts: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The frames of the neighbourhood whose median contrast is the best, without its worse half."""
     positions = state.positions.cpu().numpy()[every]
     count = min(SEED, len(every))
     around = every[np.asarray(cKDTree(positions).query(positions, k=count)[1]).reshape(len(every), count)]
-    best: NDArray[np.intp] = around[np.median(errors[around], axis=1).argmin()]
-    return best[errors[best] <= _bound(errors)]
+    medians = np.median(contrasts[around], axis=1)
+    best: NDArray[np.intp] = around[medians.argmin()]
+    better: NDArray[np.intp] = best[contrasts[best] <= medians.min()]
+    return better
 
 
 def _errors(scan: Scan, state: State, frames: Tensor, positions: Tensor) -> Tensor:
@@ -84,10 +92,23 @@ def _errors(scan: Scan, state: State, frames: Tensor, positions: Tensor) -> Tens
     return r_factors(waves.intensity, scan.modulus[frames])
 
 
+def _contrasts(scan: Scan, state: State, frames: Tensor, positions: Tensor, ring: float) -> Tensor:
+    """(B,) the least R of frames within a pixel of positions (B, 2), over the median R on a ring of that radius."""
+    angles = torch.arange(8, dtype=torch.float64) * (torch.pi / 4)
+    away = ring * torch.stack([angles.cos(), angles.sin()], 1)
+    near, far = (
+        torch.stack(
+            [_errors(scan, state, frames, within(positions + offset, state, scan)) for offset in offsets.to(positions)]
+        )
+        for offsets in (_disc(1.5, 1.0), away)
+    )
+    return near.amin(0) / far.median(0).values
+
+
 @dataclass(eq=False)
 class _Growth:
-    """bound: R of a frame that fits. joined: the frames that make the object. searched: with how many of them each
-    frame was searched last.
+    """bound: contrast of a frame that fits. suspects: frames that fit so badly that they have to be searched. joined:
+    the frames that make the object. searched: with how many of them each frame was searched last.
     """
 
     scan: Scan
@@ -95,6 +116,7 @@ class _Growth:
     recorded: Tensor
     radius: float
     bound: float
+    suspects: NDArray[np.intp]
     joined: NDArray[np.intp]
     searched: dict[int, int] = field(default_factory=dict)
 
@@ -102,74 +124,83 @@ class _Growth:
         """Puts down the others that touch the object. False where nothing has changed, so that another round would
         not either.
         """
-        some, alone = made_of_some(self.scan, self.state, self.joined, generator)
+        some, alone = made_of_some(self.scan, self.state, self.joined, generator, PASSES)
         light = Light.of(some, alone)
-        index = torch.from_numpy(others).to(self.recorded.device)
-        here = self.state.positions[index]
-        near = (here - self.recorded[index]).norm(dim=1) <= self.radius
-        share, share_first = light.share(here), light.share(self.recorded[index])
-        there = others[(near & (share >= SHARE)).cpu().numpy()]
-        new = there[(self._nearby(some, alone, there) <= self.bound).cpu().numpy()]
-        lost = self._due(others[(torch.where(near, share, share_first) >= CERTAIN).cpu().numpy()], new)
-        if not len(new) and not len(lost):  # nobody is left but those that wait for more light
-            lost = self._due(others[(share_first >= SHARE).cpu().numpy()], new)
+        here = self.state.positions[torch.from_numpy(others).to(self.recorded.device)]
+        expected = self.expected(others)
+        near = (here - expected).norm(dim=1) <= self.radius
+        near &= torch.from_numpy(~np.isin(others, self.suspects)).to(near.device)
+        share, share_first = light.share(here), light.share(expected)
+        lit = share >= CERTAIN
+        new = self._fitting(some, alone, others[(near & lit).cpu().numpy()])
+        lost = self._due(others[torch.where(near, lit, share_first >= CERTAIN).cpu().numpy()], new)
+        if not len(new) and not lost:  # nobody is left but those that have less light, or have found no place
+            new = self._fitting(some, alone, others[(near & (share >= SHARE)).cpu().numpy()])
+            lost = np.setdiff1d(others[(share_first >= SHARE).cpu().numpy()], new).tolist()
+        found = {}
         for frame in lost:
-            found = self._best(some, alone, light, frame)
             self.searched[frame] = len(self.joined)
-            self.state.positions[frame] = found.position
-            if found.error <= self.bound:
-                new = np.append(new, frame)
-        self.joined = np.concatenate([self.joined, new])
-        return len(lost) > 0 or len(new) > 0
+            centre = expected[int(np.flatnonzero(others == frame)[0])]
+            position = self._best(some, alone, light, frame, centre)
+            one = torch.tensor([frame], device=position.device)
+            found[frame] = position, float(_contrasts(some, alone, one, position[None], RING * self.radius))
+        fitting = [frame for frame, (_, contrast) in found.items() if contrast <= self.bound]
+        if not len(new) and not fitting:  # else the object would grow no more
+            fitting = sorted(found, key=lambda frame: found[frame][1])[: -(-len(found) // 4)]
+        for frame in fitting:
+            self.state.positions[frame] = found[frame][0]
+        self.joined = np.concatenate([self.joined, new, np.array(fitting, np.intp)])
+        return len(new) > 0 or len(fitting) > 0
 
     def _due(self, frames: NDArray[np.intp], new: NDArray[np.intp]) -> list[int]:
         """Those that are not new, and were not searched on an object that was nearly as large as this."""
         others: list[int] = np.setdiff1d(frames, new).tolist()
         return [frame for frame in others if self.searched.get(frame, 0) * MORE < len(self.joined)]
 
-    def _nearby(self, scan: Scan, state: State, frames: NDArray[np.intp]) -> Tensor:
-        """(n,) the least R of frames within a pixel of where they are. They are not moved: at the rim of a growing
+    def _fitting(self, scan: Scan, state: State, frames: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Those of the frames that fit within a pixel of where they are. They are not moved: at the rim of a growing
         object all would be drawn inwards, to where more of the light is explained.
         """
-        least = [torch.empty(0, dtype=torch.float64, device=self.recorded.device)]
-        for block in scan.blocks(frames):
-            here = self.state.positions[block]
-            around = [within(here + offset, state, scan) for offset in _disc(1.5, 1.0).to(here.device)]
-            least.append(torch.stack([_errors(scan, state, block, there) for there in around]).amin(0))
-        return torch.cat(least)
+        fits = [
+            _contrasts(scan, state, block, state.positions[block], RING * self.radius) <= self.bound
+            for block in scan.blocks(frames)
+        ]
+        return frames[torch.cat(fits).cpu().numpy()] if fits else frames
 
-    def _best(self, scan: Scan, state: State, light: Light, frame: int) -> "_Place":
-        """The best position of a frame within the radius of the recorded one and on the light."""
-        recorded, here = self.recorded[frame], self.state.positions[frame]
-        there = within(recorded + _disc(self.radius, COARSE).to(recorded.device), state, scan)
-        if (here - recorded).norm() <= self.radius:
+    def expected(self, frames: NDArray[np.intp]) -> Tensor:
+        """(n, 2) the recorded positions of frames, moved as the nearest frames that have joined were: a stage that
+        drifts does so for all, and an object may have drifted as a whole while it was searched.
+        """
+        joined = torch.from_numpy(self.joined).to(self.recorded.device)
+        moved = self.state.positions[joined] - self.recorded[joined]
+        recorded = self.recorded.cpu().numpy()
+        count = min(NEAREST, len(self.joined))
+        nearest = np.asarray(cKDTree(recorded[self.joined]).query(recorded[frames], k=count)[1])
+        index = torch.from_numpy(nearest.reshape(len(frames), count)).to(moved.device)
+        there = self.recorded[torch.from_numpy(frames).to(moved.device)] + moved[index].median(1).values
+        return within(there, self.state, self.scan)
+
+    def _best(self, scan: Scan, state: State, light: Light, frame: int, centre: Tensor) -> Tensor:
+        """(2,) the best position of a frame within the radius of the centre and on the light."""
+        here = self.state.positions[frame]
+        there = within(centre + _disc(self.radius, COARSE).to(centre), state, scan)
+        if (here - centre).norm() <= self.radius:
             there = torch.cat([here[None], there])
-        there = there[light.share(there) >= SHARE]
-        place = _best_of(scan, state, frame, there)
+        best = _best_of(scan, state, frame, there[light.share(there) >= SHARE])
         for step in FINE:
-            around = within(place.position + _disc(1.5 * step, step).to(there.device), state, scan)
-            place = _best_of(scan, state, frame, around)
-        return place
+            best = _best_of(scan, state, frame, within(best + _disc(1.5 * step, step).to(best), state, scan))
+        return best
 
 
-@dataclass(frozen=True, eq=False)
-class _Place:
-    """position: (2,). error: R of the frame there."""
-
-    position: Tensor
-    error: float
-
-
-def _best_of(scan: Scan, state: State, frame: int, positions: Tensor) -> _Place:
-    """Of many positions (p, 2) of one frame."""
+def _best_of(scan: Scan, state: State, frame: int, positions: Tensor) -> Tensor:
+    """(2,) of many positions (p, 2) of one frame the one with the least R."""
     errors = torch.cat(
         [
             _errors(scan, state, torch.full((len(some),), frame, device=some.device), some)
             for some in positions.split(scan.batch)
         ]
     )
-    least = int(errors.argmin())
-    return _Place(positions[least], float(errors[least]))
+    return positions[int(errors.argmin())]
 
 
 def _disc(radius: float, step: float) -> Tensor:

@@ -18,6 +18,9 @@ from inphase.ptycho.propagation import propagation
 
 Cancelled = Callable[[], bool]
 
+WORSE = 1.5  # times the median frame's misfit; and
+SPREADS = 5.0  # standard deviations of the bulk above it: a frame beyond both fits far worse than the others
+
 
 @dataclass(eq=False)
 class State:
@@ -127,3 +130,10 @@ def r_factors(intensity: Tensor, modulus: Tensor) -> Tensor:
     """(B,) float64: sum |sqrt I - m| / sum m of each frame (B, y, x); NaN of one without counts."""
     measured = modulus.clamp(min=0).sum((1, 2), dtype=torch.float64)
     return residuals(intensity, modulus).sum((1, 2), dtype=torch.float64) / measured
+
+
+def outliers(values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Which of the misfits of frames (n,) are far larger than the others."""
+    median = float(np.median(values))
+    spread = 1.4826 * float(np.median(np.abs(values - median)))
+    return np.flatnonzero(values > max(WORSE * median, median + SPREADS * spread))

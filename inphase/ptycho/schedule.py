@@ -9,7 +9,7 @@ SEARCHING: Final = 0.6  # share of the iterations with refinement in which the s
 SHORTEST: Final = 0.5  # pixels: below it slopes are followed
 REACH: Final = 2.0  # times `search_px`: so far from the recorded position a frame is put down anew
 AFTER: Final = (2.0, 1.0)  # pixels: steps of the searches that follow a new growth, which is coarse
-GROWTHS: Final = 2
+GROWTHS: Final = 3
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from inphase.ptycho.likelihood import DARK
 from inphase.ptycho.noise import deviance, expected_deviance, expected_residual
 from inphase.ptycho.positions import listed
-from inphase.ptycho.scan import Scan, State, residuals
+from inphase.ptycho.scan import Scan, State, outliers, residuals
 
 CLOSE: Final = 1.25  # times what noise leaves: an R up to there is called as good as that
-WORSE: Final = 1.5  # times the median frame's misfit; and
-SPREADS: Final = 5.0  # standard deviations of the bulk above it: a frame beyond both fits far worse than the others
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def judged(scan: Scan, state: State, ids: NDArray[np.int64], *, photons: bool) -
     every = np.sort(np.concatenate([scan.fitted, scan.held_out]))
     found = fits(scan, state, every)
     seen, hidden = found.of(scan.fitted), found.of(scan.held_out)
-    worst = ids[_outliers(found.residual / (found.noise if photons else found.measured))]
+    worst = ids[outliers(found.residual / (found.noise if photons else found.measured))]
     r_held_out = hidden.r_factor if len(scan.held_out) else None
     words = [_of_noise(seen, hidden) if photons else NO_PHOTONS]
     if len(worst):
@@ -130,13 +128,6 @@ def _of_noise(seen: Fits, hidden: Fits) -> str:
     if r < noise / CLOSE:
         return f"The image fits closer than to the noise, so it follows the noise of its frames: {figures}."
     return f"The image fits to the noise: {figures}."
-
-
-def _outliers(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The largest ones, beyond what the bulk of them scatters."""
-    median = float(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - median)))
-    return np.flatnonzero(values > max(WORSE * median, median + SPREADS * spread))
 
 
 def _ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -117,7 +117,7 @@ export interface Job {
   grid: { requested: string; why: string; levels: Rung[]; stopped: string | null } | null;
 }
 
-/** What a ptychographic image says of itself. history: the R factor after each iteration. pixel_m: of the object, along both axes. r_noise: what the noise of photons alone would leave, deviance: 1 where it is all that is left, null where counts are no photons. */
+/** What a ptychographic image says of itself. history: the R factor after each iteration. pixel_m: of the object, along both axes. r_noise: what the noise of photons alone would leave, deviance: 1 where it is all that is left, null where counts are no photons. The last three are missing of images that were made before they were told. */
 export interface Ptychogram {
   frames: number;
   frames_held_out: number;
@@ -128,9 +128,9 @@ export interface Ptychogram {
   pixel_m: number[] | null;
   device: string;
   notes: string[];
-  r_noise: number | null;
-  deviance: number | null;
-  verdict: string[];
+  r_noise?: number | null;
+  deviance?: number | null;
+  verdict?: string[];
 }
 
 /** What runs a network. passed_over: what was tried before and does not. */

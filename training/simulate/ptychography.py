@@ -4,6 +4,7 @@ The object is band-limited, so that it can be cut out at fractions of a pixel wi
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,36 @@ def scene(
     probe = beam(side, modes) * np.sqrt(photons)
     counts = np.stack([_pattern(obj, probe, position, fresnel_number) for position in positions])
     return Scene(obj, probe, positions, generator.poisson(counts).astype(np.float64) if noise else counts)
+
+
+class Fault(StrEnum):
+    """What goes wrong with recorded positions."""
+
+    JITTER = "random, 3 pixels rms per axis"
+    DRIFT = "a drift that grows to 20 pixels"
+    JUMP = "a jump of an eighth of the frames by 20 pixels"
+    BACKLASH = "backlash, every second line is off by 6 pixels"
+
+
+def misrecorded(
+    positions: NDArray[np.float64], fault: Fault, per_line: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """The positions (n, 2) of a raster in the order of its scan, lines of `per_line` frames, as a faulty stage tells
+    them.
+    """
+    n = len(positions)
+    off = np.zeros((n, 2))
+    match fault:
+        case Fault.JITTER:
+            off = generator.normal(0, 3, (n, 2))
+        case Fault.DRIFT:
+            time = np.arange(n) / n
+            off = np.column_stack([20 * time**2, 8 * np.sin(3 * time)])
+        case Fault.JUMP:
+            off[n // 3 : n // 3 + n // 8] = (12, -16)
+        case Fault.BACKLASH:
+            off[np.arange(n) // per_line % 2 == 1, 1] = 6
+    return positions + off
 
 
 def sample(size: int, generator: np.random.Generator) -> NDArray[np.complex128]:

@@ -205,13 +205,13 @@ function CompareWith({ id, live }: { id: string; live: LiveJobs }) {
 const Fit = ({ of: report }: { of: Ptychogram | null }) =>
   report === null ? <p>It is told when the job has succeeded.</p> : (
     <>
-      {report.verdict.map((words) => <p key={words}>{words}</p>)}
+      {report.verdict?.map((words) => <p key={words}>{words}</p>)}
       <Facts
         of={[
           ["R factor", figure(report.r_factor)],
           ["of frames held out", report.r_held_out === null ? null : figure(report.r_held_out)],
-          ["of noise alone", report.r_noise === null ? null : figure(report.r_noise)],
-          ["deviance, 1 is noise", report.deviance === null ? null : figure(report.deviance)],
+          ["of noise alone", report.r_noise == null ? null : figure(report.r_noise)],
+          ["deviance, 1 is noise", report.deviance == null ? null : figure(report.deviance)],
           ["frames", `${report.frames}, ${report.frames_held_out} of them held out`],
           ["pixel", report.pixel_m ? `${times(report.pixel_m.map((side) => figure(1e9 * side)))} nm` : "unknown: the data have no geometry"],
           ["positions moved by", report.position_shift_px === null ? null : `${figure(report.position_shift_px)} pixels rms`],

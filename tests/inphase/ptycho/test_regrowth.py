@@ -1,0 +1,69 @@
+"""Frames and blocks that lie in a wrong place come back."""
+
+import numpy as np
+import pytest
+import torch
+
+from inphase.ptycho.engine import reconstruct
+from inphase.ptycho.measurement import from_arrays
+from inphase.ptycho.options import Options
+from inphase.ptycho.refinement import search_in_halves
+from inphase.ptycho.regrowth import regrow
+from inphase.ptycho.scan import Scan, State
+from inphase.ptycho.schedule import AFTER
+from tests.inphase.ptycho.scenes import measured, small
+from training.simulate.ptychography import Fault, misrecorded
+
+RMS = 0.7  # pixels: what the refinement of positions aims at
+
+
+def left_of(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(n, 2) what is left of the errors without a common affine map, which only changes the object."""
+    plane = np.column_stack([truth, np.ones(len(truth))])
+    off = found - truth
+    left: np.ndarray = off - plane @ np.linalg.lstsq(plane, off, rcond=None)[0]
+    return left
+
+
+def rms(found: np.ndarray, truth: np.ndarray) -> float:
+    """Per axis."""
+    return float(np.sqrt((left_of(found, truth) ** 2).mean()))
+
+
+def test_a_torn_block_and_lone_frames_are_put_back() -> None:
+    """Two lines of ten that lie 7 pixels off together, and three lone frames; recorded positions are off at random. Two
+    growths with short searches, as a reconstruction has them, leave what slopes can follow.
+    """
+    of = small(side=48, frames=10)
+    scan = Scan.of(measured(of), np.arange(0), 16, torch.device("cpu"), lambda: False)
+    generator = np.random.default_rng(4)
+    wrong = of.positions.copy()
+    wrong[:20] += (3, 6)
+    wrong[[47, 62, 88]] += ((8, -5), (-7, 7), (6, 6))
+    recorded = of.positions + generator.normal(0, 3, of.positions.shape)
+    state = State(
+        torch.ones(of.object.shape, dtype=torch.complex64),
+        torch.from_numpy(of.probe.astype(np.complex64)),
+        torch.from_numpy(wrong.copy()),
+    )
+    for _ in range(2):
+        left = regrow(scan, state, torch.from_numpy(recorded), 15.0, generator)
+        for radius in AFTER:
+            search_in_halves(scan, state, scan.fitted, radius, generator)
+    assert len(left) == 0
+    off, before = (np.abs(left_of(found, of.positions)).max(axis=1) for found in (state.positions.numpy(), wrong))
+    assert np.count_nonzero(before > 2) > 20
+    assert np.count_nonzero(off > 2) <= 1
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_positions_of_faulty_stages_are_found(fault: Fault) -> None:
+    """One recipe for all of them, to 0.7 pixels rms; without it they stay several pixels off."""
+    of = small(side=48, frames=10)
+    recorded = misrecorded(of.positions, fault, 10, np.random.default_rng(5))
+    found = reconstruct(
+        from_arrays(of.counts, recorded, probe=of.probe),
+        Options("40*EPIE", turn=False, batch=8, positions_start=4, search_px=12.0),
+    )
+    assert rms(recorded, of.positions) > 1.9
+    assert rms(found.positions_px, of.positions) < RMS

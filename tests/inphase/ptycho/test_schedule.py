@@ -1,0 +1,25 @@
+"""Which move is due when."""
+
+import pytest
+
+from inphase.ptycho.options import Options
+from inphase.ptycho.schedule import Regrow, Search, Slopes, move
+
+
+def test_a_search_shortens_its_steps_then_the_object_is_grown_anew_three_times_then_slopes() -> None:
+    """Of 50 iterations: 30 of the search, three growths with two short searches after each, and the rest."""
+    options = Options("60*EPIE", positions_start=10, search_px=8.0)
+    moves = [move(options, iteration) for iteration in range(10, 60)]
+    searches = [found.radius for found in moves[:30] if isinstance(found, Search)]
+    assert len(searches) == 30
+    assert searches[:15] == [8.0] * 15
+    assert searches == sorted(searches, reverse=True)
+    assert searches[-1] == pytest.approx(8.0 * 2 / 30)
+    assert moves[30:39] == 3 * [Regrow(16.0), Search(2.0), Search(1.0)]
+    assert moves[39:] == 11 * [Slopes()]
+
+
+def test_without_a_search_slopes_are_followed_from_the_beginning() -> None:
+    """Nothing else is due."""
+    options = Options("20*EPIE", positions_start=5)
+    assert {move(options, iteration) for iteration in range(5, 20)} == {Slopes()}
