@@ -45,8 +45,9 @@ class ShapePhaseFourier(Objective[Sample]):
 
     As in the paper where `balanced` and `either_twin` are off. Most of a box is empty, so that nothing at all is a fair
     guess of the mean error, and half and half of both twins another: a short training stays there. balanced: crystal
-    and surroundings weigh the same. either_twin: the target is the twin, and the place, that the prediction comes
-    nearest to; while the shape is learned, that the predicted shape comes nearest to.
+    and surroundings weigh the same, and the phase counts within the crystal alone, since 0, which it is everywhere else
+    and in crystals without strain, is as fair a guess. either_twin: the target is the twin, and the place, that the
+    prediction comes nearest to; while the shape is learned, that the predicted shape comes nearest to.
     """
 
     supervised: ClassVar[bool] = True
@@ -67,11 +68,12 @@ class ShapePhaseFourier(Objective[Sample]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         amplitude, phase = predict(network, features)
         objects = polar(amplitude, phase)
-        truth = self._truth(batch.objects, objects.detach())
+        truth = nearest(batch.objects, objects.detach()) if self.either_twin else batch.objects
+        shaped = self._shape(batch.objects, truth, amplitude.detach())
         n0, n1, n2 = batch.measurement.intensity.shape[1:]
         errors = {
-            "shape": self._mean((amplitude - over_maximum(truth.abs())).abs(), truth),
-            "phase": self._mean((phase - truth.angle()).abs(), truth) / (2 * math.pi),
+            "shape": self._mean((amplitude - over_maximum(shaped.abs())).abs(), shaped),
+            "phase": self._mean_phase((phase - truth.angle()).abs(), truth) / (2 * math.pi),
             "fourier": (reduce(far_intensity(objects, (n0, n1, n2))) - features["reduced"]).abs().mean(),
         }
         match self.step:
@@ -84,17 +86,26 @@ class ShapePhaseFourier(Objective[Sample]):
         chi2 = modulus_errors(objects.detach(), batch.measurement)[1]
         return loss, errors | {"chi2": chi2.median()}
 
-    def _truth(self, crystals: Tensor, predicted: Tensor) -> Tensor:
-        if not self.either_twin:
-            return crystals
-        if self.step is Step.SHAPE:  # phases that nobody has trained say nothing of the twin and the place
-            return nearest(crystals.abs() + 0j, predicted.abs() + 0j)
-        return nearest(crystals, predicted)
+    def _shape(self, crystals: Tensor, truth: Tensor, amplitude: Tensor) -> Tensor:
+        if not self.either_twin or self.step is not Step.SHAPE:
+            return truth
+        # phases that nobody has trained say nothing of the twin and the place
+        return nearest(crystals.abs() + 0j, amplitude + 0j)
 
     def _mean(self, error: Tensor, truth: Tensor) -> Tensor:
-        if not self.balanced:
-            return error.mean()
-        density = truth.abs()
-        inside = density >= 0.5 * density.amax(AXES, keepdim=True)
-        within = [(error * where).sum(AXES) / where.sum(AXES).clamp_min(1) for where in (inside, ~inside)]
-        return torch.stack(within).mean()
+        inside = _inside(truth)
+        return torch.stack([_over(error, inside), _over(error, ~inside)]).mean() if self.balanced else error.mean()
+
+    def _mean_phase(self, error: Tensor, truth: Tensor) -> Tensor:
+        return _over(error, _inside(truth)).mean() if self.balanced else error.mean()
+
+
+def _inside(truth: Tensor) -> Tensor:
+    density = truth.abs()
+    return density >= 0.5 * density.amax(AXES, keepdim=True)
+
+
+def _over(error: Tensor, where: Tensor) -> Tensor:
+    """(B,) means."""
+    found: Tensor = (error * where).sum(AXES) / where.sum(AXES).clamp_min(1)
+    return found
