@@ -115,16 +115,18 @@ async def test_a_result_is_like_itself(client: httpx.AsyncClient, pair: list[str
 async def test_what_cannot_be_compared_says_why(
     client: httpx.AsyncClient, pair: list[str], pattern: NDArray[np.uint32]
 ) -> None:
-    """An unknown job, one without a result, strain without a geometry."""
+    """An unknown job, one without a result, strain where neither tells a geometry; where one does, it serves both."""
     check(await client.get(f"/v1/jobs/{pair[0]}/comparison/{'0' * 32}"), 404, "0" * 32)
     body = io.BytesIO()
     np.save(body, pattern)
     options = {"refine": "none", "start": "network", "wait": 20}
     sent = {"content": body.getvalue(), "headers": {"Content-Type": "application/x-npy"}}
-    plain = (await client.post("/v1/reconstructions", params=options, **sent)).json()["id"]
+    plain, bare = [(await client.post("/v1/reconstructions", params=options, **sent)).json()["id"] for _ in range(2)]
     told = (await client.get(f"/v1/jobs/{plain}/comparison/{pair[1]}")).json()
+    assert any("momentum transfer of A is unknown" in note for note in told["notes"])
+    told = (await client.get(f"/v1/jobs/{plain}/comparison/{bare}")).json()
     assert "strain_a" not in told["links"]
-    check(await client.get(f"/v1/jobs/{plain}/comparison/{pair[1]}/strain_a"), 404, told["strain_reason"])
+    check(await client.get(f"/v1/jobs/{plain}/comparison/{bare}/strain_a"), 404, told["strain_reason"])
     empty = io.BytesIO()
     np.save(empty, np.zeros((64, 64, 64), np.uint32))
     failed = await client.post(

@@ -116,7 +116,7 @@ async def test_every_finer_grid_is_a_revision(client: httpx.AsyncClient) -> None
     and document. The document of the job is that of the last.
     """
     curve = counts(3e6, shape=(80, 64, 72))
-    job_id = (await submit(client, curve, refine="10*ER")).json()["id"]
+    job_id = (await submit(client, curve, refine="10*ER", start="network")).json()["id"]
     await work(client, job_id)
     where = f"/v1/jobs/{job_id}"
     document = (await client.get(where)).json()
