@@ -345,7 +345,7 @@ def evaluate(
         typer.Option(
             min=4,
             help="So many held-out crystals of the training distribution are judged; other sets "
-            "have an eighth or a quarter of it.",
+            "have an eighth or a half of it.",
         ),
     ] = 60,
     refine: Annotated[str, typer.Option(help="The networks' images are refined by this preset or recipe.")] = "fast",

@@ -73,7 +73,7 @@ SETS = (
     ),
     CrystalSet(
         "as in the papers", "oversampled by 2.6 to 3.4, 1e7 to 1e9 photons, a detector without faults, coherent light",
-        TEST_SEED + 50, (7, 8), 0.25, CrystalSettings(oversampling=(2.6, 3.4)),
+        TEST_SEED + 50, (7, 8), 0.5, CrystalSettings(oversampling=(2.6, 3.4)),
         DetectorSettings(
             background_share=0.0, coherence_share=0.0, bins=(1, 1), gap_share=0.0, bad_pixel_share=0.0,
             short_range_share=0.0,
