@@ -116,7 +116,7 @@ class Advice:
 
     @property
     def worth_a_look(self) -> bool:
-        """Whether the peak lies inside what was measured, and that is long enough: before there is no image to be made."""
+        """Whether the peak lies inside what was measured, and that is long enough for an image."""
         return self.peak in ("falling", "passed") and self.frames + len(self.missing) >= MIN_SIDE
 
     def worth_another(self, frames: int) -> bool:
