@@ -35,7 +35,8 @@ def page(network: Network, parts: dict[str, Any], runs: Sequence[Path]) -> list[
     seen, minutes = training["crystals_seen"], training["wall_time_s"] / 60
     beside = clean["scaled"] / search["scaled"]
     served = {"seed": training["settings"]["seed"], "seen": seen} | clean
-    seeds = [served, *(one for one in parts["runs"].values() if one["seen"] == seen)]
+    trained = with_served(served, list(parts["runs"].values()))
+    seeds = [one for one in trained if one["seen"] == seen]
     return [
         *(f"# {network.version.label}: the network of Wu et al. (2021)", ""),
         *paragraph(
@@ -61,7 +62,7 @@ def page(network: Network, parts: dict[str, Any], runs: Sequence[Path]) -> list[
             f"and {PAPER['neighbour']}."
         ),
         *("![true and predicted images](gallery.png)", ""),
-        *budgets_section([*parts["runs"].values(), served]),
+        *budgets_section(trained),
         *curves_section(runs),
         *neighbours_section(search),
         *ways_section(parts["ways"]),
@@ -69,6 +70,12 @@ def page(network: Network, parts: dict[str, Any], runs: Sequence[Path]) -> list[
         *times_section(parts["times"]),
         *measured_section(parts["measured"]),
     ]
+
+
+def with_served(served: dict[str, Any], runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The figures of the network that is served, and of all runs but its own, which has its seed and its budget."""
+    own = served["seed"], served["seen"]
+    return [served, *(one for one in runs if (one["seed"], one["seen"]) != own)]
 
 
 def verdict(seeds: Sequence[dict[str, Any]], neighbour: float) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.preprocess.centring import CUT
+from inphase.preprocess.validate import MIN_SIDE
 
 FALLING: Final = 0.5  # of the brightest frame: when the light has fallen below it, that may be the peak
 FALLEN: Final = 0.1  # the same: it seems to have been passed
@@ -115,8 +116,8 @@ class Advice:
 
     @property
     def worth_a_look(self) -> bool:
-        """Whether the peak lies inside what was measured: before that there is no image to be made."""
-        return self.peak in ("falling", "passed")
+        """Whether the peak lies inside what was measured, and that is long enough for an image."""
+        return self.peak in ("falling", "passed") and self.frames + len(self.missing) >= MIN_SIDE
 
     def worth_another(self, frames: int) -> bool:
         """Whether there is enough that a look at so many frames has not seen: a quarter of a fringe, where its width is

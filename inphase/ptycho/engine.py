@@ -228,6 +228,8 @@ class _Run:
         options, scan, state = self._options, self._scan, self._state
         if options.positions_start is None or iteration < options.positions_start:
             return False
+        if len(scan.fitted) < 2:  # of one frame nothing says where it was
+            return False
         every = np.concatenate([scan.fitted, scan.held_out])
         match schedule.move(options, iteration):
             case schedule.Search(radius):

@@ -194,12 +194,8 @@ class _Growth:
 
 def _best_of(scan: Scan, state: State, frame: int, positions: Tensor) -> Tensor:
     """(2,) of many positions (p, 2) of one frame the one with the least R."""
-    errors = torch.cat(
-        [
-            _errors(scan, state, torch.full((len(some),), frame, device=some.device), some)
-            for some in positions.split(scan.batch)
-        ]
-    )
+    blocks = zip(scan.blocks(np.full(len(positions), frame)), positions.split(scan.batch), strict=True)
+    errors = torch.cat([_errors(scan, state, block, some) for block, some in blocks])
     return positions[int(errors.argmin())]
 
 

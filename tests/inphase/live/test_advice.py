@@ -52,6 +52,21 @@ def test_the_peak_is_told_when_it_is_known(last: int, peak: str, worth: bool) ->
     assert found.more is None
 
 
+def test_a_steep_peak_is_not_looked_at_before_there_are_enough_frames_for_an_image() -> None:
+    """Of a scan in coarse steps it is passed within five; a preparation refuses less than eight planes."""
+    places = [14, 22, PEAK, 38, 46]
+    steep = [
+        FrameSummary.of(number, frame(place, light), VALID, None)
+        for number, (place, light) in enumerate(zip(places, (100, 1000, 10_000, 1000, 100), strict=True))
+    ]
+    few = advise(steep, 80, SHAPE)
+    assert (few.peak, few.worth_a_look, few.worth_another(0)) == ("passed", False, False)
+    dark = [FrameSummary.of(place, frame(0), VALID, None) for place in range(5, 8)]
+    assert not advise(steep + dark[:2], 80, SHAPE).worth_a_look
+    assert advise(steep + dark, 80, SHAPE).worth_a_look
+    assert advise(steep + dark[2:], 80, SHAPE).worth_a_look  # what is missing between is masked
+
+
 def test_another_look_needs_a_quarter_of_a_fringe() -> None:
     """One frame where nobody knows how wide a fringe is, and the peak inside of what is measured."""
     assert not advice(list(range(20))).worth_another(0)

@@ -6,6 +6,7 @@ import torch
 
 from inphase.ptycho.engine import reconstruct
 from inphase.ptycho.measurement import from_arrays
+from inphase.ptycho.operator import ExitWaves, Waves
 from inphase.ptycho.options import Options
 from inphase.ptycho.refinement import search_in_halves
 from inphase.ptycho.regrowth import regrow
@@ -67,3 +68,45 @@ def test_positions_of_faulty_stages_are_found(fault: Fault) -> None:
     )
     assert rms(recorded, of.positions) > 1.9
     assert rms(found.positions_px, of.positions) < RMS
+
+
+def test_a_single_frame_stays_where_it_was_recorded() -> None:
+    """Two frames were sent, and one holds no counts: there is nothing that the other could be searched on."""
+    of = small(side=48, frames=3)
+    counts = of.counts[:2].copy()
+    counts[1] = 0
+    one = from_arrays(counts, of.positions[:2], probe=of.probe)
+    assert len(one) == 1
+    found = reconstruct(one, Options("6*EPIE", turn=False, positions_start=1, search_px=4.0))
+    np.testing.assert_allclose(found.positions_px, one.positions_px, atol=1e-9)
+
+
+def test_a_growth_can_be_cancelled_while_one_frame_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a wide disc it takes thousands of positions: it is asked before each batch of these too."""
+    asked, since = [], 0
+
+    def cancelled() -> bool:
+        nonlocal since
+        asked.append(since)
+        since = 0
+        return False
+
+    def counted(self: ExitWaves, obj: torch.Tensor, probe: torch.Tensor, positions: torch.Tensor) -> Waves:
+        nonlocal since
+        since += len(positions)
+        return forward(self, obj, probe, positions)
+
+    forward = ExitWaves.forward
+    monkeypatch.setattr(ExitWaves, "forward", counted)
+    of = small(side=32, frames=6)
+    scan = Scan.of(measured(of), np.arange(0), 4, torch.device("cpu"), cancelled)
+    wrong = of.positions.copy()
+    wrong[:6] += (6, 6)
+    state = State(
+        torch.ones(of.object.shape, dtype=torch.complex64),
+        torch.from_numpy(of.probe.astype(np.complex64)),
+        torch.from_numpy(wrong),
+    )
+    regrow(scan, state, torch.from_numpy(of.positions), 12.0, np.random.default_rng(0))
+    contrast = 9 + 8  # positions that are looked at for the contrast of a frame
+    assert max(asked) <= scan.batch * (1 + contrast)
