@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -111,6 +111,12 @@ def oriented(
     return orientation.decided(measured, scores)
 
 
+TOO_MANY: Final = (
+    f"Positions were searched, but the object was not grown anew: that takes too long of more than {regrowth.MOST} "
+    "frames, and there are {}. Lone frames and torn parts may have stayed in wrong places."
+)
+
+
 class _Run:
     """One reconstruction on its way through its recipe."""
 
@@ -142,6 +148,8 @@ class _Run:
             torch.from_numpy(measured.positions_px - self._origin).to(device),
         )
         self._recorded = self._state.positions.clone()
+        if options.search_px and len(measured) > regrowth.MOST:
+            self._notes = (*self._notes, TOO_MANY.format(len(measured)))
 
         if start is not None:
             self._scale_to_patterns()
@@ -234,9 +242,9 @@ class _Run:
         match schedule.move(options, iteration):
             case schedule.Search(radius):
                 refinement.search_in_halves(scan, state, every, radius, self._generator)
-            case schedule.Regrow(radius):
+            case schedule.Regrow(radius) if len(every) <= regrowth.MOST:
                 regrowth.regrow(scan, state, self._recorded, radius, self._generator)
-            case schedule.Slopes():
+            case schedule.Regrow() | schedule.Slopes():
                 refinement.gauss_newton(scan, state, every)
         return True
 

@@ -28,6 +28,7 @@ PASSES = 8  # of a solver over the frames that have joined: at the rim of the ob
 RING = 1 / 3  # of the radius: so far away lie the positions that a frame's own is compared with
 NEAREST = 12  # frames that have joined: where they went, a frame is expected to have gone
 CERTAIN = 0.75  # of the beam's photons on the light: with less, a frame that fits badly may only lack light
+MOST = 1000  # frames: rounds grow with the side of a scan, and each makes the object of all frames that have joined
 MORE = 1.1  # times the frames: on an object of so many more a frame is searched again
 
 

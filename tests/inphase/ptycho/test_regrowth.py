@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from inphase.ptycho import regrowth
 from inphase.ptycho.engine import reconstruct
 from inphase.ptycho.measurement import from_arrays
 from inphase.ptycho.operator import ExitWaves, Waves
@@ -110,3 +111,15 @@ def test_a_growth_can_be_cancelled_while_one_frame_is_searched(monkeypatch: pyte
     regrow(scan, state, torch.from_numpy(of.positions), 12.0, np.random.default_rng(0))
     contrast = 9 + 8  # positions that are looked at for the contrast of a frame
     assert max(asked) <= scan.batch * (1 + contrast)
+
+
+def test_a_scan_of_many_frames_is_not_grown_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note says so, and slopes are followed instead."""
+    monkeypatch.setattr(regrowth, "MOST", 8)
+    monkeypatch.setattr(regrowth, "regrow", None)  # calling it would raise
+    of = small(side=48, frames=3)
+    found = reconstruct(
+        from_arrays(of.counts, of.positions, probe=of.probe),
+        Options("20*EPIE", turn=False, positions_start=1, search_px=4.0),
+    )
+    assert any("not grown anew" in note and "there are 9" in note for note in found.report.notes)
