@@ -184,9 +184,10 @@ def _advised(found: Looked) -> list[str]:
 
 
 def _total(what: str, said: Iterable[Said]) -> str:
-    every = list(said)
+    every = [one for one in said if one.often]
     often, wrong = sum(one.often for one in every), sum(one.wrong for one in every)
-    return f"* {what}: said {often} times, {often - wrong} times rightly."
+    always = sum(not one.wrong for one in every)
+    return f"* {what}: said of {len(every)} curves, of {always} rightly every time ({often - wrong} of {often} times)."
 
 
 def page(simulated: int, tell: Callable[[str], None]) -> str:
@@ -221,14 +222,14 @@ def page(simulated: int, tell: Callable[[str], None]) -> str:
         "## What was said, and what came\n",
         "The advice speaks of the peak after every frame, and of the image at every look. The number before the colon "
         "is that of the frames after which something was said first; behind it stands how often it was said rightly. "
-        "That the peak has not been passed is right where the brightest frame of all is the last one or follows; that "
-        "it seems to be passed, where the brightest frame so far is that of the whole curve. That more frames will "
+        "One right word on the peak is repeated after every frame, so that curves count more than times. That it has "
+        "not been passed is said where the last frame is the brightest so far, and cannot be wrong. That it seems to "
+        "be passed is right where the brightest frame so far is that of the whole curve. That more frames will "
         "change the image little, and that it has stopped changing, is right where the image then correlates at least "
         f"{GOOD:g} with what the network sees of the whole curve. 'Two fringes' is the frame up to which the advice "
         "asked for more when it first could say so, and the first look that is so like the network's image of the "
         "whole.\n",
         *table(advice, [_advised(each) for each in found]),
-        _total("The peak has not been passed", (each.spoken.coming for each in found)),
         _total("The peak seems to be passed", (each.spoken.passed for each in found)),
         _total("More frames will change the image little", (each.spoken.enough for each in found)),
         _total("The image has stopped changing", (each.spoken.steady for each in found)),

@@ -104,8 +104,9 @@ def seeds_section(seeds: Sequence[dict[str, Any]]) -> list[str]:
         rows.append(["mean", "", *(f"{number(c.mean())} +- {number(c.std(ddof=1))}" for c in columns)])
     return [
         *paragraph(
-            "The same training from several seeds, on the same clean particles; the first row is the network that is "
-            "served. Behind +- stands the standard deviation of one seed."
+            "Trainings on as many particles from several seeds, scored on the same clean particles; the first row is "
+            "the network that is served, and [how its rate of learning fell](../../../docs/how-to/train-a-network.md"
+            "#images-of-single-frames) is its own. Behind +- stands the standard deviation of one seed."
         ),
         *table(["seed", "particles", *(f"chi2 {key}, mean" for key in keys)], rows),
     ]

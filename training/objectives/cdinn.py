@@ -45,9 +45,8 @@ class ShapePhaseFourier(Objective[Sample]):
 
     As in the paper where `balanced` and `either_twin` are off. Most of a box is empty, so that nothing at all is a fair
     guess of the mean error, and half and half of both twins another: a short training stays there. balanced: crystal
-    and surroundings weigh the same, and the phase counts within the crystal alone, since 0, which it is everywhere else
-    and in crystals without strain, is as fair a guess. either_twin: the target is the twin, and the place, that the
-    prediction comes nearest to; while the shape is learned, that the predicted shape comes nearest to.
+    and surroundings weigh the same. either_twin: the target is the twin, and the place, that the prediction comes
+    nearest to; while the shape is learned, that the predicted shape comes nearest to.
     """
 
     supervised: ClassVar[bool] = True
@@ -73,7 +72,7 @@ class ShapePhaseFourier(Objective[Sample]):
         n0, n1, n2 = batch.measurement.intensity.shape[1:]
         errors = {
             "shape": self._mean((amplitude - over_maximum(shaped.abs())).abs(), shaped),
-            "phase": self._mean_phase((phase - truth.angle()).abs(), truth) / (2 * math.pi),
+            "phase": self._mean((phase - truth.angle()).abs(), truth) / (2 * math.pi),
             "fourier": (reduce(far_intensity(objects, (n0, n1, n2))) - features["reduced"]).abs().mean(),
         }
         match self.step:
@@ -93,19 +92,9 @@ class ShapePhaseFourier(Objective[Sample]):
         return nearest(crystals.abs() + 0j, amplitude + 0j)
 
     def _mean(self, error: Tensor, truth: Tensor) -> Tensor:
-        inside = _inside(truth)
-        return torch.stack([_over(error, inside), _over(error, ~inside)]).mean() if self.balanced else error.mean()
-
-    def _mean_phase(self, error: Tensor, truth: Tensor) -> Tensor:
-        return _over(error, _inside(truth)).mean() if self.balanced else error.mean()
-
-
-def _inside(truth: Tensor) -> Tensor:
-    density = truth.abs()
-    return density >= 0.5 * density.amax(AXES, keepdim=True)
-
-
-def _over(error: Tensor, where: Tensor) -> Tensor:
-    """(B,) means."""
-    found: Tensor = (error * where).sum(AXES) / where.sum(AXES).clamp_min(1)
-    return found
+        if not self.balanced:
+            return error.mean()
+        density = truth.abs()
+        inside = density >= 0.5 * density.amax(AXES, keepdim=True)
+        within = [(error * where).sum(AXES) / where.sum(AXES).clamp_min(1) for where in (inside, ~inside)]
+        return torch.stack(within).mean()

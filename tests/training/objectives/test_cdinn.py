@@ -114,14 +114,3 @@ def test_balanced_errors_weigh_crystal_and_surroundings_alike(case: Case) -> Non
         plain = ShapePhaseFourier()(oracle, features, case.sample)[1]["shape"].item()
         assert balanced == pytest.approx(0.5, abs=1e-5)
         assert plain == pytest.approx(filled if value == 0 else 1 - filled, rel=1e-4)
-
-
-def test_a_balanced_phase_is_that_of_the_crystal_alone(case: Case) -> None:
-    """Where there is no crystal any phase is right; half a turn within it costs half a turn."""
-    features = features_of(case.sample.measurement)
-    density = case.objects.abs()
-    inside = density >= 0.5 * density.amax((1, 2, 3), keepdim=True)
-    for where, cost in ((~inside, 0.0), (inside, 0.5)):
-        phase = torch.where(where, case.objects.angle() + torch.pi, case.objects.angle())
-        figures = ShapePhaseFourier(balanced=True)(Oracle(density, phase), features, case.sample)[1]
-        assert figures["phase"].item() == pytest.approx(cost, abs=1e-5)
