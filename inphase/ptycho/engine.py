@@ -112,7 +112,7 @@ def oriented(
 
 
 TOO_MANY: Final = (
-    f"Positions were searched, but the object was not grown anew: that takes too long of more than {regrowth.MOST} "
+    f"Positions were searched, but the object was not grown anew: that takes too long with more than {regrowth.MOST} "
     "frames, and there are {}. Lone frames and torn parts may have stayed in wrong places."
 )
 
