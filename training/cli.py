@@ -82,7 +82,11 @@ def fit(
     ] = None,
     begin: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="The run begins with the weights of this checkpoint."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="The run begins with the weights of this checkpoint, or of a version's model.onnx.",
+        ),
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -249,7 +253,12 @@ def atomistic(
 )
 def finetune(
     checkpoint: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="The weights are those of this checkpoint of a fit.")
+        Path,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="The weights are those of this checkpoint of a fit, or of a version's model.onnx.",
+        ),
     ],
     pattern: Annotated[
         list[Path],

@@ -15,6 +15,7 @@ from training.fit import train
 from training.losses import modulus_errors
 from training.module import PhaseRetrieval
 from training.networks import predict
+from training.weights import weights_of
 
 
 class FineTuning(PhaseRetrieval):
@@ -53,12 +54,12 @@ def finetune(
     crystals: float = math.inf,
     seconds: float = math.inf,
 ) -> Outcome:
-    """Train a checkpoint on augmented measurements into the folder `run`.
+    """Train a checkpoint, or the model.onnx of a version, on augmented measurements into the folder `run`.
 
     No measurement comes with the truth: a network that has learned from labels goes on by the objective `modulus`.
-    ValueError for a network of scans.
+    ValueError for a network of scans, and for a version whose weights cannot be read back.
     """
-    given = PhaseRetrieval.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    given = weights_of(checkpoint)
     if given.settings.family == "scan":
         raise ValueError("a network of ptychographic scans learns nothing from the patterns of Bragg peaks: fit it")
     settings = replace(given.settings, learning_rate=rate, schedule="plateau")

@@ -15,6 +15,7 @@ from training.curve import LearningCurve
 from training.measured import measured_scan
 from training.module import PhaseRetrieval
 from training.settings import FitSettings
+from training.weights import weights_of
 
 CHECKPOINT_EVERY = timedelta(minutes=5)  # what a run that is killed may lose
 
@@ -39,17 +40,16 @@ def fit(
 ) -> Path:
     """Train a network into the folder `run` until a budget is spent and return the last checkpoint.
 
-    begin: checkpoint whose weights it begins with, those of another run of the same network; None: a fresh one.
-    ValueError where they do not fit; DataError where a measured scan cannot be learned from, before anything is
-    written.
+    begin: checkpoint, or model.onnx of a version, whose weights it begins with, those of another run of the same
+    network; None: a fresh one. ValueError where they do not fit; DataError where a measured scan cannot be learned
+    from, before anything is written.
     """
     if settings.measured is not None:
         measured_scan(settings.measured, settings.frame[0])
     lightning.seed_everything(settings.seed)
     if begin is None:
         return train(PhaseRetrieval(settings.as_dict(), crystals, seconds), run, devices)
-    given = PhaseRetrieval.load_from_checkpoint(begin, map_location="cpu", weights_only=True)
-    return train(PhaseRetrieval.after(given, settings, crystals, seconds), run, devices)
+    return train(PhaseRetrieval.after(weights_of(begin), settings, crystals, seconds), run, devices)
 
 
 def train(module: PhaseRetrieval, run: Path, devices: int | None = None) -> Path:

@@ -1,0 +1,59 @@
+"""Weights that a training begins with: those of a checkpoint, or of a version of the model repository."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+import yaml
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # its stubs are a package of their own
+from onnx import numpy_helper
+from torch import Tensor
+
+from training.module import PhaseRetrieval
+
+COUNTER = "num_batches_tracked"  # of a normalisation whose momentum is fixed: nothing follows from it
+
+
+def weights_of(path: Path) -> PhaseRetrieval:
+    """The module on the CPU whose average has the weights of `path`, a checkpoint or the `model.onnx` of a version.
+
+    ValueError where the graph has no card, or its exporter has merged weights, so that they cannot be read back.
+    """
+    if path.suffix == ".onnx":
+        return of_version(path)
+    return PhaseRetrieval.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+
+
+def of_version(path: Path) -> PhaseRetrieval:
+    """The module that a version was exported from: its averaged weights, rounded as the version holds them, and what
+    its card tells of the runs that they have been through. The state of the optimiser is not in it.
+    """
+    try:
+        model = onnx.load(path)
+    except DecodeError as error:
+        raise ValueError(f"{path} is no ONNX graph: {error}") from error
+    card = yaml.safe_load(next((entry.value for entry in model.metadata_props if entry.key == "card"), "")) or {}
+    training: dict[str, Any] = card.get("training", {})
+    if "settings" not in training:
+        raise ValueError(f"{path} does not tell how it was trained: give a version that inphase-train has exported")
+    crystals, seconds = (told or math.inf for told in (training["settings"].get("budget"), training.get("budget_s")))
+    module = PhaseRetrieval(training["settings"], crystals, seconds, training.get("earlier", ()))
+    module.seen, module.elapsed = training["crystals_seen"], training["wall_time_s"]
+    held = {tensor.name.removesuffix(".half"): tensor for tensor in model.graph.initializer}
+    expected = module.network.state_dict()
+    if lost := [name for name in expected if name not in held and not name.endswith(COUNTER)]:
+        raise ValueError(
+            f"{path} does not hold {lost[0]} under its own name, nor {len(lost) - 1} others, as its exporter merged "
+            "weights with what surrounds them: begin with a checkpoint of that training"
+        )
+    state = {name: _tensor(held[name]) if name in held else value for name, value in expected.items()}
+    module.network.load_state_dict(state)
+    module.average.load_state_dict(state)
+    return module
+
+
+def _tensor(held: onnx.TensorProto) -> Tensor:
+    return torch.from_numpy(numpy_helper.to_array(held).astype(np.float32))
