@@ -2,7 +2,8 @@
 
 Tensors as in the paper's figure 3: 16^3 x 64, 8^3 x 128, 4^3 x 256, and back by two decoders. Each level has two
 convolutions, of which the first has half the channels: 5.2 million parameters where two of full width would be 13.8.
-Both heads end in a sigmoid, which cannot die as the ReLU of the published graph can.
+The head of the shape ends in a sigmoid, which cannot die as the ReLU of the published graph can. That of the phase is
+linear: behind a sigmoid a young network finds the flattest phase in saturation, from where no gradient leads back.
 """
 
 import math
@@ -33,7 +34,7 @@ def decoder(widths: tuple[int, ...], dropout: float) -> nn.Sequential:
 
 
 class CDINN(Network):
-    """reduced (B, n, n, n) in [0, 1] -> amplitude in [0, 1], phase in (-pi, pi) rad, each (B, n, n, n);
+    """reduced (B, n, n, n) in [0, 1] -> amplitude in [0, 1], phase in [-pi, pi] rad, each (B, n, n, n);
     n is a multiple of 8.
 
     In the (2 n)^3 frame of the measurement the output is the central box: halving the pattern halves the frame, not the
@@ -51,8 +52,8 @@ class CDINN(Network):
         self.amplitude = decoder(tuple(widths), dropout)
         self.phase = decoder(tuple(widths), dropout)
         for layer in self.modules():
-            if isinstance(layer, nn.Conv3d):  # as Keras does
-                nn.init.xavier_uniform_(layer.weight)
+            if isinstance(layer, nn.Conv3d):  # keeps the scale through the ReLUs, where Keras' own halves it at each
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
 
@@ -60,5 +61,6 @@ class CDINN(Network):
     def forward(self, reduced: Tensor) -> tuple[Tensor, Tensor]:
         code = self.encoder(reduced[:, None])
         amplitude = torch.sigmoid(self.amplitude(code).float())
-        phase = 2 * math.pi * (torch.sigmoid(self.phase(code).float()) - 0.5)
-        return amplitude[:, 0], phase[:, 0]
+        phase = self.phase(code).float()
+        turns = torch.round(phase / (2 * math.pi))  # whose gradient is none
+        return amplitude[:, 0], (phase - 2 * math.pi * turns)[:, 0]

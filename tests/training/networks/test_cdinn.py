@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from training.networks import build
@@ -16,7 +17,24 @@ def test_its_code_is_that_of_the_paper() -> None:
         amplitude, phase = network(reduced=torch.rand(2, 32, 32, 32))
     assert amplitude.shape == phase.shape == (2, 32, 32, 32)
     assert 0 < amplitude.min() <= amplitude.max() < 1
-    assert phase.abs().max() < math.pi
+    assert phase.abs().max() <= math.pi
+
+
+@pytest.mark.parametrize("bias", [0.5, 40.0, -300.0])
+def test_a_phase_leads_back_from_wherever_it_is(bias: float) -> None:
+    """In turns of 2 pi, with the slope that it has around 0: a phase far off is as easily mended as one near by."""
+    network = build("cdinn", widths=(8, 16, 32), dropout=0.0)
+    head = network.phase[-1]
+    assert isinstance(head, torch.nn.Conv3d)
+    assert head.bias is not None
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(bias)
+    phase = network(reduced=torch.rand(1, 16, 16, 16))[1]
+    assert torch.allclose(phase, torch.tensor(math.remainder(bias, 2 * math.pi)), atol=1e-4)  # of 300, single precision
+    phase.mean().backward()
+    assert head.bias.grad is not None
+    assert head.bias.grad.item() == pytest.approx(1.0)
 
 
 def test_it_fits_a_model_version() -> None:
