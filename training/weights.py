@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import torch
 import yaml
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # its stubs are a package of their own
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor
 
