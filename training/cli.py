@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inphase.listing import Listing
+
 if TYPE_CHECKING:
     from training.settings import FitSettings
 
 MODELS = Path("models")  # the repository of a checkout
 
 app = typer.Typer(
+    cls=Listing,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # which would take [default: ...] for markup

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from inphase.errors import CancelledError, InphaseError
+from inphase.listing import Listing
 from service.cli import (
     bridge,
     compare,
@@ -31,7 +32,6 @@ from service.cli import (
     worker,
     workers,
 )
-from service.cli.listing import Listing
 from service.cli.terminal import FAILED, INTERRUPTED, UNREACHABLE, USAGE, err, out
 
 app = typer.Typer(

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from inphase.client import Client
 from inphase.errors import CancelledError, InphaseError
+from inphase.listing import Listing
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
-from service.cli.listing import Listing
 from service.cli.terminal import Lines, err, out, print_json, progress, trusted
 
 commands = typer.Typer(

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from inphase.listing import Listing
 from service.cli.configuration import Json
-from service.cli.listing import Listing
 from service.cli.terminal import err, out, print_json
 
 commands = typer.Typer(

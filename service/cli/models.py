@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from inphase.listing import Listing
 from service.cli.configuration import Json, configured
-from service.cli.listing import Listing
 from service.cli.terminal import err, out, print_json
 
 commands = typer.Typer(cls=Listing, rich_markup_mode=None)

@@ -9,8 +9,8 @@ from rich.table import Table
 from inphase.client import Client
 from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
+from inphase.listing import Listing
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
-from service.cli.listing import Listing
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json, trusted
 

@@ -1,4 +1,4 @@
-"""How a group of commands lists them in its help."""
+"""How the commands `inphase` and `inphase-train` list their own commands in their help; only these load it."""
 
 from typing import Any, Final
 
