@@ -20,6 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
+from inphase.errors import DataError
 from inphase.formats import Limits, RawScan, Reading
 from inphase.formats.boundary import first_line
 from inphase.formats.scan import admit
@@ -36,6 +37,7 @@ from service.sandbox.order import BodyOrder, PtychogramOrder
 from service.settings import Bounds
 
 Body = TypeVar("Body", bound=BaseModel)
+Data = TypeVar("Data", RawScan, Measurement)
 T = TypeVar("T")
 NPY: Final = "application/x-npy"
 NPZ: Final = "application/x-npz"
@@ -155,13 +157,19 @@ async def receive_array(request: Request, layout: Layout | None, bounds: Bounds,
 
 
 async def receive_file(
-    request: Request, reading: Reading, domain: Domain, roots: tuple[Path, ...], services: Services, share: Share
+    request: Request,
+    reading: Reading,
+    domain: Domain,
+    roots: tuple[Path, ...],
+    services: Services,
+    share: Share,
+    name: str = "",
 ) -> RawScan:
     """The measurement of a body that is a file, with all that it brings, read as the same file would be by its path.
 
-    roots: of the files that the reading names. The share holds what has come and, before it is unpacked, what work on
-    its arrays takes. Raises ApiError 400, 408, 413; DataError for what is no measurement; as `sources.found`,
-    `Share.grow_to` and `Store.scratch`.
+    roots: of the files that the reading names. name: what its sender calls it, for its source and for errors. The
+    share holds what has come and, before it is unpacked, what work on its arrays takes. Raises ApiError 400, 408, 413;
+    DataError for what is no measurement; as `sources.found`, `Share.grow_to` and `Store.scratch`.
     """
     named = await services.compute(lambda: found(reading, roots))
     limits = replace(array_limits(services.settings.bounds), roots=roots)
@@ -172,10 +180,12 @@ async def receive_file(
             order, lambda voxels, nbytes: share.grow_to(received + working_bytes(voxels, nbytes))
         )
 
-    return await _read_file(request, read, services, share)
+    return await _read_file(request, read, services, share, name)
 
 
-async def receive_ptychogram(request: Request, given: Given, services: Services, share: Share) -> Measurement:
+async def receive_ptychogram(
+    request: Request, given: Given, services: Services, share: Share, name: str = ""
+) -> Measurement:
     """The same of a ptychographic measurement. given: what the file lacks, or has wrong. Raises as `receive_file`."""
     limits = array_limits(services.settings.bounds)
 
@@ -185,11 +195,15 @@ async def receive_ptychogram(request: Request, given: Given, services: Services,
             order, lambda elements, nbytes: share.grow_to(received + carried_bytes(elements, nbytes))
         )
 
-    return await _read_file(request, read, services, share)
+    return await _read_file(request, read, services, share, name)
 
 
-async def _read_file(request: Request, read: Callable[[Path, int], T], services: Services, share: Share) -> T:
-    """What `read`, which is told the length of a body, makes of it. The share holds what has come."""
+async def _read_file(
+    request: Request, read: Callable[[Path, int], Data], services: Services, share: Share, name: str
+) -> Data:
+    """What `read`, which is told the length of a body, makes of it. The share holds what has come. The file is called
+    by its name, or body.h5 and so on where it has none.
+    """
     bounds = services.settings.bounds
     length = declared_length(request)
     bounded(length or 0, bounds)
@@ -206,8 +220,13 @@ async def _read_file(request: Request, read: Callable[[Path, int], T], services:
         if length is not None and received != length:
             raise ApiError(400, f"the body holds {received} bytes of the {length} that it declares: it was cut off")
 
-    async with _kept(counted(), f"body{FILES[media_type(request)]}", services.store) as path:
-        return await services.compute(lambda: read(path, received))
+    stored = f"body{FILES[media_type(request)]}"
+    async with _kept(counted(), stored, services.store) as path:
+        try:
+            held = await services.compute(lambda: read(path, received))
+        except DataError as error:
+            raise type(error)(str(error).replace(stored, name or stored)) from error
+    return replace(held, source=held.source.replace(stored, name or stored))
 
 
 @asynccontextmanager

@@ -137,7 +137,7 @@ async def receive(
     with clock("receive"):
         if kind in FILES:
             below = settings.data_roots if roots is None else roots
-            scan = await receive_file(request, Reading(**told), call.domain, below, services, share)
+            scan = await receive_file(request, Reading(**told), call.domain, below, services, share, call.name)
         else:
             scan = await receive_array(request, layout, settings.bounds, share)
             if (boxes := call.masked) is not None:

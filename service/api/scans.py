@@ -187,7 +187,7 @@ async def create(
             given = call.model_dump(include=call.model_fields_set - set(ReadingOptions.model_fields))
             options = options_of(call.kind, given)
             await _checked(options, services)
-            template = await receive_file(request, Reading(**reading), call.domain, roots, services, share)
+            template = await receive_file(request, Reading(**reading), call.domain, roots, services, share, call.name)
         else:
             raise ApiError(
                 415,

@@ -119,16 +119,17 @@ async def test_files_are_sent_as_they_are(
     client: httpx.AsyncClient, tmp_path: Path, pattern: NDArray[np.uint32]
 ) -> None:
     """Every format gives the counts that an npy body gives, and nothing stays in the store's scratch room."""
-    query = {"refine": "none", "format": "npz"}
+    query = {"refine": "none", "format": "npz", "name": ""}
     expected = load(await client.post(URL, params=query, content=npy(pattern), headers=NPY))
     services: Services = client.app.state.services  # type: ignore[attr-defined]
     for media, path in files(tmp_path, pattern).items():
+        query["name"] = path.name if media == "image/tiff" else ""
         answer = await client.post(URL, params=query, content=path.read_bytes(), headers={"Content-Type": media})
         assert answer.status_code == 200, (media, answer.text)
         found = load(answer)
         for name in ("modulus", "mask", "object"):
             np.testing.assert_array_equal(found[name], expected[name], err_msg=media)
-        assert json.loads(str(found["document"]))["input"]["source"] == f"body{path.suffix}"
+        assert json.loads(str(found["document"]))["input"]["source"] == (query["name"] or f"body{path.suffix}")
     assert services.budget.used == 0
     assert list(services.store.root.iterdir()) == []
 
