@@ -41,7 +41,7 @@ class Axis:
 @dataclass(frozen=True)
 class Stage:
     """What scans a sample in ptychography. rows, columns: of the encoder's readings that say where the window of a
-    frame lies. scale: metres of one of their units.
+    frame lies. scale: by which they are multiplied to be positions in the unit that the scan is opened with.
     """
 
     rows: str

@@ -16,27 +16,32 @@ METRES: Final[Mapping[str, float]] = {
 KEV: Final[Mapping[str, float]] = {"j": 1 / 1.602176634e-16, "kev": 1.0, "ev": 1e-3}
 
 
-def metres(tree: Tree, path: str, usual: str = "m") -> float:
-    """By how much the lengths at a path are multiplied to be metres. usual: their unit where the file names none.
+def length(tree: Tree, path: str, usual: str = "m") -> str:
+    """The unit of the lengths at a path, by its name in METRES. usual: the unit where the file names none.
 
     Raises DataError for a unit that is none of a length.
     """
-    return _factor(tree, path, METRES, usual, "a length")
+    return _unit(tree, path, METRES, usual, "a length")
+
+
+def metres(tree: Tree, path: str, usual: str = "m") -> float:
+    """By how much they are multiplied to be metres; the same is raised."""
+    return METRES[length(tree, path, usual)]
 
 
 def kev(tree: Tree, path: str, usual: str = "J") -> float:
     """The same of an energy, in keV; CXI has joules."""
-    return _factor(tree, path, KEV, usual, "an energy")
+    return KEV[_unit(tree, path, KEV, usual, "an energy")]
 
 
-def _factor(tree: Tree, path: str, known: Mapping[str, float], usual: str, what: str) -> float:
+def _unit(tree: Tree, path: str, known: Mapping[str, float], usual: str, what: str) -> str:
     item = tree.get(path)
     told = item.attrs.get("units", "") if isinstance(item, h5py.Dataset) else ""
     name = (told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)).strip()
-    factor = known.get((name or usual).lower())
-    if factor is None:
+    found = (name or usual).lower()
+    if found not in known:
         raise DataError(
             f"{tree.path}, '{path}': is in {name[:40]!r} by its attribute `units`, and that is no unit of {what} which "
             f"is known here ({', '.join(known)})"
         )
-    return factor
+    return found

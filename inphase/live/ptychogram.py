@@ -20,6 +20,7 @@ from inphase.ptycho.frames import DIM, NOT_COUNTED, UNKNOWN, no_counts, share_of
 from inphase.ptycho.measurement import Measurement, check_mask, from_arrays
 from inphase.ptycho.optics import Optics
 from inphase.ptycho.positions import linked
+from inphase.ptycho.units import UNITS, Ruler
 
 FEWEST: Final = 16  # frames of a first image: fewer leave object and probe open
 FARTHEST_PX: Final = 1e6  # from pixel 0: no scan is so large, and beyond it a number is no position
@@ -60,8 +61,8 @@ def unusable(lights: Mapping[int, Light]) -> dict[int, str]:
 class Ptychogram(Awaited):
     """What is known of a ptychographic scan before its frames come.
 
-    optics: None where they are not known. unit: of the positions, "pixel" of the object or "m". probe: (modes, y, x)
-    complex64, a guess, or None.
+    optics: None where they are not known. unit: of the positions, as of `from_arrays`. probe: (modes, y, x) complex64,
+    a guess, or None.
     """
 
     optics: Optics | None = None
@@ -81,15 +82,10 @@ class Ptychogram(Awaited):
     ) -> "Ptychogram":
         """Of a frame (rows, columns) that stands for all.
 
-        Raises DataError for positions in metres without the optics, and for detector maps that nobody would apply.
+        Raises DataError for positions in a length without the optics, and for detector maps that nobody would apply.
         """
         found = cls.of(template, frames)
-        if unit not in ("pixel", "m"):
-            raise DataError(f"positions are in 'pixel' or 'm', not {unit!r}")
-        if unit == "m" and optics is None:
-            raise DataError(
-                "positions in metres need the size of the object's pixels: give energy, distance and detector pixel"
-            )
+        _ruler(unit, optics, found.shape)
         if template.corrections is not None:
             raise DataError(
                 "dark and flat fields are not applied to the frames of a ptychographic scan: send corrected frames, "
@@ -101,9 +97,12 @@ class Ptychogram(Awaited):
     @property
     def pixel(self) -> NDArray[np.float64]:
         """(2,): what one pixel of the object is in the unit of the positions."""
-        if self.unit == "pixel" or self.optics is None:
-            return np.ones(2)
-        return np.asarray(self.optics.pixel_m(self.shape))
+        return self.ruler.pixel
+
+    @property
+    def ruler(self) -> Ruler:
+        """What the positions are measured with."""
+        return _ruler(self.unit, self.optics, self.shape)
 
     def astray(self, place: int, position: Position) -> str:
         """Why a position cannot be one of this scan, "" where it can."""
@@ -112,7 +111,7 @@ class Ptychogram(Awaited):
         if np.abs(np.asarray(position) / self.pixel).max() > FARTHEST_PX:
             return (
                 f"place {place}: its position {position} {self.unit} lies more than {FARTHEST_PX:.0e} pixels of the "
-                "object away: is the unit right?"
+                f"object away: is the unit right? Positions are in {', '.join(UNITS)}, by the option unit of the scan"
             )
         return ""
 
@@ -140,6 +139,10 @@ class Ptychogram(Awaited):
             source=source,
             part=part,
         )
+
+
+def _ruler(unit: str, optics: Optics | None, shape: tuple[int, int]) -> Ruler:
+    return Ruler(unit, None if optics is None else optics.pixel_m(shape))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from inphase.pattern import MOST_MASKED, MaskState
 from inphase.ptycho.frames import usable
 from inphase.ptycho.optics import Optics, Pair
 from inphase.ptycho.positions import Kept, coordinates, field
+from inphase.ptycho.units import Ruler
 
 if TYPE_CHECKING:
     from inphase.ptycho.reconstruction import Reconstruction
@@ -103,6 +104,7 @@ def from_arrays(
     mask: ArrayLike | None = None,
     probe: ArrayLike | None = None,
     optics: Optics | None = None,
+    pixel_m: Pair | None = None,
     ids: ArrayLike | None = None,
     source: str = "arrays",
     notes: Sequence[str] = (),
@@ -111,9 +113,10 @@ def from_arrays(
     """Arrays as a measurement, checked; what cannot be used is left out and told in its notes.
 
     patterns: (n, y, x) counts, DC pixel at (y // 2, x // 2). positions: (n, 2), (row, column); unit: "pixel" of the
-    object, or "m", which needs the optics. mask: (y, x) or (n, y, x), true or non-zero where a pixel is unknown. probe:
-    (y, x) or (modes, y, x). ids: (n,), by default 0, 1, 2, ... part: the frames are some of a field that
-    lies together as a whole: they need not do so without the others.
+    object, or "m", "mm", "um" or "nm", which need the optics, or pixel_m: the pixel of the object (row, column) where
+    they are not known. mask: (y, x) or (n, y, x), true or non-zero where a pixel is unknown. probe: (y, x) or
+    (modes, y, x). ids: (n,), by default 0, 1, 2, ... part: the frames are some of a field that lies together as a
+    whole: they need not do so without the others.
 
     Left out are frames that hold no counts or mostly NaN, and frames whose position is not finite or so far from the
     others that their windows do not touch (`positions.field`). Pixels that are NaN, infinite or negative
@@ -126,22 +129,15 @@ def from_arrays(
         raise DataError(
             f"{source}: {n} patterns need {n} positions (row, column), found an array of shape {where.shape}"
         )
-    if unit == "m":
-        if optics is None:
-            raise DataError(
-                f"{source}: positions in metres need the size of the object's pixels: give energy, distance and "
-                "detector pixel"
-            )
-        where = where / np.asarray(optics.pixel_m((shape[0], shape[1])))
-    elif unit != "pixel":
-        raise DataError(f"{source}: positions are in 'pixel' or 'm', not {unit!r}")
+    ruler = _ruler(unit, pixel_m if optics is None else optics.pixel_m((shape[0], shape[1])), source)
+    where = where / ruler.pixel
     names = np.arange(n, dtype=np.int64) if ids is None else np.asarray(ids, np.int64)
     if names.shape != (n,) or len(np.unique(names)) != n:
         raise DataError(
             f"{source}: {n} patterns need {n} different ids, found {len(np.unique(names))} in {names.shape}"
         )
     # positions first: they are small, and a wrong one must not cost the memory of its object
-    placed = Kept(np.ones(n, bool), ()) if part else field(where, (shape[0], shape[1]), names, source)
+    placed = Kept(np.ones(n, bool), ()) if part else field(where, (shape[0], shape[1]), names, source, ruler)
     checked = usable(frames, _mask(mask, frames.shape, source), names, source)
     keep = placed.keep & checked.keep
     found = Measurement(
@@ -155,6 +151,13 @@ def from_arrays(
         (*notes, *placed.notes, *checked.notes),
     )
     return found if keep.all() else found.only(keep)
+
+
+def _ruler(unit: str, pixel_m: Pair | None, source: str) -> Ruler:
+    try:
+        return Ruler(unit, pixel_m)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
 
 
 def _patterns(patterns: ArrayLike, source: str) -> NDArray[Any]:

@@ -9,10 +9,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from inphase.errors import DataError, TooLargeError
+from inphase.ptycho.units import FINEST_PX, Ruler
 
 MOST_LEFT_OUT = 0.2  # of the frames: where more are away from the others, it is the unit or the order that is wrong
-FINEST_PX = 1.0  # from position to position: below it neighbouring windows hold the same pixels
 MOST_PIXELS = 2**28  # of an object: 2 GiB of complex64
+_PIXELS = Ruler()
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,16 @@ def coordinates(positions: ArrayLike, source: str) -> NDArray[np.float64]:
     return found.astype(np.float64)
 
 
-def field(positions: NDArray[np.float64], shape: tuple[int, int], ids: NDArray[np.int64], source: str) -> Kept:
+def field(
+    positions: NDArray[np.float64],
+    shape: tuple[int, int],
+    ids: NDArray[np.int64],
+    source: str,
+    ruler: Ruler = _PIXELS,
+) -> Kept:
     """The positions (n, 2) in pixels that belong to one field: finite, and linked by windows that touch.
+
+    ruler: what they were measured with, for a hint where the unit is wrong.
 
     One stray position would make the object thousands of pixels wide, and a window that meets no other tells nothing.
     Raises DataError where more than a fifth would be left out, or where nothing moves.
@@ -56,19 +65,19 @@ def field(positions: NDArray[np.float64], shape: tuple[int, int], ids: NDArray[n
         raise DataError(
             f"{source}: only {np.count_nonzero(keep)} of {len(positions)} positions lie together (typical step "
             f"{step:.3g} pixels, windows of {shape[0]} x {shape[1]}): is the unit right, and are energy, distance and "
-            "detector pixel?"
+            f"detector pixel?{ruler.hint(step, shape)}"
         )
     extent = np.ptp(positions[keep], axis=0)
     if len(positions) > 1 and extent.max() < 1:
         raise DataError(
-            f"{source}: all positions lie within {extent.max():.2g} pixels: they are metres taken for pixels, or "
-            "nothing was scanned"
+            f"{source}: all positions lie within {extent.max():.2g} pixels: their unit is wrong, as of metres taken "
+            f"for pixels, or nothing was scanned.{ruler.hint(typical_step(positions[keep]), shape)}"
         )
     canvas(positions[keep], shape, 0)
     if len(positions) > 1 and (step := typical_step(positions[keep])) < FINEST_PX:
         notes.append(
             f"Neighbouring positions are {step:.2g} pixels of the object apart, which is next to nothing: is their "
-            "unit right, and are energy, distance and detector pixel?"
+            f"unit right, and are energy, distance and detector pixel?{ruler.hint(step, shape)}"
         )
     return Kept(keep, tuple(notes))
 

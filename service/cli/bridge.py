@@ -12,9 +12,9 @@ import typer
 
 from inphase.client import Client
 from inphase.errors import InphaseError
+from inphase.listing import Listing
 from service.cli.configuration import LOCAL, ApiKey, Url
 from service.cli.files import check
-from service.cli.listing import Listing
 from service.cli.reconstruct import Grid, Model, Refine
 from service.cli.terminal import err, out
 
@@ -42,9 +42,15 @@ Rows = Annotated[
 Columns = Annotated[
     str | None, typer.Option(help="This one tells the column of each position of a ptychographic scan.")
 ]
-Scale = Annotated[
-    float | None, typer.Option(help="One unit of both is so many metres; 1e-6 where they are micrometres [default: 1].")
+Unit = Annotated[
+    str | None,
+    typer.Option(help="Both are in this unit: m, mm, um or nm, or pixel, which is one of the object [default: m]."),
 ]
+Scale = Annotated[
+    float | None,
+    typer.Option(help="Both are multiplied by this number to be in that unit, as where they are steps of an encoder "
+    "[default: 1]."),
+]  # fmt: skip
 Energy = Annotated[float | None, typer.Option(help="Of a ptychographic scan: the photons have this energy in keV.")]
 Distance = Annotated[
     float | None,
@@ -83,6 +89,7 @@ def dectris(
     step: Step = None,
     rows: Rows = None,
     columns: Columns = None,
+    unit: Unit = None,
     scale: Scale = None,
     energy: Energy = None,
     distance: Distance = None,
@@ -108,7 +115,7 @@ def dectris(
     from inphase.ptycho.formats.contents import Given
 
     curve = {"--motor": motor, "--first": first, "--step": step}
-    stage, given = _stage(rows, columns, scale, Given(energy, distance, pixel, focus))
+    stage, given = _stage(rows, columns, scale, Given(energy, distance, pixel, focus, unit))
     if stage is not None:
         _refuse(curve | {"--dark": dark, "--flat": flat, "--model": model, "--grid": None if grid == "auto" else grid})
         if panda is None:
@@ -155,6 +162,7 @@ def pva(
     step: Step = None,
     rows: Rows = None,
     columns: Columns = None,
+    unit: Unit = None,
     scale: Scale = None,
     energy: Energy = None,
     distance: Distance = None,
@@ -179,7 +187,7 @@ def pva(
     from inphase.ptycho.formats.contents import Given
 
     curve = {"--motor": motor, "--first": first, "--step": step}
-    stage, given = _stage(rows, columns, scale, Given(energy, distance, pixel, focus))
+    stage, given = _stage(rows, columns, scale, Given(energy, distance, pixel, focus, unit))
     if stage is not None:
         _refuse(curve | {"--dark": dark, "--flat": flat, "--model": model, "--grid": None if grid == "auto" else grid})
     moving = stage or _axis(curve, motor, first, step)
@@ -227,7 +235,7 @@ def _stage(
 ) -> "tuple[Stage | None, dict[str, Any]]":
     """The stage of a ptychographic scan with the options that the scan is opened with; None of a rocking curve.
 
-    given: the optics. Raises InphaseError for a part of what belongs together.
+    given: the optics, and the unit of the positions. Raises InphaseError for a part of what belongs together.
     """
     from inphase.bridges.feed import Stage
     from inphase.ptycho.formats.contents import Given
@@ -235,14 +243,14 @@ def _stage(
     if rows is None and columns is None:
         if scale is not None or given != Given():
             raise InphaseError(
-                "--scale, --energy, --distance, --pixel and --focus are those of a ptychographic scan: --rows and "
-                "--columns say where its positions are"
+                "--unit, --scale, --energy, --distance, --pixel and --focus are those of a ptychographic scan: "
+                "--rows and --columns say where its positions are"
             )
         return None, {}
     if rows is None or columns is None or given.optics() is None:
         raise InphaseError("--rows and --columns, --energy, --distance and --pixel belong together")
     if scale is not None and not 0 < abs(scale) < math.inf:
-        raise InphaseError("a scale is a number of metres, and not 0")
+        raise InphaseError("a scale is a number, and not 0")
     told = {"kind": "ptycho", "unit": "m"} | {name: value for name, value in vars(given).items() if value is not None}
     return Stage(rows, columns, 1.0 if scale is None else scale), told
 

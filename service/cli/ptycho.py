@@ -64,7 +64,13 @@ def ptycho(
             "parallel beam."
         ),
     ] = None,
-    unit: Annotated[str | None, typer.Option(help="The positions of the file are in this unit: pixel or m.")] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="The positions of the file are in this unit, whatever the file says: m, mm, um or nm, or pixel, which "
+            "is one of the object."
+        ),
+    ] = None,
     turn: Annotated[
         bool, typer.Option(help="The eight ways in which positions can lie on the patterns are tried first.")
     ] = True,

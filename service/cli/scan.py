@@ -12,8 +12,8 @@ from rich.table import Table
 from inphase.client import Client
 from inphase.errors import InphaseError
 from inphase.formats.reading import Reading
+from inphase.listing import Listing
 from service.cli.configuration import LOCAL, ApiKey, Json, Url
-from service.cli.listing import Listing
 from service.cli.reading import reads
 from service.cli.terminal import out, print_json
 
@@ -88,7 +88,11 @@ def replay(
         ),
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(help="Of a ptychographic scan: its positions are in this unit, pixel or m.")
+        str | None,
+        typer.Option(
+            help="Of a ptychographic scan: the positions of the file are in this unit, whatever the file says: m, mm, "
+            "um or nm, or pixel, which is one of the object."
+        ),
     ] = None,
     *,
     reading: Reading,

@@ -3,7 +3,7 @@ and how to be answered.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -14,6 +14,7 @@ from inphase.preprocess.reach import RANGE
 from inphase.ptycho import options as ptycho
 from inphase.ptycho.formats.contents import Given
 from inphase.ptycho.recipe import DEFAULT
+from inphase.ptycho.units import PositionUnit
 from inphase.retrieval import recipe as recipes
 from inphase.trust import RULES
 from service.jobs.state import Priority
@@ -253,10 +254,10 @@ class FileBeamOptions(BeamOptions):
     """What a file lacks of that, or has wrong, with the unit of its positions."""
 
     unit: Annotated[
-        Literal["pixel", "m"] | None,
+        PositionUnit | None,
         Field(
-            description="The positions are in pixels of the object, or in metres; by default the file or its numbers "
-            "tell."
+            description="The positions are in pixels of the object, or in this length; by default the file or its "
+            "numbers tell."
         ),
     ] = None
 

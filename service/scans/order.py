@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from inphase.ptycho.formats.contents import Given
+from inphase.ptycho.units import PositionUnit
 from service.intake.options import BeamOptions, JobOptions, PtychoOptions
 from service.jobs.state import Priority
 
@@ -37,10 +38,12 @@ class Beam(BeamOptions):
     """The same with the unit of the positions."""
 
     unit: Annotated[
-        Literal["pixel", "m"],
-        Field(description="Positions are in pixels of the object, or in metres, which needs energy, distance and "
-        "detector pixel."),
-    ] = "pixel"  # fmt: skip
+        PositionUnit,
+        Field(
+            description="Positions are in pixels of the object, or in a length, which needs energy, distance and "
+            "detector pixel."
+        ),
+    ] = "pixel"
 
     def given(self) -> Given:
         """The same for inphase.ptycho."""

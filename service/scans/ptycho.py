@@ -17,7 +17,7 @@ from inphase.live.awaited import Awaited
 from inphase.live.growth import chosen
 from inphase.live.ptychogram import FEWEST, Light, Pairs, Ptychogram, joined, unusable
 from inphase.ptycho.options import Options
-from inphase.ptycho.positions import listed
+from inphase.ptycho.positions import MOST_LEFT_OUT, listed, typical_step
 from service.document import Ptychography
 from service.intake.options import JobOptions, PtychoOptions
 from service.intake.submission import LiveFrames, Submission
@@ -198,7 +198,7 @@ class Ptycho:
                 waiting=len(pairs.positions),
                 unplaced=len(pairs.frames),
                 linked=len(pairs.linked),
-                apart=OutsidePart(count=len(pairs.apart), reason=_apart(order, pairs)),
+                apart=OutsidePart(count=len(pairs.apart), reason=_apart(order, came, pairs)),
                 unusable=OutsidePart(count=len(bad), reason=_unusable(bad)),
             ),
             windows=_windows(order, came, pairs),
@@ -229,13 +229,19 @@ def _windows(order: PtychoOrder, came: Came, pairs: Pairs) -> list[tuple[float, 
     return list(zip(rows, columns, strict=True))
 
 
-def _apart(order: PtychoOrder, pairs: Pairs) -> str:
+def _apart(order: PtychoOrder, came: Came, pairs: Pairs) -> str:
     if not len(pairs.apart):
         return ""
+    hint = ""
+    if len(pairs.apart) > MOST_LEFT_OUT * (len(pairs.apart) + len(pairs.linked)):
+        ruler = _outline(order).ruler
+        places = [*pairs.apart.tolist(), *pairs.linked.tolist()]
+        where = np.array([came.positions[place] for place in places]) / ruler.pixel
+        hint = f". Is the unit right?{ruler.hint(typical_step(where), order.shape)}"
     return (
         f"frames {listed(pairs.apart)}: the position lies more than a window ({min(order.shape)} pixels) away from "
-        "every position of the others"
-    )
+        f"every position of the others{hint}"
+    ).removesuffix(".")
 
 
 def _unusable(bad: Mapping[int, str]) -> str:
@@ -255,7 +261,7 @@ def _words(order: PtychoOrder, came: Came, pairs: Pairs, bad: Mapping[int, str])
         words.append(f"{len(pairs.frames)} frames wait for their positions ({ranges(pairs.frames.tolist())}).")
     if len(pairs.positions):
         words.append(f"{len(pairs.positions)} positions wait for their frames ({ranges(pairs.positions.tolist())}).")
-    if told := _apart(order, pairs):
+    if told := _apart(order, came, pairs):
         words.append(f"Not imaged are {told}.")
     if told := _unusable(bad):
         words.append(f"Not imaged are: {told}.")

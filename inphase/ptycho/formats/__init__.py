@@ -28,7 +28,8 @@ def read(
 
     energy_kev, distance_m (sample to detector), detector_pixel_m: what the file lacks, or has wrong. focus_m: from the
     focus to the sample, where the detector stands in the near field; inf for a parallel beam. unit: of the positions,
-    "pixel" or "m", where the file's numbers do not tell. docs/reference/formats.md says which names are looked for.
+    "pixel" of the object, "m", "mm", "um" or "nm", where the file does not tell it or has it wrong.
+    docs/reference/formats.md says which names are looked for.
 
     Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow.
     """

@@ -12,8 +12,9 @@ from inphase.geometry import PLANCK_EV_M
 from inphase.preprocess import marks
 from inphase.ptycho.frames import no_counts
 from inphase.ptycho.measurement import Measurement, from_arrays
-from inphase.ptycho.optics import NearField, Optics, optics
-from inphase.ptycho.positions import FINEST_PX, coordinates, typical_step
+from inphase.ptycho.optics import NearField, Optics, Pair, optics
+from inphase.ptycho.positions import coordinates, typical_step
+from inphase.ptycho.units import FINEST_PX, Ruler, check_unit
 
 CURVE = "a rocking curve is read by `inphase reconstruct`, over HTTP by /v1/reconstructions"
 _TOGETHER = 256  # frames of which a copy is made at a time
@@ -29,6 +30,10 @@ class Given:
     detector_pixel_m: float | None = None
     focus_m: float | None = None
     unit: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises DataError for a unit that is none."""
+        check_unit(self.unit)
 
     def optics(self) -> Optics | None:
         """Where nothing else is known; None where nothing is told. Raises DataError for a part of it."""
@@ -55,9 +60,9 @@ class Given:
 class Contents:
     """What a file holds; None where it does not.
 
-    patterns: (n, y, x), names: where they are. positions: (n, 2) as the file has them, (row, column); unit: None where
-    it is open. mask: non-zero is bad. probe: (modes, y, x). modulus: whether the file's rules say that fractional
-    numbers are square roots of counts. ids: (n,).
+    patterns: (n, y, x), names: where they are. positions: (n, 2) as the file has them, (row, column); unit: "pixel"
+    or a length by its name in `inphase.formats.units.METRES`, None where it is open. mask: non-zero is bad. probe:
+    (modes, y, x). modulus: whether the file's rules say that fractional numbers are square roots of counts. ids: (n,).
     """
 
     source: str
@@ -88,7 +93,8 @@ def assembled(held: Contents, given: Given) -> Measurement:
         notes.append("The patterns have their DC pixel in the corner: it was moved to the centre.")
     if not isinstance(beam, NearField):
         notes.append("The detector was taken to stand in the far field, as the caller names no focus.")
-    where, unit = _placed(held, given, beam, notes)
+    pixel_m = held.object_pixel_m if beam is None else beam.pixel_m((patterns.shape[1], patterns.shape[2]))
+    where, unit = _placed(held, given, pixel_m, patterns.shape[1:], notes)
     return from_arrays(
         patterns,
         where,
@@ -96,6 +102,7 @@ def assembled(held: Contents, given: Given) -> Measurement:
         mask=mask,
         probe=_modes(held.probe),
         optics=beam,
+        pixel_m=pixel_m,
         ids=held.ids,
         source=held.source,
         notes=notes,
@@ -186,25 +193,37 @@ def _along_the_middle(image: NDArray[np.float64]) -> float:
     return float(image[rows].sum() + image[:, columns].sum())
 
 
-def _placed(held: Contents, given: Given, beam: Optics | None, notes: list[str]) -> tuple[NDArray[np.float64], str]:
+def _placed(
+    held: Contents, given: Given, pixel_m: Pair | None, shape: tuple[int, int], notes: list[str]
+) -> tuple[NDArray[np.float64], str]:
+    """Positions with their unit: the caller's, else the file's, else the one that the numbers allow."""
     where = coordinates(held.positions, held.source)
     unit = given.unit or held.unit
-    if unit is None:
-        largest = float(np.nanmax(np.abs(where), initial=0.0))
-        unit = "m" if 0 < largest < LARGEST_M else "pixel"
-        if unit == "pixel" and (step := typical_step(where)) < FINEST_PX:
-            raise DataError(
-                f"{held.source}: does not tell the unit of its positions, and if they are pixels, neighbours are "
-                f"{step:.2g} of them apart: are they in um or mm? Store them in metres or in pixels of the object, or "
-                "say that they are pixels (unit, --unit pixel)"
-            )
-        notes.append(
-            f"The file does not tell the unit of its positions: as the largest is {largest:.3g}, they were taken for "
-            f"{'metres' if unit == 'm' else 'pixels'}."
-        )
-    if unit == "m" and beam is None and held.object_pixel_m is not None:
-        return where / np.asarray(held.object_pixel_m), "pixel"
+    if given.unit is not None and held.unit not in (None, given.unit):
+        notes.append(f"Positions were taken in {given.unit}, as the caller says; the file has them in {held.unit}.")
+    if unit is not None:
+        return where, unit
+    largest = float(np.nanmax(np.abs(where), initial=0.0))
+    if 0 < largest < LARGEST_M:
+        unit, words = "m", "metres"
+    else:
+        unit, words = "pixel", "pixels"
+        _doubt(typical_step(where), Ruler("pixel", pixel_m), shape, held.source)
+    notes.append(
+        f"The file does not tell the unit of its positions: as the largest is {largest:.3g}, they were taken for "
+        f"{words}."
+    )
     return where, unit
+
+
+def _doubt(step: float, ruler: Ruler, shape: tuple[int, int], source: str) -> None:
+    """Raises DataError for positions that are hardly pixels, where nobody says so."""
+    if step < FINEST_PX or ruler.doubted(step, shape):
+        raise DataError(
+            f"{source}: does not tell the unit of its positions, and if they are pixels, neighbours are {step:.2g} of "
+            f"them apart, in windows of {shape[0]} x {shape[1]}: are they in um or mm?{ruler.hint(step, shape)} Say "
+            "what they are (unit, --unit um), also where they are pixels (--unit pixel)"
+        )
 
 
 def _modes(probe: NDArray[Any] | None) -> NDArray[Any] | None:

@@ -1,6 +1,7 @@
 """HDF5: CXI and NeXus (NXcxi_ptycho), PtyPy's ptyd, and the pairs of files that ptychodus writes."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from inphase.formats.cxi import states_of
 from inphase.formats.scan import Limits
 from inphase.formats.scanned import CHUNKS, DATA, DETECTOR, PATTERNS, POSITIONS, TRANSLATIONS
 from inphase.formats.tree import Tree, names_in, opened
-from inphase.formats.units import kev, metres
+from inphase.formats.units import METRES, kev, length, metres
 from inphase.ptycho.formats.contents import CURVE, Contents, energy_of, positive
 from inphase.ptycho.formats.room import Room
 from inphase.ptycho.positions import coordinates
@@ -55,12 +56,13 @@ def _cxi(tree: Tree, data: str, room: Room) -> Contents:
     if energy is None and wavelength is not None:
         energy = energy_of(wavelength)
     mask = tree.get(f"{DETECTOR}/mask")
-    positions, told = _on_detector(tree, _places(tree, where, room), where)
+    (moves,), unit = _places([(tree, where)], room)
+    positions, told = _on_detector(tree, moves, where)
     return Contents(
         source=str(tree.path),
         patterns=room.array(tree, tree.dataset(data)),
         positions=positions,
-        unit="m",
+        unit=unit,
         mask=None if not isinstance(mask, h5py.Dataset) else states_of(_bits(tree, mask, room)),
         probe=_complex(tree, PROBES, room),
         energy_kev=energy,
@@ -101,13 +103,14 @@ def _ptypy(tree: Tree, room: Room) -> Contents:
         raise DataError(f"{tree.path}: its chunks hold no data: was the file written to its end? {tree.listing()}")
     whole = {name: [room.array(tree, tree.dataset(f"{part}/{name}")) for part in parts] for name in ("data", "indices")}
     frames = np.concatenate(whole["data"])
+    places, unit = _places([(tree, f"{part}/positions") for part in parts], room)
     pixels = _pixels(tree, "meta/psize", "info/psize")
     indices = np.concatenate([index.reshape(-1) for index in whole["indices"]]).astype(np.int64)
     return Contents(
         source=str(tree.path),
         patterns=frames,
-        positions=np.concatenate([_places(tree, f"{part}/positions", room) for part in parts]),
-        unit="m",
+        positions=np.concatenate(places),
+        unit=unit,
         mask=_without_weight(tree, parts, frames.shape, room),
         energy_kev=_energy(tree, "meta/energy", "info/energy", usual="keV"),
         distance_m=_length(tree, "meta/distance", "info/distance"),
@@ -149,7 +152,8 @@ def _ptychodus(tree: Tree, room: Room) -> Contents:
 
 
 def _with_parameters(tree: Tree, parameters: Tree, room: Room) -> Contents:
-    y, x = (_places(parameters, name, room).reshape(-1) for name in POSITIONS)
+    places, unit = _places([(parameters, name) for name in POSITIONS], room)
+    y, x = (one.reshape(-1) for one in places)
     if len(y) != len(x):
         raise DataError(f"{parameters.path}: holds {len(y)} positions along y and {len(x)} along x")
     obj = parameters.get("object")
@@ -158,16 +162,20 @@ def _with_parameters(tree: Tree, parameters: Tree, room: Room) -> Contents:
         source=str(tree.path),
         patterns=room.array(tree, tree.dataset(PATTERNS)),
         positions=np.column_stack([y, x]),
-        unit="m",
+        unit=unit,
         probe=_complex(parameters, ("probe",), room),
         object_pixel_m=(sizes[0], sizes[1]) if sizes[0] and sizes[1] else None,
         notes=(f"Positions and probe were read from {parameters.path.name}.",),
     )
 
 
-def _places(tree: Tree, path: str, room: Room) -> NDArray[np.float64]:
-    """Positions in metres. Raises DataError."""
-    return metres(tree, path) * coordinates(room.array(tree, tree.dataset(path)), f"{tree.path}, '{path}'")
+def _places(where: Sequence[tuple[Tree, str]], room: Room) -> tuple[list[NDArray[np.float64]], str]:
+    """Positions at some paths as the file has them, and their unit, metres where it has several. Raises DataError."""
+    units = [length(tree, path) for tree, path in where]
+    found = [coordinates(room.array(tree, tree.dataset(path)), f"{tree.path}, '{path}'") for tree, path in where]
+    if len(set(units)) == 1:
+        return found, units[0]
+    return [METRES[unit] * one for unit, one in zip(units, found, strict=True)], "m"
 
 
 def _length(tree: Tree, *paths: str) -> float | None:

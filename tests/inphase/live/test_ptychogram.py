@@ -90,7 +90,8 @@ def test_a_frame_is_as_usable_live_as_in_a_file(lost: int) -> None:
     ("frame", "unit", "words"),
     [
         (RawScan(np.zeros((4, 4)), None, "", ""), "m", "energy, distance and detector pixel"),
-        (RawScan(np.zeros((4, 4)), None, "", ""), "mm", "'mm'"),
+        (RawScan(np.zeros((4, 4)), None, "", ""), "mm", "energy, distance and detector pixel"),
+        (RawScan(np.zeros((4, 4)), None, "", ""), "furlong", "'furlong'"),
         (RawScan(np.zeros((4, 4)), None, "", "", mask=np.ones((4, 4), np.uint8)), "pixel", "inverted"),
         (
             RawScan(np.zeros((4, 4)), None, "", "", mask=1 - np.eye(4, dtype=np.uint8)[::-1] * [0, 0, 0, 1]),

@@ -82,7 +82,9 @@ async def test_a_file_gives_what_the_library_makes_of_it(client: httpx.AsyncClie
         path = saved(data_root, **change)
         asked = {"refine": REFINE, "unit": "pixel", "wait": 0, **given, **how}
         if sent:
-            answer = await client.post(URL, params=asked, content=path.read_bytes(), headers=NPZ)
+            answer = await client.post(
+                URL, params={"name": "star 7.npz", **asked}, content=path.read_bytes(), headers=NPZ
+            )
         else:
             answer = await client.post(URL, json={"source": {"kind": "file", "path": "scan.npz"}, **asked})
         document = await done(client, answer)
@@ -93,7 +95,7 @@ async def test_a_file_gives_what_the_library_makes_of_it(client: httpx.AsyncClie
         assert (told["report"]["r_factor"], told["report"]["notes"]) == (
             wanted.report.r_factor, list(wanted.report.notes),
         )  # fmt: skip
-        assert told["source"] == ("body.npz" if sent else str(path))
+        assert told["source"] == ("star 7.npz" if sent else str(path))
         assert max(told["size"]) < 100
         assert len(wanted.ids) == (24 if change else 25)
     assert any(note.startswith("Frame 7 was left out") for note in told["report"]["notes"])
@@ -176,6 +178,7 @@ async def test_what_cannot_be_used_is_told(client: httpx.AsyncClient, data_root:
     check(await client.post(URL, content=cut, headers=NPZ), 422, "truncated")
     check(await client.post(URL, content=whole, headers={"Content-Type": "application/x-cxi"}), 422, "body.cxi")
     check(await client.post(URL, content=b"", headers=NPZ), 422, "body.npz")
+    check(await client.post(URL, params={"name": "star.npz"}, content=b"", headers=NPZ), 422, "star.npz")
     check(await client.post(URL, json={"source": {"path": "none.npz"}}), 404, "does not exist")
     check(await client.post(URL, json={"source": {"path": "/etc/passwd"}}), 403)
     (data_root / "scan.tif").write_bytes(b"II*")
@@ -187,7 +190,7 @@ async def test_what_cannot_be_used_is_told(client: httpx.AsyncClient, data_root:
 
 OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"refine": "HIO"}, "HIO"), ({"modes": 10}, "modes"), ({"search_px": 3}, "positions_start"),
-    ({"starts": 3}, "starts"), ({"unit": "mm"}, "unit"), ({"focus_m": -1}, "focus_m"),
+    ({"starts": 3}, "starts"), ({"unit": "cm"}, "unit"), ({"focus_m": -1}, "focus_m"),
 ]  # fmt: skip
 
 

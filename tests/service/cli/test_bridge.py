@@ -42,6 +42,8 @@ STAGE = ("--rows", "Y", "--columns", "X")
         ("pva", ("--rows", "Y", *OPTICS), "--rows and --columns, --energy, --distance and --pixel belong together"),
         ("pva", OPTICS, "those of a ptychographic scan"),
         ("dectris", ("--scale", "1e-6"), "those of a ptychographic scan"),
+        ("dectris", ("--unit", "um"), "those of a ptychographic scan"),
+        ("pva", (*STAGE, *OPTICS, "--unit", "micron"), "pixel, m, mm, um or nm, not 'micron'"),
         ("pva", (*STAGE, *OPTICS[:4]), "belong together"),
         ("pva", (*STAGE, *OPTICS, "--scale", "0"), "a scale is"),
         ("pva", (*STAGE, "--energy", "8800", *OPTICS[2:]), "Is the unit right"),

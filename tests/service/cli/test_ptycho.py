@@ -107,7 +107,8 @@ def test_a_service_is_given_the_file_and_its_options(tmp_path: Path, monkeypatch
     monkeypatch.setattr(
         "inphase.client.Client", lambda url, key="": Client(url, key, transport=httpx.MockTransport(handler))
     )
-    arguments = ["ptycho", str(path), "-o", str(output), "--refine", "1*EPIE", "--focus", "inf", "--seed", "4"]
+    arguments = ["ptycho", str(path), "-o", str(output), "--refine", "1*EPIE", "--focus", "inf", "--seed", "4",
+                 "--unit", "pixel"]  # fmt: skip
     done = CliRunner().invoke(cli.app, [*arguments, "--url", "http://inphase", "--no-turn"])
     assert done.exit_code == 0, done.output
     assert f"{made.report.r_factor:.3g}" in done.stdout
@@ -117,5 +118,5 @@ def test_a_service_is_given_the_file_and_its_options(tmp_path: Path, monkeypatch
     assert first.read() == path.read_bytes()
     assert dict(first.url.params) == {
         "refine": "1*EPIE", "probe_start": "2", "search_px": "0.0", "turn": "false", "hold_out": "0.05", "seed": "4",
-        "focus_m": "inf", "wait": "0.5", "name": path.name,
+        "focus_m": "inf", "unit": "pixel", "wait": "0.5", "name": path.name,
     }  # fmt: skip

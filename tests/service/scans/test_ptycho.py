@@ -235,7 +235,7 @@ async def test_what_a_ptychographic_scan_refuses(client: httpx.AsyncClient) -> N
         ({"grid": "auto"}, "grid"),
         ({"refine": "5*NOTHING"}, "NOTHING"),
         ({"search_px": 3}, "positions_start"),
-        ({"unit": "m"}, "metres"),
+        ({"unit": "m"}, "positions in m need the size"),
         ({"energy_kev": 9.0}, "belong together"),
         ({"dtype": "complex64"}, "complex64"),
     ):

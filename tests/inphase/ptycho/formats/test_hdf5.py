@@ -103,6 +103,31 @@ def test_units_of_a_file_are_read(tmp_path: Path, name: str, unit: object, facto
     assert found.optics.distance_m == pytest.approx(2.0)
 
 
+TRANSLATION = "entry_1/sample_1/geometry_1/translation"
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("mm", 1e3), ("um", 1e6), ("nm", 1e9)])
+def test_positions_in_another_unit_than_the_file_says(tmp_path: Path, unit: str, factor: float) -> None:
+    """Numbers of which the file says nothing, or nonsense, are metres in CXI: they are refused with the unit which they
+    have, and taken in it where the caller says so.
+    """
+    path = cxi(tmp_path / "scan.cxi")
+    with h5py.File(path, "r+") as file:
+        file[TRANSLATION][...] *= factor
+    with pytest.raises(DataError, match=rf"Probably they are in {unit} \(a typical step of .*--unit {unit}"):
+        read(path)
+    found = read(path, unit=unit)
+    np.testing.assert_allclose(found.positions_px, SCENE.positions, rtol=1e-6)
+    assert f"taken in {unit}, as the caller says; the file has them in m" in " ".join(found.notes)
+    with h5py.File(path, "r+") as file:
+        file[TRANSLATION].attrs["units"] = "cm"
+    np.testing.assert_allclose(read(path, unit=unit).positions_px, SCENE.positions, rtol=1e-6)
+    with h5py.File(path, "r+") as file:
+        file[TRANSLATION][...] /= factor
+    with pytest.raises(DataError, match=r"all positions lie within .*Probably they are in m "):
+        read(path, unit=unit)
+
+
 def test_units_that_nobody_knows_are_refused(tmp_path: Path) -> None:
     """With the dataset."""
     path = cxi(tmp_path / "scan.cxi")

@@ -96,6 +96,12 @@ def test_positions_in_micrometres_are_not_taken_for_pixels(tmp_path: Path) -> No
     path = saved(tmp_path, data=COUNTS, scan=SCENE.positions * 0.2)
     with pytest.raises(DataError, match="are they in um or mm"):
         read(path)
+    beam = {"energy_kev": 12.39841984, "distance_m": 2.0, "detector_pixel_m": 50e-6}
+    micrometres = saved(tmp_path, data=COUNTS, scan=SCENE.positions * 0.125)
+    with pytest.raises(DataError, match=r"Probably they are in um .*--unit um"):
+        read(micrometres, **beam)
+    np.testing.assert_allclose(read(micrometres, unit="um", **beam).positions_px, SCENE.positions, rtol=1e-6)
+    path = saved(tmp_path, data=COUNTS, scan=SCENE.positions * 0.2)
     assert "is their unit right" in " ".join(read(path, unit="pixel").notes)
 
 
