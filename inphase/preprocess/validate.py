@@ -18,6 +18,7 @@ MIN_SIDE = 8  # voxels; below it no fringe fits
 MAX_UNKNOWN = 0.01  # share of voxels that may be NaN or negative outside pixels that are so in every frame
 MAX_MARKED = 0.5  # share of detector pixels that may be marked as not measuring
 ALIKE = 0.01  # relative: so near to the typical one negative counts have one value
+FLOOR = 0.05  # share of the negative counts that lie at the least one: it is what was taken off voxels without light
 MAX_MODULUS = 1e18  # its square still fits float32
 
 
@@ -165,7 +166,8 @@ def _noise(data: NDArray[Any], broken: NDArray[np.bool_], counting: NDArray[np.b
         return np.zeros_like(loose)
     ceiling = marks.counter_end(data.dtype)
     largest = float(data.max(where=(data < ceiling) & ~broken, initial=0))
-    deviation = negatives.noise(data[loose], largest, data.size)
+    zeros = int(np.count_nonzero((data == 0) & ~broken))
+    deviation = negatives.noise(data[loose], zeros, largest, data.size)
     if negatives.amid_bright(data, loose, deviation, ceiling) > negatives.AMID:
         return np.zeros_like(loose)
     small: NDArray[np.bool_] = loose & (data >= -negatives.OUTLIER * deviation)
@@ -208,11 +210,15 @@ def _offset(data: NDArray[Any], broken: NDArray[np.bool_]) -> str:
         return ""
     mostly = 2 * np.count_nonzero(damage) > np.count_nonzero(negative)
     below = data[negative if mostly else damage]
-    typical = float(np.median(below))
+    least = float(below.min())
+    floor = float((np.abs(below - least) <= ALIKE * abs(least)).mean()) > FLOOR
+    typical = least if floor else float(np.median(below))
     alike = float((np.abs(below - typical) <= ALIKE * abs(typical)).mean())
     low, high = np.percentile(below, [25, 75])
     spread = (
-        f"{alike:.0%} of these at {typical:.4g}" if alike > 0.5 else f"half of these between {low:.4g} and {high:.4g}"
+        f"{alike:.0%} of these at {typical:.4g}"
+        if floor or alike > 0.5
+        else f"half of these between {low:.4g} and {high:.4g}"
     )
     return (
         f"{below.size / data.size:.1%} of the voxels lie below zero{'' if mostly else ' by more than noise does'}, "

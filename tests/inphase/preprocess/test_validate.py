@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from inphase.errors import DataError
 from inphase.pattern import Domain, MaskState, digest
@@ -192,6 +193,19 @@ def test_an_offset_below_zero_is_told_with_what_to_do(dtype: str) -> None:
     assert "add 3 to every voxel" in str(refused.value)
     assert "never measure" not in str(refused.value)
     np.testing.assert_array_equal(pattern_from_array(raw + 3).intensity, counts)
+
+
+@pytest.mark.parametrize("scale", [0.1, 10.0, 1000.0])
+@pytest.mark.parametrize("offset", [1, 3, 10])
+def test_an_offset_of_a_bright_pattern_is_told(pattern: np.ndarray, scale: float, offset: int) -> None:
+    """Few voxels are dark there, 17 % in the brightest, and their counts less the offset would pass for noise: it is
+    refused all the same, with the offset, and without it the pattern is as it was.
+    """
+    light = gaussian_filter(pattern.astype(float), 1.0) * scale
+    counts = np.random.default_rng(0).poisson(light).astype(np.float32)
+    with pytest.raises(DataError, match=f"of the voxels lie below zero, .* of these at -{offset}\\..* add {offset} to"):
+        pattern_from_array(counts - offset)
+    np.testing.assert_array_equal(pattern_from_array(counts).intensity, counts)
 
 
 def test_an_offset_with_noise_is_told_by_its_range() -> None:
