@@ -17,6 +17,7 @@ from inphase.errors import DataError
 from inphase.formats import detector, hdf5
 from inphase.formats.atomic import replacing
 from inphase.formats.extension import MAPS, MEASURED, extended
+from inphase.formats.hidden import account
 from inphase.formats.pieces import Found, Loaded
 from inphase.formats.result import METRICS_OF, Arrays, Result
 from inphase.formats.scan import FileReading, Limits, RawScan, frames_out, geometry_of, masked, of_scan, three_state
@@ -84,7 +85,8 @@ def read(request: FileReading) -> RawScan:
         )
         mask = _mask(tree, loaded, request.limits)
         if mask is not None:
-            scan = masked(scan, mask, f"{int(np.count_nonzero(mask))} voxels masked by '{DETECTOR}/mask'")
+            said = account(scan.array, mask == MaskState.MASKED, f"{tree.path}, '{DETECTOR}/mask'")
+            scan = masked(scan, mask, f"{int(np.count_nonzero(mask))} voxels masked by '{DETECTOR}/mask' ({said})")
         return detector.applied(scan, tree, [DETECTOR], request.limits)
 
 

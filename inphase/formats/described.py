@@ -15,6 +15,7 @@ from inphase.errors import DataError
 from inphase.formats import detector, entries, hdf5, spec, template, tiff
 from inphase.formats.beamline import UNITS, Beamline, Detector, Quantity, find, paths
 from inphase.formats.fio import FioScan, read_fio
+from inphase.formats.hidden import account
 from inphase.formats.motion import ENERGY, MismatchError, Motion, motion
 from inphase.formats.pieces import Found, joined
 from inphase.formats.scan import (
@@ -198,11 +199,12 @@ def _masked(read_: _Read, tree: Tree | None) -> RawScan:
     shape = scan.whole
     frame = _gaps(kind, shape)
     for path, bad in _masks(read_.request, read_.beamline, read_.known, tree, shape):
+        said = account(scan.array, scan.part(bad), f"{scan.source}, '{path}'")
         frame |= frames_out(bad)
         if bad.ndim == 3:
             part = scan.part(bad)
             states = three_state(part, part.shape, scan.source)
-            scan = masked(scan, states, f"{np.count_nonzero(part)} voxels masked by '{path}'")
+            scan = masked(scan, states, f"{np.count_nonzero(part)} voxels masked by '{path}' ({said})")
     if kind.saturation is not None and (scan.saturation is None or kind.saturation < scan.saturation.level):
         scan = with_saturation(scan, [Saturation(kind.saturation, f"the description of {read_.beamline.name}")])
     frame = scan.part(frame)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.formats.hidden import account
 from inphase.formats.scan import Limits, RawScan, Saturation, frames_out, masked, of_scan, three_state, with_saturation
 from inphase.formats.tree import Tree, name_of, names_in
 from inphase.pattern import MaskState
@@ -110,8 +111,9 @@ def _with_pixel_mask(scan: RawScan, tree: Tree, where: Sequence[str], limits: Li
                 told = f"'{path}' {item.shape} does not fit the frames and is not applied"
                 return replace(scan, chosen=f"{scan.chosen}; {told}")
             mask = three_state(bad, scan.array.shape, path)
+            said = account(scan.array, bad, f"{scan.source}, '{path}'")
             what = f"{np.count_nonzero(bad)} {'pixels' if bad.ndim == 2 else 'voxels'}"
-            return masked(scan, mask, f"{what} masked by '{path}'")
+            return masked(scan, mask, f"{what} masked by '{path}' ({said})")
     return scan
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.formats import cxi, edf, npy, tiff
 from inphase.formats.boundary import boundary
+from inphase.formats.hidden import account
 from inphase.formats.maps import from_tiff
 from inphase.formats.regular import open_regular
 from inphase.formats.scan import Limits, RawScan, masked, of_scan
@@ -27,14 +28,13 @@ _SIDE: Final = re.compile(r"(\d{1,7}):(\d{1,7})|:")
 def with_mask(scan: RawScan, path: Path, limits: Limits) -> RawScan:
     """The scan, with what a mask file names masked as well: a pixel that is not zero, of the frames or of the scan.
 
-    TIFF, npy, EDF, or CXI with its bits. Raises DataError where it does not fit, or masks nearly everything.
+    TIFF, npy, EDF, or CXI with its bits. Raises DataError where it does not fit, or is one of good pixels
+    (`hidden.account`).
     """
     states = scan.part(mask_of(path, scan.whole, limits))
-    share = float(np.count_nonzero(states)) / states.size
-    if share > MOST_MASKED:
-        raise DataError(f"{path}: masks {share:.0%} of the voxels: what is not zero is masked here; is it inverted?")
+    said = account(scan.array, states, str(path))
     whole = np.broadcast_to(states.astype(np.uint8), scan.array.shape)
-    return masked(scan, whole, f"{int(np.count_nonzero(states))} of its values mask by {path.name}")
+    return masked(scan, whole, f"{int(np.count_nonzero(states))} of its values mask by {path.name} ({said})")
 
 
 def mask_of(path: Path, shape: tuple[int, ...], limits: Limits) -> NDArray[np.bool_]:
@@ -57,8 +57,8 @@ def with_boxes(scan: RawScan, text: str) -> RawScan:
     if share > MOST_MASKED:
         raise DataError(f"masked={text[:80]!r} masks {share:.0%} of the voxels: leave more of the measurement")
     whole = np.broadcast_to(states.astype(np.uint8), shape)
-    told = text if len(text) <= _TOLD else f"{text[:_TOLD]}..."
-    return masked(scan, whole, f"{int(np.count_nonzero(whole))} voxels masked by {len(boxes)} boxes: {told}")
+    named = text if len(text) <= _TOLD else f"{text[:_TOLD]}..."
+    return masked(scan, whole, f"{int(np.count_nonzero(whole))} voxels masked by {len(boxes)} boxes: {named}")
 
 
 def boxes_of(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:

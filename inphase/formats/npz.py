@@ -14,6 +14,7 @@ from inphase.errors import DataError, TooLargeError
 from inphase.formats import npy
 from inphase.formats.atomic import replacing
 from inphase.formats.boundary import damaged
+from inphase.formats.hidden import account
 from inphase.formats.maps import MAPS, MOST_BYTES, ROI, corrections_of, map_arrays
 from inphase.formats.regular import open_regular
 from inphase.formats.result import KEYS, Arrays, Result
@@ -31,7 +32,7 @@ from inphase.formats.scan import (
     with_saturation,
 )
 from inphase.formats.scanned import refuse_archive
-from inphase.pattern import Domain
+from inphase.pattern import Domain, MaskState
 from inphase.sizes import in_words
 
 SATURATION = "saturation"
@@ -72,7 +73,10 @@ def decode(stream: IO[bytes], where: str, request: FileReading) -> RawScan:
         detector = {name: _map(archive, headers[name], name, where, request.limits) for name in _maps(headers, key)}
     taken = {key, *small, *detector, SATURATION} | ({MASK} if mask is not None else set())
     others = sorted(set(headers) - taken)
-    chosen = f"key '{key}' {array.shape} {array.dtype}" + (" with its mask" if mask is not None else "")
+    chosen = f"key '{key}' {array.shape} {array.dtype}"
+    if mask is not None:
+        said = account(array, mask == MaskState.MASKED, f"{where}, key '{MASK}'")
+        chosen += f" with its mask ({said})"
     if detector:
         chosen += f" with its detector maps ({', '.join(detector)})"
     if others:

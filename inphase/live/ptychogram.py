@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.formats.hidden import account
 from inphase.formats.scan import RawScan
 from inphase.live.awaited import Awaited
 from inphase.live.batch import Position
 from inphase.ptycho.frames import DIM, NOT_COUNTED, UNKNOWN, no_counts, share_of
-from inphase.ptycho.measurement import Measurement, check_mask, from_arrays
+from inphase.ptycho.measurement import Measurement, from_arrays
 from inphase.ptycho.optics import Optics
 from inphase.ptycho.positions import linked
 from inphase.ptycho.units import UNITS, Ruler
@@ -91,7 +92,7 @@ class Ptychogram(Awaited):
                 "dark and flat fields are not applied to the frames of a ptychographic scan: send corrected frames, "
                 "and leave the fields out"
             )
-        check_mask(~found.valid, template.source or "the scan")
+        account(found.template.array, ~found.valid, f"{template.source or 'the scan'}, mask")
         return cls(found.template, frames, optics, unit, probe)
 
     @property

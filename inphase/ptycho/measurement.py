@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inphase.errors import DataError
-from inphase.pattern import MOST_MASKED, MaskState
+from inphase.formats.hidden import account
+from inphase.pattern import MaskState
 from inphase.ptycho.frames import usable
 from inphase.ptycho.optics import Optics, Pair
 from inphase.ptycho.positions import Kept, coordinates, field
@@ -138,7 +139,8 @@ def from_arrays(
         )
     # positions first: they are small, and a wrong one must not cost the memory of its object
     placed = Kept(np.ones(n, bool), ()) if part else field(where, (shape[0], shape[1]), names, source, ruler)
-    checked = usable(frames, _mask(mask, frames.shape, source), names, source)
+    states, said = _mask(mask, frames, source)
+    checked = usable(frames, states, names, source)
     keep = placed.keep & checked.keep
     found = Measurement(
         checked.patterns,
@@ -148,7 +150,7 @@ def from_arrays(
         optics,
         names,
         source,
-        (*notes, *placed.notes, *checked.notes),
+        (*notes, *said, *placed.notes, *checked.notes),
     )
     return found if keep.all() else found.only(keep)
 
@@ -170,26 +172,20 @@ def _patterns(patterns: ArrayLike, source: str) -> NDArray[Any]:
     return frames
 
 
-def _mask(mask: ArrayLike | None, shape: tuple[int, ...], source: str) -> NDArray[np.uint8]:
+def _mask(mask: ArrayLike | None, frames: NDArray[Any], source: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The mask as MaskState of each frame, and a note on it. Raises DataError."""
+    shape = frames.shape
     if mask is None:
-        return np.broadcast_to(np.uint8(MaskState.VALID), shape)
+        return np.broadcast_to(np.uint8(MaskState.VALID), shape), ()
     found = np.asarray(mask)
     if found.shape not in (shape, shape[1:]):
         raise DataError(f"{source}: the mask {found.shape} fits neither the patterns {shape} nor one of them")
     if found.dtype.kind not in "buif":
         raise DataError(f"{source}: a mask is true or not zero where a pixel is unknown, this one holds {found.dtype}")
     bad = found != 0
-    check_mask(bad, source)
-    return np.broadcast_to(np.where(bad, np.uint8(MaskState.MASKED), np.uint8(MaskState.VALID)), shape)
-
-
-def check_mask(bad: NDArray[np.bool_], source: str) -> None:
-    """Raises DataError for a mask that leaves next to nothing."""
-    if (share := float(np.count_nonzero(bad)) / bad.size) > MOST_MASKED:
-        raise DataError(
-            f"{source}: the mask hides {share:.1%} of the pixels: what is not zero is masked here. Is it one of good "
-            "pixels, and to be inverted?"
-        )
+    said = account(frames, bad, f"{source}, mask")
+    states = np.broadcast_to(np.where(bad, np.uint8(MaskState.MASKED), np.uint8(MaskState.VALID)), shape)
+    return states, (f"Of the mask, {said}.",) if bad.any() else ()
 
 
 def probe_of(probe: ArrayLike, shape: tuple[int, ...], source: str) -> NDArray[np.complex64]:

@@ -109,7 +109,7 @@ def test_what_is_no_mask_is_refused(scan: Path, tmp_path: Path) -> None:
     (tmp_path / "packed.edf").write_bytes(content.replace(b"{\n", b"{\nCOMPRESSION = GZIP ;\n", 1))
     (tmp_path / "none.edf").write_bytes(b"II*\0")
     for name, words in (
-        ("small.npy", "fits neither"), ("inverted.npy", "is it inverted"), ("m.txt", "TIFF, npy, EDF or CXI"),
+        ("small.npy", "fits neither"), ("inverted.npy", "to be inverted"), ("m.txt", "TIFF, npy, EDF or CXI"),
         ("short.edf", "truncated"), ("packed.edf", "compressed"), ("none.edf", "is no EDF"),
         ("gone.npy", "no such file"),
     ):  # fmt: skip
