@@ -96,7 +96,7 @@ def test_a_frame_is_as_usable_live_as_in_a_file(lost: int) -> None:
         (
             RawScan(np.zeros((4, 4)), None, "", "", mask=1 - np.eye(4, dtype=np.uint8)[::-1] * [0, 0, 0, 1]),
             "pixel",
-            "hides 93.8%",
+            "masks 93.8%",
         ),
         (
             RawScan(np.zeros((4, 4)), None, "", "", corrections=Corrections(dark=np.zeros((4, 4)))),

@@ -67,7 +67,7 @@ def test_masked_pixels_are_zero_and_known_as_such() -> None:
         ({"unit": "furlong"}, "not 'furlong'"),
         ({"mask": np.ones((16, 16))}, "inverted"),
         ({"mask": np.zeros((16, 15))}, "fits neither"),
-        ({"mask": 1 - np.eye(16)}, "hides 93.8% of the pixels"),
+        ({"mask": 1 - np.eye(16)}, "masks 93.8% of the voxels"),
         ({"mask": np.full((16, 16), "bad")}, "true or not zero"),
         ({"positions": GRID + 1j}, "real numbers"),
         ({"positions": GRID.astype(str)}, "real numbers"),

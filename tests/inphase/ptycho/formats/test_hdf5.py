@@ -182,7 +182,7 @@ def test_pair_of_ptychodus_is_one_measurement(tmp_path: Path) -> None:
         ({f"{DETECTOR}/distance": None}, "give energy"),
         ({f"{DETECTOR}/mask": np.ones((32, 32), np.uint32)}, "inverted"),
         ({f"{DETECTOR}/mask": np.zeros((32, 32))}, "bits in integers"),
-        ({f"{DETECTOR}/mask": 1 - np.eye(32, dtype=np.uint32)}, "hides 96.9%"),
+        ({f"{DETECTOR}/mask": 1 - np.eye(32, dtype=np.uint32)}, "masks 96.9%"),
         ({f"{DETECTOR}/data": COUNTS.astype(complex)}, "real numbers"),
         ({"entry_1/sample_1/geometry_1/translation": np.zeros((25, 3), complex)}, "real numbers"),
         ({"entry_1/instrument_1/source_1/energy": 8000.0}, r"scan.cxi: a wavelength of .* Is the unit right"),
