@@ -353,3 +353,19 @@ async def test_a_batch_stays_where_nobody_knows_whether_it_was_recorded(
         assert (await client.post(f"/v1/scans/{scan}/frames", content=body, headers=OCTETS)).status_code == 503
     assert (await send(client, scan, [0]))["duplicate"] == [0]
     np.testing.assert_array_equal(live.archive.frames(scan)[0], COUNTS[0])
+
+
+async def test_positions_in_a_length_and_in_the_wrong_one(client: httpx.AsyncClient) -> None:
+    """Micrometres are pixels of this parallel beam. In millimetres no window would touch another: the document says
+    which unit they probably have; in metres they are refused one by one.
+    """
+    for unit, linked, words in (("um", 6, ""), ("mm", 1, "um (a typical step of "), ("m", 0, "by the option unit")):
+        scan = await opened(client, guess=False, unit=unit, **NEAR)
+        await send(client, scan, PLACES[:6])
+        answer = await place(client, scan, PLACES[:6])
+        found = await document(client, scan)
+        assert (found["unit"], found["positions"]["linked"]) == (unit, linked)
+        assert words in f"{found['positions']['apart']['reason']} {answer}"
+        if unit == "um":
+            expected = SCENE.positions[:6] - SCENE.positions[:6].min(axis=0)
+            np.testing.assert_allclose(found["windows"], expected, atol=0.01)
