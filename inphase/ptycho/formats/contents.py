@@ -221,8 +221,8 @@ def _doubt(step: float, ruler: Ruler, shape: tuple[int, int], source: str) -> No
     if step < FINEST_PX or ruler.doubted(step, shape):
         raise DataError(
             f"{source}: does not tell the unit of its positions, and if they are pixels, neighbours are {step:.2g} of "
-            f"them apart, in windows of {shape[0]} x {shape[1]}: are they in um or mm?{ruler.hint(step, shape)} Say "
-            "what they are (unit, --unit um), also where they are pixels (--unit pixel)"
+            f"them apart, in windows of {shape[0]} x {shape[1]}: are they in um or mm?{ruler.hint(step, shape)} The "
+            "unit has to be named (unit, --unit), also where they are pixels (--unit pixel)"
         )
 
 
