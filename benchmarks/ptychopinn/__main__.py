@@ -184,7 +184,7 @@ def doses(networks: dict[tuple[str, str], Trained]) -> list[str]:
     lines = [network for network in networks.values() if network.texture == "lines"]
     rows = [
         kept(f"dose-{photons:.0e}-{'engine' if way is None else way.key}", partial(_at_dose, lines[0], way, photons))
-        for photons in DOSES if lines
+        for photons in DOSES
         for way in (None, *lines)
     ]  # fmt: skip
     return [
@@ -290,8 +290,9 @@ def main(
     """
     torch.set_num_threads(1)
     networks = trained(models)
-    lines = ["# PtychoPINN and PtychoNN\n", f"{header()}\n", *_PREFACE]
-    for section in (budgets, table_2, table_3, starts, doses, speed):
+    lines = ["# PtychoPINN and PtychoNN\n", f"{header()}\n", *preface(networks)]
+    of_lines = (doses, speed) if any(network.texture == "lines" for network in networks.values()) else ()
+    for section in (budgets, table_2, table_3, starts, *of_lines):
         lines += section(networks)
         typer.echo(f"{section.__name__} done")
         if section is table_2:
@@ -303,12 +304,22 @@ def main(
     typer.echo(f"wrote {out}")
 
 
-_PREFACE = [
+def preface(networks: dict[tuple[str, str], Trained]) -> list[str]:
+    """What the networks are, what was not made, and how to make both."""
+    textures = {network.texture for network in networks.values()}
+    flat = [_FLAT] if any(network.raster.probe == "flat" for network in networks.values()) else []
+    missing = [_BUDGET, *([] if "large" in textures else ["No network has learned the large features."])]
+    return [_CUT, *flat, " ".join(missing) + "\n", *_COMMANDS]
+
+
+_CUT = (
     "Networks of Hoidn et al., Sci. Rep. 13:22789 (2023), and of Cherukara et al. (2020), trained by "
     "`training/configs/ptychopinn-small.yaml` and `ptychonn-small.yaml`: **cut** to a quarter and to half of the "
     "papers' width, and to some minutes of one thread, about the same for both networks of a pair. Amplitudes are at "
     "most 1 here; the paper does not state how it normalises them, so that its MAE and PSNR are on another scale, and "
-    "only differences can be compared.\n",
+    "only differences can be compared.\n"
+)
+_FLAT = (
     "**Behind the flat probe** of the paper an object without a phase and its mirror image have the same pattern, "
     "and so has the mean of both. Single patterns do not tell them apart, whatever a network has learned: PtychoNN "
     "learns next to nothing after its first 16,000 patterns there. Four that overlap do. Both networks of that pair "
@@ -316,11 +327,15 @@ _PREFACE = [
     "went on behind the flat one, in two trainings in which the rate of learning fell along half a cosine. That was "
     "caution: of two networks begun behind the flat probe with one seed, one stood at an error of 0.08 from 8,000 to "
     "24,000 groups, but the other, whose rate fell sooner, came off it and is in the ablation, ahead of the one that "
-    "began elsewhere. The rate of the pairs behind the curved probe did not fall: their time was cut.\n",
+    "began elsewhere. The rate of the pairs behind the curved probe did not fall: their time was cut.\n"
+)
+_BUDGET = (
     "**Not made**: the paper's own budget and width, `training/configs/ptychopinn.yaml`. Behind the flat probe the "
     "error of the amplitude fell by about 1.3 dB with each doubling of the groups while the rate was high; the paper's "
     "50 epochs of the same two objects are 1.7 doublings more, and its network is four times as wide. Several seeds "
-    "are only where the ablation says so, and no network has learned the large features.\n",
+    "are only where the ablation says so."
+)
+_COMMANDS = [
     "One command makes this page of folders with the exported networks: `python -m benchmarks.ptychopinn --models "
     "FOLDER --ablated FOLDER --runs FOLDER`. These train PtychoPINN for Lines behind the flat probe; without "
     "`--crystals` the last one sees ten epochs, and with 672,400 the paper's fifty:\n",
