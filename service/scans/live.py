@@ -133,7 +133,9 @@ class LiveScans:
         return self.records.get(scan_id)
 
     def attend_all(self) -> None:
-        """Look at every scan that something happens to."""
+        """Look at every scan that something happens to. What goes wrong with one of them is logged and tried again the
+        next time. Raises QueueUnavailableError.
+        """
         opened = self.records.open()
         self._came = {scan_id: came for scan_id, came in self._came.items() if scan_id in opened}
         self._awaited = {scan_id: awaited for scan_id, awaited in self._awaited.items() if scan_id in opened}
@@ -145,9 +147,11 @@ class LiveScans:
             except UnknownScanError:
                 self.records.remove(scan_id)
             except QueueUnavailableError:
-                raise
+                raise  # nothing can be done for the others either
             except InphaseError as error:
                 log.warning("a live scan waits", scan=scan_id, why=str(error))
+            except Exception:  # of this scan alone: the others do not wait for it
+                log.exception("a live scan waits", scan=scan_id)
 
     def awaited(self, record: ScanRecord) -> Awaited:
         """What was known of a scan before its frames came. Raises StoreError where it is gone."""

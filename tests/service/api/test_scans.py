@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import structlog
 from numpy.typing import NDArray
 
 from inphase.client.bodies import encode_frames as encode
@@ -21,6 +22,7 @@ from inphase.live import looks
 from inphase.live.replay import template_of
 from inphase.preprocess.corrections import Corrections
 from service.intake.submission import LiveFrames
+from service.jobs.errors import QueueUnavailableError
 from service.jobs.state import JobState
 from service.settings import Bounds, Settings
 from tests.service.api.calls import check, load
@@ -303,6 +305,43 @@ async def test_no_look_begins_that_the_end_would_overtake(client: httpx.AsyncCli
     touched = live.records.get(scan).touched
     second = await look(client, scan, 2)
     assert records(client).get(second["job"]).created >= touched + 1.0
+
+
+async def test_what_goes_wrong_with_one_scan_delays_no_other(
+    client: httpx.AsyncClient, pattern: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is; it is logged with the scan's id, and when it has passed the scan goes on. Only without Redis
+    nothing is done for any.
+    """
+    live = services(client).live
+    assert live is not None
+    attend, wrong = live.attend, set[str]()
+
+    def attended(scan_id: str) -> None:
+        if scan_id in wrong:
+            raise ZeroDivisionError("a fault of one scan")
+        attend(scan_id)
+
+    monkeypatch.setattr(live, "attend", attended)
+    scans = [await opened(client, pattern) for _ in range(3)]
+    wrong.update(set(scans) - {live.records.open()[-1]})  # those that are attended to first
+    with structlog.testing.capture_logs() as said:
+        for scan in scans:
+            await send(client, scan, pattern, list(range(45)))
+        (well,) = set(scans) - wrong
+        assert (await look(client, well, 1))["state"] == "succeeded"
+        told = [(line["scan"], line["log_level"], line["exc_info"]) for line in said if "scan" in line]
+    assert {line for line in told if line[0] in wrong} == {(scan, "error", True) for scan in wrong}
+    assert all([(await document(client, scan))["looks"] == [] for scan in wrong])
+    late = wrong.pop()
+    assert (await look(client, late, 1))["state"] == "succeeded"
+
+    def away(scan_id: str) -> None:
+        raise QueueUnavailableError("Redis is away")
+
+    monkeypatch.setattr(live, "attend", away)
+    with pytest.raises(QueueUnavailableError):
+        live.attend_all()
 
 
 async def test_followers_hear_of_frames_five_times_a_second(client: httpx.AsyncClient, pattern: Frames) -> None:
