@@ -81,7 +81,7 @@ class MeasuredScan:
     @property
     def photons(self) -> float:
         """Mean counts of a pattern that is learned from."""
-        return float(self.measured.patterns[self.fitted].sum(dtype=np.float64)) / len(self.fitted)
+        return float(self.measured.counts(self.fitted).sum(dtype=np.float64)) / len(self.fitted)
 
     @property
     def scale(self) -> float:
@@ -107,7 +107,7 @@ class MeasuredScan:
         where = self.measured.positions_px[groups]
         offsets = where - where.mean(axis=1, keepdims=True)
         return Groups(
-            torch.from_numpy(self.measured.patterns[groups].astype(np.float32)).to(device),
+            torch.from_numpy(self.measured.counts(groups).astype(np.float32)).to(device),
             torch.from_numpy(self.measured.mask[groups] == MaskState.VALID).to(device),
             None,
             torch.from_numpy(offsets.astype(np.float32)).to(device),

@@ -6,19 +6,20 @@ frames between may still come.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inphase.errors import DataError
 from inphase.formats.hidden import account
 from inphase.formats.scan import RawScan
 from inphase.live.awaited import Awaited
 from inphase.live.batch import Position
+from inphase.preprocess.corrections import Response
 from inphase.ptycho.frames import DIM, NOT_COUNTED, UNKNOWN, no_counts, share_of
-from inphase.ptycho.measurement import Measurement, from_arrays
+from inphase.ptycho.measurement import Measurement, check_maps, from_arrays
 from inphase.ptycho.optics import Optics
 from inphase.ptycho.positions import linked
 from inphase.ptycho.units import UNITS, Ruler
@@ -37,11 +38,12 @@ class Light:
     unknown: float
 
     @classmethod
-    def of(cls, frame: NDArray[np.generic], valid: NDArray[np.bool_]) -> "Light":
-        """Of a frame (rows, columns)."""
+    def of(cls, frame: NDArray[np.generic], valid: NDArray[np.bool_], response: Response | None = None) -> "Light":
+        """Of a frame (rows, columns), by the response of the detector where one is known."""
         wrong = no_counts(frame)
         known = valid if wrong is None else valid & ~wrong
-        counts = float(np.where(known, frame, 0).sum(dtype=np.float64))
+        shown = np.where(known, frame, frame.dtype.type(0))
+        counts = float((shown if response is None else response.counts(shown)).sum(dtype=np.float64))
         return cls(counts, 0.0 if wrong is None else float(share_of(wrong, valid)))
 
 
@@ -83,17 +85,36 @@ class Ptychogram(Awaited):
     ) -> "Ptychogram":
         """Of a frame (rows, columns) that stands for all.
 
-        Raises DataError for positions in a length without the optics, and for detector maps that nobody would apply.
+        Raises DataError for positions in a length without the optics, and for detector maps that do not cover the
+        frames or leave next to nothing of them.
         """
-        found = cls.of(template, frames)
+        found = Awaited.of(template, frames)
+        where = template.source or "the scan"
         _ruler(unit, optics, found.shape)
-        if template.corrections is not None:
-            raise DataError(
-                "dark and flat fields are not applied to the frames of a ptychographic scan: send corrected frames, "
-                "and leave the fields out"
-            )
-        account(found.template.array, ~found.valid, f"{template.source or 'the scan'}, mask")
-        return cls(found.template, frames, optics, unit, probe)
+        account(found.template.array, ~found.valid, f"{where}, mask")
+        if template.corrections is None:
+            return cls(found.template, frames, optics, unit, probe)
+        shown = replace(found.template, corrections=template.corrections.on(found.shape))
+        made = cls(shown, frames, optics, unit, probe)
+        if made.response is not None:
+            check_maps(made.response, where)
+        return made
+
+    @cached_property
+    def response(self) -> Response | None:
+        """Of the detector's pixels, by dark and flat field; None where there are neither."""
+        maps = self.template.corrections
+        return None if maps is None else Response.of(maps, self.shape)
+
+    @cached_property
+    def valid(self) -> NDArray[np.bool_]:
+        """(rows, columns): the pixels that mask, dark and flat field leave."""
+        left = super().valid
+        return left if self.response is None else left & ~self.response.bad
+
+    def light(self, frame: NDArray[np.generic]) -> Light:
+        """What is kept of a frame (rows, columns)."""
+        return Light.of(frame, self.valid, self.response)
 
     @property
     def pixel(self) -> NDArray[np.float64]:
@@ -139,6 +160,7 @@ class Ptychogram(Awaited):
             ids=places[order],
             source=source,
             part=part,
+            corrections=self.template.corrections,
         )
 
 

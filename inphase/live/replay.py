@@ -142,9 +142,11 @@ class RehearsedPtychogram:
         return len(self._measured)
 
     def open(self, client: Client, key: str, options: Mapping[str, Any]) -> Document:
-        """With its mask and probe, and what is known of its optics."""
+        """With its mask, its dark and flat field and its probe, and what is known of its optics."""
         measured = self._measured
-        template = RawScan(self._patterns[:1], None, measured.source, "", mask=self._mask[None])
+        template = RawScan(
+            self._patterns[:1], None, measured.source, "", mask=self._mask[None], corrections=measured.corrections
+        )
         told = {"kind": "ptycho", "unit": "pixel", **given_of(measured.optics), **options}
         return client.open_scan(template, int(measured.ids.max()) + 1, probe=measured.probe, key=key, **told)
 

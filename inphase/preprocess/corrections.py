@@ -1,6 +1,8 @@
 """Detector corrections: bad-pixel map and flat field."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ FLAT_LIMIT = 0.1  # of the median: a pixel that sees less of the light multiplie
 class Corrections:
     """Maps of the detector.
 
-    dark: (rows, columns), what a pixel shows without beam; above 1 it is bad. None: no map.
+    dark: (rows, columns), what a pixel shows without beam, in counts of a frame; above 1 it is bad. None: no map.
     flat: (rows, columns), response to even light, any unit; 0 is a dead pixel. None: even response.
     roi: ((first row, end), (first column, end)) of the scan on the chip that the maps cover; None: the same area.
     """
@@ -27,6 +29,78 @@ class Corrections:
     dark: NDArray[np.generic] | None = None
     flat: NDArray[np.generic] | None = None
     roi: tuple[tuple[int, int], tuple[int, int]] | None = None
+
+    def on(self, frame: tuple[int, ...]) -> Self:
+        """The maps of the frames alone. Raises DataError where one does not cover them."""
+        dark, flat = (
+            None if chip is None else _part(chip, frame, self.roi, name)
+            for name, chip in (("dark", self.dark), ("flat", self.flat))
+        )
+        return type(self)(dark, flat)
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """How the pixels of a frame answer, where nothing else takes the background away: a pixel that shows s has
+    max(s - dark, 0) * gain counts.
+
+    dark: (rows, columns) float32, 0 where bad. gain: (rows, columns) float32, 0 where a pixel is bad.
+    """
+
+    dark: NDArray[np.float32]
+    gain: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, corrections: Corrections, frame: tuple[int, ...]) -> Self:
+        """By the maps. What the dark map shows is subtracted. A pixel above 1 in it is bad as long as the median one
+        is not: where most pixels show so much, it is the offset of a detector that integrates.
+
+        Raises DataError where a map does not cover the frames, or leaves no pixel.
+        """
+        bad, dark = np.zeros(frame, bool), np.zeros(frame)
+        if corrections.dark is not None:
+            dark = on_frame(corrections.dark, frame, corrections.roi, "dark")
+            bad = ~np.isfinite(dark)
+            if not bad.all() and np.median(dark[~bad]) <= DARK_LIMIT:
+                bad |= ~(dark <= DARK_LIMIT)
+        bad |= _uneven(corrections, frame)
+        gain = _gain(corrections, frame, bad)
+        return cls(np.where(bad, 0, dark).astype(np.float32), gain)
+
+    @property
+    def bad(self) -> NDArray[np.bool_]:
+        """(rows, columns): pixels that measure nothing."""
+        found: NDArray[np.bool_] = self.gain == 0
+        return found
+
+    @cached_property
+    def alters(self) -> bool:
+        """Whether any counts of good pixels become others."""
+        good = ~self.bad
+        return bool(self.dark[good].any() or (self.gain[good] != 1).any())
+
+    def counts(self, shown: NDArray[Any]) -> NDArray[np.float32]:
+        """Of frames (..., rows, columns) of real numbers; NaN stays NaN. 0 where a pixel is bad, or shows no more than
+        without beam.
+        """
+        found = shown.astype(np.float32)
+        np.subtract(found, self.dark, out=found)
+        np.maximum(found, 0, out=found)
+        return np.multiply(found, self.gain, out=found)
+
+    def __str__(self) -> str:
+        good = ~self.bad
+        dark, gain = self.dark[good], self.gain[good]
+        said = []
+        if dark.any():
+            said.append(
+                f"The dark field was subtracted (median {np.median(dark):.4g} counts); counts below zero became 0."
+            )
+        if (gain != 1).any():
+            said.append(f"The flat field was divided out (gain {gain.min():.3g} to {gain.max():.3g}).")
+        if not good.all():
+            said.append(f"Pixels that dark or flat field call bad, and that were masked: {np.count_nonzero(~good)}.")
+        return " ".join(said) or "Dark and flat field leave the counts as they are."
 
 
 def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepReport]:
@@ -36,16 +110,7 @@ def correct(pattern: Pattern, corrections: Corrections) -> tuple[Pattern, StepRe
     """
     frame = pattern.shape[-2:]
     bad = unlit(corrections, frame)
-    gain = np.ones(frame, np.float32)
-    flat = None if corrections.flat is None else on_frame(corrections.flat, frame, corrections.roi, "flat")
-    if bad.all():
-        raise DataError(
-            f"the maps call every pixel of the frames bad: in the dark map a pixel above {DARK_LIMIT:g} is bad, or one "
-            "that is no number, and in the flat field one far below the others"
-        )
-    if flat is not None:
-        gain = np.where(bad, 1.0, flat[~bad].mean() / np.where(bad, 1.0, flat)).astype(np.float32)
-    gain[bad] = 0.0
+    gain = _gain(corrections, frame, bad)
     intensity, mask = np.empty_like(pattern.intensity), np.empty_like(pattern.mask)
     counts, states, measured, known = (as_frames(a) for a in (intensity, mask, pattern.intensity, pattern.mask))
 
@@ -67,13 +132,33 @@ def unlit(corrections: Corrections, frame: tuple[int, ...]) -> NDArray[np.bool_]
     bad = np.zeros(frame, bool)
     if corrections.dark is not None:
         bad |= ~(on_frame(corrections.dark, frame, corrections.roi, "dark") <= DARK_LIMIT)
-    if corrections.flat is not None:
-        flat = on_frame(corrections.flat, frame, corrections.roi, "flat")
-        lit = flat[np.isfinite(flat) & (flat > 0)]
-        if lit.size == 0:
-            raise DataError("the flat field has no pixel above zero in the area of the frames")
-        bad |= ~(np.isfinite(flat) & (flat > FLAT_LIMIT * np.median(lit)))
-    return bad
+    return bad | _uneven(corrections, frame)
+
+
+def _uneven(corrections: Corrections, frame: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(rows, columns): the pixels that see next to nothing of even light, by the flat field. Raises DataError."""
+    if corrections.flat is None:
+        return np.zeros(frame, bool)
+    flat = on_frame(corrections.flat, frame, corrections.roi, "flat")
+    lit = flat[np.isfinite(flat) & (flat > 0)]
+    if lit.size == 0:
+        raise DataError("the flat field has no pixel above zero in the area of the frames")
+    return ~(np.isfinite(flat) & (flat > FLAT_LIMIT * np.median(lit)))
+
+
+def _gain(corrections: Corrections, frame: tuple[int, ...], bad: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(rows, columns): by what counts are multiplied; 0 where bad. Raises DataError where all are."""
+    if bad.all():
+        raise DataError(
+            f"the maps call every pixel of the frames bad: in the dark map a pixel above {DARK_LIMIT:g} is bad, or one "
+            "that is no number, and in the flat field one far below the others"
+        )
+    if corrections.flat is None:
+        return np.where(bad, 0, 1).astype(np.float32)
+    flat = on_frame(corrections.flat, frame, corrections.roi, "flat")
+    gain = np.where(bad, 1.0, flat[~bad].mean() / np.where(bad, 1.0, flat)).astype(np.float32)
+    gain[bad] = 0.0
+    return gain
 
 
 def missing(pattern: Pattern, corrections: Corrections | None) -> StepReport | None:
@@ -97,8 +182,14 @@ def missing(pattern: Pattern, corrections: Corrections | None) -> StepReport | N
 def on_frame(
     chip: NDArray[np.generic], frame: tuple[int, ...], roi: tuple[tuple[int, int], tuple[int, int]] | None, name: str
 ) -> NDArray[np.float64]:
-    """The part of a map (rows, columns) under the frames."""
-    part = np.asarray(chip, np.float64)
+    """The part of a map (rows, columns) under the frames. Raises DataError where it does not cover them."""
+    return _part(chip, frame, roi, name).astype(np.float64)
+
+
+def _part(
+    chip: NDArray[np.generic], frame: tuple[int, ...], roi: tuple[tuple[int, int], tuple[int, int]] | None, name: str
+) -> NDArray[np.generic]:
+    part = np.asarray(chip)
     if roi is not None and part.shape != frame:
         (top, bottom), (left, right) = roi
         part = part[top:bottom, left:right]

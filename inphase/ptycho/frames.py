@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from inphase.errors import DataError
 from inphase.pattern import MaskState
 from inphase.preprocess import marks
+from inphase.preprocess.corrections import Response
 from inphase.ptycho.positions import listed
 
 DIM = 0.01  # of the median frame's counts: below it the beam was off
@@ -27,8 +28,15 @@ class Usable:
     notes: tuple[str, ...]
 
 
-def usable(patterns: NDArray[Any], mask: NDArray[np.uint8], ids: NDArray[np.int64], source: str) -> Usable:
-    """Frames that hold counts. Pixels that are not finite or negative, that the detector marks as none, or at the end
+def usable(
+    patterns: NDArray[Any],
+    mask: NDArray[np.uint8],
+    ids: NDArray[np.int64],
+    source: str,
+    response: Response | None = None,
+) -> Usable:
+    """Frames that hold counts. response: of the detector's pixels; what is left of each frame by it says how many
+    counts it holds, and the frames stay as they are. Pixels that are not finite or negative, that the detector marks as none, or at the end
     of its counter, are masked, and all masked ones set to 0.
 
     The array is copied only where it has to be altered. Raises DataError where most frames hold nothing.
@@ -44,7 +52,7 @@ def usable(patterns: NDArray[Any], mask: NDArray[np.uint8], ids: NDArray[np.int6
         known = known & ~wrong
     altered = not known.all()
     cleaned = np.where(known, patterns, patterns.dtype.type(0)) if altered else patterns
-    totals = cleaned.sum(axis=(1, 2), dtype=np.float64)
+    totals = _totals(cleaned, response)
     lost = share > UNKNOWN
     median = float(np.median(totals[~lost])) if not lost.all() else 0.0
     dim = ~lost & (totals <= DIM * median)
@@ -62,6 +70,14 @@ def usable(patterns: NDArray[Any], mask: NDArray[np.uint8], ids: NDArray[np.int6
         notes.append(_told(patterns[keep][bad[keep]]))
     states = np.where(known, np.uint8(MaskState.VALID), np.uint8(MaskState.MASKED)) if wrong is not None else mask
     return Usable(cleaned, states, keep, tuple(notes))
+
+
+def _totals(patterns: NDArray[Any], response: Response | None) -> NDArray[np.float64]:
+    """(n,): counts of frames (n, y, x)."""
+    if response is None or not response.alters:
+        found: NDArray[np.float64] = patterns.sum(axis=(1, 2), dtype=np.float64)
+        return found
+    return np.array([response.counts(frame).sum(dtype=np.float64) for frame in patterns])
 
 
 def no_counts(patterns: NDArray[Any]) -> NDArray[np.bool_] | None:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inphase.errors import DataError
 from inphase.formats.hidden import account
-from inphase.pattern import MaskState
+from inphase.pattern import MOST_MASKED, MaskState
+from inphase.preprocess.corrections import Corrections, Response
 from inphase.ptycho.frames import usable
 from inphase.ptycho.optics import Optics, Pair
 from inphase.ptycho.positions import Kept, coordinates, field
@@ -18,12 +20,15 @@ from inphase.ptycho.units import Ruler
 if TYPE_CHECKING:
     from inphase.ptycho.reconstruction import Reconstruction
 
+_ALL: Final = slice(None)
+
 
 @dataclass(frozen=True)
 class Measurement:
     """Frames that can be reconstructed: every one is finite, was lit, and overlaps with others.
 
-    patterns: (n, y, x) counts, of any real type; the DC pixel is (y // 2, x // 2). 0 where masked.
+    patterns: (n, y, x), of any real type; the DC pixel is (y // 2, x // 2). 0 where masked. They are as the detector
+        gave them; `counts` are what is reconstructed.
     positions_px: (n, 2) float64, (row, column) of the window's corner on the object, in pixels of the object; growing
         along the rows and columns of the patterns.
     mask: (n, y, x) uint8 of MaskState; it may be one frame seen many times.
@@ -31,6 +36,7 @@ class Measurement:
     optics: None where they are not known: the far field, in pixels.
     ids: (n,) int64, which frame of the file each one is.
     source: the file, for people. notes: what was left out, altered or assumed on the way here, in sentences.
+    corrections: dark and flat field of the detector, under the patterns; None where the patterns are counts.
     """
 
     patterns: NDArray[Any]
@@ -41,6 +47,12 @@ class Measurement:
     ids: NDArray[np.int64]
     source: str = "arrays"
     notes: tuple[str, ...] = ()
+    corrections: Corrections | None = None
+
+    @cached_property
+    def response(self) -> Response | None:
+        """Of the detector's pixels, by its dark and flat field; None where there are neither. Raises DataError."""
+        return None if self.corrections is None else Response.of(self.corrections, self.shape)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -59,13 +71,26 @@ class Measurement:
 
     @property
     def counts_photons(self) -> bool:
-        """Whether the patterns are whole numbers wherever they are known."""
+        """Whether the counts are whole numbers wherever they are known, as the detector gave them: where a dark field
+        was subtracted or a flat field divided out, they scatter otherwise than photons.
+        """
+        if self.response is not None and self.response.alters:
+            return False
         if self.patterns.dtype.kind in "ui":
             return True
         return all(
             bool((frame == np.rint(frame))[mask == MaskState.VALID].all())
             for frame, mask in zip(self.patterns, self.mask, strict=True)
         )
+
+    def counts(self, frames: NDArray[np.integer] | slice = _ALL) -> NDArray[Any]:
+        """Of some frames (..., y, x), with what the dark field shows subtracted and the flat field divided out; the
+        patterns themselves where neither changes any. What is masked means nothing.
+        """
+        some = self.patterns[frames]
+        if self.response is None or not self.response.alters:
+            return some
+        return self.response.counts(some)
 
     def __len__(self) -> int:
         return len(self.patterns)
@@ -110,6 +135,7 @@ def from_arrays(
     source: str = "arrays",
     notes: Sequence[str] = (),
     part: bool = False,
+    corrections: Corrections | None = None,
 ) -> Measurement:
     """Arrays as a measurement, checked; what cannot be used is left out and told in its notes.
 
@@ -117,7 +143,8 @@ def from_arrays(
     object, or "m", "mm", "um" or "nm", which need the optics, or pixel_m: the pixel of the object (row, column) where
     they are not known. mask: (y, x) or (n, y, x), true or non-zero where a pixel is unknown. probe: (y, x) or
     (modes, y, x). ids: (n,), by default 0, 1, 2, ... part: the frames are some of a field that lies together as a
-    whole: they need not do so without the others.
+    whole: they need not do so without the others. corrections: dark and flat field of the detector, which are applied
+    to the patterns wherever their counts are asked for; their bad pixels are masked.
 
     Left out are frames that hold no counts or mostly NaN, and frames whose position is not finite or so far from the
     others that their windows do not touch (`positions.field`). Pixels that are NaN, infinite or negative
@@ -140,7 +167,10 @@ def from_arrays(
     # positions first: they are small, and a wrong one must not cost the memory of its object
     placed = Kept(np.ones(n, bool), ()) if part else field(where, (shape[0], shape[1]), names, source, ruler)
     states, said = _mask(mask, frames, source)
-    checked = usable(frames, states, names, source)
+    maps, response = _maps(corrections, (shape[0], shape[1]), source)
+    if response is not None:
+        states, said = with_bad(states, response.bad), (*said, str(response))
+    checked = usable(frames, states, names, source, response)
     keep = placed.keep & checked.keep
     found = Measurement(
         checked.patterns,
@@ -151,6 +181,7 @@ def from_arrays(
         names,
         source,
         (*notes, *said, *placed.notes, *checked.notes),
+        maps,
     )
     return found if keep.all() else found.only(keep)
 
@@ -170,6 +201,37 @@ def _patterns(patterns: ArrayLike, source: str) -> NDArray[Any]:
             f"{frames.dtype} {frames.shape}"
         )
     return frames
+
+
+def _maps(
+    corrections: Corrections | None, shape: tuple[int, int], source: str
+) -> tuple[Corrections | None, Response | None]:
+    """The maps under the patterns, and what they say of the pixels. Raises DataError."""
+    if corrections is None:
+        return None, None
+    try:
+        maps, response = corrections.on(shape), Response.of(corrections, shape)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+    check_maps(response, source)
+    return maps, response
+
+
+def with_bad(states: NDArray[np.uint8], bad: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """MaskState of each frame (n, y, x) with bad pixels (y, x) of all."""
+    once = states.strides[0] == 0
+    masked = np.where(bad, np.uint8(MaskState.MASKED), states[:1] if once else states)
+    return np.broadcast_to(masked, states.shape)
+
+
+def check_maps(response: Response, source: str) -> None:
+    """Raises DataError for a dark and a flat field that leave next to nothing."""
+    bad = response.bad
+    if (share := float(np.count_nonzero(bad)) / bad.size) > MOST_MASKED:
+        raise DataError(
+            f"{source}: dark and flat field call {share:.1%} of the pixels bad. Do they belong to these frames, and is "
+            "the dark field in counts of one frame?"
+        )
 
 
 def _mask(mask: ArrayLike | None, frames: NDArray[Any], source: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from inphase.formats.maps import corrections_of, map_arrays
 from inphase.pattern import MaskState
 from inphase.ptycho.measurement import Measurement
 from inphase.ptycho.optics import FarField, NearField, Optics
@@ -18,8 +19,8 @@ TOLD: Final = "told"  # name of the text among the arrays
 
 
 def parts_of(measured: Measurement) -> dict[str, NDArray[Any]]:
-    """Its arrays: patterns, positions_px, mask (one frame where all have the same), ids, and probe and optics where
-    they are known. Source and notes are not among them.
+    """Its arrays: patterns, positions_px, mask (one frame where all have the same), ids, and probe, optics, dark and
+    flat where they are known. Source and notes are not among them.
     """
     mask = measured.mask
     found: dict[str, NDArray[Any]] = {
@@ -32,7 +33,7 @@ def parts_of(measured: Measurement) -> dict[str, NDArray[Any]]:
         found["probe"] = measured.probe
     if measured.optics is not None:
         found["optics"] = _numbers(measured.optics)
-    return found
+    return found | map_arrays(measured.corrections)
 
 
 def measurement_of(parts: Mapping[str, NDArray[Any]], source: str, notes: Sequence[str]) -> Measurement:
@@ -49,6 +50,10 @@ def measurement_of(parts: Mapping[str, NDArray[Any]], source: str, notes: Sequen
     if probe is not None:
         fits = probe.ndim == 3 and probe.shape[1:] == tuple(shape) and probe.dtype == np.complex64
         _require(fits and len(probe) > 0 and bool(np.isfinite(probe).all()), "probe")
+    corrections = corrections_of(parts, source)
+    if corrections is not None:
+        maps = (chip for chip in (corrections.dark, corrections.flat) if chip is not None)
+        _require(all(chip.shape == tuple(shape) and chip.dtype.kind in "uif" for chip in maps), "maps")
     return Measurement(
         patterns,
         positions,
@@ -58,6 +63,7 @@ def measurement_of(parts: Mapping[str, NDArray[Any]], source: str, notes: Sequen
         ids,
         source,
         tuple(notes),
+        corrections,
     )
 
 

@@ -81,7 +81,7 @@ def drawn(measured: Measurement, network: Network) -> Drawn:
     known = measured.mask == MaskState.VALID
     parts = np.concatenate(
         [
-            scan.decode(card, network.infer(scan.features(card, measured.patterns[some], known[some])))
+            scan.decode(card, network.infer(scan.features(card, measured.counts(some), known[some])))
             for some in np.array_split(groups, -(-len(groups) // BATCH))
         ]
     )
@@ -178,7 +178,7 @@ def _pixel(card: ScanCard, measured: Measurement) -> str | None:
 
 def _counts(card: ScanCard, measured: Measurement) -> str | None:
     known = measured.mask == MaskState.VALID
-    mean = float(np.where(known, measured.patterns, 0).sum(dtype=np.float64)) / len(measured)
+    mean = float(np.where(known, measured.counts(), 0).sum(dtype=np.float64)) / len(measured)
     if 1 / OFF <= mean / card.photons <= OFF:
         return None
     return f"it was trained on {card.photons:.3g} counts a pattern, and the scan has {mean:.3g}"

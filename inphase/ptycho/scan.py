@@ -60,7 +60,7 @@ class Scan:
         """The measurement on a device."""
         onwards = propagation(measured.optics, measured.shape, device)
         known = measured.mask == MaskState.VALID
-        modulus = np.where(known, np.sqrt(measured.patterns, dtype=np.float32), np.float32(-1))
+        modulus = np.where(known, np.sqrt(measured.counts(), dtype=np.float32), np.float32(-1))
         order = spread_order(measured.positions_px, min(measured.shape) / 4)
         return cls(
             torch.from_numpy(onwards.arranged(modulus)).to(device),

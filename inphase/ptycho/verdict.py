@@ -86,7 +86,7 @@ class Verdict:
 
 
 def judged(scan: Scan, state: State, ids: NDArray[np.int64], *, photons: bool) -> Verdict:
-    """The verdict on an image. ids: of the frames of the scan. photons: whether the patterns are whole numbers."""
+    """The verdict on an image. ids: of the frames of the scan. photons: whether the patterns count them."""
     every = np.sort(np.concatenate([scan.fitted, scan.held_out]))
     found = fits(scan, state, every)
     seen, hidden = found.of(scan.fitted), found.of(scan.held_out)
@@ -106,7 +106,8 @@ def judged(scan: Scan, state: State, ids: NDArray[np.int64], *, photons: bool) -
 
 
 NO_PHOTONS: Final = (
-    "The patterns are no whole numbers, so that they do not count photons: what noise alone would leave is not known."
+    "The patterns do not count photons, as they are no whole numbers, or a dark or a flat field was applied to them: "
+    "what noise alone would leave is not known."
 )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inphase import ptycho
 from inphase.errors import DataError
 from inphase.formats import RawScan
+from inphase.formats.maps import corrections_of
 from inphase.imaging.way import CODE
 from inphase.live.growth import look
 from inphase.live.ptychogram import Ptychogram
@@ -76,7 +77,8 @@ def _measured(store: Store, told: Ptychography, scan: str, arrays: Arrays, *, wh
         mine = arrays["batch"] == number
         frames[mine] = held[arrays["index"][mine]]
     assert frames is not None, "a look has frames"
-    template = RawScan(frames[0], None, "", "", mask=arrays.get("mask"))
+    maps = corrections_of(arrays, told.source)
+    template = RawScan(frames[0], None, "", "", mask=arrays.get("mask"), corrections=maps)
     unit = str(arrays["unit"])
     beam = Given.of_numbers(arrays["beam"], unit).optics()
     field = Ptychogram.made(template, None, beam, unit, arrays.get("probe"))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.formats import RawScan
+from inphase.formats.maps import map_arrays
 from inphase.live.awaited import Awaited
 from inphase.live.batch import Position
 from inphase.live.ptychogram import Ptychogram
@@ -60,8 +61,9 @@ class Archive:
         return uploaded(self._store.read(scan_id, TEMPLATE))
 
     def extra(self, record: ScanRecord, awaited: Awaited) -> Arrays:
-        """`mask` and `probe` of a ptychographic scan, where there are any."""
-        found = {} if awaited.template.mask is None else {"mask": awaited.template.mask}
+        """`mask`, `dark`, `flat` and `probe` of a ptychographic scan, where there are any."""
+        found: Arrays = {} if awaited.template.mask is None else {"mask": awaited.template.mask}
+        found |= map_arrays(awaited.template.corrections)
         return found | (self._store.read(record.scan_id, record.probe) if record.probe else {})
 
     def give_probe(self, scan_id: str, probe: NDArray[np.complex64]) -> None:

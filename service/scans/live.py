@@ -217,7 +217,7 @@ class LiveScans:
 
     def ptychogram(self, source: LiveFrames, options: Options, share: Share) -> tuple[Arrays, Ptychography]:
         """What the worker of a look at a ptychographic scan reads, and what is told of it. Raises DataError,
-        UnknownScanError. share: holds the memory of mask and probe, which are part of it.
+        UnknownScanError. share: holds the memory of mask, maps and probe, which are part of it.
         """
         record = self.records.get(source.scan)
         order = order_of(record.order)

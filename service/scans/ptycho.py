@@ -93,10 +93,10 @@ class Ptycho:
 
     def summary(self, awaited: Awaited) -> Summary:
         """How much light it has, and how many numbers."""
-        valid = awaited.valid
+        assert isinstance(awaited, Ptychogram)
 
         def of(place: int, frame: NDArray[Any]) -> Mapping[str, float]:
-            return asdict(Light.of(frame, valid))
+            return asdict(awaited.light(frame))
 
         return of
 
@@ -140,7 +140,7 @@ class Ptycho:
     ) -> tuple[Arrays, Ptychography]:
         """What the worker of a look reads, and what is told of it.
 
-        known: of the look before, where there is one. extra: `mask` and `probe`, where there are any.
+        known: of the look before, where there is one. extra: `mask`, `dark`, `flat` and `probe`, where there are any.
 
         Frames stay where they are: the worker finds them by the names of their batches. Raises DataError where none has
         a position.

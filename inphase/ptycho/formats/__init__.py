@@ -22,6 +22,9 @@ def read(
     detector_pixel_m: float | None = None,
     focus_m: float | None = None,
     unit: str | None = None,
+    dark: str | PathLike[str] | None = None,
+    flat: str | PathLike[str] | None = None,
+    roi: str | None = None,
     limits: Limits = _DEFAULT_LIMITS,
 ) -> Measurement:
     """Reads a ptychographic measurement: CXI, NeXus, PtyPy and ptychodus files in HDF5, and npz.
@@ -30,10 +33,13 @@ def read(
     focus to the sample, where the detector stands in the near field; inf for a parallel beam. unit: of the positions,
     "pixel" of the object, "m", "mm", "um" or "nm", where the file does not tell it or has it wrong.
     docs/reference/formats.md says which names are looked for.
+    dark, flat: maps of the detector, TIFF or npy, in place of those that an npz holds: the first is subtracted, by the
+    second the counts are divided. roi: the rows and columns of them that the frames show, r0:r1,c0:c1.
 
     Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow.
     """
-    return read_as(Path(path), Given(energy_kev, distance_m, detector_pixel_m, focus_m, unit), limits)
+    maps = (None if chip is None else Path(chip) for chip in (dark, flat))
+    return read_as(Path(path), Given(energy_kev, distance_m, detector_pixel_m, focus_m, unit, *maps, roi), limits)
 
 
 def read_as(path: Path, given: Given, limits: Limits = _DEFAULT_LIMITS) -> Measurement:

@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.formats.maps import corrections
 from inphase.geometry import PLANCK_EV_M
 from inphase.preprocess import marks
+from inphase.preprocess.corrections import Corrections, Response
 from inphase.ptycho.frames import no_counts
 from inphase.ptycho.measurement import Measurement, from_arrays
 from inphase.ptycho.optics import NearField, Optics, Pair, optics
@@ -23,17 +26,26 @@ LARGEST_M = 0.1  # positions below it, and not whole numbers, are metres: no sca
 
 @dataclass(frozen=True)
 class Given:
-    """What the caller says; it goes before what the file says."""
+    """What the caller says; it goes before what the file says. dark, flat: maps of the detector, of which the frames
+    show the region `roi` (`inphase.formats.Reading`).
+    """
 
     energy_kev: float | None = None
     distance_m: float | None = None
     detector_pixel_m: float | None = None
     focus_m: float | None = None
     unit: str | None = None
+    dark: Path | None = None
+    flat: Path | None = None
+    roi: str | None = None
 
     def __post_init__(self) -> None:
         """Raises DataError for a unit that is none."""
         check_unit(self.unit)
+
+    def corrections(self) -> Corrections | None:
+        """The maps, read; None where none are named. Raises DataError."""
+        return corrections(self.dark, self.flat, self.roi)
 
     def optics(self) -> Optics | None:
         """Where nothing else is known; None where nothing is told. Raises DataError for a part of it."""
@@ -45,7 +57,7 @@ class Given:
         return optics(energy, distance, (pixel, pixel), self.focus_m)
 
     def numbers(self) -> NDArray[np.float64]:
-        """(4,) without the unit: NaN is not told, and infinity is a number, which JSON has not."""
+        """(4,) of the optics: NaN is not told, and infinity is a number, which JSON has not."""
         told = (self.energy_kev, self.distance_m, self.detector_pixel_m, self.focus_m)
         return np.array([math.nan if number is None else number for number in told])
 
@@ -63,6 +75,7 @@ class Contents:
     patterns: (n, y, x), names: where they are. positions: (n, 2) as the file has them, (row, column); unit: "pixel"
     or a length by its name in `inphase.formats.units.METRES`, None where it is open. mask: non-zero is bad. probe:
     (modes, y, x). modulus: whether the file's rules say that fractional numbers are square roots of counts. ids: (n,).
+    corrections: dark and flat field.
     """
 
     source: str
@@ -78,6 +91,7 @@ class Contents:
     modulus: bool = False
     ids: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
+    corrections: Corrections | None = None
 
 
 def assembled(held: Contents, given: Given) -> Measurement:
@@ -86,10 +100,11 @@ def assembled(held: Contents, given: Given) -> Measurement:
     beam = _optics(held, given)
     patterns = _frames_first(held.patterns, len(held.positions), held.source, notes)
     patterns = _counts(patterns, held.modulus, notes)
-    mask = held.mask
-    if not isinstance(beam, NearField) and _dc_in_corner(patterns, mask):
+    mask, maps = held.mask, _maps(held, given, patterns.shape[1:])
+    if not isinstance(beam, NearField) and _dc_in_corner(patterns, mask, maps):
         patterns = np.fft.fftshift(patterns, axes=(1, 2))
         mask = None if mask is None else np.fft.fftshift(mask, axes=(-2, -1))
+        maps = _shifted(maps)
         notes.append("The patterns have their DC pixel in the corner: it was moved to the centre.")
     if not isinstance(beam, NearField):
         notes.append("The detector was taken to stand in the far field, as the caller names no focus.")
@@ -106,7 +121,27 @@ def assembled(held: Contents, given: Given) -> Measurement:
         ids=held.ids,
         source=held.source,
         notes=notes,
+        corrections=maps,
     )
+
+
+def _maps(held: Contents, given: Given, frame: tuple[int, ...]) -> Corrections | None:
+    """Those that the caller names, or else those of the file, under the frames. Raises DataError."""
+    found = given.corrections() or held.corrections
+    if found is None:
+        return None
+    try:
+        return found.on(frame)
+    except DataError as error:
+        raise DataError(f"{held.source}: {error}") from error
+
+
+def _shifted(maps: Corrections | None) -> Corrections | None:
+    """The maps of frames whose DC pixel was moved from the corner to the centre."""
+    if maps is None:
+        return None
+    dark, flat = (None if chip is None else np.fft.fftshift(chip) for chip in (maps.dark, maps.flat))
+    return Corrections(dark, flat)
 
 
 def energy_of(wavelength_m: float) -> float:
@@ -165,12 +200,12 @@ def _counts(patterns: NDArray[Any], modulus: bool, notes: list[str]) -> NDArray[
     return np.square(patterns.astype(np.float32))
 
 
-def _dc_in_corner(patterns: NDArray[Any], mask: NDArray[Any] | None) -> bool:
+def _dc_in_corner(patterns: NDArray[Any], mask: NDArray[Any] | None, maps: Corrections | None) -> bool:
     """Whether more counts lie along the edges than along the lines through the centre, on an eighth of the sides each.
 
     Along the edges lie the highest frequencies if DC is in the centre, and DC itself if it is in the corner. The
     lines also tell of a beam with a dark middle, whose ring a square around the centre would miss. What a mask of one
-    frame or a mark names is no light.
+    frame, a mark or a map of the detector names is no light.
     """
     if not patterns.size:  # what is wrong with it is said later
         return False
@@ -183,6 +218,8 @@ def _dc_in_corner(patterns: NDArray[Any], mask: NDArray[Any] | None) -> bool:
         wrong = no_counts(some)
         some = some if wrong is None else np.where(wrong, some.dtype.type(0), some)
         mean += some.sum(axis=0, dtype=np.float64)
+    if maps is not None:
+        mean = Response.of(maps, mean.shape).counts(mean / len(patterns))
     mean[dark] = 0
     return _along_the_middle(np.fft.fftshift(mean)) > _along_the_middle(mean)
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inphase.errors import DataError
+from inphase.formats.maps import corrections_of
 from inphase.formats.npz import read_arrays
 from inphase.formats.scan import Limits
 from inphase.formats.scanned import COORDINATES, PAIRS
@@ -43,6 +44,7 @@ def read(path: Path, limits: Limits) -> Contents:
         object_pixel_m=(object_pixel[0], object_pixel[1]) if object_pixel[0] and object_pixel[1] else None,
         modulus=key in OF_MODULI,
         notes=(f"Patterns were read from the key '{key}'" + (f", the probe from '{probe}'." if probe else "."),),
+        corrections=corrections_of(arrays, source),
     )
 
 
