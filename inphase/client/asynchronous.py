@@ -112,13 +112,17 @@ class AsyncClient:
         *,
         probe: "ArrayLike | None" = None,
         mask: "ArrayLike | None" = None,
+        dark: "ArrayLike | None" = None,
+        flat: "ArrayLike | None" = None,
         wait: float = 10.0,
         sent: Sent | None = None,
         key: str | None = None,
         **options: Any,
     ) -> Document:
         """Send a finished ptychographic scan; the job document, finished or not after `wait` seconds."""
-        body = await asyncio.to_thread(bodies.of_ptychogram, patterns, positions, probe, mask, sent)
+        body = await asyncio.to_thread(
+            bodies.of_ptychogram, patterns, positions, probe, mask, sent, dark=dark, flat=flat
+        )
         return await self._ask(calls.reconstruct_ptychogram(body, wait, key, options))
 
     async def reconstruct_ptychogram_file(

@@ -121,6 +121,8 @@ class Client:
         *,
         probe: "ArrayLike | None" = None,
         mask: "ArrayLike | None" = None,
+        dark: "ArrayLike | None" = None,
+        flat: "ArrayLike | None" = None,
         wait: float = 10.0,
         sent: Sent | None = None,
         key: str | None = None,
@@ -129,11 +131,12 @@ class Client:
         """Send a finished ptychographic scan; the job document, finished or not after `wait` seconds.
 
         patterns: (n, rows, columns) counts. positions: (n, 2), (row, column). probe: (rows, columns) or (modes, rows,
-        columns) complex. mask: (rows, columns) or (n, rows, columns), what is not zero is unknown. options: unit,
-        energy_kev, distance_m, detector_pixel_m, focus_m, those of `inphase.ptycho.Options`, whose recipe is `refine`
-        here, priority, reuse. sent, key: as in `reconstruct`.
+        columns) complex. mask: (rows, columns) or (n, rows, columns), what is not zero is unknown. dark, flat:
+        (rows, columns), what the detector shows without beam and in even light; the service applies them. options:
+        unit, energy_kev, distance_m, detector_pixel_m, focus_m, those of `inphase.ptycho.Options`, whose recipe is
+        `refine` here, priority, reuse. sent, key: as in `reconstruct`.
         """
-        body = bodies.of_ptychogram(patterns, positions, probe, mask, sent)
+        body = bodies.of_ptychogram(patterns, positions, probe, mask, sent, dark=dark, flat=flat)
         return self._ask(calls.reconstruct_ptychogram(body, wait, key, options))
 
     def reconstruct_ptychogram_file(

@@ -103,11 +103,16 @@ def of_ptychogram(
     probe: "ArrayLike | None" = None,
     mask: "ArrayLike | None" = None,
     sent: Sent | None = None,
+    *,
+    dark: "ArrayLike | None" = None,
+    flat: "ArrayLike | None" = None,
 ) -> Body:
     """A ptychographic measurement as npz, under names that `inphase.ptycho.read` looks for."""
     import numpy as np
 
-    given = {"patterns": patterns, "positions": positions, "probe": probe, "mask": mask}
+    given = {
+        "patterns": patterns, "positions": positions, "probe": probe, "mask": mask, "dark": dark, "flat": flat,
+    }  # fmt: skip
     arrays = {name: np.asarray(array) for name, array in given.items() if array is not None}
     return _whole(FILES[".npz"], _archive(**arrays), sent)
 

@@ -29,7 +29,10 @@ class Reading:
     )
     dark: Path | None = field(
         default=None,
-        metadata={"description": "This is the detector's bad-pixel map (TIFF, npy); a pixel above 1 is bad."},
+        metadata={
+            "description": "This map (TIFF, npy) is what the detector shows without beam; a pixel above 1 is bad, and "
+            "from a ptychographic scan the map is subtracted."
+        },
     )
     flat: Path | None = field(default=None, metadata={"description": "This is the detector's flat field (TIFF, npy)."})
     mask: Path | None = field(

@@ -35,9 +35,9 @@ def usable(
     source: str,
     response: Response | None = None,
 ) -> Usable:
-    """Frames that hold counts. response: of the detector's pixels; what is left of each frame by it says how many
-    counts it holds, and the frames stay as they are. Pixels that are not finite or negative, that the detector marks as none, or at the end
-    of its counter, are masked, and all masked ones set to 0.
+    """Frames that hold counts. Pixels that are not finite or negative, that the detector marks as none, or at the end
+    of its counter, are masked, and all masked ones set to 0. response: of the detector's pixels; by it the counts of a
+    frame are judged, and the frames stay as they were.
 
     The array is copied only where it has to be altered. Raises DataError where most frames hold nothing.
     """

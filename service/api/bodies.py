@@ -30,7 +30,7 @@ from inphase.ptycho.measurement import Measurement
 from inphase.sizes import in_words
 from service.door.budget import Share, carried_bytes, working_bytes
 from service.errors import ApiError
-from service.intake.sources import found
+from service.intake.sources import found, with_maps
 from service.jobs.store import Store
 from service.lifecycle import Services
 from service.sandbox.order import BodyOrder, PtychogramOrder
@@ -184,13 +184,21 @@ async def receive_file(
 
 
 async def receive_ptychogram(
-    request: Request, given: Given, services: Services, share: Share, name: str = ""
+    request: Request,
+    given: Given,
+    roots: tuple[Path, ...],
+    services: Services,
+    share: Share,
+    name: str = "",
 ) -> Measurement:
-    """The same of a ptychographic measurement. given: what the file lacks, or has wrong. Raises as `receive_file`."""
-    limits = array_limits(services.settings.bounds)
+    """The same of a ptychographic measurement. given: what the file lacks, or has wrong, and its detector maps, which
+    lie below the roots. Raises as `receive_file`.
+    """
+    named = await services.compute(lambda: with_maps(given, roots))
+    limits = replace(array_limits(services.settings.bounds), roots=roots)
 
     def read(path: Path, received: int) -> Measurement:
-        order = PtychogramOrder(path, given, limits, sent=True)
+        order = PtychogramOrder(path, named, limits, sent=True)
         return services.sandbox.read_ptychogram(
             order, lambda elements, nbytes: share.grow_to(received + carried_bytes(elements, nbytes))
         )

@@ -137,7 +137,8 @@ async def receive(
         )
     await _check(call, services)
     with clock("receive"):
-        measured = await receive_ptychogram(request, call.given(), services, share, call.name)
+        below = services.settings.data_roots if roots is None else roots
+        measured = await receive_ptychogram(request, call.given(), below, services, share, call.name)
     return Received(_submission(call, source=Upload(), receive_ms=clock.ms["receive"]), share, line(request), measured)
 
 

@@ -117,7 +117,7 @@ def dectris(
     curve = {"--motor": motor, "--first": first, "--step": step}
     stage, given = _stage(rows, columns, scale, Given(energy, distance, pixel, focus, unit))
     if stage is not None:
-        _refuse(curve | {"--dark": dark, "--flat": flat, "--model": model, "--grid": None if grid == "auto" else grid})
+        _refuse(curve | {"--model": model, "--grid": None if grid == "auto" else grid})
         if panda is None:
             raise InphaseError("--panda, --rows and --columns belong together: a PandA box tells the positions")
     moving = stage or _axis({"--panda": panda, **curve}, motor, first, step)
@@ -189,7 +189,7 @@ def pva(
     curve = {"--motor": motor, "--first": first, "--step": step}
     stage, given = _stage(rows, columns, scale, Given(energy, distance, pixel, focus, unit))
     if stage is not None:
-        _refuse(curve | {"--dark": dark, "--flat": flat, "--model": model, "--grid": None if grid == "auto" else grid})
+        _refuse(curve | {"--model": model, "--grid": None if grid == "auto" else grid})
     moving = stage or _axis(curve, motor, first, step)
     options = given if stage else {"model": model, "grid": grid}
     curves = Curves(frames, first_id, () if moving is None else moving.names)

@@ -71,6 +71,14 @@ def ptycho(
             "is one of the object."
         ),
     ] = None,
+    dark: Annotated[
+        Path | None,
+        typer.Option(help="This map (TIFF, npy) is what the detector shows without beam; it is subtracted."),
+    ] = None,
+    flat: Annotated[Path | None, typer.Option(help="This is the detector's flat field (TIFF, npy).")] = None,
+    roi: Annotated[
+        str | None, typer.Option(help="The frames show these rows and columns of the maps, r0:r1,c0:c1.")
+    ] = None,
     turn: Annotated[
         bool, typer.Option(help="The eight ways in which positions can lie on the patterns are tried first.")
     ] = True,
@@ -103,22 +111,27 @@ def ptycho(
 
     What was left out, altered or assumed is told, and the R factor also of frames that no solver saw.
     """
-    check(path)
+    check(path, dark, flat)
     from inphase import ptycho
     from inphase.ptycho.formats.contents import Given
     from inphase.ptycho.formats.written import check_ending
 
     if url is not None and beam_of is not None:
         raise typer.BadParameter("a service takes the probe of the file alone: leave --beam-of or --url out")
+    if url is not None and (dark is not None or flat is not None or roi is not None):
+        raise typer.BadParameter(
+            "the file is sent as it is, and --dark, --flat and --roi are files and regions of this machine: put them "
+            "into the npz as the arrays dark, flat and roi, or leave --url out"
+        )
     check_ending(output)
-    spare([output], path, beam_of)
+    spare([output], path, beam_of, dark, flat)
     options = ptycho.Options(
         refine, modes=modes, probe_start=probe_start, positions_start=positions_start, search_px=search, turn=turn,
         hold_out=hold_out, seed=seed,
     )  # fmt: skip
     if model is None:
         options.require_steps()
-    given = Given(energy, distance, pixel, focus, unit)
+    given = Given(energy, distance, pixel, focus, unit, dark, flat, roi)
     with progress() as bars, stages(bars) as stage:
         if url is None:
             found = _here(path, output, options, given, model, beam_of, stage)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -110,16 +111,17 @@ def replay(
     from inphase.ptycho.formats.contents import Given
 
     plan = Plan(rate, shuffle, drop, duplicate, seed)
-    given = Given(energy, distance, pixel, focus, unit)
+    beam = Given(energy, distance, pixel, focus, unit)
     options: dict[str, Any] = {"name": name, "refine": refine}
     with ExitStack() as held:
         scan: RawScan | Measurement
         if kind == "ptycho":
             asked, nothing = {"model": model, "grid": grid}, {"model": None, "grid": "auto"}
-            _refuse(vars(reading) | asked, vars(Reading()) | nothing, "a ptychographic scan")
-            scan = _ptychogram(path, given)
+            others = replace(reading, dark=None, flat=None, roi=None)
+            _refuse(vars(others) | asked, vars(Reading()) | nothing, "a ptychographic scan")
+            scan = _ptychogram(path, replace(beam, dark=reading.dark, flat=reading.flat, roi=reading.roi))
         else:
-            _refuse(vars(given), vars(Given()), "a rocking curve")
+            _refuse(vars(beam), vars(Given()), "a rocking curve")
             scan = _curve(path, reading, held)
             options |= {"model": model, "grid": grid}
         client = held.enter_context(Client(url, api_key))

@@ -251,7 +251,7 @@ class PtychoOptions(BaseModel):
 
 
 class FileBeamOptions(BeamOptions):
-    """What a file lacks of that, or has wrong, with the unit of its positions."""
+    """What a file lacks of that, or has wrong, with the unit of its positions and the maps of the detector."""
 
     unit: Annotated[
         PositionUnit | None,
@@ -260,6 +260,9 @@ class FileBeamOptions(BeamOptions):
             "numbers tell."
         ),
     ] = None
+    dark: Annotated[Path | None, _told("dark")] = None
+    flat: Annotated[Path | None, _told("flat")] = None
+    roi: Annotated[str | None, _told("roi")] = None
 
     def given(self) -> Given:
         """The same for inphase.ptycho."""

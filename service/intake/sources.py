@@ -72,8 +72,8 @@ def load(source: FileSource, domain: Domain, limits: Limits, sandbox: Sandbox, s
 
 
 def load_ptychogram(path: str, given: Given, limits: Limits, sandbox: Sandbox, share: Share) -> Measurement:
-    """The same of a ptychographic measurement. given: what its file lacks, or has wrong."""
-    order = PtychogramOrder(resolve(path, limits.roots), given, limits)
+    """The same of a ptychographic measurement. given: what its file lacks, or has wrong, and its detector maps."""
+    order = PtychogramOrder(resolve(path, limits.roots), with_maps(given, limits.roots), limits)
     return sandbox.read_ptychogram(order, lambda elements, nbytes: share.grow_to(carried_bytes(elements, nbytes)))
 
 
@@ -87,6 +87,12 @@ def found(reading: Reading, roots: tuple[Path, ...]) -> Reading:
         for path in (reading.dark, reading.flat, reading.mask, reading.spec)
     )
     return replace(reading, beamline=beamline, dark=dark, flat=flat, mask=mask, spec=spec)
+
+
+def with_maps(given: Given, roots: tuple[Path, ...]) -> Given:
+    """The same of what is told of a ptychographic measurement."""
+    dark, flat = (None if path is None else resolve(str(path), roots) for path in (given.dark, given.flat))
+    return replace(given, dark=dark, flat=flat)
 
 
 def resolve(name: str, roots: tuple[Path, ...]) -> Path:

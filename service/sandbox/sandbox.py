@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -186,24 +186,26 @@ class Sandbox:
         admit, and what is raised: as of `read`.
         """
         named = (order.reading.dark, order.reading.flat, order.reading.spec, order.reading.beamline)
-        return self._of_body(order, tuple(Path(path) for path in named if path is not None), Contents.scan, admit)
+        return self._of_body(order, named, Contents.scan, admit)
 
     def read_ptychogram(self, order: PtychogramOrder, admit: Admit | None = None) -> Measurement:
         """A ptychographic measurement, checked as `inphase.ptycho.read` does. admit: told its elements and bytes; that
         and what is raised: as of `read`.
         """
         if order.sent:
-            return self._of_body(order, (), Contents.ptychogram, admit)
+            return self._of_body(order, (order.given.dark, order.given.flat), Contents.ptychogram, admit)
         return self._of_file(order, _stored_bytes(order.path, folder=False), Contents.ptychogram, admit)
 
     def _of_file(self, order: Order, stored: int, take: Callable[[Contents], T], admit: Admit | None) -> T:
         terms = self._terms(order, stored, order.limits.roots or self._folders)
         return self._answered(order, terms, _of_file(order), take, admit)
 
-    def _of_body(self, order: Order, named: tuple[Path, ...], take: Callable[[Contents], T], admit: Admit | None) -> T:
+    def _of_body(
+        self, order: Order, named: Sequence[Path | str | None], take: Callable[[Contents], T], admit: Admit | None
+    ) -> T:
         length = order.path.stat().st_size
         identity = _of_body(order) if self._killers.include_body(length) else None
-        terms = self._terms(order, length, (order.path.parent, *named))
+        terms = self._terms(order, length, (order.path.parent, *(Path(path) for path in named if path is not None)))
         try:
             return self._answered(order, terms, identity, take, admit)
         except DataError as error:

@@ -38,8 +38,9 @@ def read(
 
     Raises DataError saying what is wrong with which file, TooLargeError before allocating more than `limits` allow.
     """
-    maps = (None if chip is None else Path(chip) for chip in (dark, flat))
-    return read_as(Path(path), Given(energy_kev, distance_m, detector_pixel_m, focus_m, unit, *maps, roi), limits)
+    dark, flat = (None if chip is None else Path(chip) for chip in (dark, flat))
+    given = Given(energy_kev, distance_m, detector_pixel_m, focus_m, unit, dark, flat, roi)
+    return read_as(Path(path), given, limits)
 
 
 def read_as(path: Path, given: Given, limits: Limits = _DEFAULT_LIMITS) -> Measurement:

@@ -212,7 +212,7 @@ def _dc_in_corner(patterns: NDArray[Any], mask: NDArray[Any] | None, maps: Corre
     dark = marks.find(patterns, float(patterns.max(initial=0))).pixels
     if mask is not None and mask.shape == dark.shape:
         dark = dark | (mask != 0)
-    mean = np.zeros(patterns.shape[1:])
+    mean: NDArray[np.floating] = np.zeros(patterns.shape[1:])
     for begin in range(0, len(patterns), _TOGETHER):  # a copy of all may be more than there is
         some = patterns[begin : begin + _TOGETHER]
         wrong = no_counts(some)
@@ -224,7 +224,7 @@ def _dc_in_corner(patterns: NDArray[Any], mask: NDArray[Any] | None, maps: Corre
     return _along_the_middle(np.fft.fftshift(mean)) > _along_the_middle(mean)
 
 
-def _along_the_middle(image: NDArray[np.float64]) -> float:
+def _along_the_middle(image: NDArray[np.floating]) -> float:
     """Sum over the rows and the columns next to the centre."""
     rows, columns = (slice(n // 2 - max(1, n // 16), n // 2 + max(1, n // 16)) for n in image.shape)
     return float(image[rows].sum() + image[:, columns].sum())

@@ -86,6 +86,28 @@ def test_a_frame_is_as_usable_live_as_in_a_file(lost: int) -> None:
     assert (3 in live) == (lost > 3)
 
 
+def test_maps_are_applied_live_as_in_a_file() -> None:
+    """The same measurement, and frames are as usable: one is dim below its offset, and one has no numbers where the
+    flat field leaves pixels.
+    """
+    generator = np.random.default_rng(0)
+    dark, flat = generator.uniform(90, 110, (40, 40)), generator.uniform(0.5, 1.5, (40, 40))
+    flat[:20] = 0
+    maps = Corrections(dark, flat, ((4, 36), (4, 36)))
+    raw = np.rint(SCENE.counts * maps.on((32, 32)).flat + dark[4:36, 4:36]).astype(np.float32)  # type: ignore[operator]
+    raw[5] = dark[4:36, 4:36]
+    raw[9, 20:] = np.nan
+    wanted = from_arrays(raw, SCENE.positions, corrections=maps, source="a scan")
+    field = Ptychogram.made(RawScan(raw[0], None, "", "", corrections=maps), None, None, "pixel")
+    places = np.arange(len(raw))
+    found = field.measurement(raw, SCENE.positions, places, "a scan")
+    np.testing.assert_array_equal(found.counts(), wanted.counts())
+    np.testing.assert_array_equal(found.mask, wanted.mask)
+    assert found.notes == wanted.notes
+    out = unusable({place: field.light(frame) for place, frame in enumerate(raw)})
+    assert sorted(out) == [5, 9] == sorted(set(places) - set(wanted.ids))
+
+
 @pytest.mark.parametrize(
     ("frame", "unit", "words"),
     [
@@ -99,9 +121,14 @@ def test_a_frame_is_as_usable_live_as_in_a_file(lost: int) -> None:
             "masks 93.8%",
         ),
         (
-            RawScan(np.zeros((4, 4)), None, "", "", corrections=Corrections(dark=np.zeros((4, 4)))),
+            RawScan(np.zeros((4, 4)), None, "", "", corrections=Corrections(dark=np.zeros((4, 5)))),
             "pixel",
-            "not applied",
+            r"the dark map is \(4, 5\).*but the frames are \(4, 4\)",
+        ),
+        (
+            RawScan(np.zeros((4, 4)), None, "", "", corrections=Corrections(flat=np.eye(16)[:4, :4] * np.eye(4)[0])),
+            "pixel",
+            "dark and flat field",
         ),
         (RawScan(np.zeros((3, 4, 4)), None, "", ""), "pixel", "template of a scan is one frame"),
     ],

@@ -5,7 +5,7 @@ import pytest
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState
-from inphase.preprocess.corrections import Corrections, correct
+from inphase.preprocess.corrections import Corrections, Response, correct
 from tests.inphase.preprocess.simulated import pattern
 
 
@@ -46,3 +46,56 @@ def test_region_of_interest_picks_the_part_of_the_chip() -> None:
 def test_maps_that_leave_no_pixel_are_refused(dark: np.ndarray, flat: np.ndarray | None) -> None:
     with pytest.raises(DataError, match="every pixel of the frames bad"):
         correct(pattern(np.ones((8, 16, 16))), Corrections(dark, flat))
+
+
+def test_a_response_subtracts_the_dark_and_divides_by_the_flat() -> None:
+    """Back come the counts that the detector would show evenly and without an offset; what shows less than in the dark
+    has none.
+    """
+    generator = np.random.default_rng(0)
+    flat, dark = generator.uniform(0.5, 1.5, (16, 16)) * 2e4, generator.uniform(90, 110, (16, 16))
+    counts = generator.poisson(50.0, (3, 16, 16))
+    shown = counts * flat / flat.mean() + dark
+    shown[1, 2, 3] = dark[2, 3] - 7
+    wanted = counts.astype(float)
+    wanted[1, 2, 3] = 0
+    response = Response.of(Corrections(dark, flat), (16, 16))
+    found = response.counts(shown)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)  # float32 of numbers around 200
+    assert response.alters
+    assert not response.bad.any()
+    assert "subtracted" in str(response)
+    assert "divided" in str(response)
+
+
+def test_a_pixel_that_counts_in_the_dark_is_bad_where_the_others_do_not() -> None:
+    """As for a rocking curve; of a detector whose every pixel has an offset it is no sign. Nothing else is altered by
+    a map of zeros, and so counts stay photons.
+    """
+    dark, flat = np.zeros((16, 16)), np.ones((16, 16))
+    dark[1, 2], dark[7, 8], flat[3, 4], flat[5, 6] = 100, np.nan, 0, 0.01
+    frames = np.full((8, 16, 16), 9)
+    curve, _ = correct(pattern(frames), Corrections(dark, flat))
+    response = Response.of(Corrections(dark, flat), (16, 16))
+    np.testing.assert_array_equal(response.bad, curve.mask[0] == MaskState.MASKED)
+    assert not response.alters
+    np.testing.assert_array_equal(response.counts(frames), np.where(response.bad, 0, frames))
+    offset = Response.of(Corrections(dark + 30, flat), (16, 16))
+    assert not offset.bad[1, 2]
+    assert np.count_nonzero(offset.bad) == 3
+    assert offset.counts(np.full((16, 16), 150))[1, 2] == 20
+    with pytest.raises(DataError, match="every pixel of the frames bad"):
+        Response.of(Corrections(np.full((16, 16), np.nan)), (16, 16))
+    with pytest.raises(DataError, match="above zero"):
+        Response.of(Corrections(flat=np.zeros((16, 16))), (16, 16))
+
+
+def test_maps_are_cut_to_the_frames_and_keep_their_type() -> None:
+    """The same response comes of the cut ones."""
+    dark = np.arange(32 * 40, dtype=np.uint16).reshape(32, 40)
+    whole = Corrections(dark, roi=((4, 20), (12, 28)))
+    cut = whole.on((16, 16))
+    assert cut.dark is not None
+    assert (cut.dark.dtype, cut.dark.shape, cut.flat, cut.roi) == (np.uint16, (16, 16), None, None)
+    np.testing.assert_array_equal(Response.of(cut, (16, 16)).dark, Response.of(whole, (16, 16)).dark)

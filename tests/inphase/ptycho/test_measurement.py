@@ -5,10 +5,12 @@ import pytest
 
 from inphase.errors import DataError
 from inphase.pattern import MaskState
+from inphase.preprocess.corrections import Corrections
 from inphase.ptycho.engine import reconstruct
 from inphase.ptycho.measurement import from_arrays
 from inphase.ptycho.optics import FarField
 from inphase.ptycho.options import Options
+from inphase.ptycho.reconstruction import Reconstruction
 from tests.inphase.ptycho.scenes import measured, small
 
 GRID = 4.0 * np.stack(np.meshgrid(np.arange(5), np.arange(5), indexing="ij"), -1).reshape(-1, 2)
@@ -109,3 +111,81 @@ def test_the_beam_of_a_reconstruction_is_that_of_its_frames() -> None:
     np.testing.assert_array_equal(lit.patterns, of.patterns)
     with pytest.raises(DataError, match="is of other frames"):
         of.only(np.arange(15)).in_beam_of(found)
+
+
+SCENE = small()
+UNEVEN = np.random.default_rng(3)
+FLAT = UNEVEN.uniform(0.7, 1.3, (32, 32))
+FLAT[4, 5] = 0
+OFFSET = UNEVEN.uniform(30, 60, (32, 32))
+HOT = np.where(UNEVEN.random((32, 32)) < 0.02, 3000, 0)
+
+
+def shown(dark: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """The scene on a detector that answers so, whole numbers."""
+    counts: np.ndarray = np.rint(SCENE.counts * flat / flat[flat > 0].mean() + dark).astype(np.uint32)
+    return counts
+
+
+def image(frames: np.ndarray, corrections: Corrections | None = None) -> Reconstruction:
+    """Some iterations of them."""
+    found = from_arrays(frames, SCENE.positions, probe=SCENE.probe, corrections=corrections)
+    return reconstruct(found, Options("20*RPIE", turn=False))
+
+
+@pytest.mark.parametrize(("dark", "flat"), [(OFFSET, FLAT), (HOT, np.ones((32, 32)))], ids=["integrating", "counting"])
+def test_dark_and_flat_give_the_object_of_the_clean_scan(dark: np.ndarray, flat: np.ndarray) -> None:
+    """It differs by no more than another measurement with the same photons would, and without the maps by far more."""
+    clean, raw = image(SCENE.counts), shown(dark, flat)
+    lit = clean.coverage > 0.1
+
+    def away(found: Reconstruction) -> float:
+        return float(np.sqrt((np.abs(found.object - clean.object)[lit] ** 2).mean()))
+
+    again = away(image(np.random.default_rng(1).poisson(SCENE.counts)))
+    assert away(image(raw, Corrections(dark, flat))) < again
+    assert away(image(raw)) > 5 * again
+
+
+def test_raw_frames_stay_and_counts_are_corrected() -> None:
+    """The verdict does not take what was subtracted or divided for photons; bad pixels alone change no count."""
+    raw = shown(OFFSET, FLAT)
+    found = from_arrays(raw, SCENE.positions, corrections=Corrections(OFFSET, FLAT))
+    known = found.mask[0] == MaskState.VALID
+    assert (np.count_nonzero(~known), found.patterns.dtype) == (1, np.uint32)
+    np.testing.assert_array_equal(found.patterns[:, known], raw[:, known])
+    np.testing.assert_allclose(found.counts()[:, known], SCENE.counts[:, known], atol=1.5)  # rounded, and divided
+    np.testing.assert_array_equal(found.only([3, 1]).counts(), found.counts(np.array([3, 1])))
+    assert not found.counts_photons
+    assert from_arrays(raw, SCENE.positions).counts_photons
+    counting = from_arrays(shown(HOT, np.ones((32, 32))), SCENE.positions, corrections=Corrections(HOT))
+    assert counting.counts_photons
+    assert np.shares_memory(counting.counts(), counting.patterns)
+    told = reconstruct(found, Options("1*EPIE", turn=False)).report
+    assert (told.r_noise, told.deviance) == (None, None)
+    assert "dark" in told.verdict[0]
+    assert any("flat field was divided out" in note for note in told.notes)
+
+
+def test_a_frame_without_beam_is_left_out_whatever_its_offset() -> None:
+    """Its counts are none when the dark has been subtracted."""
+    raw = shown(OFFSET, FLAT)
+    raw[7] = np.rint(OFFSET)
+    found = from_arrays(raw, SCENE.positions, corrections=Corrections(OFFSET, FLAT))
+    assert 7 not in found.ids
+    assert any("Frames left out (7)" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("maps", "words"),
+    [
+        (Corrections(np.zeros((32, 31))), r"the dark map is \(32, 31\).* but the frames are \(32, 32\)"),
+        (Corrections(flat=np.zeros((64, 64))), "the flat map"),
+        (Corrections(np.full((32, 32), np.nan)), "every pixel of the frames bad"),
+        (Corrections(flat=np.eye(32)), "96.9% are masked"),
+    ],
+)
+def test_maps_of_other_frames_are_refused(maps: Corrections, words: str) -> None:
+    """With the source and what to do."""
+    with pytest.raises(DataError, match=f"scan.npz: .*{words}"):
+        from_arrays(SCENE.counts, SCENE.positions, corrections=maps, source="scan.npz")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inphase.preprocess.corrections import Corrections
 from inphase.ptycho import parts
 from inphase.ptycho.measurement import Measurement, from_arrays
 from inphase.ptycho.optics import FarField, NearField, Optics
@@ -56,3 +57,16 @@ def test_parts_that_no_measurement_has_are_refused(what: str) -> None:
     measured: Measurement = from_arrays(SCENE.counts, SCENE.positions, probe=SCENE.probe)
     with pytest.raises(ValueError, match=f"the {what} of a measurement"):
         parts.measurement_of(parts.parts_of(measured) | broken()[what], "scan", ())
+
+
+def test_dark_and_flat_pass_with_the_patterns() -> None:
+    """As they are, so that the same counts are made of them; maps of other frames are refused."""
+    dark, flat = np.full((40, 40), 9, np.uint16), np.full((40, 40), 0.5, np.float32)
+    flat[4, 5] = 0
+    measured = from_arrays(SCENE.counts, SCENE.positions, corrections=Corrections(dark, flat, ((2, 34), (2, 34))))
+    found = parts.from_arrays(parts.arrays_of(measured))
+    np.testing.assert_array_equal(found.counts(), measured.counts())
+    assert found.mask[0, 2, 3] == 1
+    for maps in ({"dark": dark}, {"flat": np.zeros((32, 32), bool)}):
+        with pytest.raises(ValueError, match="the maps of a measurement"):
+            parts.measurement_of(parts.parts_of(measured) | maps, "scan", ())

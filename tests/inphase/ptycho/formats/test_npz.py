@@ -158,3 +158,34 @@ def test_real_siemens_star_is_found(real_data: Path) -> None:
     result = reconstruct(found.only(near), Options("8*EPIE", turn=False, batch=4))
     assert any("scaled" in note for note in result.report.notes)
     assert result.report.r_factor < 0.2
+
+
+@pytest.mark.parametrize("corner", [False, True])
+@pytest.mark.parametrize("own", [False, True])
+def test_dark_and_flat_belong_to_the_patterns(tmp_path: Path, *, own: bool, corner: bool) -> None:
+    """In the npz, or in files of their own that go before it; they are turned with the patterns where DC is in the
+    corner, also where the offset of a part of the detector is brighter than the scattering.
+    """
+    generator = np.random.default_rng(0)
+    flat, dark = generator.uniform(0.8, 1.2, (32, 32)), np.full((32, 32), 1000.0)
+    dark[:2] = dark[-2:] = dark[:, :2] = dark[:, -2:] = 90_000
+    flat[3, 4] = 0
+    turn = np.fft.fftshift if corner else np.asarray
+    raw = turn(np.rint(COUNTS * flat / flat[flat > 0].mean() + dark).astype(np.uint32), *([(1, 2)] if corner else []))
+    maps, beside = {"dark": turn(dark), "flat": turn(flat)}, {}
+    if not own:
+        for name, chip in maps.items():
+            np.save(tmp_path / f"{name}.npy", np.pad(chip, 3))
+            beside[name] = str(tmp_path / f"{name}.npy")
+        maps, beside["roi"] = {"dark": np.zeros((32, 32))}, "3:35,3:35"
+    path = saved(tmp_path, data=raw, scan=SCENE.positions, **maps)
+    found = read(path, unit="pixel", **beside)  # type: ignore[arg-type]
+    known = flat > 0
+    assert any("corner" in note for note in found.notes) == corner
+    np.testing.assert_array_equal(found.mask[0] == 0, known)
+    np.testing.assert_allclose(found.counts()[:, known], COUNTS[:, known], atol=1.5)  # rounded, and divided
+    if not own:
+        with pytest.raises(DataError, match=r"scan.npz: the dark map is \(38, 38\)"):
+            read(path, unit="pixel", dark=beside["dark"])
+        with pytest.raises(DataError, match="give one of the two maps"):
+            read(path, unit="pixel", roi="0:2,0:2")
