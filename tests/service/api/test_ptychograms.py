@@ -139,6 +139,39 @@ async def check_doors(client: httpx.AsyncClient, data_root: Path) -> None:
     check(await client.post(URL, content=b"", headers={"Content-Type": "image/tiff"}), 415, "/v1/reconstructions")
 
 
+async def test_dark_and_flat_are_applied(client: httpx.AsyncClient, data_root: Path) -> None:
+    """As the library applies them: of files below the data roots, whether the scan is named or sent, and of arrays of
+    the npz; what lies outside, or does not fit, is refused.
+    """
+    dark, flat = np.full((32, 32), 7.0), np.random.default_rng(0).uniform(0.5, 1.5, (32, 32))
+    raw = np.rint(COUNTS * flat + dark).astype(np.uint16)
+    for name, chip in (("dark", dark), ("flat", flat)):
+        np.save(data_root / f"{name}.npy", chip)
+    path = saved(data_root, data=raw)
+    maps = {name: str(data_root / f"{name}.npy") for name in ("dark", "flat")}
+    options = ptycho.Options(REFINE, turn=False)
+    wanted = ptycho.reconstruct(ptycho.read(path, unit="pixel", dark=maps["dark"], flat=maps["flat"]), options)
+    asked = {"unit": "pixel", "refine": REFINE, "turn": "false", "wait": 0, "reuse": "false"}
+    named = {"dark": "dark.npy", "flat": "flat.npy"}
+    by_path = {"source": {"path": "scan.npz"}, **asked, **named, "turn": False, "reuse": False}
+    content = path.read_bytes()
+    sent = [
+        await client.post(URL, json=by_path),
+        await client.post(URL, params=asked | named, content=content, headers=NPZ),
+        await client.post(URL, params=asked, content=saved(data_root, data=raw, dark=dark, flat=flat).read_bytes(),
+                          headers=NPZ),
+    ]  # fmt: skip
+    for answer in sent:
+        document = await done(client, answer)
+        check_same(await arrays_of(client, document), wanted)
+        assert any("flat field was divided out" in note for note in document["ptychography"]["report"]["notes"])
+    outside = {"dark": "/etc/hostname"}
+    check(await client.post(URL, params=asked | outside, content=content, headers=NPZ), 403)
+    check(await client.post(URL, params=asked | {"dark": "no.npy"}, content=content, headers=NPZ), 404, "no.npy")
+    np.save(data_root / "narrow.npy", dark[:30])
+    check(await client.post(URL, params=asked | {"dark": "narrow.npy"}, content=content, headers=NPZ), 422, "(30, 32)")
+
+
 HOSTILE: list[tuple[dict[str, Any], str]] = [
     ({"data": np.full(COUNTS.shape, np.nan, np.float32)}, "25 of 25 frames hold no counts or no numbers"),
     ({"data": 0 * COUNTS}, "25 of 25 frames hold no counts"),

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -18,6 +19,7 @@ from inphase.formats import RawScan, npz
 from inphase.formats.scan import Saturation
 from inphase.geometry import wavelength_m
 from inphase.live import growth
+from inphase.preprocess.corrections import Corrections
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.state import JobState
 from tests.inphase.ptycho.scenes import small
@@ -144,6 +146,55 @@ async def test_an_object_grows_while_it_is_scanned(client: httpx.AsyncClient) ->
     used = [place for place in PLACES if place % 7 != 3 and place != 40]
     check_same(await last(client, scan), library(used))
     assert services(client).store.names(scan) == []  # the frames are not needed any more
+
+
+async def test_dark_and_flat_are_applied_where_frames_are_read(client: httpx.AsyncClient, data_root: Path) -> None:
+    """They come with the template, or as files below a data root. On the disk frames are as they were sent; the looks
+    and the last image are those of the corrected ones, also when the service knows of the scan from its disk alone; a
+    frame that shows no more than in the dark is told.
+    """
+    generator = np.random.default_rng(2)
+    flat, dark = generator.uniform(0.7, 1.3, (40, 40)), generator.uniform(30, 60, (40, 40))
+    flat[8, 9] = 0
+    maps = Corrections(dark, flat, ((4, 36), (4, 36)))
+    here = slice(4, 36), slice(4, 36)
+    raw = np.rint(COUNTS * flat[here] / flat[here].mean() + dark[here]).astype(np.uint32)
+    raw[20] = np.rint(dark[here])
+    np.save(data_root / "dark.npy", dark)
+    np.save(data_root / "flat.npy", flat)
+    asked = {"kind": "ptycho", "refine": REFINE, "turn": "false"}
+    frame = RawScan(raw[:1], None, "", "", corrections=maps)
+    sent = {"content": npz.encode(frame), "headers": {"Content-Type": "application/x-npz"}}
+    named = {"dark": "dark.npy", "flat": "flat.npy", "roi": "4:36,4:36"}
+    body = {"kind": "ptycho", "shape": [32, 32], "dtype": "uint32", "refine": REFINE, "turn": False}
+    opened = [
+        await client.post("/v1/scans", params=asked, **sent), await client.post("/v1/scans", json=body | named)
+    ]  # fmt: skip
+    measured = ptycho.from_arrays(raw, SCENE.positions, probe=SCENE.probe, corrections=maps, source="a live scan")
+    wanted = ptycho.reconstruct(measured, ASKED)
+    live = services(client).live
+    assert live is not None
+    for answer in opened:
+        assert answer.status_code == 201, answer.text
+        scan = answer.json()["id"]
+        probe = SCENE.probe.astype("<c8").tobytes()
+        assert (await client.put(f"/v1/scans/{scan}/probe", content=probe, headers=OCTETS)).status_code == 204
+        await place(client, scan, PLACES)
+        await send(client, scan, PLACES[:30], raw)
+        live._awaited.clear()
+        assert (await document(client, scan))["positions"]["unusable"]["reason"].startswith("frame 20: ")
+        one = await look(client, scan, 1)
+        assert (one["state"], one["frames"]) == ("succeeded", 29)
+        assert one["r_factor"] < 0.1
+        await send(client, scan, PLACES[30:], raw)
+        np.testing.assert_array_equal(live.archive.frames(scan)[7], raw[7])
+        found = await last(client, scan)
+        check_same(found, wanted)
+        report = json.loads(str(found["document"]))["ptychography"]["report"]
+        assert "dark" in report["verdict"][0]
+        assert report["notes"] == list(wanted.report.notes)
+    wrong = body | named | {"roi": "0:30,0:32"}
+    check(await client.post("/v1/scans", json=wrong), 422, "dark map", "(30, 32)", "(32, 32)")
 
 
 async def test_the_last_look_refines_positions_where_that_is_asked(client: httpx.AsyncClient) -> None:
