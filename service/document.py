@@ -54,6 +54,7 @@ class Ptychography:
     """A job that reconstructs a ptychographic scan. options: how. source: of the data, for people. model: name@version
     of the network from whose image it begins, None where from nothing.
 
+    note: why a look at a live scan does not begin from the network that was asked for.
     look: which one of a live scan it is, None of a finished one. pending: frames that could be imaged and are left to
     the next look. size: rows and columns of the object, and report: what was found; None until the job has succeeded.
     """
@@ -65,6 +66,13 @@ class Ptychography:
     size: tuple[int, int] | None = None
     report: Found | None = None
     model: str | None = None
+    note: str = ""
+
+    def unbegun(self, model: str, error: Exception) -> Self:
+        """The same of a look that does not begin from this network, and why."""
+        return replace(
+            self, model=None, note=f"The image was begun from nothing, and not from the network {model}: {error}."
+        )
 
 
 @dataclass(frozen=True)

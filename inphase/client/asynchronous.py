@@ -16,7 +16,7 @@ from inphase.client import bodies, calls
 from inphase.client.bodies import Sent
 from inphase.client.calls import Call
 from inphase.client.connection import arguments, check, reachable, settings
-from inphase.client.errors import ServiceError
+from inphase.client.errors import RequestError, ServiceError
 from inphase.client.events import FINAL, POLL_S, SCAN_FINAL, WAITING, Deadline, Document, Event, Following, Lines
 from inphase.client.files import form_of, write_here
 from inphase.client.result import Result
@@ -290,7 +290,11 @@ class AsyncClient:
         """
         opened = await self._ask(calls.open_scan(bodies.of_template(template), frames, key, options))
         if probe is not None:
-            await self._ask(calls.give_probe(opened["id"], bodies.of_probe(probe)))
+            try:
+                await self._ask(calls.give_probe(opened["id"], bodies.of_probe(probe)))
+            except RequestError:
+                await self.abort_scan(opened["id"], "its probe was refused")
+                raise
         return opened
 
     async def add_frames(

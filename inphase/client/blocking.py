@@ -16,7 +16,7 @@ from inphase.client import bodies, calls
 from inphase.client.bodies import Sent
 from inphase.client.calls import Call
 from inphase.client.connection import arguments, check, reachable, settings
-from inphase.client.errors import ServiceError
+from inphase.client.errors import RequestError, ServiceError
 from inphase.client.events import FINAL, POLL_S, SCAN_FINAL, WAITING, Deadline, Document, Event, Following, Lines
 from inphase.client.files import form_of, write_here
 from inphase.client.result import Result
@@ -326,12 +326,16 @@ class Client:
         mask and detector maps of the whole scan; its values are not looked at. frames: of the finished scan, None for
         an open end. probe: (rows, columns) or (modes, rows, columns) complex, what is known of the beam of a
         ptychographic scan. options: name, and those of `reconstruct`; of a ptychographic scan unit, energy_kev,
-        distance_m, detector_pixel_m, focus_m, and those of `inphase.ptycho.Options`, whose recipe is `refine` here.
-        key: as in `reconstruct`.
+        distance_m, detector_pixel_m, focus_m, model, and those of `inphase.ptycho.Options`, whose recipe is `refine`
+        here. key: as in `reconstruct`. A scan whose probe is refused is aborted.
         """
         opened = self._ask(calls.open_scan(bodies.of_template(template), frames, key, options))
         if probe is not None:
-            self._ask(calls.give_probe(opened["id"], bodies.of_probe(probe)))
+            try:
+                self._ask(calls.give_probe(opened["id"], bodies.of_probe(probe)))
+            except RequestError:
+                self.abort_scan(opened["id"], "its probe was refused")
+                raise
         return opened
 
     def add_frames(

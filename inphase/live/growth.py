@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from inphase.ptycho.continuation import joined, likeness
 from inphase.ptycho.measurement import Measurement
 from inphase.ptycho.options import Options
+from inphase.ptycho.prediction import Drawn
 from inphase.ptycho.reconstruction import Reconstruction
 
 FIRST: Final = "20*EPIE"
@@ -53,17 +54,20 @@ def look(
     options: Options,
     earlier: Reconstruction | None,
     *,
+    drawn: Drawn | None = None,
     device: str = "cpu",
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Grown:
-    """The image so far. measured: the chosen frames; options: of the whole scan. Loads torch.
+    """The image so far. measured: the chosen frames; options: of the whole scan. drawn: what a network has drawn of
+    them, from which a look begins that goes on from none. Loads torch.
 
     Raises as `inphase.ptycho.reconstruct`.
     """
     from inphase.ptycho.engine import reconstruct
 
     short = passing(options, first=earlier is None)
-    found = reconstruct(measured, short, start=earlier, device=device, cancelled=cancelled)
+    start = drawn if earlier is None else earlier
+    found = reconstruct(measured, short, start=start, device=device, cancelled=cancelled)
     if earlier is None:
         return Grown(found, None)
     return Grown(joined(earlier, found), likeness(earlier, found))

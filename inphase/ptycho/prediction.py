@@ -18,14 +18,19 @@ from inphase.models.prediction import Network
 from inphase.pattern import MaskState
 from inphase.ptycho.groups import neighbours
 from inphase.ptycho.measurement import Measurement
-from inphase.ptycho.optics import NearField
+from inphase.ptycho.optics import NearField, Optics
 from inphase.ptycho.positions import canvas
 from inphase.ptycho.stitching import stitched
 
+Shape = tuple[int, int]
 OFF: Final = 3.0  # times the counts of the training, or a third of them: beyond, the network was not made for the scan
 SAME_PIXEL: Final = 0.01  # relative difference of the object's pixels that is none
 BATCH: Final = 64  # groups that go through the network together
 SEEN: Final = 1e-3  # of the largest sum of weights: where less is, the parts say nothing
+
+
+class TurnedError(DataError):
+    """Frames were drawn in groups, and their positions lie otherwise."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,11 @@ class Drawn:
     positions_px: NDArray[np.float64] | None
 
     def placed(self, measured: Measurement, margin: int = 0) -> Predicted:
-        """The image, with the positions of a measurement of the same frames. Raises DataError where those have been
+        """The image, with the positions of a measurement of the same frames. Raises TurnedError where those have been
         turned since the frames were drawn in groups.
         """
         if self.positions_px is not None and not np.array_equal(self.positions_px, measured.positions_px):
-            raise DataError(
+            raise TurnedError(
                 f"{measured.source}: {self.label} has drawn neighbouring frames together, and their positions lie "
                 "otherwise than they were given, as the R factor of the first frames says. Give them as they lie on "
                 "the patterns, or keep them as they are (turn)"
@@ -132,13 +137,34 @@ def digest(probe: NDArray[np.complexfloating]) -> str:
 def checked(card: Card, measured: Measurement) -> ScanCard:
     """The card of a network that was made for this measurement. Raises DataError, which says all that differs."""
     found = of_scans(card)
-    differences = (kind(found, measured) for kind in (_window, _beam, _pixel, _counts))
+    shape, optics = measured.shape, measured.optics
+    return _fitting(
+        found, measured.source,
+        _window(found, shape, optics), _beam(found, measured.probe), _pixel(found, shape, optics),
+        _counts(found, measured),
+    )  # fmt: skip
+
+
+def foreseen(card: Card, shape: Shape, optics: Optics | None, source: str) -> ScanCard:
+    """The same, as far as it is known before the first frame and the probe. shape: of a pattern."""
+    found = of_scans(card)
+    return _fitting(found, source, _window(found, shape, optics), _pixel(found, shape, optics))
+
+
+def in_beam(card: Card, probe: NDArray[np.complexfloating], source: str) -> ScanCard:
+    """The same of the probe alone, (modes, y, x)."""
+    found = of_scans(card)
+    return _fitting(found, source, _beam(found, probe))
+
+
+def _fitting(card: ScanCard, source: str, *differences: str | None) -> ScanCard:
+    """The card where nothing differs. Raises DataError."""
     if wrong := [text for text in differences if text]:
         raise DataError(
-            f"{found.name}@{found.version} was not made for {measured.source}: {'; '.join(wrong)}. Train a network "
-            "for this scan, or reconstruct it without one"
+            f"{card.name}@{card.version} was not made for {source}: {'; '.join(wrong)}. Train a network for this scan, "
+            "or reconstruct it without one"
         )
-    return found
+    return card
 
 
 def of_scans(card: Card) -> ScanCard:
@@ -149,30 +175,31 @@ def of_scans(card: Card) -> ScanCard:
     return card
 
 
-def _window(card: ScanCard, measured: Measurement) -> str | None:
-    if isinstance(measured.optics, NearField):
+def _window(card: ScanCard, shape: Shape, optics: Optics | None) -> str | None:
+    if isinstance(optics, NearField):
         return "it was trained on the far field, and the scan is in the near field"
-    if measured.shape != card.grid:
-        return f"it takes patterns of {card.grid} pixels, and the scan has {measured.shape}"
+    if shape != card.grid:
+        return f"it takes patterns of {card.grid} pixels, and the scan has {shape}"
     return None
 
 
-def _beam(card: ScanCard, measured: Measurement) -> str | None:
+def _beam(card: ScanCard, probe: NDArray[np.complexfloating] | None) -> str | None:
     if card.probe_sha256 is None:
         return None
-    if measured.probe is None:
+    if probe is None:
         return f"it was trained in the beam {card.probe_sha256[:12]}, and the scan comes with no probe"
-    if (found := digest(measured.probe)) != card.probe_sha256:
+    if (found := digest(probe)) != card.probe_sha256:
         return f"it was trained in the beam {card.probe_sha256[:12]}, and the probe of the scan is {found[:12]}"
     return None
 
 
-def _pixel(card: ScanCard, measured: Measurement) -> str | None:
-    if card.pixel_m is None or measured.pixel_m is None:
+def _pixel(card: ScanCard, shape: Shape, optics: Optics | None) -> str | None:
+    if card.pixel_m is None or optics is None:
         return None
-    if np.allclose(card.pixel_m, measured.pixel_m, rtol=SAME_PIXEL, atol=0):
+    own = optics.pixel_m(shape)
+    if np.allclose(card.pixel_m, own, rtol=SAME_PIXEL, atol=0):
         return None
-    trained, found = (" x ".join(f"{side * 1e9:.4g}" for side in pixel) for pixel in (card.pixel_m, measured.pixel_m))
+    trained, found = (" x ".join(f"{side * 1e9:.4g}" for side in pixel) for pixel in (card.pixel_m, own))
     return f"it draws pixels of {trained} nm, and those of the scan are {found} nm"
 
 

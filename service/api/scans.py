@@ -295,7 +295,7 @@ async def probe(scan_id: ScanId, request: Request, services: TheServices, caller
     """
 
     def keep(live: LiveScans, record: ScanRecord, body: bytes) -> None:
-        live.archive.give_probe(record.scan_id, decode_probe(body, _ptychogram(live, record).shape))
+        live.give_probe(record, decode_probe(body, _ptychogram(live, record).shape))
 
     await _taken(scan_id, request, services, caller, "the modes of a probe, complex64", keep)
 

@@ -60,7 +60,10 @@ def replay(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Of a rocking curve: this network predicts the starts; it is given as name or name@version."),
+        typer.Option(
+            help="This network predicts the starts; it is given as name or name@version. Of a ptychographic scan it is "
+            "one of the family scan, from which the first look and the last image begin."
+        ),
     ] = None,
     grid: Annotated[
         str,
@@ -112,18 +115,17 @@ def replay(
 
     plan = Plan(rate, shuffle, drop, duplicate, seed)
     beam = Given(energy, distance, pixel, focus, unit)
-    options: dict[str, Any] = {"name": name, "refine": refine}
+    options: dict[str, Any] = {"name": name, "refine": refine, "model": model}
     with ExitStack() as held:
         scan: RawScan | Measurement
         if kind == "ptycho":
-            asked, nothing = {"model": model, "grid": grid}, {"model": None, "grid": "auto"}
             others = replace(reading, dark=None, flat=None, roi=None)
-            _refuse(vars(others) | asked, vars(Reading()) | nothing, "a ptychographic scan")
+            _refuse(vars(others) | {"grid": grid}, vars(Reading()) | {"grid": "auto"}, "a ptychographic scan")
             scan = _ptychogram(path, replace(beam, dark=reading.dark, flat=reading.flat, roi=reading.roi))
         else:
             _refuse(vars(beam), vars(Given()), "a rocking curve")
             scan = _curve(path, reading, held)
-            options |= {"model": model, "grid": grid}
+            options["grid"] = grid
         client = held.enter_context(Client(url, api_key))
         told = None if json else held.enter_context(_Teller(url, api_key))
         done = replayed(

@@ -7,7 +7,6 @@ being read stands in Redis: a service that dies leaves it to the next one.
 """
 
 import asyncio
-import math
 import os
 import socket
 import time
@@ -21,7 +20,6 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
-import numpy as np
 from structlog.contextvars import bound_contextvars
 
 from inphase.errors import CancelledError, InphaseError
@@ -33,12 +31,12 @@ from inphase.imaging.report import Report, Series
 from inphase.imaging.way import begin, judge
 from inphase.ptycho import parts
 from inphase.ptycho.measurement import Measurement
-from inphase.ptycho.prediction import checked, drawn
 from service.document import Ptychography
 from service.door.budget import Budget, Share, carried_bytes, working_bytes
 from service.errors import below_roots, kind
 from service.inference.networks import Networks
 from service.intake.acceptance import Intake
+from service.intake.drawing import begun
 from service.intake.sources import FileSource, load, load_ptychogram
 from service.intake.submission import (
     UPLOAD,
@@ -274,7 +272,8 @@ class Reader:
         source, asked = submission.source, submission.ptychography
         assert asked is not None
         if isinstance(source, LiveFrames):
-            return self._live.ptychogram(source, asked.ptycho(), share)
+            networks = partial(self._networks.get, owner=record.owner)
+            return self._live.ptychogram(source, asked.ptycho(), share, networks)
         measured = sent
         if isinstance(source, PtychogramFile):
             limits = Limits(self._settings.bounds.array_bytes, submission.readable(self._settings.data_roots))
@@ -286,12 +285,7 @@ class Reader:
         arrays, told = parts.arrays_of(measured), Ptychography(asked.ptycho(), source=measured.source)
         if (model := submission.options.model) is None:
             return arrays, told
-        network = self._networks.get(model, record.owner)
-        card = checked(network.version.card, measured)
-        boxes = len(measured) * len(card.offsets_px) * math.prod(card.box)
-        share.grow_to(share.held + carried_bytes(boxes, boxes * np.dtype(np.complex64).itemsize))
-        found = drawn(measured, network)
-        return arrays | parts.arrays_of_drawn(found), replace(told, model=found.label)
+        return begun(arrays, told, measured, self._networks.get(model, record.owner), share)
 
     def _number(self, record: JobRecord) -> int:
         jobs = self._series.get(record.series).jobs

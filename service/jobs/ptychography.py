@@ -6,23 +6,20 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inphase import ptycho
 from inphase.errors import DataError
-from inphase.formats import RawScan
-from inphase.formats.maps import corrections_of
 from inphase.imaging.way import CODE
-from inphase.live.growth import look
-from inphase.live.ptychogram import Ptychogram
+from inphase.live.growth import Grown, look
 from inphase.ptycho import parts
 from inphase.ptycho.checkpoint import Checkpoint
 from inphase.ptycho.engine import Progress
-from inphase.ptycho.formats.contents import Given
 from inphase.ptycho.formats.written import arrays_of, reconstruction_of
+from inphase.ptycho.prediction import Drawn, TurnedError
 from inphase.ptycho.reconstruction import Reconstruction
 from service.document import JobDocument, Ptychography
 from service.jobs.errors import StoreError
+from service.jobs.ptychogram import measured_of
 from service.jobs.state import RecordedProgress
 from service.jobs.store import Arrays, Store
 from service.jobs.task import Outcome, Planes, Task
@@ -34,32 +31,26 @@ INPUT: Final = "input"
 
 def perform(task: Task, document: JobDocument, told: Ptychography) -> Outcome:
     """One attempt. Raises as `ptycho.reconstruct`, and StoreError where frames are gone."""
-    clock = task.clock
-    live, similarity = told.look, None
+    clock, live = task.clock, told.look
     with clock("decode"):
         arrays = task.store.read(task.job_id, INPUT)
         if live is None:
             measured = parts.from_arrays(arrays)
         else:
-            measured = _measured(task.store, told, live.scan, arrays, whole=live.final)
+            measured = measured_of(task.store, live.scan, arrays, told.source, whole=live.final)
+    drawn = parts.drawn_of(arrays)
     with clock("refine"):
-        if live is None or live.final:
-            result = ptycho.reconstruct(
-                measured,
-                told.options,
-                start=parts.drawn_of(arrays),
-                device=task.device,
-                progress=partial(_tell, task),
-                cancelled=task.cancelled,
-                resume=_reached(task.resume),
-            )
-        else:
-            earlier = _earlier(task.store, arrays)
-            grown = look(measured, told.options, earlier, device=task.device, cancelled=task.cancelled)
-            result, similarity = grown.image, grown.similarity
+        try:
+            grown = _grown(task, told, measured, arrays, drawn)
+        except TurnedError as error:
+            if live is None or drawn is None:
+                raise
+            told = told.unbegun(drawn.label, error)  # a live scan has an image all the same
+            grown = _grown(task, told, measured, arrays, None)
+    result = grown.image
     found = replace(
         told,
-        look=None if live is None else replace(live, frames=len(result.ids), similarity=similarity),
+        look=None if live is None else replace(live, frames=len(result.ids), similarity=grown.similarity),
         size=(result.object.shape[0], result.object.shape[1]),
         report=result.report,
     )
@@ -67,22 +58,23 @@ def perform(task: Task, document: JobDocument, told: Ptychography) -> Outcome:
     return Outcome(arrays_of(result, ended.decode()), ended)
 
 
-def _measured(store: Store, told: Ptychography, scan: str, arrays: Arrays, *, whole: bool) -> ptycho.Measurement:
-    """The frames of a look, as they lie in the batches in which they came."""
-    frames: NDArray[np.generic] | None = None
-    for number, batch in enumerate(arrays["batches"].tolist()):
-        held = store.read(scan, batch)["frames"]
-        if frames is None:
-            frames = np.empty((len(arrays["places"]), *held.shape[1:]), held.dtype)
-        mine = arrays["batch"] == number
-        frames[mine] = held[arrays["index"][mine]]
-    assert frames is not None, "a look has frames"
-    maps = corrections_of(arrays, told.source)
-    template = RawScan(frames[0], None, "", "", mask=arrays.get("mask"), corrections=maps)
-    unit = str(arrays["unit"])
-    beam = Given.of_numbers(arrays["beam"], unit).optics()
-    field = Ptychogram.made(template, None, beam, unit, arrays.get("probe"))
-    return field.measurement(frames, arrays["positions"], arrays["places"], told.source, part=not whole)
+def _grown(task: Task, told: Ptychography, measured: ptycho.Measurement, arrays: Arrays, drawn: Drawn | None) -> Grown:
+    """The image, begun from what a network has drawn where there is that."""
+    if told.note:
+        measured = measured.noted(told.note)
+    if told.look is not None and not told.look.final:
+        earlier = _earlier(task.store, arrays)
+        return look(measured, told.options, earlier, drawn=drawn, device=task.device, cancelled=task.cancelled)
+    image = ptycho.reconstruct(
+        measured,
+        told.options,
+        start=drawn,
+        device=task.device,
+        progress=partial(_tell, task),
+        cancelled=task.cancelled,
+        resume=_reached(task.resume),
+    )
+    return Grown(image, None)
 
 
 def _earlier(store: Store, arrays: Arrays) -> Reconstruction | None:

@@ -50,8 +50,9 @@ class FrameCounts(BaseModel):
 
 class LookPart(BaseModel):
     """One look, a job of its own. similarity: to the look before. oversampling: voxels per fringe, as measured so far;
-    r_factor, r_held_out, size: of a ptychographic image. pending: frames that are left to the next look. asked: frames
-    that could be imaged when it was asked for; frames: that it shows.
+    r_factor, r_held_out, size: of a ptychographic image. note: why that does not begin from the network of the scan.
+    pending: frames that are left to the next look. asked: frames that could be imaged when it was asked for; frames:
+    that it shows.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -72,6 +73,7 @@ class LookPart(BaseModel):
     r_factor: float | None = None
     r_held_out: float | None = None
     size: tuple[int, int] | None = None
+    note: str = ""
     pending: int = 0
     links: dict[str, str] = Field(default_factory=dict)
 
@@ -181,13 +183,14 @@ def _found(job: JobRecord, frames: int) -> dict[str, Any]:
     return {
         "frames": told.get("frames", frames),
         "similarity": told.get("similarity"),
-        "start": (document.get("start") or {}).get("kind"),
+        "start": "network" if ptychography.get("model") else (document.get("start") or {}).get("kind"),
         "chi2": final.get("chi2"),
         "free_llk": final.get("free_llk"),
         "trust": (document.get("trust") or {}).get("level"),
         "r_factor": found.get("r_factor"),
         "r_held_out": found.get("r_held_out"),
         "size": tuple(ptychography.get("size") or ()) or None,
+        "note": ptychography.get("note", ""),
         "pending": ptychography.get("pending", 0),
         "oversampling": tuple((document.get("oversampling") or {}).get("measured", ())) or None,
     }

@@ -6,26 +6,30 @@ everything that has arrived meanwhile, so looks never pile up, however fast fram
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 
-from inphase.errors import InphaseError
+from inphase.errors import DataError, InphaseError
 from inphase.formats import RawScan
 from inphase.imaging.earlier import Earlier
 from inphase.imaging.report import Look
 from inphase.live.awaited import Awaited
 from inphase.live.curve import Curve
+from inphase.models.prediction import Network
+from inphase.models.repository import ModelError, UnknownModelError
 from inphase.models.session import Sessions
 from inphase.ptycho.options import Options
 from service.document import JobDocument, Ptychography
-from service.door.budget import Share, working_bytes
+from service.door.budget import Share, carried_bytes, working_bytes
 from service.errors import ApiError
 from service.intake.acceptance import Intake
+from service.intake.drawing import begun
 from service.intake.submission import LiveFrames, Sender
 from service.jobs.entry import JobRecord, Origin, Repeatable
 from service.jobs.errors import (
@@ -35,6 +39,7 @@ from service.jobs.errors import (
     UnknownJobError,
     UnknownScanError,
 )
+from service.jobs.ptychogram import measured_of
 from service.jobs.record import Records
 from service.jobs.scans import FINAL, LookJob, ScanRecord, ScanRecords
 from service.jobs.state import JobState, ScanState
@@ -70,7 +75,7 @@ class LiveScans:
         self.records = scans
         self.archive = Archive(store, scans, intake, bounds)
         self._jobs, self._store, self._intake, self._bounds = records, store, intake, bounds
-        self._ptycho = Ptycho()
+        self._ptycho = Ptycho(sessions)
         self._kinds: Mapping[KindName, Kind[Any]] = {"rocking": Rocking(sessions), "ptycho": self._ptycho}
         self._awaited: dict[str, Awaited] = {}
         self._came: dict[str, Came] = {}  # of open scans, as they were read last: what came never changes
@@ -215,9 +220,14 @@ class LiveScans:
         scan = replace(curve.scan(frames, reached=not source.final), source=order.name or f"live scan {source.scan}")
         return scan, look, None if source.final else self._earlier(record)
 
-    def ptychogram(self, source: LiveFrames, options: Options, share: Share) -> tuple[Arrays, Ptychography]:
+    def ptychogram(
+        self, source: LiveFrames, options: Options, share: Share, networks: Callable[[str], Network]
+    ) -> tuple[Arrays, Ptychography]:
         """What the worker of a look at a ptychographic scan reads, and what is told of it. Raises DataError,
-        UnknownScanError. share: holds the memory of mask, maps and probe, which are part of it.
+        UnknownScanError.
+
+        share: holds the memory of mask, maps and probe, which are part of it. networks: by name. One that does not fit
+        the frames takes no image away: the look begins without it, and its note says why.
         """
         record = self.records.get(source.scan)
         order = order_of(record.order)
@@ -225,7 +235,26 @@ class LiveScans:
         extra = self.archive.extra(record, self.awaited(record))
         share.grow_to(2 * sum(array.nbytes for array in extra.values()))  # as they are, and as they are written
         known = Known() if source.final else self._known(record)
-        return self._ptycho.input(record, order, self.came(record), source, options, known, extra)
+        arrays, told = self._ptycho.input(record, order, self.came(record), source, options, known, extra)
+        if order.model is None or "earlier" in arrays:
+            return arrays, told
+        frame, count = self.awaited(record).template.array, len(arrays["places"])
+        try:
+            # as they are, and as counts
+            share.grow_to(share.held + carried_bytes(count * frame.size, count * max(frame.nbytes, 4 * frame.size)))
+            measured = measured_of(self._store, source.scan, arrays, told.source, whole=source.final)
+            return begun(arrays, told, measured, networks(order.model), share)
+        except (DataError, ModelError, UnknownModelError) as error:
+            return arrays, told.unbegun(order.model, error)
+
+    def give_probe(self, record: ScanRecord, probe: NDArray[np.complex64]) -> None:
+        """Keep the guess of the probe of a ptychographic scan. Raises as `Archive.give_probe`, and DataError where the
+        network that the scan names knows another beam.
+        """
+        order = order_of(record.order)
+        assert isinstance(order, PtychoOrder)
+        self._ptycho.check_probe(order, probe)
+        self.archive.give_probe(record.scan_id, probe)
 
     def _looks(self, record: ScanRecord) -> list[LookPart]:
         """The looks of a scan, in order; those that had ended when they were read before are not read again."""

@@ -53,6 +53,15 @@ class Beam(BeamOptions):
 class PtychoScanOptions(PtychoOptions, Beam):
     """What is asked of a live ptychographic scan."""
 
+    model: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            description="The first look and the last image are begun from the image of this network of the family "
+            "scan, given as name or name@version; where it does not fit the frames, a note says so, and they are begun "
+            "without it.",
+        ),
+    ] = None
     kind: Annotated[
         Literal["ptycho"],
         Field(description="Frames are those of a ptychographic scan; a frame and its position have the same place."),

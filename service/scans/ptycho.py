@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from inphase.errors import DataError
+from inphase.errors import DataError, RecipeError
 from inphase.formats import RawScan
 from inphase.imaging.report import Look
 from inphase.live.advice import between, ranges
 from inphase.live.awaited import Awaited
 from inphase.live.growth import chosen
 from inphase.live.ptychogram import FEWEST, Light, Pairs, Ptychogram, joined, unusable
+from inphase.models.session import Sessions
 from inphase.ptycho.options import Options
 from inphase.ptycho.positions import MOST_LEFT_OUT, listed, typical_step
+from inphase.ptycho.prediction import foreseen, in_beam
+from inphase.ptycho.recipe import DEFAULT, NONE
 from service.document import Ptychography
 from service.intake.options import JobOptions, PtychoOptions
 from service.intake.submission import LiveFrames, Submission
@@ -73,7 +76,8 @@ class Known:
 class Ptycho:
     """The kind `ptycho`."""
 
-    def __init__(self) -> None:
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
         self._pairs: WeakKeyDictionary[Came, tuple[Pairs, dict[int, str]]] = WeakKeyDictionary()
 
     def pairs(self, order: PtychoOrder, came: Came) -> tuple[Pairs, dict[int, str]]:
@@ -84,8 +88,24 @@ class Ptycho:
         return found
 
     def prepare(self, order: PtychoOrder) -> None:
-        """What cannot be meant is refused. Raises RecipeError."""
-        order.ptycho().require_steps()
+        """What cannot be meant is refused; a network is loaded. Raises RecipeError, DataError where the network was not
+        made for such frames, as far as that is known yet, ModelError, UnknownModelError.
+        """
+        if not order.ptycho().parsed.steps:
+            raise RecipeError(
+                f"the recipe {NONE} finds no image of a live scan: name solvers, such as {DEFAULT}. It belongs to a "
+                "finished scan and a network, whose image it leaves as it is"
+            )
+        if order.model is not None:
+            card = self._sessions.get(order.model).version.card
+            foreseen(card, order.shape, order.given().optics(), "this scan")
+
+    def check_probe(self, order: PtychoOrder, probe: NDArray[np.complex64]) -> None:
+        """Raises DataError for a guess of the probe (modes, rows, columns) that the network does not know, ModelError,
+        UnknownModelError.
+        """
+        if order.model is not None:
+            in_beam(self._sessions.get(order.model).version.card, probe, "this scan")
 
     def awaited(self, order: PtychoOrder, template: RawScan) -> Ptychogram:
         """The scan without its probe. Raises DataError."""
@@ -183,7 +203,7 @@ class Ptycho:
             "missing": len(between(came.frames)),
             "positions": len(came.positions),
             "linked": len(pairs.linked),
-            "words": _words(order, came, pairs, bad),
+            "words": _words(order, came, pairs, bad, looks),
         }
 
     def document(self, record: ScanRecord, order: PtychoOrder, came: Came, looks: list[LookPart]) -> PtychoDocument:
@@ -191,7 +211,7 @@ class Ptycho:
         (pairs, bad), optics = self.pairs(order, came), order.given().optics()
         missing = between(came.frames)
         return PtychoDocument(
-            **ScanDocument.common(record, order, looks, missing, _words(order, came, pairs, bad)),
+            **ScanDocument.common(record, order, looks, missing, _words(order, came, pairs, bad, looks)),
             positions=PositionCounts(
                 received=record.counted.placed,
                 duplicate=record.counted.placed_again,
@@ -248,7 +268,9 @@ def _unusable(bad: Mapping[int, str]) -> str:
     return "" if not bad else "; ".join(f"frame {place}: {why}" for place, why in sorted(bad.items())[:8])
 
 
-def _words(order: PtychoOrder, came: Came, pairs: Pairs, bad: Mapping[int, str]) -> tuple[str, ...]:
+def _words(
+    order: PtychoOrder, came: Came, pairs: Pairs, bad: Mapping[int, str], looks: list[LookPart]
+) -> tuple[str, ...]:
     """What has come, for people."""
     of = "" if order.frames is None else f" of {order.frames}"
     words = [
@@ -265,4 +287,5 @@ def _words(order: PtychoOrder, came: Came, pairs: Pairs, bad: Mapping[int, str])
         words.append(f"Not imaged are {told}.")
     if told := _unusable(bad):
         words.append(f"Not imaged are: {told}.")
+    words += dict.fromkeys(look.note for look in looks if look.note)
     return tuple(words)

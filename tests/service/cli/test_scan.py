@@ -17,7 +17,6 @@ GRID = 2.0 * np.stack(np.meshgrid(np.arange(5), np.arange(5), indexing="ij"), -1
 @pytest.mark.parametrize(
     ("kind", "option", "value", "what"),
     [
-        ("ptycho", "model", "inphase-bcdi", "a ptychographic scan"),
         ("ptycho", "grid", "model", "a ptychographic scan"),
         ("ptycho", "beamline", "34-ID-C", "a ptychographic scan"),
         ("rocking", "focus", "0.1", "a rocking curve"),
