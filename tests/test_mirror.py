@@ -50,6 +50,8 @@ ELSEWHERE: Final = {
     "inphase/retrieval/run.py": "tests/inphase/retrieval/test_engine.py",
     "inphase/results/source.py": "tests/inphase/results/test_conversion.py",
     "inphase/retrieval/threads.py": "tests/inphase/retrieval/test_engine.py",
+    "service/intake/drawing.py": "tests/service/api/test_ptychograms.py",
+    "service/jobs/ptychogram.py": "tests/service/scans/test_ptycho.py",
     "service/app.py": "tests/service/api/test_status.py",
     "service/api/received.py": "tests/service/api/test_reconstructions.py",
     "service/api/scan_calls.py": "tests/service/api/test_scans.py",

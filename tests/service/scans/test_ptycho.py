@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import shutil
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,17 @@ from inphase.formats import RawScan, npz
 from inphase.formats.scan import Saturation
 from inphase.geometry import wavelength_m
 from inphase.live import growth
+from inphase.models.session import Session
 from inphase.preprocess.corrections import Corrections
+from inphase.ptycho import prediction
 from service.jobs.errors import QueueUnavailableError
 from service.jobs.state import JobState
+from service.settings import Settings
 from tests.inphase.ptycho.scenes import small
 from tests.service.api.calls import check, load
 from tests.service.api.queued import client, read, records, services, work
+from tests.service.conftest import AppContext
+from tests.toy import write_scan_model
 
 __all__ = ["client"]  # a fixture
 
@@ -195,6 +202,102 @@ async def test_dark_and_flat_are_applied_where_frames_are_read(client: httpx.Asy
         assert report["notes"] == list(wanted.report.notes)
     wrong = body | named | {"roi": "0:30,0:32"}
     check(await client.post("/v1/scans", json=wrong), 422, "dark map", "(30, 32)", "(32, 32)")
+
+
+@pytest.fixture
+async def knowing(serving: AppContext, settings: Settings, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service with networks of scans: one that fits the scene, one for few photons, one of another beam,
+    and one of larger pixels.
+    """
+    models = tmp_path / "models"
+    shutil.copytree(settings.models_dir, models)
+    write_scan_model(models)
+    write_scan_model(models, name="dim", photons=1e3)
+    write_scan_model(models, name="beam", probe_sha256="0" * 64)
+    write_scan_model(models, name="coarse", pixel_m=[1e-6, 1e-6])
+    changes = {"models_dir": models, "queue": True, "workers": 0, "redis_url": None}
+    async with serving(settings.model_copy(update=changes)) as client:
+        yield client
+
+
+async def report_of(client: httpx.AsyncClient, look: dict[str, Any]) -> dict[str, Any]:
+    """What the job of a look tells."""
+    found: dict[str, Any] = (await client.get(f"/v1/jobs/{look['job']}")).json()["ptychography"]
+    return found
+
+
+async def test_the_first_look_and_the_last_begin_from_a_network(knowing: httpx.AsyncClient) -> None:
+    """As the library begins from it, to the last bit; looks between go on from the one before."""
+    scan = await opened(knowing, model="scans")
+    await place(knowing, scan, PLACES)
+    await send(knowing, scan, PLACES[:30])
+    one = await look(knowing, scan, 1)
+    session = Session(services(knowing).sessions.repository.resolve("scans"), 1)
+    part = ptycho.from_arrays(COUNTS[:30], SCENE.positions[:30], probe=SCENE.probe, part=True)
+    wanted = growth.look(part, ASKED, None, drawn=prediction.drawn(part, session)).image
+    check_same(load(await knowing.get(f"/v1/jobs/{one['job']}/result")), wanted)
+    assert (one["start"], one["note"], (await report_of(knowing, one))["model"]) == ("network", "", "scans@1")
+    await send(knowing, scan, PLACES[30:])
+    two = await look(knowing, scan, 2)
+    assert (two["start"], (await report_of(knowing, two))["model"]) == (None, None)
+    assert 0.9 < two["similarity"] < 1
+    whole = ptycho.from_arrays(COUNTS, SCENE.positions, probe=SCENE.probe, ids=PLACES)
+    check_same(await last(knowing, scan), ptycho.reconstruct(whole, ASKED, start=session))
+    listed = (await knowing.get("/v1/jobs", params={"model": "scans"})).json()["jobs"]
+    assert len(listed) == 2
+
+
+async def test_a_network_that_does_not_fit_is_refused_or_noted(knowing: httpx.AsyncClient) -> None:
+    """At once where it is known before the frames, or with the probe; what only the frames tell is a note of the scan,
+    whose images are those without it.
+    """
+    body = {"kind": "ptycho", "shape": [32, 32], "dtype": "float32", "refine": REFINE}
+    far = {"energy_kev": 9.0, "distance_m": 2.0, "detector_pixel_m": 55e-6}
+    for more, status, words in (
+        ({"model": "coarse", **far}, 422, "coarse@1 was not made for this scan: it draws pixels of 1000 x 1000 nm"),
+        ({"model": "scans", **NEAR}, 422, "near field"),
+        ({"model": "scans", "shape": [16, 16]}, 422, "it takes patterns of (32, 32) pixels"),
+        ({"model": "inphase-bcdi"}, 422, "of the family scan"),
+        ({"model": "nobody"}, 404, "nobody"),
+        ({"model": "scans", "refine": "none"}, 422, "of a live scan"),
+    ):
+        check(await knowing.post("/v1/scans", json=body | more), status, words)
+    scan = await opened(knowing, guess=False, model="beam")
+    sent = SCENE.probe.astype("<c8").tobytes()
+    answer = await knowing.put(f"/v1/scans/{scan}/probe", content=sent, headers=OCTETS)
+    check(answer, 422, "trained in the beam 000000000000, and the probe of the scan is")
+    scan = await opened(knowing, model="dim")
+    await place(knowing, scan, PLACES)
+    await send(knowing, scan, PLACES)
+    one = await look(knowing, scan, 1)
+    assert (one["state"], one["start"]) == ("succeeded", None)
+    assert "not from the network dim: dim@1 was not made for" in one["note"]
+    assert "trained on 1e+03 counts a pattern" in one["note"]
+    assert one["note"] in (await document(knowing, scan))["words"]
+    assert one["note"] in (await report_of(knowing, one))["report"]["notes"]
+    check_same(await last(knowing, scan), library(PLACES))
+    assert (await document(knowing, scan))["state"] == "finished"
+
+
+async def test_a_look_begins_without_parts_that_lie_otherwise(knowing: httpx.AsyncClient) -> None:
+    """A network of groups draws before it is known how positions lie: where they are turned, its parts are left out,
+    and the note says so.
+    """
+    scan = await opened(knowing, model="scans", turn=True)
+    mirrored = SCENE.positions * [1, -1]
+    await place(knowing, scan, PLACES, mirrored)
+    await send(knowing, scan, PLACES)
+    async with asyncio.timeout(60):
+        while not (looks := (await document(knowing, scan))["looks"]):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await read(knowing, looks[0]["job"])
+    store = services(knowing).store
+    given = store.read(looks[0]["job"], "input")
+    store.write(looks[0]["job"], "input", given | {"drawn_positions_px": given["positions"]})
+    one = await look(knowing, scan, 1)
+    assert (one["state"], one["start"]) == ("succeeded", None), one["reason"]
+    assert "scans@1 has drawn neighbouring frames together" in one["note"]
+    assert one["r_factor"] < 0.1
 
 
 async def test_the_last_look_refines_positions_where_that_is_asked(client: httpx.AsyncClient) -> None:
