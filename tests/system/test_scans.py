@@ -14,6 +14,7 @@ from inphase import ptycho
 from inphase.client import Client, Document
 from inphase.formats import RawScan
 from inphase.live.replay import Plan
+from inphase.preprocess.corrections import Corrections
 from tests.inphase.ptycho.scenes import small
 from tests.service.conftest import KEY
 from tests.system.serving import INPHASE, running, until
@@ -44,14 +45,16 @@ def last_look(document: Document) -> Document:
 
 
 SCENE = small()
-COUNTS = SCENE.counts.astype(np.uint32)
+DARK, FLAT = np.random.default_rng(0).uniform((30, 0.7), (60, 1.3), (32, 32, 2)).transpose(2, 0, 1)
+COUNTS = np.rint(SCENE.counts * FLAT + DARK).astype(np.uint32)  # as the detector gives them
 RECIPE = "6*RPIE"
 
 
 def begun(client: Client) -> str:
     """The id of a ptychographic scan of which all positions and some frames have come."""
     told: dict[str, Any] = {"kind": "ptycho", "refine": RECIPE, "unit": "pixel"}
-    scan = str(client.open_scan(COUNTS[0], 49, probe=SCENE.probe, **told)["id"])
+    template = RawScan(COUNTS[:1], None, "", "", corrections=Corrections(DARK, FLAT))
+    scan = str(client.open_scan(template, 49, probe=SCENE.probe, **told)["id"])
     client.add_positions(scan, list(range(49)), SCENE.positions)
     client.add_frames(scan, list(range(20)), list(COUNTS[:20]))
     return scan
@@ -133,7 +136,9 @@ def test_scans_live_through_the_death_of_service_and_worker(tmp_path: Path, mode
         mask[sorted(sent)] = 0
         same = whole(client, RawScan(np.where(mask, 0, other), None, "", "", mask=mask))
         np.testing.assert_array_equal(last(client, found), same)
-        np.savez(tmp_path / "scan.npz", diffraction=COUNTS, scan=SCENE.positions, probe=SCENE.probe)
+        np.savez(
+            tmp_path / "scan.npz", diffraction=COUNTS, scan=SCENE.positions, probe=SCENE.probe, dark=DARK, flat=FLAT
+        )
         measured = ptycho.read(tmp_path / "scan.npz", unit="pixel")
         replaying = replayed(
             tmp_path / "scan.npz",
@@ -174,7 +179,7 @@ def finished(client: Client, url: str, folder: Path, measured: ptycho.Measuremen
     wanted = ptycho.reconstruct(measured, ptycho.Options(RECIPE))
     with np.load(folder / "sent.npz") as sent:
         np.testing.assert_allclose(sent["object"], wanted.object, atol=2e-3)
-    same: dict[str, Any] = {"probe": SCENE.probe, "unit": "pixel", "refine": RECIPE}
+    same: dict[str, Any] = {"probe": SCENE.probe, "unit": "pixel", "refine": RECIPE, "dark": DARK, "flat": FLAT}
     assert client.reconstruct_ptychogram(COUNTS, SCENE.positions, **same)["reused_from"]
     long = client.reconstruct_ptychogram(COUNTS, SCENE.positions, **same | {"refine": "100000*EPIE"}, wait=0)["id"]
     for event in client.follow(long):
