@@ -149,8 +149,8 @@ def _page(rows: list[list[str]], settings: FitSettings, asked: str) -> list[str]
         f"has trained. A first look has {BEGIN} frames at most and makes `{FIRST}`. Here it sees a square of {BEGIN} "
         f"frames of {settings.frame[0]} x {settings.frame[1]} pixels, of an object that the network has not seen, in "
         "steps of as many pixels as the table says. R is that of the tenth of the frames that no solver saw. "
-        "Iterations are those of ePIE; those to equal R are from the network until R is that from nothing after all of them, and where "
-        "one of the objects does not come to it in as many, there is none. "
+        "Iterations are those of ePIE; those to equal R are from the network until R is that from nothing after all "
+        "of them, and where one of the objects does not come to it in as many, there is none. "
         f"Seconds are CPU time of one thread. Medians of {OBJECTS} objects.\n",
         *table(heads, rows),
         "",

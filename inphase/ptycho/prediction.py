@@ -204,8 +204,9 @@ def _pixel(card: ScanCard, shape: Shape, optics: Optics | None) -> str | None:
 
 
 def _counts(card: ScanCard, measured: Measurement) -> str | None:
-    known = measured.mask == MaskState.VALID
-    mean = float(np.where(known, measured.counts(), 0).sum(dtype=np.float64)) / len(measured)
+    blocks = (slice(first, first + BATCH) for first in range(0, len(measured), BATCH))  # a copy of all may be too much
+    valid = ((measured.mask[some] == MaskState.VALID, measured.counts(some)) for some in blocks)
+    mean = sum(float(np.where(known, counts, 0).sum(dtype=np.float64)) for known, counts in valid) / len(measured)
     if 1 / OFF <= mean / card.photons <= OFF:
         return None
     return f"it was trained on {card.photons:.3g} counts a pattern, and the scan has {mean:.3g}"

@@ -240,8 +240,7 @@ class LiveScans:
             return arrays, told
         frame, count = self.awaited(record).template.array, len(arrays["places"])
         try:
-            # as they are, and as counts
-            share.grow_to(share.held + carried_bytes(count * frame.size, count * max(frame.nbytes, 4 * frame.size)))
+            share.grow_to(share.held + carried_bytes(count * frame.size, count * frame.nbytes))
             measured = measured_of(self._store, source.scan, arrays, told.source, whole=source.final)
             return begun(arrays, told, measured, networks(order.model), share)
         except (DataError, ModelError, UnknownModelError) as error:

@@ -514,7 +514,8 @@ def test_a_ptychographic_scan_is_sent_or_named(client: Connect, tmp_path: Path) 
     path = tmp_path / "scan.ptyd"
     path.write_bytes(b"bytes")
     with client(handler) as service:
-        service.reconstruct_ptychogram(counts, places, probe=probe, refine="2*EPIE", focus_m=math.inf, wait=0)
+        maps = {"dark": np.full((8, 8), 2), "flat": np.ones((8, 8))}
+        service.reconstruct_ptychogram(counts, places, probe=probe, refine="2*EPIE", focus_m=math.inf, wait=0, **maps)
         service.reconstruct_ptychogram_upload(path, unit="pixel", modes=None, wait=0)
         service.reconstruct_ptychogram_file("scan.cxi", focus_m=0.01, modes=None, turn=False, wait=0)
     assert {where for where, *_ in seen} == {"/v1/ptychograms"}
@@ -526,9 +527,26 @@ def test_a_ptychographic_scan_is_sent_or_named(client: Connect, tmp_path: Path) 
     np.testing.assert_array_equal(found.positions_px, places)
     assert found.probe is not None
     np.testing.assert_array_equal(found.probe, probe[None])
+    np.testing.assert_array_equal(found.counts(), np.maximum(counts, 2) - 2)
     assert seen[1][1:] == ("application/x-hdf5", {"name": "scan.ptyd", "unit": "pixel", "wait": "0"}, b"bytes")
     named = {"source": {"kind": "file", "path": "scan.cxi"}, "wait": 0, "focus_m": 0.01, "turn": False}
     assert json.loads(seen[2][3]) == named
+
+
+@pytest.mark.parametrize(("status", "after"), [(422, ["DELETE"]), (503, [])])
+def test_a_scan_whose_probe_is_refused_does_not_stay_open(client: Connect, status: int, after: list[str]) -> None:
+    """It is aborted, and the refusal raised. Of another error nobody knows: the probe may be there."""
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        if request.method == "PUT":
+            return httpx.Response(status, json={"detail": "trained in another beam"})
+        return httpx.Response(200, json={"id": "7"})
+
+    with client(handler, Retries(attempts=1)) as service, pytest.raises(ServiceError, match="another beam"):
+        service.open_scan(np.zeros((8, 8), np.uint16), kind="ptycho", probe=np.ones((8, 8)))
+    assert asked == ["POST", "PUT", *after]
 
 
 def test_every_page_of_the_list_is_asked_for(client: Connect) -> None:
