@@ -53,13 +53,15 @@ class PositionCounts(BaseModel):
 
 class PtychoDocument(ScanDocument):
     """A live ptychographic scan. windows: (row, column) of those that can be imaged, in pixels of the object, from the
-    first one on, at most a thousand. pixel_m: of the object, where the optics are known.
+    first one on, at most a thousand. pixel_m: of the object, where the optics are known. model: the network from which
+    its first look and its last image are to begin.
     """
 
     positions: PositionCounts
     windows: list[tuple[float, float]]
     unit: str
     pixel_m: tuple[float, float] | None
+    model: str | None
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,7 @@ class Ptycho:
             windows=_windows(order, came, pairs),
             unit=order.unit,
             pixel_m=None if optics is None else optics.pixel_m(order.shape),
+            model=order.model,
         )
 
 

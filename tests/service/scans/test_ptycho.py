@@ -243,6 +243,7 @@ async def test_the_first_look_and_the_last_begin_from_a_network(knowing: httpx.A
     assert 0.9 < two["similarity"] < 1
     whole = ptycho.from_arrays(COUNTS, SCENE.positions, probe=SCENE.probe, ids=PLACES)
     check_same(await last(knowing, scan), ptycho.reconstruct(whole, ASKED, start=session))
+    assert (await document(knowing, scan))["model"] == "scans"
     listed = (await knowing.get("/v1/jobs", params={"model": "scans"})).json()["jobs"]
     assert len(listed) == 2
 
