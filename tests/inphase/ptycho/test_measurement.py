@@ -182,7 +182,7 @@ def test_a_frame_without_beam_is_left_out_whatever_its_offset() -> None:
         (Corrections(np.zeros((32, 31))), r"the dark map is \(32, 31\).* but the frames are \(32, 32\)"),
         (Corrections(flat=np.zeros((64, 64))), "the flat map"),
         (Corrections(np.full((32, 32), np.nan)), "every pixel of the frames bad"),
-        (Corrections(flat=np.eye(32)), "96.9% are masked"),
+        (Corrections(flat=np.eye(32)), "call 96.9% of the pixels bad"),
     ],
 )
 def test_maps_of_other_frames_are_refused(maps: Corrections, words: str) -> None:
