@@ -91,7 +91,8 @@ class Ptychogram(Awaited):
         found = Awaited.of(template, frames)
         where = template.source or "the scan"
         _ruler(unit, optics, found.shape)
-        account(found.template.array, ~found.valid, f"{where}, mask")
+        if found.template.mask is not None:  # no frame has come yet: the light is asked for when they have
+            account(np.empty((0, *found.shape), found.dtype), ~found.valid, f"{where}, mask")
         if template.corrections is None:
             return cls(found.template, frames, optics, unit, probe)
         shown = replace(found.template, corrections=template.corrections.on(found.shape))

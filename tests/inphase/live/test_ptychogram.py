@@ -5,6 +5,7 @@ import pytest
 
 from inphase.errors import DataError
 from inphase.formats import RawScan
+from inphase.live import ptychogram
 from inphase.live.ptychogram import Light, Ptychogram, joined, unusable
 from inphase.preprocess.corrections import Corrections
 from inphase.ptycho.frames import usable
@@ -137,3 +138,17 @@ def test_what_cannot_be_a_scan_is_refused(frame: RawScan, unit: str, words: str)
     """Before a frame comes."""
     with pytest.raises(DataError, match=words):
         Ptychogram.made(frame, None, None, unit)
+
+
+def test_the_frame_that_stands_for_all_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mask that hides what light it shows is taken: the frames themselves tell. Without a mask nothing is asked, as a
+    scan is made of its order whenever something is told of it.
+    """
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:, 16:] = 1
+    frame = np.where(mask, 100.0, 0.0)
+    assert Ptychogram.made(RawScan(frame, None, "", "", mask=mask), None, None, "pixel").valid.sum() == 512
+    with pytest.raises(DataError, match="one of good pixels"):
+        from_arrays(np.stack([frame, frame]), np.array([[0.0, 0.0], [3.0, 3.0]]), mask=mask)
+    monkeypatch.setattr(ptychogram, "account", pytest.fail)
+    scan()
