@@ -31,7 +31,7 @@ class Corrections:
     roi: tuple[tuple[int, int], tuple[int, int]] | None = None
 
     def on(self, frame: tuple[int, ...]) -> Self:
-        """The maps of the frames alone. Raises DataError where one does not cover them."""
+        """The maps of the frames alone. Raises DataError where one does not cover them, or holds no real numbers."""
         dark, flat = (
             None if chip is None else _part(chip, frame, self.roi, name)
             for name, chip in (("dark", self.dark), ("flat", self.flat))
@@ -182,7 +182,9 @@ def missing(pattern: Pattern, corrections: Corrections | None) -> StepReport | N
 def on_frame(
     chip: NDArray[np.generic], frame: tuple[int, ...], roi: tuple[tuple[int, int], tuple[int, int]] | None, name: str
 ) -> NDArray[np.float64]:
-    """The part of a map (rows, columns) under the frames. Raises DataError where it does not cover them."""
+    """The part of a map (rows, columns) under the frames. Raises DataError where it does not cover them, or holds no
+    real numbers.
+    """
     return _part(chip, frame, roi, name).astype(np.float64)
 
 
@@ -190,6 +192,11 @@ def _part(
     chip: NDArray[np.generic], frame: tuple[int, ...], roi: tuple[tuple[int, int], tuple[int, int]] | None, name: str
 ) -> NDArray[np.generic]:
     part = np.asarray(chip)
+    if part.dtype.kind not in "uif":
+        raise DataError(
+            f"the {name} map holds {part.dtype}: a detector map is of real numbers; pixels that are bad are named by the "
+            "mask"
+        )
     if roi is not None and part.shape != frame:
         (top, bottom), (left, right) = roi
         part = part[top:bottom, left:right]

@@ -100,8 +100,9 @@ def assembled(held: Contents, given: Given) -> Measurement:
     beam = _optics(held, given)
     patterns = _frames_first(held.patterns, len(held.positions), held.source, notes)
     patterns = _counts(patterns, held.modulus, notes)
-    mask, maps = held.mask, _maps(held, given, patterns.shape[1:])
-    if not isinstance(beam, NearField) and _dc_in_corner(patterns, mask, maps):
+    mask = held.mask
+    maps, response = _maps(held, given, patterns.shape[1:])
+    if not isinstance(beam, NearField) and _dc_in_corner(patterns, mask, response):
         patterns = np.fft.fftshift(patterns, axes=(1, 2))
         mask = None if mask is None else np.fft.fftshift(mask, axes=(-2, -1))
         maps = _shifted(maps)
@@ -125,13 +126,16 @@ def assembled(held: Contents, given: Given) -> Measurement:
     )
 
 
-def _maps(held: Contents, given: Given, frame: tuple[int, ...]) -> Corrections | None:
-    """Those that the caller names, or else those of the file, under the frames. Raises DataError."""
+def _maps(held: Contents, given: Given, frame: tuple[int, ...]) -> tuple[Corrections | None, Response | None]:
+    """Those that the caller names, or else those of the file, under the frames, and what they say of the pixels.
+
+    Raises DataError.
+    """
     found = given.corrections() or held.corrections
     if found is None:
-        return None
+        return None, None
     try:
-        return found.on(frame)
+        return found.on(frame), Response.of(found, frame)
     except DataError as error:
         raise DataError(f"{held.source}: {error}") from error
 
@@ -200,7 +204,7 @@ def _counts(patterns: NDArray[Any], modulus: bool, notes: list[str]) -> NDArray[
     return np.square(patterns.astype(np.float32))
 
 
-def _dc_in_corner(patterns: NDArray[Any], mask: NDArray[Any] | None, maps: Corrections | None) -> bool:
+def _dc_in_corner(patterns: NDArray[Any], mask: NDArray[Any] | None, response: Response | None) -> bool:
     """Whether more counts lie along the edges than along the lines through the centre, on an eighth of the sides each.
 
     Along the edges lie the highest frequencies if DC is in the centre, and DC itself if it is in the corner. The
@@ -218,8 +222,8 @@ def _dc_in_corner(patterns: NDArray[Any], mask: NDArray[Any] | None, maps: Corre
         wrong = no_counts(some)
         some = some if wrong is None else np.where(wrong, some.dtype.type(0), some)
         mean += some.sum(axis=0, dtype=np.float64)
-    if maps is not None:
-        mean = Response.of(maps, mean.shape).counts(mean / len(patterns))
+    if response is not None:
+        mean = response.counts(mean / len(patterns))
     mean[dark] = 0
     return _along_the_middle(np.fft.fftshift(mean)) > _along_the_middle(mean)
 

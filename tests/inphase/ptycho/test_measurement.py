@@ -183,6 +183,8 @@ def test_a_frame_without_beam_is_left_out_whatever_its_offset() -> None:
         (Corrections(flat=np.zeros((64, 64))), "the flat map"),
         (Corrections(np.full((32, 32), np.nan)), "every pixel of the frames bad"),
         (Corrections(flat=np.eye(32)), "call 96.9% of the pixels bad"),
+        (Corrections(np.eye(32, dtype=bool)), "the dark map holds bool.* named by the mask"),
+        (Corrections(flat=np.ones((32, 32), complex)), "the flat map holds complex128"),
     ],
 )
 def test_maps_of_other_frames_are_refused(maps: Corrections, words: str) -> None:

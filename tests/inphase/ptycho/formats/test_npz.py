@@ -189,3 +189,19 @@ def test_dark_and_flat_belong_to_the_patterns(tmp_path: Path, *, own: bool, corn
             read(path, unit="pixel", dark=beside["dark"])
         with pytest.raises(DataError, match="give one of the two maps"):
             read(path, unit="pixel", roi="0:2,0:2")
+
+
+@pytest.mark.parametrize(
+    ("maps", "words"),
+    [
+        ({"dark": np.eye(32, dtype=bool)}, "the dark map holds bool"),
+        ({"dark": np.full((32, 32), "x")}, "the dark map holds <U1"),
+        ({"flat": np.zeros((32, 32))}, "the flat field has no pixel above zero"),
+    ],
+)
+def test_maps_that_are_none_are_refused_with_the_name_of_the_file(
+    tmp_path: Path, maps: dict[str, np.ndarray], words: str
+) -> None:
+    """Before anything is asked of the frames by them."""
+    with pytest.raises(DataError, match=rf"scan\.npz: {words}"):
+        read(saved(tmp_path, data=COUNTS, scan=SCENE.positions, **maps), unit="pixel")
