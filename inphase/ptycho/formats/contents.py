@@ -258,8 +258,10 @@ def _placed(
 
 
 def _doubt(step: float, ruler: Ruler, shape: tuple[int, int], source: str) -> None:
-    """Raises DataError for positions that are hardly pixels, where nobody says so."""
-    if step < FINEST_PX or ruler.doubted(step, shape):
+    """Raises DataError for positions that are hardly pixels, where nobody says so. step: 0 of fewer than two different
+    positions, which have no unit: what is wrong with them is said later.
+    """
+    if 0 < step < FINEST_PX or ruler.doubted(step, shape):
         raise DataError(
             f"{source}: does not tell the unit of its positions, and if they are pixels, neighbours are {step:.2g} of "
             f"them apart, in windows of {shape[0]} x {shape[1]}: are they in um or mm?{ruler.hint(step, shape)} The "

@@ -205,3 +205,20 @@ def test_maps_that_are_none_are_refused_with_the_name_of_the_file(
     """Before anything is asked of the frames by them."""
     with pytest.raises(DataError, match=rf"scan\.npz: {words}"):
         read(saved(tmp_path, data=COUNTS, scan=SCENE.positions, **maps), unit="pixel")
+
+
+@pytest.mark.parametrize(
+    ("frames", "positions", "words"),
+    [
+        (0, SCENE.positions, "patterns are real numbers .* at least two of each"),
+        (1, SCENE.positions, "patterns are real numbers .* at least two of each"),
+        (25, np.full((25, 2), 7.0), "all positions lie within 0 pixels.*nothing was scanned"),
+        (25, np.full((25, 2), np.nan), "only 0 of 25 positions are finite"),
+    ],
+)
+def test_where_nothing_moves_nobody_is_asked_for_the_unit(
+    tmp_path: Path, frames: int, positions: np.ndarray, words: str
+) -> None:
+    """What is wrong is said instead."""
+    with pytest.raises(DataError, match=words):
+        read(saved(tmp_path, data=COUNTS[:frames], scan=positions[:frames]))
