@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 import yaml
 from google.protobuf.message import DecodeError
@@ -14,13 +15,15 @@ from torch import Tensor
 
 from training.module import PhaseRetrieval
 
+SAME = 1e-2  # of the mean output: so much rounding alone never makes
 COUNTER = "num_batches_tracked"  # of a normalisation whose momentum is fixed: nothing follows from it
 
 
 def weights_of(path: Path) -> PhaseRetrieval:
     """The module on the CPU whose average has the weights of `path`, a checkpoint or the `model.onnx` of a version.
 
-    ValueError where the graph has no card, or its exporter has merged weights, so that they cannot be read back.
+    ValueError where the graph has no card, where its exporter has merged weights, so that they cannot be read back, and
+    where the network of today draws something else with them.
     """
     if path.suffix == ".onnx":
         return of_version(path)
@@ -29,14 +32,15 @@ def weights_of(path: Path) -> PhaseRetrieval:
 
 def of_version(path: Path) -> PhaseRetrieval:
     """The module that a version was exported from: its averaged weights, rounded as the version holds them, and what
-    its card tells of the runs that they have been through. The state of the optimiser is not in it.
+    its card tells of the runs that they have been through. The state of the optimiser is not in it. Raises as
+    `weights_of`.
     """
     try:
         model = onnx.load(path)
     except DecodeError as error:
         raise ValueError(f"{path} is no ONNX graph: {error}") from error
     card = yaml.safe_load(next((entry.value for entry in model.metadata_props if entry.key == "card"), "")) or {}
-    training: dict[str, Any] = card.get("training", {})
+    training: dict[str, Any] = card.get("training") or {}
     if "settings" not in training:
         raise ValueError(f"{path} does not tell how it was trained: give a version that inphase-train has exported")
     crystals, seconds = (told or math.inf for told in (training["settings"].get("budget"), training.get("budget_s")))
@@ -52,7 +56,32 @@ def of_version(path: Path) -> PhaseRetrieval:
     state = {name: _tensor(held[name]) if name in held else value for name, value in expected.items()}
     module.network.load_state_dict(state)
     module.average.load_state_dict(state)
+    _compare(path, module)
     return module
+
+
+def _compare(path: Path, module: PhaseRetrieval) -> None:
+    """Raises ValueError where the graph makes something else of noise than the network with its weights: the network
+    has been changed since, and a run would begin from a blur.
+    """
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    noise = torch.Generator().manual_seed(0)
+    given = {
+        held.name: torch.rand([side if isinstance(side, int) else 1 for side in held.shape], generator=noise)
+        for held in session.get_inputs()
+    }
+    outputs = session.run(None, {name: values.numpy() for name, values in given.items()})
+    with torch.no_grad():
+        drawn = module.average.eval()(**given)
+    module.average.train()
+    for told, found, wanted in zip(session.get_outputs(), drawn, outputs, strict=True):
+        away = float(np.abs(found.numpy() - wanted).mean())
+        if not away <= SAME * float(np.abs(wanted).mean()):
+            raise ValueError(
+                f"{path}: with its weights the network {module.settings.architecture} of this version of inphase draws "
+                f"another {told.name} (by {away:.2g} on average), as it has been changed since: train from nothing, or "
+                "begin with a version that was exported since then"
+            )
 
 
 def _tensor(held: onnx.TensorProto) -> Tensor:

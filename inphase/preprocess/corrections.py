@@ -194,8 +194,8 @@ def _part(
     part = np.asarray(chip)
     if part.dtype.kind not in "uif":
         raise DataError(
-            f"the {name} map holds {part.dtype}: a detector map is of real numbers; pixels that are bad are named by the "
-            "mask"
+            f"the {name} map holds {part.dtype}: a detector map is of real numbers; pixels that are bad are named by "
+            "the mask"
         )
     if roi is not None and part.shape != frame:
         (top, bottom), (left, right) = roi
