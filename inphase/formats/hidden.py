@@ -11,6 +11,7 @@ from scipy.ndimage import median_filter
 from inphase.errors import DataError
 from inphase.pattern import MOST_MASKED
 from inphase.preprocess import marks
+from inphase.preprocess.corrections import Response
 
 LARGE: Final = 0.25  # of the voxels: a smaller mask may hide a beam stop, or a saturated peak
 MOST_LIGHT: Final = 0.9  # no mask of bad pixels hides as much, with the brightest pixel and so many voxels
@@ -29,8 +30,10 @@ class Hidden:
     peak: bool
 
     @classmethod
-    def of(cls, array: NDArray[Any], bad: NDArray[np.bool_]) -> "Hidden":
-        """array: (n, y, x), or (y, x). bad: the array's shape, or of one frame."""
+    def of(cls, array: NDArray[Any], bad: NDArray[np.bool_], response: Response | None = None) -> "Hidden":
+        """array: (n, y, x), or (y, x). bad: the array's shape, or of one frame. response: of the detector's pixels,
+        by which the light of raw frames is told from their offset.
+        """
         voxels = float(np.count_nonzero(bad) / max(1, bad.size))
         if array.dtype.kind not in "uif" or array.ndim not in (2, 3) or not array.size:
             return cls(voxels, math.nan, peak=False)
@@ -44,7 +47,8 @@ class Hidden:
             measuring = ~marks.find(some, float(some.max())).pixels
         total, under = np.zeros(some.shape[1:]), np.zeros(some.shape[1:])
         for frame, hidden in zip(some, of_each, strict=True):
-            light = np.where(measuring & (frame > 0) & (frame < end), frame, 0).astype(np.float64)
+            counts = frame if response is None else response.counts(frame)
+            light = np.where(measuring & (frame > 0) & (frame < end), counts, 0).astype(np.float64)
             total += light
             under += np.where(hidden, light, 0)
         smooth = np.where(total > 0, median_filter(total, 3), 0)
@@ -62,13 +66,13 @@ class Hidden:
         return self.voxels > LARGE and self.light > MOST_LIGHT and self.peak
 
 
-def account(array: NDArray[Any], bad: NDArray[np.bool_], where: str) -> str:
-    """What is masked, and why that is taken to be meant, as half a sentence.
+def account(array: NDArray[Any], bad: NDArray[np.bool_], where: str, response: Response | None = None) -> str:
+    """What is masked, and why that is taken to be meant, as half a sentence. response: as of `Hidden.of`.
 
     Raises DataError for a mask of good pixels: one that hides next to everything and most of the light, or a quarter
     of the voxels and more with the brightest pixel and next to all light.
     """
-    found = Hidden.of(array, bad)
+    found = Hidden.of(array, bad, response)
     light = "" if math.isnan(found.light) else f", which hold {found.light:.1%} of the light"
     if found.inverted:
         raise DataError(

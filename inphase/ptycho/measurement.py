@@ -166,8 +166,8 @@ def from_arrays(
         )
     # positions first: they are small, and a wrong one must not cost the memory of its object
     placed = Kept(np.ones(n, bool), ()) if part else field(where, (shape[0], shape[1]), names, source, ruler)
-    states, said = _mask(mask, frames, source)
     maps, response = _maps(corrections, (shape[0], shape[1]), source)
+    states, said = _mask(mask, frames, source, response)
     if response is not None:
         states, said = with_bad(states, response.bad), (*said, str(response))
     checked = usable(frames, states, names, source, response)
@@ -234,7 +234,9 @@ def check_maps(response: Response, source: str) -> None:
         )
 
 
-def _mask(mask: ArrayLike | None, frames: NDArray[Any], source: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def _mask(
+    mask: ArrayLike | None, frames: NDArray[Any], source: str, response: Response | None
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """The mask as MaskState of each frame, and a note on it. Raises DataError."""
     shape = frames.shape
     if mask is None:
@@ -245,7 +247,7 @@ def _mask(mask: ArrayLike | None, frames: NDArray[Any], source: str) -> tuple[ND
     if found.dtype.kind not in "buif":
         raise DataError(f"{source}: a mask is true or not zero where a pixel is unknown, this one holds {found.dtype}")
     bad = found != 0
-    said = account(frames, bad, f"{source}, mask")
+    said = account(frames, bad, f"{source}, mask", response)
     states = np.broadcast_to(np.where(bad, np.uint8(MaskState.MASKED), np.uint8(MaskState.VALID)), shape)
     return states, (f"Of the mask, {said}.",) if bad.any() else ()
 

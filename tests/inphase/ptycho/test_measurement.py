@@ -176,6 +176,19 @@ def test_a_frame_without_beam_is_left_out_whatever_its_offset() -> None:
     assert any("Frames left out (7)" in note for note in found.notes)
 
 
+def test_a_mask_is_asked_for_the_light_above_the_dark() -> None:
+    """An offset lies everywhere: a mask of good pixels would hide no more of it than of the detector."""
+    gaps = np.zeros((32, 32), bool)
+    gaps[:, np.arange(32) % 10 > 5] = True
+    raw, maps = shown(10 * OFFSET, FLAT), Corrections(10 * OFFSET, FLAT)
+    raw[:, gaps] = 0
+    with pytest.raises(DataError, match=r"which hold 100\.0% of the light.* good pixels"):
+        from_arrays(raw, SCENE.positions, mask=~gaps, corrections=maps)
+    assert "which hold 0.0% of the light" in " ".join(
+        from_arrays(raw, SCENE.positions, mask=gaps, corrections=maps).notes
+    )
+
+
 @pytest.mark.parametrize(
     ("maps", "words"),
     [
