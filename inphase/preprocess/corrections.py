@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from inphase import slabs
 from inphase.errors import DataError
 from inphase.pattern import MaskState, Pattern, as_frames
+from inphase.preprocess import marks
 from inphase.preprocess.report import Number, StepReport
 
 DARK_LIMIT = 1.0  # a pixel with more than this without beam counts by itself
@@ -22,7 +23,8 @@ class Corrections:
     """Maps of the detector.
 
     dark: (rows, columns), what a pixel shows without beam, in counts of a frame; above 1 it is bad. None: no map.
-    flat: (rows, columns), response to even light, any unit; 0 is a dead pixel. None: even response.
+    flat: (rows, columns), response to even light, any unit; 0 is a dead pixel, and the end of the counter of its type
+        a gap. None: even response.
     roi: ((first row, end), (first column, end)) of the scan on the chip that the maps cover; None: the same area.
     """
 
@@ -140,10 +142,14 @@ def _uneven(corrections: Corrections, frame: tuple[int, ...]) -> NDArray[np.bool
     if corrections.flat is None:
         return np.zeros(frame, bool)
     flat = on_frame(corrections.flat, frame, corrections.roi, "flat")
-    lit = flat[np.isfinite(flat) & (flat > 0)]
+    measured = np.isfinite(flat)
+    dtype = corrections.flat.dtype
+    if dtype.itemsize > (2 if dtype.kind == "f" else 1):  # gaps hold the counter's end, which would be most of the mean
+        measured &= flat != float(dtype.type(marks.counter_end(dtype)))
+    lit = flat[measured & (flat > 0)]
     if lit.size == 0:
         raise DataError("the flat field has no pixel above zero in the area of the frames")
-    return ~(np.isfinite(flat) & (flat > FLAT_LIMIT * np.median(lit)))
+    return ~(measured & (flat > FLAT_LIMIT * np.median(lit)))
 
 
 def _gain(corrections: Corrections, frame: tuple[int, ...], bad: NDArray[np.bool_]) -> NDArray[np.float32]:

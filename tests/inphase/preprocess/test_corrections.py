@@ -99,3 +99,17 @@ def test_maps_are_cut_to_the_frames_and_keep_their_type() -> None:
     assert cut.dark is not None
     assert (cut.dark.dtype, cut.dark.shape, cut.flat, cut.roi) == (np.uint16, (16, 16), None, None)
     np.testing.assert_array_equal(Response.of(cut, (16, 16)).dark, Response.of(whole, (16, 16)).dark)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.float32])
+def test_gaps_of_a_flat_field_are_no_response(dtype: type[np.generic]) -> None:
+    """They hold the end of its counter, and the level of the counts stays what it is without them."""
+    flat = np.full((16, 16), 20_000, dtype)
+    flat[:, :8] = 30_000
+    plain = Response.of(Corrections(flat=np.where(np.arange(16) // 2 == 4, dtype(0), flat)), (16, 16))
+    flat[:, 8:10] = 2**16 - 1 if dtype is np.uint16 else 2**32 - 1
+    found = Response.of(Corrections(flat=flat), (16, 16))
+    assert np.flatnonzero(found.bad.all(axis=0)).tolist() == [8, 9]
+    np.testing.assert_array_equal(found.gain[~found.bad], plain.gain[~found.bad])
+    curve, _ = correct(pattern(np.full((8, 16, 16), 9)), Corrections(flat=flat))
+    np.testing.assert_array_equal(curve.mask[0] == MaskState.MASKED, found.bad)
