@@ -18,13 +18,14 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from inphase.ptycho.light import Light
-from inphase.ptycho.refinement import SHARE, made_of_some, within
+from inphase.ptycho.refinement import SHARE, drawn_halves, made_of_some, within
 from inphase.ptycho.scan import Scan, State, outliers, r_factors
 
 SEED = 24  # frames around the best one that the object begins with
 COARSE = 2.0  # pixels from one tried position to the next
 FINE = (1.0, 0.5)
-PASSES = 8  # of a solver over the frames that have joined: at the rim of the object few see each pixel
+PASSES = 8  # of a solver over the frames of the seed: at the rim of the object few see each pixel
+PASSES_ON = 4  # over all that have joined, from the object of the round before
 RING = 1 / 3  # of the radius: so far away lie the positions that a frame's own is compared with
 NEAREST = 12  # frames that have joined: where they went, a frame is expected to have gone
 CERTAIN = 0.75  # of the beam's photons on the light: with less, a frame that fits badly may only lack light
@@ -47,19 +48,39 @@ def regrow(
     that have not joined: they are put where they are expected.
     """
     every = np.sort(np.concatenate([scan.fitted, scan.held_out]))
-    state.positions = state.positions.clone()  # they are altered one by one
+    before = state.positions
+    state.positions = before.clone()  # they are altered one by one
     contrasts = _cross_contrasts(scan, state, every, RING * radius, generator)
     # nearer to what most frames have than to 1, which is no contrast at all
     bound = (1 + float(np.median(contrasts))) / 2
     errors = torch.cat([_errors(scan, state, block, state.positions[block]) for block in scan.blocks(every)])
     suspects = every[outliers(errors.cpu().numpy())]
-    growth = _Growth(scan, state, recorded, radius, bound, suspects, _seed(state, every, contrasts))
+    growth = _Growth(scan, state, recorded, radius, bound, suspects, _seed(scan, state, contrasts))
     while len(growth.joined) < len(every) and growth.round(np.setdiff1d(every, growth.joined), generator):
         pass
     left = np.setdiff1d(every, growth.joined)
     if len(left):
         state.positions[torch.from_numpy(left).to(recorded.device)] = growth.expected(left)
+    moved = every[(state.positions != before).any(dim=1).cpu().numpy()[every]]
+    _put_back(scan, state, moved, [before, growth.expected(every)], generator)
     return left
+
+
+def _put_back(
+    scan: Scan, state: State, moved: NDArray[np.intp], others: list[Tensor], generator: np.random.Generator
+) -> None:
+    """Frames that were moved while the object was small, to those of the other positions (n, 2) where they fit better
+    on the whole of it: where little light falls a wrong place can look better than the right one.
+    """
+    positions = state.positions.clone()
+    halves = drawn_halves(scan, np.sort(np.concatenate([scan.fitted, scan.held_out])), generator)
+    for judged, made_of in (halves, halves[::-1]):
+        half, alone = made_of_some(scan, state, made_of, generator)
+        for block in half.blocks(np.intersect1d(judged, moved)):
+            tried = [state.positions[block], *(some[block] for some in others)]
+            errors = torch.stack([_errors(half, alone, block, some) for some in tried])
+            positions[block] = torch.stack(tried)[errors.argmin(0), torch.arange(len(block), device=block.device)]
+    state.positions = positions
 
 
 def _cross_contrasts(
@@ -67,8 +88,7 @@ def _cross_contrasts(
 ) -> NDArray[np.float64]:
     """(n,) `_contrasts` of every frame on an object that the other half has made."""
     found = np.zeros(len(state.positions))
-    drawn = generator.permutation(every)
-    halves = drawn[::2], drawn[1::2]
+    halves = drawn_halves(scan, every, generator)
     for judged, made_of in (halves, halves[::-1]):
         half, alone = made_of_some(scan, state, made_of, generator)
         for block in half.blocks(judged):
@@ -76,11 +96,14 @@ def _cross_contrasts(
     return found
 
 
-def _seed(state: State, every: NDArray[np.intp], contrasts: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The frames of the neighbourhood whose median contrast is the best, without its worse half."""
-    positions = state.positions.cpu().numpy()[every]
-    count = min(SEED, len(every))
-    around = every[np.asarray(cKDTree(positions).query(positions, k=count)[1]).reshape(len(every), count)]
+def _seed(scan: Scan, state: State, contrasts: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The fitted frames of the neighbourhood whose median contrast is the best, without its worse half. Those that are
+    held out can make no object.
+    """
+    fitted = np.sort(scan.fitted)
+    positions = state.positions.cpu().numpy()[fitted]
+    count = min(SEED, len(fitted))
+    around = fitted[np.asarray(cKDTree(positions).query(positions, k=count)[1]).reshape(len(fitted), count)]
     medians = np.median(contrasts[around], axis=1)
     best: NDArray[np.intp] = around[medians.argmin()]
     better: NDArray[np.intp] = best[contrasts[best] <= medians.min()]
@@ -109,7 +132,8 @@ def _contrasts(scan: Scan, state: State, frames: Tensor, positions: Tensor, ring
 @dataclass(eq=False)
 class _Growth:
     """bound: contrast of a frame that fits. suspects: frames that fit so badly that they have to be searched. joined:
-    the frames that make the object. searched: with how many of them each frame was searched last.
+    the frames that make the object. object: what they have made, None before the first round. searched: with how many
+    of them each frame was searched last.
     """
 
     scan: Scan
@@ -119,13 +143,16 @@ class _Growth:
     bound: float
     suspects: NDArray[np.intp]
     joined: NDArray[np.intp]
+    object: Tensor | None = None
     searched: dict[int, int] = field(default_factory=dict)
 
     def round(self, others: NDArray[np.intp], generator: np.random.Generator) -> bool:
         """Puts down the others that touch the object. False where nothing has changed, so that another round would
         not either.
         """
-        some, alone = made_of_some(self.scan, self.state, self.joined, generator, PASSES)
+        passes = PASSES if self.object is None else PASSES_ON
+        some, alone = made_of_some(self.scan, self.state, self.joined, generator, passes, self.object)
+        self.object = alone.object
         light = Light.of(some, alone)
         here = self.state.positions[torch.from_numpy(others).to(self.recorded.device)]
         expected = self.expected(others)
@@ -184,7 +211,8 @@ class _Growth:
     def _best(self, scan: Scan, state: State, light: Light, frame: int, centre: Tensor) -> Tensor:
         """(2,) the best position of a frame within the radius of the centre and on the light."""
         here = self.state.positions[frame]
-        there = within(centre + _disc(self.radius, COARSE).to(centre), state, scan)
+        # whole pixels, where no probe has to be moved by a fraction of one
+        there = within((centre + _disc(self.radius, COARSE).to(centre)).round(), state, scan)
         if (here - centre).norm() <= self.radius:
             there = torch.cat([here[None], there])
         best = _best_of(scan, state, frame, there[light.share(there) >= SHARE])

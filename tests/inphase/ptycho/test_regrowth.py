@@ -58,6 +58,23 @@ def test_a_torn_block_and_lone_frames_are_put_back() -> None:
     assert np.count_nonzero(off > 2) <= 1
 
 
+def test_a_growth_begins_with_frames_that_may_make_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best of the scan are held out, so that nothing could be made of them. All frames join in the end."""
+    of = small(side=48, frames=6)
+    held_out = np.arange(18)
+    scan = Scan.of(measured(of), held_out, 16, torch.device("cpu"), lambda: False)
+    contrasts = np.where(np.arange(36) < 18, 0.1, 0.9)
+    monkeypatch.setattr(regrowth, "SEED", 12)
+    monkeypatch.setattr(regrowth, "_cross_contrasts", lambda *_: contrasts)
+    state = State(
+        torch.ones(of.object.shape, dtype=torch.complex64),
+        torch.from_numpy(of.probe.astype(np.complex64)),
+        torch.from_numpy(of.positions.copy()),
+    )
+    left = regrow(scan, state, torch.from_numpy(of.positions), 12.0, np.random.default_rng(0))
+    assert len(np.intersect1d(left, scan.fitted)) == 0
+
+
 @pytest.mark.parametrize("fault", list(Fault))
 def test_positions_of_faulty_stages_are_found(fault: Fault) -> None:
     """One recipe for all of them, to 0.7 pixels rms; without it they stay several pixels off."""
