@@ -5,8 +5,8 @@ minimum. And the object is torn: frames of one part agree with each other, and l
 so that only those on the tear fit badly. Both are mended where the object is grown anew from a seed, the place where
 frames fit best. In each round the frames that have joined make the object, and the others that touch it are put down
 on it. One that fits where it is joins; of another, every position within a radius of the expected one is tried. A
-block is so put back frame by frame from its inner side. Nothing but the misfit of patterns decides, on an object that
-they took no part in.
+block is so put back frame by frame from its inner side. In the end every frame that was moved is compared with where it
+was before, on the whole object. Nothing but the misfit of patterns decides, on an object that they took no part in.
 """
 
 from dataclasses import dataclass, field
@@ -45,7 +45,8 @@ def regrow(
 
     A frame fits where its R is well below that on a ring around: R itself differs from place to place on the object.
     Where none does, the best quarter of those that were searched join, so that the object grows on. Returns the frames
-    that have not joined: they are put where they are expected.
+    that have not joined: they are put where they are expected. What fits worse in the end than where it was before, or
+    where it is expected, goes there.
     """
     every = np.sort(np.concatenate([scan.fitted, scan.held_out]))
     before = state.positions
@@ -70,7 +71,7 @@ def _put_back(
     scan: Scan, state: State, moved: NDArray[np.intp], others: list[Tensor], generator: np.random.Generator
 ) -> None:
     """Frames that were moved while the object was small, to those of the other positions (n, 2) where they fit better
-    on the whole of it: where little light falls a wrong place can look better than the right one.
+    on the whole of it: at its rim, where some of the light is missing, a wrong place can look better than the right.
     """
     positions = state.positions.clone()
     halves = drawn_halves(scan, np.sort(np.concatenate([scan.fitted, scan.held_out])), generator)

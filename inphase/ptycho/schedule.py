@@ -1,6 +1,4 @@
-"""What each iteration does to the positions: long steps, shorter ones, the object grown anew, short steps, and slopes in
-the end.
-"""
+"""What each iteration does to the positions: long steps, shorter ones, the object grown anew, short steps, slopes."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +10,7 @@ SHORTEST: Final = 0.5  # pixels: below it slopes are followed
 REACH: Final = 2.0  # times `search_px`: so far from the recorded position a frame is put down anew
 AFTER: Final = (2.0, 1.0)  # pixels: steps of the searches that follow a new growth, which is coarse
 GROWTHS: Final = 2
-SETTLING: Final = 0.7  # share of the iterations after the growths in which the object settles by steps of the last kind
+SETTLING: Final = 0.5  # share of the iterations after the growths with searches as after a growth
 
 
 @dataclass(frozen=True)
