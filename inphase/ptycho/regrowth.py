@@ -29,6 +29,7 @@ PASSES_ON = 4  # over all that have joined, from the object of the round before
 RING = 1 / 3  # of the radius: so far away lie the positions that a frame's own is compared with
 NEAREST = 12  # frames that have joined: where they went, a frame is expected to have gone
 CERTAIN = 0.75  # of the beam's photons on the light: with less, a frame that fits badly may only lack light
+FARTHER = 1.5  # times the radius: so far a frame is sought that fits badly on the whole object
 MOST = 1000  # frames: rounds grow with the side of a scan, and each makes the object of all frames that have joined
 MORE = 1.1  # times the frames: on an object of so many more a frame is searched again
 
@@ -45,8 +46,8 @@ def regrow(
 
     A frame fits where its R is well below that on a ring around: R itself differs from place to place on the object.
     Where none does, the best quarter of those that were searched join, so that the object grows on. Returns the frames
-    that have not joined: they are put where they are expected. What fits worse in the end than where it was before, or
-    where it is expected, goes there.
+    that have not joined: they are put where they are expected. In the end those that were moved are
+    reconsidered on the whole object.
     """
     every = np.sort(np.concatenate([scan.fitted, scan.held_out]))
     before = state.positions
@@ -63,24 +64,39 @@ def regrow(
     if len(left):
         state.positions[torch.from_numpy(left).to(recorded.device)] = growth.expected(left)
     moved = every[(state.positions != before).any(dim=1).cpu().numpy()[every]]
-    _put_back(scan, state, moved, [before, growth.expected(every)], generator)
+    _reconsider(scan, state, moved, before, growth.expected(every), radius, generator)
     return left
 
 
-def _put_back(
-    scan: Scan, state: State, moved: NDArray[np.intp], others: list[Tensor], generator: np.random.Generator
+def _reconsider(
+    scan: Scan,
+    state: State,
+    moved: NDArray[np.intp],
+    before: Tensor,
+    expected: Tensor,
+    radius: float,
+    generator: np.random.Generator,
 ) -> None:
-    """Frames that were moved while the object was small, to those of the other positions (n, 2) where they fit better
-    on the whole of it: at its rim, where some of the light is missing, a wrong place can look better than the right.
+    """On the whole object each frame that was moved goes to the best of where it is, where it was `before` (n, 2) and
+    the positions within the radius of the `expected` one (n, 2): at the rim of a small object, where some of the light
+    is missing, a wrong place can look better than the right. Outliers are sought FARTHER.
     """
-    positions = state.positions.clone()
-    halves = drawn_halves(scan, np.sort(np.concatenate([scan.fitted, scan.held_out])), generator)
-    for judged, made_of in (halves, halves[::-1]):
-        half, alone = made_of_some(scan, state, made_of, generator)
-        for block in half.blocks(np.intersect1d(judged, moved)):
-            tried = [state.positions[block], *(some[block] for some in others)]
-            errors = torch.stack([_errors(half, alone, block, some) for some in tried])
-            positions[block] = torch.stack(tried)[errors.argmin(0), torch.arange(len(block), device=block.device)]
+    every = np.sort(np.concatenate([scan.fitted, scan.held_out]))
+    halves = drawn_halves(scan, every, generator)
+    on = [(judged, *made_of_some(scan, state, of, generator)) for judged, of in (halves, halves[::-1])]
+    positions, errors = state.positions.clone(), np.zeros(len(state.positions))
+    for judged, half, alone in on:
+        for frame in np.intersect1d(judged, moved).tolist():
+            positions[frame] = _best_of(half, alone, frame, torch.stack([state.positions[frame], before[frame]]))
+        for block in half.blocks(judged):
+            errors[block.cpu().numpy()] = _errors(half, alone, block, positions[block]).cpu().numpy()
+    lost = every[outliers(errors[every])]
+    for judged, half, alone in on:
+        light = Light.of(half, alone)
+        for frame in np.intersect1d(judged, np.union1d(moved, lost)).tolist():
+            here, reach = positions[frame], FARTHER * radius if frame in lost else radius
+            found = _best(half, alone, light, frame, here, expected[frame], reach)
+            positions[frame] = _best_of(half, alone, frame, torch.stack([here, found]))
     state.positions = positions
 
 
@@ -170,7 +186,7 @@ class _Growth:
         for frame in lost:
             self.searched[frame] = len(self.joined)
             centre = expected[int(np.flatnonzero(others == frame)[0])]
-            position = self._best(some, alone, light, frame, centre)
+            position = _best(some, alone, light, frame, self.state.positions[frame], centre, self.radius)
             one = torch.tensor([frame], device=position.device)
             found[frame] = position, float(_contrasts(some, alone, one, position[None], RING * self.radius))
         fitting = [frame for frame, (_, contrast) in found.items() if contrast <= self.bound]
@@ -209,17 +225,20 @@ class _Growth:
         there = self.recorded[torch.from_numpy(frames).to(moved.device)] + moved[index].median(1).values
         return within(there, self.state, self.scan)
 
-    def _best(self, scan: Scan, state: State, light: Light, frame: int, centre: Tensor) -> Tensor:
-        """(2,) the best position of a frame within the radius of the centre and on the light."""
-        here = self.state.positions[frame]
-        # whole pixels, where no probe has to be moved by a fraction of one
-        there = within((centre + _disc(self.radius, COARSE).to(centre)).round(), state, scan)
-        if (here - centre).norm() <= self.radius:
-            there = torch.cat([here[None], there])
-        best = _best_of(scan, state, frame, there[light.share(there) >= SHARE])
-        for step in FINE:
-            best = _best_of(scan, state, frame, within(best + _disc(1.5 * step, step).to(best), state, scan))
-        return best
+
+def _best(scan: Scan, state: State, light: Light, frame: int, here: Tensor, centre: Tensor, radius: float) -> Tensor:
+    """(2,) the best position of a frame on the light within the radius of the centre, `here` among them if it is."""
+    # whole pixels, where no probe has to be moved by a fraction of one
+    there = within((centre + _disc(radius, COARSE).to(centre)).round(), state, scan)
+    if (here - centre).norm() <= radius:
+        there = torch.cat([here[None], there])
+    lit = light.share(there) >= SHARE
+    if not bool(lit.any()):
+        return here
+    best = _best_of(scan, state, frame, there[lit])
+    for step in FINE:
+        best = _best_of(scan, state, frame, within(best + _disc(1.5 * step, step).to(best), state, scan))
+    return best
 
 
 def _best_of(scan: Scan, state: State, frame: int, positions: Tensor) -> Tensor:

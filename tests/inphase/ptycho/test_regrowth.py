@@ -64,20 +64,25 @@ def test_a_torn_block_and_lone_frames_are_put_back(seed: int) -> None:
 
 
 def test_a_frame_that_was_moved_wrongly_goes_back_and_one_that_was_moved_rightly_stays() -> None:
-    """Ten times ten frames of which 33 was right before and 66 is right now."""
+    """Ten times ten frames of which 33 was right before and 66 is right now. 44 never was: it is found anew."""
     of = small(side=48, frames=10)
     scan = Scan.of(measured(of), np.arange(0), 16, torch.device("cpu"), lambda: False)
     now, before = of.positions.copy(), of.positions.copy()
     now[33] += (9, -6)
     before[66] += (-7, 8)
+    now[44] += (14, 3)
+    before[44] += (-10, 9)
+    expected = of.positions.copy()
+    expected[44] += (-8, 6)
     state = State(
         torch.ones(of.object.shape, dtype=torch.complex64),
         torch.from_numpy(of.probe.astype(np.complex64)),
         torch.from_numpy(now),
     )
-    moved = np.array([33, 66])
-    regrowth._put_back(scan, state, moved, [torch.from_numpy(before)], np.random.default_rng(0))
-    np.testing.assert_array_equal(state.positions.numpy(), of.positions)
+    moved, generator = np.array([33, 44, 66]), np.random.default_rng(0)
+    regrowth._reconsider(scan, state, moved, torch.from_numpy(before), torch.from_numpy(expected), 12.0, generator)
+    off = np.linalg.norm(state.positions.numpy() - of.positions, axis=1)
+    assert off.max() < 1
 
 
 def test_a_growth_begins_with_frames_that_may_make_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
