@@ -10,7 +10,7 @@ SHORTEST: Final = 0.5  # pixels: below it slopes are followed
 REACH: Final = 2.0  # times `search_px`: so far from the recorded position a frame is put down anew
 AFTER: Final = (2.0, 1.0)  # pixels: steps of the searches that follow a new growth, which is coarse
 GROWTHS: Final = 2
-SETTLING: Final = 0.5  # share of the iterations after the growths with searches as after a growth
+SETTLING: Final = 0.75  # share of the iterations after the growths with searches as after a growth
 
 
 @dataclass(frozen=True)
