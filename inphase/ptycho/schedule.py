@@ -10,7 +10,7 @@ SHORTEST: Final = 0.5  # pixels: below it slopes are followed
 REACH: Final = 2.0  # times `search_px`: so far from the recorded position a frame is put down anew
 AFTER: Final = (2.0, 1.0)  # pixels: steps of the searches that follow a new growth, which is coarse
 GROWTHS: Final = 2
-SETTLING: Final = 0.75  # share of the iterations after the growths with searches as after a growth
+ENDING: Final = 8  # iterations that end with slopes, or half of those after the growths, where that is fewer
 
 
 @dataclass(frozen=True)
@@ -50,5 +50,5 @@ def move(options: Options, iteration: int) -> Search | Regrow | Slopes:
         return Search(AFTER[step - 1]) if step else Regrow(REACH * options.search_px)
     # a part that is stretched as a whole follows slopes too slowly
     begun = searches + growths * whole
-    settling = int(SETTLING * (left - begun)) if growths else 0
+    settling = max((left - begun) // 2, left - begun - ENDING) if growths else 0
     return Search(AFTER[-1]) if done - begun < settling else Slopes()

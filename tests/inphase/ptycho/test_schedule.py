@@ -7,8 +7,8 @@ from inphase.ptycho.schedule import Regrow, Search, Slopes, move
 
 
 def test_a_search_shortens_its_steps_then_the_object_is_grown_anew_twice_settles_and_slopes() -> None:
-    """Of 50 iterations: 30 of the search, two growths with two short searches each, and three quarters of the rest
-    for short searches.
+    """Of 50 iterations: 30 of the search, two growths with two short searches after each, and half of the rest for
+    short searches.
     """
     options = Options("60*EPIE", positions_start=10, search_px=8.0)
     moves = [move(options, iteration) for iteration in range(10, 60)]
@@ -18,8 +18,16 @@ def test_a_search_shortens_its_steps_then_the_object_is_grown_anew_twice_settles
     assert searches == sorted(searches, reverse=True)
     assert searches[-1] == pytest.approx(8.0 * 2 / 30)
     assert moves[30:36] == 2 * [Regrow(16.0), Search(2.0), Search(1.0)]
-    assert moves[36:46] == 10 * [Search(1.0)]
-    assert moves[46:] == 4 * [Slopes()]
+    assert moves[36:43] == 7 * [Search(1.0)]
+    assert moves[43:] == 7 * [Slopes()]
+
+
+def test_a_longer_recipe_settles_for_longer() -> None:
+    """A part that is stretched as a whole needs it; slopes are at their end after a few iterations."""
+    options = Options("110*EPIE", positions_start=10, search_px=8.0)
+    moves = [move(options, iteration) for iteration in range(10, 110)]
+    assert moves[66:92] == 26 * [Search(1.0)]
+    assert moves[92:] == 8 * [Slopes()]
 
 
 @pytest.mark.parametrize("refined", range(1, 31))
