@@ -178,8 +178,8 @@ def positions() -> list[str]:
     measured = ptycho.read(REAL_DATA / _POSITIONS)
     with np.load(REAL_DATA / _POSITIONS) as held:
         corrected = held["scan_true"].astype(np.float64)
-    options = ptycho.Options("60*EPIE", modes=1, turn=False, batch=8)
-    searched = Run.of(measured, replace(options, positions_start=6, search_px=14.0))
+    options = ptycho.Options(modes=1, turn=False, batch=8)
+    searched = Run.of(measured, replace(options, recipe="100*EPIE", positions_start=6, search_px=14.0))
     found = replace(measured, positions_px=searched.result.positions_px)
     runs = [
         ("kept as recorded", Run.of(measured, replace(options, recipe="8*EPIE"))),
@@ -207,14 +207,14 @@ def faults() -> list[str]:
     for fault in Fault:
         recorded = misrecorded(of.positions, fault, per_line, np.random.default_rng(5))
         measured = ptycho.from_arrays(of.counts, recorded, probe=of.probe)
-        run = Run.of(measured, ptycho.Options("60*EPIE", turn=False, batch=8, positions_start=6, search_px=12.0))
+        run = Run.of(measured, ptycho.Options(turn=False, batch=8, positions_start=6, search_px=12.0))
         before, after = (_errors(found, of.positions) for found in (recorded, run.result.positions_px))
         rows.append([fault.value, before[0], *after, f"{run.result.report.r_factor:.3f}", f"{run.seconds:.1f}"])
     return [
         "## Wrong positions, simulated\n",
         f"{header()}\n",
         "144 patterns of 48 x 48 from a known object with 1e7 photons each, in steps of 4 pixels. Every fault is "
-        "searched with `search_px=12` and refined by the recipe of the measured scan, `60*EPIE`. A common affine map "
+        "searched with `search_px=12` and refined by the default recipe, `60*EPIE`. A common affine map "
         "is taken off. This scan was chosen after a harder one, 10 x 10 frames in steps of 5 pixels, had ended at 0.9 "
         "pixels with random errors and at 1.0 to 1.2 with a jump.\n",
         *table(["fault", "rms before / px", "rms / px", "median / px", "within 0.7 px", "R", "CPU s"], rows),

@@ -88,22 +88,35 @@ def search_in_halves(
     scan: Scan, state: State, frames: NDArray[np.intp], radius: float, generator: np.random.Generator
 ) -> None:
     """`search` for every one of `frames`, each on an object that it took no part in, with the probe as it stands."""
-    drawn = generator.permutation(frames)
-    halves = drawn[::2], drawn[1::2]
+    halves = drawn_halves(scan, frames, generator)
     for searched, made_of in (halves, halves[::-1]):
         half, alone = made_of_some(scan, state, made_of, generator)
         search(half, alone, searched, radius, generator)
         state.positions = alone.positions
 
 
+def drawn_halves(
+    scan: Scan, frames: NDArray[np.intp], generator: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Two halves of the frames at random, each with half of those that may make an object."""
+    drawn = generator.permutation(frames)
+    drawn = drawn[np.argsort(np.isin(drawn, scan.held_out), kind="stable")]
+    return drawn[::2], drawn[1::2]
+
+
 def made_of_some(
-    scan: Scan, state: State, frames: NDArray[np.intp], generator: np.random.Generator, passes: int = PASSES
+    scan: Scan,
+    state: State,
+    frames: NDArray[np.intp],
+    generator: np.random.Generator,
+    passes: int = PASSES,
+    start: Tensor | None = None,
 ) -> tuple[Scan, State]:
     """A scan whose fitted frames are those of `frames` that may be, and an object that they alone have made, with the
-    probe as it stands.
+    probe as it stands. start: an object that only they have made before; it is altered. Ones where there is none.
     """
     some = replace(scan, fitted=scan.fitted[np.isin(scan.fitted, frames)])
-    alone = State(torch.ones_like(state.object), state.probe, state.positions)
+    alone = State(torch.ones_like(state.object) if start is None else start, state.probe, state.positions)
     solver = PIE(some, alone)
     for _ in range(passes):
         solver.advance(False, generator)

@@ -1,4 +1,4 @@
-"""What each iteration does to the positions: long steps, shorter ones, the object grown anew, and slopes in the end."""
+"""What each iteration does to the positions: long steps, shorter ones, the object grown anew, short steps, slopes."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,7 +9,8 @@ SEARCHING: Final = 0.6  # share of the iterations with refinement in which the s
 SHORTEST: Final = 0.5  # pixels: below it slopes are followed
 REACH: Final = 2.0  # times `search_px`: so far from the recorded position a frame is put down anew
 AFTER: Final = (2.0, 1.0)  # pixels: steps of the searches that follow a new growth, which is coarse
-GROWTHS: Final = 3
+GROWTHS: Final = 2
+ENDING: Final = 8  # iterations that end with slopes, or half of those after the growths, where that is fewer
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,13 @@ def move(options: Options, iteration: int) -> Search | Regrow | Slopes:
     searches = round(SEARCHING * left)
     if done < searches:
         return Search(max(SHORTEST, options.search_px * min(1.0, 2 * (1 - done / searches))))
-    growth, step = divmod(done - searches, 1 + len(AFTER))
-    if growth >= GROWTHS:
-        return Slopes()
-    return Search(AFTER[step - 1]) if step else Regrow(REACH * options.search_px)
+    # no growth without its searches, nor as the last that is done
+    whole = 1 + len(AFTER)
+    growths = max(0, min(GROWTHS, (left - searches - 1) // whole))
+    growth, step = divmod(done - searches, whole)
+    if growth < growths:
+        return Search(AFTER[step - 1]) if step else Regrow(REACH * options.search_px)
+    # a part that is stretched as a whole follows slopes too slowly
+    begun = searches + growths * whole
+    settling = max((left - begun) // 2, left - begun - ENDING) if growths else 0
+    return Search(AFTER[-1]) if done - begun < settling else Slopes()

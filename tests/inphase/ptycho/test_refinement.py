@@ -62,3 +62,15 @@ def test_positions_are_refined_with_object_and_probe() -> None:
     left = left - plane @ np.linalg.lstsq(plane, left, rcond=None)[0]
     assert np.sqrt((left**2).mean()) < 0.15
     assert found.report.position_shift_px == pytest.approx(0.7, abs=0.15)
+
+
+def test_each_half_has_its_share_of_the_frames_that_make_an_object() -> None:
+    """Also where half of the scan is held out: of a half without any, nothing could be made."""
+    of = small(frames=5)
+    held_out = np.arange(0, 25, 2)
+    scan = Scan.of(measured(of), held_out, 16, torch.device("cpu"), lambda: False)
+    every = np.arange(25)
+    for seed in range(50):
+        one, other = refinement.drawn_halves(scan, every, np.random.default_rng(seed))
+        np.testing.assert_array_equal(np.sort(np.concatenate([one, other])), every)
+        assert np.count_nonzero(~np.isin(one, held_out)) == np.count_nonzero(~np.isin(other, held_out)) == 6

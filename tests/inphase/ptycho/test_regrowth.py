@@ -32,13 +32,15 @@ def rms(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.sqrt((left_of(found, truth) ** 2).mean()))
 
 
-def test_a_torn_block_and_lone_frames_are_put_back() -> None:
+@pytest.mark.parametrize("seed", [4, 5])
+def test_a_torn_block_and_lone_frames_are_put_back(seed: int) -> None:
     """Two lines of ten that lie 7 pixels off together, and three lone frames; recorded positions are off at random. Two
-    growths with short searches, as a reconstruction has them, leave what slopes can follow.
+    growths with short searches, as a reconstruction has them, leave what slopes can follow. In the corners of so small
+    a scan few frames see each pixel: there some stay 2 to 3 pixels off, which is no wrong minimum.
     """
     of = small(side=48, frames=10)
     scan = Scan.of(measured(of), np.arange(0), 16, torch.device("cpu"), lambda: False)
-    generator = np.random.default_rng(4)
+    generator = np.random.default_rng(seed)
     wrong = of.positions.copy()
     wrong[:20] += (3, 6)
     wrong[[47, 62, 88]] += ((8, -5), (-7, 7), (6, 6))
@@ -55,7 +57,49 @@ def test_a_torn_block_and_lone_frames_are_put_back() -> None:
     assert len(left) == 0
     off, before = (np.abs(left_of(found, of.positions)).max(axis=1) for found in (state.positions.numpy(), wrong))
     assert np.count_nonzero(before > 2) > 20
-    assert np.count_nonzero(off > 2) <= 1
+    rows, columns = np.divmod(np.arange(100), 10)
+    corners = np.isin(rows, (0, 1, 8, 9)) & np.isin(columns, (0, 1, 8, 9))
+    assert off[~corners].max() < 2
+    assert off[corners].max() < 4
+
+
+def test_a_frame_that_was_moved_wrongly_goes_back_and_one_that_was_moved_rightly_stays() -> None:
+    """Ten times ten frames of which 33 was right before and 66 is right now. 44 never was: it is found anew."""
+    of = small(side=48, frames=10)
+    scan = Scan.of(measured(of), np.arange(0), 16, torch.device("cpu"), lambda: False)
+    now, before = of.positions.copy(), of.positions.copy()
+    now[33] += (9, -6)
+    before[66] += (-7, 8)
+    now[44] += (14, 3)
+    before[44] += (-10, 9)
+    expected = of.positions.copy()
+    expected[44] += (-8, 6)
+    state = State(
+        torch.ones(of.object.shape, dtype=torch.complex64),
+        torch.from_numpy(of.probe.astype(np.complex64)),
+        torch.from_numpy(now),
+    )
+    moved, generator = np.array([33, 44, 66]), np.random.default_rng(0)
+    regrowth._reconsider(scan, state, moved, torch.from_numpy(before), torch.from_numpy(expected), 12.0, generator)
+    off = np.linalg.norm(state.positions.numpy() - of.positions, axis=1)
+    assert off.max() < 1
+
+
+def test_a_growth_begins_with_frames_that_may_make_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best of the scan are held out, so that nothing could be made of them. All frames join in the end."""
+    of = small(side=48, frames=6)
+    held_out = np.arange(18)
+    scan = Scan.of(measured(of), held_out, 16, torch.device("cpu"), lambda: False)
+    contrasts = np.where(np.arange(36) < 18, 0.1, 0.9)
+    monkeypatch.setattr(regrowth, "SEED", 12)
+    monkeypatch.setattr(regrowth, "_cross_contrasts", lambda *_: contrasts)
+    state = State(
+        torch.ones(of.object.shape, dtype=torch.complex64),
+        torch.from_numpy(of.probe.astype(np.complex64)),
+        torch.from_numpy(of.positions.copy()),
+    )
+    left = regrow(scan, state, torch.from_numpy(of.positions), 12.0, np.random.default_rng(0))
+    assert len(np.intersect1d(left, scan.fitted)) == 0
 
 
 @pytest.mark.parametrize("fault", list(Fault))
