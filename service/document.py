@@ -70,8 +70,10 @@ class Ptychography:
 
     def unbegun(self, model: str, error: Exception) -> Self:
         """The same of a look that does not begin from this network, and why."""
+        why = str(error)
+        end = "" if why.endswith((".", "?")) else "."
         return replace(
-            self, model=None, note=f"The image was begun from nothing, and not from the network {model}: {error}."
+            self, model=None, note=f"The image was begun from nothing, and not from the network {model}: {why}{end}"
         )
 
 

@@ -41,7 +41,7 @@ def of_version(path: Path) -> PhaseRetrieval:
         raise ValueError(f"{path} is no ONNX graph: {error}") from error
     card = yaml.safe_load(next((entry.value for entry in model.metadata_props if entry.key == "card"), "")) or {}
     training: dict[str, Any] = card.get("training") or {}
-    if "settings" not in training:
+    if not {"settings", "crystals_seen", "wall_time_s"} <= training.keys():
         raise ValueError(f"{path} does not tell how it was trained: give a version that inphase-train has exported")
     crystals, seconds = (told or math.inf for told in (training["settings"].get("budget"), training.get("budget_s")))
     module = PhaseRetrieval(training["settings"], crystals, seconds, training.get("earlier", ()))
@@ -50,8 +50,8 @@ def of_version(path: Path) -> PhaseRetrieval:
     expected = module.network.state_dict()
     if lost := [name for name in expected if name not in held and not name.endswith(COUNTER)]:
         raise ValueError(
-            f"{path} does not hold {lost[0]} under its own name, nor {len(lost) - 1} others, as its exporter merged "
-            "weights with what surrounds them: begin with a checkpoint of that training"
+            f"{path} does not hold {len(lost)} of its weights under their own names, such as {lost[0]}, as its "
+            "exporter merged them with what surrounds them: begin with a checkpoint of that training"
         )
     state = {name: _tensor(held[name]) if name in held else value for name, value in expected.items()}
     module.network.load_state_dict(state)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from inphase.errors import DataError
 from inphase.formats import RawScan
 from inphase.imaging.clock import Clock
 from inphase.imaging.options import Options
 from inphase.imaging.way import begin
-from service.document import JobDocument, JobProgress, JobRevision
+from inphase.ptycho import options as ptycho
+from service.document import JobDocument, JobProgress, JobRevision, Ptychography
 from service.jobs.errors import DocumentError
 from service.jobs.state import JobState, Priority, RecordedProgress
 from tests.flat import counts
@@ -92,3 +94,11 @@ def test_a_succeeded_job_has_the_new_report(document: JobDocument) -> None:
     done = document.succeeded(report)
     assert (done.state, done.reported.strain_reason) == (JobState.SUCCEEDED, "no geometry")
     assert replace(done, state=document.state, report=document.report) == document
+
+
+@pytest.mark.parametrize(("why", "ends"), [("it has other frames", "it has other frames."), ("is it?", "is it?")])
+def test_a_look_without_its_network_says_why_in_a_sentence(why: str, ends: str) -> None:
+    """Whatever the error ends with."""
+    told = Ptychography(ptycho.Options(), model="ptychonn@1").unbegun("ptychonn@1", DataError(why))
+    assert told.model is None
+    assert told.note == f"The image was begun from nothing, and not from the network ptychonn@1: {ends}"

@@ -60,7 +60,7 @@ def test_a_version_of_another_network_is_refused() -> None:
 
 def test_a_graph_with_merged_weights_is_refused() -> None:
     """What iterates is folded into its loops on export."""
-    with pytest.raises(ValueError, match=r"does not hold first\..* begin with a checkpoint"):
+    with pytest.raises(ValueError, match=r"under their own names, such as first\..* begin with a checkpoint"):
         weights_of(SHIPPED / "inphase-glance/1/model.onnx")
 
 

@@ -275,8 +275,8 @@ def _papers(found: Evaluated, times: Sequence[Sequence[Times]]) -> Iterator[str]
         [
             "with AD refinement still about 4 times faster, on one core", "3D-CDI-NN 2020",
             each([f"{_schedule_ms(t, found) / t.path:.1f} times with `{found.plan.refine}`" for t in single]),
-            "One start of 600 iterations on one thread. The refinement here is the recipe of this page; Adam and "
-            "L-BFGS have [a page of their own](cdinn.md).",
+            "One start of 600 iterations on one thread. The refinement here is the recipe of this page; `python "
+            "-m benchmarks.networks cdinn` compares Adam and L-BFGS.",
         ],
     ]  # fmt: skip
     yield from table(["claim", "paper", "here, one thread", "what differs"], rows)

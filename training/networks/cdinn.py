@@ -52,7 +52,7 @@ class CDINN(Network):
         self.amplitude = decoder(tuple(widths), dropout)
         self.phase = decoder(tuple(widths), dropout)
         for layer in self.modules():
-            if isinstance(layer, nn.Conv3d):  # keeps the scale through the ReLUs, where Keras' own halves it at each
+            if isinstance(layer, nn.Conv3d):  # keeps the power through the ReLUs, which Keras' own halves at each
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
