@@ -331,9 +331,11 @@ async def test_two_scans_at_once_of_which_one_ends_early(client: httpx.AsyncClie
     positions = SCENE.positions.copy()
     positions[17] = 12_000, 9
     for batch in np.array_split(PLACES[:30], 3):
-        for scan, frames, where in ((both[0], counts, positions), (both[1], COUNTS, SCENE.positions)):
-            await place(client, scan, batch.tolist(), where[batch])
+        for scan, frames in zip(both, (counts, COUNTS), strict=True):
             await send(client, scan, batch.tolist(), frames)
+    # at once, so that the first look, which begins with its frames, has all of them
+    for scan, where in zip(both, (positions, SCENE.positions), strict=True):
+        await place(client, scan, PLACES[:30], where[:30])
     await send(client, both[1], PLACES[30:])
     await place(client, both[1], PLACES[30:])
     outside = await place(client, both[0], [40, 41], np.array([[np.nan, 0], [1e9, 0]]))
