@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from training import networks, objectives
 from training.data import HELD_OUT_SEED, BatchNumbers, Sample, batch_of
 from training.groups import Groups
+from training.muon import Muon
 from training.networks.network import Network, channels_last, multiplies_in_bfloat16
 from training.schedule import SCHEDULES
 from training.settings import FitSettings, from_dict
@@ -170,10 +171,13 @@ class PhaseRetrieval(lightning.LightningModule):
         s = self.settings
         parameters = self.network.parameters()
         optimizer: torch.optim.Optimizer
-        if s.optimizer == "sgd":
-            optimizer = torch.optim.SGD(parameters, s.learning_rate, s.betas[0], weight_decay=s.weight_decay)
-        else:
-            optimizer = torch.optim.AdamW(parameters, s.learning_rate, betas=s.betas, weight_decay=s.weight_decay)
+        match s.optimizer:
+            case "sgd":
+                optimizer = torch.optim.SGD(parameters, s.learning_rate, s.betas[0], weight_decay=s.weight_decay)
+            case "muon":
+                optimizer = Muon(parameters, s.learning_rate, s.betas, s.weight_decay)
+            case _:
+                optimizer = torch.optim.AdamW(parameters, s.learning_rate, betas=s.betas, weight_decay=s.weight_decay)
         self.schedule = SCHEDULES[s.schedule](optimizer, s)
         if self._schedule_state is not None:
             self.schedule.load_state_dict(self._schedule_state)

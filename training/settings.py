@@ -18,7 +18,7 @@ from training.simulate.raster import RasterSettings
 
 T = TypeVar("T")
 PRECISIONS = ("bfloat16", "single")
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("adam", "sgd", "muon")
 GROUPS: dict[str, type[Any]] = {
     "crystals": CrystalSettings,
     "detector": DetectorSettings,
@@ -65,8 +65,8 @@ class FitSettings:
     plateau_patience: int = 2  # validations
     step_crystals: int = 1_425_000  # of the schedule "steps": after so many the rate is multiplied by step_factor
     step_factor: float = 0.95
-    optimizer: str = "adam"  # or "sgd"
-    betas: tuple[float, float] = (0.9, 0.98)  # of Adam; the first is the momentum of SGD
+    optimizer: str = "adam"  # or "sgd", or "muon"
+    betas: tuple[float, float] = (0.9, 0.98)  # of Adam, and of what Muon leaves to it; the first is the momentum of SGD
     weight_decay: float = 1e-4  # decoupled; 0 makes AdamW plain Adam
     warmup_steps: int = 40
     gradient_norm: float = 1.0

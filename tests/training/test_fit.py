@@ -38,9 +38,10 @@ def test_a_seed_is_a_network(tmp_path: Path) -> None:
     assert not same(runs[0], runs[2])
 
 
-def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(tmp_path: Path, optimizer: str) -> None:
     """Weights, optimiser and learning rate after 2 + 2 steps are those after 4 (a schedule that knows no budget)."""
-    settings = small(schedule="plateau", plateau_patience=0)
+    settings = small(schedule="plateau", plateau_patience=0, optimizer=optimizer)
     whole = checkpoint(fit(settings, tmp_path / "whole", crystals=8))
     fit(settings, tmp_path / "parts", crystals=4)
     parts = checkpoint(fit(settings, tmp_path / "parts", crystals=8))

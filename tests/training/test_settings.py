@@ -42,7 +42,7 @@ def test_the_stages_of_autophasenn_learn_from_the_same_crystals() -> None:
     [
         ({"frame": [64, 64]}, "the same number of axes"),
         ({"frame": [64], "box": [32]}, "two or three"),
-        ({"optimizer": "lion"}, "unknown optimizer 'lion'; known: adam, sgd"),
+        ({"optimizer": "lion"}, "unknown optimizer 'lion'; known: adam, sgd, muon"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(values: dict[str, object], message: str) -> None:
