@@ -133,6 +133,15 @@ def evaluate(models: Sequence[Model], plan: Plan, crystals: int, folder: Path) -
     )
 
 
+def ways(models: Sequence[Model], cases: Sequence[Case], plan: Plan, folder: Path) -> dict[tuple[str, Case], Way]:
+    """What the starts of the models lead to, by label and case, on all cores; kept in `folder` like an evaluation."""
+    keys = [(model, case) for model in models for case in cases]
+    with _pool() as pool, Progress() as progress:
+        futures = _submitted(pool, [partial(path, case, model, plan, folder) for model, case in keys])
+        found = _collected(futures, progress, "from the networks' starts")
+    return {(model.label, case): way for (model, case), (way, _) in zip(keys, found, strict=True)}
+
+
 def _pool() -> ProcessPoolExecutor:
     # a terminal's Ctrl-C reaches every process: the workers finish their pattern, this one decides
     ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
