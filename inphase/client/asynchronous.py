@@ -292,8 +292,11 @@ class AsyncClient:
         if probe is not None:
             try:
                 await self._ask(calls.give_probe(opened["id"], bodies.of_probe(probe)))
-            except RequestError:
-                await self.abort_scan(opened["id"], "its probe was refused")
+            except RequestError as refusal:
+                try:
+                    await self.abort_scan(opened["id"], "its probe was refused")
+                except ServiceError as error:
+                    refusal.add_note(f"The scan {opened['id']} is still open, as it could not be aborted: {error}")
                 raise
         return opened
 

@@ -333,8 +333,11 @@ class Client:
         if probe is not None:
             try:
                 self._ask(calls.give_probe(opened["id"], bodies.of_probe(probe)))
-            except RequestError:
-                self.abort_scan(opened["id"], "its probe was refused")
+            except RequestError as refusal:
+                try:
+                    self.abort_scan(opened["id"], "its probe was refused")
+                except ServiceError as error:
+                    refusal.add_note(f"The scan {opened['id']} is still open, as it could not be aborted: {error}")
                 raise
         return opened
 

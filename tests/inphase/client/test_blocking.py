@@ -549,6 +549,21 @@ def test_a_scan_whose_probe_is_refused_does_not_stay_open(client: Connect, statu
     assert asked == ["POST", "PUT", *after]
 
 
+def test_the_refusal_of_a_probe_is_raised_even_if_the_scan_cannot_be_aborted(client: Connect) -> None:
+    """It says which scan is left open, and why."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        answers = {"POST": (200, {"id": "7"}), "PUT": (422, {"detail": "trained in another beam"})}
+        status, body = answers.get(request.method, (500, {"detail": "the disk is full"}))
+        return httpx.Response(status, json=body)
+
+    with client(handler, Retries(attempts=1)) as service, pytest.raises(ServiceError, match="another beam") as refused:
+        service.open_scan(np.zeros((8, 8), np.uint16), kind="ptycho", probe=np.ones((8, 8)))
+    (note,) = refused.value.__notes__
+    assert "scan 7 is still open" in note
+    assert "the disk is full" in note
+
+
 def test_every_page_of_the_list_is_asked_for(client: Connect) -> None:
     """With the same filters, from cursor to cursor."""
     asked: list[dict[str, str]] = []
