@@ -68,9 +68,12 @@ def test_the_papers_rate_for_images_falls_in_steps(tmp_path: Path) -> None:
         assert group["lr"] == pytest.approx(0.01 * 0.95 ** ((crystals - 2) // 4))
 
 
-def test_the_averaged_network_is_normalised_by_its_own_batches(tmp_path: Path) -> None:
-    """The first normalisation of the saved average has the mean of the batches that it was settled with."""
-    settings = from_dict(IMAGES | {"average_decay": 0.9})
+@pytest.mark.parametrize("decay", [0.9, 0.0])
+def test_the_averaged_network_is_normalised_by_its_own_batches(tmp_path: Path, decay: float) -> None:
+    """The first normalisation of the saved average has the mean of the batches that it was settled with, also where
+    the average is the weights themselves.
+    """
+    settings = from_dict(IMAGES | {"average_decay": decay})
     module = PhaseRetrieval.load_from_checkpoint(
         fit(settings, tmp_path, crystals=12), map_location="cpu", weights_only=True
     )
