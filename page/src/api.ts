@@ -142,6 +142,7 @@ export interface Execution {
 
 export interface ModelLine extends Execution {
   name: string;
+  family: string;
   active: number | null;
   versions: number[];
   default: boolean;

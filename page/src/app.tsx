@@ -123,7 +123,7 @@ function House({ login, left }: { login: Login; left: () => void }) {
         ) : where === "series" ? (
           what ? <SeriesView key={what} id={what} /> : <SeriesList />
         ) : where === "new" ? (
-          <SubmitView />
+          <SubmitView what={what} />
         ) : where === "models" ? (
           <ModelsView login={login} />
         ) : where === "system" ? (

@@ -26,6 +26,10 @@ class ModelSummary(BaseModel):
     """One model. active: the version of requests that name none; null where the one that was chosen was refused."""
 
     name: str
+    family: str = Field(
+        description="The newest version images volumes (volume), single frames (image), or parts of ptychographic scans "
+        "(scan)."
+    )
     active: int | None
     versions: list[int]
     default: bool
@@ -94,12 +98,14 @@ async def activate(name: str, choice: Choice, services: TheServices) -> ModelDet
 
 def _summary(services: Services, name: str) -> ModelSummary:
     repository = services.sessions.repository
-    active = next((found for found in repository.versions(name) if repository.is_active(found)), None)
+    versions = repository.versions(name)
+    active = next((found for found in versions if repository.is_active(found)), None)
     session = active and services.sessions.loaded(active)
     return ModelSummary(
         name=name,
+        family=versions[-1].content["family"],
         active=active and active.card.version,
-        versions=[version.card.version for version in repository.versions(name)],
+        versions=[version.card.version for version in versions],
         default=name == repository.default.partition("@")[0],
         provider=session and session.provider,
         arithmetic=session and session.execution.arithmetic,

@@ -15,7 +15,7 @@ from tests.page.browser import Seen, browser, installed, tab
 from tests.page.house import BY_KEY, House, measured
 from tests.service.conftest import KEY
 from tests.system.serving import running
-from tests.toy import counts, crystal, write_model
+from tests.toy import counts, crystal, write_model, write_scan_model
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +39,7 @@ def house(program: str, models_dir: Path, tmp_path_factory: pytest.TempPathFacto
     data.mkdir()
     shutil.copytree(models_dir, models)
     write_model(models, np.ones_like(crystal()), name="blind", version=2)
+    write_scan_model(models)
     for number in (12, 13):
         np.save(data / f"scan_{number}.npy", counts(seed=number))
     with running(root / "state", models, "--data-root", str(data)) as service:

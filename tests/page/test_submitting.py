@@ -4,11 +4,13 @@ import base64
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from tests.inphase.ptycho.scenes import small
 from tests.page.browser import Seen
 from tests.page.house import House
 from tests.toy import counts
@@ -67,3 +69,98 @@ def test_data_that_cannot_be_used_are_refused_in_words(seen: Seen) -> None:
     seen.page.get_by_role("button", name="Look at it").click()
     expect(seen.page.get_by_role("alert")).to_contain_text("does not exist below the data roots")
     seen.complaints.clear()  # the browser's line about the status
+
+
+def write_scan(path: Path, photons: float = 1e7) -> Path:
+    """A small ptychographic scan with positions in pixels, counted by a detector with an offset of 7."""
+    scene = small(frames=5, photons=photons)
+    np.savez(path, data=(scene.counts + 7).astype(np.uint32), scan=scene.positions, probe=scene.probe)
+    return path
+
+
+def submitted(seen: Seen, house: House) -> dict[str, Any]:
+    """The document of the job that the form makes, when its page shows that it has succeeded."""
+    seen.page.get_by_role("button", name="Reconstruct").click()
+    seen.page.wait_for_url(re.compile("#/jobs/[0-9a-f]{32}"))
+    expect(seen.page.get_by_role("heading", name="Downloads")).to_be_visible()
+    return house.job(seen.page.url.rpartition("/")[2])
+
+
+def test_a_ptychographic_scan_is_submitted(seen: Seen, house: House, tmp_path: Path) -> None:
+    """By its path and as a file, with what it lacks; what is left empty is left to the service."""
+    write_scan(house.data / "star.npz")
+    np.save(house.data / "dark.npy", np.full((32, 32), 7.0))
+    seen.open("new")
+    seen.page.get_by_role("radio", name="A ptychographic scan").click()
+    expect(seen.page.get_by_role("region", name="What the file lacks or has wrong")).to_be_visible()
+    seen.page.get_by_label("path below a data root").fill("star.npz")
+    seen.page.get_by_label("unit").select_option("pixels of the object")
+    seen.page.get_by_label("dark field").fill("dark.npy")
+    seen.page.get_by_label("recipe").fill("3*EPIE")
+    expect(seen.page.get_by_role("combobox", name="network", exact=True)).to_have_text(
+        "none: the object begins emptyscans@1"
+    )
+    job = submitted(seen, house)
+    told = job["ptychography"]
+    assert (job["state"], told["source"]) == ("succeeded", str(house.data / "star.npz"))
+    assert {name: told["options"][name] for name in ("recipe", "modes", "seed", "positions_start")} == {
+        "recipe": "3*EPIE", "modes": None, "seed": 0, "positions_start": None,
+    }  # fmt: skip
+    assert any("dark field" in note for note in told["report"]["notes"])
+    assert told["report"]["pixel_m"] is None
+
+    seen.open("new/ptychography")
+    seen.page.locator("input[type=file]").set_input_files(write_scan(tmp_path / "mine.npz"))
+    for label, value in {
+        "photon energy, keV": "9", "sample to detector, m": "0.5", "detector pixel, µm": "1",
+        "focus to sample, mm": "500", "modes of the probe": "2", "recipe": "2*EPIE",
+    }.items():  # fmt: skip
+        seen.page.get_by_label(label).fill(value)
+    told = submitted(seen, house)["ptychography"]
+    assert (told["source"], told["options"]["modes"]) == ("mine.npz", 2)
+    # the detector is as far from the sample as the sample from the focus: a shadow is twice as large as what casts it
+    np.testing.assert_allclose(told["report"]["pixel_m"], 0.5e-6)
+
+
+def test_a_scan_that_is_refused_stays_in_the_form(seen: Seen) -> None:
+    """With the service's own sentence, beside the button; nothing is sent without data."""
+    seen.open("new/ptychography")
+    order = seen.page.get_by_role("region", name="Reconstruction")
+    for path, recipe, says in (
+        ("", "", "There are no data yet"),
+        ("scan_12.npy", "HIO", "HIO"),
+        ("no/such/scan.cxi", "", "does not exist below the data roots"),
+    ):
+        seen.page.get_by_label("path below a data root").fill(path)
+        seen.page.get_by_label("recipe").fill(recipe)
+        order.get_by_role("button", name="Reconstruct").click()
+        expect(order.get_by_role("alert")).to_contain_text(says)
+        expect(seen.page.get_by_label("path below a data root")).to_have_value(path)
+    seen.complaints.clear()  # the browser's lines about the statuses
+
+
+def test_data_of_the_other_kind_go_to_its_form(seen: Seen, house: House, tmp_path: Path) -> None:
+    """The service names the other call, and the form leads there with the data; a file that neither takes stays."""
+    write_scan(house.data / "star.npz")
+    seen.open("new")
+    seen.page.get_by_label("path below a data root").fill("star.npz")
+    seen.page.get_by_role("button", name="Look at it").click()
+    expect(seen.page.get_by_role("alert")).to_contain_text("holds a ptychographic scan")
+    seen.page.get_by_role("link", name="a ptychographic scan").click()
+    expect(seen.page.get_by_role("radio", name="A ptychographic scan")).to_be_checked()
+    expect(seen.page.get_by_label("path below a data root")).to_have_value("star.npz")
+
+    np.savez(tmp_path / "curve.npz", data=counts(seed=33))
+    seen.page.locator("input[type=file]").set_input_files(tmp_path / "curve.npz")
+    seen.page.get_by_role("button", name="Reconstruct").click()
+    expect(seen.page.get_by_role("alert")).to_contain_text("holds no positions")
+    seen.page.get_by_role("link", name="a rocking curve or single frames").click()
+    expect(seen.page.get_by_role("main")).to_contain_text("64 × 64 × 64 of uint32")
+    expect(seen.page.get_by_role("combobox", name="network", exact=True)).to_have_text(
+        "the default oneblind@1blind@2inphase-bcdi@1"
+    )
+
+    (tmp_path / "notes.txt").write_text("mine")
+    seen.page.locator("input[type=file]").set_input_files(tmp_path / "notes.txt")
+    expect(seen.page.get_by_role("alert")).to_contain_text("notes.txt is not sent from here")
+    seen.complaints.clear()  # the browser's lines about the statuses

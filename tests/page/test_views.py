@@ -31,6 +31,7 @@ def test_axe_finds_nothing_serious(chromium: Browser, house: House, login: list[
             f"scans/{house.scan}",
             "series",
             "new",
+            "new/ptychography",
             "models",
             "system",
         ):
@@ -80,7 +81,7 @@ def test_views_fit_the_screen(chromium: Browser, house: House, login: list[Any],
     """On a phone, a laptop and a wall nothing is cut off at the side, and type grows with the wall."""
     with tab(chromium, house.service.url, width=width, height=height) as seen:
         seen.page.context.add_cookies(login)
-        for view in ("jobs", f"jobs/{house.done}", "new", f"scans/{house.scan}"):
+        for view in ("jobs", f"jobs/{house.done}", "new", "new/ptychography", f"scans/{house.scan}"):
             seen.open(view)
             seen.page.get_by_role("main").locator("h1").first.wait_for()
             assert seen.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), view

@@ -1,12 +1,15 @@
-// A new job: data from this computer or a file that the service reads, looked at before anything is computed.
+// A new job: data from this computer or a file that the service reads. A pattern is looked at before anything is computed.
 
-import { useMemo, useRef, useState } from "preact/hooks";
-import { type Job, json } from "../api";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { type Data, KINDS, PATTERN, PTYCHOGRAM, sent, unsent } from "../data";
 import { boxesOf, LONGEST, type Plane, useDrawing } from "../drawing";
+import { Choice } from "../parts/choice";
 import { ColourBar } from "../parts/colourbar";
-import { usePolled } from "../parts/hooks";
+import { DataPanel, Refused } from "../parts/data";
 import { MaskedPlane, MaskEditor } from "../parts/mask";
-import { Facts, Panel, Trouble } from "../parts/words";
+import { Order } from "../parts/order";
+import { AboutScan } from "../parts/ptychogram";
+import { Facts, Panel } from "../parts/words";
 import { asVolume, type Scale, type Volume } from "../volume";
 import { figure, percent, times } from "../words";
 
@@ -23,144 +26,87 @@ interface Preview {
   planes: Plane[];
 }
 
-type Data = { file: File } | { path: string };
-
-const MEDIA: Record<string, string> = { npy: "application/x-npy", npz: "application/x-npz" };
-const suffix = (name: string): string => name.toLowerCase().split(".").at(-1) ?? "";
-
-/** A request with these data; options go into its query. masked: boxes of them, as `masked=` takes them. */
-function sent<T>(data: Data, options: URLSearchParams, address: string, masked = ""): Promise<T> {
-  if ("path" in data) {
-    const body = JSON.stringify({ source: { kind: "file", path: data.path, ...(masked && { masked }) } });
-    return json(`${address}?${options}`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
-  }
-  // as they are: percent signs would make them three times as long
-  const query = masked ? `${options}&masked=${masked}` : options;
-  return json(`${address}?${query}`, { method: "POST", headers: { "Content-Type": MEDIA[suffix(data.file.name)]! }, body: data.file });
+interface Found {
+  of: Data;
+  domain: string;
+  preview?: Preview;
+  error?: Error;
 }
 
-export function SubmitView() {
-  const [data, setData] = useState<Data | null>(null);
-  const [preview, setPreview] = useState<Preview | null>(null);
-  const [error, setError] = useState<Error | null>(null);
-  const [busy, setBusy] = useState("");
-  const [over, setOver] = useState(false);
-  const [domain, setDomain] = useState("counts");
-  const picker = useRef<HTMLInputElement>(null);
-  const asked = useRef(0);
-
-  const look = (found: Data, as: string) => {
-    const turn = ++asked.current;
-    setData(found);
-    setPreview(null);
-    setError(null);
-    setBusy("reading");
-    const still = (done: () => void) => {
-      if (turn !== asked.current) return;
-      setBusy("");
-      done();
-    };
-    sent<Preview>(found, new URLSearchParams({ domain: as }), "v1/previews").then(
-      (answer) => still(() => setPreview(answer)),
-      (wrong) => still(() => setError(wrong)),
-    );
-  };
-
-  const take = (file: File | undefined) => {
-    if (!file) return;
-    if (MEDIA[suffix(file.name)]) look({ file }, domain);
-    else {
-      setData(null);
-      setPreview(null);
-      setError(new Error(`${file.name} is not sent from here: npy and npz are. HDF5, CXI, TIFF and folders of frames are read by the service itself: give their path.`));
-    }
-  };
-
-  const submit = (event: SubmitEvent, masked: string) => {
-    event.preventDefault();
+/** What the service reads of data, or why it does not; null until it has answered. */
+function usePreview(data: Data | null, domain: string): Found | null {
+  const [found, setFound] = useState<Found | null>(null);
+  useEffect(() => {
     if (!data) return;
-    const options = new URLSearchParams({ wait: "0", domain });
-    for (const [name, value] of new FormData(event.target as HTMLFormElement)) if (value) options.set(name, String(value).trim());
-    if ("file" in data) options.set("name", data.file.name.slice(-200));
-    setBusy("submitting");
-    setError(null);
-    sent<Job>(data, options, "v1/reconstructions", masked).then(
-      (job) => {
-        location.hash = `#/jobs/${job.id}`;
-      },
-      (wrong) => {
-        setError(wrong);
-        setBusy("");
-      },
+    let gone = false;
+    const answered = (answer: Partial<Found>) => gone || setFound({ of: data, domain, ...answer });
+    sent<Preview>(data, new URLSearchParams({ domain }), "v1/previews").then(
+      (preview) => answered({ preview }),
+      (error) => answered({ error }),
     );
+    return () => {
+      gone = true;
+      setFound(null);
+    };
+  }, [data, domain]);
+  return found;
+}
+
+export function SubmitView({ what }: { what: string | undefined }) {
+  const kind = KINDS.find(({ view }) => view === `#/new/${what}`) ?? PATTERN;
+  const [data, setData] = useState<Data | null>(null); // they stay where another kind is chosen for them
+  const [looked, setLooked] = useState<Data | null>(null);
+  const [domain, setDomain] = useState("counts");
+  const toSee = kind === PATTERN && looked && !unsent(kind, looked) ? looked : null;
+  const found = usePreview(toSee, domain);
+  const error = unsent(kind, data) ?? found?.error;
+
+  const take = (chosen: Data) => {
+    setData("path" in chosen && !chosen.path.trim() ? null : chosen);
+    if ("file" in chosen) setLooked(chosen);
   };
 
   return (
     <div class="columns submit">
-      <h1 class="wide">New job</h1>
-      <Panel title="Data">
-        <div
-          class={over ? "drop over" : "drop"}
-          onDragOver={(event) => {
-            event.preventDefault();
-            setOver(true);
-          }}
-          onDragLeave={() => setOver(false)}
-          onDrop={(event) => {
-            event.preventDefault();
-            setOver(false);
-            take(event.dataTransfer?.files[0]);
-          }}
-        >
-          <p>Drop an npy or npz file here, or</p>
-          <button type="button" onClick={() => picker.current?.click()}>Choose a file</button>
-          <input ref={picker} type="file" accept=".npy,.npz" class="hidden" tabIndex={-1} aria-label="File from this computer"
-            onChange={(event) => take(event.currentTarget.files?.[0])} />
-        </div>
-        <form
-          class="field"
-          onSubmit={(event) => {
-            event.preventDefault();
-            const path = String(new FormData(event.currentTarget).get("path") ?? "").trim();
-            if (path) look({ path }, domain);
-          }}
-        >
-          <label for="path">or a path below a data root of the service: HDF5, CXI, TIFF, npy, npz, a folder of frames</label>
-          <div class="line">
-            <input id="path" name="path" autocomplete="off" spellcheck={false} placeholder="scan_0054/" />
-            <button type="submit">Look at it</button>
-          </div>
-        </form>
-        <label class="field">
-          The numbers are
-          <select value={domain} onChange={(event) => {
-            setDomain(event.currentTarget.value);
-            if (data) look(data, event.currentTarget.value);
-          }}>
-            <option value="counts">photon counts</option>
-            <option value="modulus">a modulus, the root of counts</option>
-          </select>
-        </label>
-        {busy === "reading" && <p role="status">Reading …</p>}
-        {error && <Trouble error={error} />}
-      </Panel>
-      {preview && data && (
-        <Looked key={asked.current} preview={preview} from={"file" in data ? data.file.name : data.path} domain={domain} submit={submit} busy={busy === "submitting"} />
+      <div class="title wide">
+        <h1>New job</h1>
+        <Choice label="The data are" offered={KINDS.map(({ view, label }) => ({ id: view, label }))} chosen={kind.view}
+          choose={(view) => {
+            location.hash = view;
+          }} />
+      </div>
+      <DataPanel kind={kind} data={data} take={take} look={kind === PATTERN ? () => setLooked(data && { ...data }) : undefined}>
+        {kind === PATTERN ? (
+          <label class="field">
+            The numbers are
+            <select value={domain} onChange={(event) => setDomain(event.currentTarget.value)}>
+              <option value="counts">photon counts</option>
+              <option value="modulus">a modulus, the root of counts</option>
+            </select>
+          </label>
+        ) : (
+          <p class="about">
+            The patterns, their positions and, where the file has them, beam, detector, mask and a guess of the probe are read when you submit it.
+          </p>
+        )}
+        {toSee && !found && <p role="status">Reading …</p>}
+        {error && <Refused error={error} kind={kind} />}
+      </DataPanel>
+      {kind === PTYCHOGRAM && (
+        <Order kind={kind} data={error ? null : data} about={<AboutScan />}>
+          <label>
+            modes of the probe
+            <input name="modes" type="number" min={1} placeholder="of its guess, or 1" />
+          </label>
+        </Order>
       )}
+      {found?.preview && <Looked data={found.of} preview={found.preview} domain={found.domain} />}
     </div>
   );
 }
 
-interface LookedProps {
-  preview: Preview;
-  from: string;
-  domain: string;
-  submit: (event: SubmitEvent, masked: string) => void;
-  busy: boolean;
-}
-
 /** What the service reads, what of it is masked by hand, and what is to be made of it. */
-function Looked({ preview, from, domain, submit, busy }: LookedProps) {
+function Looked({ data, preview, domain }: { data: Data; preview: Preview; domain: string }) {
   const { planes } = preview;
   const drawing = useDrawing(planes);
   const boxes = useMemo(() => boxesOf(drawing.masks, planes, preview.shape, preview.start), [drawing.masks]);
@@ -172,7 +118,7 @@ function Looked({ preview, from, domain, submit, busy }: LookedProps) {
       <Panel title="What the service reads">
         <Facts
           of={[
-            ["from", from],
+            ["from", "file" in data ? data.file.name : data.path],
             ["array", `${times(preview.shape)} of ${preview.dtype}`],
             ["taken", preview.chosen],
             [domain === "counts" ? "counts" : "sum", figure(preview.total)],
@@ -196,61 +142,21 @@ function Looked({ preview, from, domain, submit, busy }: LookedProps) {
           <MaskEditor planes={planes} volumes={volumes} scale={scale} drawing={drawing} boxes={boxes} />
         </Panel>
       </div>
-      <Options submit={(event) => submit(event, masked)} busy={busy || masked.length > LONGEST} />
+      <Order kind={PATTERN} data={data} fixed={{ domain }} masked={masked} blocked={masked.length > LONGEST}>
+        <label class="wide">
+          start
+          <select name="start">
+            <option value="">auto: the network's image, or random where it is no good</option>
+            <option value="network">network: its image in any case</option>
+            <option value="random">random: without the network</option>
+            <option value="mixed">mixed: both, side by side</option>
+          </select>
+        </label>
+      </Order>
     </>
   );
 }
 
 function volumeOf({ shape, data }: Plane): Volume {
   return { data: new Float32Array(Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0)).buffer), shape: asVolume(shape) };
-}
-
-function Options({ submit, busy }: { submit: (event: SubmitEvent) => void; busy: boolean }) {
-  const { value } = usePolled<{ models: { name: string; versions: number[] }[] }>("v1/models", 60);
-  return (
-    <Panel title="Reconstruction">
-      <form onSubmit={submit} class="viewer">
-        <div class="fields">
-          <label>
-            network
-            <select name="model">
-              <option value="">the default one</option>
-              {value?.models.flatMap(({ name, versions }) => versions.map((version) => <option key={`${name}@${version}`}>{`${name}@${version}`}</option>))}
-            </select>
-          </label>
-          <label class="wide">
-            start
-            <select name="start">
-              <option value="">auto: the network's image, or random where it is no good</option>
-              <option value="network">network: its image in any case</option>
-              <option value="random">random: without the network</option>
-              <option value="mixed">mixed: both, side by side</option>
-            </select>
-          </label>
-          <label>
-            priority
-            <select name="priority">
-              <option value="">normal</option>
-              <option value="high">high</option>
-              <option value="low">low</option>
-            </select>
-          </label>
-          <label>
-            seed
-            <input name="seed" type="number" min={0} placeholder="0" />
-          </label>
-        </div>
-        <label class="field">
-          recipe or preset (“none” gives the network's image, not refined)
-          <input name="refine" list="presets" autocomplete="off" spellcheck={false} placeholder="fast" />
-        </label>
-        <datalist id="presets">
-          {["fast", "none", "coarse", "standard", "strained", "thorough"].map((preset) => <option key={preset} value={preset} />)}
-        </datalist>
-        <div class="buttons">
-          <button type="submit" class="primary" disabled={busy}>Reconstruct</button>
-        </div>
-      </form>
-    </Panel>
-  );
 }

@@ -13,6 +13,7 @@ async def test_models(client: httpx.AsyncClient) -> None:
     """The list marks the default and the provider in use; one model has its cards; an unknown one is 404."""
     listed = {model["name"]: model for model in (await client.get("/v1/models")).json()["models"]}
     assert listed["inphase-bcdi"]["default"] is True
+    assert listed["inphase-bcdi"]["family"] == "volume"
     assert listed["inphase-bcdi"]["provider"].endswith("ExecutionProvider")
     assert listed["inphase-bcdi"]["arithmetic"] == "float32"
     assert listed["inphase-bcdi"]["passed_over"] == []
