@@ -28,6 +28,7 @@ function useRoute(): string[] {
   useEffect(() => {
     const changed = () => setHash(location.hash);
     addEventListener("hashchange", changed);
+    changed(); // it may have changed before anybody listened
     return () => removeEventListener("hashchange", changed);
   }, []);
   return hash.replace(/^#\/?/, "").split("/").filter(Boolean);

@@ -45,7 +45,7 @@ export const PTYCHOGRAM: Kind = {
   example: "scan_0054.cxi",
   wait: 5,
   fits: (family) => family === "scan",
-  withoutNetwork: "none: the object begins empty",
+  withoutNetwork: "none",
   recipe: "recipe (“none” leaves the network's image as it is)",
   recipes: ["60*EPIE", "40*RPIE", "20*RAAR+40*EPIE", "30*EPIE+10*LBFGS(loss=poisson)", "none"],
 };

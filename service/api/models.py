@@ -27,8 +27,8 @@ class ModelSummary(BaseModel):
 
     name: str
     family: str = Field(
-        description="The newest version images volumes (volume), single frames (image), or parts of ptychographic scans "
-        "(scan)."
+        description="The newest version images volumes (volume), single frames (image), or parts of a ptychographic "
+        "object (scan)."
     )
     active: int | None
     versions: list[int]

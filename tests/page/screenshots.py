@@ -20,7 +20,7 @@ WIDE: Final = (1280, 860)
 PHONE: Final = (390, 844)
 WALL: Final = (3840, 2160)
 TALL: Final = 1560  # all of a job
-TALLER: Final = 1160  # all of a measurement before it is submitted
+TALLER: Final = 1190  # all of a measurement before it is submitted
 PATIENCE_MS: Final = 120_000
 PATIENCE_S: Final = 120.0
 SEEDS: Final = (7, 8, 9)
@@ -35,8 +35,8 @@ NAMES: Final = frozenset(
     f"{name}.png"
     for name in (
         "jobs-light", "jobs-dark", "jobs-narrow", "job-light", "job-dark", "job-narrow", "live-light", "scan-light",
-        "scan-dark", "scan-narrow", "new-light", "compare-light", "series-light", "models-light", "system-light",
-        "jobs-wall", "job-wall", "scan-wall",
+        "scan-dark", "scan-narrow", "new-light", "new-ptychography-light", "compare-light", "series-light",
+        "models-light", "system-light", "jobs-wall", "job-wall", "scan-wall",
     )
 )  # fmt: skip
 
@@ -181,6 +181,14 @@ def in_light(camera: Camera, shown: Shown) -> None:
     page.get_by_role("button", name="Look at it").click()
     masked(page)
     camera.shoot("new-light")
+    page = camera.open("new/ptychography")
+    for label, value in {
+        "path below a data root": "2026/hc5001/star_0054.cxi", "photon energy, keV": "8.8", "detector pixel, µm": "75",
+        "dark field": "2026/hc5001/dark.tif", "modes of the probe": "2", "recipe": "20*RAAR+40*EPIE",
+    }.items():  # fmt: skip
+        page.get_by_label(label).fill(value)
+    page.get_by_label("unit").select_option("µm")
+    camera.shoot("new-ptychography-light")
 
 
 def in_dark(camera: Camera, shown: Shown) -> None:

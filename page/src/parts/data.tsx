@@ -66,7 +66,7 @@ export function Refused({ error, kind }: { error: Error; kind: Kind }) {
   return (
     <>
       <Trouble error={error} />
-      {other && <p><a href={other.view}>Take it as the other kind: {other.label.toLowerCase()}</a></p>}
+      {other && <p><a href={other.view}>Take it as {other.label.toLowerCase()}</a></p>}
     </>
   );
 }

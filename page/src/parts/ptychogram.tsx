@@ -4,9 +4,10 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { Panel } from "./words";
 
-/** What the scan's file lacks, or has wrong. */
+/** What its file lacks, or has wrong, and whether its positions are to be trusted. */
 export const AboutScan = () => (
-  <Panel title="What the file lacks or has wrong">
+  <Panel title="Scan">
+    <p class="about">What is left empty is taken from the file. Give what it lacks, or has wrong.</p>
     <Group legend="Positions">
       <label>
         unit
@@ -24,7 +25,7 @@ export const AboutScan = () => (
         <input name="positions_start" type="number" min={0} placeholder="never" />
       </label>
       <label>
-        errors to search for, pixels
+        searched within, pixels
         <input name="search_px" type="number" min={0} max={100} step="any" placeholder="0" />
       </label>
     </Group>
@@ -34,13 +35,13 @@ export const AboutScan = () => (
       <Quantity name="detector_pixel_m" label="detector pixel, µm" in1={1e6} />
       <Quantity name="focus_m" label="focus to sample, mm" in1={1e3} placeholder="far field" />
     </Group>
-    <p class="about">Energy, distance and pixel go together. Give the focus for the near field alone; “inf” is a parallel beam.</p>
+    <p class="about">Without a focus the detector stands in the far field; “inf” is a parallel beam.</p>
     <Group legend="Dark and flat field">
       <Path name="dark" label="dark field" example="dark.tif" />
       <Path name="flat" label="flat field" example="flat.npy" />
       <Path name="roi" label="rows and columns that were read" example="0:256,0:256" />
     </Group>
-    <p class="about">They are TIFF or npy files of the whole chip, below a data root of the service.</p>
+    <p class="about">Both are paths of TIFF or npy files of the whole chip, below a data root of the service.</p>
   </Panel>
 );
 

@@ -86,7 +86,7 @@ export function SubmitView({ what }: { what: string | undefined }) {
           </label>
         ) : (
           <p class="about">
-            The patterns, their positions and, where the file has them, beam, detector, mask and a guess of the probe are read when you submit it.
+            The service reads patterns, positions and, where the file has them, beam, detector, mask and a guess of the probe, when you submit it.
           </p>
         )}
         {toSee && !found && <p role="status">Reading …</p>}
