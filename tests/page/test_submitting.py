@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from inphase.formats import READERS
+from inphase.ptycho.formats import READERS as SCAN_READERS
 from tests.inphase.ptycho.scenes import small
 from tests.page.browser import Seen
 from tests.page.house import House
@@ -37,6 +39,27 @@ def test_a_file_is_looked_at_and_submitted(seen: Seen, house: House, tmp_path: P
     seen.page.get_by_role("button", name="Look at it").click()
     expect(seen.page.get_by_role("main")).to_contain_text("64 × 64 × 64 of uint32")
     expect(seen.page.get_by_role("button", name="Reconstruct")).to_be_visible()
+
+
+def test_every_file_that_is_read_by_its_path_is_sent_too(seen: Seen, tmp_path: Path) -> None:
+    """Its suffix is offered, and its type is one that the service takes: it is refused for what it holds alone."""
+    for view, call, readers in (
+        ("new", "**/v1/previews?*", READERS),
+        ("new/ptychography", "**/v1/ptychograms?*", SCAN_READERS),
+    ):
+        seen.open(view)
+        expect(seen.page.get_by_role("region", name="Scan")).to_have_count(int(view != "new"))
+        picker = seen.page.locator("input[type=file]")
+        assert set((picker.get_attribute("accept") or "").split(",")) == set(readers)
+        for suffix in readers:
+            (tmp_path / f"empty{suffix}").write_bytes(b"none")
+            with seen.page.expect_response(call) as response:
+                picker.set_input_files(tmp_path / f"empty{suffix}")
+                if view != "new":
+                    seen.page.get_by_role("button", name="Reconstruct").click()
+            assert response.value.status in (400, 422), suffix
+    expect(seen.page.get_by_role("alert")).to_contain_text(f"empty{suffix}")
+    seen.complaints.clear()  # the browser's lines about the statuses
 
 
 DROPPED = """octets => {

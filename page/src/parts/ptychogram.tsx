@@ -32,8 +32,8 @@ export const AboutScan = () => (
     <Group legend="Beam and detector">
       <Quantity name="energy_kev" label="photon energy, keV" />
       <Quantity name="distance_m" label="sample to detector, m" />
-      <Quantity name="detector_pixel_m" label="detector pixel, µm" in1={1e6} />
-      <Quantity name="focus_m" label="focus to sample, mm" in1={1e3} placeholder="far field" />
+      <Quantity name="detector_pixel_m" label="detector pixel, µm" inOne={1e6} />
+      <Quantity name="focus_m" label="focus to sample, mm" inOne={1e3} placeholder="far field" />
     </Group>
     <p class="about">Without a focus the detector stands in the far field; “inf” is a parallel beam.</p>
     <Group legend="Dark and flat field">
@@ -52,10 +52,10 @@ const Group = ({ legend, children }: { legend: string; children: ComponentChildr
   </fieldset>
 );
 
-/** A number in a handy unit, sent in that of the service, of which one has `in1`. What is no number is sent as it is, and refused. */
-function Quantity({ name, label, in1 = 1, placeholder }: { name: string; label: string; in1?: number; placeholder?: string }) {
+/** A number in a handy unit, sent in that of the service; inOne: so many handy ones are one of the service. What is no number is sent as it is, and refused. */
+function Quantity({ name, label, inOne = 1, placeholder }: { name: string; label: string; inOne?: number; placeholder?: string }) {
   const [text, setText] = useState("");
-  const number = Number(text) / in1;
+  const number = Number(text) / inOne;
   return (
     <label>
       {label}
