@@ -51,6 +51,9 @@ WEAK = CrystalSet(
     crystals=CrystalSettings(phase_rms=(0.05, 0.2), strain_free=0.0),
 )  # fmt: skip
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+Measured = Annotated[
+    list[str], typer.Option(help="This network is measured, given as name[@version]; repeat the option for several.")
+]
 Models = Annotated[
     Path, typer.Option(exists=True, file_okay=False, help="The networks are read from this model repository.")
 ]
@@ -240,10 +243,7 @@ def _prediction_s(session: Session, pattern: PreparedPattern) -> float:
     epilog="Example: python -m benchmarks.networks strain --model cdinn@1 --model cdinn-strained@1 --crystals 96"
 )
 def strain(
-    model: Annotated[
-        list[str],
-        typer.Option(help="This network is measured, given as name[@version]; repeat the option for several."),
-    ],
+    model: Measured,
     crystals: Annotated[int, typer.Option(min=3, help="So many weakly strained held-out crystals are predicted.")] = 96,
     models: Models = ROOT / "models",
     out: Annotated[Path, typer.Option(help="The table is written to this Markdown file.")] = RESULTS / "weak_strain.md",
@@ -288,10 +288,7 @@ def strain(
 
 @app.command(epilog="Example: python -m benchmarks.networks papers --model autophasenn --model cdinn --crystals 200")
 def papers(
-    model: Annotated[
-        list[str],
-        typer.Option(help="This network is measured, given as name[@version]; repeat the option for several."),
-    ],
+    model: Measured,
     crystals: Annotated[int, typer.Option(min=2, help="So many crystals as in the papers are predicted.")] = 200,
     models: Models = ROOT / "models",
     kept: Annotated[
