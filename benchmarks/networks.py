@@ -52,7 +52,8 @@ WEAK = CrystalSet(
 )  # fmt: skip
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 Measured = Annotated[
-    list[str], typer.Option(help="This network is measured, given as name[@version]; repeat the option for several.")
+    list[str],
+    typer.Option(help="This network is measured, name@version or name for the newest; repeat the option for several."),
 ]
 Models = Annotated[
     Path, typer.Option(exists=True, file_okay=False, help="The networks are read from this model repository.")
@@ -97,7 +98,10 @@ class Compared:
 @app.command(epilog="Example: python -m benchmarks.networks cdinn --model cdinn@1 --starts 3 --crystals 4")
 def cdinn(
     model: Annotated[
-        list[str], typer.Option(help="Such a network gives the start, name[@version]; repeat the option for several.")
+        list[str],
+        typer.Option(
+            help="Such a network gives the start, name@version or name for the newest; repeat the option for several."
+        ),
     ] = ["cdinn", "inphase-glance", "inphase-bcdi"],  # noqa: B006 - typer takes a list for what is repeated
     starts: Annotated[int, typer.Option(min=1, help="The baseline takes so many random starts.")] = 5,
     crystals: Annotated[int, typer.Option(min=0, help="So many held-out crystals are simulated beside the real.")] = 12,
