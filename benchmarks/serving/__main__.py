@@ -66,7 +66,7 @@ class Found:
 
 
 def main(
-    model: Annotated[str, typer.Option(help="This network takes a modulus of 64^3 alone.")] = "autophasenn@2",
+    model: Annotated[str, typer.Option(help="This network takes a modulus of 64^3 alone.")] = "autophasenn@3",
     turns: Annotated[int, typer.Option(min=1, help="Everything is measured so many times, in turns.")] = 2,
     seconds: Annotated[float, typer.Option(help="Each server is loaded for so long in each turn.")] = 3.0,
     singles: Annotated[int, typer.Option(help="So many lone requests of each server in each turn.")] = 10,

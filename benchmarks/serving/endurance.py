@@ -118,7 +118,7 @@ def drift(found: list[Held]) -> str:
 def main(
     requests: Annotated[int, typer.Option(min=100, help="So many requests are sent to the idle network.")] = 10_000,
     real: Annotated[int, typer.Option(min=0, help="So many are sent to a real one.")] = 500,
-    model: Annotated[str, typer.Option(help="This real network takes a modulus of 64^3 alone.")] = "autophasenn@2",
+    model: Annotated[str, typer.Option(help="This real network takes a modulus of 64^3 alone.")] = "autophasenn@3",
     out: Annotated[Path, typer.Option(help="The tables are written to this Markdown file.")] = ROOT
     / "benchmarks/results/endurance.md",
 ) -> None:

@@ -44,7 +44,7 @@ def test_a_run_begins_with_a_version(tmp_path: Path) -> None:
     assert [run["crystals_seen"] for run in found.earlier] == [4]
 
 
-@pytest.mark.parametrize("name", ["autophasenn/2", "wu2d/2"])
+@pytest.mark.parametrize("name", ["autophasenn/3", "wu2d/2"])
 def test_the_papers_networks_go_on_from_what_is_shipped(name: str) -> None:
     """Their graphs hold every weight under its own name."""
     found = weights_of(SHIPPED / name / "model.onnx")
