@@ -31,7 +31,7 @@ from training.data import HELD_OUT_SEED
 from training.evaluate.machine import header
 from training.evaluate.measurements import REAL_CASES, measured
 from training.evaluate.outcomes import Case, Model, Way
-from training.evaluate.page import spread
+from training.evaluate.page import spent, spread
 from training.evaluate.plan import ER, Plan
 from training.evaluate.report import models as evaluated_models
 from training.evaluate.run import ways
@@ -334,7 +334,7 @@ def _as_in_the_papers(model: Model, found: Sequence[Way]) -> list[str]:
         return [s.against for way in found if (s := score(way)) and s.against]
 
     alone = judged(lambda way: way.network)
-    cells = [model.label, str(model.card.training.get("crystals_seen", "-"))]
+    cells = [model.label, str(spent(model.card, "crystals_seen") or "-")]
     cells += [spread([one.clean_chi2 for one in alone]), spread([one.ssim for one in alone], 5)]
     cells += [number(statistics.median(one.support_ratio for one in alone))]
     cells += [f"{sum(way.sane for way in found)} of {len(found)}"]

@@ -31,7 +31,7 @@ def header() -> str:
     """One paragraph: date, processor, cores, versions."""
     cores = len(os.sched_getaffinity(0))
     today = datetime.now(UTC).date().isoformat()
-    return f"Measured {today} on {processor()}, {cores} cores, Python {platform.python_version()}, {versions()}."
+    return f"Measured {today} on {processor()}, {cores} core{'s' * (cores > 1)}, Python {platform.python_version()}, {versions()}."
 
 
 def busyness() -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from inphase.imaging.options import CONVENTIONAL
+from inphase.models.card import Card
 from inphase.retrieval import recipe as recipes
 from training.evaluate.machine import header
 from training.evaluate.outcomes import REAL, Case, Model
@@ -68,11 +69,17 @@ def _method(found: Evaluated, command: str) -> Iterator[str]:
     rows = []
     for model in found.models:
         card = model.card
-        seen, wall = card.training.get("crystals_seen"), card.training.get("wall_time_s")
-        budget = f"{seen or '-'} crystals, {number(wall / 3600) if wall else '-'} h"
+        wall = spent(card, "wall_time_s")
+        budget = f"{spent(card, 'crystals_seen') or '-'} crystals, {number(wall / 3600) if wall else '-'} h"
         grid = " x ".join(map(str, card.grid))
         rows.append([model.label, grid, ", ".join(card.inputs), budget, f"{model.megabytes:.1f} MB", card.sha256[:12]])
     yield from table(["model", "grid", "inputs", "trained with", "size", "sha256"], rows)
+
+
+def spent(card: Card, what: str) -> int:
+    """Crystals or seconds that the card tells of, the runs before included from which the weights went on."""
+    runs = [*card.training.get("earlier", ()), card.training]
+    return sum(run.get(what) or 0 for run in runs)
 
 
 def _simulated(found: Evaluated, of: CrystalSet) -> Iterator[str]:

@@ -1,7 +1,10 @@
 """training.evaluate.page: what it says is what was measured."""
 
-from tests.training.evaluate.conftest import CASE, MODEL, TIMES
-from training.evaluate.page import page
+from msgspec.structs import replace
+
+from inphase.models.repository import Repository
+from tests.training.evaluate.conftest import CASE, MODEL, MODELS, TIMES
+from training.evaluate.page import page, spent
 
 
 def test_the_page_says_what_was_measured(evaluated):
@@ -18,3 +21,10 @@ def test_the_page_says_what_was_measured(evaluated):
     figures_to_reach = [line for line in lines if "network alone: median SSIM" in line and "1e8" in line]
     assert figures_to_reach == [line for line in figures_to_reach if verdict in line] != []
     assert "| 55: reached |" in text  # the cost of the refinement in iterations of ER
+
+
+def test_what_a_network_has_seen_is_of_all_its_runs():
+    """Those whose weights it went on from count; a card that tells of none has seen nothing that is known."""
+    card = Repository(MODELS, "").resolve("autophasenn@3").card
+    assert spent(card, "crystals_seen") == 8288 + 8000
+    assert spent(replace(card, training={}), "crystals_seen") == 0
