@@ -29,9 +29,10 @@ def versions() -> str:
 
 def header() -> str:
     """One paragraph: date, processor, cores, versions."""
-    cores = len(os.sched_getaffinity(0))
+    count = len(os.sched_getaffinity(0))
+    cores = f"{count} core{'s' * (count > 1)}"
     today = datetime.now(UTC).date().isoformat()
-    return f"Measured {today} on {processor()}, {cores} core{'s' * (cores > 1)}, Python {platform.python_version()}, {versions()}."
+    return f"Measured {today} on {processor()}, {cores}, Python {platform.python_version()}, {versions()}."
 
 
 def busyness() -> str:

@@ -14,7 +14,8 @@ def test_the_header_says_when_and_on_what() -> None:
     """Today, the processor, the cores that this process may use, and the versions that decide the speed."""
     text = header()
     assert f"Measured {datetime.datetime.now(datetime.UTC).date().isoformat()} on {processor()}, " in text
-    assert f"{len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, " in text
+    cores = len(os.sched_getaffinity(0))
+    assert f"{cores} core{'s' * (cores > 1)}, Python {platform.python_version()}, " in text
     assert f"numpy {np.__version__}" in versions()
     assert versions() in text
 
