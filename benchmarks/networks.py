@@ -315,8 +315,12 @@ def papers(
         f"the worse 5th percentile. clean chi2 is on the noise-free modulus. `{plan.refine}` is what the service runs "
         "after a prediction.", "",
     ]  # fmt: skip
-    for of in SETS[-2:]:
-        cases = [Case(of.name, number) for number in range(of.size(round(crystals / SETS[-1].part)))]
+    atomistic, as_in_papers = SETS[-2:]
+    for of in (as_in_papers, atomistic):
+        if of.absent:
+            lines += [f"The set `{of.name}` was not evaluated: {of.absent}.", ""]
+            continue
+        cases = [Case(of.name, number) for number in range(of.size(round(crystals / as_in_papers.part)))]
         found = ways(chosen, cases, plan, kept)
         lines += [f"## {len(cases)} held-out crystals: {of.name}", "", f"{of.what}.", ""]
         lines += table(

@@ -113,7 +113,8 @@ def report(sizes: Sequence[int], threads: Sequence[int], *, largest: bool) -> It
     yield "# Phase retrieval: speed and memory\n"
     yield f"{header()} cohere-core {rival.VERSION}, its torch backend.\n"
     yield (
-        "One command makes this page: `python -m benchmarks.retrieval speed --largest`. Floor: a forward and a "
+        f"One command makes this page: `python -m benchmarks.retrieval speed --sizes {','.join(map(str, sizes))} "
+        f"--threads {','.join(map(str, threads))}{' --largest' * largest}`. Floor: a forward and a "
         "backward complex64 FFT of the volume in the same torch on the same threads. All columns of a row are measured "
         "in turns within one run; medians. cohere runs in its own process on the same modulus with the same number of "
         "threads.\n"
