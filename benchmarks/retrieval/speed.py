@@ -228,7 +228,7 @@ def _batches(threads: int) -> Iterator[str]:
                 times[count].append(iteration(data, starts, WRAPPED, effort, "cpu") / count)
         single = median(times[1])
         rows.append([f"{n}^3", f"{single * 1e3:.2f}", *(f"{median(times[count]) / single:.2f}" for count in counts)])
-    yield from table(["grid", "single start / ms", *(f"{count} starts" for count in counts)], rows)
+    yield from table(["grid", "single start / ms", *(f"{count} start{'s' * (count > 1)}" for count in counts)], rows)
 
 
 def _memory(*, largest: bool) -> Iterator[str]:
