@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.service.conftest import KEY
 
@@ -63,6 +63,12 @@ class Seen:
         self.page.get_by_role("navigation").wait_for()
 
 
+def told(said: ConsoleMessage) -> str:
+    """What the console was told, at which view and by what."""
+    where = said.page.url if said.page else "a closed page"
+    return f"{said.type} at {where}, of {said.location['url']}: {said.text}"
+
+
 @contextmanager
 def tab(started: Browser, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Seen]:
     """A tab with cookies of its own. Complaints of the page fail the test at its end."""
@@ -72,12 +78,13 @@ def tab(started: Browser, url: str, *, width: int = 1280, height: int = 900, dar
     seen = Seen(context.new_page(), url)
     page = seen.page
     page.set_default_timeout(PATIENCE_MS)
-    page.on("console", lambda said: seen.complaints.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    page.on("console", lambda said: seen.complaints.append(told(said)) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: seen.complaints.append(f"{error} at {page.url}: {error.stack}"))
     page.on("request", lambda asked: None if asked.url.startswith((url, "blob:")) else seen.elsewhere.append(asked.url))
     try:
         yield seen
     finally:
         context.close()
-    assert seen.elsewhere == []
-    assert [said for said in seen.complaints if not any(known in said for known in KNOWN)] == []
+    assert not seen.elsewhere, seen.elsewhere
+    unknown = [said for said in seen.complaints if not any(known in said for known in KNOWN)]
+    assert not unknown, unknown  # pytest tells the values of test modules alone

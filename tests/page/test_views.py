@@ -1,5 +1,6 @@
 """All views: accessible, safe, and as large as the screen."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,19 @@ def test_nothing_within_the_page_is_a_script(seen: Seen) -> None:
     assert seen.page.evaluate("() => window.injected") is None
     assert any("Content Security Policy" in said for said in seen.complaints)
     seen.complaints.clear()
+
+
+def test_a_view_that_was_left_draws_nothing_more(seen: Seen, house: House) -> None:
+    """Not even before the next frame, when some of what it began has not ended: there the colours change."""
+    seen.open(f"scans/{house.scan}")
+    curve = seen.page.get_by_role("img", name=re.compile("Rocking curve so far"))
+    curve.locator("canvas").wait_for()
+    seen.page.evaluate("() => { window.requestAnimationFrame = window.setTimeout = () => 0; }")  # no next frame
+    seen.page.evaluate("() => { location.hash = '#/models'; }")
+    expect(curve).to_have_count(0)
+    seen.page.evaluate("() => { matchMedia('(prefers-color-scheme: dark)').onchange = () => console.log('dark'); }")
+    with seen.page.expect_event("console", lambda said: said.text == "dark"):
+        seen.page.emulate_media(color_scheme="dark")
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (3840, 2160)])

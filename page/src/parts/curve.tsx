@@ -1,6 +1,6 @@
 // Curves, with the colours of the theme.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { figure, mark } from "../words";
 import { colourOf, sizeOfType } from "./hooks";
@@ -24,7 +24,8 @@ export function Curve({ label, x, y, points, log = false, level = null }: CurveP
   const whole = points[0].every(Number.isInteger);
   const data = (): uPlot.AlignedData => [points[0], points[1], ...(level ? [points[0].map(() => level.value)] : [])];
 
-  useEffect(() => {
+  // an effect of the layout ends with the element: another ends after the next frame, and would draw where nothing is any more
+  useLayoutEffect(() => {
     const dark = matchMedia("(prefers-color-scheme: dark)");
     const make = () => {
       plot.current?.destroy();
