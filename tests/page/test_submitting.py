@@ -41,6 +41,19 @@ def test_a_file_is_looked_at_and_submitted(seen: Seen, house: House, tmp_path: P
     expect(seen.page.get_by_role("button", name="Reconstruct")).to_be_visible()
 
 
+def test_what_is_wrong_in_a_recipe_is_pointed_at(seen: Seen) -> None:
+    """The service's caret stands below the place, as on a terminal."""
+    seen.open("new")
+    seen.page.get_by_label("path below a data root").fill("scan_12.npy")
+    seen.page.get_by_role("button", name="Look at it").click()
+    seen.page.get_by_label("recipe or preset").fill("20*ER + 20*FOO")
+    seen.page.get_by_role("button", name="Reconstruct").click()
+    pointed = seen.page.get_by_role("alert").locator("pre")
+    pointed.wait_for()
+    assert pointed.inner_text().splitlines() == ["  20*ER + 20*FOO", "             ^"]
+    seen.complaints.clear()  # the browser's line about the status
+
+
 def test_every_file_that_is_read_by_its_path_is_sent_too(seen: Seen, tmp_path: Path) -> None:
     """Its suffix is offered, and its type is one that the service takes: it is refused for what it holds alone."""
     for view, call, readers in (

@@ -30,10 +30,12 @@ export const TrustBadge = ({ level }: { level: Level }) => (
 
 export function Trouble({ error }: { error: Error }) {
   const refused = error instanceof Refusal ? error : null;
+  const [what, ...where] = error.message.split("\n"); // a recipe, and a caret below what is wrong in it
   return (
     <div class="trouble" role="alert">
       <strong>{refused?.title ?? "This did not work"}</strong>
-      <p>{error.message}</p>
+      <p>{what}</p>
+      {where.length > 0 && <pre>{where.join("\n")}</pre>}
       {refused?.request && <small>request {refused.request}</small>}
     </div>
   );
