@@ -1,4 +1,4 @@
-"""Inputs, outputs, encoders, widths and projections of inphase-bcdi at equal training cost.
+"""Inputs, outputs, encoders, widths, projections and the optimiser of inphase-bcdi at equal training cost.
 
 python -m benchmarks.architectures --minutes 5           # about as many minutes for each of the variants, on one core
 
@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import torch
 import typer
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from benchmarks import ROOT
 from inphase.features import KNOWN_VALID
@@ -139,12 +140,13 @@ class Untouched(nn.Module):
 
 @dataclass(frozen=True)
 class Variant:
-    """A network, and what share of its training the U-Net has for itself."""
+    """A network, what share of its training the U-Net has for itself, and how its weights are stepped."""
 
     group: str
     name: str
     build: Callable[[], Cascade]
     alone: float = 1.1  # more than all: no search, no corrections
+    optimizer: str = "adam"
 
     @property
     def folder(self) -> str:
@@ -168,6 +170,7 @@ VARIANTS = (
     Variant("projections", "2 corrections", partial(Unsearched, corrections=2), 0.15),
     Variant("projections", "search, 2 corrections", partial(Cascade, corrections=2), 0.15),
     Variant("projections", "search, 2 corrections, late", partial(Cascade, corrections=2), 0.7),
+    Variant("optimizer", "Muon at the same rate", Cascade, optimizer="muon"),
 )
 
 
@@ -195,7 +198,12 @@ class Quality:
 def module_of(variant: Variant, budget_crystals: float = 1.0) -> PhaseRetrieval:
     """A fresh one; all variants see the same crystals in the same order."""
     torch.manual_seed(1)
-    settings = FitSettings(objective="correlation", objective_options={"alone": variant.alone}, validation_crystals=8)
+    settings = FitSettings(
+        objective="correlation",
+        objective_options={"alone": variant.alone},
+        optimizer=variant.optimizer,
+        validation_crystals=8,
+    )
     module = PhaseRetrieval(settings.as_dict(), budget_crystals)
     module.network = in_format(variant.build(), torch.channels_last_3d)
     module.average = copy.deepcopy(module.network).requires_grad_(False)
@@ -211,14 +219,16 @@ def cascade(network: Network) -> Cascade:
 def costs() -> dict[str, Cost]:
     """Of all variants, measured in turn on one thread: the processor's seconds, the least of several rounds."""
     modules = {variant.name: module_of(variant) for variant in VARIANTS}
+    optimizers = {name: module.configure_optimizers() for name, module in modules.items()}
     seconds: dict[str, list[float]] = {name: [] for name in modules}
     drafts: dict[str, list[float]] = {name: [] for name in modules}
     for step in range(ROUNDS + 1):
         for variant in VARIANTS:
             module = modules[variant.name]
+            step_s = partial(_step_s, module, optimizers[variant.name], number=step)
             alone = min(variant.alone, 1.0)
             seconds[variant.name].append(
-                alone * _step_s(module, 0.0, step) + ((1 - alone) * _step_s(module, 1.0, step) if alone < 1 else 0.0)
+                alone * step_s(progress=0.0) + ((1 - alone) * step_s(progress=1.0) if alone < 1 else 0.0)
             )
             drafts[variant.name].append(_draft_s(module))
     return {
@@ -227,13 +237,14 @@ def costs() -> dict[str, Cost]:
     }  # fmt: skip
 
 
-def _step_s(module: PhaseRetrieval, progress: float, number: int) -> float:
-    """Of one training step without the optimiser: simulation, forward, backward."""
+def _step_s(module: PhaseRetrieval, optimizer: Optimizer, progress: float, number: int) -> float:
+    """Of one training step: simulation, forward, backward, and the step of the weights."""
     begin = time.process_time()
     module.objective.prepare(module.network, progress, number)
     loss, _ = module.pursue(module.network, module.draw(1, number))
     loss.backward()
-    module.network.zero_grad()
+    optimizer.step()
+    optimizer.zero_grad()
     return time.process_time() - begin
 
 
