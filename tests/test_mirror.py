@@ -53,6 +53,7 @@ ELSEWHERE: Final = {
     "service/intake/drawing.py": "tests/service/api/test_ptychograms.py",
     "service/jobs/ptychogram.py": "tests/service/scans/test_ptycho.py",
     "service/app.py": "tests/service/api/test_status.py",
+    "service/api/bodies/media.py": "tests/service/api/test_bad_input.py",
     "service/api/received.py": "tests/service/api/test_reconstructions.py",
     "service/api/scan_calls.py": "tests/service/api/test_scans.py",
     "service/api/access.py": "tests/service/api/test_same_again.py",

@@ -13,7 +13,7 @@ from inphase.formats.npz import read_arrays
 from inphase.formats.result import Arrays
 from inphase.formats.writers import write_result
 from inphase.ptycho.formats.written import reconstruction_of, write_cxi
-from service.api.bodies import NPZ
+from service.api.bodies.media import NPZ
 from service.document import JobDocument
 from service.errors import ApiError
 from service.jobs.errors import StoreCorruptError

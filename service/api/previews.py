@@ -13,7 +13,7 @@ from inphase.formats.scan import native
 from inphase.pattern import Domain
 from inphase.preprocess.validate import pattern_from_array
 from service.api.access import Staying, TheClock, TheServices
-from service.api.bodies import Uncoded
+from service.api.bodies.media import Uncoded
 from service.api.received import data_of
 from service.api.reconstructions import BODY, Call, receive
 from service.api.routing import Router

@@ -9,18 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from inphase.imaging.clock import Clock
 from inphase.ptycho.prediction import of_scans
 from service.api.access import IdempotencyKey, Staying, TheClock, TheOrigin, TheServices, line, records
-from service.api.bodies import (
-    CXI,
-    HDF5,
-    JSON,
-    NEXUS,
-    NPZ,
-    Uncoded,
-    media_type,
-    parse_body,
-    read_json,
-    receive_ptychogram,
-)
+from service.api.bodies.files import receive_ptychogram
+from service.api.bodies.media import CXI, HDF5, JSON, NEXUS, NPZ, Uncoded, media_type
+from service.api.bodies.stream import parse_body, read_json
 from service.api.download import MEDIA
 from service.api.received import Received, reply
 from service.api.routing import Router

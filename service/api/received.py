@@ -27,7 +27,7 @@ from inphase.pattern import digest
 from inphase.ptycho.parts import parts_of
 from service import audit
 from service.api.access import current, end, in_thread
-from service.api.bodies import media_type
+from service.api.bodies.media import media_type
 from service.api.download import ResultFormat, accepted, stored, unstored
 from service.api.presence import Line
 from service.document import JobDocument

@@ -11,19 +11,10 @@ from inphase.formats import Reading
 from inphase.formats.masks import with_boxes
 from inphase.imaging.clock import Clock
 from service.api.access import IdempotencyKey, Staying, TheClock, TheOrigin, TheServices, check_options, line
-from service.api.bodies import (
-    FILES,
-    JSON,
-    NPY,
-    OCTETS,
-    Uncoded,
-    media_type,
-    octet_layout,
-    parse_body,
-    read_json,
-    receive_array,
-    receive_file,
-)
+from service.api.bodies.arrays import octet_layout, receive_array
+from service.api.bodies.files import receive_file
+from service.api.bodies.media import FILES, JSON, NPY, OCTETS, Uncoded, media_type
+from service.api.bodies.stream import parse_body, read_json
 from service.api.download import MEDIA
 from service.api.received import Form, Received, reply
 from service.api.routing import Router

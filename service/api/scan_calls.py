@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from inphase.formats import RawScan
 from inphase.geometry import Geometry
-from service.api.bodies import JSON, parse_body
+from service.api.bodies.media import JSON
+from service.api.bodies.stream import parse_body
 from service.errors import ApiError
 from service.intake.options import MapOptions, ReadingOptions
 from service.scans.order import (

@@ -27,17 +27,10 @@ from service.api.access import (
     check_options,
     in_thread,
 )
-from service.api.bodies import (
-    FILES,
-    JSON,
-    OCTETS,
-    Uncoded,
-    known_dtype,
-    media_type,
-    read_frames,
-    read_json,
-    receive_file,
-)
+from service.api.bodies.arrays import known_dtype
+from service.api.bodies.files import receive_file
+from service.api.bodies.media import FILES, JSON, OCTETS, Uncoded, media_type
+from service.api.bodies.stream import read_frames, read_json
 from service.api.events import Seat, told
 from service.api.routing import Router
 from service.api.scan_calls import (

@@ -6,7 +6,7 @@ from typing import Any, Final, get_type_hints
 from pydantic import BaseModel, create_model
 
 from inphase.imaging.report import Report
-from service.api.bodies import JSON
+from service.api.bodies.media import JSON
 from service.document import JobDocument
 
 

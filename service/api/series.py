@@ -20,7 +20,8 @@ from service.api.access import (
     in_thread,
     records,
 )
-from service.api.bodies import Uncoded, parse_body, read_json
+from service.api.bodies.media import Uncoded
+from service.api.bodies.stream import parse_body, read_json
 from service.api.events import preview_of
 from service.api.jobs import Why
 from service.api.routing import Router

@@ -107,7 +107,7 @@ def _named(case: Case) -> _Call:
 
 
 def _sent(root: Path, case: Case) -> Iterator[_Call]:
-    from service.api.bodies import FILES, NPY
+    from service.api.bodies.media import FILES, NPY
 
     kinds = {suffix: media for media, suffix in FILES.items()} | {".npy": NPY}
     options = {name: value for name, value in case.source.items() if name != "path"}

@@ -10,7 +10,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 
 from inphase.sizes import in_words
-from service.api.bodies import bounded, chunks_of, declared_length
+from service.api.bodies.stream import bounded, chunks_of, declared_length
 from service.api.oip.contract import Contract
 from service.api.oip.wire import HEADER_LENGTH, TYPES, Asked, parse
 from service.door.budget import Share

@@ -19,7 +19,9 @@ from inphase.imaging.way import begin, judge
 from inphase.models.prediction import Tensors
 from service.api import status
 from service.api.access import Staying, TheClock, TheServices, in_thread, line
-from service.api.bodies import JSON, OCTETS, array_limits, parse_body, read_json
+from service.api.bodies.arrays import array_limits
+from service.api.bodies.media import JSON, OCTETS
+from service.api.bodies.stream import parse_body, read_json
 from service.api.oip.body import receive
 from service.api.oip.contract import Contract, contract, contracts
 from service.api.oip.documents import (

@@ -12,7 +12,7 @@ from inphase.client.bodies import FILES, of_json, of_pattern, of_template
 from inphase.formats import hdf5, matlab, tiff
 from inphase.pattern import MaskState
 from inphase.ptycho.formats import READERS
-from service.api import bodies as service
+from service.api.bodies import media
 
 
 def received(pattern: Any) -> tuple[str, bytes]:
@@ -98,9 +98,9 @@ def test_a_file_is_sent_as_what_the_service_reads_it_as() -> None:
     """Every ending of every kind of file that the service takes as a body, and no other."""
     endings = {".npy", ".npz", ".cxi", matlab.SUFFIX, *hdf5.SUFFIXES, *tiff.SUFFIXES, *READERS}
     assert set(FILES) == endings
-    assert set(FILES.values()) == {service.NPY, *service.FILES}
+    assert set(FILES.values()) == {media.NPY, *media.FILES}
     for ending, media_type in FILES.items():
-        kept_as = service.FILES.get(media_type, ".npy")
+        kept_as = media.FILES.get(media_type, ".npy")
         same = {".hdf5": ".h5", ".hdf": ".h5", ".ptyd": ".h5", ".nx5": ".nxs", ".tiff": ".tif"}
         assert same.get(ending, ending) == kept_as
 

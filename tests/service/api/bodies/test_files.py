@@ -1,13 +1,8 @@
-"""Bodies that are arrays."""
+"""Bodies that are files."""
 
-import asyncio
 import errno
 import io
 import json
-import math
-import threading
-import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +14,11 @@ import scipy.io
 import tifffile
 from numpy.typing import NDArray
 
-from service.api import bodies
-from service.api.bodies import FILES
-from service.door.budget import Budget, working_bytes
+from service.api.bodies.media import FILES
 from service.lifecycle import Services
 from service.settings import Settings
 from tests.service.api.calls import URL, check, load
-from tests.service.api.conftest import NPY, npy, npy_header
+from tests.service.api.conftest import NPY, npy
 from tests.service.conftest import AppContext
 
 NPZ = {"Content-Type": "application/x-npz"}
@@ -69,28 +62,6 @@ async def test_npz_bodies_that_cannot_be(client: httpx.AsyncClient, pattern: NDA
     ):
         check(await client.post(URL, params={"refine": "none"}, content=body, headers=NPZ), status, *words)
     assert services.budget.used == 0
-
-
-@pytest.mark.parametrize("bounds", [{"body_bytes": 2**18}, {"bytes_in_flight": 2**18}])
-async def test_an_npz_body_without_an_end(serving: AppContext, settings: Settings, bounds: dict[str, int]) -> None:
-    """Nobody says how long a chunked body is: what has come is counted, and it is refused where a bound is passed,
-    for good where nothing could make room for it.
-    """
-    sent = 0
-
-    async def endless() -> AsyncIterator[bytes]:
-        nonlocal sent
-        while True:
-            sent += 2**16
-            yield bytes(2**16)
-
-    bounded = settings.model_copy(update={"bounds": settings.bounds.model_copy(update=bounds)})
-    async with serving(bounded) as client:
-        answer = await client.post(URL, params={"refine": "none"}, content=endless(), headers=NPZ)
-        assert answer.status_code == 413, answer.text
-        services: Services = client.app.state.services  # type: ignore[attr-defined]
-        assert services.budget.used == 0
-    assert sent <= 2**18 + 2 * 2**16
 
 
 async def test_an_npz_bomb(serving: AppContext, settings: Settings) -> None:
@@ -159,14 +130,6 @@ async def test_a_file_that_is_sent_is_read_with_options(
         check(answer, status, *words)
 
 
-async def test_how_a_file_is_read_is_not_said_of_an_array(
-    client: httpx.AsyncClient, pattern: NDArray[np.uint32]
-) -> None:
-    """It would be passed over in silence."""
-    answer = await client.post(URL, params={"dark": "dark.npy"}, content=npy(pattern), headers=NPY)
-    check(answer, 422, "dark", "an array alone")
-
-
 async def test_a_file_that_is_sent_leads_nowhere(
     client: httpx.AsyncClient, data_root: Path, tmp_path: Path, pattern: NDArray[np.uint32]
 ) -> None:
@@ -199,105 +162,8 @@ async def test_a_disk_that_is_full_is_said(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(bodies, "_write", full)
+    monkeypatch.setattr("service.api.bodies.files._write", full)
     services: Services = client.app.state.services  # type: ignore[attr-defined]
     check(await client.post(URL, content=archive(data=pattern), headers=NPZ), 507, "no room")
     assert services.budget.used == 0
     assert list(services.store.root.iterdir()) == []
-
-
-# ---- bodies that come slowly, or only promise to
-
-
-@pytest.mark.parametrize(
-    ("bounds", "grace_s"), [({"body_rate": 10**9}, 0.3), ({"body_s": 0.3}, 20.0)], ids=["rate", "deadline"]
-)
-@pytest.mark.parametrize("kind", ["application/x-npy", "application/x-npz", "application/json"])
-async def test_a_body_that_trickles_in_is_given_up(
-    serving: AppContext,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
-    bounds: dict[str, float],
-    grace_s: float,
-    kind: str,
-) -> None:
-    """A byte now and then is no silence; 408 says what is asked of a body, and nothing is held any more."""
-    monkeypatch.setattr("service.api.bodies._GRACE_S", grace_s)
-    bounded = settings.model_copy(update={"bounds": settings.bounds.model_copy(update=bounds)})
-    async with serving(bounded) as client:
-        begun = time.monotonic()
-        answer = await client.post(URL, content=trickling(0.05), headers={"Content-Type": kind})
-        assert time.monotonic() - begun < 5
-        check(answer, 408, "came too slowly", "per second")
-        services: Services = client.app.state.services  # type: ignore[attr-defined]
-        assert services.budget.used == 0
-
-
-async def trickling(seconds: float) -> AsyncIterator[bytes]:
-    """A body without an end, one byte at a time."""
-    while True:
-        yield b" "
-        await asyncio.sleep(seconds)
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-async def test_an_array_is_put_together_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch, order: str) -> None:
-    """From pieces that fit neither its rows nor the blocks that are copied; none of them in the loop's own thread."""
-    counts = np.random.default_rng(3).poisson(3, (64, 96, 96)).astype("<u4")  # 2.25 MiB
-    content, threads, copy = counts.tobytes(order), list[int](), bodies._copy
-
-    def watched(pieces: list[bytes], target: NDArray[np.uint8]) -> None:
-        threads.append(threading.get_ident())
-        copy(pieces, target)
-
-    async def coming() -> AsyncIterator[bytes]:
-        for begin in range(7, len(content), 100_003):
-            yield content[begin : begin + 100_003]
-
-    monkeypatch.setattr(bodies, "_copy", watched)
-    layout = bodies.Layout(counts.shape, counts.dtype, order == "F")
-    with Budget(2**30).share("") as share:
-        assert np.array_equal(await bodies._fill(coming(), content[:7], layout, share), counts)
-    assert len(threads) == 3
-    assert threading.get_ident() not in threads
-
-
-async def test_who_promises_a_large_body_takes_nothing_from_others(
-    serving: AppContext, settings: Settings, pattern: NDArray[np.uint32]
-) -> None:
-    """Two bodies of more than half the memory each, of which nothing has come, and a third one is served."""
-    shape = (100, 160, 160)
-    cost = working_bytes(math.prod(shape), 2 * math.prod(shape))
-    bounds = settings.bounds.model_copy(update={"bytes_in_flight": cost * 3 // 2, "owner_bytes": cost * 5 // 4})
-    async with serving(settings.model_copy(update={"bounds": bounds})) as client:
-        promised = npy_header(shape, "<u2")
-        length = str(len(promised) + 2 * math.prod(shape))
-        promises = [
-            asyncio.create_task(client.post(URL, content=held_back(promised), headers=NPY | {"Content-Length": length}))
-            for _ in range(2)
-        ]
-        await asyncio.sleep(0.2)
-        try:
-            services: Services = client.app.state.services  # type: ignore[attr-defined]
-            assert services.budget.used < 2**20
-            served = await client.post(URL, params={"refine": "none"}, content=npy(pattern), headers=NPY)
-            assert served.status_code == 200, served.text
-        finally:
-            for promise in promises:
-                promise.cancel()
-            await asyncio.gather(*promises, return_exceptions=True)
-
-
-async def held_back(begin: bytes) -> AsyncIterator[bytes]:
-    """A body that stops after its beginning."""
-    yield begin
-    await asyncio.sleep(60)
-
-
-async def test_what_could_never_fit_is_refused_before_it_comes(serving: AppContext, settings: Settings) -> None:
-    """By what its header declares: a voxel costs more than its bytes."""
-    shape = (100, 160, 160)
-    bounds = settings.bounds.model_copy(update={"owner_bytes": 10 * math.prod(shape)})
-    async with serving(settings.model_copy(update={"bounds": bounds})) as client:
-        answer = await client.post(URL, content=held_back(npy_header(shape, "|u1")), headers=NPY)
-        check(answer, 413, "of memory or more", "crop the detector")
