@@ -147,6 +147,7 @@ class Variant:
     build: Callable[[], Cascade]
     alone: float = 1.1  # more than all: no search, no corrections
     optimizer: str = "adam"
+    rate: float = 1.5e-3
 
     @property
     def folder(self) -> str:
@@ -171,6 +172,7 @@ VARIANTS = (
     Variant("projections", "search, 2 corrections", partial(Cascade, corrections=2), 0.15),
     Variant("projections", "search, 2 corrections, late", partial(Cascade, corrections=2), 0.7),
     Variant("optimizer", "Muon at the same rate", Cascade, optimizer="muon"),
+    Variant("optimizer", "Muon at a third of the rate", Cascade, optimizer="muon", rate=5e-4),
 )
 
 
@@ -202,6 +204,7 @@ def module_of(variant: Variant, budget_crystals: float = 1.0) -> PhaseRetrieval:
         objective="correlation",
         objective_options={"alone": variant.alone},
         optimizer=variant.optimizer,
+        learning_rate=variant.rate,
         validation_crystals=8,
     )
     module = PhaseRetrieval(settings.as_dict(), budget_crystals)
