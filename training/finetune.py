@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -13,16 +14,27 @@ from training.experiment import Experiment
 from training.features import features_of
 from training.fit import train
 from training.losses import modulus_errors
-from training.module import PhaseRetrieval
+from training.module import PhaseRetrieval, normalisations
 from training.networks import predict
 from training.weights import weights_of
 
 
 class FineTuning(PhaseRetrieval):
-    """Training and validation on measured patterns: `patterns` augmented, `held_out` as they are."""
+    """Training and validation on measured patterns: `patterns` augmented, `held_out` as they are.
+
+    A few crystals are a narrow distribution: batch normalisation keeps the means of the many that it has seen before.
+    """
 
     patterns: Sequence[Experiment] = ()
     held_out: Sequence[Experiment] = ()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        super().on_train_batch_start(batch, batch_idx)
+        for layer in normalisations(self.network):
+            layer.eval()
+
+    def settle(self) -> None:
+        """Nothing: the running means are kept."""
 
     def draw(self, seed: int, number: int) -> Sample:
         if seed == HELD_OUT_SEED:

@@ -143,7 +143,7 @@ class PhaseRetrieval(lightning.LightningModule):
         0.079 where it has 0.065. Without an average they are those of the last steps, which long ones leave behind: an
         AutoPhaseNN whose batches had a likeness of 0.78 was judged at 0.18.
         """
-        layers = [layer for layer in self.average.modules() if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d)]
+        layers = normalisations(self.average)
         if not layers:
             return
         was = self.average.training
@@ -197,3 +197,8 @@ class PhaseRetrieval(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.elapsed, self.seen = checkpoint["elapsed"], checkpoint["seen"]
         self._schedule_state = checkpoint["schedule"]
+
+
+def normalisations(network: nn.Module) -> list[nn.BatchNorm2d | nn.BatchNorm3d]:
+    """Layers that normalise a batch by its own mean and variance, and keep running ones."""
+    return [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d)]
