@@ -146,8 +146,8 @@ class Variant:
     name: str
     build: Callable[[], Cascade]
     alone: float = 1.1  # more than all: no search, no corrections
-    optimizer: str = "adam"
-    rate: float = 1.5e-3
+    optimizer: str = FitSettings.optimizer
+    rate: float = FitSettings.learning_rate
 
     @property
     def folder(self) -> str:
@@ -356,7 +356,8 @@ def main(
         header(),
         "",
         f"One command makes this page: `python -m benchmarks.architectures --minutes {minutes:g}`. "
-        f"{minutes:g} minutes of one core for each, from nothing, on the same crystals in the same order; judged on "
+        f"{minutes:g} minutes of a core for each, counted in crystals by what one costs, from nothing, on the same "
+        "crystals in the same order; judged on "
         f"the same {HELD_OUT_BATCHES * FitSettings().batch} others by the average of the weights. Likeness: the "
         "correlation with the truth, twin and sub-voxel shift aside. Likeness, R and chi2 are of the last step: of the "
         "U-Net, or of the corrections where there are some. After the search: of the U-Net's object when the search of "

@@ -282,7 +282,7 @@ def strain(
             "",
             header(),
             "",
-            f"{WEAK.what}. Command: `python -m benchmarks.networks strain`.",
+            f"The crystals have {WEAK.what}. Command: `python -m benchmarks.networks strain`.",
             "",
             *table(columns, rows),
         ],
@@ -322,7 +322,7 @@ def papers(
             continue
         cases = [Case(of.name, number) for number in range(of.size(round(crystals / as_in_papers.part)))]
         found = ways(chosen, cases, plan, kept)
-        lines += [f"## {len(cases)} held-out crystals: {of.name}", "", f"{of.what}.", ""]
+        lines += [f"## {len(cases)} held-out crystals: {of.name}", "", f"{of.what[0].upper()}{of.what[1:]}.", ""]
         lines += table(
             [
                 "model", "crystals seen", "clean chi2", "SSIM", "support / crystal", "the support is sane",
